@@ -1,0 +1,175 @@
+"""What flows between the stages: frozen, and nothing grows fields on its way.
+
+Every type here is what one stage returns and the ledger stores. Units are in the field comments.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+
+class Outcome(StrEnum):
+    """How a stage, and in the end a clip, came out. Filtered is not failed."""
+
+    DONE = "done"
+    SKIPPED = "skipped"  # by a rule, with its reason: nobody talks, no expression, ...
+    FAILED = "failed"  # could not be worked on, with the error
+    REFUSED = "refused"  # the model declined
+    TRUNCATED = "truncated"  # the model's answer was cut
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One input file. `name` is unique in a run and safe as a file name and in MERR's files."""
+
+    name: str
+    path: Path
+    sha256: str  # of the file's bytes
+    sentence: str | None = None  # subtitle given in a table
+    label: str | None = None  # label given in a table
+
+
+@dataclass(frozen=True)
+class Shot:
+    """Frames between two cuts: `start` inclusive, `end` exclusive."""
+
+    start: int
+    end: int
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What decoding alone tells about a clip."""
+
+    width: int  # pixels
+    height: int  # pixels
+    fps: float
+    frame_count: int
+    seconds: float  # of video
+    shots: tuple[Shot, ...]
+    audio_seconds: float | None  # None: the file has no sound track
+
+
+@dataclass(frozen=True)
+class Face:
+    """One face in one frame, as the Action Unit service measured it."""
+
+    box: tuple[float, float, float, float]  # x, y, width, height in pixels
+    confidence: float  # 0 to 1
+    pitch: float  # degrees, positive: chin up
+    yaw: float  # degrees, positive: to the right side of the picture
+    roll: float  # degrees, positive: clockwise for the viewer
+    intensity: Mapping[str, float]  # "AU06" -> 0 to 5; AUs told by presence only are not in it
+    present: frozenset[str]  # AUs that are present
+    mouth_opening: float | None = None  # gap between the inner lips over the mouth's width
+    second_pass: bool = False
+
+
+@dataclass(frozen=True)
+class FaceFrame:
+    """The faces of one frame, largest first."""
+
+    index: int  # from 0, in order of display
+    timestamp: float  # seconds from the first frame
+    faces: tuple[Face, ...]
+
+
+@dataclass(frozen=True)
+class ActionUnitSeries:
+    """The Action Units of a whole clip."""
+
+    width: int  # pixels
+    height: int  # pixels
+    fps: float
+    measurable: tuple[str, ...]  # AUs the engine can measure
+    frames: tuple[FaceFrame, ...]
+
+
+@dataclass(frozen=True)
+class Subject:
+    """The one person a record is about, followed through the clip."""
+
+    faces: tuple[tuple[int, int], ...]  # (frame index, index into that frame's faces), ascending
+    persons: int  # how many persons were followed
+    margin: float  # score of the chosen over the next, 0 to 1; 1 where there is only one
+    reason: str  # "largest face, in view for 38 of 52 frames"
+
+
+@dataclass(frozen=True)
+class Peak:
+    """The peak frame: where the most frequent Action Units sum to the most."""
+
+    index: int  # frame number from 0
+    timestamp: float  # seconds
+    action_units: tuple[str, ...]  # all AUs present at the peak, ascending
+    intensity: Mapping[str, float]  # of the AUs present at the peak
+    frequent: tuple[str, ...]  # the clip's most frequent AUs, whose sum was maximised
+    total: float  # that sum at the peak
+    reason: str
+
+
+@dataclass(frozen=True)
+class Label:
+    """The pseudo-label and what supports it."""
+
+    label: str
+    source: str  # "rules", "table"
+    action_units: tuple[str, ...]  # MERR's AU_list: the label's AUs that are present at the peak
+    expressions: tuple[str, ...]  # one phrase for each of action_units
+    rules: str  # name and version of the rule set
+    reason: str  # "surprise: AU05, AU26 of AU01 AU02 AU05 AU26"
+
+
+@dataclass(frozen=True)
+class Subtitle:
+    """What is said, or None with the reason why it is not known."""
+
+    text: str | None
+    source: str  # "table", "srt", "vtt", "picture", "none"
+    language: str  # "en", "zh", ...; "" where unknown
+    reason: str
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Which engine wrote a clue, and what it cost. Mirrors merrflow.common.v1.EngineInfo and Timing."""
+
+    engine: str
+    model: str
+    revision: str
+    prompt_version: str
+    note: str
+    queue_seconds: float
+    model_seconds: float
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What the peak frame shows."""
+
+    text: str
+    measurements: Mapping[str, tuple[float, str]]  # name -> (value, unit)
+    on_screen_text: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Tone:
+    """How the voice sounds."""
+
+    text: str
+    content: str  # "speech", "no_speech", "music", "silence", "no_track"
+    measurements: Mapping[str, tuple[float, str]]  # name -> (value, unit)
+    speech: tuple[tuple[float, float], ...]  # seconds: start, end
+
+
+@dataclass(frozen=True)
+class Reasoning:
+    """The fine-grained text."""
+
+    text: str
+    seed: int
+    prompt_tokens: int
+    answer_tokens: int

@@ -1,0 +1,48 @@
+from merrflow.common.v1 import common_pb2 as _common_pb2
+from google.protobuf.internal import containers as _containers
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class Clues(_message.Message):
+    __slots__ = ("scene", "expressions", "tone", "subtitle", "label")
+    SCENE_FIELD_NUMBER: _ClassVar[int]
+    EXPRESSIONS_FIELD_NUMBER: _ClassVar[int]
+    TONE_FIELD_NUMBER: _ClassVar[int]
+    SUBTITLE_FIELD_NUMBER: _ClassVar[int]
+    LABEL_FIELD_NUMBER: _ClassVar[int]
+    scene: str
+    expressions: _containers.RepeatedScalarFieldContainer[str]
+    tone: str
+    subtitle: str
+    label: str
+    def __init__(self, scene: _Optional[str] = ..., expressions: _Optional[_Iterable[str]] = ..., tone: _Optional[str] = ..., subtitle: _Optional[str] = ..., label: _Optional[str] = ...) -> None: ...
+
+class ReasonRequest(_message.Message):
+    __slots__ = ("clip", "clues", "seed")
+    CLIP_FIELD_NUMBER: _ClassVar[int]
+    CLUES_FIELD_NUMBER: _ClassVar[int]
+    SEED_FIELD_NUMBER: _ClassVar[int]
+    clip: str
+    clues: Clues
+    seed: int
+    def __init__(self, clip: _Optional[str] = ..., clues: _Optional[_Union[Clues, _Mapping]] = ..., seed: _Optional[int] = ...) -> None: ...
+
+class ReasonResponse(_message.Message):
+    __slots__ = ("text", "outcome", "prompt_tokens", "answer_tokens", "timing", "engine")
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    OUTCOME_FIELD_NUMBER: _ClassVar[int]
+    PROMPT_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    ANSWER_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    TIMING_FIELD_NUMBER: _ClassVar[int]
+    ENGINE_FIELD_NUMBER: _ClassVar[int]
+    text: str
+    outcome: _common_pb2.Outcome
+    prompt_tokens: int
+    answer_tokens: int
+    timing: _common_pb2.Timing
+    engine: _common_pb2.EngineInfo
+    def __init__(self, text: _Optional[str] = ..., outcome: _Optional[_Union[_common_pb2.Outcome, str]] = ..., prompt_tokens: _Optional[int] = ..., answer_tokens: _Optional[int] = ..., timing: _Optional[_Union[_common_pb2.Timing, _Mapping]] = ..., engine: _Optional[_Union[_common_pb2.EngineInfo, _Mapping]] = ...) -> None: ...

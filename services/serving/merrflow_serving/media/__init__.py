@@ -1,0 +1,1 @@
+"""Decoding of untrusted video, sound and images, the same for every service and the orchestrator."""
