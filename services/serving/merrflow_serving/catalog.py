@@ -1,0 +1,59 @@
+"""The four services: the one place for their names, ports and gRPC names.
+
+Compose, the command line and the clients all read it; nothing else spells a port or an address.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class ServiceEntry:
+    """One model service."""
+
+    name: str  # the container's name and the word for `merrflow serve`
+    port: int  # gRPC, inside its container and, by default, on loopback
+    proto: str  # full gRPC name of its main service
+    module: str  # import package of its distribution
+    purpose: str
+
+    @property
+    def env_prefix(self) -> str:
+        """Environment variables of its settings start with this, such as `MERRFLOW_QWEN_AUDIO_`."""
+        return f"MERRFLOW_{self.name.upper().replace('-', '_')}_"
+
+
+SERVICES = {
+    entry.name: entry
+    for entry in (
+        ServiceEntry(
+            "openface-au",
+            50051,
+            "merrflow.openface_au.v1.ActionUnits",
+            "merrflow_openface_au",
+            "faces and their Action Units in every frame of a video",
+        ),
+        ServiceEntry(
+            "minigpt-v2",
+            50052,
+            "merrflow.minigpt_v2.v1.SceneDescriber",
+            "merrflow_minigpt_v2",
+            "one or two sentences on what a picture shows",
+        ),
+        ServiceEntry(
+            "qwen-audio",
+            50053,
+            "merrflow.qwen_audio.v1.ToneDescriber",
+            "merrflow_qwen_audio",
+            "one sentence on how a voice sounds",
+        ),
+        ServiceEntry(
+            "llama3",
+            50054,
+            "merrflow.llama3.v1.EmotionReasoner",
+            "merrflow_llama3",
+            "why a person feels what the clues say",
+        ),
+    )
+}

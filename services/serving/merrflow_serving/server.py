@@ -1,0 +1,152 @@
+"""A service's life: listen, load, warm up, serve, drain, stop."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+
+import grpc
+import structlog
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+from merrflow.common.v1 import common_pb2, common_pb2_grpc
+
+from merrflow_serving.catalog import SERVICES
+from merrflow_serving.errors import InvalidInput
+from merrflow_serving.interceptor import Boundary
+from merrflow_serving.service import Service, ServiceSpec
+from merrflow_serving.settings import ServiceSettings
+
+log = structlog.get_logger()
+SERVING = health_pb2.HealthCheckResponse.SERVING
+NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+
+
+class _Engine(common_pb2_grpc.EngineServicer):
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    async def Info(self, request: common_pb2.InfoRequest, context: object) -> common_pb2.InfoResponse:  # noqa: N802
+        return self._service.describe()
+
+
+class Server:
+    """A service on a port. `start`, then `stop`; or `serve` for a whole process."""
+
+    def __init__(self, spec: ServiceSpec, settings: ServiceSettings) -> None:
+        self.service = Service(spec, settings)
+        self._health = health.aio.HealthServicer()
+        self._names = ("", spec.proto, common_pb2.DESCRIPTOR.services_by_name["Engine"].full_name)
+        self._server = grpc.aio.server(
+            interceptors=[Boundary(self.service.metrics)],
+            options=[
+                ("grpc.max_receive_message_length", settings.max_message_bytes),
+                ("grpc.max_send_message_length", -1),
+                ("grpc.so_reuseport", 0),  # a port in use is an error, not a silent share
+                ("grpc.keepalive_time_ms", 60_000),
+                ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+                ("grpc.keepalive_permit_without_calls", 1),
+            ],
+        )
+        spec.register(self.service, self._server)
+        common_pb2_grpc.add_EngineServicer_to_server(_Engine(self.service), self._server)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        if settings.reflection:
+            names = (*self._names[1:], health.SERVICE_NAME, reflection.SERVICE_NAME)
+            reflection.enable_server_reflection(names, self._server)
+        self.address = ""
+        self._warm_up: asyncio.Task[None] | None = None
+        self._stopping: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Listens at once and loads in the background. Raises `InvalidInput` where the port is taken."""
+        settings = self.service.settings
+        wanted = SERVICES[self.service.spec.name].port if settings.port is None else settings.port
+        await self._set_health(NOT_SERVING)
+        try:
+            port = self._server.add_insecure_port(f"{settings.host}:{wanted}")
+        except RuntimeError as error:
+            raise InvalidInput(
+                f"cannot listen on {settings.host}:{wanted}: the port is in use or not allowed; choose "
+                f"another with {settings.model_config['env_prefix']}PORT or --port (0 takes a free one)"
+            ) from error
+        if settings.metrics_port:
+            try:
+                self.service.metrics.serve(settings.metrics_host, settings.metrics_port)
+            except OSError as error:
+                raise InvalidInput(
+                    f"cannot open the metrics page on port {settings.metrics_port}: {error}"
+                ) from error
+        self.address = f"{settings.host}:{port}"
+        await self._server.start()
+        self._warm_up = asyncio.create_task(self._become_ready())
+
+    async def wait_ready(self) -> None:
+        """Returns once the service is SERVING or has a problem."""
+        if self._warm_up:
+            await self._warm_up
+
+    async def stop(self) -> None:
+        """NOT_SERVING, finish what is in flight, free the engine. A second call waits for the first."""
+        if self._stopping is None:
+            self._stopping = asyncio.create_task(self._stop())
+        await self._stopping
+
+    async def _stop(self) -> None:
+        await self._set_health(NOT_SERVING)
+        self.service.refuse_new_work()
+        await self._server.stop(self.service.settings.drain_seconds)
+        if self._warm_up:  # the engine cannot be freed in the middle of loading
+            await self._warm_up
+        await self.service.close()
+
+    async def _become_ready(self) -> None:
+        await self.service.warm_up()
+        if self.service.ready:
+            await self._set_health(SERVING)
+            log.info("serving", address=self.address, engine=self.service.info.engine)
+
+    async def _set_health(self, status: int) -> None:
+        for name in self._names:
+            await self._health.set(name, status)
+
+
+async def serve(
+    spec: ServiceSpec,
+    settings: ServiceSettings,
+    *,
+    address_file: Path | None = None,
+    stop_with_stdin: bool = False,
+) -> None:
+    """Runs a service until SIGTERM or SIGINT, or until standard input ends.
+
+    address_file: where to write "host:port" once the service listens, for whoever started it.
+    stop_with_stdin: end when standard input closes, so that no service outlives the process that began it,
+    however that ended.
+    """
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    if stop_with_stdin:
+        threading.Thread(target=_watch_stdin, args=(loop, stop), daemon=True).start()
+    server = Server(spec, settings)
+    log.info("starting", service=spec.name, version=spec.version, settings=settings.model_dump(mode="json"))
+    await server.start()
+    if address_file:
+        partial = address_file.with_suffix(".part")
+        partial.write_text(server.address)
+        os.replace(partial, address_file)
+    await stop.wait()
+    log.info("draining")
+    await server.stop()
+
+
+def _watch_stdin(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
+    while sys.stdin.buffer.read(4096):
+        pass
+    loop.call_soon_threadsafe(stop.set)

@@ -1,0 +1,197 @@
+"""What a servicer is given: media, the queue in front of the engine, and the stamp on every reply."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import grpc
+import structlog
+from merrflow.common.v1 import common_pb2
+from structlog.contextvars import bind_contextvars
+
+from merrflow_serving.batching import Answer, Batcher
+from merrflow_serving.engine import Engine, EngineInfo
+from merrflow_serving.errors import InvalidInput, MerrflowError, NotReady, TooLarge
+from merrflow_serving.metrics import Metrics
+from merrflow_serving.settings import ServiceSettings
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class ServiceSpec:
+    """Everything that makes one service different from the others."""
+
+    name: str  # as in the catalog, such as "openface-au"
+    version: str
+    settings: type[ServiceSettings]
+    engines: Mapping[str, str]  # engine name -> "package.module:Class"; the first is the default
+    proto: str  # full name of the gRPC service
+    register: Callable[[Service, grpc.aio.Server], None]  # adds the servicer to the server
+    warmup: Callable[[], Any]  # an item that exercises the whole engine once
+
+    def make_engine(self, settings: ServiceSettings) -> Engine:
+        """The engine the settings name, not loaded yet. Raises `InvalidInput` for a name that is none."""
+        name = settings.engine or next(iter(self.engines))
+        if name not in self.engines:
+            raise InvalidInput(f"{self.name} has no engine {name!r}; it has: {', '.join(self.engines)}")
+        module, cls = self.engines[name].split(":")
+        return getattr(import_module(module), cls)(settings)
+
+
+class Service:
+    """One running service: its engine, queue and media rules."""
+
+    def __init__(self, spec: ServiceSpec, settings: ServiceSettings) -> None:
+        self.spec = spec
+        self.settings = settings
+        self.engine = spec.make_engine(settings)
+        self.info: EngineInfo = self.engine.info()
+        self.metrics = Metrics(spec.name)
+        self.ready = False
+        self.problem = ""
+        self._model_thread = ThreadPoolExecutor(1, thread_name_prefix="model")
+        self._decoders = ThreadPoolExecutor(4, thread_name_prefix="decode")
+        self.max_batch_size = settings.max_batch_size or self.info.limits.max_batch_size
+        self._batcher = Batcher(
+            self.engine.run,
+            self._model_thread,
+            max_batch_size=self.max_batch_size,
+            max_delay=settings.max_delay_ms / 1000,
+            max_queue=settings.max_queue,
+            observe=self.metrics.observe_batch,
+        )
+        self.metrics.queue_length.set_function(lambda: self._batcher.waiting)
+        self._closed = False
+
+    async def warm_up(self) -> None:
+        """Loads the engine and sends one item through it. On failure `problem` says why; it never raises."""
+        loop = asyncio.get_running_loop()
+        try:
+            await loop.run_in_executor(self._model_thread, self.engine.load)
+            result = (await loop.run_in_executor(self._model_thread, self.engine.run, [self.spec.warmup()]))[0]
+            if isinstance(result, MerrflowError):
+                raise result
+        except Exception as error:
+            self.problem = str(error) if isinstance(error, MerrflowError) else f"{type(error).__name__}: {error}"
+            log.error("engine cannot be used", problem=self.problem, exc_info=not isinstance(error, NotReady))
+            return
+        self.info = self.engine.info()
+        if self._closed:
+            return
+        self._batcher.start()
+        self.ready = True
+        self.metrics.ready.set(1)
+
+    def refuse_new_work(self) -> None:
+        """From now on requests are answered UNAVAILABLE; those in flight go on."""
+        self.ready = False
+        self._closed = True
+        self.metrics.ready.set(0)
+
+    async def close(self) -> None:
+        """Ends the queue and frees the engine."""
+        self.refuse_new_work()
+        await self._batcher.stop()
+        await asyncio.get_running_loop().run_in_executor(self._model_thread, self.engine.close)
+        self._model_thread.shutdown()
+        self._decoders.shutdown()
+
+    async def run(self, item: Any, *, clip: str = "") -> Answer:
+        """Queue, batch, engine. Raises the item's error, `QueueFull` or `NotReady`."""
+        if not self.ready:
+            raise NotReady(self.problem or ("draining" if self._closed else "the model is still loading"))
+        return await self._batcher.submit(item)
+
+    async def offload(self, function: Callable[..., Any], *args: Any) -> Any:
+        """Runs blocking work, such as decoding, beside the event loop."""
+        return await asyncio.get_running_loop().run_in_executor(self._decoders, function, *args)
+
+    def source(self, media: common_pb2.Media) -> Path | bytes:
+        """The media's bytes, or its path once it is known to be a file under a media root."""
+        kind = media.WhichOneof("source")
+        if kind is None:
+            raise InvalidInput("the request has no media: set `data` or `path`")
+        if kind == "data":
+            if len(media.data) > self.settings.max_media_bytes:
+                raise TooLarge(f"the media have more than {self.settings.max_media_mib} MiB")
+            return media.data
+        return self._under_root(media.path)
+
+    def _under_root(self, text: str) -> Path:
+        if "\0" in text:
+            raise InvalidInput("a path cannot hold a zero byte", reason="PATH_REFUSED")
+        path = Path(text).resolve()  # follows links and `..`, so that neither leads out of a root
+        if not any(path.is_relative_to(root) for root in self.settings.media_roots):
+            raise InvalidInput(
+                f"{text} is not below a media root of this service; send the bytes, or set "
+                f"{self.spec.settings.model_config['env_prefix']}MEDIA_ROOTS",
+                reason="PATH_REFUSED",
+            )
+        if not path.is_file():
+            raise InvalidInput(f"{text} is not a file here", reason="PATH_REFUSED")
+        if path.stat().st_size > self.settings.max_media_bytes:
+            raise TooLarge(f"{text} has more than {self.settings.max_media_mib} MiB")
+        return path
+
+    async def receive(self, parts: AsyncIterator[Any], *, field: str) -> Any:
+        """A streamed request, put together: the first part's request with `field`'s data from the chunks."""
+        request = None
+        data = bytearray()
+        async for part in parts:
+            kind = part.WhichOneof("part")
+            if (kind == "request") != (request is None):
+                raise InvalidInput("a stream is one request and then its chunks")
+            if kind == "request":
+                request = part.request
+                bind_contextvars(clip=request.clip)
+                continue
+            data += part.chunk
+            if len(data) > self.settings.max_media_bytes:
+                raise TooLarge(f"the media have more than {self.settings.max_media_mib} MiB")
+        if request is None:
+            raise InvalidInput("the stream is empty")
+        if data:
+            getattr(request, field).data = bytes(data)
+        return request
+
+    def stamp(self, answer: Answer) -> dict[str, Any]:
+        """Timing and engine for a reply."""
+        return {
+            "timing": common_pb2.Timing(
+                queue_seconds=answer.queue_seconds,
+                model_seconds=answer.model_seconds,
+                batch_size=answer.batch_size,
+            ),
+            "engine": engine_message(self.info),
+        }
+
+    def describe(self) -> common_pb2.InfoResponse:
+        """The answer to `Info`."""
+        limits = asdict(self.info.limits) | {
+            "max_batch_size": self.max_batch_size,
+            "max_queue": self.settings.max_queue,
+            "max_message_bytes": self.settings.max_message_bytes,
+            "max_media_bytes": self.settings.max_media_bytes,
+        }
+        return common_pb2.InfoResponse(
+            service=self.spec.name,
+            version=self.spec.version,
+            engine=engine_message(self.info),
+            limits=common_pb2.Limits(**limits),
+            ready=self.ready,
+            problem=self.problem,
+        )
+
+
+def engine_message(info: EngineInfo) -> common_pb2.EngineInfo:
+    """`EngineInfo` as it travels."""
+    return common_pb2.EngineInfo(
+        **{name: getattr(info, name) for name in common_pb2.EngineInfo.DESCRIPTOR.fields_by_name}
+    )

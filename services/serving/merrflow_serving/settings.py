@@ -1,0 +1,58 @@
+"""Settings of a model service: typed, read once at start from the environment, logged once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+MIB = 1 << 20
+
+
+class ServiceSettings(BaseSettings):
+    """What every service can be told. A service adds its engines' options in a subclass.
+
+    Each field is the environment variable `MERRFLOW_<SERVICE>_<FIELD>`, such as `MERRFLOW_LLAMA3_PORT`.
+    """
+
+    model_config = SettingsConfigDict(extra="ignore")
+
+    host: str = Field("127.0.0.1", description="address to listen on")
+    port: int | None = Field(
+        None, ge=0, le=65535, description="gRPC port; 0 takes a free one, unset the service's own (catalog.py)"
+    )
+    engine: str = Field("", description="engine to load; empty for the service's default")
+    media_roots: Annotated[list[Path], NoDecode] = Field(
+        default_factory=list, description="folders whose files requests may name by path; separated by ':'"
+    )
+    max_batch_size: int = Field(0, ge=0, description="requests in one batch; 0 for the engine's own limit")
+    max_delay_ms: float = Field(5.0, ge=0, description="how long a request waits for others to share its batch")
+    max_queue: int = Field(256, ge=1, description="requests that may wait; one more is refused")
+    max_message_mib: int = Field(16, ge=1, description="largest gRPC message; larger media are streamed")
+    max_media_mib: int = Field(512, ge=1, description="largest media of one request")
+    drain_seconds: float = Field(30.0, ge=0, description="time for requests in flight after SIGTERM")
+    metrics_host: str = Field("127.0.0.1", description="address of the Prometheus page")
+    metrics_port: int = Field(0, ge=0, le=65535, description="port of the Prometheus page; 0 for none")
+    reflection: bool = Field(True, description="let clients list the RPCs")
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["json", "console"] = "json"
+
+    @field_validator("media_roots", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return [part for part in value.split(":") if part] if isinstance(value, str) else value
+
+    @field_validator("media_roots")
+    @classmethod
+    def _resolve(cls, roots: list[Path]) -> list[Path]:
+        return [root.resolve() for root in roots]
+
+    @property
+    def max_message_bytes(self) -> int:
+        return self.max_message_mib * MIB
+
+    @property
+    def max_media_bytes(self) -> int:
+        return self.max_media_mib * MIB
