@@ -1,8 +1,19 @@
 """merrflow turns raw video into multimodal emotion datasets, the way MERR was built."""
 
 from pkgutil import extend_path
+from typing import Any
 
 # The gRPC stubs (merrflow.<service>.v1) come with their own distribution, merrflow-protos.
 __path__ = extend_path(__path__, __name__)
 
 __version__ = "0.1.0"
+__all__ = ["annotate"]
+
+
+def __getattr__(name: str) -> Any:
+    # `merrflow.annotate` without making every import of a stub load the whole orchestrator.
+    if name == "annotate":
+        from merrflow.run import annotate
+
+        return annotate
+    raise AttributeError(f"module 'merrflow' has no attribute {name!r}")

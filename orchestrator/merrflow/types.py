@@ -173,3 +173,35 @@ class Reasoning:
     seed: int
     prompt_tokens: int
     answer_tokens: int
+
+
+@dataclass(frozen=True)
+class Curves:
+    """The subject's Action Units over time, for pictures."""
+
+    timestamps: tuple[float, ...]  # seconds, one for each frame in which the subject is seen
+    frames: tuple[int, ...]  # the same frames' numbers
+    intensity: Mapping[str, tuple[float, ...]]  # "AU06" -> 0 to 5, one for each frame
+
+
+@dataclass(frozen=True)
+class Record:
+    """All that is known of one clip in the end: every clue, who wrote it, and what is missing and why."""
+
+    name: str
+    path: str
+    sha256: str
+    probe: Probe
+    subject: Subject
+    peak: Peak
+    label: Label
+    subtitle: Subtitle
+    scene: Scene | None
+    tone: Tone | None
+    coarse: str  # the coarse-grained description
+    coarse_template: str  # name and version of its template
+    reasoning: Reasoning | None  # the fine-grained description
+    origins: Mapping[str, Origin]  # "action_units", "scene", "tone", "reasoning" -> who wrote it
+    seconds: Mapping[str, float]  # stage -> wall seconds
+    missing: Mapping[str, str]  # clue -> why the record does not have it
+    curves: Curves

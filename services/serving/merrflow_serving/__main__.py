@@ -42,11 +42,7 @@ def main(arguments: list[str] | None = None) -> int:
         given = {name: getattr(options, name) for name in ("host", "port", "engine")}
         settings = spec.settings(**{name: value for name, value in given.items() if value is not None})
         logs.configure(settings.log_level, settings.log_format)
-        asyncio.run(
-            serve(
-                spec, settings, address_file=options.address_file, stop_with_stdin=options.stop_with_stdin
-            )
-        )
+        asyncio.run(serve(spec, settings, address_file=options.address_file, stop_with_stdin=options.stop_with_stdin))
     except ValidationError as error:
         first = error.errors()[0]
         print(f"merrflow-serve: setting {'.'.join(map(str, first['loc']))}: {first['msg']}", file=sys.stderr)

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import grpc
 from google.protobuf import any_pb2
 from google.rpc import code_pb2, error_details_pb2, status_pb2
@@ -34,9 +36,7 @@ class MerrflowError(Exception):
         detail = any_pb2.Any()
         detail.Pack(error_details_pb2.ErrorInfo(reason=self.reason, domain=ERROR_DOMAIN))
         return rpc_status.to_status(
-            status_pb2.Status(
-                code=code_pb2.Code.Value(self.code.name), message=str(self), details=[detail]
-            )
+            status_pb2.Status(code=code_pb2.Code.Value(self.code.name), message=str(self), details=[detail])
         )
 
 
@@ -99,10 +99,8 @@ def from_rpc_error(error: grpc.RpcError) -> MerrflowError:
     code = error.code()
     reason = code.name
     status = None
-    try:
+    with suppress(ValueError, AttributeError):  # a status of another server, or none at all
         status = rpc_status.from_call(error)
-    except (ValueError, AttributeError):  # a status of another server, or none at all
-        pass
     for detail in status.details if status else ():
         info = error_details_pb2.ErrorInfo()
         if detail.Unpack(info):

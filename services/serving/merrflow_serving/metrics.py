@@ -26,9 +26,9 @@ class Metrics:
         self.model_seconds = Histogram(
             "merrflow_model_seconds", "Seconds the engine took for a batch", buckets=SECONDS, **labels
         ).labels(service)
-        self.batch_size = Histogram(
-            "merrflow_batch_size", "Requests in a batch", buckets=SIZES, **labels
-        ).labels(service)
+        self.batch_size = Histogram("merrflow_batch_size", "Requests in a batch", buckets=SIZES, **labels).labels(
+            service
+        )
         self.queue_length = Gauge("merrflow_queue_length", "Requests that wait now", **labels).labels(service)
         self.ready = Gauge("merrflow_ready", "1 while the service is SERVING", **labels).labels(service)
         self._service = service

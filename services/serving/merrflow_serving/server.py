@@ -13,8 +13,8 @@ import grpc
 import structlog
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
-from merrflow.common.v1 import common_pb2, common_pb2_grpc
 
+from merrflow.common.v1 import common_pb2, common_pb2_grpc
 from merrflow_serving.catalog import SERVICES
 from merrflow_serving.errors import InvalidInput
 from merrflow_serving.interceptor import Boundary
@@ -78,9 +78,7 @@ class Server:
             try:
                 self.service.metrics.serve(settings.metrics_host, settings.metrics_port)
             except OSError as error:
-                raise InvalidInput(
-                    f"cannot open the metrics page on port {settings.metrics_port}: {error}"
-                ) from error
+                raise InvalidInput(f"cannot open the metrics page on port {settings.metrics_port}: {error}") from error
         self.address = f"{settings.host}:{port}"
         await self._server.start()
         self._warm_up = asyncio.create_task(self._become_ready())

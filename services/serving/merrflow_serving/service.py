@@ -12,9 +12,9 @@ from typing import Any
 
 import grpc
 import structlog
-from merrflow.common.v1 import common_pb2
 from structlog.contextvars import bind_contextvars
 
+from merrflow.common.v1 import common_pb2
 from merrflow_serving.batching import Answer, Batcher
 from merrflow_serving.engine import Engine, EngineInfo
 from merrflow_serving.errors import InvalidInput, MerrflowError, NotReady, TooLarge

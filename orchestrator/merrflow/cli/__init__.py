@@ -1,0 +1,5 @@
+"""The command `merrflow`."""
+
+from merrflow.cli.app import main
+
+__all__ = ["main"]

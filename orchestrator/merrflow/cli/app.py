@@ -1,0 +1,201 @@
+"""`merrflow`: its commands and their help. What they do is elsewhere."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from merrflow.inputs import InputError
+from merrflow_serving.catalog import SERVICES
+from merrflow_serving.errors import MerrflowError
+
+UNUSABLE = 2  # exit code for unusable arguments
+UNFINISHED = 1  # exit code where some clips still need another run
+INTERRUPTED = 130
+
+console = Console(highlight=False)
+errors = Console(stderr=True, highlight=False)
+app = typer.Typer(
+    help="Turns raw video clips into multimodal emotion datasets, the way MERR (Emotion-LLaMA) was built.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+_SERVICE_HELP = f"One of {', '.join(SERVICES)}."
+OutOption = Annotated[Path, typer.Option("--out", "-o", help="The folder of a run.", show_default=False)]
+
+
+@app.command()
+def run(
+    inputs: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="INPUT...",
+            help="Video files, folders of them, or CSV tables with the columns path[,name,sentence,label].",
+            show_default=False,
+        ),
+    ],
+    out: Annotated[
+        Path,
+        typer.Option(
+            "--out",
+            "-o",
+            help="Where results go. A second run there does only what is missing.",
+            show_default=False,
+        ),
+    ],
+    transcripts: Annotated[
+        Path | None,
+        typer.Option("--transcripts", "-t", help="A CSV with the columns name,sentence: what is said in each clip."),
+    ] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option("--config", "-c", help="A YAML file with settings; `merrflow settings` lists them."),
+    ] = None,
+    rules: Annotated[str | None, typer.Option(help="Rule set for labels: default, merr, or a YAML file.")] = None,
+    neutral_sample: Annotated[
+        float | None, typer.Option(help="Share of neutral clips to keep, 0 to 1 (default 0.1).")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of everything that is drawn (default 0).")] = None,
+) -> None:
+    """Annotate clips: faces, scene, tone, subtitle, and what they say together about the emotion.
+
+    Uses the services whose addresses are set (MERRFLOW_<SERVICE>_ADDRESS); where none are, it starts the
+    embedded ones as local processes and stops them at the end.
+
+    Stopping with Ctrl-C loses nothing: the same command goes on from there.
+
+    [bold]Example:[/bold] merrflow run clips/ --out out/ --transcripts clips/transcripts.csv
+    """
+    from merrflow.cli.progress import watch_run
+    from merrflow.session import Request
+
+    overrides = {"rules": rules, "neutral_sample": neutral_sample, "seed": seed}
+    request = Request(
+        tuple(inputs),
+        str(out),
+        str(transcripts) if transcripts else None,
+        str(config) if config else None,
+        {name: value for name, value in overrides.items() if value is not None},
+    )
+    summary = asyncio.run(watch_run(request, console))
+    raise typer.Exit(0 if summary.complete else UNFINISHED)
+
+
+@app.command()
+def serve(
+    service: Annotated[str, typer.Argument(help=_SERVICE_HELP, show_default=False)],
+    host: Annotated[str | None, typer.Option(help="Address to listen on (default 127.0.0.1).")] = None,
+    port: Annotated[int | None, typer.Option(help="gRPC port (default: the service's own; 0: a free one).")] = None,
+    engine: Annotated[str | None, typer.Option(help="Engine to load (default: the embedded one).")] = None,
+) -> None:
+    """Run one model service until Ctrl-C. Other tools can call it by gRPC; see docs/calling-services.md.
+
+    All settings are environment variables MERRFLOW_<SERVICE>_<SETTING>, such as MERRFLOW_LLAMA3_PORT.
+    """
+    from merrflow_serving.__main__ import main as serve_main
+
+    arguments = [service]
+    for name, value in (("--host", host), ("--port", port), ("--engine", engine)):
+        if value is not None:
+            arguments += [name, str(value)]
+    raise typer.Exit(serve_main(arguments))
+
+
+@app.command()
+def services(
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+    config: Annotated[Path | None, typer.Option("--config", "-c", help="A YAML file with addresses.")] = None,
+) -> None:
+    """Show health, engine, model and limits of the four services.
+
+    Asks the addresses that are set, and the services' own ports on this machine where none is.
+    Exit code 1 unless all four are serving.
+    """
+    from merrflow.cli.services import look, show
+
+    found = asyncio.run(look(config))
+    console.print_json(json.dumps(found)) if as_json else show(found, console)
+    raise typer.Exit(0 if all(item["health"] == "SERVING" for item in found) else UNFINISHED)
+
+
+@app.command()
+def call(
+    service: Annotated[str, typer.Argument(help=_SERVICE_HELP, show_default=False)],
+    file: Annotated[
+        Path,
+        typer.Argument(
+            help="openface-au: a video or image. minigpt-v2: an image. qwen-audio: a sound or video file. "
+            'llama3: JSON with "scene", "expressions", "tone", "subtitle", "label".',
+            show_default=False,
+        ),
+    ],
+    config: Annotated[Path | None, typer.Option("--config", "-c", help="A YAML file with addresses.")] = None,
+) -> None:
+    """Send one request to one service and print its answer as JSON.
+
+    Where the service does not run yet, an embedded one is started for this call.
+    """
+    from merrflow.cli.services import call_once
+
+    print(asyncio.run(call_once(service, file, config, say=_say)))
+
+
+@app.command()
+def status(out: OutOption, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+    """Show what is done in a folder: outcomes, labels, what failed and why. Works while a run goes on."""
+    from merrflow.cli.status import read_status, show_status
+
+    found = read_status(out)
+    console.print_json(json.dumps(found)) if as_json else show_status(found, console)
+
+
+@app.command()
+def report(out: OutOption) -> None:
+    """Write all output files of a folder again from its ledger, report.html among them. Calls no model."""
+    from merrflow.cli.status import existing_ledger
+    from merrflow.session import write_outputs
+
+    summary = write_outputs(existing_ledger(out), out)
+    console.print(f"{summary.out / 'report.html'}: {summary.coarse} coarse, {summary.fine} fine records")
+
+
+@app.command()
+def settings() -> None:
+    """List the settings of a run, for --config FILE or as environment variables."""
+    from merrflow.cli.services import show_settings
+
+    show_settings(console)
+
+
+def _say(text: str) -> None:
+    errors.print(f"[dim]{text} ...[/dim]")
+
+
+def main() -> Any:
+    """The command's entry point: what goes wrong is said in one line."""
+    try:
+        return app(standalone_mode=False)
+    except typer.Exit as stop:
+        sys.exit(stop.exit_code)
+    except InputError as error:
+        code = UNUSABLE
+        message = str(error)
+    except MerrflowError as error:
+        code, message = UNFINISHED, f"{error} [{error.reason}]"
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        code, message = INTERRUPTED, "stopped; the same command goes on from here"
+    except Exception as error:
+        if hasattr(error, "format_message"):  # click's own: a wrong option, a missing argument
+            code, message = UNUSABLE, error.format_message() or "see merrflow --help"
+        else:
+            raise
+    errors.print(f"merrflow: {message}", style="red", markup=False, soft_wrap=True)
+    sys.exit(code)

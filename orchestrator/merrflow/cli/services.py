@@ -1,0 +1,140 @@
+"""`merrflow services` and `merrflow call`: a look at the services from outside."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import tempfile
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+from google.protobuf.json_format import MessageToDict, ParseDict, ParseError
+from rich.console import Console
+from rich.table import Table
+
+from merrflow.clients import Connection, send_media
+from merrflow.inputs import InputError
+from merrflow.llama3.v1 import llama3_pb2
+from merrflow.local_services import LocalServices
+from merrflow.minigpt_v2.v1 import minigpt_v2_pb2
+from merrflow.openface_au.v1 import openface_au_pb2
+from merrflow.qwen_audio.v1 import qwen_audio_pb2
+from merrflow.settings import RunSettings, load_settings
+from merrflow_serving.catalog import SERVICES
+from merrflow_serving.errors import NotReady
+
+PROBE_SECONDS = 2.0
+
+
+def addresses(settings: RunSettings) -> dict[str, str]:
+    """Where each service is, or would be on this machine."""
+    return {
+        name: getattr(settings, f"{name.replace('-', '_')}_address") or f"127.0.0.1:{entry.port}"
+        for name, entry in SERVICES.items()
+    }
+
+
+async def look(config: Path | None) -> list[dict[str, Any]]:
+    """Health and Info of each service."""
+    settings = load_settings(config, connect_seconds=PROBE_SECONDS)
+    found = addresses(settings)
+    return list(await asyncio.gather(*(_look_at(name, found[name], settings) for name in SERVICES)))
+
+
+async def _look_at(name: str, address: str, settings: RunSettings) -> dict[str, Any]:
+    connection = Connection(name, address, settings)
+    try:
+        await connection.connect()
+        info = MessageToDict(connection.info, preserving_proto_field_name=True)
+        return {"service": name, "address": address, "health": await connection.health(), **info}
+    except NotReady as error:
+        return {"service": name, "address": address, "health": "UNREACHABLE", "problem": str(error)}
+    finally:
+        await connection.close()
+
+
+def show(found: list[dict[str, Any]], console: Console) -> None:
+    """The same as a table, and under it what to do."""
+    table = Table("service", "address", "health", "engine", "model", "revision", "batch", "queue")
+    for item in found:
+        engine, limits = item.get("engine", {}), item.get("limits", {})
+        table.add_row(
+            item["service"],
+            item["address"],
+            f"[{'green' if item['health'] == 'SERVING' else 'red'}]{item['health']}[/]",
+            engine.get("engine", ""),
+            engine.get("model", ""),
+            engine.get("revision", "")[:19],
+            str(limits.get("max_batch_size", "")),
+            str(limits.get("max_queue", "")),
+        )
+    console.print(table)
+    for item in found:
+        if item.get("problem"):
+            console.print(f"{item['service']}: {item['problem']}", markup=False, soft_wrap=True)
+        elif item.get("engine", {}).get("note"):
+            console.print(f"{item['service']}: {item['engine']['note']}", markup=False, soft_wrap=True)
+
+
+async def call_once(service: str, file: Path, config: Path | None, say: Callable[[str], None]) -> str:
+    """One request with the file; the answer as JSON. Raises `InputError` or `MerrflowError`."""
+    if service not in SERVICES:
+        raise InputError(f"there is no service {service!r}; the services are: {', '.join(SERVICES)}")
+    try:
+        data = file.read_bytes()
+    except OSError as error:
+        raise InputError(f"{file}: {error.strerror}") from error
+    settings = load_settings(config, connect_seconds=PROBE_SECONDS)
+    async with AsyncExitStack() as stack:
+        connection = await _reach(stack, service, settings, say)
+        say(f"asking {service} at {connection.address}")
+        await connection.wait_ready()
+        reply = await _ask(connection, service, file, data)
+    return json.dumps(MessageToDict(reply, preserving_proto_field_name=True), ensure_ascii=False, indent=2)
+
+
+async def _reach(stack: AsyncExitStack, service: str, settings: RunSettings, say: Callable[[str], None]) -> Connection:
+    """A connection to the service where it runs, or to an embedded one started for this call."""
+    connection = Connection(service, addresses(settings)[service], settings)
+    stack.push_async_callback(connection.close)
+    try:
+        await connection.connect()
+        return connection
+    except NotReady:
+        if getattr(settings, f"{service.replace('-', '_')}_address"):
+            raise  # a given address that does not answer is an error, not a reason to look elsewhere
+    say(f"{service} does not run here; starting an embedded one for this call")
+    logs = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="merrflow-logs-")))
+    local = await stack.enter_async_context(LocalServices(logs, None, (service,)))
+    connection = Connection(service, local.addresses[service], load_settings(None, connect_seconds=60.0))
+    stack.push_async_callback(connection.close)
+    await connection.connect()
+    return connection
+
+
+async def _ask(connection: Connection, service: str, file: Path, data: bytes) -> Any:
+    clip = file.stem
+    if service == "llama3":
+        try:
+            clues = ParseDict(json.loads(data), llama3_pb2.Clues())
+        except (ParseError, ValueError) as error:
+            raise InputError(f"{file}: not clues in JSON ({error})") from error
+        request = llama3_pb2.ReasonRequest(clip=clip, clues=clues)
+        return await connection.unary("Reason", request)
+    module, rpc, field = {
+        "openface-au": (openface_au_pb2, "Detect", "video"),
+        "minigpt-v2": (minigpt_v2_pb2, "Describe", "image"),
+        "qwen-audio": (qwen_audio_pb2, "Describe", "audio"),
+    }[service]
+    request = getattr(module, f"{rpc}Request")(clip=clip)
+    return await send_media(connection, rpc, request, field, data, module)
+
+
+def show_settings(console: Console) -> None:
+    """The run's settings: name, default, meaning."""
+    table = Table("setting", "default", "meaning", "environment variable")
+    for name, field in RunSettings.model_fields.items():
+        table.add_row(name, str(field.default), field.description, f"MERRFLOW_{name.upper()}")
+    console.print(table)

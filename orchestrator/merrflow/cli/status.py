@@ -1,0 +1,69 @@
+"""`merrflow status`: what a folder's ledger says."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from merrflow.export.dataset import entries
+from merrflow.inputs import InputError
+from merrflow.ledger import Ledger
+from merrflow.types import Outcome
+
+SHOWN_REASONS = 20
+
+
+def existing_ledger(out: Path) -> Ledger:
+    """The ledger of a folder that has one. Raises `InputError`."""
+    if not (out / "ledger.db").is_file():
+        raise InputError(f"{out}: no run was ever made into this folder (there is no ledger.db)")
+    return Ledger.in_folder(out)
+
+
+def read_status(out: Path) -> dict[str, Any]:
+    """Counts of outcomes, labels and reasons, and the mean seconds of each stage."""
+    ledger = existing_ledger(out)
+    rows = ledger.clips()
+    labels: Counter[str] = Counter()
+    seconds: Counter[str] = Counter()
+    worked: Counter[str] = Counter()
+    for entry in entries(ledger):
+        labels[entry.record.label.label] += 1
+        for stage, value in entry.record.seconds.items():
+            seconds[stage] += value
+            worked[stage] += 1
+    reasons = Counter((str(row.outcome), row.reason) for row in rows if row.outcome not in (None, Outcome.DONE))
+    ledger.close()
+    return {
+        "out": str(out.absolute()),
+        "clips": len(rows),
+        "outcomes": dict(Counter(str(row.outcome or "unfinished") for row in rows)),
+        "labels": dict(labels.most_common()),
+        "try_again": sum(row.retry for row in rows),
+        "reasons": [
+            {"outcome": outcome, "reason": reason, "clips": count} for (outcome, reason), count in reasons.most_common()
+        ],
+        "mean_seconds": {stage: round(seconds[stage] / worked[stage], 3) for stage in seconds},
+    }
+
+
+def show_status(found: dict[str, Any], console: Console) -> None:
+    """The same as tables."""
+    console.print(f"{found['out']}: {found['clips']} clips")
+    for title, key in (("outcome", "outcomes"), ("label", "labels"), ("stage, mean seconds", "mean_seconds")):
+        if found[key]:
+            table = Table(title, "")
+            for name, count in found[key].items():
+                table.add_row(name, str(count))
+            console.print(table)
+    if found["reasons"]:
+        table = Table("outcome", "clips", "reason")
+        for row in found["reasons"][:SHOWN_REASONS]:
+            table.add_row(row["outcome"], str(row["clips"]), row["reason"])
+        console.print(table)
+    if found["try_again"]:
+        console.print(f"{found['try_again']} clips failed for a reason that may pass: run the same command again")

@@ -1,0 +1,33 @@
+"""Reading a run's results back, in order of name, for exporters and the report."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from pydantic import TypeAdapter
+
+from merrflow.ledger import Ledger
+from merrflow.types import Outcome, Record
+
+RECORDS = TypeAdapter(Record)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One clip that has a record, and how it came out."""
+
+    record: Record
+    outcome: Outcome  # DONE: coarse and fine; REFUSED, TRUNCATED: coarse only
+    reason: str
+
+    @property
+    def is_fine(self) -> bool:
+        """Whether it has a fine-grained description that counts."""
+        return self.outcome is Outcome.DONE and self.record.reasoning is not None
+
+
+def entries(ledger: Ledger) -> Iterator[Entry]:
+    """Every clip with a record, by name."""
+    for _, row in ledger.records():
+        yield Entry(RECORDS.validate_json(row.payload), row.outcome, row.reason)

@@ -1,0 +1,179 @@
+"""From what the user named (files, folders, tables) to clips with paths and names.
+
+Nothing is opened here but tables; a clip that turns out not to be a video gets its outcome later.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+VIDEO_SUFFIXES = frozenset(
+    [
+        ".mp4",
+        ".m4v",
+        ".mov",
+        ".mkv",
+        ".webm",
+        ".avi",
+        ".mpg",
+        ".mpeg",
+        ".ts",
+        ".mts",
+        ".m2ts",
+        ".flv",
+        ".wmv",
+        ".3gp",
+        ".ogv",
+        ".gif",
+    ]
+)
+NAME_BYTES = 180  # leaves room for a suffix within the 255 bytes a file name may have
+_UNSAFE = frozenset('/\\:*?"<>|')
+
+
+class InputError(ValueError):
+    """Unusable arguments: said in one line, before any work starts."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """One clip as the user gave it."""
+
+    path: Path  # absolute
+    name: str | None = None  # given in a table
+    sentence: str | None = None
+    label: str | None = None
+
+
+@dataclass(frozen=True)
+class Transcripts:
+    """Subtitles by clip name, from `--transcripts`."""
+
+    sentences: dict[str, str]
+
+    def of(self, *names: str) -> str | None:
+        """The sentence under the first of these names that has one."""
+        return next((self.sentences[name] for name in names if name in self.sentences), None)
+
+
+def find_clips(inputs: Sequence[str | Path]) -> list[Found]:
+    """The clips in files, folders and tables, sorted by path, each once.
+
+    A folder gives its video files, at any depth, by suffix in any case; a file named by itself is taken
+    whatever its suffix. A table is a CSV with a column `path`, and `name`, `sentence`, `label` where known;
+    its paths are relative to it. Raises `InputError`.
+    """
+    if not inputs:
+        raise InputError("nothing to annotate: name files, folders, or a CSV with a column `path`")
+    found: dict[Path, Found] = {}
+    for text in inputs:
+        path = Path(text).expanduser().absolute()
+        if path.is_dir():
+            clips = [Found(file) for file in _videos(path)]
+            if not clips:
+                raise InputError(f"{text}: no video files in this folder ({' '.join(sorted(VIDEO_SUFFIXES))})")
+        elif path.suffix.lower() == ".csv":
+            clips = list(_table(path))
+        elif path.exists():
+            clips = [Found(path)]
+        else:
+            raise InputError(f"{text}: no such file or folder")
+        for clip in clips:
+            old = found.get(clip.path)
+            if old is None or (clip.name or clip.sentence or clip.label):
+                found[clip.path] = clip
+    named = Counter(clip.name.casefold() for clip in found.values() if clip.name)
+    for name, count in named.items():
+        if count > 1:
+            raise InputError(f"the table gives the name {name!r} to {count} clips; names must differ")
+    return sorted(found.values(), key=lambda clip: str(clip.path))
+
+
+def read_transcripts(path: Path) -> Transcripts:
+    """A CSV with the columns `name` and `sentence`, as MERR's trainers read it. Raises `InputError`."""
+    rows = _rows(path, ("name", "sentence"))
+    return Transcripts({row["name"].strip(): row["sentence"].strip() for row in rows if row["sentence"].strip()})
+
+
+def assign_names(found: Iterable[Found], taken: dict[str, Path]) -> dict[Path, str]:
+    """A unique, file-safe name for each clip: its given name, else its stem.
+
+    taken: names of earlier runs and their paths; a path keeps its name for good. Where stems collide, the
+    folder's name goes before them ("monday__clip_1"), and where that collides too, a hash of the path after.
+    """
+    keep = {path: name for name, path in taken.items()}
+    used = {name.casefold() for name in taken}
+    new = [clip for clip in found if clip.path not in keep]
+    stems = Counter(safe_name(clip.name or clip.path.stem).casefold() for clip in new)
+    names = dict(keep)
+    for clip in new:
+        name = safe_name(clip.name or clip.path.stem)
+        if stems[name.casefold()] > 1 or name.casefold() in used:
+            name = safe_name(f"{clip.path.parent.name}__{name}")
+        if name.casefold() in used:
+            name = safe_name(f"{name}__{hashlib.sha256(str(clip.path).encode()).hexdigest()[:8]}")
+        used.add(name.casefold())
+        names[clip.path] = name
+    return names
+
+
+def safe_name(text: str) -> str:
+    """`text` as a name that works as a file name and in MERR's space-separated TXT: no blanks, no slashes."""
+    text = unicodedata.normalize("NFC", text)
+    kept = "".join(
+        "_" if c.isspace() or c in _UNSAFE or unicodedata.category(c).startswith("C") else c for c in text
+    ).lstrip(".-")
+    if len(kept.encode()) > NAME_BYTES:
+        digest = hashlib.sha256(kept.encode()).hexdigest()[:8]
+        kept = kept.encode()[: NAME_BYTES - 10].decode(errors="ignore") + "__" + digest
+    return kept or "clip"
+
+
+def with_sentences(found: Iterable[Found], names: dict[Path, str], transcripts: Transcripts) -> list[Found]:
+    """The clips with the transcripts' sentences; a sentence in the clip's own table row goes first."""
+    clips = list(found)
+    stems = Counter(clip.path.stem for clip in clips)
+    result = []
+    for clip in clips:
+        # A stem that several clips share does not tell whose sentence it is.
+        keys = [names[clip.path], *([clip.path.stem] if stems[clip.path.stem] == 1 else [])]
+        result.append(replace(clip, sentence=clip.sentence or transcripts.of(*keys)))
+    return result
+
+
+def _videos(folder: Path) -> Iterator[Path]:
+    for file in sorted(folder.rglob("*")):
+        hidden = any(part.startswith(".") for part in file.relative_to(folder).parts)
+        if file.suffix.lower() in VIDEO_SUFFIXES and not hidden and not file.is_dir():
+            yield file
+
+
+def _table(path: Path) -> Iterator[Found]:
+    for row in _rows(path, ("path",)):
+        if row["path"].strip():
+            file = (path.parent / Path(row["path"].strip()).expanduser()).absolute()
+            yield Found(file, *((row.get(key) or "").strip() or None for key in ("name", "sentence", "label")))
+
+
+def _rows(path: Path, needed: tuple[str, ...]) -> list[dict[str, str]]:
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file)
+            columns = [name.strip() for name in reader.fieldnames or ()]
+            missing = [name for name in needed if name not in columns]
+            if missing:
+                raise InputError(
+                    f"{path}: the table needs a column `{missing[0]}`; it has: {', '.join(columns) or 'none'}"
+                )
+            reader.fieldnames = columns
+            return [{key: value or "" for key, value in row.items() if isinstance(key, str)} for row in reader]
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{path}: not a CSV table in UTF-8 ({error})") from error

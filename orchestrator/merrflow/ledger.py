@@ -1,0 +1,260 @@
+"""The ledger: the one truth about what is done. SQLite by default, PostgreSQL by URL.
+
+`stages` holds one row for each (clip, stage, fingerprint); `clips` holds the clips of a dataset and how each
+came out. A row is written in one transaction, after the files it speaks of are in place. Prefect holds runs and
+progress, never truth.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+
+from merrflow.fingerprint import file_sha256
+from merrflow.inputs import Found
+from merrflow.types import Clip, Outcome
+
+RECORD = "record"  # the stage whose payload is the clip's whole record
+
+_meta = sa.MetaData()
+_clips = sa.Table(
+    "clips",
+    _meta,
+    sa.Column("name", sa.String, primary_key=True),
+    sa.Column("path", sa.String, nullable=False, unique=True),
+    sa.Column("size", sa.BigInteger, nullable=False),
+    sa.Column("mtime_ns", sa.BigInteger, nullable=False),
+    sa.Column("sha256", sa.String, nullable=False),  # "" where the file cannot be read
+    sa.Column("sentence", sa.String),
+    sa.Column("label", sa.String),
+    sa.Column("fingerprint", sa.String),  # of the finished work, as in `stages` under RECORD
+    sa.Column("outcome", sa.String),
+    sa.Column("reason", sa.String),
+    sa.Column("retry", sa.Boolean, nullable=False, default=False),  # worth another try in the next run
+)
+_stages = sa.Table(
+    "stages",
+    _meta,
+    sa.Column("clip", sa.String, sa.ForeignKey("clips.name"), primary_key=True),
+    sa.Column("stage", sa.String, primary_key=True),
+    sa.Column("fingerprint", sa.String, primary_key=True),
+    sa.Column("outcome", sa.String, nullable=False),
+    sa.Column("reason", sa.String, nullable=False),
+    sa.Column("retry", sa.Boolean, nullable=False),
+    sa.Column("attempts", sa.Integer, nullable=False),
+    sa.Column("payload", sa.LargeBinary, nullable=False),  # zlib-compressed JSON
+    sa.Column("seconds", sa.Float, nullable=False),  # wall time of the stage
+    sa.Column("finished_at", sa.DateTime(timezone=True), nullable=False),
+)
+
+
+@dataclass(frozen=True)
+class StageRow:
+    """One finished stage of one clip."""
+
+    outcome: Outcome
+    reason: str
+    payload: bytes  # JSON; empty where the stage has no result
+    seconds: float
+    attempts: int = 1
+    retry: bool = False
+
+
+@dataclass(frozen=True)
+class ClipRow:
+    """One clip of the dataset and how it came out; `outcome` is None while it is not finished."""
+
+    clip: Clip
+    outcome: Outcome | None
+    reason: str
+    retry: bool
+    fingerprint: str | None
+
+
+class Ledger:
+    """Blocking; call it off the event loop. Safe to use from several threads."""
+
+    def __init__(self, url: str) -> None:
+        """url: an SQLAlchemy URL, such as `sqlite:////data/out/ledger.db` or `postgresql+psycopg://...`."""
+        self._engine = sa.create_engine(url)
+        if self._engine.dialect.name == "sqlite":
+            sa.event.listen(self._engine, "connect", _sqlite_pragmas)
+        _meta.create_all(self._engine)
+
+    @classmethod
+    def in_folder(cls, folder: Path) -> Ledger:
+        """The ledger of an output folder."""
+        return cls(sa.URL.create("sqlite", database=str(folder / "ledger.db")).render_as_string())
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+    def names(self) -> dict[str, Path]:
+        """Every clip's name and path."""
+        with self._engine.connect() as db:
+            return {row.name: Path(row.path) for row in db.execute(sa.select(_clips.c.name, _clips.c.path))}
+
+    def register(self, found: Iterable[Found], names: dict[Path, str]) -> list[Clip]:
+        """Enters the clips, or updates them, and returns them with the hash of their bytes.
+
+        A file whose size and time are as they were is not read again. New bytes under an old path are new
+        work, because every fingerprint holds the hash.
+        """
+        with self._engine.connect() as db:
+            known = {
+                row.path: row
+                for row in db.execute(sa.select(_clips.c.path, _clips.c.size, _clips.c.mtime_ns, _clips.c.sha256))
+            }
+        rows = []
+        for clip in found:
+            size, mtime_ns = _stat(clip.path)
+            old = known.get(str(clip.path))
+            if old and old.sha256 and (old.size, old.mtime_ns) == (size, mtime_ns):
+                sha256 = old.sha256
+            else:
+                sha256 = _hash(clip.path)
+            rows.append(
+                {
+                    "name": names[clip.path],
+                    "path": str(clip.path),
+                    "size": size,
+                    "mtime_ns": mtime_ns,
+                    "sha256": sha256,
+                    "sentence": clip.sentence,
+                    "label": clip.label,
+                    "retry": False,
+                }
+            )
+        changing = ("size", "mtime_ns", "sha256", "sentence", "label")
+        with self._engine.begin() as db:
+            for start in range(0, len(rows), 500):
+                self._upsert(db, _clips, rows[start : start + 500], ("name",), changing)
+        return [Clip(row["name"], Path(row["path"]), row["sha256"], row["sentence"], row["label"]) for row in rows]
+
+    def finished(self) -> dict[str, str]:
+        """Name and fingerprint of every clip that has an outcome and is not worth another try."""
+        query = sa.select(_clips.c.name, _clips.c.fingerprint).where(_clips.c.outcome.is_not(None), ~_clips.c.retry)
+        with self._engine.connect() as db:
+            return {row.name: row.fingerprint for row in db.execute(query)}
+
+    def stage(self, clip: str, stage: str, fingerprint: str) -> StageRow | None:
+        """What is known of this work; None where it was never done."""
+        query = sa.select(_stages).where(
+            _stages.c.clip == clip, _stages.c.stage == stage, _stages.c.fingerprint == fingerprint
+        )
+        with self._engine.connect() as db:
+            row = db.execute(query).first()
+        if row is None:
+            return None
+        return StageRow(Outcome(row.outcome), row.reason, _unpack(row.payload), row.seconds, row.attempts, row.retry)
+
+    def save_stage(self, clip: str, stage: str, fingerprint: str, row: StageRow) -> None:
+        """Remembers a finished stage."""
+        with self._engine.begin() as db:
+            self._put_stage(db, clip, stage, fingerprint, row)
+
+    def finish_clip(self, clip: str, fingerprint: str, row: StageRow) -> None:
+        """Remembers a clip's outcome and, as `row.payload`, its record; both or neither."""
+        with self._engine.begin() as db:
+            self._put_stage(db, clip, RECORD, fingerprint, row)
+            db.execute(
+                sa.update(_clips)
+                .where(_clips.c.name == clip)
+                .values(fingerprint=fingerprint, outcome=row.outcome.value, reason=row.reason, retry=row.retry)
+            )
+
+    def clips(self) -> list[ClipRow]:
+        """Every clip of the dataset, by name."""
+        with self._engine.connect() as db:
+            return [
+                ClipRow(
+                    Clip(row.name, Path(row.path), row.sha256, row.sentence, row.label),
+                    Outcome(row.outcome) if row.outcome else None,
+                    row.reason or "",
+                    row.retry,
+                    row.fingerprint,
+                )
+                for row in db.execute(sa.select(_clips).order_by(_clips.c.name))
+            ]
+
+    def records(self) -> Iterator[tuple[str, StageRow]]:
+        """Name and record of every finished clip that has one, by name; read in pieces, so of any number."""
+        query = (
+            sa.select(_stages)
+            .join(
+                _clips,
+                (_clips.c.name == _stages.c.clip) & (_clips.c.fingerprint == _stages.c.fingerprint),
+            )
+            .where(_stages.c.stage == RECORD)
+            .order_by(_stages.c.clip)
+            .execution_options(yield_per=200)
+        )
+        with self._engine.connect() as db:
+            for row in db.execute(query):
+                payload = _unpack(row.payload)
+                if payload:
+                    yield (
+                        row.clip,
+                        StageRow(Outcome(row.outcome), row.reason, payload, row.seconds, row.attempts, row.retry),
+                    )
+
+    def _put_stage(self, db: sa.Connection, clip: str, stage: str, fingerprint: str, row: StageRow) -> None:
+        values = {
+            "clip": clip,
+            "stage": stage,
+            "fingerprint": fingerprint,
+            "outcome": row.outcome.value,
+            "reason": row.reason,
+            "retry": row.retry,
+            "attempts": row.attempts,
+            "payload": zlib.compress(row.payload, 6) if row.payload else b"",
+            "seconds": row.seconds,
+            "finished_at": datetime.now(UTC),
+        }
+        key = ("clip", "stage", "fingerprint")
+        self._upsert(db, _stages, [values], key, tuple(name for name in values if name not in key))
+
+    def _upsert(
+        self,
+        db: sa.Connection,
+        table: sa.Table,
+        rows: list[dict],
+        key: tuple[str, ...],
+        changing: tuple[str, ...],
+    ) -> None:
+        dialect = sqlite if self._engine.dialect.name == "sqlite" else postgresql
+        insert = dialect.insert(table).values(rows)
+        changes = {name: insert.excluded[name] for name in changing}
+        db.execute(insert.on_conflict_do_update(index_elements=list(key), set_=changes))
+
+
+def _sqlite_pragmas(connection: object, record: object) -> None:
+    cursor = connection.cursor()
+    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "busy_timeout=30000", "foreign_keys=ON"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _stat(path: Path) -> tuple[int, int]:
+    try:
+        stat = path.stat()
+    except OSError:
+        return 0, 0
+    return stat.st_size, stat.st_mtime_ns
+
+
+def _hash(path: Path) -> str:
+    try:
+        return file_sha256(path)
+    except OSError:
+        return ""
+
+
+def _unpack(payload: bytes) -> bytes:
+    return zlib.decompress(payload) if payload else b""

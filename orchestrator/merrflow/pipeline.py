@@ -1,0 +1,386 @@
+"""One clip's way through the stages, remembered step by step in the ledger.
+
+The pipeline only wires: stages compute, services measure and speak, the ledger remembers. Whatever happens to a
+clip ends in exactly one outcome for it, and disturbs no other clip.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import grpc
+from pydantic import TypeAdapter
+
+from merrflow.clients import Reply, Services
+from merrflow.export.dataset import RECORDS
+from merrflow.export.files import whole_bytes
+from merrflow.facs import Lexicon, RuleSet
+from merrflow.fingerprint import fingerprint, fraction
+from merrflow.ledger import Ledger, StageRow
+from merrflow.reader import SharedReader
+from merrflow.settings import RunSettings
+from merrflow.stages import coarse, label, peak, peak_frame, probe, subject, subtitle
+from merrflow.stages.sidecar import find_sidecars
+from merrflow.stages.skip import Skip
+from merrflow.types import (
+    ActionUnitSeries,
+    Clip,
+    Curves,
+    Origin,
+    Outcome,
+    Probe,
+    Reasoning,
+    Record,
+    Scene,
+    Subject,
+    Subtitle,
+    Tone,
+)
+from merrflow_serving.errors import MerrflowError
+from merrflow_serving.media.audio import encode_wav
+
+log = logging.getLogger(__name__)
+Value = TypeVar("Value")
+VERSION = "1"  # of what the pipeline makes of the stages' results
+MAX_ATTEMPTS = 3  # at work that ends in a service's own fault
+
+
+@dataclass(frozen=True)
+class Known(Generic[Value]):
+    """A stage's result, computed now or remembered."""
+
+    value: Value
+    origin: Origin | None
+    outcome: Outcome
+    reason: str
+    seconds: float
+
+
+@dataclass(frozen=True)
+class _Payload(Generic[Value]):
+    value: Value
+    origin: Origin | None
+
+
+_PAYLOADS = {kind: TypeAdapter(_Payload[kind]) for kind in (Probe, ActionUnitSeries, Subtitle, Scene, Tone, Reasoning)}
+
+
+class _Stop(Exception):
+    """The clip needs no more work."""
+
+    def __init__(self, outcome: Outcome, reason: str) -> None:
+        super().__init__(reason)
+        self.outcome = outcome
+        self.reason = reason
+
+
+@dataclass
+class _Progress:
+    """What gathers while one clip is worked on."""
+
+    clip: Clip
+    seconds: dict[str, float] = field(default_factory=dict)
+    origins: dict[str, Origin] = field(default_factory=dict)
+    missing: dict[str, str] = field(default_factory=dict)
+    decoded: asyncio.Task[probe.Decoded] | None = None
+
+
+class Pipeline:
+    """Annotates clips, any number at once."""
+
+    def __init__(
+        self,
+        services: Services,
+        ledger: Ledger,
+        settings: RunSettings,
+        rules: RuleSet,
+        lexicon: Lexicon,
+        out: Path,
+        threads: ThreadPoolExecutor,
+        reader: SharedReader,
+    ) -> None:
+        """threads: where blocking work runs, as many as there are cores. reader: OCR for burned-in text."""
+        self._services = services
+        self._ledger = ledger
+        self._settings = settings
+        self._rules = rules
+        self._lexicon = lexicon
+        self._out = out
+        self._threads = threads
+        self._reader = reader
+        self._common = fingerprint(
+            [VERSION, probe.VERSION, subtitle.VERSION, coarse.load_template().version, reader.identity],
+            {name: services.identity(name) for name in services.connections},
+            rules,
+            lexicon,
+            settings.model_dump(include={"neutral_sample", "seed", "max_clip_seconds", "max_pixels"}),
+        )
+
+    def fingerprint(self, clip: Clip) -> str:
+        """What the clip's whole record depends on."""
+        return fingerprint(self._common, clip.sha256, clip.sentence, clip.label, _sidecars(clip.path))
+
+    async def annotate(self, clip: Clip) -> Outcome:
+        """Takes a clip to its outcome and writes it into the ledger. Raises only what cancels the run."""
+        key = self.fingerprint(clip)
+        started = time.monotonic()
+        payload, retry = b"", False
+        try:
+            record, outcome, reason = await self._stages(clip)
+            payload = RECORDS.dump_json(record)
+        except _Stop as stop:
+            outcome, reason = stop.outcome, stop.reason
+        except MerrflowError as error:
+            outcome, reason, retry = Outcome.FAILED, str(error), error.retryable
+        except OSError as error:
+            outcome, reason, retry = Outcome.FAILED, f"{error.strerror or error}: {error.filename}", True
+        except Exception as error:
+            log.exception("clip %s", clip.name)
+            outcome, reason = Outcome.FAILED, f"a fault in merrflow: {type(error).__name__}: {error}"
+        old = await self._blocking(self._ledger.stage, clip.name, "record", key)
+        attempts = old.attempts + 1 if old else 1
+        seconds = round(time.monotonic() - started, 3)
+        row = StageRow(outcome, reason, payload, seconds, attempts, retry)
+        await self._blocking(self._ledger.finish_clip, clip.name, key, row)
+        return outcome
+
+    async def _stages(self, clip: Clip) -> tuple[Record, Outcome, str]:
+        work = _Progress(clip)
+        if not clip.sha256:
+            raise _Stop(Outcome.FAILED, "the file does not exist or cannot be read")
+        facts = (await self._probe(work)).value
+        series = (await self._action_units(work)).value
+        person = _go_on(subject.choose(series, facts.shots))
+        top = _go_on(peak.find(series, person, self._rules.peak, facts.shots))
+        found = label.decide(top, clip.name, self._rules, series.measurable, clip.label, self._lexicon)
+        if found.label == self._rules.neutral.label and found.source != "table":
+            share = self._settings.neutral_sample
+            if fraction("neutral", self._settings.seed, clip.sha256) >= share:
+                raise _Stop(Outcome.SKIPPED, f"{found.reason}; not in the neutral sample of {share:.0%}")
+        frame = await self._blocking(peak_frame.read_peak_frame, clip.path, facts, top)
+        await self._blocking(whole_bytes, self._out / "peaks" / f"{clip.name}.jpg", frame.image)
+        said, scene, tone = await _all_or_none(
+            self._subtitle(work, facts), self._scene(work, top.index, frame), self._tone(work, facts)
+        )
+        text = coarse.caption(found, scene, tone, said)
+        reasoning, outcome, reason = await self._reason(work, found, scene, tone, said)
+        record = Record(
+            name=clip.name,
+            path=str(clip.path),
+            sha256=clip.sha256,
+            probe=facts,
+            subject=person,
+            peak=top,
+            label=found,
+            subtitle=said,
+            scene=scene,
+            tone=tone,
+            coarse=text,
+            coarse_template=coarse.load_template().version,
+            reasoning=reasoning,
+            origins=work.origins,
+            seconds=work.seconds,
+            missing=work.missing,
+            curves=curves_of(series, person),
+        )
+        return record, outcome, reason
+
+    async def _probe(self, work: _Progress) -> Known[Probe]:
+        async def compute() -> Reply:
+            return Reply((await self._decoded(work)).probe, None)
+
+        limits = [self._settings.max_clip_seconds, self._settings.max_pixels]
+        return await self._remember(work, "probe", [probe.VERSION, *limits], Probe, compute)
+
+    async def _decoded(self, work: _Progress) -> probe.Decoded:
+        """The clip, decoded at most once, and only when some stage needs more than the ledger has."""
+        if work.decoded is None:
+            work.decoded = asyncio.ensure_future(
+                self._blocking(
+                    lambda: probe.decode(
+                        work.clip.path,
+                        max_seconds=self._settings.max_clip_seconds,
+                        max_pixels=self._settings.max_pixels,
+                        with_text=not work.clip.sentence,
+                    )
+                )
+            )
+        return await work.decoded
+
+    async def _action_units(self, work: _Progress) -> Known[ActionUnitSeries]:
+        clip = work.clip
+        return await self._remember(
+            work,
+            "action_units",
+            self._services.identity("openface-au"),
+            ActionUnitSeries,
+            lambda: self._services.action_units(clip.name, clip.path),
+        )
+
+    async def _subtitle(self, work: _Progress, facts: Probe) -> Subtitle:
+        clip = work.clip
+
+        async def compute() -> Reply:
+            samples = () if clip.sentence else (await self._decoded(work)).text_samples
+            with_reader = lambda: subtitle.find_subtitle(clip, facts.seconds, samples, self._reader)  # noqa: E731
+            return Reply(await self._blocking(with_reader), None)
+
+        key = [subtitle.VERSION, clip.sentence, _sidecars(clip.path), self._reader.identity]
+        known = await self._remember(work, "subtitle", key, Subtitle, compute)
+        if known.value.text is None:
+            work.missing["subtitle"] = known.value.reason
+        return known.value
+
+    async def _scene(self, work: _Progress, index: int, frame: peak_frame.PeakFrame) -> Scene | None:
+        return await self._clue(
+            work,
+            "scene",
+            [index, self._services.identity("minigpt-v2")],
+            Scene,
+            lambda: self._services.scene(work.clip.name, frame.image, frame.context),
+        )
+
+    async def _tone(self, work: _Progress, facts: Probe) -> Tone | None:
+        if not facts.audio_seconds:
+            empty = facts.audio_seconds == 0
+            work.missing["tone"] = f"the file has {'an empty' if empty else 'no'} sound track"
+            return None
+
+        async def compute() -> Reply:
+            wav = await self._blocking(encode_wav, (await self._decoded(work)).audio)
+            return await self._services.tone(work.clip.name, wav)
+
+        return await self._clue(work, "tone", self._services.identity("qwen-audio"), Tone, compute)
+
+    async def _reason(
+        self, work: _Progress, found: Any, scene: Scene | None, tone: Tone | None, said: Subtitle
+    ) -> tuple[Reasoning | None, Outcome, str]:
+        clues = {
+            "scene": scene.text if scene else "",
+            "expressions": found.expressions,
+            "tone": tone.text if tone else "",
+            "subtitle": said.text or "",
+            "label": found.label,
+            "seed": int(fingerprint(self._settings.seed, work.clip.sha256)[:8], 16),
+        }
+        try:
+            known = await self._remember(
+                work,
+                "reasoning",
+                [clues, self._services.identity("llama3")],
+                Reasoning,
+                lambda: self._services.reason(work.clip.name, **clues),
+            )
+        except MerrflowError as error:
+            if error.code is not grpc.StatusCode.INVALID_ARGUMENT:
+                raise
+            work.missing["reasoning"] = str(error)
+            return None, Outcome.FAILED, f"no fine-grained text: {error}"
+        if known.outcome is not Outcome.DONE:
+            work.missing["reasoning"] = known.reason
+        return known.value, known.outcome, known.reason
+
+    async def _clue(
+        self, work: _Progress, stage: str, key: Any, kind: type, compute: Callable[[], Awaitable[Reply]]
+    ) -> Any:
+        """A clue that a record can be without: what a service calls bad input is noted, not fatal."""
+        try:
+            known = await self._remember(work, stage, key, kind, compute)
+        except MerrflowError as error:
+            if error.code is not grpc.StatusCode.INVALID_ARGUMENT:
+                raise
+            work.missing[stage] = str(error)
+            return None
+        if known.outcome is not Outcome.DONE:
+            work.missing[stage] = known.reason
+        return known.value
+
+    async def _remember(
+        self, work: _Progress, stage: str, key: Any, kind: type, compute: Callable[[], Awaitable[Reply]]
+    ) -> Known[Any]:
+        """The stage's result from the ledger, or computed and written there. Failures are remembered too."""
+        clip = work.clip
+        print_ = fingerprint(stage, clip.sha256, key)
+        row = await self._blocking(self._ledger.stage, clip.name, stage, print_)
+        again = row is not None and row.outcome is Outcome.FAILED and row.retry
+        if row is None or again:
+            row = await self._compute(work, stage, print_, kind, compute, row.attempts + 1 if row else 1)
+        if row.outcome is Outcome.FAILED:
+            failure = MerrflowError(row.reason)
+            # What failed for good failed on its input; the rest is worth another try.
+            failure.code = grpc.StatusCode.UNAVAILABLE if row.retry else grpc.StatusCode.INVALID_ARGUMENT
+            raise failure
+        payload = _PAYLOADS[kind].validate_json(row.payload)
+        work.seconds[stage] = row.seconds
+        if payload.origin:
+            work.origins[stage] = payload.origin
+        return Known(payload.value, payload.origin, row.outcome, row.reason, row.seconds)
+
+    async def _compute(
+        self,
+        work: _Progress,
+        stage: str,
+        print_: str,
+        kind: type,
+        compute: Callable[[], Awaitable[Reply]],
+        attempt: int,
+    ) -> StageRow:
+        started = time.monotonic()
+        try:
+            reply = await compute()
+        except MerrflowError as error:
+            fault = error.code is grpc.StatusCode.INTERNAL and attempt < MAX_ATTEMPTS
+            row = StageRow(
+                Outcome.FAILED, str(error), b"", time.monotonic() - started, attempt, error.retryable or fault
+            )
+        else:
+            row = StageRow(
+                reply.outcome,
+                "" if reply.outcome is Outcome.DONE else f"the {stage} was {reply.outcome}",
+                _PAYLOADS[kind].dump_json(_Payload(reply.value, reply.origin)),
+                round(time.monotonic() - started, 3),
+                attempt,
+            )
+        await self._blocking(self._ledger.save_stage, work.clip.name, stage, print_, row)
+        return row
+
+    async def _blocking(self, function: Callable[..., Value], *arguments: Any) -> Value:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, function, *arguments)
+
+
+def curves_of(series: ActionUnitSeries, person: Subject) -> Curves:
+    """The subject's Action Units over time."""
+    faces = [(series.frames[frame], series.frames[frame].faces[face]) for frame, face in person.faces]
+    units = sorted({unit for _, face in faces for unit in face.intensity})
+    return Curves(
+        timestamps=tuple(frame.timestamp for frame, _ in faces),
+        frames=tuple(frame.index for frame, _ in faces),
+        intensity={unit: tuple(face.intensity.get(unit, 0.0) for _, face in faces) for unit in units},
+    )
+
+
+def _go_on(result: Any) -> Any:
+    if isinstance(result, Skip):
+        raise _Stop(Outcome.SKIPPED, result.reason)
+    return result
+
+
+async def _all_or_none(*work: Awaitable[Any]) -> list[Any]:
+    """Awaits all; the first error is raised once the others have ended, so that nothing goes on behind it."""
+    results = await asyncio.gather(*work, return_exceptions=True)
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
+    return results
+
+
+def _sidecars(clip: Path) -> list[list[Any]]:
+    """Subtitle files beside the clip, by name, size and time: enough to see that one came or changed."""
+    return [[path.name, (stat := path.stat()).st_size, stat.st_mtime_ns] for path in find_sidecars(clip)]

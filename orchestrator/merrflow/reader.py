@@ -1,0 +1,38 @@
+"""OCR for many threads: a few readers shared by all, each used by one thread at a time."""
+
+from __future__ import annotations
+
+import queue
+
+import numpy as np
+
+from merrflow_serving.errors import NotReady
+from merrflow_serving.media.ocr import Box, TextLine, TextReader, revision
+
+
+class SharedReader:
+    """Lends out up to `count` `TextReader`s. Models are loaded by the first use."""
+
+    def __init__(self, count: int) -> None:
+        self._free: queue.LifoQueue[TextReader] = queue.LifoQueue()
+        for _ in range(count):
+            self._free.put(TextReader())
+        try:
+            self.identity = revision()
+        except NotReady:  # pictures are then not read, and every record says so
+            self.identity = ""
+
+    def detect(self, image: np.ndarray) -> tuple[Box, ...]:
+        """As `TextReader.detect`."""
+        return self._lend(lambda reader: reader.detect(image))
+
+    def recognise(self, image: np.ndarray) -> TextLine | None:
+        """As `TextReader.recognise`."""
+        return self._lend(lambda reader: reader.recognise(image))
+
+    def _lend(self, use):
+        reader = self._free.get()
+        try:
+            return use(reader)
+        finally:
+            self._free.put(reader)

@@ -1,0 +1,263 @@
+"""A run's surroundings: checked first, opened together, closed in order.
+
+Everything that can be wrong with the arguments is found here, before any work starts, as one `InputError`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import tempfile
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+from sqlalchemy.exc import SQLAlchemyError
+
+from merrflow.clients import Services
+from merrflow.export.dataset import entries
+from merrflow.export.jsonl import write_dropped, write_records
+from merrflow.export.merr import write_merr
+from merrflow.facs import DataFileError, RuleSet, UnknownLabel, load_lexicon, load_rules
+from merrflow.inputs import Found, InputError, assign_names, find_clips, read_transcripts, with_sentences
+from merrflow.ledger import Ledger
+from merrflow.local_services import LocalServices
+from merrflow.pipeline import Pipeline
+from merrflow.reader import SharedReader
+from merrflow.report import write_report
+from merrflow.settings import RunSettings, load_settings
+from merrflow.types import Clip, Outcome
+from merrflow_serving.errors import MerrflowError
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a run is asked for; plain values, so that it can be a Prefect parameter."""
+
+    inputs: tuple[str, ...]
+    out: str
+    transcripts: str | None = None
+    config: str | None = None
+    overrides: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Summary:
+    """How a run ended."""
+
+    out: Path
+    clips: int
+    outcomes: dict[str, int]  # outcome -> clips of this run
+    labels: dict[str, int]  # label -> records in the output folder
+    coarse: int  # records in the output folder's MERR files
+    fine: int
+    try_again: int  # clips that failed for a reason that may pass; the next run tries them again
+    unfinished: int  # clips without an outcome
+    worked: int  # clips that this run worked on; the rest was done before
+    problems: tuple[tuple[str, str], ...]  # (clip, reason) of those that failed
+
+    @property
+    def complete(self) -> bool:
+        """Every clip has an outcome that will stay."""
+        return not (self.unfinished or self.try_again)
+
+
+class Session:
+    """An open run. Made by `open_session`."""
+
+    def __init__(
+        self,
+        out: Path,
+        settings: RunSettings,
+        ledger: Ledger,
+        clips: list[Clip],
+        pipeline: Pipeline,
+        services: Services,
+    ) -> None:
+        self.out = out
+        self.settings = settings
+        self.services = services
+        self.clips = clips
+        self.summary: Summary | None = None  # once the outputs are written
+        self.on_clip: Callable[[str, Outcome], None] = lambda name, outcome: None
+        self._ledger = ledger
+        self._pipeline = pipeline
+        finished = ledger.finished()
+        self.todo = [clip for clip in clips if finished.get(clip.name) != pipeline.fingerprint(clip)]
+        largest = max(item.info.limits.max_batch_size for item in services.connections.values())
+        self._at_once = asyncio.Semaphore(settings.clips_at_once or min(64, 4 + 2 * largest))
+
+    async def annotate(self, names: list[str]) -> Counter[str]:
+        """Takes these clips to their outcomes, as many at once as the settings allow."""
+        wanted = set(names)
+        waiting = iter([clip for clip in self.todo if clip.name in wanted])
+        outcomes: Counter[str] = Counter()
+
+        async def work() -> None:
+            for clip in waiting:
+                async with self._at_once:
+                    outcome = await self._pipeline.annotate(clip)
+                outcomes[outcome] += 1
+                self.on_clip(clip.name, outcome)
+
+        workers = min(len(wanted), self.settings.clips_at_once or 64)
+        async with asyncio.TaskGroup() as group:
+            for _ in range(workers):
+                group.create_task(work())
+        return outcomes
+
+    def table(self, limit: int) -> list[dict[str, str]]:
+        """This run's clips with their outcomes, for a table. Blocking."""
+        wanted = {clip.name for clip in self.clips}
+        rows = [row for row in self._ledger.clips() if row.clip.name in wanted]
+        return [
+            {"clip": row.clip.name, "outcome": str(row.outcome or "unfinished"), "reason": row.reason}
+            for row in rows[:limit]
+        ]
+
+    def write_outputs(self) -> Summary:
+        """Writes all output files from the ledger. Blocking."""
+        names = {clip.name for clip in self.clips}
+        self.summary = write_outputs(self._ledger, self.out, names, len(self.todo))
+        return self.summary
+
+
+def write_outputs(ledger: Ledger, out: Path, names: set[str] | None = None, worked: int = 0) -> Summary:
+    """Every output file of a folder, from its ledger alone. names: the clips to sum up (None: all)."""
+    coarse, fine = write_merr(ledger, out / "merr")
+    write_records(ledger, out / "records.jsonl")
+    write_dropped(ledger, out / "dropped.jsonl")
+    write_report(ledger, out)
+    return summarize(ledger, out, names, worked, coarse, fine)
+
+
+def summarize(
+    ledger: Ledger, out: Path, names: set[str] | None, worked: int = 0, coarse: int = 0, fine: int = 0
+) -> Summary:
+    """Counts from the ledger."""
+    rows = [row for row in ledger.clips() if names is None or row.clip.name in names]
+    labels = Counter(entry.record.label.label for entry in entries(ledger))
+    return Summary(
+        out=out,
+        clips=len(rows),
+        outcomes=dict(Counter(str(row.outcome) for row in rows if row.outcome)),
+        labels=dict(labels.most_common()),
+        coarse=coarse,
+        fine=fine,
+        try_again=sum(row.retry for row in rows),
+        unfinished=sum(row.outcome is None for row in rows),
+        worked=worked,
+        problems=tuple((row.clip.name, row.reason) for row in rows if row.outcome is Outcome.FAILED),
+    )
+
+
+_open: dict[str, Session] = {}
+
+
+@asynccontextmanager
+async def open_session(request: Request, say: Callable[[str], None] = lambda text: None) -> AsyncIterator[Session]:
+    """Checks everything, starts or connects the services, and closes them at the end.
+
+    Within a session of the same folder in this process it joins that one. Raises `InputError`.
+    say: told in a few words what is being waited for.
+    """
+    out = Path(request.out).expanduser().absolute()
+    if str(out) in _open:
+        yield _open[str(out)]
+        return
+    settings = load_settings(Path(request.config) if request.config else None, **request.overrides)
+    addresses = settings.addresses()
+    found = find_clips(request.inputs)
+    transcripts = read_transcripts(Path(request.transcripts)) if request.transcripts else None
+    rules = _rules(settings, found)
+    async with AsyncExitStack() as stack:
+        stack.enter_context(_locked(out))
+        ledger = _ledger(settings, out)
+        stack.callback(ledger.close)
+        say("reading the list of clips")
+        names = assign_names(found, ledger.names())
+        if transcripts:
+            found = with_sentences(found, names, transcripts)
+        clips = await asyncio.to_thread(ledger.register, found, names)
+        if not addresses:
+            say("starting the embedded services")
+            root = _common_root(clips)
+            local = await _start(stack, LocalServices(out / "logs", root))
+            addresses = local.addresses
+            settings = settings.model_copy(update={"send_paths": root is not None})
+        say("asking the services which engines they run")
+        services = await _start(stack, Services(addresses, settings))
+        cores = os.cpu_count() or 1
+        threads = stack.enter_context(ThreadPoolExecutor(cores, thread_name_prefix="stage"))
+        reader = SharedReader(min(cores, 4))
+        lexicon = load_lexicon(rules.lexicon)
+        pipeline = Pipeline(services, ledger, settings, rules, lexicon, out, threads, reader)
+        session = Session(out, settings, ledger, clips, pipeline, services)
+        if session.todo:
+            say("waiting for the models to load")
+            try:
+                await services.wait_ready()
+            except MerrflowError as error:
+                raise InputError(str(error)) from error
+        _open[str(out)] = session
+        stack.callback(_open.pop, str(out))
+        yield session
+
+
+async def _start(stack: AsyncExitStack, context: Any) -> Any:
+    try:
+        return await stack.enter_async_context(context)
+    except MerrflowError as error:
+        raise InputError(str(error)) from error
+
+
+def _rules(settings: RunSettings, found: list[Found]) -> RuleSet:
+    try:
+        rules = load_rules(settings.rules)
+        for clip in found:
+            if clip.label:
+                rules.normal(clip.label)
+    except (DataFileError, UnknownLabel) as error:
+        raise InputError(str(error)) from error
+    return rules
+
+
+def _ledger(settings: RunSettings, out: Path) -> Ledger:
+    try:
+        return Ledger(settings.ledger_url) if settings.ledger_url else Ledger.in_folder(out)
+    except (SQLAlchemyError, ImportError) as error:
+        where = "the ledger_url setting" if settings.ledger_url else out / "ledger.db"
+        reason = str(error).splitlines()[0]
+        raise InputError(f"the ledger cannot be opened ({where}): {reason}") from error
+
+
+@contextmanager
+def _locked(out: Path) -> Iterator[None]:
+    """The output folder, writable and for this run alone. Raises `InputError`."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=out):
+            pass
+    except OSError as error:
+        raise InputError(f"{out}: cannot write there ({error.strerror}); choose another folder with --out") from error
+    lock = FileLock(out / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise InputError(
+            f"{out}: another run is working there; wait for it, or choose another folder with --out"
+        ) from None
+    with lock:
+        lock.release()  # the `with` holds it now
+        yield
+
+
+def _common_root(clips: list[Clip]) -> Path | None:
+    """The folder above all clips, if the embedded services may be allowed to read from it by path."""
+    root = Path(os.path.commonpath([clip.path.parent.resolve() for clip in clips]))
+    return None if root == Path(root.anchor) or ":" in str(root) else root

@@ -1,0 +1,74 @@
+"""Settings of a run: defaults, then a YAML file, then environment, then the command line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from merrflow.inputs import InputError
+from merrflow_serving.catalog import SERVICES
+
+
+class RunSettings(BaseSettings):
+    """What a run can be told. Each field is also the environment variable `MERRFLOW_<FIELD>`."""
+
+    model_config = SettingsConfigDict(env_prefix="MERRFLOW_", extra="forbid", frozen=True)
+
+    openface_au_address: str = Field("", description="host:port of the openface-au service")
+    minigpt_v2_address: str = Field("", description="host:port of the minigpt-v2 service")
+    qwen_audio_address: str = Field("", description="host:port of the qwen-audio service")
+    llama3_address: str = Field("", description="host:port of the llama3 service")
+    send_paths: bool = Field(
+        False, description="name clips to openface-au by path instead of sending bytes (shared disk)"
+    )
+    rules: str = Field("default", description="rule set: a name, or a path to a YAML file")
+    neutral_sample: float = Field(
+        0.1, ge=0, le=1, description="share of the neutral clips that become records, drawn by a seeded hash"
+    )
+    seed: int = Field(0, description="seed of everything that is drawn")
+    max_clip_seconds: float = Field(600.0, gt=0, description="longer clips fail")
+    max_pixels: int = Field(7680 * 4320, gt=0, description="clips with larger frames fail")
+    shard_size: int = Field(256, ge=1, description="clips in one Prefect task")
+    clips_at_once: int = Field(0, ge=0, description="clips in work at the same time; 0 for a good number")
+    connect_seconds: float = Field(15.0, gt=0, description="how long a service may take to answer at first")
+    ready_seconds: float = Field(600.0, gt=0, description="how long a service may take to load its model")
+    call_seconds: float = Field(900.0, gt=0, description="deadline of one call")
+    retry_seconds: float = Field(180.0, gt=0, description="how long a call is tried again while a service is away")
+    ledger_url: str = Field("", description="SQLAlchemy URL of the ledger; empty for ledger.db in the output folder")
+
+    def addresses(self) -> dict[str, str]:
+        """Service name -> host:port, for those that are set. Raises `InputError` where only some are."""
+        given = {name: address for name in SERVICES if (address := getattr(self, f"{name.replace('-', '_')}_address"))}
+        if given and len(given) < len(SERVICES):
+            missing = [SERVICES[name].env_prefix + "ADDRESS" for name in SERVICES if name not in given]
+            raise InputError(
+                f"some services have an address and some have none: set {', '.join(missing)} too, or none of "
+                "them to let merrflow start its embedded services"
+            )
+        return given
+
+
+def load_settings(config: Path | None = None, **overrides: Any) -> RunSettings:
+    """Settings from a YAML file and overrides (None: not given). Raises `InputError` naming the field."""
+    values: dict[str, Any] = {}
+    if config is not None:
+        try:
+            values = yaml.safe_load(config.read_text(encoding="utf-8")) or {}
+        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            raise InputError(f"{config}: cannot be read as YAML ({error})") from error
+        if not isinstance(values, dict):
+            raise InputError(f"{config}: must hold `setting: value` lines")
+    values |= {name: value for name, value in overrides.items() if value is not None}
+    try:
+        return RunSettings(**values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(map(str, first["loc"]))
+        where = str(config) if config else "settings"
+        known = ", ".join(RunSettings.model_fields)
+        hint = f"; the settings are: {known}" if first["type"] == "extra_forbidden" else ""
+        raise InputError(f"{where}: {name}: {first['msg']}{hint}") from error

@@ -1,0 +1,52 @@
+"""The peak frame as a picture, with a few frames around it from which movement can be told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from merrflow.types import Peak, Probe, Shot
+from merrflow_serving.errors import UnreadableMedia
+from merrflow_serving.media.images import encode_jpeg
+from merrflow_serving.media.video import read_frames
+
+CONTEXT_SECONDS = (-0.4, -0.2, 0.2, 0.4)  # around the peak; near enough to be one movement
+CONTEXT_SIZE = 480  # pixels on the longer side
+
+
+@dataclass(frozen=True)
+class PeakFrame:
+    """JPEG files: the peak frame at full size, and small neighbours with their seconds after it."""
+
+    image: bytes
+    context: tuple[tuple[float, bytes], ...]
+
+
+def read_peak_frame(path: Path, probe: Probe, peak: Peak) -> PeakFrame:
+    """Reads the frame again at full size; neighbours only from its own shot. Blocking.
+
+    Raises `UnreadableMedia` where the frame cannot be decoded any more.
+    """
+    shot = next(
+        (shot for shot in probe.shots if shot.start <= peak.index < shot.end), Shot(0, probe.frame_count)
+    )
+    near = sorted(
+        {
+            index
+            for offset in CONTEXT_SECONDS
+            if shot.start <= (index := peak.index + round(offset * probe.fps)) < shot.end
+        }
+        - {peak.index}
+    )
+    frames = read_frames(path, {peak.index, *near})
+    if peak.index not in frames:
+        raise UnreadableMedia(f"frame {peak.index} cannot be decoded")
+    at = frames[peak.index].timestamp
+    return PeakFrame(
+        encode_jpeg(frames[peak.index].image),
+        tuple(
+            (round(frames[index].timestamp - at, 3), encode_jpeg(frames[index].scaled(CONTEXT_SIZE)))
+            for index in near
+            if index in frames
+        ),
+    )

@@ -1,0 +1,157 @@
+"""Reading of text in pictures with the PP-OCR models that the `rapidocr` wheel carries.
+
+Models: PP-OCRv6 small, detection (DB, Liao et al. 2020) and recognition of Chinese, Japanese and Latin script,
+Apache-2.0. Both are loaded by path from the installed package, so nothing is ever downloaded and nothing is
+written beside it. One reader belongs to one thread.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
+
+import numpy as np
+
+from merrflow_serving.errors import NotReady
+
+DETECTION = "PP-OCRv6_det_small.onnx"
+RECOGNITION = "PP-OCRv6_rec_small.onnx"
+MODEL = "PP-OCRv6-small"
+LICENCE = "Apache-2.0"
+SIDE = 960  # pixels: longer pictures are shrunk to this for detection only; reading sees full resolution
+MIN_SIDE = 8  # pixels: below this no script can be told from noise
+MIN_CONFIDENCE = 0.5  # the models' authors' default; callers set their own above it
+
+Box = tuple[float, float, float, float]  # x, y, width, height in pixels
+
+
+@dataclass(frozen=True)
+class TextLine:
+    """One line of text in a picture."""
+
+    text: str
+    confidence: float  # 0 to 1, mean over the characters
+    box: Box
+
+
+@cache
+def model_file(name: str) -> Path:
+    """Where the wheel keeps a model. Raises `NotReady` where `rapidocr` or the file is missing."""
+    try:
+        path = Path(str(distribution("rapidocr").locate_file(f"rapidocr/models/{name}")))
+    except PackageNotFoundError as error:
+        raise NotReady("text cannot be read: install the Python package rapidocr") from error
+    if not path.is_file():
+        raise NotReady(f"text cannot be read: the installed rapidocr carries no {name}; install version 3.10")
+    return path
+
+
+@cache
+def revision() -> str:
+    """"sha256:" and the first 16 digits of the hash over both model files."""
+    digest = hashlib.sha256()
+    for name in (DETECTION, RECOGNITION):
+        digest.update(model_file(name).read_bytes())
+    return f"sha256:{digest.hexdigest()[:16]}"
+
+
+class TextReader:
+    """Finds and reads lines of text. The models are loaded by the first call (about 0.5 s)."""
+
+    def __init__(self) -> None:
+        self._ocr = None
+
+    def _models(self):
+        if self._ocr is None:
+            files = {"Det": model_file(DETECTION), "Rec": model_file(RECOGNITION)}
+            try:
+                from rapidocr import RapidOCR
+            except ImportError as error:
+                raise NotReady(f"text cannot be read: {error}") from error
+            self._ocr = RapidOCR(
+                params={
+                    "Global.log_level": "critical",
+                    "Global.use_cls": False,  # nobody writes subtitles upside down
+                    "Global.text_score": MIN_CONFIDENCE,
+                    "Det.limit_type": "max",
+                    "Det.limit_side_len": SIDE,
+                    "Rec.rec_batch_num": 1,  # a batch is padded to its widest line: slower on one thread
+                    "EngineConfig.onnxruntime.intra_op_num_threads": 1,
+                    "EngineConfig.onnxruntime.inter_op_num_threads": 1,
+                    **{f"{part}.model_path": str(path) for part, path in files.items()},
+                }
+            )
+        return self._ocr
+
+    def detect(self, image: np.ndarray) -> tuple[Box, ...]:
+        """Boxes around lines of text in a (height, width, 3) uint8 RGB picture, in no order.
+
+        About a fifth of the cost of reading them.
+        """
+        if min(image.shape[:2]) < MIN_SIDE:
+            return ()
+        found = self._models()(_bgr(image), use_det=True, use_cls=False, use_rec=False)
+        height, width = image.shape[:2]
+        return tuple(_upright(quad, width, height) for quad in _items(getattr(found, "boxes", None)))
+
+    def recognise(self, image: np.ndarray) -> TextLine | None:
+        """Reads a picture that holds one line of text and little else; None where nothing can be read."""
+        if min(image.shape[:2]) < MIN_SIDE:
+            return None
+        found = self._models()(_bgr(image), use_det=False, use_cls=False, use_rec=True)
+        texts, scores = _items(getattr(found, "txts", None)), _items(getattr(found, "scores", None))
+        if not texts or not texts[0].strip():
+            return None
+        height, width = image.shape[:2]
+        return TextLine(texts[0].strip(), float(scores[0]), (0.0, 0.0, float(width), float(height)))
+
+    def read(self, image: np.ndarray) -> tuple[TextLine, ...]:
+        """All lines in a (height, width, 3) uint8 RGB picture, from top to bottom and left to right."""
+        if min(image.shape[:2]) < MIN_SIDE:
+            return ()
+        found = self._models()(_bgr(image), use_det=True, use_cls=False, use_rec=True)
+        height, width = image.shape[:2]
+        lines = [
+            TextLine(text.strip(), float(score), _upright(quad, width, height))
+            for text, score, quad in zip(
+                _items(getattr(found, "txts", None)),
+                _items(getattr(found, "scores", None)),
+                _items(getattr(found, "boxes", None)),
+                strict=True,
+            )
+            if text.strip()
+        ]
+        return reading_order(lines)
+
+
+def reading_order(lines: Sequence[TextLine]) -> tuple[TextLine, ...]:
+    """Top to bottom; lines whose middles lie within half a line of each other count as one row."""
+    rows: list[list[TextLine]] = []
+    for line in sorted(lines, key=lambda line: line.box[1] + line.box[3] / 2):
+        middle = line.box[1] + line.box[3] / 2
+        first = rows[-1][0].box if rows else None
+        if first and middle - (first[1] + first[3] / 2) < 0.5 * min(first[3], line.box[3]):
+            rows[-1].append(line)
+        else:
+            rows.append([line])
+    return tuple(line for row in rows for line in sorted(row, key=lambda line: line.box[0]))
+
+
+def _items(value: object) -> list:
+    return [] if value is None else list(value)  # type: ignore[call-overload]
+
+
+def _bgr(image: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(image[..., ::-1])
+
+
+def _upright(quad: np.ndarray, width: int, height: int) -> Box:
+    """The upright box around four corners, cut at the picture's edges."""
+    points = np.asarray(quad, float)
+    left, top = np.clip(points.min(axis=0), 0, (width, height))
+    right, bottom = np.clip(points.max(axis=0), 0, (width, height))
+    return (float(left), float(top), float(right - left), float(bottom - top))

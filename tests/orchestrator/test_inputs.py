@@ -1,0 +1,131 @@
+"""What the user names becomes clips: every file once, every name unique, every mistake one line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from merrflow.inputs import (
+    NAME_BYTES,
+    Found,
+    InputError,
+    assign_names,
+    find_clips,
+    read_transcripts,
+    safe_name,
+    with_sentences,
+)
+
+
+def touch(path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"x")
+    return path
+
+
+def test_folder_gives_its_videos_at_any_depth_in_any_case(tmp_path):
+    wanted = {touch(tmp_path / name) for name in ("a.mp4", "b.MP4", "deep/er/c [1].MoV", "片 段.mkv")}
+    for name in ("notes.txt", ".hidden.mp4", ".cache/d.mp4", "peaks/a.jpg"):
+        touch(tmp_path / name)
+    assert {clip.path for clip in find_clips([tmp_path])} == wanted
+
+
+def test_a_file_named_by_itself_is_taken_whatever_its_suffix(tmp_path):
+    file = touch(tmp_path / "clip.dat")
+    assert [clip.path for clip in find_clips([file, str(file)])] == [file]
+
+
+def test_table_with_relative_paths_and_optional_columns(tmp_path):
+    table = tmp_path / "list.csv"
+    table.write_text("\ufeffpath,name,sentence,label\nin/a.mp4,first,Hello,happy\nb.mp4,,,\n", encoding="utf-8")
+    assert find_clips([table]) == [
+        Found(tmp_path / "b.mp4"),
+        Found(tmp_path / "in/a.mp4", "first", "Hello", "happy"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("list.csv", b"file,name\na.mp4,a\n", "needs a column `path`; it has: file, name"),
+        ("list.csv", b"", "needs a column `path`; it has: none"),
+        ("list.csv", b"\xff\xfe\x00p", "not a CSV table in UTF-8"),
+        ("list.csv", b"path,name\na.mp4,same\nb.mp4,Same\n", "the name 'same' to 2 clips"),
+        ("missing.csv", None, "no such file"),
+        ("missing.mp4", None, "no such file or folder"),
+        ("empty", "folder", "no video files in this folder"),
+    ],
+)
+def test_unusable_inputs_say_what_to_do(tmp_path, name, content, words):
+    path = tmp_path / name
+    if content == "folder":
+        path.mkdir()
+    elif content is not None:
+        path.write_bytes(content)
+    with pytest.raises(InputError, match=words) as caught:
+        find_clips([path])
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_same_stem_in_two_folders_gives_two_names():
+    found = [Found(Path("/x/mon/clip.mp4")), Found(Path("/x/tue/clip.mp4")), Found(Path("/x/mon/other.mp4"))]
+    assert set(assign_names(found, {}).values()) == {"mon__clip", "tue__clip", "other"}
+    # folders of one name too
+    found = [Found(Path("/x/1/mon/clip.mp4")), Found(Path("/x/2/mon/clip.mp4"))]
+    assert len(set(assign_names(found, {}).values())) == 2
+
+
+def test_a_name_once_given_stays():
+    first = assign_names([Found(Path("/x/a/clip.mp4"))], {})
+    taken = {name: path for path, name in first.items()}
+    both = assign_names([Found(Path("/x/a/clip.mp4")), Found(Path("/x/b/clip.mp4"))], taken)
+    assert both == {Path("/x/a/clip.mp4"): "clip", Path("/x/b/clip.mp4"): "b__clip"}
+
+
+@given(st.lists(st.tuples(st.sampled_from(["a", "A", "b"]), st.text(max_size=300)), unique=True, max_size=20))
+def test_names_are_unique_and_safe_whatever_the_files_are_called(parts):
+    found = [Found(Path("/r") / folder / (stem.replace("/", "").replace("\0", "") + ".mp4")) for folder, stem in parts]
+    found = list({clip.path: clip for clip in found}.values())
+    names = assign_names(found, {})
+    assert len({name.casefold() for name in names.values()}) == len(found)
+    for name in names.values():
+        assert name and len(f"{name}.jpg".encode()) <= 255
+        assert not any(character.isspace() or character in '/\\\0"' for character in name)
+
+
+@given(st.text())
+def test_safe_name_is_stable(text):
+    once = safe_name(text)
+    assert safe_name(once) == once
+    assert len(once.encode()) <= NAME_BYTES
+
+
+def test_safe_name_keeps_what_people_read():
+    assert safe_name("采访 01 (final)") == "采访_01_(final)"
+
+
+def test_transcripts_by_name_and_stem(tmp_path):
+    table = tmp_path / "t.csv"
+    table.write_text('name,sentence\nclip,"Oh no, it is gone."\nmy clip,Mine\nempty,\n')
+    transcripts = read_transcripts(table)
+    found = [Found(Path("/x/clip.mp4")), Found(Path("/x/my clip.mp4")), Found(Path("/x/empty.mp4"))]
+    sentences = [clip.sentence for clip in with_sentences(found, assign_names(found, {}), transcripts)]
+    assert sentences == ["Oh no, it is gone.", "Mine", None]
+
+
+def test_a_stem_that_two_clips_share_gets_no_sentence_by_stem(tmp_path):
+    table = tmp_path / "t.csv"
+    table.write_text("name,sentence\nclip,Whose?\nb__clip,B's own\n")
+    found = [Found(Path("/x/a/clip.mp4")), Found(Path("/x/b/clip.mp4"))]
+    clips = with_sentences(found, assign_names(found, {}), read_transcripts(table))
+    assert [clip.sentence for clip in clips] == [None, "B's own"]
+
+
+def test_transcripts_need_their_columns(tmp_path):
+    table = tmp_path / "t.csv"
+    table.write_text("clip,text\na,b\n")
+    with pytest.raises(InputError, match="needs a column `name`"):
+        read_transcripts(table)
