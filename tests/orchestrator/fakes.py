@@ -1,0 +1,154 @@
+"""The four services with deterministic engines behind real gRPC, and tiny videos that tell them what to see.
+
+What a fake engine answers depends on its input alone: a red video shows a smile, a blue one nobody, a grey one a
+face at rest.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import av
+import merrflow_llama3
+import merrflow_minigpt_v2
+import merrflow_openface_au
+import merrflow_qwen_audio
+import numpy as np
+from merrflow_llama3.types import Outcome as TextOutcome
+from merrflow_llama3.types import Reasoned
+from merrflow_minigpt_v2.types import Scene
+from merrflow_openface_au.types import ActionUnitValue, FaceResult, FrameResult, Pose, VideoResult
+from merrflow_qwen_audio.types import Content, Tone
+from merrflow_serving.engine import EngineInfo, Limits
+from merrflow_serving.errors import MerrflowError
+from merrflow_serving.media.video import iter_frames
+from merrflow_serving.server import Server
+
+COLORS = {"red": (200, 30, 30), "blue": (30, 30, 200), "grey": (128, 128, 128)}
+calls: Counter[str] = Counter()
+trouble: dict[str, object] = {}  # service -> an error to raise, once a call, until removed
+
+
+def make_video(path: Path, color: str, *, frames: int = 12, sound: bool = True, seed: int = 0) -> Path:
+    """A 96x64 video at 25 fps of one colour, with a tone as its sound. `seed` makes files differ."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with av.open(str(path), "w", format="mp4") as container:
+        video = container.add_stream("libx264", rate=25)
+        video.width, video.height, video.pix_fmt = 96, 64, "yuv420p"
+        audio = container.add_stream("aac", rate=16000, layout="mono") if sound else None
+        for number in range(frames):
+            image = np.full((64, 96, 3), COLORS[color], np.uint8)
+            image[0, 0] = seed % 256
+            image[8:24, number : number + 8] = 255
+            container.mux(video.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+        container.mux(video.encode())
+        if audio:
+            time = np.arange(16000 * frames // 25) / 16000
+            wave = (0.2 * np.sin(2 * np.pi * (200 + seed) * time)).astype(np.float32)[None]
+            frame = av.AudioFrame.from_ndarray(wave, format="fltp", layout="mono")
+            frame.sample_rate = 16000
+            container.mux(audio.encode(frame))
+            container.mux(audio.encode())
+    return path
+
+
+class _Fake:
+    service = ""
+    revision = "1"
+
+    def __init__(self, settings) -> None:
+        pass
+
+    def load(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+    def info(self) -> EngineInfo:
+        return EngineInfo("fake", f"fake-{self.service}", self.revision, limits=Limits(max_batch_size=4))
+
+    def run(self, batch):
+        return [self._one(item) for item in batch]
+
+    def _one(self, item):
+        calls[self.service] += 1
+        if self.service in trouble:
+            return trouble[self.service]
+        try:
+            return self.answer(item)
+        except MerrflowError as error:
+            return error
+
+
+class FakeActionUnits(_Fake):
+    service = "openface-au"
+
+    def answer(self, source):
+        frames = []
+        for frame in iter_frames(source):
+            red, _, blue = frame.image.reshape(-1, 3).mean(axis=0)
+            smile = red > blue + 50
+            strength = 1.0 + min(frame.index, 8) / 4 if smile else 0.0
+            units = {name: ActionUnitValue(strength, smile) for name in ("AU06", "AU12")}
+            units["AU25"] = ActionUnitValue(0.1, False)
+            face = FaceResult((20.0, 10.0, 30.0, 40.0), 0.95, Pose(0, 5, 0), units, 0.1, False)
+            frames.append(FrameResult(frame.index, frame.timestamp, () if blue > red + 50 else (face,)))
+        return VideoResult(96, 64, 25.0, ("AU06", "AU12", "AU25"), tuple(frames))
+
+
+class FakeScene(_Fake):
+    service = "minigpt-v2"
+
+    def answer(self, item):
+        height, width = item.image.shape[:2]
+        return Scene(f"One person stands in a room of {width} by {height}.")
+
+
+class FakeTone(_Fake):
+    service = "qwen-audio"
+
+    def answer(self, item):
+        return Tone(f"The voice is loud for {len(item) / 16000:.1f} seconds.", Content.SPEECH)
+
+
+class FakeReasoner(_Fake):
+    service = "llama3"
+
+    def answer(self, item):
+        return Reasoned(f"This person feels {item.clues.label}. Seed {item.seed}.", TextOutcome.DONE, "", 10, 5, 1)
+
+
+class NewerReasoner(FakeReasoner):
+    """The same with another model: only its stage is new work."""
+
+    revision = "2"
+
+
+SPECS = {
+    "openface-au": (merrflow_openface_au.SPEC, FakeActionUnits),
+    "minigpt-v2": (merrflow_minigpt_v2.SPEC, FakeScene),
+    "qwen-audio": (merrflow_qwen_audio.SPEC, FakeTone),
+    "llama3": (merrflow_llama3.SPEC, FakeReasoner),
+}
+
+
+@asynccontextmanager
+async def fake_services(**engines):
+    """Starts the four and gives the settings that name them: `{"llama3_address": ...}`."""
+    servers = {}
+    for name, (spec, cls) in SPECS.items():
+        cls = engines.get(name.replace("-", "_"), cls)
+        spec = replace(spec, engines={"fake": f"{__name__}:{cls.__name__}"})
+        servers[name] = Server(spec, spec.settings(port=0, drain_seconds=1, engine="fake"))
+        await servers[name].start()
+        await servers[name].wait_ready()
+    calls.clear()  # of the warm-up
+    try:
+        yield {f"{name.replace('-', '_')}_address": server.address for name, server in servers.items()}
+    finally:
+        for server in servers.values():
+            await server.stop()
