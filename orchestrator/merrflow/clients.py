@@ -125,7 +125,7 @@ class Connection:
             async for attempt in AsyncRetrying(
                 retry=retry_if_exception(lambda error: isinstance(error, MerrflowError) and error.retryable),
                 stop=stop_after_delay(self._settings.retry_seconds),
-                wait=wait_exponential_jitter(initial=0.1, max=10),
+                wait=wait_exponential_jitter(multiplier=0.1, max=10),
                 reraise=True,
             ):
                 with attempt:

@@ -117,6 +117,7 @@ class Pipeline:
         self._reader = reader
         self._common = fingerprint(
             [VERSION, probe.VERSION, subtitle.VERSION, coarse.load_template().version, reader.identity],
+            subject.load_subject_rules().version,
             {name: services.identity(name) for name in services.connections},
             rules,
             lexicon,

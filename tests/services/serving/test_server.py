@@ -12,6 +12,8 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from prometheus_client import generate_latest
+
 from merrflow.common.v1 import common_pb2 as common
 from merrflow.common.v1 import common_pb2_grpc
 from merrflow.qwen_audio.v1 import qwen_audio_pb2 as pb
@@ -19,8 +21,6 @@ from merrflow.qwen_audio.v1 import qwen_audio_pb2_grpc as pb_grpc
 from merrflow_serving.errors import InvalidInput, from_rpc_error
 from merrflow_serving.server import Server
 from merrflow_serving.service import ServiceSettings
-from prometheus_client import generate_latest
-
 from tests.services.serving.toy import SPEC, ToyEngine
 
 
@@ -82,7 +82,10 @@ async def test_health_follows_warm_up_and_draining():
         statuses = [(await watch.read()).status]
         stopping = asyncio.create_task(server.stop())
         statuses.append((await watch.read()).status)
-        assert statuses == [health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING]
+        assert statuses == [
+            health_pb2.HealthCheckResponse.SERVING,
+            health_pb2.HealthCheckResponse.NOT_SERVING,
+        ]
         watch.cancel()
         ToyEngine.hold.set()
         assert (await in_flight).text == "HOLD", "work in flight is finished while draining"
@@ -196,9 +199,7 @@ async def test_streamed_media():
 async def test_reflection_lists_the_services():
     async with running() as (_, channel):
         stub = reflection_pb2_grpc.ServerReflectionStub(channel)
-        call = stub.ServerReflectionInfo(
-            iter([reflection_pb2.ServerReflectionRequest(list_services="")])
-        )
+        call = stub.ServerReflectionInfo(iter([reflection_pb2.ServerReflectionRequest(list_services="")]))
         async for reply in call:
             names = {service.name for service in reply.list_services_response.service}
     assert {SPEC.proto, "merrflow.common.v1.Engine", "grpc.health.v1.Health"} <= names

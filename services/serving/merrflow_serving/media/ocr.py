@@ -1,7 +1,7 @@
 """Reading of text in pictures with the PP-OCR models that the `rapidocr` wheel carries.
 
-Models: PP-OCRv6 small, detection (DB, Liao et al. 2020) and recognition of Chinese, Japanese and Latin script,
-Apache-2.0. Both are loaded by path from the installed package, so nothing is ever downloaded and nothing is
+Models: PP-OCRv6 small, Apache-2.0: detection (DB, Liao et al. 2020), and recognition of Chinese, Japanese and
+Latin script. Both are loaded by path from the installed package, so nothing is ever downloaded and nothing is
 written beside it. One reader belongs to one thread.
 """
 
@@ -52,7 +52,7 @@ def model_file(name: str) -> Path:
 
 @cache
 def revision() -> str:
-    """"sha256:" and the first 16 digits of the hash over both model files."""
+    """ "sha256:" and the first 16 digits of the hash over both model files."""
     digest = hashlib.sha256()
     for name in (DETECTION, RECOGNITION):
         digest.update(model_file(name).read_bytes())

@@ -1,0 +1,89 @@
+"""How well the Action Units at a peak support a label, by one rule."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+from merrflow.facs.rules import Prototype, Rule, RuleSet
+from merrflow.facs.units import expressive
+
+# A prototype is still judged where the engine measures at least this share of its core.
+_LEAST_SHARE = 0.5
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """One rule's verdict."""
+
+    label: str
+    score: float  # decide "score": strength; decide "first": share of the rule's units that stand
+    stands: bool  # the rule's condition is met
+    units: tuple[str, ...]  # the rule's units that are present, in the rule's order
+    unmeasurable: tuple[str, ...]  # units of the rule that the engine cannot measure
+    judgeable: bool = True  # False: what the engine measures is not enough to judge this label
+
+
+def judge(
+    rules: RuleSet, present: Collection[str], intensity: Mapping[str, float], measurable: Collection[str]
+) -> tuple[Evidence, ...]:
+    """Every rule's evidence, the deciding one first.
+
+    `present`: units at the peak; `intensity`: 0 to 5, of those that have one; `measurable`: what the engine
+    measures at all. A unit that cannot be measured is neither for nor against. "So many of" conditions shrink
+    in proportion, rounded up. A rule is judged by those of its prototypes that can be measured whole; where
+    there are none, by what is left of the others, at the measured share of their weight, as long as that is
+    at least half of the core and holds a unit that is not of speech.
+    """
+    found = [_judge(rule, rules, present, intensity, measurable) for rule in rules.rules]
+    if rules.decide == "first":
+        return tuple(sorted(found, key=lambda evidence: not evidence.stands))  # stable: the file's order
+    return tuple(sorted(found, key=lambda evidence: (not evidence.stands, -evidence.score)))
+
+
+def _judge(
+    rule: Rule,
+    rules: RuleSet,
+    present: Collection[str],
+    intensity: Mapping[str, float],
+    measurable: Collection[str],
+) -> Evidence:
+    units = tuple(code for code in rule.action_units if code in present)
+    missing = tuple(code for code in rule.action_units if code not in measurable)
+    known = len(rule.action_units) - len(missing)
+    if rules.decide == "first":
+        needed = math.ceil(rule.minimum * known / len(rule.action_units))
+        stands = known > 0 and len(units) >= needed
+        return Evidence(rule.label, len(units) / max(known, 1), stands, units, missing, known > 0)
+
+    strength = {code: rules.strength.of(intensity.get(code)) for code in present}
+    against = sum(weight * strength.get(code, 0.0) for code, weight in rule.against.items())
+    whole = [prototype for prototype in rule.prototypes if set(prototype.core) <= set(measurable)]
+    judged = whole or [prototype for prototype in rule.prototypes if _judgeable(prototype, measurable)]
+    scores = [_score(prototype, rule, strength, intensity, measurable) for prototype in judged]
+    score = max(0.0, max(scores, default=0.0) - against)
+    return Evidence(rule.label, score, score >= rules.threshold, units, missing, bool(judged))
+
+
+def _judgeable(prototype: Prototype, measurable: Collection[str]) -> bool:
+    core = [code for code in prototype.core if code in measurable]
+    return len(core) >= _LEAST_SHARE * len(prototype.core) and any(expressive(code) for code in core)
+
+
+def _score(
+    prototype: Prototype,
+    rule: Rule,
+    strength: Mapping[str, float],
+    intensity: Mapping[str, float],
+    measurable: Collection[str],
+) -> float:
+    """Weight times the evidence of core and support; 0 where the prototype does not stand."""
+    core = [code for code in prototype.core if code in measurable]
+    for code in core:
+        least = prototype.at_least.get(code, 0.0)
+        if code not in strength or (least and intensity.get(code, 0.0) < least):
+            return 0.0
+    support = sum(w * strength.get(code, 0.0) for code, w in rule.support.items() if code not in core)
+    share = len(core) / len(prototype.core)
+    return prototype.weight * share * (sum(strength[code] for code in core) + support)

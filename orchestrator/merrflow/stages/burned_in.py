@@ -1,0 +1,346 @@
+"""Subtitles that are part of the picture: sampled, read by OCR, and told from tickers and logos.
+
+Subtitles are centred, inside the safe area, of one size, and change every few seconds; tickers run out of the
+picture and scroll; logos stand at the side and stay. Reading the mean of a line's samples where single
+readings are unsure follows multi-frame integration in video OCR (Sato et al. 1998).
+Thresholds and their reasons: `burned_in.yaml`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any, Protocol
+
+import cv2
+import numpy as np
+import yaml
+from rapidfuzz import fuzz
+
+from merrflow.stages.language import language
+from merrflow.stages.line_tracks import Sighting, Track, in_order, make_tracks, scrolls
+from merrflow_serving.media.ocr import Box, TextLine
+from merrflow_serving.media.video import VideoFrame
+
+
+@cache
+def rules() -> Mapping[str, Any]:
+    """The thresholds of `burned_in.yaml`."""
+    return yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8"))
+
+
+@dataclass(frozen=True)
+class TextSample:
+    """The bottom of one frame. Lengths are pixels of `image`, which may be smaller than the video's."""
+
+    timestamp: float  # seconds from the first frame
+    image: np.ndarray  # (height - top, width, 3) uint8 RGB
+    top: int  # row of the frame at which the crop starts
+    width: int  # of the whole frame
+    height: int  # of the whole frame
+
+
+class Reader(Protocol):
+    """What is needed of `merrflow_serving.media.ocr.TextReader`."""
+
+    def detect(self, image: np.ndarray) -> tuple[Box, ...]: ...
+
+    def recognise(self, image: np.ndarray) -> TextLine | None: ...
+
+
+@dataclass(frozen=True)
+class BurnedIn:
+    """The subtitle in the picture; `text` is None where there is none."""
+
+    text: str | None
+    language: str
+    also: Mapping[str, str]  # the same subtitle in other languages: language -> text
+    confidence: float  # the least sure line's, 0 to 1
+    reason: str
+
+
+def wanted(timestamp: float, last: float | None, interval: float | None = None) -> bool:
+    """Whether a frame at `timestamp` seconds becomes a sample, given when the last one was taken."""
+    interval = interval or rules()["sampling"]["seconds"]
+    return last is None or timestamp - last >= interval - 1e-3
+
+
+def take_sample(image: np.ndarray, timestamp: float) -> TextSample:
+    """The bottom of a (height, width, 3) uint8 RGB frame."""
+    sampling = rules()["sampling"]
+    height, width = image.shape[:2]
+    crop = image[min(height - 1, round(height * (1 - sampling["bottom"]))) :]
+    factor = min(1.0, sampling["max_width"] / width)
+    if factor < 1:
+        size = (round(width * factor), max(1, round(crop.shape[0] * factor)))
+        crop = cv2.resize(crop, size, interpolation=cv2.INTER_AREA)
+    height, width = max(crop.shape[0], round(height * factor)), crop.shape[1]
+    # A copy: a view would keep the whole frame in memory.
+    return TextSample(timestamp, np.array(crop, order="C"), height - crop.shape[0], width, height)
+
+
+class Sampler:
+    """Collects samples while a clip is decoded; frames in between are never converted to RGB."""
+
+    def __init__(self) -> None:
+        self.samples: list[TextSample] = []
+        self._interval: float = rules()["sampling"]["seconds"]
+        self._last: float | None = None
+
+    def add(self, frame: VideoFrame) -> None:
+        """Keeps the frame's bottom where it is due."""
+        if not wanted(frame.timestamp, self._last, self._interval):
+            return
+        self._last = frame.timestamp
+        self.samples.append(take_sample(frame.image, frame.timestamp))
+        if len(self.samples) > rules()["sampling"]["max_samples"]:
+            self.samples = self.samples[::2]
+            self._interval *= 2
+
+
+@dataclass
+class _Seen:
+    """Boxes of one sample, in shares of the frame (x, width by its width; y, height by its height)."""
+
+    sample: TextSample
+    boxes: list[Box]
+    lines: list[Sighting] = field(default_factory=list)
+
+
+def read_burned_in(samples: Sequence[TextSample], reader: Reader) -> BurnedIn:
+    """The subtitle in the picture. Raises what the reader raises; everything else ends in a reason."""
+    if not samples:
+        return _none("no frame was sampled")
+    seen = _detect(samples, reader)
+    found = sum(len(one.boxes) for one in seen)
+    if not found:
+        return _none("nothing is written in the lowest part of the picture")
+    tickers = _ticker_rows(seen)
+    known: dict[tuple[int, Box], TextLine | None] = {}
+    for index, one in enumerate(seen):
+        candidates = [box for box in one.boxes if _letter_size(box, one.sample) and not _in_rows(box, tickers)]
+        for pieces in _join(candidates, one.sample):
+            whole = _hull(pieces)
+            if _place_of_subtitle(whole):
+                line = _read_line(index, pieces, seen, reader, known)
+                if line is not None:
+                    one.lines.append(line)
+    rule = rules()
+    tracks = make_tracks([one.lines for one in seen], rule["same_line"])
+    kept: list[tuple[Track, str, float]] = []
+    for track in tracks:
+        if scrolls(track, rule["ticker"]["shift"]) or track.end - track.start > rule["longest"]:
+            continue
+        text, confidence = _best_reading(track, samples, reader)
+        if confidence >= rule["reading"]["keep_confidence"] and any(letter.isalpha() for letter in text):
+            kept.append((track, text, confidence))
+    if not kept:
+        band = "; what is written there is a ticker, a logo or too faint" if found else ""
+        return _none(f"no subtitle among {found} pieces of text in {len(samples)} pictures{band}")
+    return _compose(kept, len(samples))
+
+
+def _none(reason: str) -> BurnedIn:
+    return BurnedIn(None, "", {}, 0.0, reason)
+
+
+def _detect(samples: Sequence[TextSample], reader: Reader) -> list[_Seen]:
+    seen: list[_Seen] = []
+    for sample in samples:
+        if seen and not _changed(sample.image, seen[-1].sample.image):
+            seen.append(_Seen(sample, list(seen[-1].boxes)))
+            continue
+        boxes = [
+            (x / sample.width, (y + sample.top) / sample.height, w / sample.width, h / sample.height)
+            for x, y, w, h in reader.detect(sample.image)
+        ]
+        seen.append(_Seen(sample, boxes))
+    return seen
+
+
+def _changed(a: np.ndarray, b: np.ndarray) -> bool:
+    """Whether any spot of two pictures differs: the largest mean difference of an 8 x 8 block."""
+    if a.shape != b.shape:
+        return True
+    difference = cv2.absdiff(a, b).max(axis=2)
+    size = (max(1, difference.shape[1] // 8), max(1, difference.shape[0] // 8))
+    blocks = cv2.resize(difference, size, interpolation=cv2.INTER_AREA)
+    return float(blocks.max()) > 4 * rules()["unchanged"]
+
+
+def _letter_size(box: Box, sample: TextSample) -> bool:
+    share = box[3] * sample.height / min(sample.width, sample.height)
+    return rules()["letters"]["min_height"] <= share <= rules()["letters"]["max_height"]
+
+
+def _ticker_rows(seen: Sequence[_Seen]) -> list[tuple[float, float]]:
+    """Middles and heights of rows in which text runs out of the picture."""
+    rule = rules()["ticker"]
+    needed = rule["samples"] if len(seen) > 2 else 1
+    rows: list[tuple[float, float, set[int]]] = []
+    for index, one in enumerate(seen):
+        for box in one.boxes:
+            at_edge = box[0] < rule["edge"] or box[0] + box[2] > 1 - rule["edge"]
+            if not (at_edge and box[2] >= rule["width"] and _letter_size(box, one.sample)):
+                continue
+            middle = box[1] + box[3] / 2
+            for row in rows:
+                if abs(row[0] - middle) < box[3] / 2:
+                    row[2].add(index)
+                    break
+            else:
+                rows.append((middle, box[3], {index}))
+    return [(middle, height) for middle, height, where in rows if len(where) >= needed]
+
+
+def _in_rows(box: Box, rows: Sequence[tuple[float, float]]) -> bool:
+    middle = box[1] + box[3] / 2
+    return any(abs(middle - row) < 0.6 * max(height, box[3]) for row, height in rows)
+
+
+def _join(boxes: Sequence[Box], sample: TextSample) -> list[list[Box]]:
+    """Pieces of one row: same middle, similar height, a gap of at most `join_gap` heights."""
+    gap_limit = rules()["place"]["join_gap"] * sample.height / sample.width
+    lines: list[list[Box]] = []
+    for box in sorted(boxes):
+        for line in lines:
+            last = line[-1]
+            height = min(last[3], box[3])
+            level = abs(last[1] + last[3] / 2 - box[1] - box[3] / 2) < 0.35 * height
+            alike = max(last[3], box[3]) < 1.6 * height
+            if level and alike and box[0] - (last[0] + last[2]) < gap_limit * height:
+                line.append(box)
+                break
+        else:
+            lines.append([box])
+    return lines
+
+
+def _hull(boxes: Sequence[Box]) -> Box:
+    left, top = min(box[0] for box in boxes), min(box[1] for box in boxes)
+    right, bottom = max(box[0] + box[2] for box in boxes), max(box[1] + box[3] for box in boxes)
+    return (left, top, right - left, bottom - top)
+
+
+def _place_of_subtitle(box: Box) -> bool:
+    place = rules()["place"]
+    inside = box[0] >= place["margin"] and box[0] + box[2] <= 1 - place["margin"]
+    return inside and abs(box[0] + box[2] / 2 - 0.5) <= place["off_centre"]
+
+
+def _pixels(sample: TextSample, box: Box, pad: float = 0.0) -> np.ndarray:
+    height = box[3] * sample.height
+    left = int(max(0, box[0] * sample.width - pad * height))
+    right = int(min(sample.width, (box[0] + box[2]) * sample.width + pad * height)) + 1
+    top = int(max(0, box[1] * sample.height - sample.top))
+    bottom = int((box[1] + box[3]) * sample.height - sample.top) + 1
+    return sample.image[top:bottom, left:right]
+
+
+def _read_line(
+    index: int,
+    pieces: Sequence[Box],
+    seen: Sequence[_Seen],
+    reader: Reader,
+    known: dict[tuple[int, Box], TextLine | None],
+) -> Sighting | None:
+    """Reads a line piece by piece; a piece whose place did not change since the last sample keeps its text."""
+    read: list[TextLine] = []
+    for box in pieces:
+        line = _recall(index, box, seen, known)
+        if line is None:
+            line = reader.recognise(_pixels(seen[index].sample, box))
+        known[index, box] = line
+        if line is not None and line.confidence >= rules()["reading"]["min_confidence"]:
+            read.append(line)
+    if not read:
+        return None
+    letters = sum(len(line.text) for line in read)
+    confidence = sum(line.confidence * len(line.text) for line in read) / letters
+    text = " ".join(line.text for line in read)
+    return Sighting(index, seen[index].sample.timestamp, text, confidence, _hull(pieces))
+
+
+def _recall(
+    index: int, box: Box, seen: Sequence[_Seen], known: Mapping[tuple[int, Box], TextLine | None]
+) -> TextLine | None:
+    if index == 0:
+        return None
+    for (when, other), line in known.items():
+        apart = max(abs(a - b) for a, b in zip(box, other, strict=True))
+        if when != index - 1 or line is None or apart > 0.01:
+            continue
+        now, before = _pixels(seen[index].sample, other), _pixels(seen[when].sample, other)
+        if now.shape == before.shape and float(cv2.absdiff(now, before).mean()) < rules()["unchanged"]:
+            return line
+    return None
+
+
+def _best_reading(track: Track, samples: Sequence[TextSample], reader: Reader) -> tuple[str, float]:
+    """The reading that agrees most with all others of full width, and how sure it is.
+
+    Agreement, not confidence alone: a reading that drops a faint letter is often surer than one that has it.
+    The returned confidence, 0 to 1, is the reading's own times its agreement with the others.
+    """
+    rule = rules()["reading"]
+    full = rule["full_width"] * max(one.box[2] for one in track.sightings)
+    whole = [one for one in track.sightings if one.box[2] >= full]
+    readings = [(one.text, one.confidence) for one in whole]
+    if max(one.confidence for one in whole) < rule["sure"]:
+        readings += _read_again(whole, samples, reader)
+    support = {text: sum(sure * fuzz.ratio(text, other) for other, sure in readings) for text, _ in readings}
+    best = max(support, key=lambda text: (support[text], len(text)))
+    agreement = support[best] / sum(100 * sure for _, sure in readings)
+    return best, agreement * max(sure for text, sure in readings if text == best)
+
+
+def _read_again(
+    sightings: Sequence[Sighting], samples: Sequence[TextSample], reader: Reader
+) -> list[tuple[str, float]]:
+    """Readings of the mean picture and of wider crops; their errors differ, so that they can be voted on."""
+    rule = rules()["reading"]
+    hull = _hull([one.box for one in sightings])
+    crops: list[np.ndarray] = []
+    for pad in (0.0, rule["pad"]):
+        same = [_pixels(samples[one.sample], hull, pad) for one in sightings]
+        same = [crop for crop in same if crop.shape == same[0].shape]
+        crops.append(np.mean(same, axis=0).round().astype(np.uint8))
+    few = sightings[:: -(-len(sightings) // rule["votes"])]
+    crops += [_pixels(samples[one.sample], one.box, rule["pad"]) for one in few]
+    lines = [reader.recognise(crop) for crop in crops]
+    return [(line.text, line.confidence) for line in lines if line is not None]
+
+
+def _compose(kept: Sequence[tuple[Track, str, float]], pictures: int) -> BurnedIn:
+    """Joins the lines. Of bilingual subtitles (one language above the other) English, the other in `also`."""
+    order = in_order([track for track, _, _ in kept])
+    by_track = {id(track): (text, confidence) for track, text, confidence in kept}
+    lines = [(track, *by_track[id(track)], language(by_track[id(track)][0])) for track in order]
+    whole = " ".join(text for _, text, _, _ in lines)
+    main = language(whole)
+    groups: dict[str, list[str]] = {}
+    english = [line for line in lines if line[3] == "en"]
+    other = [line for line in lines if line[3] not in ("en", "")]
+    paired = sum(any(line[0].overlaps(mate[0]) for mate in english) for line in other)
+    also: dict[str, str] = {}
+    chosen = lines
+    if english and other and paired >= 0.5 * len(other):
+        chosen, main = [line for line in lines if line[3] in ("en", "")], "en"
+        for line in other:
+            groups.setdefault(line[3], []).append(line[1])
+        also = {name: " ".join(texts) for name, texts in groups.items()}
+    confidence = min(line[2] for line in chosen)
+    views = len({one.sample for line in chosen for one in line[0].sightings})
+    number = _count(len(chosen), "line")
+    reason = f"read in {views} of {pictures} pictures, {number}, confidence {confidence:.2f}"
+    if confidence < rules()["reading"]["unsure"]:
+        reason += " (unsure: letters may be wrong)"
+    if also:
+        reason += "; bilingual: " + "; ".join(f"{name}: {text}" for name, text in also.items())
+    return BurnedIn(" ".join(line[1] for line in chosen), main, also, confidence, reason)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -1,0 +1,158 @@
+"""Finds the peak frame: where the subject's most frequent Action Units sum to the most.
+
+Source: MERR's construction notes (Emotion-LLaMA, NeurIPS 2024). How many units are summed, and whether those
+of speech count, stands in the rule set (facs/rulesets).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from merrflow.facs.rules import PeakRules
+from merrflow.facs.units import action_units
+from merrflow.stages.skip import Skip
+from merrflow.types import ActionUnitSeries, Face, Peak, Shot, Subject
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """The subject in one frame."""
+
+    index: int
+    timestamp: float
+    face: Face
+    present: frozenset[str]
+
+
+def find(
+    series: ActionUnitSeries, subject: Subject, rules: PeakRules, shots: Sequence[Shot] = ()
+) -> Peak | Skip:
+    """The peak among the subject's frames; Skip where no frame is sure enough.
+
+    A unit's frequency is the number of frames in which it is present. Where no unit is present in any frame,
+    the frame with the largest summed intensity of all measured units is taken, so that a neutral clip has a
+    peak too.
+    `shots` serves `rules.cut_guard`.
+    """
+    seen = _subject_frames(series, subject, rules)
+    if not seen:
+        return Skip(
+            f"the subject's face is never sure enough: confidence {rules.minimum_confidence:.2f} or more in "
+            f"none of {len(subject.faces)} frames"
+        )
+    notes: list[str] = []
+    # A unit that some engine tells by presence only (AU28 in OpenFace) has nothing to sum.
+    counts = Counter(code for frame in seen for code in frame.present if code in frame.face.intensity)
+    allowed = {code: count for code, count in counts.items() if _counts(code, rules)}
+    if not allowed and counts:
+        notes.append("only units of speech or blinking are present")
+        allowed = dict(counts)
+    frequent = tuple(sorted(allowed, key=lambda code: (-allowed[code], code))[: rules.frequent])
+    summed = frequent
+    if not frequent:
+        notes.append("no unit is present in any frame: the sum is of all measured intensities")
+        measured = {code for frame in seen for code in frame.face.intensity}
+        summed = tuple(sorted(code for code in measured if _counts(code, rules)) or sorted(measured))
+
+    def total(frame: _Seen) -> float:
+        gated = rules.only_present and frequent
+        chosen = (code for code in summed if not gated or code in frame.present)
+        # rounded, so that sums that differ in the last bit only are a tie
+        return round(sum(frame.face.intensity.get(code, 0.0) for code in chosen), 6)
+
+    candidates = seen
+    if rules.avoid_blink:
+        candidates = _prefer(candidates, lambda frame: not _blinks(frame))
+    if rules.cut_guard:
+        near = _near_cuts(shots, series, rules.cut_guard)
+        candidates = _prefer(candidates, lambda frame: frame.index not in near)
+    candidates = _prefer(candidates, lambda frame: _turn(frame.face) <= rules.maximum_turn)
+    speeds = _speeds(seen)
+    candidates = _prefer(candidates, lambda frame: speeds[frame.index] <= rules.maximum_speed)
+    best = max(candidates, key=lambda frame: (total(frame), -frame.index))
+    return Peak(
+        index=best.index,
+        timestamp=best.timestamp,
+        action_units=tuple(sorted(best.present)),
+        intensity={
+            code: value for code, value in sorted(best.face.intensity.items()) if code in best.present
+        },
+        frequent=frequent,
+        total=total(best),
+        reason=_reason(best, frequent, allowed, total(best), seen, candidates, subject, notes),
+    )
+
+
+def _subject_frames(series: ActionUnitSeries, subject: Subject, rules: PeakRules) -> list[_Seen]:
+    frames = {frame.index: frame for frame in series.frames}
+    seen = []
+    for index, place in subject.faces:
+        frame = frames[index]
+        face = frame.faces[place]
+        if face.confidence < rules.minimum_confidence:
+            continue
+        least = rules.minimum_intensity
+        present = frozenset(code for code in face.present if face.intensity.get(code, least) >= least)
+        seen.append(_Seen(index, frame.timestamp, face, present))
+    return seen
+
+
+def _counts(code: str, rules: PeakRules) -> bool:
+    unit = action_units().get(code)
+    if unit is None:
+        return True
+    return (rules.speech_counts or not unit.speech) and (rules.blink_counts or not unit.blink)
+
+
+def _blinks(frame: _Seen) -> bool:
+    return any(code in action_units() and action_units()[code].blink for code in frame.present)
+
+
+def _near_cuts(shots: Sequence[Shot], series: ActionUnitSeries, guard: int) -> frozenset[int]:
+    """The `guard` frames before and after each cut; the clip's ends are none."""
+    last = max(frame.index for frame in series.frames)
+    cuts = {shot.start for shot in shots if shot.start > 0} | {shot.end for shot in shots if shot.end <= last}
+    return frozenset(index for cut in cuts for index in range(cut - guard, cut + guard))
+
+
+def _turn(face: Face) -> float:
+    """Degrees the face is turned away from the camera, sideways or up and down."""
+    return max(abs(face.yaw), abs(face.pitch))
+
+
+def _speeds(seen: Sequence[_Seen]) -> dict[int, float]:
+    """By frame number, how fast the head turns, in degrees a second, across up to two frames on either side.
+
+    Over four frames a turn adds up, while the jitter of the pose estimate does not.
+    """
+    speeds = {}
+    for place, frame in enumerate(seen):
+        near = [other for other in seen[max(0, place - 2) : place + 3] if abs(other.index - frame.index) <= 2]
+        first, last = near[0], near[-1]
+        seconds = last.timestamp - first.timestamp
+        turned = max(abs(last.face.yaw - first.face.yaw), abs(last.face.pitch - first.face.pitch))
+        speeds[frame.index] = turned / seconds if seconds > 0 else 0.0
+    return speeds
+
+
+def _prefer(frames: list[_Seen], wanted: Callable[[_Seen], bool]) -> list[_Seen]:
+    return [frame for frame in frames if wanted(frame)] or frames
+
+
+def _reason(best, frequent, counts, total, seen, candidates, subject, notes) -> str:
+    if frequent:
+        often = ", ".join(f"{code} in {counts[code]}" for code in frequent)
+        text = f"most frequent in {len(seen)} frames: {often}; sum {total:.2f} at frame {best.index}"
+    else:
+        text = f"sum {total:.2f} at frame {best.index}"
+    if len(candidates) < len(seen):
+        second = len(seen) - len(candidates)
+        notes = [
+            *notes,
+            f"{second} frames came second (blinking, next to a cut, turned away or turning fast)",
+        ]
+    if len(seen) < len(subject.faces):
+        notes = [*notes, f"{len(subject.faces) - len(seen)} frames of low confidence left out"]
+    return "; ".join([text, *notes])

@@ -1,0 +1,179 @@
+"""Chooses the one person a record is about."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import cache
+from importlib.resources import files
+from itertools import pairwise
+from statistics import fmean, median
+
+from pydantic import model_validator
+
+from merrflow.facs.datafile import Strict, read
+from merrflow.stages.skip import Skip
+from merrflow.stages.tracks import FollowRules, Track, follow, size
+from merrflow.types import ActionUnitSeries, Shot, Subject
+
+Spans = Sequence[tuple[float, float]]
+
+
+class DropRules(Strict):
+    """Which tracks are spurious; see subject.yaml."""
+
+    seconds: float
+    share_of_clip: float
+    height: float
+
+
+class ChooseRules(Strict):
+    """Weights of the marks; see subject.yaml."""
+
+    size: float
+    time: float
+    frontality: float
+    speaking: float
+
+    @model_validator(mode="after")
+    def _some(self) -> ChooseRules:
+        weights = (self.size, self.time, self.frontality, self.speaking)
+        if min(weights) < 0 or self.size + self.time <= 0:
+            raise ValueError("weights must not be negative, and size or time must have one")
+        return self
+
+
+class SubjectRules(Strict):
+    """How persons are followed and one is chosen."""
+
+    version: str
+    follow: FollowRules
+    drop: DropRules
+    choose: ChooseRules
+
+
+@cache
+def load_subject_rules() -> SubjectRules:
+    """The rules that come with the package."""
+    return read(files("merrflow.stages") / "subject.yaml", SubjectRules)
+
+
+def choose(
+    series: ActionUnitSeries,
+    shots: Sequence[Shot] = (),
+    speech: Spans = (),
+    rules: SubjectRules | None = None,
+) -> Subject | Skip:
+    """The person with the largest, longest seen, most frontal face that speaks; Skip where there is none.
+
+    `speech`: (start, end) in seconds, where known. The mark for speaking then counts mouth movement within
+    it, and without it all mouth movement; where no mouth was measured, it is left out.
+    """
+    rules = rules or load_subject_rules()
+    tracks = follow(series, shots, rules.follow)
+    if not tracks:
+        return Skip(_why_none(series, rules))
+    kept = [track for track in tracks if _lasting(track, series, rules.drop)]
+    if not kept:
+        return Skip("faces come into view only for moments")
+    large = [track for track in kept if _height(track) >= rules.drop.height * series.height]
+    if not large:
+        tallest = max(_height(track) for track in kept)
+        return Skip(
+            f"the largest face is {tallest:.0f} of {series.height} pixels high, too small to read "
+            f"(least: {rules.drop.height * series.height:.0f})"
+        )
+    marks = _marks(large, series, speech, rules.choose)
+    order = sorted(range(len(large)), key=lambda number: (-marks[number][0], large[number].faces[0]))
+    best = order[0]
+    score = marks[best][0]
+    margin = 1.0 if len(large) == 1 else (score - marks[order[1]][0]) / score if score > 0 else 0.0
+    reason = _reason(large[best], marks[best][1], len(large), len(tracks) - len(large), series)
+    return Subject(faces=tuple(large[best].faces), persons=len(large), margin=round(margin, 4), reason=reason)
+
+
+def _why_none(series: ActionUnitSeries, rules: SubjectRules) -> str:
+    unsure = sum(bool(frame.faces) for frame in series.frames)
+    if not unsure:
+        return f"no face is found in any of the {len(series.frames)} frames"
+    best = max(face.confidence for frame in series.frames for face in frame.faces)
+    return (
+        f"a face is found in {unsure} of {len(series.frames)} frames, but never surely: "
+        f"confidence {best:.2f} at best, {rules.follow.minimum_confidence:.2f} needed"
+    )
+
+
+def _lasting(track: Track, series: ActionUnitSeries, rules: DropRules) -> bool:
+    needed = min(rules.seconds * series.fps, rules.share_of_clip * len(series.frames))
+    return len(track.faces) >= needed
+
+
+def _height(track: Track) -> float:
+    return median(face.box[3] for face in track.measured)
+
+
+def _marks(
+    tracks: Sequence[Track], series: ActionUnitSeries, speech: Spans, weights: ChooseRules
+) -> list[tuple[float, dict[str, float]]]:
+    """Per track the weighted mean of its marks, and the marks (0 to 1) by name."""
+    sizes = [median(size(face.box) for face in track.measured) for track in tracks]
+    mouths = [_mouth_movement(track, series, speech) for track in tracks]
+    with_faces = sum(any(face.confidence > 0 for face in frame.faces) for frame in series.frames)
+    liveliest = max((movement for movement in mouths if movement is not None), default=0.0)
+    result = []
+    for track, track_size, movement in zip(tracks, sizes, mouths, strict=True):
+        marks = {
+            "size": track_size / max(sizes),
+            "time": len(track.faces) / max(with_faces, 1),
+            "frontality": fmean(_frontality(face.yaw, face.pitch) for face in track.measured),
+        }
+        if liveliest > 0:
+            marks["speaking"] = (movement or 0.0) / liveliest
+        weight = {name: getattr(weights, name) for name in marks}
+        total = sum(weight[name] * mark for name, mark in marks.items()) / sum(weight.values())
+        result.append((total, marks))
+    return result
+
+
+def _frontality(yaw: float, pitch: float) -> float:
+    """1 for a face that looks into the camera, 0 for a profile; angles in degrees."""
+    return max(0.0, math.cos(math.radians(yaw))) * max(0.0, math.cos(math.radians(pitch)))
+
+
+def _mouth_movement(track: Track, series: ActionUnitSeries, speech: Spans) -> float | None:
+    """Mean change of the mouth's opening from frame to frame, in speech where that is known."""
+    times = {frame.index: frame.timestamp for frame in series.frames}
+    openings = [
+        (frame, face.mouth_opening)
+        for (frame, _), face in zip(track.faces, track.measured, strict=True)
+        if face.mouth_opening is not None
+    ]
+    changes = [
+        abs(after - before)
+        for (frame, before), (following, after) in pairwise(openings)
+        if following == frame + 1
+        and (not speech or any(start <= times[frame] < end for start, end in speech))
+    ]
+    if not openings:
+        return None
+    return fmean(changes) if changes else 0.0
+
+
+def _reason(
+    track: Track, marks: dict[str, float], persons: int, dropped: int, series: ActionUnitSeries
+) -> str:
+    view = f"in view for {len(track.faces)} of {len(series.frames)} frames"
+    if persons == 1:
+        text = f"the only person followed, {view}"
+    else:
+        largest = "largest face" if marks["size"] == 1 else f"face {marks['size']:.2f} times the largest"
+        mouth = ""
+        if "speaking" in marks:
+            lively = marks["speaking"]
+            mouth = ", liveliest mouth" if lively == 1 else f", mouth {lively:.2f} times the liveliest"
+        text = f"of {persons} persons: {largest}, {view}, frontality {marks['frontality']:.2f}{mouth}"
+    if len(track.shots) > 1:
+        text += f"; goes on unmoved through {len(track.shots)} shots"
+    if dropped:
+        text += f"; {dropped} brief or tiny {'face' if dropped == 1 else 'faces'} left out"
+    return text

@@ -1,0 +1,60 @@
+"""Subtitle: what is said, from the surest source there is.
+
+Order: the table's sentence, a `.srt` or `.vtt` beside the clip, text that is part of the picture, none. Every
+answer says where it comes from and every source that was tried says why it gave nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from merrflow.stages.burned_in import Reader, TextSample, read_burned_in
+from merrflow.stages.language import language
+from merrflow.stages.sidecar import BadSidecar, find_sidecars, overlapping, read_cues
+from merrflow.types import Clip, Subtitle
+from merrflow_serving.errors import MerrflowError
+
+VERSION = "1"
+
+
+def find_subtitle(clip: Clip, seconds: float, samples: Sequence[TextSample], reader: Reader | None) -> Subtitle:
+    """The subtitle of a clip of `seconds`.
+
+    samples: the bottoms of frames that the probe collected. reader: None where pictures are not to be read.
+    Never raises for what it finds: a broken file or an OCR that cannot run becomes part of the reason.
+    """
+    sentence = " ".join((clip.sentence or "").split())
+    if sentence:
+        return Subtitle(sentence, "table", language(sentence), "the table's sentence")
+    tried = ["the table has no sentence"]
+    for path in find_sidecars(clip.path):
+        found = _from_sidecar(path, seconds)
+        if found.text is not None:
+            return found
+        tried.append(found.reason)
+    if reader is None:
+        tried.append("the picture was not read")
+    else:
+        try:
+            read = read_burned_in(samples, reader)
+        except MerrflowError as error:
+            tried.append(f"the picture could not be read: {error}")
+        else:
+            if read.text is not None:
+                return Subtitle(read.text, "picture", read.language, read.reason)
+            tried.append(f"picture: {read.reason}")
+    return Subtitle(None, "none", "", "; ".join(tried))
+
+
+def _from_sidecar(path: Path, seconds: float) -> Subtitle:
+    try:
+        cues = read_cues(path)
+    except BadSidecar as error:
+        return Subtitle(None, "none", "", f"{path.name}: {error}")
+    texts = overlapping(cues, seconds)
+    if not texts:
+        return Subtitle(None, "none", "", f"{path.name}: none of its {len(cues)} spoken lines falls within the clip")
+    text = " ".join(texts)
+    source = path.suffix.lower().lstrip(".")
+    return Subtitle(text, source, language(text), f"{path.name}: {len(texts)} of {len(cues)} lines")

@@ -1,0 +1,32 @@
+"""The qwen-audio service of merrflow: one sentence on how a voice sounds."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from merrflow_qwen_audio.settings import QwenAudioSettings
+from merrflow_qwen_audio.warmup import spoken_vowels
+from merrflow_serving.catalog import SERVICES
+from merrflow_serving.service import Service, ServiceSpec
+
+if TYPE_CHECKING:
+    import grpc
+
+__version__ = "0.1.0"
+
+
+def _register(service: Service, server: grpc.aio.Server) -> None:
+    from merrflow_qwen_audio.service import register
+
+    register(service, server)
+
+
+SPEC = ServiceSpec(
+    name="qwen-audio",
+    version=__version__,
+    settings=QwenAudioSettings,
+    engines={"prosody": "merrflow_qwen_audio.engines.prosody:ProsodyEngine"},
+    proto=SERVICES["qwen-audio"].proto,
+    register=_register,
+    warmup=spoken_vowels,
+)

@@ -1,0 +1,1 @@
+"""Measurements on sound: plain functions from samples at 16 kHz to numbers with units."""

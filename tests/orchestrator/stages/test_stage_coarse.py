@@ -1,0 +1,171 @@
+"""The coarse-grained text."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from merrflow.stages.coarse import caption, compose, load_template
+from merrflow.types import Label, Scene, Subtitle, Tone
+
+
+def test_the_published_template() -> None:
+    text = compose(
+        "a man in a dark coat", ["Eyes widened", "Wide-mouthed"], "negative", "Do you really think so?"
+    )
+    assert text == (
+        "This person in the video is a man in a dark coat. The person's expression and actions include "
+        "eyes widened and wide-mouthed, and the person's tone is negative. Saying: Do you really think so?"
+    )
+
+
+@pytest.mark.parametrize(
+    ("clue", "expected"),
+    [
+        ("sitting at a desk.", "This person in the video is sitting at a desk."),
+        ("Standing in a hall", "This person in the video is standing in a hall."),
+        ("in a car", "This person in the video is in a car."),
+        ("A woman who is on the phone.", "This person in the video is a woman who is on the phone."),
+        ("A woman sits at a desk", "A woman sits at a desk."),
+        ("The picture shows two people, one at the left.", "The picture shows two people, one at the left."),
+        ("the image shows a man..", "The image shows a man."),
+        ("two people at a table", "The video shows two people at a table."),
+        ("A close-up of a woman's face", "The video shows a close-up of a woman's face."),
+        ("Anna by the window", "The video shows Anna by the window."),
+        ("A man stands. He looks down", "A man stands. He looks down."),
+        ("- a man\n- a lamp\n- a desk.", "The video shows a man, a lamp, and a desk."),
+        ("1. a man\n2) a lamp", "The video shows a man and a lamp."),
+        ("a man\n  in a\tcoat ,", "This person in the video is a man in a coat."),
+        ('"A woman sits."', "A woman sits."),
+        ('A sign says "Stop!"', 'A sign says "Stop!"'),
+        ("一个男人坐在车里。", "一个男人坐在车里。"),
+        ("a man near a {wall}", "This person in the video is a man near a {wall}."),
+        ("...", ""),
+        ("", ""),
+        (None, ""),
+    ],
+)
+def test_scenes(clue, expected) -> None:
+    assert compose(clue, None, None, None) == expected
+
+
+SHOWN = "The person's expression and actions include lowered brows"
+
+
+@pytest.mark.parametrize(
+    ("clue", "expected"),
+    [
+        ("Calm and low.", f"{SHOWN}, and the person's tone is calm and low."),
+        ("and her tone sounds negative.", f"{SHOWN}, and her tone sounds negative."),
+        ("speaks in a neutral tone.", f"{SHOWN}, and the person speaks in a neutral tone."),
+        ("with a trembling voice", f"{SHOWN}, and the person speaks with a trembling voice."),
+        (
+            "The voice is high and fast, with long pauses.",
+            f"{SHOWN}. The voice is high and fast, with long pauses.",
+        ),
+        ("no speech, only music", f"{SHOWN}. There is no speech, only music."),
+        ("Nobody speaks; only music is heard", f"{SHOWN}. Nobody speaks; only music is heard."),
+        ("DJ-like", f"{SHOWN}, and the person's tone is DJ-like."),
+        (" ", f"{SHOWN}."),
+        (None, f"{SHOWN}."),
+    ],
+)
+def test_tones(clue, expected) -> None:
+    assert compose(None, ["lowered brows"], clue, None) == expected
+
+
+def test_a_tone_without_expressions() -> None:
+    assert compose(None, None, "negative.", None) == "The person's tone is negative."
+    assert compose(None, None, "and her tone sounds sad.", None) == "And her tone sounds sad."
+
+
+@pytest.mark.parametrize(
+    ("phrases", "expected"),
+    [
+        (["a", "b", "c"], "The person's expression and actions include a, b, and c."),
+        (["Big smile.", "big smile"], "The person's expression and actions include big smile."),
+        (
+            ["smile, Pleasure", "Grinning"],
+            "The person's expression and actions include smile, Pleasure; and grinning.",
+        ),
+        (["", "..."], "The person's face shows no marked expression."),
+        ([], "The person's face shows no marked expression."),
+    ],
+)
+def test_expressions(phrases, expected) -> None:
+    assert compose(None, phrases, None, None) == expected
+
+
+@pytest.mark.parametrize("subtitle", ["您真的这么认为?", "No way...", "¿Qué?", "“Really?” he said"])
+def test_subtitles_stay_as_they_are(subtitle) -> None:
+    assert compose(None, None, None, subtitle) == f"Saying: {subtitle}"
+
+
+def test_records_without_a_clue() -> None:
+    label = Label("sad", "rules", ("AU04",), ("lowered brows",), "default 1", "")
+    silent = Tone("silence", "silence", {}, ())
+    assert (
+        caption(label, None, silent, Subtitle(None, "none", "", "no text")) == f"{SHOWN}. There is silence."
+    )
+    assert caption(label, Scene("", {}, ()), None, None) == f"{SHOWN}."
+
+
+WORDS = st.text(st.sampled_from("abcdeinostuvABI ,'é中人"), min_size=1, max_size=20).filter(
+    lambda text: any(character.isalnum() for character in text)
+)
+STARTS = st.sampled_from(
+    ["", "The picture shows ", "The voice is ", "a man ", "speaks ", "and ", "in ", "I "]
+)
+ENDS = st.sampled_from(["", ".", "..", "...", "!", "?", "。", " .", ".,", ";", "\n", ". "])
+CLUES = (
+    st.none()
+    | st.sampled_from(["", " ", "...", "\n"])
+    | st.builds(lambda a, b, c: a + b + c, STARTS, WORDS, ENDS)
+)
+
+
+def bare(text: str) -> str:
+    """What must survive of a clue: its characters but for case, spaces and what ends it."""
+    return re.sub(r"\s+", " ", text).strip().strip(".!?。,; ").casefold()
+
+
+@given(
+    CLUES,
+    st.none() | st.lists(CLUES.filter(lambda clue: clue is not None), max_size=4),
+    CLUES,
+    CLUES,
+    st.booleans(),
+)
+def test_whatever_the_clues(scene, expressions, tone, subtitle, voiced) -> None:
+    text = compose(scene, expressions, tone, subtitle, voiced)
+    told = text.split("Saying: ")[0]
+    assert not re.search(r"[.!?。…]\s*[.。,;]", told)
+    assert '""' not in text and "{" not in text and "None" not in text
+    assert text == text.strip()
+    assert not re.search(r"tone is (the (voice|picture)|speaks|and |\.)", told, re.IGNORECASE)
+    assert not re.search(r"video is (the picture|\.)|include \.", told, re.IGNORECASE)
+    assert not told or told.strip()[0] == told.strip()[0].upper()
+    assert not told.strip() or told.strip()[-1] in ".!?。"
+    folded = text.casefold()
+    for clue in (scene, tone, *(expressions or [])):
+        if clue and any(character.isalnum() for character in clue):
+            assert bare(clue).removeprefix("and ") in folded
+    if subtitle and subtitle.strip():
+        assert text.endswith("Saying: " + " ".join(subtitle.split()))
+    else:
+        assert "Saying" not in text
+
+
+@given(CLUES, CLUES, CLUES)
+def test_the_same_clues_give_the_same_text(scene, tone, subtitle) -> None:
+    assert compose(scene, ["x"], tone, subtitle) == compose(scene, ["x"], tone, subtitle)
+
+
+def test_the_template_file_holds_every_slot_once() -> None:
+    template = load_template()
+    patterns = [template.scene.person, template.scene.thing, template.expressions.some, template.subtitle]
+    patterns += [template.tone.manner, template.tone.phrase, template.tone.action, template.tone.sound]
+    assert all(pattern.count("{clue}") == 1 for pattern in patterns)

@@ -1,0 +1,162 @@
+"""Finding the peak frame."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from merrflow.facs import load_rules
+from merrflow.stages import peak, subject
+from merrflow.stages.skip import Skip
+from merrflow.types import Peak, Shot, Subject
+from tests.orchestrator.stages.faces import face, series
+from tests.orchestrator.stages.openface_csv import SHARED, read
+
+MERR = load_rules("merr").peak
+DEFAULT = load_rules("default").peak
+OPENFACE = SHARED / "openface"
+
+
+def find(faces, rules=DEFAULT, shots=()) -> Peak | Skip:
+    made = series([[one] for one in faces])
+    followed = Subject(tuple((i, 0) for i in range(len(faces))), 1, 1.0, "")
+    return peak.find(made, followed, rules, shots)
+
+
+def test_the_published_example() -> None:
+    """AU05 and AU26 are the most frequent; 0.36 + 1.02 at frame 1 beats 0.00 + 1.25 at frame 7."""
+    faces = [face(intensity={"AU05": 0.1, "AU26": 0.5, "AU12": 0.0}) for _ in range(10)]
+    faces[1] = face(intensity={"AU05": 0.36, "AU26": 1.02})
+    faces[7] = face(intensity={"AU05": 0.00, "AU26": 1.25, "AU12": 2.0})  # AU12 is not frequent
+    found = find(faces, MERR)
+    assert found.frequent == ("AU26", "AU05")
+    assert found.index == 1
+    assert found.total == pytest.approx(1.38)
+    assert found.action_units == ("AU05", "AU26")
+
+
+def test_a_tie_goes_to_the_earlier_frame() -> None:
+    faces = [face(intensity={"AU12": value, "AU06": 0.3}) for value in (1.0, 2.0, 2.0, 1.0)]
+    assert find(faces, MERR).index == 1
+    # 0.1 + 0.2 and 0.3 differ in the last bit only
+    faces = [face(intensity={"AU12": 0.3, "AU06": 0.0}), face(intensity={"AU12": 0.1, "AU06": 0.2})]
+    assert find(faces, MERR).index == 0
+
+
+def test_speech_and_blinks_do_not_choose_the_default_peak() -> None:
+    faces = [face(intensity={"AU25": 1.0, "AU26": 1.0, "AU12": 1.0, "AU45": 0.0}) for _ in range(10)]
+    faces[3] = face(intensity={"AU25": 5.0, "AU26": 5.0, "AU12": 1.1})
+    faces[5] = face(intensity={"AU25": 1.0, "AU26": 1.0, "AU12": 3.0})
+    faces[6] = face(intensity={"AU25": 1.0, "AU12": 4.0, "AU45": 3.0})
+    found = find(faces)
+    assert found.index == 5
+    assert found.frequent == ("AU12",)
+    assert find(faces, MERR).index == 3
+
+
+def test_where_nothing_else_is_there_speech_chooses_and_says_so() -> None:
+    faces = [face(intensity={"AU25": value}) for value in (0.5, 2.0, 1.0)]
+    found = find(faces)
+    assert found.index == 1
+    assert found.reason.endswith("only units of speech or blinking are present")
+
+
+def test_only_blinks() -> None:
+    found = find([face(intensity={"AU45": value}) for value in (0.5, 2.0, 1.0)])
+    assert (found.index, found.frequent) == (1, ("AU45",))
+
+
+def test_without_any_unit_the_most_active_frame_stands_in() -> None:
+    faces = [face(intensity={"AU12": value}, present=()) for value in (0.1, 0.15, 0.1)]
+    found = find(faces)
+    assert (found.index, found.frequent, found.action_units, dict(found.intensity)) == (1, (), (), {})
+    assert "no unit is present in any frame" in found.reason
+
+
+def test_frames_of_low_confidence_are_left_out() -> None:
+    faces = [face(intensity={"AU12": 1.0}) for _ in range(5)]
+    faces[2] = face(intensity={"AU12": 5.0}, confidence=0.69)
+    found = find(faces)
+    assert found.index == 0
+    assert found.reason.endswith("1 frames of low confidence left out")
+    assert isinstance(find([face(confidence=0.5)]), Skip)
+
+
+def test_presence_without_intensity_does_not_count_by_default_but_does_in_merr() -> None:
+    faces = [face(intensity={"AU12": 1.0, "AU04": 0.0}, present=("AU04", "AU12")) for _ in range(5)]
+    assert find(faces).action_units == ("AU12",)
+    assert find(faces, MERR).action_units == ("AU04", "AU12")
+
+
+def test_intensity_without_presence_does_not_count_by_default() -> None:
+    faces = [face(intensity={"AU12": 1.0}) for _ in range(5)]
+    faces[2] = face(intensity={"AU12": 3.0}, present=())
+    assert find(faces).index == 0
+    assert find(faces, MERR).index == 2
+
+
+def test_a_unit_told_by_presence_only_stands_at_the_peak_but_cannot_choose_it() -> None:
+    found = find([face(intensity={"AU12": value}, present=("AU12", "AU28")) for value in (1.0, 2.0)])
+    assert (found.index, found.frequent) == (1, ("AU12",))
+    assert found.action_units == ("AU12", "AU28")
+    assert dict(found.intensity) == {"AU12": 2.0}
+
+
+def test_frames_beside_a_cut_turned_away_or_blurred_come_second() -> None:
+    shots = (Shot(0, 10), Shot(10, 20))
+    faces = [face(intensity={"AU12": 1.0}) for _ in range(10)]
+    faces[8] = face(intensity={"AU12": 3.0})
+    assert find(faces).index == 8
+    made = series([[one] for one in faces] + [[]] * 10)
+    followed = Subject(tuple((i, 0) for i in range(10)), 1, 1.0, "")
+    assert peak.find(made, followed, DEFAULT, shots).index == 0
+    away = [face(intensity={"AU12": 1.0 + (i == 5)}, yaw=60 if 3 <= i <= 7 else 0) for i in range(11)]
+    assert find(away).index not in range(3, 8)
+    turning = [face(intensity={"AU12": 1.0 + (i == 5)}, yaw=5.0 * max(0, min(i - 3, 4))) for i in range(11)]
+    assert find(turning).index == 0
+    jitter = [face(intensity={"AU12": 1.0 + (i == 5)}, yaw=2.5 * (i % 2)) for i in range(11)]
+    assert find(jitter).index == 5  # a noisy pose is no turn
+    assert find([face(intensity={"AU12": 1.0}, yaw=60)] * 3).index == 0  # nothing better there
+
+
+@given(
+    st.lists(
+        st.dictionaries(st.sampled_from(["AU01", "AU12", "AU25", "AU45"]), st.floats(0, 5), max_size=4),
+        min_size=1,
+        max_size=20,
+    ),
+    st.sampled_from([MERR, DEFAULT]),
+)
+def test_the_peak_is_a_frame_of_the_subject_and_its_sum_is_right(intensities, rules) -> None:
+    faces = [face(intensity=values) for values in intensities]
+    found = find(faces, rules)
+    at = faces[found.index]
+    assert set(found.action_units) <= at.present
+    assert found.timestamp == found.index / 25
+    if found.frequent and not rules.only_present:
+        assert found.total == pytest.approx(
+            sum(at.intensity.get(code, 0) for code in found.frequent), abs=1e-5
+        )
+        assert all(
+            found.total >= sum(one.intensity.get(code, 0) for code in found.frequent) - 1e-5 for one in faces
+        )
+
+
+@pytest.mark.skipif(not OPENFACE.is_dir(), reason="no OpenFace outputs in ../shared/openface")
+@pytest.mark.parametrize(("name", "rules"), [("merr", MERR), ("default", DEFAULT)])
+def test_51251_peaks_on_the_man_before_the_cut(name, rules) -> None:
+    made = read(OPENFACE / "samplenew_00051251.csv", 1920, 1080)
+    shots = (Shot(0, 39), Shot(39, 52))
+    found = peak.find(made, subject.choose(made, shots), rules, shots)
+    assert found.index < 37
+    if name == "default":
+        assert "AU45" not in found.action_units  # his eyes are closed in frames 8 to 12
+        assert "AU01" in found.action_units  # the raised inner brows that the eye sees
+
+
+@pytest.mark.skipif(not OPENFACE.is_dir(), reason="no OpenFace outputs in ../shared/openface")
+def test_669_peaks_on_the_open_face_and_not_in_the_turn_of_the_head() -> None:
+    made = read(OPENFACE / "sample_00000669.csv", 720, 404)
+    found = peak.find(made, subject.choose(made), DEFAULT)
+    assert 128 <= found.index <= 134  # looks into the camera with raised brows and an open mouth

@@ -1,0 +1,340 @@
+"""The subtitle of a clip: which source wins, and what counts as a subtitle in a picture. OCR is the real one."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from merrflow.stages.burned_in import Sampler, read_burned_in, rules, take_sample
+from merrflow.stages.language import language
+from merrflow.stages.line_tracks import Sighting, make_tracks
+from merrflow.stages.sidecar import decode_text, find_sidecars, read_cues
+from merrflow.stages.subtitle import find_subtitle
+from merrflow.types import Clip
+from merrflow_serving.errors import NotReady
+from merrflow_serving.media.ocr import TextReader
+from merrflow_serving.media.video import iter_frames
+from tests.orchestrator.stages.film import film, logo, subtitle, ticker, width_of, write
+
+CLIPS = Path(__file__).resolve().parents[4] / "shared" / "clips"
+
+
+@pytest.fixture(scope="module")
+def reader() -> TextReader:
+    return TextReader()
+
+
+class Counting:
+    """A reader that counts what it is asked."""
+
+    def __init__(self, reader: TextReader) -> None:
+        self.reader, self.detected, self.recognised = reader, 0, 0
+
+    def detect(self, image):
+        self.detected += 1
+        return self.reader.detect(image)
+
+    def recognise(self, image):
+        self.recognised += 1
+        return self.reader.recognise(image)
+
+
+def clip(path: Path, sentence: str | None = None) -> Clip:
+    return Clip("a", path, "0" * 64, sentence)
+
+
+def srt(*cues: tuple[str, str, str]) -> str:
+    return "\n".join(f"{i}\n{start} --> {end}\n{text}\n" for i, (start, end, text) in enumerate(cues, 1))
+
+
+# --- which source wins
+
+
+def test_table_then_sidecar_then_picture_then_none(tmp_path, reader):
+    path = tmp_path / "a.mp4"
+    samples = film(1.5, [subtitle("in the picture")])
+    (tmp_path / "a.srt").write_text(srt(("00:00:00,000", "00:00:01,000", "beside the clip")))
+    assert find_subtitle(clip(path, " In the\n table. "), 1.5, samples, reader).text == "In the table."
+    beside = find_subtitle(clip(path, "  "), 1.5, samples, reader)
+    assert (beside.text, beside.source, beside.language) == ("beside the clip", "srt", "en")
+    (tmp_path / "a.srt").unlink()
+    picture = find_subtitle(clip(path), 1.5, samples, reader)
+    assert (picture.text, picture.source, picture.language) == ("in the picture", "picture", "en")
+    nothing = find_subtitle(clip(path), 1.5, film(1.5, []), reader)
+    assert (nothing.text, nothing.source) == (None, "none")
+    assert "table" in nothing.reason and "nothing is written" in nothing.reason
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "empty"),
+        (b"\x00\x01\x02\xff" * 50, "not a subtitle file|no subtitle"),
+        (b"just some words\n", "not a subtitle file|no subtitle"),
+        (srt(("00:00:09,000", "00:00:10,000", "later")).encode(), "none of its 1 spoken lines"),
+        (srt(("00:00:00,000", "00:00:01,000", "[door slams]")).encode(), "none of its 0 spoken lines"),
+    ],
+)
+def test_a_sidecar_without_use_is_a_reason_and_the_picture_is_read(tmp_path, reader, content, reason):
+    (tmp_path / "a.srt").write_bytes(content)
+    found = find_subtitle(clip(tmp_path / "a.mp4"), 1.5, film(1.5, [subtitle("in the picture")]), reader)
+    assert found.text == "in the picture"
+    without = find_subtitle(clip(tmp_path / "a.mp4"), 1.5, [], None)
+    assert without.text is None
+    assert re.search(f"a.srt: .*({reason})", without.reason), without.reason
+
+
+def test_ocr_that_cannot_run_is_a_reason(tmp_path):
+    class Broken:
+        def detect(self, image):
+            raise NotReady("install rapidocr")
+
+    found = find_subtitle(clip(tmp_path / "a.mp4"), 1.5, film(1.0, []), Broken())
+    assert found.text is None and "install rapidocr" in found.reason
+
+
+# --- sidecars
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "gb18030"])
+def test_sidecar_in_any_encoding(tmp_path, encoding):
+    text = srt(("00:00:00,000", "00:00:02,000", "<i>您真这么认为啊</i>"))
+    (tmp_path / "a.srt").write_bytes(text.encode(encoding))
+    found = find_subtitle(clip(tmp_path / "a.mp4"), 2.0, [], None)
+    assert (found.text, found.language, found.source) == ("您真这么认为啊", "zh", "srt")
+
+
+@pytest.mark.parametrize(
+    ("encoding", "text", "expected"),
+    [
+        ("gb18030", "糟了 我手机钱包都在包里呢", "zh"),
+        ("big5", "你們這樣一而再再而三地", "zh"),
+        ("shift_jis", "どうしてそんなことを言うの", "ja"),
+        ("euc_kr", "정말 그렇게 생각해요?", "ko"),
+        ("cp1251", "Ты правда так думаешь?", "ru"),
+        ("cp1252", "Où êtes-vous allé, mon ami ?", "fr"),
+        ("cp1252", "It’s “fine” – really…", "en"),
+        ("cp1252", "Mädchen auf der Straße", "de"),
+    ],
+)
+def test_legacy_encodings_are_told_apart(encoding, text, expected):
+    assert decode_text(text.encode(encoding)) == text
+    assert language(text) == expected
+
+
+@given(st.text(st.characters(codec="utf-8", exclude_characters="\x00\ufeff"), max_size=80))
+@settings(deadline=None)
+def test_unicode_survives_every_unicode_encoding(text):
+    for encoding in ("utf-8", "utf-8-sig", "utf-16", "utf-32"):
+        assert decode_text(text.encode(encoding)).lstrip("\ufeff") == text
+
+
+@given(st.binary(max_size=300))
+@settings(deadline=None)
+def test_no_bytes_make_decoding_fail(data):
+    assert isinstance(decode_text(data), str)
+
+
+def test_vtt_tags_entities_and_voices_are_stripped(tmp_path):
+    (tmp_path / "A.VTT").write_text(
+        "WEBVTT\n\nNOTE a remark\n\n00:00.000 --> 00:01.000 line:0\n<v Ann>Salt &amp; <c.red>pepper</c></v>\n\n"
+        "00:01.000 --> 00:02.000\n(laughs)\n\n00:01.500 --> 00:02.500\n<00:00:01.600>Yes, <b>please</b>.\n"
+    )
+    found = find_subtitle(clip(tmp_path / "A.mp4"), 3.0, [], None)
+    assert (found.text, found.source) == ("Salt & pepper Yes, please.", "vtt")
+
+
+def test_only_lines_within_the_clip_count_and_rolled_over_ones_count_once(tmp_path):
+    path = tmp_path / "a.srt"
+    path.write_text(
+        srt(
+            ("00:00:00,500", "00:00:01,000", "first"),
+            ("00:00:01,000", "00:00:01,500", "first"),
+            ("00:00:01,900", "00:00:03,000", "second"),
+            ("00:00:02,000", "00:00:03,000", "too late"),
+        )
+    )
+    assert len(read_cues(path)) == 4
+    assert find_subtitle(clip(tmp_path / "a.mp4"), 2.0, [], None).text == "first second"
+
+
+def test_sidecars_belong_to_their_clip_only(tmp_path):
+    for name in ("a.srt", "a.mp4.srt", "a.zh.srt", "a.en.srt", "ab.srt", "a.draft7.srt", "a.txt", "[a].srt"):
+        (tmp_path / name).write_text("x")
+    (tmp_path / "a.vtt").mkdir()
+    assert [path.name for path in find_sidecars(tmp_path / "a.mp4")] == [
+        "a.srt",
+        "a.mp4.srt",
+        "a.en.srt",
+        "a.zh.srt",
+    ]
+    assert [path.name for path in find_sidecars(tmp_path / "[a].mp4")] == ["[a].srt"]
+
+
+# --- the picture
+
+
+def test_tickers_and_logos_are_not_subtitles(reader):
+    news = "tonight at nine thirty the young doctors are back with a new story of the city and its people " * 2
+    draws = [ticker(news), logo("CHANNEL ONE", 560), logo("LIVE", 20, baseline=330)]
+    with_line = read_burned_in(film(3.0, [*draws, subtitle("do you really think so")]), reader)
+    assert with_line.text == "do you really think so"
+    without = read_burned_in(film(3.0, draws), reader)
+    assert without.text is None and "ticker, a logo" in without.reason
+
+
+def test_text_that_scrolls_through_the_middle_is_a_ticker(reader):
+    def roll(image, time):
+        write(image, "breaking news", 330 - round(50 * time), 345)
+
+    assert read_burned_in(film(1.5, [roll]), reader).text is None
+
+
+def test_a_centred_text_that_never_goes_is_not_speech(reader):
+    caption = subtitle("Beijing Television", baseline=380)
+    said = subtitle("where have you been", 2.0, 4.0, baseline=340)
+    assert read_burned_in(film(12.0, [caption, said]), reader).text == "where have you been"
+
+
+def test_each_line_counts_once_in_order_of_time_and_then_from_top_to_bottom(reader):
+    draws = [
+        subtitle("I have told you", 0, 1.5, baseline=320),
+        subtitle("not to come here", 0, 1.5, baseline=352),
+        subtitle("now go home", 1.5, 3.0, baseline=352),
+    ]
+    found = read_burned_in(film(3.0, draws), reader)
+    assert found.text == "I have told you not to come here now go home"
+    assert "3 lines" in found.reason
+
+
+def test_chinese_above_english_gives_english_and_keeps_the_other(reader):
+    draws = [
+        subtitle("这是在你上次在老爷的面前", 0, 1.0, baseline=330),
+        subtitle("I organized that plan for you", 0, 1.0, baseline=360),
+        subtitle("雄心壮志之后", 1.0, 2.0, baseline=330),
+        subtitle("after you showed so much determination", 1.0, 2.0, baseline=360),
+    ]
+    found = read_burned_in(film(2.0, draws), reader)
+    assert (found.text, found.language) == (
+        "I organized that plan for you after you showed so much determination",
+        "en",
+    )
+    assert found.also == {"zh": "这是在你上次在老爷的面前 雄心壮志之后"}
+    assert "雄心壮志之后" in found.reason
+
+
+def test_an_english_word_among_chinese_lines_is_no_second_language(reader):
+    draws = [
+        subtitle("你真的这么想吗", 0, 1.0),
+        subtitle("Hello", 1.0, 2.0),
+        subtitle("您真这么认为啊", 2.0, 3.0),
+    ]
+    found = read_burned_in(film(3.0, draws), reader)
+    assert found.text == "你真的这么想吗 Hello 您真这么认为啊" and found.language == "zh"
+
+
+def test_a_line_that_fades_in_is_one_line(reader):
+    text = "where do you think you are going"
+    left = (720 - width_of(text)) // 2
+
+    def fade(image, time):
+        part = text if time >= 0.5 else text[:17]
+        write(image, part, left, 345, value=255 if time >= 0.5 else 200)
+
+    found = read_burned_in(film(2.0, [fade]), reader)
+    assert found.text == text and "1 line" in found.reason
+
+
+def test_pictures_that_do_not_change_are_read_once(reader):
+    sample = film(0.3, [subtitle("nothing moves here")])[0]
+    still = [
+        take_sample(np.vstack([np.zeros((sample.top, sample.width, 3), np.uint8), sample.image]), t / 2)
+        for t in range(8)
+    ]
+    counting = Counting(reader)
+    assert read_burned_in(still, counting).text == "nothing moves here"
+    assert (counting.detected, counting.recognised) == (1, 1)
+
+
+def test_tickers_and_logos_are_not_even_read(reader):
+    news = "tonight at nine thirty the young doctors are back with a new story of the city and its people " * 2
+    counting = Counting(reader)
+    read_burned_in(film(3.0, [ticker(news), logo("CHANNEL ONE", 560)]), counting)
+    assert counting.detected == 6 and counting.recognised == 0
+
+
+def test_no_samples_and_tiny_frames(reader):
+    assert read_burned_in([], reader).text is None
+    assert read_burned_in([take_sample(np.zeros((1, 1, 3), np.uint8), 0.0)], reader).text is None
+
+
+def test_sampler_keeps_two_a_second_thins_out_long_clips_and_bounds_their_size():
+    class Frame:
+        def __init__(self, time: float) -> None:
+            self.timestamp = time
+            self.image = np.zeros((1080, 1920, 3), np.uint8)
+
+    sampler = Sampler()
+    for index in range(50):
+        sampler.add(Frame(index / 25))
+    assert [sample.timestamp for sample in sampler.samples] == pytest.approx([0, 0.52, 1.04, 1.56])
+    sample = sampler.samples[0]
+    assert (sample.width, sample.height, sample.top) == (1280, 720, 504)
+    assert sample.image.shape == (216, 1280, 3) and sample.image.base is None
+
+    long = Sampler()
+    for index in range(600):
+        frame = Frame(index / 2)
+        frame.image = np.zeros((40, 60, 3), np.uint8)
+        long.add(frame)
+    assert len(long.samples) <= 241
+    gaps = np.diff([sample.timestamp for sample in long.samples])
+    assert gaps.min() >= 0.99 and long.samples[-1].timestamp >= 298
+
+
+def test_lines_of_the_same_place_with_other_words_are_two():
+    rule = rules()["same_line"]
+    box = (0.4, 0.85, 0.2, 0.06)
+    for one, other in (("不会吧", "不可能"), ("not to come here", "now go home"), ("你真的这么想吗", "您真这么认为啊")):
+        pair = [[Sighting(0, 0.0, one, 0.99, box)], [Sighting(1, 0.5, other, 0.99, box)]]
+        assert len(make_tracks(pair, rule)) == 2
+    again = [[Sighting(0, 0.0, "你你们么看着我吧", 0.97, box)], [], [Sighting(2, 1.0, "你你们这么看着我手", 0.88, box)]]
+    assert len(make_tracks(again, rule)) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("sample_00000338", "糟了我手机钱包都在包里呢"),
+        ("sample_00002422", "I organized that plan for you after you showed so much determination"),
+        ("sample_00003462", "你们这样一而再再而三地 把我推来推去你信不信"),
+        ("sample_00004671", "不会吧 不可能 樊小妹不是这种人"),
+        ("samplenew_00051251", "您真这么认为啊"),
+    ],
+)
+def test_real_television_clips(reader, name, text):
+    if not CLIPS.is_dir():
+        pytest.skip("research clips are not here (../shared/clips)")
+    assert real(name, reader).text == text
+
+
+def test_real_clip_with_white_letters_on_white_is_read_in_part_and_says_so(reader):
+    if not CLIPS.is_dir():
+        pytest.skip("research clips are not here (../shared/clips)")
+    found = real("sample_00000669", reader)
+    assert found.text.startswith("你你们这么看着我") and "的" in found.text and "得和我有" in found.text
+    assert "第1剧场" not in found.text and "原浆" not in found.text and "荧屏" not in found.text
+    assert "unsure" in found.reason
+
+
+def real(name: str, reader: TextReader):
+    sampler, seconds = Sampler(), 0.0
+    for frame in iter_frames(CLIPS / f"{name}.mp4"):
+        sampler.add(frame)
+        seconds = frame.timestamp
+    return find_subtitle(clip(CLIPS / f"{name}.mp4"), seconds, sampler.samples, reader)
