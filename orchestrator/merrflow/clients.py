@@ -57,6 +57,7 @@ class Reply:
     value: Any
     origin: Origin
     outcome: Outcome = Outcome.DONE
+    reason: str = ""  # why the outcome is not DONE
 
 
 class Connection:
@@ -216,8 +217,8 @@ class Services:
         clues = llama3_pb2.Clues(scene=scene, expressions=expressions, tone=tone, subtitle=subtitle, label=label)
         request = llama3_pb2.ReasonRequest(clip=clip, clues=clues, seed=seed)
         reply = await self.connections["llama3"].unary("Reason", request)
-        reasoning = Reasoning(reply.text, seed, reply.prompt_tokens, reply.answer_tokens)
-        return Reply(reasoning, origin_from(reply), _OUTCOMES[reply.outcome])
+        reasoning = Reasoning(reply.text, seed, reply.prompt_tokens, reply.answer_tokens, reply.attempts)
+        return Reply(reasoning, origin_from(reply), _OUTCOMES[reply.outcome], reply.outcome_reason)
 
 
 async def send_media(connection: Connection, rpc: str, request: Any, field: str, data: bytes, module: Any) -> Any:

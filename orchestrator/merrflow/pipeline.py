@@ -344,7 +344,7 @@ class Pipeline:
         else:
             row = StageRow(
                 reply.outcome,
-                "" if reply.outcome is Outcome.DONE else f"the {stage} was {reply.outcome}",
+                "" if reply.outcome is Outcome.DONE else reply.reason or f"the {stage} was {reply.outcome}",
                 _PAYLOADS[kind].dump_json(_Payload(reply.value, reply.origin)),
                 round(time.monotonic() - started, 3),
                 attempt,

@@ -173,6 +173,7 @@ class Reasoning:
     seed: int
     prompt_tokens: int
     answer_tokens: int
+    attempts: int = 1  # answers generated until one passed the service's checks
 
 
 @dataclass(frozen=True)

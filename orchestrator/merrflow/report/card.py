@@ -12,7 +12,16 @@ from merrflow.report.picture import Picture, thumbnail
 from merrflow.types import Origin, Record
 
 PEAKS = "peaks"  # folder of the peak frames beside the report
-KEY_MEASUREMENTS = 6  # shown with the tone; the others are one click away
+KEY_MEASUREMENTS = (  # of the tone, shown with its sentence; the others are one click away
+    "pitch_mean",
+    "pitch_range",
+    "pitch_slope",
+    "loudness",
+    "loudness_dynamics",
+    "articulation_rate",
+    "pause_total",
+    "harmonics_to_noise",
+)
 CONTENTS = {
     "speech": "speech",
     "no_speech": "sound without speech",
@@ -46,7 +55,7 @@ class Card:
     facts: tuple[str, ...]  # about the file
     used: tuple[Unit, ...]  # what the label rests on
     others: tuple[Unit, ...]  # also present at the peak
-    tone_key: tuple[str, ...]  # what the sound holds, and the first measurements
+    tone_key: tuple[str, ...]  # what the sound holds, and its key measurements
     tone_more: tuple[str, ...]
     scene_measured: tuple[str, ...]
     total_seconds: float
@@ -63,7 +72,8 @@ def card(entry: Entry, out: Path, longest: int) -> Card:
     phrases = dict(zip(record.label.action_units, record.label.expressions, strict=False))
     used = [_unit(code, record, phrases.get(code, "")) for code in record.label.action_units]
     others = [_unit(code, record, "") for code in record.peak.action_units if code not in phrases]
-    tone = [measured(*item) for item in record.tone.measurements.items()] if record.tone else []
+    tone = record.tone.measurements if record.tone else {}
+    key = [name for name in KEY_MEASUREMENTS if name in tone]
     return Card(
         record=record,
         outcome=str(entry.outcome),
@@ -75,8 +85,8 @@ def card(entry: Entry, out: Path, longest: int) -> Card:
         facts=_facts(record),
         used=tuple(used),
         others=tuple(others),
-        tone_key=(*_content(record), *tone[:KEY_MEASUREMENTS]),
-        tone_more=tuple(tone[KEY_MEASUREMENTS:]),
+        tone_key=(*_content(record), *(measured(name, tone[name]) for name in key)),
+        tone_more=tuple(measured(*item) for item in tone.items() if item[0] not in key),
         scene_measured=tuple(measured(*item) for item in record.scene.measurements.items()) if record.scene else (),
         total_seconds=sum(record.seconds.values()),
     )

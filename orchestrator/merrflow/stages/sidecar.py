@@ -5,12 +5,16 @@ from __future__ import annotations
 import codecs
 import html
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 SUFFIXES = (".srt", ".vtt")
 MAX_BYTES = 16 << 20  # no subtitle file is larger; a video under a wrong name is
+_RANKS = {"": 0, "en": 2}  # by language tag; 1 is the clip's full name, 3 any other language
+_LANGUAGE = re.compile(r"[a-z]{2,3}([-_][a-z]{2,4})?")
 _CUE = re.compile(r"^[\[(（【♪♫#*][^\])）】]*[\])）】♪♫#*]$")  # [music], (laughs), ♪ la la ♪
 _TAG = re.compile(r"<[^<>]{0,200}>|\{\\[^{}]{0,200}\}")
 _BOMS = (
@@ -40,25 +44,31 @@ def find_sidecars(clip: Path) -> tuple[Path, ...]:
 
     For `a.mp4`: `a.srt`, `a.vtt`, `a.mp4.srt`, then `a.en.srt` and other languages. Any case of the suffix.
     """
-    wanted = {clip.stem.casefold(): 0, clip.name.casefold(): 1}
-    found: list[tuple[int, str, Path]] = []
     try:
-        neighbours = list(clip.parent.iterdir())
+        beside = _subtitle_files(clip.parent, clip.parent.stat().st_mtime_ns)
     except OSError:
         return ()
-    for path in neighbours:
-        suffix, stem = path.suffix.lower(), path.stem.casefold()
-        if suffix not in SUFFIXES or not path.is_file():
-            continue
-        base, _, tag = stem.rpartition(".")
-        if stem in wanted:
-            rank = wanted[stem]
-        elif base == clip.stem.casefold() and re.fullmatch(r"[a-z]{2,3}([-_][a-z]{2,4})?", tag):
-            rank = 2 if tag.startswith("en") else 3
-        else:
-            continue
-        found.append((rank, path.name, path))
+    found = [(_RANKS.get(tag[:2], 3), path.name, path) for tag, path in beside.get(clip.stem.casefold(), ())]
+    found += [(1, path.name, path) for tag, path in beside.get(clip.name.casefold(), ()) if not tag]
     return tuple(path for _, _, path in sorted(found))
+
+
+@lru_cache(maxsize=64)
+def _subtitle_files(folder: Path, mtime_ns: int) -> dict[str, list[tuple[str, Path]]]:
+    """A folder's subtitle files by the stem they belong to, each with its language tag or "".
+
+    Read once for all clips of a folder; `mtime_ns` makes it read again when files came or went.
+    """
+    found: dict[str, list[tuple[str, Path]]] = defaultdict(list)
+    for path in folder.iterdir():
+        if path.suffix.lower() not in SUFFIXES or not path.is_file():
+            continue
+        stem = path.stem.casefold()
+        found[stem].append(("", path))
+        base, _, tag = stem.rpartition(".")
+        if base and _LANGUAGE.fullmatch(tag):
+            found[base].append((tag, path))
+    return dict(found)
 
 
 def decode_text(data: bytes) -> str:

@@ -32,17 +32,21 @@ class ReasonRequest(_message.Message):
     def __init__(self, clip: _Optional[str] = ..., clues: _Optional[_Union[Clues, _Mapping]] = ..., seed: _Optional[int] = ...) -> None: ...
 
 class ReasonResponse(_message.Message):
-    __slots__ = ("text", "outcome", "prompt_tokens", "answer_tokens", "timing", "engine")
+    __slots__ = ("text", "outcome", "prompt_tokens", "answer_tokens", "timing", "engine", "outcome_reason", "attempts")
     TEXT_FIELD_NUMBER: _ClassVar[int]
     OUTCOME_FIELD_NUMBER: _ClassVar[int]
     PROMPT_TOKENS_FIELD_NUMBER: _ClassVar[int]
     ANSWER_TOKENS_FIELD_NUMBER: _ClassVar[int]
     TIMING_FIELD_NUMBER: _ClassVar[int]
     ENGINE_FIELD_NUMBER: _ClassVar[int]
+    OUTCOME_REASON_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPTS_FIELD_NUMBER: _ClassVar[int]
     text: str
     outcome: _common_pb2.Outcome
     prompt_tokens: int
     answer_tokens: int
     timing: _common_pb2.Timing
     engine: _common_pb2.EngineInfo
-    def __init__(self, text: _Optional[str] = ..., outcome: _Optional[_Union[_common_pb2.Outcome, str]] = ..., prompt_tokens: _Optional[int] = ..., answer_tokens: _Optional[int] = ..., timing: _Optional[_Union[_common_pb2.Timing, _Mapping]] = ..., engine: _Optional[_Union[_common_pb2.EngineInfo, _Mapping]] = ...) -> None: ...
+    outcome_reason: str
+    attempts: int
+    def __init__(self, text: _Optional[str] = ..., outcome: _Optional[_Union[_common_pb2.Outcome, str]] = ..., prompt_tokens: _Optional[int] = ..., answer_tokens: _Optional[int] = ..., timing: _Optional[_Union[_common_pb2.Timing, _Mapping]] = ..., engine: _Optional[_Union[_common_pb2.EngineInfo, _Mapping]] = ..., outcome_reason: _Optional[str] = ..., attempts: _Optional[int] = ...) -> None: ...

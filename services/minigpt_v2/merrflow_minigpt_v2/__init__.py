@@ -1,0 +1,14 @@
+"""The scene service: one or two plain sentences on what a video frame shows."""
+
+from merrflow_minigpt_v2.service import Settings, register, warmup
+from merrflow_serving.service import ServiceSpec
+
+SPEC = ServiceSpec(
+    name="minigpt-v2",
+    version="0.1.0",
+    settings=Settings,
+    engines={"measured": "merrflow_minigpt_v2.engines.measured:MeasuredEngine"},
+    proto="merrflow.minigpt_v2.v1.SceneDescriber",
+    register=register,
+    warmup=warmup,
+)

@@ -1,0 +1,94 @@
+"""The servicer: decode the frame and its context, hand them to the engine, answer in the proto's words."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from pydantic import Field
+from pydantic_settings import SettingsConfigDict
+
+from merrflow.common.v1 import common_pb2
+from merrflow.minigpt_v2.v1 import minigpt_v2_pb2 as pb
+from merrflow.minigpt_v2.v1 import minigpt_v2_pb2_grpc
+from merrflow_minigpt_v2.types import ContextFrame, Scene, SceneItem
+from merrflow_serving.errors import InvalidInput, TooLarge
+from merrflow_serving.media.images import decode_image
+from merrflow_serving.settings import ServiceSettings
+
+if TYPE_CHECKING:
+    import grpc
+
+    from merrflow_serving.service import Service
+
+
+class Settings(ServiceSettings):
+    """Settings of the scene service."""
+
+    model_config = SettingsConfigDict(env_prefix="MERRFLOW_MINIGPT_V2_", extra="ignore")
+
+    max_pixels: int = Field(40_000_000, ge=1, description="largest frame, width times height")
+    max_context: int = Field(16, ge=0, description="most frames of context in one request")
+
+
+class SceneDescriber(minigpt_v2_pb2_grpc.SceneDescriberServicer):
+    """`merrflow.minigpt_v2.v1.SceneDescriber` over whichever engine is loaded."""
+
+    def __init__(self, service: Service) -> None:
+        self.service = service
+
+    async def Describe(self, request: pb.DescribeRequest, context: Any) -> pb.DescribeResponse:  # noqa: N802
+        """Describes one frame."""
+        item = await self.service.offload(self._decode, request)
+        answer = await self.service.run(item, clip=request.clip)
+        return to_proto(answer.result, self.service.stamp(answer))
+
+    async def DescribeStream(  # noqa: N802
+        self, parts: AsyncIterator[pb.DescribeStreamRequest], context: Any
+    ) -> pb.DescribeStreamResponse:
+        """As `Describe`, for frames above the message limit."""
+        request = await self.service.receive(parts, field="image")
+        return pb.DescribeStreamResponse(response=await self.Describe(request, context))
+
+    def _decode(self, request: pb.DescribeRequest) -> SceneItem:
+        settings = self.service.settings
+        if len(request.context) > settings.max_context:
+            raise TooLarge(f"more than {settings.max_context} frames of context")
+        if not all(np.isfinite(frame.offset_seconds) for frame in request.context):
+            raise InvalidInput("a context frame's offset_seconds is not a number")
+        image = decode_image(self.service.source(request.image), max_pixels=settings.max_pixels)
+        frames = [
+            ContextFrame(
+                frame.offset_seconds,
+                decode_image(self.service.source(frame.image), max_pixels=settings.max_pixels),
+            )
+            for frame in request.context
+        ]
+        frames.sort(key=lambda frame: frame.offset_seconds)
+        return SceneItem(image, tuple(frames), request.instruction)
+
+
+def to_proto(scene: Scene, stamp: dict[str, Any]) -> pb.DescribeResponse:
+    """An engine's result as it travels."""
+    return pb.DescribeResponse(
+        text=scene.text,
+        outcome=common_pb2.OUTCOME_TRUNCATED if scene.truncated else common_pb2.OUTCOME_DONE,
+        measurements=[
+            common_pb2.Measurement(name=one.name, value=one.value, unit=one.unit) for one in scene.measurements
+        ],
+        on_screen_text=scene.on_screen_text,
+        **stamp,
+    )
+
+
+def register(service: Service, server: grpc.aio.Server) -> None:
+    """Adds the servicer to a server."""
+    minigpt_v2_pb2_grpc.add_SceneDescriberServicer_to_server(SceneDescriber(service), server)
+
+
+def warmup() -> SceneItem:
+    """A drawn frame with edges, colour and a neighbour, so that every part of an engine runs once."""
+    rows, columns = np.mgrid[0:180, 0:320]
+    image = np.stack([columns % 256, rows, (rows // 20 + columns // 20) % 2 * 255], axis=2).astype(np.uint8)
+    return SceneItem(image, (ContextFrame(-0.2, np.roll(image, 4, axis=1)),))

@@ -1,0 +1,141 @@
+"""The embedded engine as a whole, on real and drawn frames."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from merrflow_minigpt_v2.engines.measured import MeasuredEngine
+from merrflow_minigpt_v2.service import Settings, warmup
+from merrflow_minigpt_v2.types import ContextFrame, Scene, SceneItem
+from merrflow_serving.errors import InvalidInput, NotReady, TooLarge
+from merrflow_serving.media.video import iter_frames
+from tests.services.minigpt_v2.pictures import flat, pattern, person_in_room, portrait
+
+CLIPS = Path(__file__).resolve().parents[4] / "shared" / "clips"
+
+
+@pytest.fixture(scope="module")
+def engine():
+    made = MeasuredEngine(Settings(max_pixels=4_000_000))
+    made.load()
+    yield made
+    made.close()
+
+
+def one(engine: MeasuredEngine, image: np.ndarray, *context: ContextFrame) -> Scene:
+    (result,) = engine.run([SceneItem(image, context)])
+    assert isinstance(result, Scene), result
+    return result
+
+
+def values(scene: Scene) -> dict[str, float]:
+    return {one.name: one.value for one in scene.measurements}
+
+
+def test_a_real_face(engine):
+    scene = one(engine, portrait())
+    assert scene.text.startswith("A person is shown in a ")
+    assert values(scene)["faces"] == 1 and 0.05 < values(scene)["face_height"] < 1
+    assert "moves" not in scene.text  # without context nothing is said of movement
+    assert "camera_speed" not in values(scene)
+
+
+def test_the_text_follows_the_picture(engine):
+    image = portrait()
+    height, width = image.shape[:2]
+    small = flat(128, 128, 128, (height, width))
+    small[height // 4 : height // 4 + height // 2, : width // 2] = cv2.resize(image, (width // 2, height // 2))
+    near, far = one(engine, image), one(engine, small)
+    assert values(far)["face_height"] == pytest.approx(values(near)["face_height"] / 2, rel=0.15)
+    assert values(far)["face_x"] == pytest.approx(values(near)["face_x"] / 2, abs=0.03)
+    assert "left of centre" in far.text
+    blue = np.clip(image * np.array([0.6, 0.8, 1.3]), 0, 255).astype(np.uint8)
+    assert "cool colours" in one(engine, blue).text and values(one(engine, blue))["warmth"] < -4
+
+
+def test_context_tells_movement_in_whatever_order(engine):
+    image = person_in_room()
+    still = one(engine, image, ContextFrame(-0.2, image), ContextFrame(0.2, image))
+    assert "the camera is still and the person hardly moves" in still.text
+    left, right = person_in_room(-30), person_in_room(30)
+    moving = one(engine, image, ContextFrame(-0.2, left), ContextFrame(0.2, right))
+    mixed = one(engine, image, ContextFrame(0.2, right), ContextFrame(-0.2, left))
+    assert "the camera moves slowly and the person" in moving.text
+    assert values(moving)["camera_speed"] == pytest.approx(30 / 960 / 0.2, rel=0.25)
+    assert moving == mixed
+
+
+def test_text_on_screen_is_read(engine):
+    image = flat(60, 70, 80, (360, 640))
+    cv2.putText(image, "Ward Eighteen", (200, 330), (255, 255, 255), cv2.FontFace("sans"), 30)
+    scene = one(engine, image)
+    assert scene.on_screen_text == ("Ward Eighteen",)
+    assert 'the text "Ward Eighteen" is shown' in scene.text
+
+
+def test_nobody_black_and_one_pixel(engine):
+    assert one(engine, pattern()).text.startswith("No face is visible.")
+    assert one(engine, flat(0, 0, 0)).text == "The picture is black."
+    assert "too small" in one(engine, flat(9, 9, 9, (1, 1))).text
+    assert "too small" in one(engine, flat(9, 9, 9, (2, 900))).text
+
+
+def test_one_bad_item_does_not_hurt_its_neighbours(engine):
+    good = SceneItem(flat(90, 90, 90))
+    batch = [
+        good,
+        SceneItem(flat(9, 9, 9, (2100, 2000))),
+        SceneItem(np.zeros((20, 20), np.uint8)),
+        SceneItem(flat(90, 90, 90), (ContextFrame(0.1, np.zeros((9, 9, 4), np.uint8)),)),
+        good,
+    ]
+    results = engine.run(batch)
+    assert isinstance(results[1], TooLarge) and "2000x2100" in str(results[1])
+    assert isinstance(results[2], InvalidInput) and isinstance(results[3], InvalidInput)
+    assert results[0] == results[4] and isinstance(results[0], Scene)
+
+
+def test_the_same_frame_gives_the_same_answer(engine):
+    assert one(engine, portrait()) == one(engine, portrait())
+
+
+def test_an_engine_that_is_not_loaded_says_so():
+    engine = MeasuredEngine(Settings())
+    (result,) = engine.run([warmup()])
+    assert isinstance(result, NotReady)
+
+
+def test_info_names_models_and_versions_without_loading():
+    info = MeasuredEngine(Settings()).info()
+    assert info.engine == "measured" and info.revision.count("sha256:") == 3
+    assert info.prompt_version.startswith("measured-") and "not a vision-language model" in info.note
+    assert info.limits.max_pixels == Settings().max_pixels
+
+
+def test_warm_up_goes_through_every_part(engine):
+    assert isinstance(engine.run([warmup()])[0], Scene)
+
+
+@pytest.mark.parametrize(
+    ("name", "index", "words"),
+    [
+        ("sample_00000338", 57, ["medium shot, left of centre", "warm colours", "eyes lowered or closed"]),
+        ("sample_00000669", 93, ["medium close-up", "facing the camera", "eyes lowered or closed", "cool colours"]),
+        ("sample_00002422", 21, ["medium close-up", "head turned left", "low key", "warm colours"]),
+        ("sample_00003462", 25, ["medium shot", "head turned slightly right, eyes right", "one hand raised"]),
+        ("sample_00004671", 59, ["medium close-up", "right", "one hand at the face"]),
+        ("samplenew_00051251", 26, ["medium shot", "head turned slightly left", "low key"]),
+    ],
+)
+def test_real_television_frames(engine, name, index, words):
+    if not CLIPS.is_dir():
+        pytest.skip("research clips are not here (../shared/clips)")
+    frames = {frame.index: frame for frame in iter_frames(CLIPS / f"{name}.mp4")}
+    context = [ContextFrame(step / 25, frames[index + step].image) for step in (-10, -5, 5, 10)]
+    scene = one(engine, frames[index].image, *context)
+    assert [word for word in words if word not in scene.text] == [], scene.text
+    assert len(scene.text.split()) <= 56
