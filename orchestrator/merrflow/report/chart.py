@@ -152,10 +152,16 @@ class _Scale:
 
 
 def _most_active(series: dict[str, Sequence[float]], record: Record) -> list[str]:
-    """The curves worth a colour: first those the label and the peak rest on, then by their highest value."""
+    """The curves worth a colour: first those the label and the peak rest on, then by their highest value.
+
+    Blinks rise high in every clip and tell nothing, so they come last.
+    """
 
     def rank(code: str) -> tuple[int, float]:
         used = 0 if code in record.label.action_units else 1 if code in record.peak.frequent else 2
+        unit = action_units().get(code)
+        if unit and unit.blink:
+            used = 3
         return used, -max(series[code])
 
     return sorted(sorted(series, key=rank)[:HIGHLIGHTED])

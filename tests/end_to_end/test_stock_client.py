@@ -1,0 +1,42 @@
+"""The Python client of docs/calling-services.md, run as it stands against the embedded services."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from merrflow_serving.catalog import SERVICES
+
+from merrflow.local_services import LocalServices
+
+ROOT = Path(__file__).parents[2]
+CLIP = ROOT / "examples/clips/surprise_visit.mp4"
+
+
+async def test_the_documented_client_gets_all_four_answers(tmp_path):
+    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs/calling-services.md").read_text(), re.DOTALL)
+    assert "merrflow" not in re.sub(r'"[^"]*"', "", code), "the client uses none of this project's code"
+    picture = tmp_path / "picture.jpg"
+    from merrflow_serving.media.images import encode_jpeg
+    from merrflow_serving.media.video import read_frames
+
+    picture.write_bytes(encode_jpeg(read_frames(CLIP, {30})[30].image))
+    async with LocalServices(tmp_path / "logs", None) as local:
+        for entry in SERVICES.values():
+            port = local.addresses[entry.name].rsplit(":", 1)[1]
+            code = code.replace(str(entry.port), port)
+        # calls wait for the model; only the health line may say that it is not ready yet
+        ended = subprocess.run(
+            [sys.executable, "-c", code, str(CLIP), str(picture)], capture_output=True, text=True, timeout=300
+        )
+    assert ended.returncode == 0, ended.stderr
+    for entry in SERVICES.values():
+        assert entry.proto in ended.stdout
+    assert "grpc.health.v1.Health" in ended.stdout
+    assert re.search(r"frame \d+ at [\d.]+ s: \{.*'AU", ended.stdout)
+    assert re.search(r"scene: .*person", ended.stdout)
+    assert re.search(r"tone: .*voice", ended.stdout)
+    assert re.search(r"reasoning: \w+", ended.stdout)
+    assert "SmolLM2" in ended.stdout
