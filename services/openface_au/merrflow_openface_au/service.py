@@ -1,0 +1,73 @@
+"""The gRPC face of the service: `merrflow.openface_au.v1.ActionUnits`."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Any
+
+import grpc
+
+from merrflow.openface_au.v1 import openface_au_pb2 as pb
+from merrflow.openface_au.v1 import openface_au_pb2_grpc as pb_grpc
+from merrflow_openface_au.types import FaceResult, VideoResult
+
+if TYPE_CHECKING:
+    from merrflow_serving.service import Service
+
+
+class ActionUnits(pb_grpc.ActionUnitsServicer):
+    """Answers Detect and DetectStream; errors go to the serving layer's interceptor."""
+
+    def __init__(self, service: Service) -> None:
+        self.service = service
+
+    async def Detect(  # noqa: N802
+        self, request: pb.DetectRequest, context: grpc.aio.ServicerContext
+    ) -> pb.DetectResponse:
+        answer = await self.service.run(self.service.source(request.video), clip=request.clip)
+        return await self.service.offload(to_proto, answer.result, self.service.stamp(answer))
+
+    async def DetectStream(  # noqa: N802
+        self, parts: AsyncIterator[pb.DetectStreamRequest], context: grpc.aio.ServicerContext
+    ) -> pb.DetectStreamResponse:
+        request = await self.service.receive(parts, field="video")
+        return pb.DetectStreamResponse(response=await self.Detect(request, context))
+
+
+def register(service: Service, server: grpc.aio.Server) -> None:
+    """Adds the servicer to the server."""
+    pb_grpc.add_ActionUnitsServicer_to_server(ActionUnits(service), server)
+
+
+def to_proto(result: VideoResult, stamp: dict[str, Any]) -> pb.DetectResponse:
+    """A `VideoResult` as the reply. `stamp` holds `timing` and `engine`."""
+    return pb.DetectResponse(
+        frames=[
+            pb.Frame(
+                index=frame.index,
+                timestamp_seconds=frame.timestamp,
+                faces=[_face(face) for face in frame.faces],
+            )
+            for frame in result.frames
+        ],
+        width=result.width,
+        height=result.height,
+        fps=result.fps,
+        action_units=result.action_units,
+        **stamp,
+    )
+
+
+def _face(face: FaceResult) -> pb.Face:
+    x, y, width, height = face.box
+    return pb.Face(
+        box=pb.Box(x=x, y=y, width=width, height=height),
+        confidence=face.confidence,
+        pose=pb.HeadPose(pitch=face.pose.pitch, yaw=face.pose.yaw, roll=face.pose.roll),
+        action_units=[
+            pb.ActionUnit(name=name, intensity=unit.intensity, present=unit.present)
+            for name, unit in face.action_units.items()
+        ],
+        mouth_opening=face.mouth_opening,
+        second_pass=face.second_pass,
+    )
