@@ -19,7 +19,8 @@ UNUSABLE = 2  # exit code for unusable arguments
 UNFINISHED = 1  # exit code where some clips still need another run
 INTERRUPTED = 130
 
-console = Console(highlight=False)
+# Where there is no terminal, lines are as long as they need to be.
+console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
 errors = Console(stderr=True, highlight=False)
 app = typer.Typer(
     help="Turns raw video clips into multimodal emotion datasets, the way MERR (Emotion-LLaMA) was built.",

@@ -57,18 +57,16 @@ async def _look_at(name: str, address: str, settings: RunSettings) -> dict[str, 
 
 def show(found: list[dict[str, Any]], console: Console) -> None:
     """The same as a table, and under it what to do."""
-    table = Table("service", "address", "health", "engine", "model", "revision", "batch", "queue")
+    table = Table("service", "health", "engine", "model", "batch, queue", "address")
     for item in found:
         engine, limits = item.get("engine", {}), item.get("limits", {})
         table.add_row(
             item["service"],
-            item["address"],
             f"[{'green' if item['health'] == 'SERVING' else 'red'}]{item['health']}[/]",
             engine.get("engine", ""),
-            engine.get("model", ""),
-            engine.get("revision", "")[:19],
-            str(limits.get("max_batch_size", "")),
-            str(limits.get("max_queue", "")),
+            f"{engine.get('model', '')}\n{engine.get('revision', '')}".strip(),
+            f"{limits['max_batch_size']}, {limits['max_queue']}" if limits else "",
+            item["address"],
         )
     console.print(table)
     for item in found:

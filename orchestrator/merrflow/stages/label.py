@@ -103,11 +103,11 @@ def _nothing(ranked: Sequence[Evidence], rules: RuleSet, peak: Peak) -> str:
     if not standing:
         spoken = f" (only {' '.join(peak.action_units)}, of speech or blinking)" if peak.action_units else ""
         return f"no expressive Action Unit stands at the peak{spoken}"
+    text = f"{' '.join(standing)} at the peak {'makes' if len(standing) == 1 else 'make'} no label"
     if rules.decide == "score" and ranked[0].score > 0:
-        near = ranked[0]
-        nearest = f"nearest {near.label} {near.score:.2f} of {rules.threshold:g}"
-        return f"{' '.join(standing)} at the peak make no label; {nearest}"
-    return f"{' '.join(standing)} at the peak make no label"
+        # three digits, so that a score just below the threshold does not look as if it reached it
+        text += f"; nearest {ranked[0].label} {ranked[0].score:.3f} of {rules.threshold:.3f}"
+    return text
 
 
 def _missing(evidence: Evidence) -> str:

@@ -10,6 +10,8 @@ import structlog
 
 def configure(level: str, form: str) -> None:
     """Sets up logging for the process. `clip` and other bound context is in every line."""
+    if form == "auto":
+        form = "console" if sys.stderr.isatty() else "json"
     last = structlog.processors.JSONRenderer() if form == "json" else structlog.dev.ConsoleRenderer()
     structlog.configure(
         processors=[

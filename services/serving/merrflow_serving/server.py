@@ -133,8 +133,9 @@ async def serve(
     if stop_with_stdin:
         threading.Thread(target=_watch_stdin, args=(loop, stop), daemon=True).start()
     server = Server(spec, settings)
-    log.info("starting", service=spec.name, version=spec.version, settings=settings.model_dump(mode="json"))
     await server.start()
+    told = settings.model_dump(mode="json")
+    log.info("listening", service=spec.name, version=spec.version, address=server.address, settings=told)
     if address_file:
         partial = address_file.with_suffix(".part")
         partial.write_text(server.address)

@@ -40,7 +40,9 @@ class ServiceSettings(BaseSettings):
     metrics_port: int = Field(0, ge=0, le=65535, description="port of the Prometheus page; 0 for none")
     reflection: bool = Field(True, description="let clients list the RPCs")
     log_level: Literal["debug", "info", "warning", "error"] = "info"
-    log_format: Literal["json", "console"] = "json"
+    log_format: Literal["auto", "json", "console"] = Field(
+        "auto", description="JSON lines or coloured text; auto: text on a terminal"
+    )
 
     @field_validator("media_roots", mode="before")
     @classmethod

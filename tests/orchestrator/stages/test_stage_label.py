@@ -59,7 +59,7 @@ def test_neutral_says_why() -> None:
     assert "(only AU25 AU26, of speech or blinking)" in spoken.reason
     frown = label.decide(peak({"AU04": 1}), "clip", DEFAULT, ALL)
     assert (frown.label, frown.action_units) == ("neutral", ("AU04",))
-    assert "AU04 at the peak make no label" in frown.reason
+    assert "AU04 at the peak makes no label" in frown.reason
 
 
 def test_what_cannot_be_measured_is_said() -> None:

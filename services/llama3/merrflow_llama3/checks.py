@@ -1,0 +1,150 @@
+"""Is an answer a usable description? Pure functions; each returns why not, or None.
+
+They see the text, the prepared clues and the question, never the model, so they hold for any engine.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from merrflow_llama3 import text as texts
+from merrflow_llama3.datafiles import read_data
+from merrflow_llama3.lexicon import label_words
+from merrflow_llama3.types import Clues
+
+_END = re.compile(r"[.!?][\"')]*$")
+_SENTENCE = re.compile(r"[^.!?]+[.!?]+[\"')]*")
+_NAME = re.compile(r"(?<=[a-z,;:] )[A-Z][a-z]+")
+_NUMBER = re.compile(r"\d+")
+_DOUBLED = re.compile(r"\b(\w[\w' -]*?\w),? and (?:the |a |an )?\1\b", re.IGNORECASE)
+_QUOTE = re.compile(r'"[^"]*"')
+_ECHO_WORDS = 12  # a run of the question's words this long is an echo; quoting the subtitle is not
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a check sees."""
+
+    text: str
+    clues: Clues  # as the prompt takes them
+    question: str
+    cut: bool = False  # by the token limit
+
+
+@cache
+def _rules() -> dict[str, Any]:
+    return read_data("checks")
+
+
+def refusal(answer: Answer) -> str | None:
+    """The model declines instead of answering: one of its first two sentences begins with a known phrase."""
+    plain = answer.text.replace("’", "'").lower()
+    for sentence in sentences(_QUOTE.sub('""', plain))[:2]:
+        for phrase in _rules()["refusals"]:
+            if re.match(rf"(?:hello[,!.]?\s*)?{re.escape(phrase)}\b", sentence.strip()):
+                return f'the model declined ("{phrase}")'
+    return None
+
+
+def cut_off(answer: Answer) -> str | None:
+    """The text stops in the middle: at the token limit, or without an end mark."""
+    if answer.cut:
+        return "cut by the token limit"
+    return None if _END.search(answer.text) else "the last sentence is not complete"
+
+
+def length(answer: Answer) -> str | None:
+    """Too few or too many words."""
+    count = len(answer.text.split())
+    if count < _rules()["min_words"]:
+        return f"only {count} words"
+    return f"{count} words" if count > _rules()["max_words"] else None
+
+
+def english(answer: Answer) -> str | None:
+    """Letters of another script."""
+    share = texts.latin_share(answer.text)
+    if not texts.words(answer.text):
+        return "not English"
+    return None if share >= _rules()["min_latin_share"] else f"only {share:.0%} of the letters are Latin"
+
+
+def repetition(answer: Answer) -> str | None:
+    """A sentence, or a long run of words, that comes twice; "the brows and the brows"."""
+    found = [" ".join(texts.words(sentence)) for sentence in sentences(answer.text)]
+    if len(set(found)) < len(found):
+        return "a sentence comes twice"
+    doubled = _DOUBLED.search(_QUOTE.sub('""', answer.text))
+    if doubled:
+        return f'"{doubled.group(0)}"'
+    width = _rules()["max_repeated_words"]
+    stream = texts.words(_QUOTE.sub("", answer.text))
+    runs = [tuple(stream[i : i + width]) for i in range(len(stream) - width + 1)]
+    return None if len(set(runs)) == len(runs) else f"{width} words in a row come twice"
+
+
+def echo(answer: Answer) -> str | None:
+    """The prompt's frame, or a long stretch of the question, stands in the answer."""
+    lower = answer.text.lower()
+    for trace in _rules()["echoes"]:
+        if trace in lower:
+            return f'holds "{trace}" of the prompt'
+    told = " ".join(texts.words(f"{answer.clues.scene} {answer.clues.tone} {' '.join(answer.clues.expressions)}"))
+    asked = texts.words(
+        answer.question.replace(answer.clues.subtitle, "") if answer.clues.subtitle else answer.question
+    )
+    said = " ".join(texts.words(answer.text))
+    for start in range(len(asked) - _ECHO_WORDS + 1):
+        run = " ".join(asked[start : start + _ECHO_WORDS])
+        if run in said and run not in told:  # clues may be told in their own words
+            return "repeats the question"
+    return None
+
+
+def label(answer: Answer) -> str | None:
+    """Neither the label nor a synonym is named; without a label, no feeling at all."""
+    beginnings = label_words(answer.clues.label).named_by
+    if any(word.startswith(beginnings) for word in texts.words(_QUOTE.sub("", answer.text))):
+        return None
+    return f'does not name "{answer.clues.label}"' if answer.clues.label else "names no feeling"
+
+
+def invention(answer: Answer) -> str | None:
+    """A name (a capital inside a sentence), a number or a quotation that no clue holds."""
+    clues = answer.clues
+    known = " ".join((clues.scene, clues.tone, clues.subtitle, clues.label, *clues.expressions))
+    plain = _QUOTE.sub('""', answer.text)
+    for found in _NAME.findall(plain) + _NUMBER.findall(plain):
+        if found.lower() not in known.lower():
+            return f'"{found}" is in no clue'
+    heard = " ".join(texts.words(known))
+    for quote in _QUOTE.findall(answer.text):
+        if " ".join(texts.words(quote)) not in heard:
+            return f"{quote} is in no clue"
+    return None
+
+
+CHECKS: tuple[Callable[[Answer], str | None], ...] = (
+    refusal, cut_off, length, english, repetition, echo, label, invention,
+)  # fmt: skip
+
+
+def failures(answer: Answer) -> tuple[str, ...]:
+    """Why the answer is not usable; empty where it is. `refusal` and `cut_off` come first."""
+    return tuple(reason for check in CHECKS if (reason := check(answer)) is not None)
+
+
+def sentences(text: str) -> list[str]:
+    """The sentences of a text; end marks inside quotation marks do not end one. The last may lack its mark."""
+    # Marks inside a quotation are hidden while cutting, so that a quoted question stays in its sentence.
+    masked = _QUOTE.sub(lambda match: re.sub(r"[.!?]", "\0", match.group(0)), text)
+    found, end = [], 0
+    for match in _SENTENCE.finditer(masked):
+        found.append(text[match.start() : match.end()].strip())
+        end = match.end()
+    rest = text[end:].strip()
+    return [sentence for sentence in [*found, rest] if sentence]

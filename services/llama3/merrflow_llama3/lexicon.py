@@ -1,0 +1,95 @@
+"""The words around the clues: what each label is called and may be told by (`data/lexicon.yaml`)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+
+from merrflow_llama3.datafiles import read_data
+from merrflow_llama3.text import words
+
+
+@dataclass(frozen=True)
+class LabelWords:
+    """How one label is spoken of."""
+
+    feels: tuple[str, ...]  # "the person feels ..."
+    senses: tuple[str, ...]  # "the words suggest ..."
+    named_by: tuple[str, ...]  # beginnings of words that name the label or a synonym
+
+
+@cache
+def labels() -> dict[str, LabelWords]:
+    """All labels that the lexicon knows."""
+    return {
+        name: LabelWords(tuple(entry["feels"]), tuple(entry["senses"]), tuple(entry["named_by"]))
+        for name, entry in read_data("lexicon")["labels"].items()
+    }
+
+
+def label_words(label: str) -> LabelWords:
+    """The words for a label; for the empty label those of all; an unknown label names itself."""
+    known = labels()
+    if not label:
+        return LabelWords(
+            tuple(word for entry in known.values() for word in entry.feels),
+            tuple(dict.fromkeys(word for entry in known.values() for word in entry.senses)),
+            tuple(word for entry in known.values() for word in entry.named_by),
+        )
+    return known.get(label) or LabelWords((label,), known["neutral"].senses, (label,))
+
+
+@cache
+def word_list(name: str) -> frozenset[str]:
+    """One of the lexicon's lists of single words."""
+    value = read_data("lexicon")[name]
+    return frozenset(value.split() if isinstance(value, str) else value)
+
+
+def voice_grounds(tone: str) -> list[str]:
+    """What a tone gives as grounds for a conclusion: "fast pace", "quiet voice"; what stands out goes first.
+
+    Unremarkable qualities ("a normal tone") count only where nothing else is said.
+    """
+    nouns, plain = word_list("voice_nouns"), word_list("voice_plain")
+    adjectives = word_list("voice_adjectives") | plain
+    found: dict[str, str] = {}
+    told = words(tone)
+    for index, word in enumerate(told):
+        if word not in adjectives or (index and told[index - 1] in word_list("voice_softeners")):
+            continue
+        noun = []
+        for follower in told[index + 1 : index + 3]:
+            if follower not in nouns:
+                break
+            noun.append(follower)
+        found.setdefault(f"{word} {' '.join(noun) or 'voice'}", word)
+    remarkable = [ground for ground, word in found.items() if word not in plain]
+    return remarkable or list(found)
+
+
+def gender(scene_words: list[str], tone_words: list[str]) -> str:
+    """ "she", "he" or "" for the person the clues speak of; "" also where they disagree.
+
+    In the scene the first person named counts, since the subject is named first.
+    """
+    told = set()
+    first = [word for word in scene_words if word in word_list("women") | word_list("men") | {"person", "people"}]
+    for word in first[:1] + tone_words:
+        if word in word_list("women"):
+            told.add("she")
+        elif word in word_list("men"):
+            told.add("he")
+    return told.pop() if len(told) == 1 else ""
+
+
+@cache
+def verbs() -> dict[str, str]:
+    """Verbs of captions: "sitting" -> "sits"."""
+    return read_data("lexicon")["caption_verbs"]
+
+
+def has_verb(phrase: str) -> bool:
+    """Whether a caption's words hold a finite verb already."""
+    finite = set(verbs().values()) | {"is", "are", "was", "were", "has", "have", "can"}
+    return any(word in finite for word in words(phrase))

@@ -1,0 +1,167 @@
+"""Prompts: versioned YAML files in `prompts/`, and how the clues of a clip become a conversation."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+
+from merrflow_llama3 import text
+from merrflow_llama3.chat import Message
+from merrflow_llama3.datafiles import read_text
+from merrflow_llama3.types import Clues
+from merrflow_serving.errors import NotReady
+
+_DATA = ("lexicon", "phrases", "checks")
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Piece(_Part):
+    """Part of the question; left out where the clue it `needs` is missing or the one it `lacks` is there."""
+
+    text: str
+    needs: Literal["scene", "expressions", "tone", "subtitle", "label", ""] = ""
+    lacks: Literal["scene", "expressions", "tone", "subtitle", "label", ""] = ""
+
+
+class ExampleClues(_Part):
+    """`types.Clues` as a prompt file writes them."""
+
+    scene: str = ""
+    expressions: tuple[str, ...] = ()
+    tone: str = ""
+    subtitle: str = ""
+    label: str = ""
+
+
+class Example(_Part):
+    """One turn the model is shown as its own."""
+
+    clues: ExampleClues
+    answer: str
+
+
+class Sampling(_Part):
+    """How the next token is drawn, in llama.cpp's terms. `top_k` 0 and `min_p` 0 switch those off."""
+
+    temperature: float
+    top_p: float
+    top_k: int
+    min_p: float
+    repeat_penalty: float
+
+
+class Prompt(_Part):
+    """One prompt file."""
+
+    name: str
+    version: str
+    system: str
+    question: tuple[Piece, ...]
+    expressions: Literal["as_given", "noun_phrases"]
+    subtitle: Literal["any_language", "quotable_only"]
+    examples: tuple[Example, ...]
+    answer_starts: str  # the answer's first words, which the model goes on from
+    guide: Literal["none", "clues"]  # "clues": a grammar built for each clip (guide.py)
+    answer_tokens: int
+    sampling: Sampling
+    digest: str = ""  # of this file
+
+    @model_validator(mode="after")
+    def _fill_once(self) -> Prompt:
+        try:
+            self.fill(Clues("s", ("e",), "t", "w", "l"))
+        except (KeyError, IndexError, ValueError) as error:
+            raise ValueError(f"a piece of the question names something that is no clue: {error}") from error
+        return self
+
+    def prepare(self, clues: Clues, control_tokens: Iterable[str] = ()) -> Clues:
+        """The clues as this prompt takes them: clean single lines, phrases and languages as the file says.
+
+        Control tokens are broken, so that a clue is plain text wherever it is used.
+        """
+        tokens = tuple(control_tokens)
+
+        def _clean(value: str) -> str:
+            return text.neutralise(text.one_line(text.straight_quotes(value)), tokens)
+
+        expressions = [_clean(phrase).strip(" .,;") for phrase in clues.expressions]
+        if self.expressions == "noun_phrases":
+            expressions = [text.plain_expression(phrase) for phrase in expressions]
+        subtitle = _clean(clues.subtitle).replace('"', "'")
+        if self.subtitle == "quotable_only" and text.latin_share(subtitle) < 1.0:
+            subtitle = " ".join(text.quotable(subtitle))
+        elif self.subtitle == "quotable_only" and not text.words(subtitle):
+            subtitle = ""
+        return Clues(
+            scene=text.sentence(_clean(clues.scene)),
+            expressions=tuple(dict.fromkeys(phrase for phrase in expressions if phrase)),
+            tone=text.tone_phrase(_clean(clues.tone)),
+            subtitle=subtitle,
+            label=_clean(clues.label).strip(" .,;").lower(),
+        )
+
+    def fill(self, clues: Clues, control_tokens: Iterable[str] = ()) -> str:
+        """The question over prepared clues. Control tokens in it are broken: it stays one turn's plain text."""
+        values: Mapping[str, Any] = {
+            "scene": clues.scene,
+            "expressions": ", ".join(clues.expressions),
+            "tone": clues.tone,
+            "subtitle": clues.subtitle,
+            "label": clues.label,
+        }
+        pieces = [
+            piece.text.format(**values, tone_sentence=text.tone_sentence(clues.tone))
+            for piece in self.question
+            if (not piece.needs or values[piece.needs]) and (not piece.lacks or not values[piece.lacks])
+        ]
+        return text.neutralise("".join(pieces).strip(), control_tokens)
+
+    def conversation(self, question: str) -> list[Message]:
+        """System, examples and the question, in turns."""
+        turns = [Message("system", self.system)] if self.system else []
+        for example in self.examples:
+            clues = self.prepare(Clues(**example.clues.model_dump()))
+            turns += [Message("user", self.fill(clues)), Message("assistant", example.answer)]
+        return [*turns, Message("user", question)]
+
+    def stamp(self, **parameters: int) -> str:
+        """ "<name>@<version>+<hash>": the hash of all that shapes an answer beside the model and the code.
+
+        It covers this file, the data files and the parameters given, so a text can never be taken for the work
+        of a prompt that has changed since.
+        """
+        digest = hashlib.sha256(self.digest.encode())
+        for name in _DATA:
+            digest.update(read_text("data", f"{name}.yaml").encode())
+        digest.update(repr(sorted(parameters.items())).encode())
+        return f"{self.name}@{self.version}+{digest.hexdigest()[:8]}"
+
+
+def load_prompt(name: str) -> Prompt:
+    """A packaged prompt by name ("merr", "small"), or one by the path of its YAML file.
+
+    Raises `NotReady` with what is wrong where it cannot be used.
+    """
+    path = Path(name)
+    try:
+        source = path.read_text(encoding="utf-8") if path.suffix else read_text("prompts", f"{name}.yaml")
+    except (OSError, UnicodeDecodeError) as error:
+        raise NotReady(f"the prompt {name!r} cannot be read; give `merr`, `small` or a YAML file") from error
+    try:
+        content = yaml.safe_load(source)
+        digest = hashlib.sha256(source.encode()).hexdigest()
+        return Prompt.model_validate({**content, "digest": digest})
+    except (yaml.YAMLError, TypeError) as error:
+        raise NotReady(f"the prompt {name!r} is not a YAML file of the right form: {error}") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise NotReady(f"the prompt {name!r} cannot be used: {where}: {first['msg']}") from error

@@ -1,0 +1,47 @@
+"""The gRPC face of the llama3 service."""
+
+from __future__ import annotations
+
+import grpc
+
+from merrflow.common.v1 import common_pb2
+from merrflow.llama3.v1 import llama3_pb2, llama3_pb2_grpc
+from merrflow_llama3.types import Clues, Outcome, ReasonItem
+from merrflow_serving.service import Service
+
+_OUTCOMES = {
+    Outcome.DONE: common_pb2.OUTCOME_DONE,
+    Outcome.TRUNCATED: common_pb2.OUTCOME_TRUNCATED,
+    Outcome.REFUSED: common_pb2.OUTCOME_REFUSED,
+}
+
+
+class EmotionReasoner(llama3_pb2_grpc.EmotionReasonerServicer):
+    """Takes clues, gives a description; the engine does the rest."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    async def Reason(  # noqa: N802
+        self, request: llama3_pb2.ReasonRequest, context: grpc.aio.ServicerContext
+    ) -> llama3_pb2.ReasonResponse:
+        clues = request.clues
+        item = ReasonItem(
+            Clues(clues.scene, tuple(clues.expressions), clues.tone, clues.subtitle, clues.label),
+            request.seed,
+        )
+        answer = await self._service.run(item, clip=request.clip)
+        return llama3_pb2.ReasonResponse(
+            text=answer.result.text,
+            outcome=_OUTCOMES[answer.result.outcome],
+            prompt_tokens=answer.result.prompt_tokens,
+            answer_tokens=answer.result.answer_tokens,
+            outcome_reason=answer.result.reason,
+            attempts=answer.result.attempts,
+            **self._service.stamp(answer),
+        )
+
+
+def register(service: Service, server: grpc.aio.Server) -> None:
+    """Adds the servicer to the server."""
+    llama3_pb2_grpc.add_EmotionReasonerServicer_to_server(EmotionReasoner(service), server)

@@ -1,0 +1,33 @@
+"""Settings of the llama3 service."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import SettingsConfigDict
+
+from merrflow_serving.catalog import SERVICES
+from merrflow_serving.settings import ServiceSettings
+
+
+class Llama3Settings(ServiceSettings):
+    """Environment variables start with `MERRFLOW_LLAMA3_`."""
+
+    model_config = SettingsConfigDict(env_prefix=SERVICES["llama3"].env_prefix, extra="ignore", protected_namespaces=())
+
+    model_path: Path | None = Field(None, description="a GGUF file; unset for the packaged SmolLM2-135M-Instruct")
+    prompt: str = Field(
+        "",
+        description="name of a packaged prompt, or path of a YAML file; empty for `small` with the packaged "
+        "model and `merr` with any other",
+    )
+    threads: int = Field(0, ge=0, le=256, description="0: physical cores of this process, at most 4")
+    context_tokens: int = Field(2048, ge=256, description="tokens of prompt and answer together")
+    answer_tokens: int = Field(0, ge=0, description="longest answer; 0 for the prompt file's own limit")
+    attempts: int = Field(
+        3,
+        ge=1,
+        le=20,
+        description="answers to generate, each with a seed of its own, until one passes the checks",
+    )

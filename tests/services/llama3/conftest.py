@@ -1,0 +1,18 @@
+"""One loaded engine for all tests of the service: the real model, one thread."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from merrflow_llama3.engines.llamacpp import LlamaCpp
+from merrflow_llama3.settings import Llama3Settings
+
+
+@pytest.fixture(scope="session")
+def engine() -> Iterator[LlamaCpp]:
+    made = LlamaCpp(Llama3Settings(threads=1))
+    made.load()
+    yield made
+    made.close()

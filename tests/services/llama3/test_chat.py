@@ -1,0 +1,43 @@
+"""Chat templates: the packaged model's own, and peculiarities of others."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from merrflow_llama3 import weights
+from merrflow_llama3.chat import ChatTemplate, Message
+
+TALK = [Message("system", "S"), Message("user", "U")]
+
+
+@pytest.fixture(scope="module")
+def header():
+    return weights.header(weights.locate(None))
+
+
+def test_packaged_template(header):
+    assert ChatTemplate(header).render(TALK) == (
+        "<|im_start|>system\nS<|im_end|>\n<|im_start|>user\nU<|im_end|>\n<|im_start|>assistant\n"
+    )
+
+
+def test_without_a_system_role_its_text_goes_to_the_user(header):
+    source = (
+        "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system role') }}{% endif %}"
+        "{% for m in messages %}<{{ m['role'] }}>{{ m['content'] }}{% endfor %}"
+    )
+    assert ChatTemplate(replace(header, chat_template=source)).render(TALK) == "<user>S\n\nU"
+
+
+def test_bos_is_written_once(header):
+    other = replace(header, chat_template="{{ bos_token }}{{ messages[1].content }}", bos_token="<s>", adds_bos=True)
+    assert ChatTemplate(other).render(TALK) == "U"
+    assert ChatTemplate(replace(other, adds_bos=False)).render(TALK) == "<s>U"
+
+
+@pytest.mark.parametrize("source", ["", "{% for %}", "{{ raise_exception('never') }}", "{{ ''.__class__.__mro__ }}"])
+def test_templates_that_cannot_be_used(header, source):
+    with pytest.raises(ValueError):
+        ChatTemplate(replace(header, chat_template=source)).render(TALK)

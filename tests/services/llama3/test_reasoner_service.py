@@ -1,0 +1,72 @@
+"""The service through real gRPC, with the real model."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import grpc
+import pytest
+
+from merrflow.common.v1 import common_pb2, common_pb2_grpc
+from merrflow.llama3.v1 import llama3_pb2 as pb
+from merrflow.llama3.v1 import llama3_pb2_grpc as pb_grpc
+from merrflow_llama3 import SPEC
+from merrflow_llama3.types import Clues
+from merrflow_serving.errors import from_rpc_error
+from merrflow_serving.server import Server
+from tests.services.llama3.clue_sets import ALL, SAD
+
+
+@asynccontextmanager
+async def channel(**settings: object) -> AsyncIterator[grpc.aio.Channel]:
+    server = Server(SPEC, SPEC.settings(port=0, drain_seconds=5, threads=1, **settings))
+    await server.start()
+    await server.wait_ready()
+    async with grpc.aio.insecure_channel(server.address) as opened:
+        try:
+            yield opened
+        finally:
+            await server.stop()
+
+
+def request(clues: Clues, seed: int = 0) -> pb.ReasonRequest:
+    return pb.ReasonRequest(clip="clip", clues=pb.Clues(**vars(clues)), seed=seed)
+
+
+async def test_answers_limits_and_errors_over_grpc():
+    async with channel() as opened:
+        stub = pb_grpc.EmotionReasonerStub(opened)
+        info = await common_pb2_grpc.EngineStub(opened).Info(common_pb2.InfoRequest())
+        assert info.ready and info.problem == ""
+        assert info.limits.max_tokens == 2048
+
+        replies = await asyncio.gather(*(stub.Reason(request(clues, 4)) for clues in ALL))
+        for reply in replies:
+            assert reply.outcome == common_pb2.OUTCOME_DONE
+            assert reply.text.startswith("In the video,") and reply.text.endswith(".")
+            assert reply.engine == info.engine
+            assert reply.engine.prompt_version.startswith("small@")
+            assert reply.prompt_tokens > reply.answer_tokens > 0
+            assert reply.timing.model_seconds > 0
+        assert (await stub.Reason(request(SAD, 4))).text == replies[ALL.index(SAD)].text
+
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await stub.Reason(request(Clues(label="happy")))
+        error = from_rpc_error(caught.value)
+        assert (error.code, error.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "NO_CLUE")
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await stub.Reason(request(Clues(subtitle="word " * 5000)))
+        error = from_rpc_error(caught.value)
+        assert (error.code, error.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "TOO_LARGE")
+
+
+async def test_a_missing_model_is_told_by_info_and_requests(tmp_path):
+    async with channel(model_path=tmp_path / "none.gguf") as opened:
+        info = await common_pb2_grpc.EngineStub(opened).Info(common_pb2.InfoRequest())
+        assert not info.ready
+        assert "does not exist" in info.problem and "MERRFLOW_LLAMA3_MODEL_PATH" in info.problem
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await pb_grpc.EmotionReasonerStub(opened).Reason(request(SAD))
+        assert caught.value.code() == grpc.StatusCode.UNAVAILABLE
