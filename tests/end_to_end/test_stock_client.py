@@ -7,9 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from merrflow_serving.catalog import SERVICES
-
 from merrflow.local_services import LocalServices
+from merrflow_serving.catalog import SERVICES
 
 ROOT = Path(__file__).parents[2]
 CLIP = ROOT / "examples/clips/surprise_visit.mp4"

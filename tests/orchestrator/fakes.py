@@ -12,11 +12,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import av
+import numpy as np
+
 import merrflow_llama3
 import merrflow_minigpt_v2
 import merrflow_openface_au
 import merrflow_qwen_audio
-import numpy as np
 from merrflow_llama3.types import Outcome as TextOutcome
 from merrflow_llama3.types import Reasoned
 from merrflow_minigpt_v2.types import Scene

@@ -117,7 +117,9 @@ def test_a_killed_writer_leaves_whole_rows(tmp_path):
 
 
 outcomes = st.sampled_from(list(Outcome))
-events = st.tuples(st.sampled_from("abc"), st.sampled_from(["f1", "f2"]), outcomes, st.booleans(), st.binary(max_size=20))
+events = st.tuples(
+    st.sampled_from("abc"), st.sampled_from(["f1", "f2"]), outcomes, st.booleans(), st.binary(max_size=20)
+)
 
 
 @given(st.lists(events, max_size=25))
@@ -135,5 +137,8 @@ def test_the_last_word_on_a_clip_is_what_the_ledger_tells(tmp_path_factory, done
         name: row[3] for name, row in expected.items() if row[3]
     }
     for name, (print_, outcome, retry, _) in expected.items():
-        assert (ledger.stage(name, RECORD, print_).outcome, ledger.stage(name, RECORD, print_).retry) == (outcome, retry)
+        assert (ledger.stage(name, RECORD, print_).outcome, ledger.stage(name, RECORD, print_).retry) == (
+            outcome,
+            retry,
+        )
     ledger.close()

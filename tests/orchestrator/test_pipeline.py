@@ -8,10 +8,10 @@ import sys
 from dataclasses import replace
 
 import pytest
-from merrflow_serving.errors import EngineFault, InvalidInput, NotReady
 
 from merrflow.inputs import InputError
 from merrflow.session import Request, open_session
+from merrflow_serving.errors import EngineFault, InvalidInput, NotReady
 from tests.orchestrator import fakes
 from tests.orchestrator.fakes import calls, fake_services, make_video, trouble
 

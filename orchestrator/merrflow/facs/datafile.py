@@ -40,9 +40,7 @@ def read(path: Path | Traversable, model: type[Model]) -> Model:
         raise DataFileError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
     if not isinstance(node, yaml.MappingNode):
         raise DataFileError(f"{path}: the file must hold a mapping of keys to values")
-    faults = [
-        f"{path}, line {line}: {describe(place, data)} stands twice" for place, line in _repeated(node, ())
-    ]
+    faults = [f"{path}, line {line}: {describe(place, data)} stands twice" for place, line in _repeated(node, ())]
     if faults:
         raise DataFileError("\n".join(faults))
     try:
@@ -50,9 +48,7 @@ def read(path: Path | Traversable, model: type[Model]) -> Model:
         return model.model_validate_json(json.dumps(data, default=str))
     except ValidationError as error:
         lines = dict(_lines(node, ()))
-        raise DataFileError(
-            "\n".join(_fault(path, data, lines, fault) for fault in error.errors())
-        ) from error
+        raise DataFileError("\n".join(_fault(path, data, lines, fault) for fault in error.errors())) from error
 
 
 def describe(place: Place, data: Any) -> str:

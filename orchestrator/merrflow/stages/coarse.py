@@ -134,9 +134,7 @@ def _scene(text: str, listed: bool, template: Template) -> str:
         describes_person = True
     else:
         describes_person = first in {"a", "an", "the", "one"} and bool(early & _set(template.persons))
-    return _fill(
-        template.scene.person if describes_person else template.scene.thing, _lowered(clue, words, template)
-    )
+    return _fill(template.scene.person if describes_person else template.scene.thing, _lowered(clue, words, template))
 
 
 def _expressions(phrases: Sequence[str], template: Template) -> str:

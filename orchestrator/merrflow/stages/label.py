@@ -46,9 +46,7 @@ def decide(
         units = tuple(code for code in peak.action_units if expressive(code))
     units = tuple(code for code in units if code in lexicon.phrases)
 
-    reason = (
-        _ruled(ranked, rules, peak) if source == "rules" else _checked(label, own, ruled, ranked, rules, peak)
-    )
+    reason = _ruled(ranked, rules, peak) if source == "rules" else _checked(label, own, ruled, ranked, rules, peak)
     return Label(
         label=label,
         source=source,
@@ -119,9 +117,6 @@ def _missing(evidence: Evidence) -> str:
 def _blind(ranked: Sequence[Evidence], rules: RuleSet) -> str:
     """Which labels the engine could not have told."""
     blind = [
-        label
-        for label in rules.labels
-        for evidence in ranked
-        if evidence.label == label and not evidence.judgeable
+        label for label in rules.labels for evidence in ranked if evidence.label == label and not evidence.judgeable
     ]
     return f"; {', '.join(blind)} cannot be told with what this engine measures" if blind else ""

@@ -26,9 +26,7 @@ class _Seen:
     present: frozenset[str]
 
 
-def find(
-    series: ActionUnitSeries, subject: Subject, rules: PeakRules, shots: Sequence[Shot] = ()
-) -> Peak | Skip:
+def find(series: ActionUnitSeries, subject: Subject, rules: PeakRules, shots: Sequence[Shot] = ()) -> Peak | Skip:
     """The peak among the subject's frames; Skip where no frame is sure enough.
 
     A unit's frequency is the number of frames in which it is present. Where no unit is present in any frame,
@@ -76,9 +74,7 @@ def find(
         index=best.index,
         timestamp=best.timestamp,
         action_units=tuple(sorted(best.present)),
-        intensity={
-            code: value for code, value in sorted(best.face.intensity.items()) if code in best.present
-        },
+        intensity={code: value for code, value in sorted(best.face.intensity.items()) if code in best.present},
         frequent=frequent,
         total=total(best),
         reason=_reason(best, frequent, allowed, total(best), seen, candidates, subject, notes),

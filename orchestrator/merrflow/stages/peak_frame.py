@@ -27,9 +27,7 @@ def read_peak_frame(path: Path, probe: Probe, peak: Peak) -> PeakFrame:
 
     Raises `UnreadableMedia` where the frame cannot be decoded any more.
     """
-    shot = next(
-        (shot for shot in probe.shots if shot.start <= peak.index < shot.end), Shot(0, probe.frame_count)
-    )
+    shot = next((shot for shot in probe.shots if shot.start <= peak.index < shot.end), Shot(0, probe.frame_count))
     near = sorted(
         {
             index

@@ -151,17 +151,14 @@ def _mouth_movement(track: Track, series: ActionUnitSeries, speech: Spans) -> fl
     changes = [
         abs(after - before)
         for (frame, before), (following, after) in pairwise(openings)
-        if following == frame + 1
-        and (not speech or any(start <= times[frame] < end for start, end in speech))
+        if following == frame + 1 and (not speech or any(start <= times[frame] < end for start, end in speech))
     ]
     if not openings:
         return None
     return fmean(changes) if changes else 0.0
 
 
-def _reason(
-    track: Track, marks: dict[str, float], persons: int, dropped: int, series: ActionUnitSeries
-) -> str:
+def _reason(track: Track, marks: dict[str, float], persons: int, dropped: int, series: ActionUnitSeries) -> str:
     view = f"in view for {len(track.faces)} of {len(series.frames)} frames"
     if persons == 1:
         text = f"the only person followed, {view}"

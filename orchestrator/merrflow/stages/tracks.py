@@ -86,9 +86,7 @@ def _covering(shots: Iterable[Shot], last: int) -> list[Shot]:
     return covering
 
 
-def _match(
-    tracks: Sequence[Track], faces: Sequence[tuple[int, Face]], rules: FollowRules
-) -> dict[int, Track]:
+def _match(tracks: Sequence[Track], faces: Sequence[tuple[int, Face]], rules: FollowRules) -> dict[int, Track]:
     """Faces' places to tracks: the best pair first, each face and each track once."""
     pairs = []
     for number, track in enumerate(tracks):

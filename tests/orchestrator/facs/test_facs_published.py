@@ -14,9 +14,7 @@ ANNOTATIONS = Path(__file__).resolve().parents[4] / "shared" / "merr" / "merr_fi
 OPENFACE = tuple(f"AU{n:02}" for n in (1, 2, 4, 5, 6, 7, 9, 10, 12, 14, 15, 17, 20, 23, 25, 26, 28, 45))
 NOT_PHRASES = {"A look of disapprroval": "A look of disapproval"}  # a spelling error of theirs
 
-pytestmark = pytest.mark.skipif(
-    not ANNOTATIONS.is_file(), reason="no published annotations in ../shared/merr"
-)
+pytestmark = pytest.mark.skipif(not ANNOTATIONS.is_file(), reason="no published annotations in ../shared/merr")
 
 
 @pytest.fixture(scope="module")

@@ -13,9 +13,7 @@ from merrflow.types import Label, Scene, Subtitle, Tone
 
 
 def test_the_published_template() -> None:
-    text = compose(
-        "a man in a dark coat", ["Eyes widened", "Wide-mouthed"], "negative", "Do you really think so?"
-    )
+    text = compose("a man in a dark coat", ["Eyes widened", "Wide-mouthed"], "negative", "Do you really think so?")
     assert text == (
         "This person in the video is a man in a dark coat. The person's expression and actions include "
         "eyes widened and wide-mouthed, and the person's tone is negative. Saying: Do you really think so?"
@@ -107,24 +105,16 @@ def test_subtitles_stay_as_they_are(subtitle) -> None:
 def test_records_without_a_clue() -> None:
     label = Label("sad", "rules", ("AU04",), ("lowered brows",), "default 1", "")
     silent = Tone("silence", "silence", {}, ())
-    assert (
-        caption(label, None, silent, Subtitle(None, "none", "", "no text")) == f"{SHOWN}. There is silence."
-    )
+    assert caption(label, None, silent, Subtitle(None, "none", "", "no text")) == f"{SHOWN}. There is silence."
     assert caption(label, Scene("", {}, ()), None, None) == f"{SHOWN}."
 
 
 WORDS = st.text(st.sampled_from("abcdeinostuvABI ,'é中人"), min_size=1, max_size=20).filter(
     lambda text: any(character.isalnum() for character in text)
 )
-STARTS = st.sampled_from(
-    ["", "The picture shows ", "The voice is ", "a man ", "speaks ", "and ", "in ", "I "]
-)
+STARTS = st.sampled_from(["", "The picture shows ", "The voice is ", "a man ", "speaks ", "and ", "in ", "I "])
 ENDS = st.sampled_from(["", ".", "..", "...", "!", "?", "。", " .", ".,", ";", "\n", ". "])
-CLUES = (
-    st.none()
-    | st.sampled_from(["", " ", "...", "\n"])
-    | st.builds(lambda a, b, c: a + b + c, STARTS, WORDS, ENDS)
-)
+CLUES = st.none() | st.sampled_from(["", " ", "...", "\n"]) | st.builds(lambda a, b, c: a + b + c, STARTS, WORDS, ENDS)
 
 
 def bare(text: str) -> str:

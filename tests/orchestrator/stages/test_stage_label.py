@@ -45,9 +45,7 @@ def test_the_same_clip_gets_the_same_words_and_another_gets_others() -> None:
 def test_scores_and_the_next_best_are_in_the_reason() -> None:
     found = label.decide(peak({"AU01": 1, "AU02": 1, "AU05": 1}), "clip", DEFAULT, ALL)
     assert found.label == "surprise"
-    assert found.reason.startswith(
-        "surprise: AU01, AU02, AU05 of AU01 AU02 AU05 AU25 AU26 AU27; score 1.02, next "
-    )
+    assert found.reason.startswith("surprise: AU01, AU02, AU05 of AU01 AU02 AU05 AU25 AU26 AU27; score 1.02, next ")
 
 
 def test_neutral_says_why() -> None:

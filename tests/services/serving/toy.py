@@ -37,9 +37,7 @@ class ToyEngine:
         if b"fault" in batch:
             raise RuntimeError("native library says no")
         time.sleep(0.001)
-        return [
-            UnreadableMedia("this is no sound") if item == b"bad" else item.decode().upper() for item in batch
-        ]
+        return [UnreadableMedia("this is no sound") if item == b"bad" else item.decode().upper() for item in batch]
 
     def close(self) -> None:
         self.closed = True

@@ -31,6 +31,7 @@ from merrflow_llama3.settings import Llama3Settings
 from merrflow_llama3.types import Clues, Outcome, Reasoned, ReasonItem
 from merrflow_serving.engine import EngineInfo, Limits
 from merrflow_serving.errors import EngineFault, InvalidInput, MerrflowError, NotReady, TooLarge
+from merrflow_serving.packaged import file_sha256
 
 log = structlog.get_logger()
 _SILENT = -1  # llama.cpp's verbosity: nothing on standard error
@@ -79,7 +80,7 @@ class LlamaCpp:
             stamp = self._stamp(load_prompt(self._prompt_name))
             path = weights.locate(self._settings.model_path)
             header = weights.header(path)
-            revision = f"sha256:{weights.sha256(path)}"
+            revision = f"sha256:{file_sha256(path)}"
         except NotReady:
             model = weights.PACKAGED_NAME if self._packaged else str(self._settings.model_path)
             return EngineInfo("llamacpp", model, "", prompt_version=stamp, note=note, limits=limits)
@@ -101,7 +102,7 @@ class LlamaCpp:
         path = weights.locate(self._settings.model_path)
         self._header = weights.header(path)
         if self._packaged:
-            weights.check_packaged(path)
+            weights.PACKAGED.check(path)
         try:
             self._template = ChatTemplate(self._header)
             self._fixed = self._template.render(self._prompt.conversation(_MARK)).split(_MARK)[0]

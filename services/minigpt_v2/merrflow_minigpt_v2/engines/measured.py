@@ -10,12 +10,13 @@ import numpy as np
 
 from merrflow_minigpt_v2.engines.light import Light, measure_light
 from merrflow_minigpt_v2.engines.movement import Movement, measure_movement
-from merrflow_minigpt_v2.engines.people import FACE_SHA256, HAND_SHA256, People, PeopleFinder
+from merrflow_minigpt_v2.engines.people import HAND_LANDMARKER, People, PeopleFinder
 from merrflow_minigpt_v2.types import Measurement, Scene, SceneItem
 from merrflow_minigpt_v2.wording import describe, phrases
 from merrflow_serving.engine import EngineInfo, Limits
 from merrflow_serving.errors import EngineFault, InvalidInput, MerrflowError, NotReady, TooLarge
 from merrflow_serving.media import ocr
+from merrflow_serving.packaged import FACE_LANDMARKER
 
 if TYPE_CHECKING:
     from merrflow_minigpt_v2.service import Settings
@@ -56,7 +57,7 @@ class MeasuredEngine:
         return EngineInfo(
             engine="measured",
             model=f"MediaPipe FaceLandmarker + HandLandmarker, {ocr.MODEL}",
-            revision=f"face sha256:{FACE_SHA256[:16]}, hand sha256:{HAND_SHA256[:16]}, text {text}",
+            revision=f"face {FACE_LANDMARKER.revision[:23]}, hand {HAND_LANDMARKER.revision[:23]}, text {text}",
             prompt_version=phrases()["version"],
             licence="Apache-2.0",
             note=NOTE,

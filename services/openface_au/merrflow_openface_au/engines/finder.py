@@ -11,10 +11,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from merrflow_openface_au.engines.quiet import quiet_stderr
 from merrflow_openface_au.geometry import DETECTOR_POINTS, overlap
 from merrflow_openface_au.mapping import Search
 from merrflow_openface_au.picture import brighten, brightness, crop_around, shrink, tiles
+from merrflow_serving.quiet import quiet_stderr
 
 INPUT_SIDE = 256  # pixels; twice what the network sees, so that its own resampling still has detail
 

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from merrflow_openface_au.engines.finder import Found
-from merrflow_openface_au.engines.quiet import quiet_stderr
 from merrflow_openface_au.geometry import bounding_box, overlap
 from merrflow_openface_au.mapping import Search
 from merrflow_openface_au.picture import brighten, brightness, crop_around, shrink
+from merrflow_serving.quiet import quiet_stderr
 
 CROP_PIXELS = 900  # a crop much larger is shrunk: the landmarker sees the face at 256 x 256 or less
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 
 from merrflow_openface_au.engines.follower import Follower
 from merrflow_openface_au.engines.shot import FaceTracker, Picture, confidence_at, stretches
-from merrflow_openface_au.engines.task_file import SHA256, detector_model, read_task_file
+from merrflow_openface_au.engines.task_file import detector_model, read_task_file
 from merrflow_openface_au.geometry import facial_geometry, head_pose
 from merrflow_openface_au.mapping import Rules, load_rules
 from merrflow_openface_au.measure import action_units, features
@@ -19,6 +19,7 @@ from merrflow_openface_au.types import FaceResult, FrameResult, Source, VideoRes
 from merrflow_serving.engine import EngineInfo, Limits
 from merrflow_serving.errors import EngineFault, MerrflowError, NotReady, UnreadableMedia
 from merrflow_serving.media.video import VideoFrame, iter_frames
+from merrflow_serving.packaged import FACE_LANDMARKER
 
 NOTE = (
     "Action Unit proxies from MediaPipe blendshapes and face-mesh distances, scaled to FACS 0-5; "
@@ -66,7 +67,7 @@ class MediapipeEngine:
         return EngineInfo(
             engine="mediapipe",
             model="face_landmarker",
-            revision=f"sha256:{SHA256}",
+            revision=FACE_LANDMARKER.revision,
             device="cpu",
             dtype="float16",
             prompt_version=version,

@@ -59,7 +59,7 @@ class ProsodyEngine:
         return EngineInfo(
             engine="prosody",
             model=vad.MODEL,
-            revision=f"sha256:{vad.MODEL_SHA256}",
+            revision=vad.MODEL_FILE.revision,
             prompt_version=rules_version(),
             licence="MIT",
             note=NOTE,

@@ -37,9 +37,7 @@ class VideoFrame:
     def scaled(self, longest: int) -> np.ndarray:
         """As `image`, shrunk so that no side is longer than `longest` pixels; never enlarged."""
         factor = min(1.0, longest / max(self.raw.width, self.raw.height))
-        return _display(
-            self.raw, max(1, round(self.raw.width * factor)), max(1, round(self.raw.height * factor))
-        )
+        return _display(self.raw, max(1, round(self.raw.width * factor)), max(1, round(self.raw.height * factor)))
 
 
 @contextmanager

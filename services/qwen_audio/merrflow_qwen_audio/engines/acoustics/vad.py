@@ -6,19 +6,19 @@ torch; only its file is used here, through onnxruntime, in the form that takes m
 
 from __future__ import annotations
 
-import hashlib
-import importlib.util
-from pathlib import Path
-
 import numpy as np
 
 from merrflow_qwen_audio.engines.acoustics.frames import SAMPLE_RATE, decibels, frame_power
 from merrflow_qwen_audio.types import Span
-from merrflow_serving.errors import NotReady
+from merrflow_serving.packaged import PackagedFile
 
 MODEL = "silero-vad-6.2.3 (16 kHz, sequence)"
-MODEL_FILE = "data/silero_vad_16k_sequence.onnx"
-MODEL_SHA256 = "9ccdacc4719d8aa7e45a77536bfabec45a03ba1f2fad5e241ab4060b24238a85"
+MODEL_FILE = PackagedFile(
+    "silero-vad",
+    "6.2.3",
+    "silero_vad/data/silero_vad_16k_sequence.onnx",
+    "9ccdacc4719d8aa7e45a77536bfabec45a03ba1f2fad5e241ab4060b24238a85",
+)
 CHUNK = 512  # samples of one probability: 32 ms
 CONTEXT = 64  # samples before each chunk that the network also sees
 CHUNKS_PER_CALL = 512  # about 16 s
@@ -35,28 +35,11 @@ START, HOLD = 0.5, 0.35
 SHORTEST_GAP, SHORTEST_SPEECH, SHORTEST_BURST, PADDING = 0.10, 0.25, 0.10, 0.03  # seconds
 
 
-def model_path() -> Path | None:
-    """Where the installed package keeps the network, without importing the package; None where it is missing."""
-    spec = importlib.util.find_spec("silero_vad")
-    for folder in (spec.submodule_search_locations or ()) if spec else ():
-        if (path := Path(folder) / MODEL_FILE).is_file():
-            return path
-    return None
-
-
 class SileroVad:
     """The network, loaded. Raises `NotReady` where its file is missing or another one than was measured with."""
 
     def __init__(self) -> None:
-        path = model_path()
-        if path is None:
-            raise NotReady("the voice activity model is missing: pip install --no-deps silero-vad==6.2.3")
-        data = path.read_bytes()
-        if (found := hashlib.sha256(data).hexdigest()) != MODEL_SHA256:
-            raise NotReady(
-                f"the voice activity model has sha256 {found[:12]}, not {MODEL_SHA256[:12]}: "
-                "pip install --no-deps silero-vad==6.2.3"
-            )
+        data = MODEL_FILE.path().read_bytes()
         import onnxruntime
 
         options = onnxruntime.SessionOptions()

@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from merrflow_openface_au.engines.quiet import quiet_stderr
+from merrflow_serving.quiet import quiet_stderr
 
 
 def test_other_lines_come_through(capfd: pytest.CaptureFixture[str]) -> None:

