@@ -147,7 +147,8 @@ def _reason(best, frequent, counts, total, seen, candidates, subject, notes) -> 
         second = len(seen) - len(candidates)
         notes = [
             *notes,
-            f"{second} {'frame' if second == 1 else 'frames'} came second (blinking, next to a cut, turned away or turning fast)",
+            f"{second} {'frame' if second == 1 else 'frames'} came second "
+            "(blinking, next to a cut, turned away or turning fast)",
         ]
     if len(seen) < len(subject.faces):
         notes = [*notes, f"{len(subject.faces) - len(seen)} frames of low confidence left out"]

@@ -4,16 +4,9 @@ from __future__ import annotations
 
 import grpc
 
-from merrflow.common.v1 import common_pb2
 from merrflow.llama3.v1 import llama3_pb2, llama3_pb2_grpc
-from merrflow_llama3.types import Clues, Outcome, ReasonItem
+from merrflow_llama3.types import Clues, ReasonItem
 from merrflow_serving.service import Service
-
-_OUTCOMES = {
-    Outcome.DONE: common_pb2.OUTCOME_DONE,
-    Outcome.TRUNCATED: common_pb2.OUTCOME_TRUNCATED,
-    Outcome.REFUSED: common_pb2.OUTCOME_REFUSED,
-}
 
 
 class EmotionReasoner(llama3_pb2_grpc.EmotionReasonerServicer):
@@ -33,7 +26,7 @@ class EmotionReasoner(llama3_pb2_grpc.EmotionReasonerServicer):
         answer = await self._service.run(item, clip=request.clip)
         return llama3_pb2.ReasonResponse(
             text=answer.result.text,
-            outcome=_OUTCOMES[answer.result.outcome],
+            outcome=answer.result.outcome.to_proto(),
             prompt_tokens=answer.result.prompt_tokens,
             answer_tokens=answer.result.answer_tokens,
             outcome_reason=answer.result.reason,

@@ -3,15 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 
-
-class Outcome(StrEnum):
-    """How an answer came out, as `merrflow.common.v1.Outcome`."""
-
-    DONE = "done"
-    TRUNCATED = "truncated"  # cut by the token limit
-    REFUSED = "refused"  # the model declined, or gave no usable answer in all its attempts
+from merrflow_serving.answers import Outcome
 
 
 @dataclass(frozen=True)

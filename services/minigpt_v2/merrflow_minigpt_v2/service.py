@@ -9,10 +9,10 @@ import numpy as np
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
-from merrflow.common.v1 import common_pb2
 from merrflow.minigpt_v2.v1 import minigpt_v2_pb2 as pb
 from merrflow.minigpt_v2.v1 import minigpt_v2_pb2_grpc
 from merrflow_minigpt_v2.types import ContextFrame, Scene, SceneItem
+from merrflow_serving.answers import measurement_messages
 from merrflow_serving.errors import InvalidInput, TooLarge
 from merrflow_serving.media.images import decode_image
 from merrflow_serving.settings import ServiceSettings
@@ -73,10 +73,8 @@ def to_proto(scene: Scene, stamp: dict[str, Any]) -> pb.DescribeResponse:
     """An engine's result as it travels."""
     return pb.DescribeResponse(
         text=scene.text,
-        outcome=common_pb2.OUTCOME_TRUNCATED if scene.truncated else common_pb2.OUTCOME_DONE,
-        measurements=[
-            common_pb2.Measurement(name=one.name, value=one.value, unit=one.unit) for one in scene.measurements
-        ],
+        outcome=scene.outcome.to_proto(),
+        measurements=measurement_messages(scene.measurements),
         on_screen_text=scene.on_screen_text,
         **stamp,
     )

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from merrflow_serving.answers import Measurement, Outcome
+
 
 @dataclass(frozen=True)
 class ContextFrame:
@@ -25,19 +27,10 @@ class SceneItem:
 
 
 @dataclass(frozen=True)
-class Measurement:
-    """One measured quantity."""
-
-    name: str
-    value: float
-    unit: str  # "1" for ratios and counts
-
-
-@dataclass(frozen=True)
 class Scene:
     """A description and what it rests on."""
 
     text: str  # one or two sentences
     measurements: tuple[Measurement, ...] = ()
     on_screen_text: tuple[str, ...] = ()  # in reading order
-    truncated: bool = False  # cut by a token limit
+    outcome: Outcome = Outcome.DONE

@@ -7,10 +7,10 @@ from functools import partial
 
 import grpc
 
-from merrflow.common.v1 import common_pb2
 from merrflow.qwen_audio.v1 import qwen_audio_pb2 as pb
 from merrflow.qwen_audio.v1 import qwen_audio_pb2_grpc
 from merrflow_qwen_audio.types import Tone
+from merrflow_serving.answers import measurement_messages
 from merrflow_serving.batching import Answer
 from merrflow_serving.media.audio import decode_audio
 from merrflow_serving.service import Service
@@ -43,9 +43,9 @@ def to_proto(answer: Answer, service: Service) -> pb.DescribeResponse:
     tone: Tone = answer.result
     return pb.DescribeResponse(
         text=tone.text,
-        outcome=common_pb2.Outcome.Value(f"OUTCOME_{tone.outcome.name}"),
+        outcome=tone.outcome.to_proto(),
         content=pb.Content.Value(f"CONTENT_{tone.content.name}"),
-        measurements=[common_pb2.Measurement(name=m.name, value=m.value, unit=m.unit) for m in tone.measurements],
+        measurements=measurement_messages(tone.measurements),
         speech=[pb.Span(start_seconds=span.start, end_seconds=span.end) for span in tone.speech],
         **service.stamp(answer),
     )

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from merrflow_serving.answers import Measurement, Outcome
+
 
 class Content(StrEnum):
     """What a recording holds. Names as in `merrflow.qwen_audio.v1.Content`."""
@@ -16,29 +18,12 @@ class Content(StrEnum):
     SILENCE = "silence"
 
 
-class Outcome(StrEnum):
-    """How the words came out. Names as in `merrflow.common.v1.Outcome`."""
-
-    DONE = "done"
-    TRUNCATED = "truncated"
-    REFUSED = "refused"
-
-
 @dataclass(frozen=True)
 class Span:
     """A stretch of time, in seconds from the start of the recording."""
 
     start: float
     end: float
-
-
-@dataclass(frozen=True)
-class Measurement:
-    """One measured quantity."""
-
-    name: str
-    value: float
-    unit: str  # "Hz", "semitones", "semitones/s", "dB", "dBFS", "s", "1/s", "1" for a ratio or a count
 
 
 @dataclass(frozen=True)

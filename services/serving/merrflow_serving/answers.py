@@ -1,0 +1,34 @@
+"""What engines of several services answer with, and how it travels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from merrflow.common.v1 import common_pb2
+
+
+class Outcome(StrEnum):
+    """How words came out. Names as in `merrflow.common.v1.Outcome`."""
+
+    DONE = "done"
+    TRUNCATED = "truncated"  # cut by the token limit
+    REFUSED = "refused"  # the model declined, or gave no usable answer
+
+    def to_proto(self) -> int:
+        return common_pb2.Outcome.Value(f"OUTCOME_{self.name}")
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One measured quantity. As `merrflow.common.v1.Measurement`."""
+
+    name: str
+    value: float
+    unit: str  # "Hz", "semitones", "semitones/s", "dB", "dBFS", "s", "1/s", "1" for a ratio or a count
+
+
+def measurement_messages(measurements: Iterable[Measurement]) -> list[common_pb2.Measurement]:
+    """Measurements as they travel."""
+    return [common_pb2.Measurement(name=one.name, value=one.value, unit=one.unit) for one in measurements]
