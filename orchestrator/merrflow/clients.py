@@ -33,6 +33,7 @@ from merrflow.types import (
     Tone,
 )
 from merrflow_serving.catalog import SERVICES
+from merrflow_serving.engine import EngineInfo
 from merrflow_serving.errors import MerrflowError, NotReady, from_rpc_error
 
 Value = TypeVar("Value")
@@ -58,6 +59,14 @@ class Reply:
     origin: Origin
     outcome: Outcome = Outcome.DONE
     reason: str = ""  # why the outcome is not DONE
+
+
+Identity = dict[str, str]
+
+
+def identity(engine: common_pb2.EngineInfo | EngineInfo) -> Identity:
+    """What of an engine decides its answers: part of every fingerprint."""
+    return {key: getattr(engine, key) for key in ("engine", "model", "revision", "dtype", "prompt_version")}
 
 
 class Connection:
@@ -167,10 +176,9 @@ class Services:
         """Returns once all four are warm. Raises `NotReady` for the first that cannot be."""
         await asyncio.gather(*(connection.wait_ready() for connection in self.connections.values()))
 
-    def identity(self, name: str) -> dict[str, str]:
-        """What of a service decides its answers: part of every fingerprint."""
-        engine = self.connections[name].info.engine
-        return {key: getattr(engine, key) for key in ("engine", "model", "revision", "dtype", "prompt_version")}
+    def identities(self) -> dict[str, Identity]:
+        """The identity of each service's engine."""
+        return {name: identity(connection.info.engine) for name, connection in self.connections.items()}
 
     async def action_units(self, clip: str, path: Path) -> Reply:
         """Measures a whole clip: `ActionUnitSeries`."""

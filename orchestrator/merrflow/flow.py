@@ -11,7 +11,7 @@ import asyncio
 import time
 from typing import Any
 
-from prefect import flow, task
+from prefect import flow, get_run_logger, task
 from prefect.artifacts import (
     acreate_link_artifact,
     acreate_progress_artifact,
@@ -25,9 +25,10 @@ from merrflow.types import Outcome
 PROGRESS_SECONDS = 2.0  # between two updates of the progress artifact; one costs 12 ms
 SHARDS_AT_ONCE = 2  # so that the services stay busy while a shard runs out of clips
 TABLE_ROWS = 500
+LOGGED_PROBLEMS = 100
 
 
-@flow(name="annotate", flow_run_name="annotate-{out}", persist_result=False)
+@flow(name="annotate", flow_run_name="annotate into {out}", persist_result=False)
 async def annotate_flow(
     inputs: list[str], out: str, transcripts: str | None = None, config: str | None = None
 ) -> dict[str, Any]:
@@ -40,8 +41,11 @@ async def annotate_flow(
     """
     request = Request(tuple(inputs), out, transcripts, config)
     async with open_session(request) as session:
+        await session.wait_ready()
         await _run_shards(session)
         summary = await asyncio.to_thread(session.write_outputs)
+        for name, reason in summary.problems[:LOGGED_PROBLEMS]:
+            get_run_logger().warning("%s failed: %s", name, reason)
         await _publish(session, summary)
     return {
         "outcomes": summary.outcomes,
@@ -54,8 +58,12 @@ async def annotate_flow(
 @task(name="annotate-shard", task_run_name="shard-{number}-of-{total}", persist_result=False)
 async def annotate_shard(out: str, number: int, total: int, names: list[str]) -> dict[str, int]:
     """Takes a shard's clips to their outcomes; returns how many came to which."""
+    log = get_run_logger()
     async with open_session(Request((), out)) as session:
-        return dict(await session.annotate(names))
+        log.info("shard %d of %d: %d clips", number, total, len(names))
+        counts = dict(await session.annotate(names))
+        log.info("shard %d of %d: %s", number, total, ", ".join(f"{count} {word}" for word, count in counts.items()))
+    return counts
 
 
 async def _run_shards(session: Session) -> None:

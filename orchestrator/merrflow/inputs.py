@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import os
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -73,7 +74,7 @@ def find_clips(inputs: Sequence[str | Path]) -> list[Found]:
         raise InputError("nothing to annotate: name files, folders, or a CSV with a column `path`")
     found: dict[Path, Found] = {}
     for text in inputs:
-        path = Path(text).expanduser().absolute()
+        path = _absolute(Path(text))
         if path.is_dir():
             clips = [Found(file) for file in _videos(path)]
             if not clips:
@@ -147,6 +148,11 @@ def with_sentences(found: Iterable[Found], names: dict[Path, str], transcripts: 
     return result
 
 
+def _absolute(path: Path) -> Path:
+    """Absolute and without `..`, so that one file has one path; links stay links."""
+    return Path(os.path.abspath(path.expanduser()))
+
+
 def _videos(folder: Path) -> Iterator[Path]:
     for file in sorted(folder.rglob("*")):
         hidden = any(part.startswith(".") for part in file.relative_to(folder).parts)
@@ -157,7 +163,7 @@ def _videos(folder: Path) -> Iterator[Path]:
 def _table(path: Path) -> Iterator[Found]:
     for row in _rows(path, ("path",)):
         if row["path"].strip():
-            file = (path.parent / Path(row["path"].strip()).expanduser()).absolute()
+            file = _absolute(path.parent / Path(row["path"].strip()).expanduser())
             yield Found(file, *((row.get(key) or "").strip() or None for key in ("name", "sentence", "label")))
 
 

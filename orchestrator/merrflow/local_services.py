@@ -13,6 +13,8 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
+from merrflow.clients import Identity, identity
+from merrflow_serving.__main__ import load_spec
 from merrflow_serving.catalog import SERVICES
 from merrflow_serving.errors import NotReady
 
@@ -60,6 +62,8 @@ class LocalServices:
         if self._media_root:
             environment[f"{prefix}MEDIA_ROOTS"] = str(self._media_root)
         environment[f"{prefix}HOST"] = "127.0.0.1"
+        # All four share this machine; a language model on every core would only stand in the others' way.
+        environment.setdefault("MERRFLOW_LLAMA3_THREADS", str(max(1, (os.cpu_count() or 2) // 2)))
         arguments = [
             "-m", "merrflow_serving", name, "--port", str(port),
             "--address-file", str(address_file), "--stop-with-stdin",
@@ -90,6 +94,15 @@ class LocalServices:
                 await self._start(name, port)
             except NotReady:
                 await asyncio.sleep(1)
+
+
+def embedded_identities() -> dict[str, Identity]:
+    """The identities of the engines that would be started here, without starting any. Raises `NotReady`."""
+    found = {}
+    for name in SERVICES:
+        spec = load_spec(name)
+        found[name] = identity(spec.make_engine(spec.settings()).info())
+    return found
 
 
 async def _stop(process: asyncio.subprocess.Process) -> None:

@@ -18,7 +18,7 @@ from typing import Any, Generic, TypeVar
 import grpc
 from pydantic import TypeAdapter
 
-from merrflow.clients import Reply, Services
+from merrflow.clients import Identity, Reply, Services
 from merrflow.export.dataset import RECORDS
 from merrflow.export.files import whole_bytes
 from merrflow.facs import Lexicon, RuleSet
@@ -92,12 +92,35 @@ class _Progress:
     decoded: asyncio.Task[probe.Decoded] | None = None
 
 
+class WorkKeys:
+    """What each clip's record depends on, known without any service at work."""
+
+    def __init__(
+        self, identities: dict[str, Identity], settings: RunSettings, rules: RuleSet, lexicon: Lexicon, ocr: str
+    ) -> None:
+        """identities: of the services' engines, by service. ocr: revision of the OCR models."""
+        self.identities = identities
+        self._common = fingerprint(
+            [VERSION, probe.VERSION, subtitle.VERSION, ocr],
+            [coarse.load_template().version, subject.load_subject_rules().version],
+            identities,
+            rules,
+            lexicon,
+            settings.model_dump(include={"neutral_sample", "seed", "max_clip_seconds", "max_pixels"}),
+        )
+
+    def of(self, clip: Clip) -> str:
+        """The fingerprint of the clip's record."""
+        return fingerprint(self._common, clip.sha256, clip.sentence, clip.label, _sidecars(clip.path))
+
+
 class Pipeline:
     """Annotates clips, any number at once."""
 
     def __init__(
         self,
         services: Services,
+        keys: WorkKeys,
         ledger: Ledger,
         settings: RunSettings,
         rules: RuleSet,
@@ -108,6 +131,7 @@ class Pipeline:
     ) -> None:
         """threads: where blocking work runs, as many as there are cores. reader: OCR for burned-in text."""
         self._services = services
+        self._keys = keys
         self._ledger = ledger
         self._settings = settings
         self._rules = rules
@@ -115,22 +139,10 @@ class Pipeline:
         self._out = out
         self._threads = threads
         self._reader = reader
-        self._common = fingerprint(
-            [VERSION, probe.VERSION, subtitle.VERSION, coarse.load_template().version, reader.identity],
-            subject.load_subject_rules().version,
-            {name: services.identity(name) for name in services.connections},
-            rules,
-            lexicon,
-            settings.model_dump(include={"neutral_sample", "seed", "max_clip_seconds", "max_pixels"}),
-        )
-
-    def fingerprint(self, clip: Clip) -> str:
-        """What the clip's whole record depends on."""
-        return fingerprint(self._common, clip.sha256, clip.sentence, clip.label, _sidecars(clip.path))
 
     async def annotate(self, clip: Clip) -> Outcome:
         """Takes a clip to its outcome and writes it into the ledger. Raises only what cancels the run."""
-        key = self.fingerprint(clip)
+        key = self._keys.of(clip)
         started = time.monotonic()
         payload, retry = b"", False
         try:
@@ -220,7 +232,7 @@ class Pipeline:
         return await self._remember(
             work,
             "action_units",
-            self._services.identity("openface-au"),
+            self._keys.identities["openface-au"],
             ActionUnitSeries,
             lambda: self._services.action_units(clip.name, clip.path),
         )
@@ -243,7 +255,7 @@ class Pipeline:
         return await self._clue(
             work,
             "scene",
-            [index, self._services.identity("minigpt-v2")],
+            [index, self._keys.identities["minigpt-v2"]],
             Scene,
             lambda: self._services.scene(work.clip.name, frame.image, frame.context),
         )
@@ -258,7 +270,7 @@ class Pipeline:
             wav = await self._blocking(encode_wav, (await self._decoded(work)).audio)
             return await self._services.tone(work.clip.name, wav)
 
-        return await self._clue(work, "tone", self._services.identity("qwen-audio"), Tone, compute)
+        return await self._clue(work, "tone", self._keys.identities["qwen-audio"], Tone, compute)
 
     async def _reason(
         self, work: _Progress, found: Any, scene: Scene | None, tone: Tone | None, said: Subtitle
@@ -275,7 +287,7 @@ class Pipeline:
             known = await self._remember(
                 work,
                 "reasoning",
-                [clues, self._services.identity("llama3")],
+                [clues, self._keys.identities["llama3"]],
                 Reasoning,
                 lambda: self._services.reason(work.clip.name, **clues),
             )

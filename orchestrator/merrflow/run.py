@@ -14,7 +14,7 @@ from merrflow.session import Request, Session, Summary, open_session
 # A run started by hand speaks for itself; Prefect's own log lines would only stand in between. The embedded
 # Prefect server makes its database at first use, which takes longer than its default patience on small machines.
 PREFECT_DEFAULTS = {
-    "PREFECT_LOGGING_LEVEL": "ERROR",
+    "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "ERROR",
     "PREFECT_LOGGING_SERVER_LEVEL": "ERROR",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "DO_NOT_TRACK": "1",
@@ -60,7 +60,7 @@ async def annotate_request(
     async with open_session(request, say) as session:
         on_start(session)
         if session.todo:
-            say("starting the Prefect flow")
+            say("starting the Prefect flow while the models load")
             for name, value in PREFECT_DEFAULTS.items():
                 os.environ.setdefault(name, value)
             from merrflow.flow import annotate_flow

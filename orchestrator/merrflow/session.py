@@ -19,20 +19,22 @@ from typing import Any
 from filelock import FileLock, Timeout
 from sqlalchemy.exc import SQLAlchemyError
 
-from merrflow.clients import Services
+from merrflow.clients import Identity, Services
 from merrflow.export.dataset import entries
 from merrflow.export.jsonl import write_dropped, write_records
 from merrflow.export.merr import write_merr
 from merrflow.facs import DataFileError, RuleSet, UnknownLabel, load_lexicon, load_rules
 from merrflow.inputs import Found, InputError, assign_names, find_clips, read_transcripts, with_sentences
 from merrflow.ledger import Ledger
-from merrflow.local_services import LocalServices
-from merrflow.pipeline import Pipeline
+from merrflow.local_services import LocalServices, embedded_identities
+from merrflow.pipeline import Pipeline, WorkKeys
 from merrflow.reader import SharedReader
 from merrflow.report import write_report
 from merrflow.settings import RunSettings, load_settings
 from merrflow.types import Clip, Outcome
 from merrflow_serving.errors import MerrflowError
+
+MOST_AT_ONCE = 64  # clips; a decoded clip takes some 50 MB
 
 
 @dataclass(frozen=True)
@@ -76,21 +78,30 @@ class Session:
         settings: RunSettings,
         ledger: Ledger,
         clips: list[Clip],
-        pipeline: Pipeline,
-        services: Services,
+        todo: list[Clip],
+        services: Services | None,
+        pipeline: Pipeline | None,
     ) -> None:
+        """services, pipeline: None where there is nothing to do."""
         self.out = out
         self.settings = settings
-        self.services = services
         self.clips = clips
+        self.todo = todo
+        self.services = services
         self.summary: Summary | None = None  # once the outputs are written
         self.on_clip: Callable[[str, Outcome], None] = lambda name, outcome: None
         self._ledger = ledger
         self._pipeline = pipeline
-        finished = ledger.finished()
-        self.todo = [clip for clip in clips if finished.get(clip.name) != pipeline.fingerprint(clip)]
-        largest = max(item.info.limits.max_batch_size for item in services.connections.values())
-        self._at_once = asyncio.Semaphore(settings.clips_at_once or min(64, 4 + 2 * largest))
+        batches = [item.info.limits.max_batch_size for item in services.connections.values()] if services else []
+        self._at_once = asyncio.Semaphore(settings.clips_at_once or min(MOST_AT_ONCE, 4 + 2 * max(batches, default=0)))
+
+    async def wait_ready(self) -> None:
+        """Returns once all models are loaded. Raises `InputError` with what to do where one cannot be."""
+        try:
+            if self.services:
+                await self.services.wait_ready()
+        except MerrflowError as error:
+            raise InputError(str(error)) from error
 
     async def annotate(self, names: list[str]) -> Counter[str]:
         """Takes these clips to their outcomes, as many at once as the settings allow."""
@@ -105,9 +116,8 @@ class Session:
                 outcomes[outcome] += 1
                 self.on_clip(clip.name, outcome)
 
-        workers = min(len(wanted), self.settings.clips_at_once or 64)
         async with asyncio.TaskGroup() as group:
-            for _ in range(workers):
+            for _ in range(min(len(wanted), MOST_AT_ONCE)):
                 group.create_task(work())
         return outcomes
 
@@ -166,7 +176,7 @@ async def open_session(request: Request, say: Callable[[str], None] = lambda tex
     Within a session of the same folder in this process it joins that one. Raises `InputError`.
     say: told in a few words what is being waited for.
     """
-    out = Path(request.out).expanduser().absolute()
+    out = Path(os.path.abspath(Path(request.out).expanduser()))
     if str(out) in _open:
         yield _open[str(out)]
         return
@@ -184,26 +194,28 @@ async def open_session(request: Request, say: Callable[[str], None] = lambda tex
         if transcripts:
             found = with_sentences(found, names, transcripts)
         clips = await asyncio.to_thread(ledger.register, found, names)
-        if not addresses:
-            say("starting the embedded services")
-            root = _common_root(clips)
-            local = await _start(stack, LocalServices(out / "logs", root))
-            addresses = local.addresses
-            settings = settings.model_copy(update={"send_paths": root is not None})
-        say("asking the services which engines they run")
-        services = await _start(stack, Services(addresses, settings))
+        services = None
+        if addresses:
+            say("asking the services which engines they run")
+            services = await _start(stack, Services(addresses, settings))
         cores = os.cpu_count() or 1
-        threads = stack.enter_context(ThreadPoolExecutor(cores, thread_name_prefix="stage"))
         reader = SharedReader(min(cores, 4))
         lexicon = load_lexicon(rules.lexicon)
-        pipeline = Pipeline(services, ledger, settings, rules, lexicon, out, threads, reader)
-        session = Session(out, settings, ledger, clips, pipeline, services)
-        if session.todo:
-            say("waiting for the models to load")
-            try:
-                await services.wait_ready()
-            except MerrflowError as error:
-                raise InputError(str(error)) from error
+        identities = services.identities() if services else _embedded()
+        keys = WorkKeys(identities, settings, rules, lexicon, reader.identity)
+        finished = ledger.finished()
+        todo = [clip for clip in clips if finished.get(clip.name) != keys.of(clip)]
+        pipeline = None
+        if todo:
+            if services is None:
+                say("starting the embedded services")
+                root = _common_root(clips)
+                local = await _start(stack, LocalServices(out / "logs", root))
+                settings = settings.model_copy(update={"send_paths": root is not None})
+                services = await _start(stack, Services(local.addresses, settings))
+            threads = stack.enter_context(ThreadPoolExecutor(cores, thread_name_prefix="stage"))
+            pipeline = Pipeline(services, keys, ledger, settings, rules, lexicon, out, threads, reader)
+        session = Session(out, settings, ledger, clips, todo, services, pipeline)
         _open[str(out)] = session
         stack.callback(_open.pop, str(out))
         yield session
@@ -212,6 +224,13 @@ async def open_session(request: Request, say: Callable[[str], None] = lambda tex
 async def _start(stack: AsyncExitStack, context: Any) -> Any:
     try:
         return await stack.enter_async_context(context)
+    except MerrflowError as error:
+        raise InputError(str(error)) from error
+
+
+def _embedded() -> dict[str, Identity]:
+    try:
+        return embedded_identities()
     except MerrflowError as error:
         raise InputError(str(error)) from error
 

@@ -28,6 +28,7 @@ async def annotate(inputs, out, addresses, transcripts=None, **settings):
     settings = {"neutral_sample": 0.0, "retry_seconds": 0.5} | addresses | settings
     request = Request(tuple(map(str, inputs)), str(out), transcripts and str(transcripts), None, settings)
     async with open_session(request) as session:
+        await session.wait_ready()
         await session.annotate([clip.name for clip in session.todo])
         return session.write_outputs()
 

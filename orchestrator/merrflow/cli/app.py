@@ -183,9 +183,7 @@ def _say(text: str) -> None:
 def main() -> Any:
     """The command's entry point: what goes wrong is said in one line."""
     try:
-        return app(standalone_mode=False)
-    except typer.Exit as stop:
-        sys.exit(stop.exit_code)
+        sys.exit(app(standalone_mode=False) or 0)  # the exit code of a command's typer.Exit
     except InputError as error:
         code = UNUSABLE
         message = str(error)

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import os
 import sys
 from importlib.metadata import entry_points
 from pathlib import Path
-
-os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # what goes wrong is said here, once; before grpc is imported
 
 from pydantic import ValidationError
 

@@ -1,0 +1,206 @@
+"""`merrflow` as people use it, with the embedded services: good clips among everything that can be wrong."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.orchestrator.fakes import make_video
+
+ROOT = Path(__file__).parents[2]
+EXAMPLES = ROOT / "examples/clips"
+SHARED = ROOT.parent / "shared/clips"
+
+
+def merrflow(*arguments, **variables) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, "-c", "from merrflow.cli import main; main()", *map(str, arguments)],
+        env=os.environ | {name: str(value) for name, value in variables.items()},
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+
+
+@pytest.fixture(scope="module")
+def prefect_home(tmp_path_factory):
+    return {"PREFECT_HOME": tmp_path_factory.mktemp("prefect")}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory, prefect_home):
+    """A run over the examples and a collection of trouble."""
+    folder = tmp_path_factory.mktemp("run")
+    clips, out = folder / "clips", folder / "out"
+    shutil.copytree(EXAMPLES, clips)
+    shutil.copy(clips / "good_news.mp4", clips / "好 消息 [1].MP4")
+    (clips / "other").mkdir()
+    shutil.copy(clips / "surprise_visit.mp4", clips / "other/good_news.mp4")
+    (clips / "zero.mp4").write_bytes(b"")
+    (clips / "letter.mp4").write_text("Dear diary")
+    whole = (clips / "good_news.mp4").read_bytes()
+    (clips / "cut.mp4").write_bytes(whole[: len(whole) * 2 // 3])
+    make_video(clips / "nobody.mp4", "grey")
+    make_video(clips / "one_frame.mp4", "red", frames=1, sound=False)
+    ended = merrflow(
+        "run", clips, "--out", out, "--transcripts", clips / "transcripts.csv", "--neutral-sample", 1, **prefect_home
+    )
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    return clips, out, ended.stdout
+
+
+def lines(path: Path) -> dict[str, dict]:
+    return {row["name"]: row for row in map(json.loads, path.read_text().splitlines())}
+
+
+def test_good_clips_have_all_clues_and_believable_labels(finished):
+    _, out, stdout = finished
+    records = lines(out / "records.jsonl")
+    assert records["clips__good_news"]["label"]["label"] == "happy"
+    assert records["surprise_visit"]["label"]["label"] == "surprise"
+    subtitles = {name: (row["subtitle"]["text"], row["subtitle"]["source"]) for name, row in records.items()}
+    assert subtitles["clips__good_news"] == ("We got it! They said yes!", "srt")
+    assert subtitles["surprise_visit"] == ("Oh! What are you doing here?", "table")
+    assert subtitles["quiet_goodbye"] == ("I never got to say goodbye.", "picture")
+    for name, row in records.items():
+        for clue in ("scene", "tone", "reasoning"):
+            assert row[clue] or row["missing"][clue], f"{name} has no {clue} and does not say why"
+        for origin in row["origins"].values():
+            assert origin["engine"] and origin["model"] and origin["revision"].count("sha256:")
+        assert (out / f"peaks/{name}.jpg").read_bytes()[:2] == b"\xff\xd8"
+    assert f"open {out / 'report.html'}" in stdout
+
+
+def test_the_peak_of_the_smile_is_where_the_smile_was_put(finished):
+    record = lines(finished[1] / "records.jsonl")["clips__good_news"]
+    assert {"AU06", "AU12"} <= set(record["label"]["action_units"])
+    assert 30 <= record["peak"]["index"] <= 65  # the script's apex, examples/clips.yaml
+
+
+def test_trouble_gets_an_outcome_and_a_reason_and_overwrites_nothing(finished):
+    _, out, _ = finished
+    records, dropped = lines(out / "records.jsonl"), lines(out / "dropped.jsonl")
+    assert {"clips__good_news", "other__good_news", "好_消息_[1]"} <= set(records)
+    assert records["other__good_news"]["label"]["label"] == "surprise"
+    for name, outcome, words in (
+        ("zero", "failed", "empty"),
+        ("letter", "failed", "not a video"),
+        ("cut", "failed", "cut off"),
+        ("nobody", "skipped", "no face"),
+        ("one_frame", "skipped", "no face"),
+    ):
+        assert dropped[name]["outcome"] == outcome
+        assert words in dropped[name]["reason"]
+
+
+def test_merr_files_load_field_by_field(finished):
+    merr = finished[1] / "merr"
+    for kind, caption in (("coarse", "caption"), ("fine", "smp_reason_caption")):
+        data = json.loads((merr / f"MERR_{kind}_grained.json").read_text())
+        rows = [line.split(" ") for line in (merr / f"MERR_{kind}_grained.txt").read_text().splitlines()]
+        assert data and [row[0] for row in rows] == list(data)
+        for name, count, label in rows:
+            record = data[name]
+            assert record["pseu_emotion"] == label
+            assert 0 <= int(record["peak_index"]) < int(count)
+            assert len(record["AU_list"]) == len(record["visual_prior_list"])
+            assert set(record["AU_list"]) <= set(record["peak_AU_list"])
+            assert all(re.fullmatch(r"AU\d\d", unit) for unit in record["peak_AU_list"])
+            assert len(record[caption].split()) > 10 and isinstance(record["audio_prior_list"], str)
+            assert ("text" in record) == (kind == "fine")
+
+
+def test_the_same_command_again_calls_no_model_and_changes_no_byte(finished, prefect_home):
+    clips, out, _ = finished
+    before = {path: path.read_bytes() for path in sorted(out.rglob("*")) if path.parent.name in ("merr", "peaks")}
+    logs = {path: path.stat().st_size for path in (out / "logs").iterdir()}
+    ended = merrflow(
+        "run", clips, "--out", out, "--transcripts", clips / "transcripts.csv", "--neutral-sample", 1, **prefect_home
+    )
+    assert ended.returncode == 0
+    assert "of them by an earlier run" in ended.stdout
+    assert before == {path: path.read_bytes() for path in before}
+    assert logs == {path: path.stat().st_size for path in logs}, "no service was even started"
+
+
+def test_status_and_report(finished):
+    _, out, _ = finished
+    found = json.loads(merrflow("status", "--out", out, "--json").stdout)
+    assert found["clips"] == 10 and found["outcomes"]["failed"] == 3 and found["outcomes"]["skipped"] == 2
+    assert "surprise" in merrflow("status", "--out", out).stdout
+    page = (out / "report.html").read_bytes()
+    (out / "report.html").unlink()
+    assert merrflow("report", "--out", out).returncode == 0
+    assert (out / "report.html").read_bytes() == page
+
+
+def test_call_gives_json(tmp_path):
+    clues = tmp_path / "clues.json"
+    clues.write_text(json.dumps({"tone": "The voice is loud and fast.", "subtitle": "Get out!", "label": "angry"}))
+    ended = merrflow("call", "llama3", clues)
+    assert ended.returncode == 0, ended.stderr
+    reply = json.loads(ended.stdout)
+    assert "angry" in reply["text"] and reply["engine"]["model"] == "SmolLM2-135M-Instruct"
+
+
+def test_unusable_arguments_are_one_line_and_exit_code_2(tmp_path):
+    (tmp_path / "bad.csv").write_text("file\na.mp4\n")
+    (tmp_path / "plain").write_text("x")
+    clip = EXAMPLES / "good_news.mp4"
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        silent = {"MERRFLOW_OPENFACE_AU_ADDRESS": f"127.0.0.1:{port}", "MERRFLOW_CONNECT_SECONDS": "0.5"} | {
+            f"MERRFLOW_{name}_ADDRESS": f"127.0.0.1:{port}" for name in ("MINIGPT_V2", "QWEN_AUDIO", "LLAMA3")
+        }
+        for arguments, variables, words in (
+            (["run"], {}, "Missing argument"),
+            (["run", clip], {}, "--out"),
+            (["run", tmp_path / "none", "--out", tmp_path / "o"], {}, "no such file"),
+            (["run", tmp_path / "bad.csv", "--out", tmp_path / "o"], {}, "needs a column `path`"),
+            (["run", clip, "--transcripts", tmp_path / "bad.csv", "--out", tmp_path / "o"], {}, "column `name`"),
+            (["run", clip, "--out", tmp_path / "plain/o"], {}, "choose another folder"),
+            (["run", clip, "--out", tmp_path / "o", "--config", tmp_path / "no.yaml"], {}, "no.yaml"),
+            (["run", clip, "--out", tmp_path / "o"], silent, "does not answer at 127.0.0.1"),
+            (["serve", "llama3", "--port", port], {}, "in use"),
+            (["serve", "gpt"], {}, "gpt"),
+            (["call", "gpt", clip], {}, "the services are"),
+            (["status", "--out", tmp_path], {}, "no run was ever made"),
+        ):
+            ended = merrflow(*arguments, **variables)
+            assert (ended.returncode, words in ended.stderr) == (2, True), (arguments, ended.stderr)
+            assert len(ended.stderr.strip().splitlines()) == 1, ended.stderr
+    assert not (tmp_path / "o/ledger.db").exists() or not list((tmp_path / "o").glob("merr/*"))
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason="the research clips are not beside the checkout")
+def test_the_research_clips_by_python(tmp_path, prefect_home):
+    code = (
+        "import sys, merrflow\n"
+        "summary = merrflow.annotate(sys.argv[1], out=sys.argv[2], transcripts=sys.argv[3], neutral_sample=1.0)\n"
+        "assert summary.complete and summary.clips == 6, summary\n"
+    )
+    subprocess.run(
+        [sys.executable, "-c", code, str(SHARED), str(tmp_path / "out"), str(SHARED / "transcripts.csv")],
+        env=os.environ | {name: str(value) for name, value in prefect_home.items()},
+        check=True,
+        timeout=600,
+    )
+    records = lines(tmp_path / "out/records.jsonl")
+    assert len(records) == 6
+    sentences = {row["name"]: row["sentence"] for row in csv.DictReader((SHARED / "transcripts.csv").open())}
+    for name, row in records.items():
+        assert row["scene"] and row["tone"] and row["reasoning"] and row["subtitle"]["text"], name
+        assert row["subtitle"]["text"] == sentences.get(name, row["subtitle"]["text"])
+    read = records["sample_00002422"]["subtitle"]
+    assert read["source"] == "picture" and "organized that plan for you" in read["text"]
