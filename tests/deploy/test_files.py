@@ -52,6 +52,19 @@ def requirements_module():
 def test_every_variable_of_compose_has_its_default_and_none_is_left_over():
     used = set(re.findall(r"\$\{(\w+)\}", (ROOT / "docker-compose.yml").read_text()))
     assert used == set(environment())
+    for override in (ROOT / "deploy/compose").glob("*.yml"):
+        assert set(re.findall(r"\$\{(\w+)\}", override.read_text())) <= used, override.name
+
+
+def test_overrides_change_services_that_are_there():
+    for override in (ROOT / "deploy/compose").glob("*.yml"):
+        assert set(yaml.safe_load(override.read_text())["services"]) <= set(compose()["services"]), override.name
+
+
+def test_clips_are_read_only_and_no_folder_is_made_by_docker():
+    clips, out = compose()["services"]["annotate"]["volumes"]
+    assert clips["read_only"] and (clips["type"], clips["target"]) == ("bind", "/clips")
+    assert (out["type"], out["target"]) == ("bind", "/out")
 
 
 def test_every_service_of_the_catalog_is_there_with_its_port_on_loopback():

@@ -22,6 +22,7 @@ _NAME = re.compile(r"(?<=[a-z,;:] )[A-Z][a-z]+")
 _NUMBER = re.compile(r"\d+")
 _DOUBLED = re.compile(r"\b(\w[\w' -]*?\w),? and (?:the |a |an )?\1\b", re.IGNORECASE)
 _QUOTE = re.compile(r'"[^"]*"')
+_EXPRESSION = "*"  # stands for an expression, however many words it has
 _ECHO_WORDS = 12  # a run of the question's words this long is an echo; quoting the subtitle is not
 
 
@@ -74,7 +75,10 @@ def english(answer: Answer) -> str | None:
 
 
 def repetition(answer: Answer) -> str | None:
-    """A sentence, or a long run of words, that comes twice; "the brows and the brows"."""
+    """A sentence, or a long run of words, that comes twice; "the brows and the brows".
+
+    An expression may come twice in its own words: as what is seen, and as the ground for what is felt.
+    """
     found = [" ".join(texts.words(sentence)) for sentence in sentences(answer.text)]
     if len(set(found)) < len(found):
         return "a sentence comes twice"
@@ -82,7 +86,10 @@ def repetition(answer: Answer) -> str | None:
     if doubled:
         return f'"{doubled.group(0)}"'
     width = _rules()["max_repeated_words"]
-    stream = texts.words(_QUOTE.sub("", answer.text))
+    told = f" {' '.join(texts.words(_QUOTE.sub('', answer.text)))} "
+    for expression in answer.clues.expressions:
+        told = told.replace(f" {' '.join(texts.words(expression))} ", f" {_EXPRESSION} ")
+    stream = told.split()
     runs = [tuple(stream[i : i + width]) for i in range(len(stream) - width + 1)]
     return None if len(set(runs)) == len(runs) else f"{width} words in a row come twice"
 

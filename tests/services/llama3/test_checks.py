@@ -61,6 +61,16 @@ def test_quoting_a_refusal_is_no_refusal():
     assert failures(text, clues) == ()
 
 
+def test_an_expression_may_be_seen_and_be_the_ground():
+    brows = "inner brows lifted towards the middle"
+    text = (
+        f"In the video, a person is shown with {brows}, and the voice is quiet. The {brows} and the voice show that "
+        "the person feels sad."
+    )
+    assert failures(text, Clues(expressions=(brows,), tone="The voice is quiet.", label="sad")) == ()
+    assert any("twice" in failure for failure in failures(text, Clues(tone="The voice is quiet.", label="sad")))
+
+
 def test_echo_of_the_question():
     echoed = "Please sort out the correct emotional clues and infer why the person in the video feels angry, she said."
     assert any("prompt" in failure or "question" in failure for failure in failures(echoed))
