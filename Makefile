@@ -12,7 +12,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 STAMP := $(VENV)/.installed
 DEV_STAMP := $(VENV)/.installed-dev
 
-.PHONY: help install demo test lint protos protos-check clean
+.PHONY: help install demo test lint protos protos-check protos-release clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-14s %s\n", $$1, $$2}'
@@ -36,7 +36,10 @@ protos: $(DEV_STAMP) ## write the gRPC stubs anew
 protos-check: protos ## fail where the committed stubs differ from the .proto files, or break a released API
 	git diff --exit-code -- protos/python
 	test -z "$$(git status --porcelain -- protos/python)"
-	cd protos && ../$(BIN)/buf breaking --against '../.git#subdir=protos,ref=$(or $(BASE),HEAD)'
+	cd protos && ../$(BIN)/buf breaking --against released.binpb
+
+protos-release: $(DEV_STAMP) ## remember the protos as released: from now on they may only grow
+	cd protos && ../$(BIN)/buf build --exclude-source-info -o released.binpb
 
 clean: ## remove what the targets above made
 	rm -rf $(VENV) $(OUT)

@@ -183,13 +183,18 @@ class Services:
     async def action_units(self, clip: str, path: Path) -> Reply:
         """Measures a whole clip: `ActionUnitSeries`."""
         connection = self.connections["openface-au"]
-        request = openface_au_pb2.DetectRequest(clip=clip)
         if self._settings.send_paths:
+            request = openface_au_pb2.DetectRequest(clip=clip)
             request.video.path = str(path)
-            reply = await connection.unary("Detect", request)
-        else:
-            data = await asyncio.to_thread(path.read_bytes)
-            reply = await send_media(connection, "Detect", request, "video", data, openface_au_pb2)
+            try:
+                reply = await connection.unary("Detect", request)
+                return Reply(series_from(reply), origin_from(reply))
+            except MerrflowError as error:
+                if error.reason != "PATH_REFUSED":  # such as a link that leads out of the service's folders
+                    raise
+        data = await asyncio.to_thread(path.read_bytes)
+        request = openface_au_pb2.DetectRequest(clip=clip)
+        reply = await send_media(connection, "Detect", request, "video", data, openface_au_pb2)
         return Reply(series_from(reply), origin_from(reply))
 
     async def scene(self, clip: str, image: bytes, context: Sequence[tuple[float, bytes]]) -> Reply:

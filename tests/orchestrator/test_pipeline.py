@@ -259,3 +259,12 @@ def test_summary_counts_only_this_runs_clips():
     summary = Summary(None, 1, {"done": 1}, {}, 1, 1, 0, 0, 1, ())
     assert summary.complete
     assert not replace(summary, unfinished=1).complete
+
+
+async def test_a_link_out_of_the_services_folders_is_sent_as_bytes(tmp_path):
+    make_video(tmp_path / "elsewhere/a.mp4", "red")
+    (tmp_path / "clips").mkdir()
+    (tmp_path / "clips/link.mp4").symlink_to(tmp_path / "elsewhere/a.mp4")
+    async with fake_services() as addresses:  # which have no media roots at all
+        summary = await annotate([tmp_path / "clips"], tmp_path / "out", addresses, send_paths=True)
+    assert summary.outcomes == {"done": 1}

@@ -73,6 +73,9 @@ def run(
 
     Stopping with Ctrl-C loses nothing: the same command goes on from there.
 
+    Exit code 0: every clip has an outcome. 1: some failed for a reason that may pass; run it again. 2: unusable
+    arguments.
+
     [bold]Example:[/bold] merrflow run clips/ --out out/ --transcripts clips/transcripts.csv
     """
     from merrflow.cli.progress import watch_run
