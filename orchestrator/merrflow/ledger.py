@@ -8,6 +8,7 @@ progress, never truth.
 from __future__ import annotations
 
 import zlib
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -99,6 +100,25 @@ class Ledger:
         """Every clip's name and path."""
         with self._engine.connect() as db:
             return {row.name: Path(row.path) for row in db.execute(sa.select(_clips.c.name, _clips.c.path))}
+
+    def follow_moved(self, found: Iterable[Found]) -> None:
+        """Where a clip's file is gone and the same bytes under the same file name came elsewhere, it was moved:
+        the clip keeps its name and its work under the new path."""
+        with self._engine.connect() as db:
+            known = {row.path: row for row in db.execute(sa.select(_clips.c.name, _clips.c.path, _clips.c.sha256))}
+        new = [clip.path for clip in found if str(clip.path) not in known]
+        if not new:
+            return
+        gone = defaultdict(list)
+        for row in known.values():
+            if row.sha256 and not Path(row.path).exists():
+                gone[Path(row.path).name].append(row)
+        for path in new:
+            same = [row for row in gone[path.name] if row.sha256 == _hash(path)] if path.name in gone else []
+            if same:
+                gone[path.name].remove(same[0])
+                with self._engine.begin() as db:
+                    db.execute(sa.update(_clips).where(_clips.c.name == same[0].name).values(path=str(path)))
 
     def register(self, found: Iterable[Found], names: dict[Path, str]) -> list[Clip]:
         """Enters the clips, or updates them, and returns them with the hash of their bytes.

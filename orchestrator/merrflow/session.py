@@ -190,6 +190,7 @@ async def open_session(request: Request, say: Callable[[str], None] = lambda tex
         ledger = _ledger(settings, out)
         stack.callback(ledger.close)
         say("reading the list of clips")
+        await asyncio.to_thread(ledger.follow_moved, found)
         names = assign_names(found, ledger.names())
         if transcripts:
             found = with_sentences(found, names, transcripts)

@@ -268,3 +268,18 @@ async def test_a_link_out_of_the_services_folders_is_sent_as_bytes(tmp_path):
     async with fake_services() as addresses:  # which have no media roots at all
         summary = await annotate([tmp_path / "clips"], tmp_path / "out", addresses, send_paths=True)
     assert summary.outcomes == {"done": 1}
+
+
+async def test_a_moved_folder_is_the_same_dataset(tmp_path):
+    make_video(tmp_path / "before/a.mp4", "red", seed=1)
+    make_video(tmp_path / "before/b.mp4", "red", seed=2)
+    async with fake_services() as addresses:
+        await annotate([tmp_path / "before"], tmp_path / "out", addresses)
+        merr = (tmp_path / "out/merr/MERR_fine_grained.json").read_bytes()
+        (tmp_path / "before").rename(tmp_path / "after")
+        calls.clear()
+        summary = await annotate([tmp_path / "after"], tmp_path / "out", addresses)
+    assert not calls and summary.clips == 2
+    assert (tmp_path / "out/merr/MERR_fine_grained.json").read_bytes() == merr
+    paths = [json.loads(line)["path"] for line in (tmp_path / "out/records.jsonl").read_text().splitlines()]
+    assert paths == [str(tmp_path / "after/a.mp4"), str(tmp_path / "after/b.mp4")]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pydantic import TypeAdapter
 
@@ -29,5 +29,7 @@ class Entry:
 
 def entries(ledger: Ledger) -> Iterator[Entry]:
     """Every clip with a record, by name."""
-    for _, row in ledger.records():
-        yield Entry(RECORDS.validate_json(row.payload), row.outcome, row.reason)
+    paths = ledger.names()  # where the clips are now; they may have been moved since
+    for name, row in ledger.records():
+        record = replace(RECORDS.validate_json(row.payload), path=str(paths[name]))
+        yield Entry(record, row.outcome, row.reason)
