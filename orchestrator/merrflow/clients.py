@@ -33,11 +33,12 @@ from merrflow.types import (
     Tone,
 )
 from merrflow_serving.catalog import SERVICES
-from merrflow_serving.engine import EngineInfo
-from merrflow_serving.errors import MerrflowError, NotReady, from_rpc_error
+from merrflow_serving.engine import EngineInfo, Limits
+from merrflow_serving.errors import EngineFault, MerrflowError, NotReady, from_rpc_error
 
 Value = TypeVar("Value")
-CHUNK = 1 << 20  # bytes
+CHUNK = 1 << 19  # bytes; below any message limit that can be set
+MAX_LOSSES = 2  # pairs of tries at a call in which the connection is lost
 _STUBS = {
     "openface-au": openface_au_pb2_grpc.ActionUnitsStub,
     "minigpt-v2": minigpt_v2_pb2_grpc.SceneDescriberStub,
@@ -69,6 +70,23 @@ def identity(engine: common_pb2.EngineInfo | EngineInfo) -> Identity:
     return {key: getattr(engine, key) for key in ("engine", "model", "revision", "dtype", "prompt_version")}
 
 
+def limits_of(limits: common_pb2.Limits | Limits) -> Identity:
+    """What an engine refuses as too large, as text."""
+    return {key: str(getattr(limits, key)) for key in ("max_pixels", "max_frames", "max_seconds", "max_tokens")}
+
+
+class ServiceGone(MerrflowError):
+    """A service stays away: the run stops here, and no clip is blamed."""
+
+    code = grpc.StatusCode.UNAVAILABLE
+    reason = "SERVICE_GONE"
+    retryable = False
+
+
+class _ConnectionLost(Exception):
+    """The connection broke in the middle of a call."""
+
+
 class Connection:
     """A channel to one service."""
 
@@ -91,10 +109,13 @@ class Connection:
         )
         self.stub = _STUBS[name](self._channel)
         self._slots = asyncio.Semaphore(1)
+        self._suspects = asyncio.Lock()
 
     async def connect(self) -> None:
         """Asks the service about itself. Raises `NotReady` with what to do where it does not answer."""
         self.info = await self._info(self._settings.connect_seconds)
+        if self.info.service != self.name:
+            raise NotReady(f"at {self.address} is the service {self.info.service!r}, not {self.name}")
         limits = self.info.limits
         # Two batches: one in work, one waiting, so that the model never waits for the flow.
         self._slots = asyncio.Semaphore(max(2, 2 * limits.max_batch_size))
@@ -130,19 +151,52 @@ class Connection:
             raise NotReady(f"the service {self.name} cannot work: {self.info.problem}")
 
     async def call(self, make: Callable[[], Awaitable[Any]]) -> Any:
-        """One call in its turn, tried again while the service is away or full."""
+        """One call in its turn, tried again while the service is full or restarts.
+
+        Raises the service's error; `ServiceGone` where it stays away; `EngineFault` where the connection was
+        lost in the middle of this call again and again, as it is when its clip crashes the engine.
+        """
         async with self._slots:
-            async for attempt in AsyncRetrying(
-                retry=retry_if_exception(lambda error: isinstance(error, MerrflowError) and error.retryable),
-                stop=stop_after_delay(self._settings.retry_seconds),
-                wait=wait_exponential_jitter(multiplier=0.1, max=10),
-                reraise=True,
-            ):
-                with attempt:
+            for _ in range(MAX_LOSSES):
+                try:
+                    return await self._attempt(make)
+                except _ConnectionLost:
+                    # Whoever was in flight may have done it; from now on such calls go one at a time, so that
+                    # only the one that does it is lost again.
+                    await self._suspects.acquire()
                     try:
-                        return await make()
-                    except grpc.aio.AioRpcError as error:
-                        raise from_rpc_error(error) from error
+                        return await self._attempt(make)
+                    except _ConnectionLost:
+                        continue
+                    finally:
+                        self._suspects.release()
+            raise EngineFault(f"the service {self.name} went away each time it worked on this clip")
+
+    async def _attempt(self, make: Callable[[], Awaitable[Any]]) -> Any:
+        async for attempt in AsyncRetrying(
+            retry=retry_if_exception(lambda error: isinstance(error, MerrflowError) and error.retryable),
+            stop=stop_after_delay(self._settings.retry_seconds),
+            wait=wait_exponential_jitter(multiplier=0.1, max=10),
+            reraise=True,
+        ):
+            with attempt:
+                await self._connected()
+                try:
+                    return await make()
+                except grpc.aio.AioRpcError as error:
+                    told = from_rpc_error(error)
+                    if told.reason == grpc.StatusCode.UNAVAILABLE.name:  # by the transport, not by the service
+                        raise _ConnectionLost from error
+                    raise told from error
+
+    async def _connected(self) -> None:
+        try:
+            await asyncio.wait_for(self._channel.channel_ready(), self._settings.retry_seconds)
+        except TimeoutError:
+            raise ServiceGone(
+                f"the service {self.name} at {self.address} has been away for {self._settings.retry_seconds:.0f} s; "
+                "start it, and run the same command again to go on from here"
+            ) from None
 
     async def unary(self, rpc: str, request: Any) -> Any:
         """Calls an RPC with one answer. request: a message, or a function that gives a stream of them."""
@@ -179,6 +233,10 @@ class Services:
     def identities(self) -> dict[str, Identity]:
         """The identity of each service's engine."""
         return {name: identity(connection.info.engine) for name, connection in self.connections.items()}
+
+    def limits(self) -> dict[str, Identity]:
+        """What each service refuses as too large."""
+        return {name: limits_of(connection.info.limits) for name, connection in self.connections.items()}
 
     async def action_units(self, clip: str, path: Path) -> Reply:
         """Measures a whole clip: `ActionUnitSeries`."""

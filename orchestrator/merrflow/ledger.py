@@ -8,11 +8,12 @@ progress, never truth.
 from __future__ import annotations
 
 import zlib
-from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
@@ -102,23 +103,19 @@ class Ledger:
             return {row.name: Path(row.path) for row in db.execute(sa.select(_clips.c.name, _clips.c.path))}
 
     def follow_moved(self, found: Iterable[Found]) -> None:
-        """Where a clip's file is gone and the same bytes under the same file name came elsewhere, it was moved:
-        the clip keeps its name and its work under the new path."""
+        """Where a clip's file is gone and the same bytes came elsewhere, it was moved or renamed: the clip keeps
+        its name and its work under the new path."""
         with self._engine.connect() as db:
             known = {row.path: row for row in db.execute(sa.select(_clips.c.name, _clips.c.path, _clips.c.sha256))}
         new = [clip.path for clip in found if str(clip.path) not in known]
         if not new:
             return
-        gone = defaultdict(list)
-        for row in known.values():
-            if row.sha256 and not Path(row.path).exists():
-                gone[Path(row.path).name].append(row)
-        for path in new:
-            same = [row for row in gone[path.name] if row.sha256 == _hash(path)] if path.name in gone else []
-            if same:
-                gone[path.name].remove(same[0])
+        gone = {row.sha256: row.name for row in known.values() if row.sha256 and not Path(row.path).exists()}
+        for path in new if gone else ():
+            name = gone.pop(_hash(path), None)
+            if name:
                 with self._engine.begin() as db:
-                    db.execute(sa.update(_clips).where(_clips.c.name == same[0].name).values(path=str(path)))
+                    db.execute(sa.update(_clips).where(_clips.c.name == name).values(path=str(path)))
 
     def register(self, found: Iterable[Found], names: dict[Path, str]) -> list[Clip]:
         """Enters the clips, or updates them, and returns them with the hash of their bytes.
@@ -131,31 +128,21 @@ class Ledger:
                 row.path: row
                 for row in db.execute(sa.select(_clips.c.path, _clips.c.size, _clips.c.mtime_ns, _clips.c.sha256))
             }
-        rows = []
-        for clip in found:
-            size, mtime_ns = _stat(clip.path)
-            old = known.get(str(clip.path))
-            if old and old.sha256 and (old.size, old.mtime_ns) == (size, mtime_ns):
-                sha256 = old.sha256
-            else:
-                sha256 = _hash(clip.path)
-            rows.append(
-                {
-                    "name": names[clip.path],
-                    "path": str(clip.path),
-                    "size": size,
-                    "mtime_ns": mtime_ns,
-                    "sha256": sha256,
-                    "sentence": clip.sentence,
-                    "label": clip.label,
-                    "retry": False,
-                }
-            )
-        changing = ("size", "mtime_ns", "sha256", "sentence", "label")
-        with self._engine.begin() as db:
-            for start in range(0, len(rows), 500):
-                self._upsert(db, _clips, rows[start : start + 500], ("name",), changing)
-        return [Clip(row["name"], Path(row["path"]), row["sha256"], row["sentence"], row["label"]) for row in rows]
+        clips: list[Clip] = []
+        for batch in batched(found, 200):  # hashing takes long; what is hashed is kept if the run is stopped
+            rows = [_row(clip, names[clip.path], known.get(str(clip.path))) for clip in batch]
+            with self._engine.begin() as db:
+                self._upsert(db, _clips, rows, ("name",), _CHANGING)
+            clips += [
+                Clip(row["name"], Path(row["path"]), row["sha256"], row["sentence"], row["label"]) for row in rows
+            ]
+        return clips
+
+    def described(self) -> set[str]:
+        """Names of the clips that have a record."""
+        wanted = (Outcome.DONE.value, Outcome.REFUSED.value, Outcome.TRUNCATED.value)
+        with self._engine.connect() as db:
+            return {row.name for row in db.execute(sa.select(_clips.c.name).where(_clips.c.outcome.in_(wanted)))}
 
     def finished(self) -> dict[str, str]:
         """Name and fingerprint of every clip that has an outcome and is not worth another try."""
@@ -259,6 +246,31 @@ def _sqlite_pragmas(connection: object, record: object) -> None:
     for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "busy_timeout=30000", "foreign_keys=ON"):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
+
+
+_CHANGING = ("size", "mtime_ns", "sha256", "sentence", "label")
+
+
+def _row(clip: Found, name: str, old: sa.Row | None) -> dict[str, Any]:
+    size, mtime_ns = _stat(clip.path)
+    same = old is not None and old.sha256 and (old.size, old.mtime_ns) == (size, mtime_ns)
+    return {
+        "name": name,
+        "path": str(clip.path),
+        "size": size,
+        "mtime_ns": mtime_ns,
+        "sha256": old.sha256 if same else _hash(clip.path),
+        "sentence": clip.sentence,
+        "label": clip.label,
+        "retry": False,
+    }
+
+
+def batched(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
+    """Lists of up to `size` items, in order (itertools.batched of Python 3.12)."""
+    rest = iter(items)
+    while batch := list(islice(rest, size)):
+        yield batch
 
 
 def _stat(path: Path) -> tuple[int, int]:

@@ -13,13 +13,14 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
-from merrflow.clients import Identity, identity
-from merrflow_serving.__main__ import load_spec
+from merrflow_serving.__main__ import load_spec, read_settings
 from merrflow_serving.catalog import SERVICES
+from merrflow_serving.engine import EngineInfo
 from merrflow_serving.errors import NotReady
 
 START_SECONDS = 60.0
-RESTARTS = 5  # of one service in one run; a service that dies more often has a cause to look into
+LIVED_SECONDS = 30.0
+QUICK_DEATHS = 20  # in a row, each within LIVED_SECONDS: it is not a clip that kills this service
 
 
 class LocalServices:
@@ -88,20 +89,27 @@ class LocalServices:
 
     async def _watch(self, name: str) -> None:
         port = int(self.addresses[name].rsplit(":", 1)[1])
-        for _ in range(RESTARTS):
+        loop = asyncio.get_running_loop()
+        quick = 0
+        while quick < QUICK_DEATHS:
+            started = loop.time()
             await self._processes[name].wait()
+            quick = quick + 1 if loop.time() - started < LIVED_SECONDS else 0
             try:
                 await self._start(name, port)
             except NotReady:
                 await asyncio.sleep(1)
 
 
-def embedded_identities() -> dict[str, Identity]:
-    """The identities of the engines that would be started here, without starting any. Raises `NotReady`."""
+def embedded_engines() -> dict[str, EngineInfo]:
+    """What the engines that would be started here say of themselves, without starting any.
+
+    Raises `MerrflowError` where one is not installed or its settings are wrong.
+    """
     found = {}
     for name in SERVICES:
         spec = load_spec(name)
-        found[name] = identity(spec.make_engine(spec.settings()).info())
+        found[name] = spec.make_engine(read_settings(spec)).info()
     return found
 
 

@@ -17,13 +17,14 @@ from typing import Any, Generic, TypeVar
 
 import grpc
 from pydantic import TypeAdapter
+from sqlalchemy.exc import SQLAlchemyError
 
-from merrflow.clients import Identity, Reply, Services
+from merrflow.clients import Identity, Reply, ServiceGone, Services
 from merrflow.export.dataset import RECORDS
 from merrflow.export.files import whole_bytes
 from merrflow.facs import Lexicon, RuleSet
 from merrflow.fingerprint import fingerprint, fraction
-from merrflow.ledger import Ledger, StageRow
+from merrflow.ledger import RECORD, Ledger, StageRow
 from merrflow.reader import SharedReader
 from merrflow.settings import RunSettings
 from merrflow.stages import coarse, label, peak, peak_frame, probe, subject, subtitle
@@ -43,7 +44,7 @@ from merrflow.types import (
     Subtitle,
     Tone,
 )
-from merrflow_serving.errors import MerrflowError
+from merrflow_serving.errors import MerrflowError, TooLarge
 from merrflow_serving.media.audio import encode_wav
 
 log = logging.getLogger(__name__)
@@ -96,10 +97,18 @@ class WorkKeys:
     """What each clip's record depends on, known without any service at work."""
 
     def __init__(
-        self, identities: dict[str, Identity], settings: RunSettings, rules: RuleSet, lexicon: Lexicon, ocr: str
+        self,
+        identities: dict[str, Identity],
+        limits: dict[str, Identity],
+        settings: RunSettings,
+        rules: RuleSet,
+        lexicon: Lexicon,
+        ocr: str,
     ) -> None:
-        """identities: of the services' engines, by service. ocr: revision of the OCR models."""
+        """identities, limits: of the services' engines, by service. ocr: revision of the OCR models."""
         self.identities = identities
+        # Not part of the keys: a higher limit changes nothing but what was refused before.
+        self.limits = fingerprint(limits)
         self._common = fingerprint(
             [VERSION, probe.VERSION, subtitle.VERSION, ocr],
             [coarse.load_template().version, subject.load_subject_rules().version],
@@ -108,6 +117,10 @@ class WorkKeys:
             lexicon,
             settings.model_dump(include={"neutral_sample", "seed", "max_clip_seconds", "max_pixels"}),
         )
+
+    def refused(self, clip: Clip) -> str:
+        """The key under which a clip fails that is too large for a service: valid for these limits only."""
+        return f"{self.of(clip)}:{self.limits[:8]}"
 
     def of(self, clip: Clip) -> str:
         """The fingerprint of the clip's record."""
@@ -145,20 +158,25 @@ class Pipeline:
         key = self._keys.of(clip)
         started = time.monotonic()
         payload, retry = b"", False
+        old = await self._blocking(self._ledger.stage, clip.name, RECORD, key)
+        attempts = old.attempts + 1 if old else 1
         try:
             record, outcome, reason = await self._stages(clip)
             payload = RECORDS.dump_json(record)
         except _Stop as stop:
             outcome, reason = stop.outcome, stop.reason
+        except ServiceGone:
+            raise
         except MerrflowError as error:
             outcome, reason, retry = Outcome.FAILED, str(error), error.retryable
+            if error.reason == TooLarge.reason:
+                key = self._keys.refused(clip)
         except OSError as error:
             outcome, reason, retry = Outcome.FAILED, f"{error.strerror or error}: {error.filename}", True
         except Exception as error:
             log.exception("clip %s", clip.name)
             outcome, reason = Outcome.FAILED, f"a fault in merrflow: {type(error).__name__}: {error}"
-        old = await self._blocking(self._ledger.stage, clip.name, "record", key)
-        attempts = old.attempts + 1 if old else 1
+            retry = attempts < MAX_ATTEMPTS or isinstance(error, MemoryError | SQLAlchemyError)
         seconds = round(time.monotonic() - started, 3)
         row = StageRow(outcome, reason, payload, seconds, attempts, retry)
         await self._blocking(self._ledger.finish_clip, clip.name, key, row)
@@ -322,11 +340,13 @@ class Pipeline:
         clip = work.clip
         print_ = fingerprint(stage, clip.sha256, key)
         row = await self._blocking(self._ledger.stage, clip.name, stage, print_)
+        if row is None:
+            row = await self._blocking(self._ledger.stage, clip.name, stage, self._refused(print_))
         again = row is not None and row.outcome is Outcome.FAILED and row.retry
         if row is None or again:
             row = await self._compute(work, stage, print_, kind, compute, row.attempts + 1 if row else 1)
         if row.outcome is Outcome.FAILED:
-            failure = MerrflowError(row.reason)
+            failure = MerrflowError(row.reason, reason=row.payload.decode() or None)
             # What failed for good failed on its input; the rest is worth another try.
             failure.code = grpc.StatusCode.UNAVAILABLE if row.retry else grpc.StatusCode.INVALID_ARGUMENT
             raise failure
@@ -349,10 +369,14 @@ class Pipeline:
         try:
             reply = await compute()
         except MerrflowError as error:
-            fault = error.code is grpc.StatusCode.INTERNAL and attempt < MAX_ATTEMPTS
-            row = StageRow(
-                Outcome.FAILED, str(error), b"", time.monotonic() - started, attempt, error.retryable or fault
-            )
+            if isinstance(error, ServiceGone):
+                raise
+            fault = error.code is not grpc.StatusCode.INVALID_ARGUMENT and attempt < MAX_ATTEMPTS
+            seconds = round(time.monotonic() - started, 3)
+            reason = error.reason.encode()
+            row = StageRow(Outcome.FAILED, str(error), reason, seconds, attempt, error.retryable or fault)
+            if error.reason == TooLarge.reason:
+                print_ = self._refused(print_)
         else:
             row = StageRow(
                 reply.outcome,
@@ -363,6 +387,10 @@ class Pipeline:
             )
         await self._blocking(self._ledger.save_stage, work.clip.name, stage, print_, row)
         return row
+
+    def _refused(self, print_: str) -> str:
+        """The fingerprint of a refusal for size, which holds for the services' present limits only."""
+        return f"{print_}:{self._keys.limits[:8]}"
 
     async def _blocking(self, function: Callable[..., Value], *arguments: Any) -> Value:
         return await asyncio.get_running_loop().run_in_executor(self._threads, function, *arguments)

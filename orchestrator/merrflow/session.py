@@ -19,19 +19,20 @@ from typing import Any
 from filelock import FileLock, Timeout
 from sqlalchemy.exc import SQLAlchemyError
 
-from merrflow.clients import Identity, Services
+from merrflow.clients import Services, identity, limits_of
 from merrflow.export.dataset import entries
 from merrflow.export.jsonl import write_dropped, write_records
 from merrflow.export.merr import write_merr
 from merrflow.facs import DataFileError, RuleSet, UnknownLabel, load_lexicon, load_rules
 from merrflow.inputs import Found, InputError, assign_names, find_clips, read_transcripts, with_sentences
 from merrflow.ledger import Ledger
-from merrflow.local_services import LocalServices, embedded_identities
+from merrflow.local_services import LocalServices, embedded_engines
 from merrflow.pipeline import Pipeline, WorkKeys
 from merrflow.reader import SharedReader
 from merrflow.report import write_report
 from merrflow.settings import RunSettings, load_settings
 from merrflow.types import Clip, Outcome
+from merrflow_serving.engine import EngineInfo
 from merrflow_serving.errors import MerrflowError
 
 MOST_AT_ONCE = 64  # clips; a decoded clip takes some 50 MB
@@ -202,10 +203,14 @@ async def open_session(request: Request, say: Callable[[str], None] = lambda tex
         cores = os.cpu_count() or 1
         reader = SharedReader(min(cores, 4))
         lexicon = load_lexicon(rules.lexicon)
-        identities = services.identities() if services else _embedded()
-        keys = WorkKeys(identities, settings, rules, lexicon, reader.identity)
-        finished = ledger.finished()
-        todo = [clip for clip in clips if finished.get(clip.name) != keys.of(clip)]
+        if services:
+            identities, limits = services.identities(), services.limits()
+        else:
+            engines = _embedded()
+            identities = {name: identity(engine) for name, engine in engines.items()}
+            limits = {name: limits_of(engine.limits) for name, engine in engines.items()}
+        keys = WorkKeys(identities, limits, settings, rules, lexicon, reader.identity)
+        todo = await asyncio.to_thread(_todo, clips, ledger, keys, out)
         pipeline = None
         if todo:
             if services is None:
@@ -229,9 +234,21 @@ async def _start(stack: AsyncExitStack, context: Any) -> Any:
         raise InputError(str(error)) from error
 
 
-def _embedded() -> dict[str, Identity]:
+def _todo(clips: list[Clip], ledger: Ledger, keys: WorkKeys, out: Path) -> list[Clip]:
+    """The clips whose work is not all there. A record without its picture is put right from the ledger."""
+    finished = ledger.finished()
+    pictures = {path.stem for path in (out / "peaks").glob("*.jpg")}
+    unseen = ledger.described() - pictures
+    return [
+        clip
+        for clip in clips
+        if clip.name in unseen or finished.get(clip.name) not in (keys.of(clip), keys.refused(clip))
+    ]
+
+
+def _embedded() -> dict[str, EngineInfo]:
     try:
-        return embedded_identities()
+        return embedded_engines()
     except MerrflowError as error:
         raise InputError(str(error)) from error
 

@@ -117,7 +117,7 @@ async def _ask(connection: Connection, service: str, file: Path, data: bytes) ->
     if service == "llama3":
         try:
             clues = ParseDict(json.loads(data), llama3_pb2.Clues())
-        except (ParseError, ValueError) as error:
+        except (ParseError, ValueError, TypeError) as error:
             raise InputError(f"{file}: not clues in JSON ({error})") from error
         request = llama3_pb2.ReasonRequest(clip=clip, clues=clues)
         return await connection.unary("Reason", request)

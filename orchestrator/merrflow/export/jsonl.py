@@ -24,20 +24,23 @@ def write_records(ledger: Ledger, path: Path) -> int:
 
 def write_dropped(ledger: Ledger, path: Path) -> int:
     """One line for each clip that lacks a fine-grained record or any at all. Returns how many."""
-    described = {entry.record.name: entry for entry in entries(ledger)}
+    # name -> whether the fine-grained text counts, and why not; not the records, which may be many
+    described = {
+        entry.record.name: (entry.is_fine, entry.record.missing.get("reasoning", "")) for entry in entries(ledger)
+    }
     count = 0
     with whole_text(path) as file:
         for row in ledger.clips():
-            entry = described.get(row.clip.name)
-            if entry and entry.is_fine:
+            known = described.get(row.clip.name)
+            if known and known[0]:
                 continue
-            reason = row.reason or (entry.record.missing.get("reasoning", "") if entry else "")
+            reason = row.reason or (known[1] if known else "")
             values = {
                 "name": row.clip.name,
                 "path": str(row.clip.path),
                 "outcome": row.outcome or "unfinished",
                 "reason": reason or "the run was stopped before this clip was finished",
-                "not_in": ["fine"] if entry else ["coarse", "fine"],
+                "not_in": ["fine"] if known else ["coarse", "fine"],
                 "next_run_tries_again": row.retry or row.outcome is None,
             }
             file.write(json.dumps(values, ensure_ascii=False) + "\n")

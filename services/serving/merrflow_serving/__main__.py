@@ -7,14 +7,16 @@ import asyncio
 import sys
 from importlib.metadata import entry_points
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
 from merrflow_serving import logs
 from merrflow_serving.catalog import SERVICES
-from merrflow_serving.errors import MerrflowError
+from merrflow_serving.errors import InvalidInput, MerrflowError
 from merrflow_serving.server import serve
 from merrflow_serving.service import ServiceSpec
+from merrflow_serving.settings import ServiceSettings
 
 
 def load_spec(name: str) -> ServiceSpec:
@@ -25,6 +27,16 @@ def load_spec(name: str) -> ServiceSpec:
         hint = f"pip install merrflow-{name}" if name in SERVICES else f"the services are: {known}"
         raise MerrflowError(f"the service {name!r} is not installed here; {hint}")
     return found[0].load()
+
+
+def read_settings(spec: ServiceSpec, **given: Any) -> ServiceSettings:
+    """A service's settings from the environment and `given`; raises `InvalidInput` naming the one at fault."""
+    try:
+        return spec.settings(**given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = f"{spec.settings.model_config['env_prefix']}{'_'.join(map(str, first['loc'])).upper()}"
+        raise InvalidInput(f"setting {name}: {first['msg']}") from error
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -40,13 +52,9 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         spec = load_spec(options.service)
         given = {name: getattr(options, name) for name in ("host", "port", "engine")}
-        settings = spec.settings(**{name: value for name, value in given.items() if value is not None})
+        settings = read_settings(spec, **{name: value for name, value in given.items() if value is not None})
         logs.configure(settings.log_level, settings.log_format)
         asyncio.run(serve(spec, settings, address_file=options.address_file, stop_with_stdin=options.stop_with_stdin))
-    except ValidationError as error:
-        first = error.errors()[0]
-        print(f"merrflow-serve: setting {'.'.join(map(str, first['loc']))}: {first['msg']}", file=sys.stderr)
-        return 2
     except MerrflowError as error:
         print(f"merrflow-serve: {error}", file=sys.stderr)
         return 2

@@ -227,7 +227,7 @@ async def test_port_in_use_says_what_to_do():
 def test_unknown_service_and_bad_setting_exit_with_one_line():
     for arguments, variables, word in (
         (["nope"], {}, "not installed"),
-        (["openface-au"], {"MERRFLOW_OPENFACE_AU_PORT": "many"}, "port"),
+        (["openface-au"], {"MERRFLOW_OPENFACE_AU_PORT": "many"}, "MERRFLOW_OPENFACE_AU_PORT"),
     ):
         ended = subprocess.run(
             [sys.executable, "-m", "merrflow_serving", *arguments],
