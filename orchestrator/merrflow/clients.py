@@ -17,6 +17,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from tenacity import AsyncRetrying, retry_if_exception, stop_after_delay, wait_exponential_jitter
 
 from merrflow.common.v1 import common_pb2, common_pb2_grpc
+from merrflow.inputs import path_text
 from merrflow.llama3.v1 import llama3_pb2, llama3_pb2_grpc
 from merrflow.minigpt_v2.v1 import minigpt_v2_pb2, minigpt_v2_pb2_grpc
 from merrflow.openface_au.v1 import openface_au_pb2, openface_au_pb2_grpc
@@ -241,7 +242,7 @@ class Services:
     async def action_units(self, clip: str, path: Path) -> Reply:
         """Measures a whole clip: `ActionUnitSeries`."""
         connection = self.connections["openface-au"]
-        if self._settings.send_paths:
+        if self._settings.send_paths and path_text(path) == str(path):  # gRPC carries no other names
             request = openface_au_pb2.DetectRequest(clip=clip)
             request.video.path = str(path)
             try:

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import suppress
 from typing import Any
 
+import httpx
 from prefect import flow, get_run_logger, task
 from prefect.artifacts import (
     acreate_link_artifact,
@@ -19,6 +21,7 @@ from prefect.artifacts import (
     aupdate_progress_artifact,
 )
 
+from merrflow.clients import ServiceGone
 from merrflow.session import Request, Session, Summary, open_session
 from merrflow.types import Outcome
 
@@ -42,8 +45,10 @@ async def annotate_flow(
     request = Request(tuple(inputs), out, transcripts, config)
     async with open_session(request) as session:
         await session.wait_ready()
-        await _run_shards(session)
-        summary = await asyncio.to_thread(session.write_outputs)
+        try:
+            await _run_shards(session)
+        finally:  # what is done is written out, however the shards ended
+            summary = await asyncio.to_thread(session.write_outputs)
         for name, reason in summary.problems[:LOGGED_PROBLEMS]:
             get_run_logger().warning("%s failed: %s", name, reason)
         await _publish(session, summary)
@@ -81,6 +86,8 @@ async def _run_shards(session: Session) -> None:
         async with asyncio.TaskGroup() as group:
             for number, shard in enumerate(shards, 1):
                 group.create_task(one(number, shard))
+    except* ServiceGone as gone:
+        raise gone.exceptions[0] from None
     finally:
         await meter.stop()
 
@@ -124,7 +131,8 @@ class _Meter:
         if self._done != self._shown:
             self._shown = self._done
             percent = 100.0 * self._done / self._total if self._total else 100.0
-            await aupdate_progress_artifact(self._artifact, progress=percent)
+            with suppress(httpx.HTTPError):  # a server that is away must not stop the clips
+                await aupdate_progress_artifact(self._artifact, progress=percent)
 
 
 async def _publish(session: Session, summary: Summary) -> None:

@@ -8,8 +8,9 @@ from __future__ import annotations
 import csv
 import hashlib
 import os
+import re
 import unicodedata
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -35,7 +36,9 @@ VIDEO_SUFFIXES = frozenset(
     ]
 )
 NAME_BYTES = 180  # leaves room for a suffix within the 255 bytes a file name may have
+ESCAPED = "escaped:"  # marks a path that `path_text` had to escape; no absolute path starts with it
 _UNSAFE = frozenset('/\\:*?"<>|')
+_LONE = re.compile("[\udc80-\udcff]")  # bytes 0x80 to 0xFF that are no UTF-8, as `os.fsdecode` writes them
 
 
 class InputError(ValueError):
@@ -66,9 +69,9 @@ class Transcripts:
 def find_clips(inputs: Sequence[str | Path]) -> list[Found]:
     """The clips in files, folders and tables, sorted by path, each once.
 
-    A folder gives its video files, at any depth, by suffix in any case; a file named by itself is taken
-    whatever its suffix. A table is a CSV with a column `path`, and `name`, `sentence`, `label` where known;
-    its paths are relative to it. Raises `InputError`.
+    A folder gives its video files, at any depth, by suffix in any case, also from folders that it links to; a
+    file named by itself is taken whatever its suffix. A table is a CSV with a column `path`, and `name`,
+    `sentence`, `label` where known; its paths are relative to it. Raises `InputError`.
     """
     if not inputs:
         raise InputError("nothing to annotate: name files, folders, or a CSV with a column `path`")
@@ -96,6 +99,25 @@ def find_clips(inputs: Sequence[str | Path]) -> list[Found]:
     return sorted(found.values(), key=lambda clip: str(clip.path))
 
 
+def path_text(path: Path) -> str:
+    """The path as valid Unicode, for databases, JSON and messages; `text_path` turns it back.
+
+    File names are bytes, and Python keeps those that are no UTF-8 as lone surrogates, which nothing can store.
+    Such a path becomes "escaped:/data/caf%E9.mp4"; every other absolute path stays as it is.
+    """
+    text = str(path)
+    if not text.startswith(ESCAPED) and not _LONE.search(text):
+        return text
+    return ESCAPED + re.sub(f"%|{_LONE.pattern}", lambda match: f"%{ord(match[0]) & 0xFF:02X}", text)
+
+
+def text_path(text: str) -> Path:
+    """The path that `path_text` wrote as this text."""
+    if not text.startswith(ESCAPED):
+        return Path(text)
+    return Path(re.sub("%([0-9A-F]{2})", _unescaped, text.removeprefix(ESCAPED)))
+
+
 def read_transcripts(path: Path) -> Transcripts:
     """A CSV with the columns `name` and `sentence`, as MERR's trainers read it. Raises `InputError`."""
     rows = _rows(path, ("name", "sentence"))
@@ -118,7 +140,7 @@ def assign_names(found: Iterable[Found], taken: dict[str, Path]) -> dict[Path, s
         if stems[name.casefold()] > 1 or name.casefold() in used:
             name = safe_name(f"{clip.path.parent.name}__{name}")
         if name.casefold() in used:
-            name = safe_name(f"{name}__{hashlib.sha256(str(clip.path).encode()).hexdigest()[:8]}")
+            name = safe_name(f"{name}__{hashlib.sha256(os.fsencode(clip.path)).hexdigest()[:8]}")
         used.add(name.casefold())
         names[clip.path] = name
     return names
@@ -153,11 +175,28 @@ def _absolute(path: Path) -> Path:
     return Path(os.path.abspath(path.expanduser()))
 
 
+def _unescaped(match: re.Match[str]) -> str:
+    byte = int(match[1], 16)
+    return chr(byte) if byte < 0x80 else chr(0xDC00 + byte)
+
+
 def _videos(folder: Path) -> Iterator[Path]:
-    for file in sorted(folder.rglob("*")):
-        hidden = any(part.startswith(".") for part in file.relative_to(folder).parts)
-        if file.suffix.lower() in VIDEO_SUFFIXES and not hidden and not file.is_dir():
-            yield file
+    """Video files under a folder. Every real folder is read once, so that links in a circle come to an end,
+    and under its own path rather than a link's, so that a new link renames nothing."""
+    seen: set[str] = set()
+    waiting = deque([str(folder)])
+    while waiting:
+        for place, folders, files in os.walk(waiting.popleft()):
+            real = os.path.realpath(place)
+            if real in seen:
+                folders.clear()
+                continue
+            seen.add(real)
+            folders[:] = sorted(name for name in folders if not name.startswith("."))
+            waiting.extend(link for name in folders if os.path.islink(link := os.path.join(place, name)))
+            for name in sorted(files):
+                if not name.startswith(".") and Path(name).suffix.lower() in VIDEO_SUFFIXES:
+                    yield Path(place, name)
 
 
 def _table(path: Path) -> Iterator[Found]:

@@ -19,7 +19,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from merrflow.fingerprint import file_sha256
-from merrflow.inputs import Found
+from merrflow.inputs import Found, path_text, text_path
 from merrflow.types import Clip, Outcome
 
 RECORD = "record"  # the stage whose payload is the clip's whole record
@@ -100,22 +100,22 @@ class Ledger:
     def names(self) -> dict[str, Path]:
         """Every clip's name and path."""
         with self._engine.connect() as db:
-            return {row.name: Path(row.path) for row in db.execute(sa.select(_clips.c.name, _clips.c.path))}
+            return {row.name: text_path(row.path) for row in db.execute(sa.select(_clips.c.name, _clips.c.path))}
 
     def follow_moved(self, found: Iterable[Found]) -> None:
         """Where a clip's file is gone and the same bytes came elsewhere, it was moved or renamed: the clip keeps
         its name and its work under the new path."""
         with self._engine.connect() as db:
             known = {row.path: row for row in db.execute(sa.select(_clips.c.name, _clips.c.path, _clips.c.sha256))}
-        new = [clip.path for clip in found if str(clip.path) not in known]
+        new = [clip.path for clip in found if path_text(clip.path) not in known]
         if not new:
             return
-        gone = {row.sha256: row.name for row in known.values() if row.sha256 and not Path(row.path).exists()}
+        gone = {row.sha256: row.name for row in known.values() if row.sha256 and not text_path(row.path).exists()}
         for path in new if gone else ():
             name = gone.pop(_hash(path), None)
             if name:
                 with self._engine.begin() as db:
-                    db.execute(sa.update(_clips).where(_clips.c.name == name).values(path=str(path)))
+                    db.execute(sa.update(_clips).where(_clips.c.name == name).values(path=path_text(path)))
 
     def register(self, found: Iterable[Found], names: dict[Path, str]) -> list[Clip]:
         """Enters the clips, or updates them, and returns them with the hash of their bytes.
@@ -130,11 +130,11 @@ class Ledger:
             }
         clips: list[Clip] = []
         for batch in batched(found, 200):  # hashing takes long; what is hashed is kept if the run is stopped
-            rows = [_row(clip, names[clip.path], known.get(str(clip.path))) for clip in batch]
+            rows = [_row(clip, names[clip.path], known.get(path_text(clip.path))) for clip in batch]
             with self._engine.begin() as db:
                 self._upsert(db, _clips, rows, ("name",), _CHANGING)
             clips += [
-                Clip(row["name"], Path(row["path"]), row["sha256"], row["sentence"], row["label"]) for row in rows
+                Clip(row["name"], text_path(row["path"]), row["sha256"], row["sentence"], row["label"]) for row in rows
             ]
         return clips
 
@@ -181,7 +181,7 @@ class Ledger:
         with self._engine.connect() as db:
             return [
                 ClipRow(
-                    Clip(row.name, Path(row.path), row.sha256, row.sentence, row.label),
+                    Clip(row.name, text_path(row.path), row.sha256, row.sentence, row.label),
                     Outcome(row.outcome) if row.outcome else None,
                     row.reason or "",
                     row.retry,
@@ -256,7 +256,7 @@ def _row(clip: Found, name: str, old: sa.Row | None) -> dict[str, Any]:
     same = old is not None and old.sha256 and (old.size, old.mtime_ns) == (size, mtime_ns)
     return {
         "name": name,
-        "path": str(clip.path),
+        "path": path_text(clip.path),
         "size": size,
         "mtime_ns": mtime_ns,
         "sha256": old.sha256 if same else _hash(clip.path),

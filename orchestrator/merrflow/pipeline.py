@@ -24,6 +24,7 @@ from merrflow.export.dataset import RECORDS
 from merrflow.export.files import whole_bytes
 from merrflow.facs import Lexicon, RuleSet
 from merrflow.fingerprint import fingerprint, fraction
+from merrflow.inputs import path_text
 from merrflow.ledger import RECORD, Ledger, StageRow
 from merrflow.reader import SharedReader
 from merrflow.settings import RunSettings
@@ -204,7 +205,7 @@ class Pipeline:
         reasoning, outcome, reason = await self._reason(work, found, scene, tone, said)
         record = Record(
             name=clip.name,
-            path=str(clip.path),
+            path=path_text(clip.path),
             sha256=clip.sha256,
             probe=facts,
             subject=person,

@@ -3,24 +3,32 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import logging
 import os
+import threading
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from merrflow.session import Request, Session, Summary, open_session
+import httpx
 
-# A run started by hand speaks for itself; Prefect's own log lines would only stand in between. The embedded
-# Prefect server makes its database at first use, which takes longer than its default patience on small machines.
+from merrflow.inputs import InputError
+from merrflow.session import Request, Session, Summary, open_session
+from merrflow_serving.errors import MerrflowError
+
+# A run started by hand speaks for itself; Prefect's own lines on the console would only stand in between. Its
+# server makes its database at first use, which takes longer than its default patience on small machines.
 PREFECT_DEFAULTS = {
-    "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "ERROR",
-    "PREFECT_LOGGING_SERVER_LEVEL": "ERROR",
+    "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
+    "PREFECT_LOGGING_SERVER_LEVEL": "CRITICAL",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "DO_NOT_TRACK": "1",
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "180",
     "PREFECT_CLIENT_METRICS_ENABLED": "false",
 }
+PARAMETER_BYTES = 100_000  # Prefect refuses parameters above 512 KiB
+log = logging.getLogger(__name__)
 
 
 def annotate(
@@ -36,7 +44,8 @@ def annotate(
     clips: video files, folders, or CSV tables with a column `path`; one or several.
     transcripts: a CSV with the columns `name` and `sentence`. config: a YAML file with settings.
     settings: single settings, such as `neutral_sample=1.0` (see `merrflow.settings.RunSettings`).
-    Raises `merrflow.inputs.InputError` for unusable arguments. Works inside a notebook too.
+    Raises `merrflow.inputs.InputError` for unusable arguments. Works inside a notebook too; interrupting it
+    loses nothing.
     """
     inputs = [clips] if isinstance(clips, str | Path) else list(clips)
     request = Request(
@@ -46,8 +55,26 @@ def annotate(
         config=str(config) if config else None,
         overrides=settings,
     )
-    with ThreadPoolExecutor(1) as thread:  # a notebook's own event loop is in the way otherwise
-        return thread.submit(lambda: asyncio.run(annotate_request(request))).result()
+    # A loop in a thread of its own, because a notebook's own event loop is in the way otherwise.
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, name="merrflow", daemon=True)
+    thread.start()
+    run = asyncio.run_coroutine_threadsafe(annotate_request(request), loop)
+    try:
+        return run.result()
+    except KeyboardInterrupt:
+        run.cancel()
+        raise
+    finally:
+        asyncio.run_coroutine_threadsafe(_settled(), loop).result(60)
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(5)
+
+
+async def _settled() -> None:
+    """Returns once all other tasks have ended, so that services are stopped and files closed."""
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    await asyncio.wait(others, timeout=50) if others else None
 
 
 async def annotate_request(
@@ -57,13 +84,43 @@ async def annotate_request(
     on_start: Callable[[Session], None] = lambda session: None,
 ) -> Summary:
     """One run. say: told what is waited for. on_start: told the session before its first clip."""
+    await _check_prefect()
     async with open_session(request, say) as session:
         on_start(session)
         if session.todo:
             say("starting the Prefect flow while the models load")
-            for name, value in PREFECT_DEFAULTS.items():
-                os.environ.setdefault(name, value)
-            from merrflow.flow import annotate_flow
-
-            await annotate_flow(list(request.inputs), str(session.out), request.transcripts, request.config)
+            try:
+                await _run_flow(session, request)
+            except (InputError, MerrflowError):
+                raise
+            except Exception as error:  # Prefect's own troubles: the ledger knows what is done all the same
+                log.debug("flow", exc_info=True)
+                say(f"the Prefect flow ended early ({type(error).__name__}); writing out what is done")
         return session.summary or await asyncio.to_thread(session.write_outputs)
+
+
+async def _run_flow(session: Session, request: Request) -> None:
+    for name, value in PREFECT_DEFAULTS.items():
+        os.environ.setdefault(name, value)
+    from merrflow.flow import annotate_flow
+
+    # The session of this folder is open, so the flow joins it; its parameters only tell people what was asked.
+    inputs = list(request.inputs)
+    if len(json.dumps(inputs)) > PARAMETER_BYTES:
+        inputs = [*inputs[:20], f"and {len(inputs) - 20} more"]
+    await annotate_flow(inputs, str(session.out), request.transcripts, request.config)
+
+
+async def _check_prefect() -> None:
+    """Raises `InputError` where a Prefect server is set that does not answer."""
+    url = os.environ.get("PREFECT_API_URL")
+    if not url:
+        return
+    try:
+        async with httpx.AsyncClient(timeout=10) as client:
+            (await client.get(f"{url.rstrip('/')}/health")).raise_for_status()
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        raise InputError(
+            f"Prefect's server does not answer at {url} ({type(error).__name__}): start it with `prefect server "
+            "start`, or unset PREFECT_API_URL to run without it"
+        ) from error

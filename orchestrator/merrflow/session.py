@@ -19,7 +19,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 from sqlalchemy.exc import SQLAlchemyError
 
-from merrflow.clients import Services, identity, limits_of
+from merrflow.clients import ServiceGone, Services, identity, limits_of
 from merrflow.export.dataset import entries
 from merrflow.export.jsonl import write_dropped, write_records
 from merrflow.export.merr import write_merr
@@ -117,9 +117,12 @@ class Session:
                 outcomes[outcome] += 1
                 self.on_clip(clip.name, outcome)
 
-        async with asyncio.TaskGroup() as group:
-            for _ in range(min(len(wanted), MOST_AT_ONCE)):
-                group.create_task(work())
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(min(len(wanted), MOST_AT_ONCE)):
+                    group.create_task(work())
+        except* ServiceGone as gone:
+            raise gone.exceptions[0] from None
         return outcomes
 
     def table(self, limit: int) -> list[dict[str, str]]:

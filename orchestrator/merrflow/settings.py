@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import os
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
 import yaml
 from pydantic import Field, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from merrflow.inputs import InputError
 from merrflow_serving.catalog import SERVICES
+
+_file_values: ContextVar[dict[str, Any]] = ContextVar("_file_values")  # the YAML file that is being loaded
 
 
 class RunSettings(BaseSettings):
@@ -32,13 +36,25 @@ class RunSettings(BaseSettings):
     seed: int = Field(0, description="seed of everything that is drawn")
     max_clip_seconds: float = Field(600.0, gt=0, description="longer clips fail")
     max_pixels: int = Field(7680 * 4320, gt=0, description="clips with larger frames fail")
-    shard_size: int = Field(256, ge=1, description="clips in one Prefect task")
+    shard_size: int = Field(256, ge=1, le=1000, description="clips in one Prefect task")
     clips_at_once: int = Field(0, ge=0, description="clips in work at the same time; 0 for a good number")
     connect_seconds: float = Field(15.0, gt=0, description="how long a service may take to answer at first")
     ready_seconds: float = Field(600.0, gt=0, description="how long a service may take to load its model")
     call_seconds: float = Field(900.0, gt=0, description="deadline of one call")
     retry_seconds: float = Field(180.0, gt=0, description="how long a call is tried again while a service is away")
     ledger_url: str = Field("", description="SQLAlchemy URL of the ledger; empty for ledger.db in the output folder")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The first source that has a setting wins."""
+        return init_settings, env_settings, InitSettingsSource(settings_cls, _file_values.get({}))
 
     def addresses(self) -> dict[str, str]:
         """Service name -> host:port, for those that are set. Raises `InputError` where only some are."""
@@ -53,22 +69,39 @@ class RunSettings(BaseSettings):
 
 
 def load_settings(config: Path | None = None, **overrides: Any) -> RunSettings:
-    """Settings from a YAML file and overrides (None: not given). Raises `InputError` naming the field."""
-    values: dict[str, Any] = {}
-    if config is not None:
-        try:
-            values = yaml.safe_load(config.read_text(encoding="utf-8")) or {}
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-            raise InputError(f"{config}: cannot be read as YAML ({error})") from error
-        if not isinstance(values, dict):
-            raise InputError(f"{config}: must hold `setting: value` lines")
-    values |= {name: value for name, value in overrides.items() if value is not None}
+    """Settings from a YAML file, the environment and overrides (None: not given), the later before the earlier.
+
+    Raises `InputError` naming where the value comes from, the setting, and what is wrong.
+    """
+    given = {name: value for name, value in overrides.items() if value is not None}
+    values = _read(config) if config else {}
+    token = _file_values.set(values)
     try:
-        return RunSettings(**values)
+        return RunSettings(**given)
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(map(str, first["loc"]))
-        where = str(config) if config else "settings"
-        known = ", ".join(RunSettings.model_fields)
-        hint = f"; the settings are: {known}" if first["type"] == "extra_forbidden" else ""
-        raise InputError(f"{where}: {name}: {first['msg']}{hint}") from error
+        hint = ""
+        if first["type"] == "extra_forbidden":
+            hint = f"; the settings are: {', '.join(RunSettings.model_fields)}"
+        if name in given:
+            where = name
+        elif (variable := f"MERRFLOW_{name.upper()}") in map(str.upper, os.environ):
+            where = f"the environment variable {variable}"
+        else:
+            where = f"{config}: {name}"
+        raise InputError(f"{where}: {first['msg']}{hint}") from error
+    finally:
+        _file_values.reset(token)
+
+
+def _read(config: Path) -> dict[str, Any]:
+    try:
+        values = yaml.safe_load(config.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise InputError(f"{config}: cannot be read as YAML ({' '.join(str(error).split())})") from error
+    if values is None:
+        return {}
+    if not isinstance(values, dict):
+        raise InputError(f"{config}: must hold `setting: value` lines")
+    return {str(name): value for name, value in values.items()}

@@ -101,6 +101,13 @@ class FakeActionUnits(_Fake):
         return VideoResult(96, 64, 25.0, ("AU06", "AU12", "AU25"), tuple(frames))
 
 
+class RoomierActionUnits(FakeActionUnits):
+    """The same, and takes longer videos."""
+
+    def info(self) -> EngineInfo:
+        return replace(super().info(), limits=Limits(max_batch_size=4, max_frames=1000))
+
+
 class FakeScene(_Fake):
     service = "minigpt-v2"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -9,13 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from merrflow.inputs import (
+    ESCAPED,
     NAME_BYTES,
     Found,
     InputError,
     assign_names,
     find_clips,
+    path_text,
     read_transcripts,
     safe_name,
+    text_path,
     with_sentences,
 )
 
@@ -31,6 +35,64 @@ def test_folder_gives_its_videos_at_any_depth_in_any_case(tmp_path):
     for name in ("notes.txt", ".hidden.mp4", ".cache/d.mp4", "peaks/a.jpg"):
         touch(tmp_path / name)
     assert {clip.path for clip in find_clips([tmp_path])} == wanted
+
+
+def test_linked_folders_are_searched_too_and_circles_end(tmp_path):
+    elsewhere, folder = tmp_path / "elsewhere", tmp_path / "clips"
+    touch(elsewhere / "deep/b.mp4")
+    touch(folder / "zoo/a.mp4")
+    (folder / "linked").symlink_to(elsewhere)
+    (folder / "again").symlink_to(folder / "zoo")  # already there under its own path
+    (folder / "zoo/circle").symlink_to(folder)
+    (elsewhere / "back").symlink_to(folder)
+    (folder / ".hidden").symlink_to(elsewhere)
+    (folder / "gone").symlink_to(tmp_path / "nowhere")
+    assert [clip.path for clip in find_clips([folder])] == [folder / "linked/deep/b.mp4", folder / "zoo/a.mp4"]
+
+
+def test_a_folder_that_is_a_link_itself(tmp_path):
+    touch(tmp_path / "real/a.mp4")
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    assert [clip.path for clip in find_clips([tmp_path / "link"])] == [tmp_path / "link/a.mp4"]
+
+
+def test_names_that_are_no_utf_8_get_safe_names_of_their_own(tmp_path):
+    folder = os.fsencode(tmp_path)
+    for name in (b"caf\xe9.mp4", b"caf\xe8.mp4", "café.mp4".encode()):
+        with open(os.path.join(folder, name), "wb") as file:
+            file.write(b"x")
+    found = find_clips([tmp_path])
+    assert len(found) == 3
+    names = set(assign_names(found, {}).values())
+    assert len(names) == 3 and "café" in names
+    for text in (*names, *(path_text(clip.path) for clip in found)):
+        assert text.encode().decode() == text
+    texts = {path_text(clip.path) for clip in found}
+    assert {f"escaped:{tmp_path}/caf%E9.mp4", f"{tmp_path}/café.mp4"} <= texts
+    assert all(text_path(text).exists() for text in texts)
+
+
+@given(
+    st.binary().map(lambda name: name.replace(b"\0", b"")) | st.text().map(lambda text: text.encode(errors="ignore"))
+)
+def test_every_path_has_a_text_and_comes_back(name):
+    path = Path(os.fsdecode(b"/" + name.replace(b"\0", b"")))
+    text = path_text(path)
+    assert text_path(text) == path
+    assert text.encode().decode() == text
+    try:
+        plain = os.fsencode(path).decode()
+    except UnicodeDecodeError:
+        assert text.startswith(ESCAPED)
+    else:
+        assert text == plain
+
+
+@given(st.text(alphabet=[*"a/%25E9", "\udce9", "\udcc3", "\udca9", "é"], max_size=12), st.booleans())
+def test_escapes_and_markers_in_names_do_not_mislead(rest, marked):
+    path = Path((ESCAPED if marked else "") + rest)
+    assert text_path(path_text(path)) == path
+    path_text(path).encode()
 
 
 def test_a_file_named_by_itself_is_taken_whatever_its_suffix(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -11,7 +12,7 @@ import pytest
 
 from merrflow.inputs import InputError
 from merrflow.session import Request, open_session
-from merrflow_serving.errors import EngineFault, InvalidInput, NotReady
+from merrflow_serving.errors import EngineFault, InvalidInput, NotReady, TooLarge
 from tests.orchestrator import fakes
 from tests.orchestrator.fakes import calls, fake_services, make_video, trouble
 
@@ -283,3 +284,38 @@ async def test_a_moved_folder_is_the_same_dataset(tmp_path):
     assert (tmp_path / "out/merr/MERR_fine_grained.json").read_bytes() == merr
     paths = [json.loads(line)["path"] for line in (tmp_path / "out/records.jsonl").read_text().splitlines()]
     assert paths == [str(tmp_path / "after/a.mp4"), str(tmp_path / "after/b.mp4")]
+
+
+async def test_a_name_that_is_no_text_hurts_nobody(tmp_path):
+    make_video(tmp_path / "clips/good.mp4", "red", seed=1)
+    make_video(tmp_path / "clips/x.mp4", "red", seed=2).rename(tmp_path / "clips" / os.fsdecode(b"caf\xe9.mp4"))
+    async with fake_services() as addresses:
+        for send_paths in (False, True):
+            out = tmp_path / f"out{send_paths}"
+            summary = await annotate([tmp_path / "clips"], out, addresses, send_paths=send_paths)
+            assert summary.outcomes == {"done": 2}
+    assert set(read_json(out / "merr/MERR_fine_grained.json")) == {"caf_", "good"}
+
+
+async def test_lost_pictures_are_made_again_without_a_model(tmp_path):
+    make_video(tmp_path / "a.mp4", "red")
+    async with fake_services() as addresses:
+        await annotate([tmp_path / "a.mp4"], tmp_path / "out", addresses)
+        picture = (tmp_path / "out/peaks/a.jpg").read_bytes()
+        (tmp_path / "out/peaks/a.jpg").unlink()
+        calls.clear()
+        await annotate([tmp_path / "a.mp4"], tmp_path / "out", addresses)
+    assert not calls and (tmp_path / "out/peaks/a.jpg").read_bytes() == picture
+
+
+async def test_what_was_too_large_is_tried_again_under_a_higher_limit(tmp_path):
+    clip = make_video(tmp_path / "a.mp4", "red")
+    async with fake_services() as addresses:
+        trouble["openface-au"] = TooLarge("the video has more than 10 frames")
+        assert (await annotate([clip], tmp_path / "out", addresses)).outcomes == {"failed": 1}
+        trouble.clear()
+        calls.clear()
+        assert (await annotate([clip], tmp_path / "out", addresses)).worked == 0, "the limits are what they were"
+    async with fake_services(openface_au=fakes.RoomierActionUnits) as addresses:
+        summary = await annotate([clip], tmp_path / "out", addresses)
+    assert summary.outcomes == {"done": 1}

@@ -18,6 +18,8 @@ from merrflow_serving.errors import MerrflowError
 UNUSABLE = 2  # exit code for unusable arguments
 UNFINISHED = 1  # exit code where some clips still need another run
 INTERRUPTED = 130
+TERMINATED = 143
+_STOPPED = "stopped; the same command goes on from here"
 
 # Where there is no terminal, lines are as long as they need to be.
 console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
@@ -186,18 +188,21 @@ def _say(text: str) -> None:
 def main() -> Any:
     """The command's entry point: what goes wrong is said in one line."""
     try:
-        sys.exit(app(standalone_mode=False) or 0)  # the exit code of a command's typer.Exit
+        code = app(standalone_mode=False) or 0  # the exit code of a command's typer.Exit
+        message = _STOPPED if code == INTERRUPTED else ""  # typer makes an exit code of Ctrl-C
     except InputError as error:
-        code = UNUSABLE
-        message = str(error)
+        code, message = UNUSABLE, str(error)
     except MerrflowError as error:
         code, message = UNFINISHED, f"{error} [{error.reason}]"
     except (KeyboardInterrupt, asyncio.CancelledError):
-        code, message = INTERRUPTED, "stopped; the same command goes on from here"
-    except Exception as error:
+        code, message = INTERRUPTED, _STOPPED
+    except BaseException as error:
         if hasattr(error, "format_message"):  # click's own: a wrong option, a missing argument
             code, message = UNUSABLE, error.format_message() or "see merrflow --help"
+        elif type(error).__name__ == "TerminationSignal":  # what Prefect makes of SIGTERM
+            code, message = TERMINATED, _STOPPED
         else:
             raise
-    errors.print(f"merrflow: {message}", style="red", markup=False, soft_wrap=True)
+    if message:
+        errors.print(f"merrflow: {message}", style="red", markup=False, soft_wrap=True)
     sys.exit(code)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from pydantic import TypeAdapter
 
+from merrflow.inputs import path_text
 from merrflow.ledger import Ledger
 from merrflow.types import Outcome, Record
 
@@ -31,5 +32,5 @@ def entries(ledger: Ledger) -> Iterator[Entry]:
     """Every clip with a record, by name."""
     paths = ledger.names()  # where the clips are now; they may have been moved since
     for name, row in ledger.records():
-        record = replace(RECORDS.validate_json(row.payload), path=str(paths[name]))
+        record = replace(RECORDS.validate_json(row.payload), path=path_text(paths[name]))
         yield Entry(record, row.outcome, row.reason)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from merrflow.export.dataset import RECORDS, entries
 from merrflow.export.files import whole_text
+from merrflow.inputs import path_text
 from merrflow.ledger import Ledger
 
 
@@ -37,7 +38,7 @@ def write_dropped(ledger: Ledger, path: Path) -> int:
             reason = row.reason or (known[1] if known else "")
             values = {
                 "name": row.clip.name,
-                "path": str(row.clip.path),
+                "path": path_text(row.clip.path),
                 "outcome": row.outcome or "unfinished",
                 "reason": reason or "the run was stopped before this clip was finished",
                 "not_in": ["fine"] if known else ["coarse", "fine"],

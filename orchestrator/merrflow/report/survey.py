@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from merrflow.export.dataset import Entry, entries
+from merrflow.inputs import path_text
 from merrflow.ledger import ClipRow, Ledger
 
 MAX_CARDS = 300  # above this a browser becomes slow and the file large
@@ -154,7 +155,7 @@ def _row(entry: Entry) -> Row:
 def _dropped(row: ClipRow) -> Dropped:
     return Dropped(
         name=row.clip.name,
-        path=str(row.clip.path),
+        path=path_text(row.clip.path),
         outcome=str(row.outcome or UNFINISHED),
         reason=row.reason or "the run was stopped before this clip was finished",
         again=row.retry or row.outcome is None,

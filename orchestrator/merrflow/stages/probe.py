@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
+import av.container
+import av.stream
+import av.video.stream
 import numpy as np
 from scenedetect import FrameTimecode
 from scenedetect.detectors import ContentDetector
@@ -17,10 +21,12 @@ from merrflow_serving.errors import TooLarge, UnreadableMedia
 from merrflow_serving.media.audio import SAMPLE_RATE, AudioCollector
 from merrflow_serving.media.video import VideoFrame, iter_frames, open_media
 
-VERSION = "1"
+VERSION = "2"
 SHOT_WIDTH = 160  # pixels; cuts show at any size, and small frames are quick
 SHORTEST_SHOT = 5  # frames; shorter flashes are not shots
-MISSING_FRAMES = 0.1  # a file may lack this share of the frames its header promises
+# A file may lack the larger of these at its end: headers round, and sound and picture end apart.
+MISSING_SHARE = 0.1
+MISSING_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
@@ -39,24 +45,29 @@ def decode(path: Path, *, max_seconds: float, max_pixels: int, with_text: bool =
 
     Raises `UnreadableMedia` (not a video, or cut off), `MissingStream` or `TooLarge`.
     """
-    promised, has_audio = _header(path, max_seconds)
+    header = _header(path, max_seconds)
     collector = AudioCollector()
     sampler = Sampler()
     cuts = _Cuts()
     frame: VideoFrame | None = None
-    for frame in iter_frames(path, max_pixels=max_pixels, on_audio=collector.add if has_audio else None):
-        if frame.timestamp > max_seconds:
-            raise TooLarge(f"the clip is longer than {max_seconds:g} seconds")
-        cuts.add(frame)
-        if with_text:
-            sampler.add(frame)
+    on_audio = collector.add if header.has_audio else None
+    try:
+        for frame in iter_frames(path, max_pixels=max_pixels, on_audio=on_audio):
+            if frame.timestamp > max_seconds:
+                raise TooLarge(f"the clip is longer than {max_seconds:g} seconds")
+            cuts.add(frame)
+            if with_text:
+                sampler.add(frame)
+    except UnreadableMedia:
+        if frame is not None:
+            header.check(frame, collector.size / SAMPLE_RATE)
+        raise
     if frame is None:
         raise UnreadableMedia("the video track holds no frame that can be decoded")
+    header.check(frame, collector.size / SAMPLE_RATE)
     count = frame.index + 1
-    if count < promised * (1 - MISSING_FRAMES):
-        raise UnreadableMedia(f"the file is cut off: only {count} of its {promised} frames can be decoded")
-    fps = frame.index / frame.timestamp if frame.timestamp > 0 else 25.0
-    audio = collector.finish() if has_audio else None
+    fps = _rate(frame)
+    audio = collector.finish() if header.has_audio else None
     height, width = frame.scaled(max(frame.raw.width, frame.raw.height)).shape[:2]
     probe = Probe(
         width=width,
@@ -70,13 +81,71 @@ def decode(path: Path, *, max_seconds: float, max_pixels: int, with_text: bool =
     return Decoded(probe, tuple(sampler.samples), audio)
 
 
-def _header(path: Path, max_seconds: float) -> tuple[int, bool]:
-    """How many frames the file promises (0 where it does not say), and whether it has a sound track."""
+@dataclass(frozen=True)
+class _Header:
+    """What a file says of itself before anything is decoded."""
+
+    promised: float | None  # seconds; None where it does not say
+    start: float  # seconds: where the promise begins on the clock of the file
+    with_sound: bool  # the promise is kept by whichever track lasts longest
+    has_audio: bool
+
+    def check(self, last: VideoFrame, audio_seconds: float) -> None:
+        """Raises `UnreadableMedia` where decoding ended at `last`, well before the promised end.
+
+        Frames are no measure: a cut without encoding keeps the frames before the cut in the file, hidden by an
+        edit list, and some containers count nothing.
+        """
+        if self.promised is None:
+            return
+        lasting = max(1 / _rate(last), float((last.raw.duration or 0) * (last.raw.time_base or 0)))
+        reached = last.timestamp + lasting
+        if last.raw.time is not None:  # as undecodable frames at the start do not make the end missing
+            reached = max(reached, last.raw.time + lasting - self.start)
+        if self.with_sound:
+            reached = max(reached, audio_seconds)
+        if self.promised - reached > max(MISSING_SHARE * self.promised, MISSING_SECONDS):
+            raise UnreadableMedia(
+                f"the file is cut off: only {reached:.1f} of its {self.promised:.1f} seconds can be decoded"
+            )
+
+
+def _header(path: Path, max_seconds: float) -> _Header:
+    """Reads the promise of a file. Raises `UnreadableMedia`, or `TooLarge` where it promises too much."""
     with open_media(path) as container:
-        if container.duration and container.duration / 1_000_000 > max_seconds * 1.05:
+        if container.duration and container.duration / av.time_base > max_seconds * 1.05:
             raise TooLarge(f"the clip is longer than {max_seconds:g} seconds")
         video = container.streams.video
-        return (video[0].frames if video else 0), bool(container.streams.audio)
+        promised, start, with_sound = _promise(container, video[0]) if video else (None, 0.0, False)
+        return _Header(promised, start, with_sound, bool(container.streams.audio))
+
+
+def _promise(
+    container: av.container.InputContainer, video: av.video.stream.VideoStream
+) -> tuple[float | None, float, bool]:
+    """`_Header.promised`, `start` and `with_sound`, from the best source that the container has."""
+    if av.stream.Disposition.attached_pic in video.disposition:  # a cover picture lasts as long as its music
+        return None, 0.0, False
+    if container.format.name == "avi" and video.frames:  # its duration is made up from the size of the file
+        return float(video.frames * video.time_base), 0.0, False
+    if video.duration is not None:
+        return float(video.duration * video.time_base), float((video.start_time or 0) * video.time_base), False
+    if container.duration is None:
+        return None, 0.0, False
+    whole = container.duration / av.time_base
+    track = _clock_seconds(video.metadata.get("DURATION", ""))  # Matroska; both count from the clock's zero
+    return (min(track, whole), 0.0, False) if track else (whole, 0.0, True)
+
+
+def _clock_seconds(text: str) -> float | None:
+    """Seconds in "00:01:02.345000000"; None where it is no such text."""
+    match = re.fullmatch(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)", text.strip())
+    return int(match[1]) * 3600 + int(match[2]) * 60 + float(match[3]) if match else None
+
+
+def _rate(last: VideoFrame) -> float:
+    """Mean frames a second up to the last frame."""
+    return last.index / last.timestamp if last.timestamp > 0 else 25.0
 
 
 class _Cuts:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from merrflow.inputs import safe_name
 from merrflow.stages.burned_in import Reader, TextSample, read_burned_in
 from merrflow.stages.language import language
 from merrflow.stages.sidecar import BadSidecar, find_sidecars, overlapping, read_cues
@@ -51,10 +52,12 @@ def _from_sidecar(path: Path, seconds: float) -> Subtitle:
     try:
         cues = read_cues(path)
     except BadSidecar as error:
-        return Subtitle(None, "none", "", f"{path.name}: {error}")
+        return Subtitle(None, "none", "", f"{safe_name(path.name)}: {error}")
     texts = overlapping(cues, seconds)
     if not texts:
-        return Subtitle(None, "none", "", f"{path.name}: none of its {len(cues)} spoken lines falls within the clip")
+        return Subtitle(
+            None, "none", "", f"{safe_name(path.name)}: none of its {len(cues)} spoken lines falls within the clip"
+        )
     text = " ".join(texts)
     source = path.suffix.lower().lstrip(".")
-    return Subtitle(text, source, language(text), f"{path.name}: {len(texts)} of {len(cues)} lines")
+    return Subtitle(text, source, language(text), f"{safe_name(path.name)}: {len(texts)} of {len(cues)} lines")

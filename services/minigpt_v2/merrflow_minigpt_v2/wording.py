@@ -5,6 +5,8 @@ Only what was measured is said: no gender, no age, no mood; "left" and "right" a
 
 from __future__ import annotations
 
+import hashlib
+import json
 import unicodedata
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -18,13 +20,23 @@ from merrflow_minigpt_v2.engines.movement import Movement
 from merrflow_minigpt_v2.engines.people import Box, Face, People
 from merrflow_serving.media.ocr import TextLine
 
+PHRASES = Path(__file__).with_name("phrases.yaml")
 _NUMBERS = ("no", "one", "two", "three", "four", "five", "six")
 
 
 @cache
 def phrases() -> Mapping[str, Any]:
     """The content of `phrases.yaml`."""
-    return yaml.safe_load(Path(__file__).with_name("phrases.yaml").read_text(encoding="utf-8"))
+    return yaml.safe_load(PHRASES.read_text(encoding="utf-8"))
+
+
+def stamp() -> str:
+    """Version and hash of the phrases, so that a change counts even where its author forgot the version.
+
+    Comments in the file are no part of it: they change no sentence.
+    """
+    digest = hashlib.sha256(json.dumps(phrases()).encode()).hexdigest()
+    return f"{phrases()['version']}+{digest[:8]}"
 
 
 def on_scale(scale: Sequence[Mapping[str, Any]], value: float) -> str:

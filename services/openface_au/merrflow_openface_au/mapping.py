@@ -6,6 +6,7 @@ when it is read, so that a misspelt blendshape ends the start and not the result
 
 from __future__ import annotations
 
+import hashlib
 from importlib import resources
 from pathlib import Path
 
@@ -105,6 +106,15 @@ class Rules(_Rules):
     search: Search
     baseline: Baseline
     action_units: dict[str, ActionUnitRule] = Field(min_length=1)
+
+    @property
+    def stamp(self) -> str:
+        """Version and hash of all values, so that a change counts even where its author forgot the version.
+
+        Comments in the file are no part of it: they change no result.
+        """
+        digest = hashlib.sha256(self.model_dump_json().encode()).hexdigest()
+        return f"{self.version}+{digest[:8]}"
 
     @field_validator("version", mode="before")
     @classmethod

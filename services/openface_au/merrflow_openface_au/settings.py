@@ -15,7 +15,9 @@ class OpenFaceAuSettings(ServiceSettings):
 
     model_config = SettingsConfigDict(env_prefix="MERRFLOW_OPENFACE_AU_", extra="ignore")
 
-    max_frames: int = Field(3000, ge=1, description="frames of one video; a longer one is refused")
+    max_frames: int = Field(
+        18_000, ge=1, description="frames of one video (10 minutes at 30 a second); a longer one is refused"
+    )
     max_pixels: int = Field(3840 * 2160, ge=1, description="pixels of one frame; a larger one is refused")
     max_faces: int = Field(4, ge=1, le=16, description="faces measured in one frame, best first")
     face_landmarker: Path | None = Field(

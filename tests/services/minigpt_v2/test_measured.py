@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
+from merrflow_minigpt_v2 import wording
 from merrflow_minigpt_v2.engines.measured import MeasuredEngine
 from merrflow_minigpt_v2.service import Settings, warmup
 from merrflow_minigpt_v2.types import ContextFrame, Scene, SceneItem
@@ -112,8 +114,30 @@ def test_an_engine_that_is_not_loaded_says_so():
 def test_info_names_models_and_versions_without_loading():
     info = MeasuredEngine(Settings()).info()
     assert info.engine == "measured" and info.revision.count("sha256:") == 3
-    assert info.prompt_version.startswith("measured-") and "not a vision-language model" in info.note
+    assert (
+        re.fullmatch(r"measured-\d+\+[0-9a-f]{8}", info.prompt_version) and "not a vision-language model" in info.note
+    )
     assert info.limits.max_pixels == Settings().max_pixels
+
+
+def test_another_word_or_threshold_is_another_prompt_version(tmp_path, monkeypatch):
+    versions = []
+    text = wording.PHRASES.read_text(encoding="utf-8")
+    try:
+        for name, content in (
+            ("same", text),
+            ("comment", f"# mine\n{text}"),
+            ("word", text.replace("a medium shot", "a waist shot")),
+            ("threshold", text.replace("below: 0.30", "below: 0.31")),
+        ):
+            file = tmp_path / f"{name}.yaml"
+            file.write_text(content, encoding="utf-8")
+            monkeypatch.setattr(wording, "PHRASES", file)
+            wording.phrases.cache_clear()
+            versions.append(MeasuredEngine(Settings()).info().prompt_version)
+    finally:
+        wording.phrases.cache_clear()
+    assert versions[0] == versions[1] and len(set(versions)) == 3
 
 
 def test_warm_up_goes_through_every_part(engine):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from importlib import resources
 from pathlib import Path
 
 import pytest
@@ -31,9 +33,25 @@ def test_info_needs_no_model(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(packaged, "distribution", None)
     info = MediapipeEngine(OpenFaceAuSettings(max_frames=7)).info()
     assert info.revision == packaged.FACE_LANDMARKER.revision
-    assert info.prompt_version
+    assert re.fullmatch(r"\S+\+[0-9a-f]{8} max_faces=4", info.prompt_version)
     assert "not OpenFace" in info.note
     assert info.limits.max_frames == 7
+
+
+def test_whatever_changes_results_changes_the_prompt_version(tmp_path: Path) -> None:
+    def version(**settings: object) -> str:
+        return MediapipeEngine(OpenFaceAuSettings(**settings)).info().prompt_version
+
+    text = (resources.files("merrflow_openface_au") / "data/mediapipe.yaml").read_text(encoding="utf-8")
+    changed, commented = tmp_path / "changed.yaml", tmp_path / "commented.yaml"
+    changed.write_text(re.sub(r"percentile: \S+", "percentile: 21", text), encoding="utf-8")  # version line as it was
+    commented.write_text(f"# mine\n{text}", encoding="utf-8")
+    assert len({version(), version(mapping=changed), version(max_faces=3)}) == 3
+    assert version(mapping=commented) == version() == version(max_frames=7)
+
+
+def test_a_clip_of_ten_minutes_fits() -> None:
+    assert OpenFaceAuSettings().max_frames >= 600 * 30
 
 
 def test_rules_that_cannot_be_read_stop_the_start(tmp_path: Path) -> None:

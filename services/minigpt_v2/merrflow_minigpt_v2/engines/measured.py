@@ -12,7 +12,7 @@ from merrflow_minigpt_v2.engines.light import Light, measure_light
 from merrflow_minigpt_v2.engines.movement import Movement, measure_movement
 from merrflow_minigpt_v2.engines.people import HAND_LANDMARKER, People, PeopleFinder
 from merrflow_minigpt_v2.types import Measurement, Scene, SceneItem
-from merrflow_minigpt_v2.wording import describe, phrases
+from merrflow_minigpt_v2.wording import describe, phrases, stamp
 from merrflow_serving.engine import EngineInfo, Limits
 from merrflow_serving.errors import EngineFault, InvalidInput, MerrflowError, NotReady, TooLarge
 from merrflow_serving.media import ocr
@@ -49,7 +49,7 @@ class MeasuredEngine:
         self._people = self._reader = None
 
     def info(self) -> EngineInfo:
-        """Models, their revisions and the version of the phrases."""
+        """Models, their revisions, and version and hash of the phrases."""
         try:
             text = ocr.revision()
         except NotReady:  # said again, with what to do, by `load`
@@ -58,7 +58,7 @@ class MeasuredEngine:
             engine="measured",
             model=f"MediaPipe FaceLandmarker + HandLandmarker, {ocr.MODEL}",
             revision=f"face {FACE_LANDMARKER.revision[:23]}, hand {HAND_LANDMARKER.revision[:23]}, text {text}",
-            prompt_version=phrases()["version"],
+            prompt_version=stamp(),
             licence="Apache-2.0",
             note=NOTE,
             limits=Limits(max_batch_size=4, max_pixels=self._max_pixels),

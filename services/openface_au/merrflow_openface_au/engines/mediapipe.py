@@ -59,9 +59,10 @@ class MediapipeEngine:
             self._finder = None
 
     def info(self) -> EngineInfo:
-        """Revision: the model bundle. Prompt version: the rule file."""
+        """Revision: the model bundle. Prompt version: the rules, and what else decides the results."""
         try:
-            version = (self._rules or load_rules(self._settings.mapping)).version
+            rules = self._rules or load_rules(self._settings.mapping)
+            version = f"{rules.stamp} max_faces={self._settings.max_faces}"
         except NotReady:  # `load` tells why
             version = ""
         return EngineInfo(

@@ -1,0 +1,108 @@
+"""A connection to a service that dies, restarts, stays away, or is another one."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from merrflow.clients import Connection, ServiceGone
+from merrflow.qwen_audio.v1 import qwen_audio_pb2 as pb
+from merrflow.settings import load_settings
+from merrflow_serving.errors import EngineFault, NotReady
+
+ROOT = Path(__file__).parents[2]
+# The toy service, whose engine takes its whole process down on the sound b"poison".
+SERVER = """
+import asyncio, os, sys
+from dataclasses import replace
+from tests.services.serving import toy
+from merrflow_serving.server import serve
+run = toy.ToyEngine.run
+def deadly(self, batch):
+    if b"poison" in batch:
+        os._exit(1)
+    return run(self, batch)
+toy.ToyEngine.run = deadly
+asyncio.run(serve(toy.SPEC, toy.SPEC.settings(port=int(sys.argv[1]))))
+"""
+
+
+class Restarted:
+    """The toy service, started again each time it dies, as a supervisor would."""
+
+    def __init__(self) -> None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self.starts = 0
+        self._over = False
+        self._process: subprocess.Popen | None = None
+        self._thread = threading.Thread(target=self._supervise, daemon=True)
+
+    def __enter__(self) -> Restarted:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._over = True
+        while self._thread.is_alive():  # it may just have started another
+            self._process.kill()
+            self._thread.join(0.1)
+
+    def _supervise(self) -> None:
+        while not self._over:
+            self.starts += 1
+            self._process = subprocess.Popen(
+                [sys.executable, "-c", SERVER, str(self.port)],
+                cwd=ROOT,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            )
+            self._process.wait()
+
+
+def describe(data: bytes) -> pb.DescribeRequest:
+    request = pb.DescribeRequest()
+    request.audio.data = data
+    return request
+
+
+async def test_a_clip_that_kills_the_engine_costs_itself_alone():
+    settings = load_settings(None, connect_seconds=30.0, retry_seconds=30.0)
+    with Restarted() as service:
+        connection = Connection("qwen-audio", f"127.0.0.1:{service.port}", settings)
+        await connection.connect()
+        await connection.wait_ready()
+        sounds = [b"a", b"poison", b"b", b"c", b"d", b"e"]
+        answers = await asyncio.gather(
+            *(connection.unary("Describe", describe(sound)) for sound in sounds), return_exceptions=True
+        )
+        await connection.close()
+    assert isinstance(answers[1], EngineFault) and "each time it worked on this clip" in str(answers[1])
+    assert [answer.text for answer in (answers[0], *answers[2:])] == ["A", "B", "C", "D", "E"]
+    assert service.starts >= 4
+
+
+async def test_a_service_that_stays_away_stops_the_run_and_blames_no_clip():
+    settings = load_settings(None, connect_seconds=30.0, retry_seconds=1.0)
+    with Restarted() as service:
+        connection = Connection("qwen-audio", f"127.0.0.1:{service.port}", settings)
+        await connection.connect()
+        await connection.wait_ready()
+    with pytest.raises(ServiceGone, match="has been away for 1 s"):
+        await connection.unary("Describe", describe(b"a"))
+    await connection.close()
+
+
+async def test_another_service_at_the_address_is_noticed():
+    with Restarted() as service:
+        connection = Connection("llama3", f"127.0.0.1:{service.port}", load_settings(None, connect_seconds=30.0))
+        with pytest.raises(NotReady, match="is the service 'qwen-audio', not llama3"):
+            await connection.connect()
+        await connection.close()
