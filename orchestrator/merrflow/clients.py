@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -39,7 +40,7 @@ from merrflow_serving.errors import EngineFault, MerrflowError, NotReady, from_r
 
 Value = TypeVar("Value")
 CHUNK = 1 << 19  # bytes; below any message limit that can be set
-MAX_LOSSES = 2  # pairs of tries at a call in which the connection is lost
+MAX_LOSSES = 4  # tries at a call in which the connection is lost; with two, an innocent may be caught
 _STUBS = {
     "openface-au": openface_au_pb2_grpc.ActionUnitsStub,
     "minigpt-v2": minigpt_v2_pb2_grpc.SceneDescriberStub,
@@ -157,21 +158,20 @@ class Connection:
         Raises the service's error; `ServiceGone` where it stays away; `EngineFault` where the connection was
         lost in the middle of this call again and again, as it is when its clip crashes the engine.
         """
+        lost = 0
         async with self._slots:
-            for _ in range(MAX_LOSSES):
+            while True:
+                # Whoever was in flight when a connection broke may have broken it. Such calls go on one at a
+                # time, so that only the one that does it is lost again.
                 try:
-                    return await self._attempt(make)
-                except _ConnectionLost:
-                    # Whoever was in flight may have done it; from now on such calls go one at a time, so that
-                    # only the one that does it is lost again.
-                    await self._suspects.acquire()
-                    try:
+                    async with self._suspects if lost else nullcontext():
                         return await self._attempt(make)
-                    except _ConnectionLost:
-                        continue
-                    finally:
-                        self._suspects.release()
-            raise EngineFault(f"the service {self.name} went away each time it worked on this clip")
+                except _ConnectionLost:
+                    lost += 1
+                    if lost == MAX_LOSSES:
+                        raise EngineFault(
+                            f"the service {self.name} went away each time it worked on this clip"
+                        ) from None
 
     async def _attempt(self, make: Callable[[], Awaitable[Any]]) -> Any:
         async for attempt in AsyncRetrying(

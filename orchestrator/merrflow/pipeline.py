@@ -19,17 +19,17 @@ import grpc
 from pydantic import TypeAdapter
 from sqlalchemy.exc import SQLAlchemyError
 
-from merrflow.clients import Identity, Reply, ServiceGone, Services
+from merrflow.clients import Reply, ServiceGone, Services
 from merrflow.export.dataset import RECORDS
 from merrflow.export.files import whole_bytes
 from merrflow.facs import Lexicon, RuleSet
 from merrflow.fingerprint import fingerprint, fraction
 from merrflow.inputs import path_text
+from merrflow.keys import WorkKeys, sidecar_stamp
 from merrflow.ledger import RECORD, Ledger, StageRow
 from merrflow.reader import SharedReader
 from merrflow.settings import RunSettings
 from merrflow.stages import coarse, label, peak, peak_frame, probe, subject, subtitle
-from merrflow.stages.sidecar import find_sidecars
 from merrflow.stages.skip import Skip
 from merrflow.types import (
     ActionUnitSeries,
@@ -50,7 +50,6 @@ from merrflow_serving.media.audio import encode_wav
 
 log = logging.getLogger(__name__)
 Value = TypeVar("Value")
-VERSION = "1"  # of what the pipeline makes of the stages' results
 MAX_ATTEMPTS = 3  # at work that ends in a service's own fault
 
 
@@ -92,40 +91,6 @@ class _Progress:
     origins: dict[str, Origin] = field(default_factory=dict)
     missing: dict[str, str] = field(default_factory=dict)
     decoded: asyncio.Task[probe.Decoded] | None = None
-
-
-class WorkKeys:
-    """What each clip's record depends on, known without any service at work."""
-
-    def __init__(
-        self,
-        identities: dict[str, Identity],
-        limits: dict[str, Identity],
-        settings: RunSettings,
-        rules: RuleSet,
-        lexicon: Lexicon,
-        ocr: str,
-    ) -> None:
-        """identities, limits: of the services' engines, by service. ocr: revision of the OCR models."""
-        self.identities = identities
-        # Not part of the keys: a higher limit changes nothing but what was refused before.
-        self.limits = fingerprint(limits)
-        self._common = fingerprint(
-            [VERSION, probe.VERSION, subtitle.VERSION, ocr],
-            [coarse.load_template().version, subject.load_subject_rules().version],
-            identities,
-            rules,
-            lexicon,
-            settings.model_dump(include={"neutral_sample", "seed", "max_clip_seconds", "max_pixels"}),
-        )
-
-    def refused(self, clip: Clip) -> str:
-        """The key under which a clip fails that is too large for a service: valid for these limits only."""
-        return f"{self.of(clip)}:{self.limits[:8]}"
-
-    def of(self, clip: Clip) -> str:
-        """The fingerprint of the clip's record."""
-        return fingerprint(self._common, clip.sha256, clip.sentence, clip.label, _sidecars(clip.path))
 
 
 class Pipeline:
@@ -264,7 +229,7 @@ class Pipeline:
             with_reader = lambda: subtitle.find_subtitle(clip, facts.seconds, samples, self._reader)  # noqa: E731
             return Reply(await self._blocking(with_reader), None)
 
-        key = [subtitle.VERSION, clip.sentence, _sidecars(clip.path), self._reader.identity]
+        key = [subtitle.VERSION, clip.sentence, sidecar_stamp(clip.path), self._reader.identity]
         known = await self._remember(work, "subtitle", key, Subtitle, compute)
         if known.value.text is None:
             work.missing["subtitle"] = known.value.reason
@@ -421,8 +386,3 @@ async def _all_or_none(*work: Awaitable[Any]) -> list[Any]:
         if isinstance(result, BaseException):
             raise result
     return results
-
-
-def _sidecars(clip: Path) -> list[list[Any]]:
-    """Subtitle files beside the clip, by name, size and time: enough to see that one came or changed."""
-    return [[path.name, (stat := path.stat()).st_size, stat.st_mtime_ns] for path in find_sidecars(clip)]

@@ -25,9 +25,10 @@ from merrflow.export.jsonl import write_dropped, write_records
 from merrflow.export.merr import write_merr
 from merrflow.facs import DataFileError, RuleSet, UnknownLabel, load_lexicon, load_rules
 from merrflow.inputs import Found, InputError, assign_names, find_clips, read_transcripts, with_sentences
+from merrflow.keys import WorkKeys
 from merrflow.ledger import Ledger
 from merrflow.local_services import LocalServices, embedded_engines
-from merrflow.pipeline import Pipeline, WorkKeys
+from merrflow.pipeline import Pipeline
 from merrflow.reader import SharedReader
 from merrflow.report import write_report
 from merrflow.settings import RunSettings, load_settings
