@@ -40,6 +40,7 @@ from merrflow_serving.errors import EngineFault, MerrflowError, NotReady, from_r
 
 Value = TypeVar("Value")
 CHUNK = 1 << 19  # bytes; below any message limit that can be set
+LOSS_PAUSE = 0.2  # seconds
 MAX_LOSSES = 4  # tries at a call in which the connection is lost; with two, an innocent may be caught
 _STUBS = {
     "openface-au": openface_au_pb2_grpc.ActionUnitsStub,
@@ -172,6 +173,7 @@ class Connection:
                         raise EngineFault(
                             f"the service {self.name} went away each time it worked on this clip"
                         ) from None
+                    await asyncio.sleep(LOSS_PAUSE * lost)  # a broken connection takes a moment to be seen as one
 
     async def _attempt(self, make: Callable[[], Awaitable[Any]]) -> Any:
         async for attempt in AsyncRetrying(

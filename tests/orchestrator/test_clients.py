@@ -86,7 +86,7 @@ async def test_a_clip_that_kills_the_engine_costs_itself_alone():
         await connection.close()
     assert isinstance(answers[1], EngineFault) and "each time it worked on this clip" in str(answers[1])
     assert [answer.text for answer in (answers[0], *answers[2:])] == ["A", "B", "C", "D", "E"]
-    assert service.starts >= 4
+    assert service.starts > 1, "the sound did take the service down"
 
 
 async def test_a_service_that_stays_away_stops_the_run_and_blames_no_clip():
