@@ -31,7 +31,7 @@ class WorkKeys:
         """identities, limits: of the services' engines, by service. ocr: revision of the OCR models."""
         self.identities = identities
         # Not part of the keys: a higher limit changes nothing but what was refused before.
-        self.limits = fingerprint(limits)
+        self._limits = fingerprint(limits)[:8]
         self._common = fingerprint(
             [VERSION, probe.VERSION, subtitle.VERSION, ocr],
             [coarse.load_template().version, subject.load_subject_rules().version],
@@ -41,9 +41,9 @@ class WorkKeys:
             settings.model_dump(include={"neutral_sample", "seed", "max_clip_seconds", "max_pixels"}),
         )
 
-    def refused(self, clip: Clip) -> str:
-        """The key under which a clip fails that is too large for a service: valid for these limits only."""
-        return f"{self.of(clip)}:{self.limits[:8]}"
+    def refused(self, key: str) -> str:
+        """The key of work that was refused as too large: it holds for the services' present limits only."""
+        return f"{key}:{self._limits}"
 
     def of(self, clip: Clip) -> str:
         """The fingerprint of the clip's record."""

@@ -136,7 +136,7 @@ class Pipeline:
         except MerrflowError as error:
             outcome, reason, retry = Outcome.FAILED, str(error), error.retryable
             if error.reason == TooLarge.reason:
-                key = self._keys.refused(clip)
+                key = self._keys.refused(key)
         except OSError as error:
             outcome, reason, retry = Outcome.FAILED, f"{error.strerror or error}: {error.filename}", True
         except Exception as error:
@@ -307,7 +307,7 @@ class Pipeline:
         print_ = fingerprint(stage, clip.sha256, key)
         row = await self._blocking(self._ledger.stage, clip.name, stage, print_)
         if row is None:
-            row = await self._blocking(self._ledger.stage, clip.name, stage, self._refused(print_))
+            row = await self._blocking(self._ledger.stage, clip.name, stage, self._keys.refused(print_))
         again = row is not None and row.outcome is Outcome.FAILED and row.retry
         if row is None or again:
             row = await self._compute(work, stage, print_, kind, compute, row.attempts + 1 if row else 1)
@@ -342,7 +342,7 @@ class Pipeline:
             reason = error.reason.encode()
             row = StageRow(Outcome.FAILED, str(error), reason, seconds, attempt, error.retryable or fault)
             if error.reason == TooLarge.reason:
-                print_ = self._refused(print_)
+                print_ = self._keys.refused(print_)
         else:
             row = StageRow(
                 reply.outcome,
@@ -353,10 +353,6 @@ class Pipeline:
             )
         await self._blocking(self._ledger.save_stage, work.clip.name, stage, print_, row)
         return row
-
-    def _refused(self, print_: str) -> str:
-        """The fingerprint of a refusal for size, which holds for the services' present limits only."""
-        return f"{print_}:{self._keys.limits[:8]}"
 
     async def _blocking(self, function: Callable[..., Value], *arguments: Any) -> Value:
         return await asyncio.get_running_loop().run_in_executor(self._threads, function, *arguments)

@@ -243,11 +243,12 @@ def _todo(clips: list[Clip], ledger: Ledger, keys: WorkKeys, out: Path) -> list[
     finished = ledger.finished()
     pictures = {path.stem for path in (out / "peaks").glob("*.jpg")}
     unseen = ledger.described() - pictures
-    return [
-        clip
-        for clip in clips
-        if clip.name in unseen or finished.get(clip.name) not in (keys.of(clip), keys.refused(clip))
-    ]
+
+    def is_done(clip: Clip) -> bool:
+        key = keys.of(clip)
+        return clip.name not in unseen and finished.get(clip.name) in (key, keys.refused(key))
+
+    return [clip for clip in clips if not is_done(clip)]
 
 
 def _embedded() -> dict[str, EngineInfo]:
