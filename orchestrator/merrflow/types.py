@@ -6,7 +6,7 @@ Every type here is what one stage returns and the ledger stores. Units are in th
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
@@ -41,6 +41,14 @@ class Shot:
 
 
 @dataclass(frozen=True)
+class Likeness:
+    """By what clips are told to be duplicates: hashes that differ in few bits where what is seen or heard is alike."""
+
+    frames: tuple[str, ...]  # perceptual hashes in hex, of frames spaced evenly through the clip
+    sound: tuple[str, ...]  # hashes in hex, of pieces of the sound in order; empty without a sound track
+
+
+@dataclass(frozen=True)
 class Probe:
     """What decoding alone tells about a clip."""
 
@@ -51,6 +59,8 @@ class Probe:
     seconds: float  # of video
     shots: tuple[Shot, ...]
     audio_seconds: float | None  # None: the file has no sound track
+    voice_energy: tuple[float, ...] = ()  # dBFS in the band of speech, one for each 40 ms; see stages/voice.py
+    likeness: Likeness | None = None
 
 
 @dataclass(frozen=True)
@@ -109,6 +119,8 @@ class Peak:
     frequent: tuple[str, ...]  # the clip's most frequent AUs, whose sum was maximised
     total: float  # that sum at the peak
     reason: str
+    confidence: float | None = None  # of the subject's face at the peak, 0 to 1
+    box: tuple[float, float, float, float] | None = None  # of that face: x, y, width, height in pixels
 
 
 @dataclass(frozen=True)
@@ -116,11 +128,14 @@ class Label:
     """The pseudo-label and what supports it."""
 
     label: str
-    source: str  # "rules", "table"
+    source: str  # "rules", "table", "model"
     action_units: tuple[str, ...]  # MERR's AU_list: the label's AUs that are present at the peak
     expressions: tuple[str, ...]  # one phrase for each of action_units
     rules: str  # name and version of the rule set
     reason: str  # "surprise: AU05, AU26 of AU01 AU02 AU05 AU26"
+    ruled: str = ""  # what the rules alone say, also where the label was given
+    supported: bool | None = None  # whether the label's own rule stands at the peak; None where it cannot be judged
+    scores: Mapping[str, float] = field(default_factory=dict)  # the rules' evidence by label, in the rule set's scale
 
 
 @dataclass(frozen=True)
@@ -166,6 +181,23 @@ class Tone:
 
 
 @dataclass(frozen=True)
+class Claim:
+    """One thing that a tone sentence says of the voice, held against what was measured (stages/grounding.py)."""
+
+    words: str  # as they stand in the sentence: "high-pitched"
+    quality: str  # what they claim, a name of grounding.yaml: "high pitch"
+    verdict: str  # "supported", "contradicted", "unmeasured"
+    reason: str  # "pitch_median 118 Hz, at least 165 for high pitch"
+
+
+@dataclass(frozen=True)
+class LabelScores:
+    """How likely the reasoning model finds each label, given some of the clues."""
+
+    probability: Mapping[str, float]  # label -> share, 1 in all
+
+
+@dataclass(frozen=True)
 class Reasoning:
     """The fine-grained text."""
 
@@ -206,3 +238,6 @@ class Record:
     seconds: Mapping[str, float]  # stage -> wall seconds
     missing: Mapping[str, str]  # clue -> why the record does not have it
     curves: Curves
+    grounding: tuple[Claim, ...] = ()  # what the tone claims against what was measured
+    # Clues -> label -> probability. Clues: "all", and each modality alone: "face", "voice", "words".
+    distribution: Mapping[str, Mapping[str, float]] = field(default_factory=dict)

@@ -50,3 +50,35 @@ class ReasonResponse(_message.Message):
     outcome_reason: str
     attempts: int
     def __init__(self, text: _Optional[str] = ..., outcome: _Optional[_Union[_common_pb2.Outcome, str]] = ..., prompt_tokens: _Optional[int] = ..., answer_tokens: _Optional[int] = ..., timing: _Optional[_Union[_common_pb2.Timing, _Mapping]] = ..., engine: _Optional[_Union[_common_pb2.EngineInfo, _Mapping]] = ..., outcome_reason: _Optional[str] = ..., attempts: _Optional[int] = ...) -> None: ...
+
+class ScoreRequest(_message.Message):
+    __slots__ = ("clip", "clues", "labels")
+    CLIP_FIELD_NUMBER: _ClassVar[int]
+    CLUES_FIELD_NUMBER: _ClassVar[int]
+    LABELS_FIELD_NUMBER: _ClassVar[int]
+    clip: str
+    clues: Clues
+    labels: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, clip: _Optional[str] = ..., clues: _Optional[_Union[Clues, _Mapping]] = ..., labels: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class ScoreResponse(_message.Message):
+    __slots__ = ("scores", "prompt_tokens", "timing", "engine")
+    SCORES_FIELD_NUMBER: _ClassVar[int]
+    PROMPT_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    TIMING_FIELD_NUMBER: _ClassVar[int]
+    ENGINE_FIELD_NUMBER: _ClassVar[int]
+    scores: _containers.RepeatedCompositeFieldContainer[LabelScore]
+    prompt_tokens: int
+    timing: _common_pb2.Timing
+    engine: _common_pb2.EngineInfo
+    def __init__(self, scores: _Optional[_Iterable[_Union[LabelScore, _Mapping]]] = ..., prompt_tokens: _Optional[int] = ..., timing: _Optional[_Union[_common_pb2.Timing, _Mapping]] = ..., engine: _Optional[_Union[_common_pb2.EngineInfo, _Mapping]] = ...) -> None: ...
+
+class LabelScore(_message.Message):
+    __slots__ = ("label", "probability", "log_likelihood")
+    LABEL_FIELD_NUMBER: _ClassVar[int]
+    PROBABILITY_FIELD_NUMBER: _ClassVar[int]
+    LOG_LIKELIHOOD_FIELD_NUMBER: _ClassVar[int]
+    label: str
+    probability: float
+    log_likelihood: float
+    def __init__(self, label: _Optional[str] = ..., probability: _Optional[float] = ..., log_likelihood: _Optional[float] = ...) -> None: ...

@@ -40,6 +40,11 @@ class EmotionReasonerStub:
                 request_serializer=merrflow_dot_llama3_dot_v1_dot_llama3__pb2.ReasonRequest.SerializeToString,
                 response_deserializer=merrflow_dot_llama3_dot_v1_dot_llama3__pb2.ReasonResponse.FromString,
                 _registered_method=True)
+        self.Score = channel.unary_unary(
+                '/merrflow.llama3.v1.EmotionReasoner/Score',
+                request_serializer=merrflow_dot_llama3_dot_v1_dot_llama3__pb2.ScoreRequest.SerializeToString,
+                response_deserializer=merrflow_dot_llama3_dot_v1_dot_llama3__pb2.ScoreResponse.FromString,
+                _registered_method=True)
 
 
 class EmotionReasonerServicer:
@@ -55,6 +60,14 @@ class EmotionReasonerServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Score(self, request, context):
+        """Tells how likely each label of a closed set is, given the clues of one clip. No text is generated.
+        Errors: as Reason, and INVALID_ARGUMENT for no label, an empty one, or one that stands twice.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_EmotionReasonerServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -62,6 +75,11 @@ def add_EmotionReasonerServicer_to_server(servicer, server):
                     servicer.Reason,
                     request_deserializer=merrflow_dot_llama3_dot_v1_dot_llama3__pb2.ReasonRequest.FromString,
                     response_serializer=merrflow_dot_llama3_dot_v1_dot_llama3__pb2.ReasonResponse.SerializeToString,
+            ),
+            'Score': grpc.unary_unary_rpc_method_handler(
+                    servicer.Score,
+                    request_deserializer=merrflow_dot_llama3_dot_v1_dot_llama3__pb2.ScoreRequest.FromString,
+                    response_serializer=merrflow_dot_llama3_dot_v1_dot_llama3__pb2.ScoreResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -92,6 +110,33 @@ class EmotionReasoner:
             '/merrflow.llama3.v1.EmotionReasoner/Reason',
             merrflow_dot_llama3_dot_v1_dot_llama3__pb2.ReasonRequest.SerializeToString,
             merrflow_dot_llama3_dot_v1_dot_llama3__pb2.ReasonResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Score(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/merrflow.llama3.v1.EmotionReasoner/Score',
+            merrflow_dot_llama3_dot_v1_dot_llama3__pb2.ScoreRequest.SerializeToString,
+            merrflow_dot_llama3_dot_v1_dot_llama3__pb2.ScoreResponse.FromString,
             options,
             channel_credentials,
             insecure,
