@@ -2,7 +2,7 @@
 
 from merrflow.facs.datafile import DataFileError
 from merrflow.facs.lexicon import Lexicon, load_lexicon
-from merrflow.facs.rules import PeakRules, Rule, RuleSet, UnknownLabel, load_rules
+from merrflow.facs.rules import PeakRules, Rule, RuleSet, UnknownLabel, load_rules, packaged_rules
 from merrflow.facs.units import ActionUnit, action_units, expressive
 
 __all__ = [
@@ -17,4 +17,5 @@ __all__ = [
     "expressive",
     "load_lexicon",
     "load_rules",
+    "packaged_rules",
 ]

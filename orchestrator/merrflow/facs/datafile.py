@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,17 +19,38 @@ class DataFileError(ValueError):
     """A data file cannot be used. The message names the file, the line and the value at fault."""
 
 
+@dataclass(frozen=True)
+class Fault:
+    """What is wrong at a place: keys and list positions, from the model that is checked."""
+
+    place: Place
+    message: str
+
+
+class Faults(ValueError):
+    """Raised by a model's validator to name several places within it, each with its own line in the file."""
+
+    def __init__(self, faults: Iterable[Fault]) -> None:
+        self.faults = tuple(faults)
+        super().__init__("; ".join(fault.message for fault in self.faults))
+
+
 class Strict(BaseModel):
     """Base of everything read from a data file: frozen, and a mistyped key is an error."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
 Model = TypeVar("Model", bound=BaseModel)
 
 
-def read(path: Path | Traversable, model: type[Model]) -> Model:
-    """The file's content as `model`; raises DataFileError with every fault found."""
+def read(
+    path: Path | Traversable, model: type[Model], check: Callable[[Model], Iterable[Fault]] | None = None
+) -> Model:
+    """The file's content as `model`; raises DataFileError with every fault found.
+
+    `check`: what must hold beyond the model itself, such as that another file it names is there.
+    """
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -36,19 +58,28 @@ def read(path: Path | Traversable, model: type[Model]) -> Model:
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
         data = yaml.safe_load(text)
+        if not isinstance(node, yaml.MappingNode):
+            raise DataFileError(f"{path}: the file must hold a mapping of keys to values")
+        twice = [f"{path}, line {line}: {describe(place, data)} stands twice" for place, line in _repeated(node, ())]
+        if twice:
+            raise DataFileError("\n".join(twice))
+        lines = dict(_lines(node, ()))
+        # as JSON, lists are tuples and whole numbers floats, yet strictly: "7" never becomes 7
+        plain = json.dumps(data, default=str)
     except yaml.YAMLError as error:
         raise DataFileError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(node, yaml.MappingNode):
-        raise DataFileError(f"{path}: the file must hold a mapping of keys to values")
-    faults = [f"{path}, line {line}: {describe(place, data)} stands twice" for place, line in _repeated(node, ())]
-    if faults:
-        raise DataFileError("\n".join(faults))
+    except RecursionError as error:
+        raise DataFileError(f"{path}: nested too deeply, or an alias (*name) that holds itself") from error
+    except TypeError as error:
+        raise DataFileError(f"{path}: a key that is no text: {error}") from error
     try:
-        # as JSON, lists are tuples and whole numbers floats, yet strictly: "7" never becomes 7
-        return model.model_validate_json(json.dumps(data, default=str))
+        found = model.model_validate_json(plain)
     except ValidationError as error:
-        lines = dict(_lines(node, ()))
-        raise DataFileError("\n".join(_fault(path, data, lines, fault) for fault in error.errors())) from error
+        raise DataFileError("\n".join(_told(path, data, lines, error))) from error
+    faults = list(check(found)) if check else []
+    if faults:
+        raise DataFileError("\n".join(_line(path, data, lines, fault.place, fault.message) for fault in faults))
+    return found
 
 
 def describe(place: Place, data: Any) -> str:
@@ -64,17 +95,32 @@ def describe(place: Place, data: Any) -> str:
     return " ".join(words) or "the file"
 
 
-def _fault(path: Any, data: Any, lines: dict[Place, int], fault: Any) -> str:
-    place = tuple(fault["loc"])
+def _told(path: Any, data: Any, lines: dict[Place, int], error: ValidationError) -> Iterator[str]:
+    for fault in error.errors():
+        place = tuple(fault["loc"])
+        cause = fault.get("ctx", {}).get("error")
+        if isinstance(cause, Faults):
+            for inner in cause.faults:
+                yield _line(path, data, lines, place + inner.place, inner.message)
+        elif fault["type"] == "extra_forbidden":
+            yield _line(path, data, lines, place, "unknown key", value=None)
+        else:
+            message = fault["msg"].removeprefix("Value error, ")
+            yield _line(path, data, lines, place, message, value=fault.get("input"))
+
+
+_AT_PLACE = object()
+
+
+def _line(path: Any, data: Any, lines: dict[Place, int], place: Place, message: str, value: Any = _AT_PLACE) -> str:
     while place and place not in lines:  # pydantic adds steps of its own, such as "[key]"
         place = place[:-1]
-    message = fault["msg"].removeprefix("Value error, ")
-    value = fault.get("input")
-    plain = isinstance(value, (str, int, float, bool)) and repr(value) not in message
-    shown = f" (value {value!r})" if plain else ""
-    if fault["type"] == "extra_forbidden":
-        message = "unknown key"
-        shown = ""
+    if value is _AT_PLACE:
+        value = data
+        for step in place:
+            value = _into(value, step)
+    told = isinstance(value, (str, int, float, bool)) and repr(value) not in message and str(value) not in message
+    shown = f" (value {value!r})" if told else ""
     return f"{path}, line {lines.get(place, 1)}: {describe(place, data)}: {message}{shown}"
 
 

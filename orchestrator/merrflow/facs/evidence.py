@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from merrflow.facs.rules import Prototype, Rule, RuleSet
 from merrflow.facs.units import expressive
 
-# A prototype is still judged where the engine measures at least this share of its core.
+# A prototype is still judged where the engine measures at least this share of its core, and a label's weights where it
+# measures at least this share of what they vary by from face to face (weight x standard deviation of the presence).
 _LEAST_SHARE = 0.5
 
 
@@ -18,7 +19,7 @@ class Evidence:
     """One rule's verdict."""
 
     label: str
-    score: float  # decide "score": strength; decide "first": share of the rule's units that stand
+    score: float  # "score": strength; "weights": log odds against neutral; "first": share of the units that stand
     stands: bool  # the rule's condition is met
     units: tuple[str, ...]  # the rule's units that are present, in the rule's order
     unmeasurable: tuple[str, ...]  # units of the rule that the engine cannot measure
@@ -35,6 +36,10 @@ def judge(
     in proportion, rounded up. A rule is judged by those of its prototypes that can be measured whole; where
     there are none, by what is left of the others, at the measured share of their weight, as long as that is
     at least half of the core and holds a unit that is not of speech.
+
+    Weights: a unit that cannot be measured counts by its base rate, that is, as often as it is present in the records
+    the weights were fitted to; this takes it as independent of the units that are measured. A label stands only with
+    a unit of its own (action_units), so that its AU_list is never empty.
     """
     found = [_judge(rule, rules, present, intensity, measurable) for rule in rules.rules]
     if rules.decide == "first":
@@ -56,6 +61,8 @@ def _judge(
         needed = math.ceil(rule.minimum * known / len(rule.action_units))
         stands = known > 0 and len(units) >= needed
         return Evidence(rule.label, len(units) / max(known, 1), stands, units, missing, known > 0)
+    if rules.decide == "weights":
+        return _weigh(rule, rules.base_rates, present, measurable)
 
     strength = {code: rules.strength.of(intensity.get(code)) for code in present}
     against = sum(weight * strength.get(code, 0.0) for code, weight in rule.against.items())
@@ -64,6 +71,22 @@ def _judge(
     scores = [_score(prototype, rule, strength, intensity, measurable) for prototype in judged]
     score = max(0.0, max(scores, default=0.0) - against)
     return Evidence(rule.label, score, score >= rules.threshold, units, missing, bool(judged))
+
+
+def _weigh(
+    rule: Rule, base_rates: Mapping[str, float], present: Collection[str], measurable: Collection[str]
+) -> Evidence:
+    units = tuple(code for code in rule.action_units if code in present)
+    missing = tuple(code for code in rule.weights if code not in measurable and code not in present)
+    score = rule.intercept or 0.0
+    for code, weight in rule.weights.items():
+        score += weight * (base_rates[code] if code in missing else code in present)
+    spread = {code: abs(w) * math.sqrt(base_rates[code] * (1 - base_rates[code])) for code, w in rule.weights.items()}
+    told = sum(value for code, value in spread.items() if code not in missing)
+    own = any(code in measurable or code in present for code in rule.action_units)
+    judgeable = own and told >= _LEAST_SHARE * sum(spread.values())
+    stands = judgeable and score > 0 and bool(units)
+    return Evidence(rule.label, score, stands, units, missing, judgeable)
 
 
 def _judgeable(prototype: Prototype, measurable: Collection[str]) -> bool:

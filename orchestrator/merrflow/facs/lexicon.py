@@ -6,14 +6,16 @@ import hashlib
 from collections.abc import Iterable
 from functools import cache
 from importlib.resources import files
+from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, StringConstraints
+from pydantic import Field, StringConstraints, model_validator
 
-from merrflow.facs.datafile import DataFileError, Strict, read
+from merrflow.facs.datafile import DataFileError, Fault, Faults, Strict, read
 from merrflow.facs.units import Code
 
-Phrase = Annotated[str, StringConstraints(min_length=1, strip_whitespace=True)]
+# One line of text; control characters would break the tables and JSON lines that phrases end up in.
+Phrase = Annotated[str, StringConstraints(min_length=1, strip_whitespace=True, pattern=r"^[^\x00-\x1f\x7f]+$")]
 
 
 class Lexicon(Strict):
@@ -27,6 +29,18 @@ class Lexicon(Strict):
     description: str = ""
     phrases: dict[Code, Annotated[tuple[Phrase, ...], Field(min_length=1)]]
     errata: dict[str, dict[Code, tuple[Phrase, ...]]] = {}
+
+    @model_validator(mode="after")
+    def _sound(self) -> Lexicon:
+        twice = [
+            Fault(("phrases", code, place), f"{phrase!r} stands twice at {code}")
+            for code, phrases in self.phrases.items()
+            for place, phrase in enumerate(phrases)
+            if phrase in phrases[:place]
+        ]
+        if twice:
+            raise Faults(twice)
+        return self
 
     def draw(self, key: str, unit: str) -> str:
         """One phrase for `unit`: the same for the same `key` (a clip's name), on any machine."""
@@ -42,10 +56,26 @@ class Lexicon(Strict):
         return tuple(self.draw(key, unit) for unit in units)
 
 
+def lexicon_path(name: str, folder: Path) -> Path | None:
+    """The file that a rule set in `folder` means by `name`; None where `name` is one of the package."""
+    return folder / Path(name).expanduser() if name.endswith((".yaml", ".yml")) else None
+
+
+def load_lexicon(name_or_path: str | Path) -> Lexicon:
+    """A lexicon of the package ("default", "merr"), or a user's own file. Raises DataFileError."""
+    if isinstance(name_or_path, Path):
+        return read(name_or_path, Lexicon)
+    return _packaged(name_or_path)
+
+
 @cache
-def load_lexicon(name: str) -> Lexicon:
-    """A lexicon that comes with the package: "default" or "merr"."""
-    path = files("merrflow.facs") / f"lexicon_{name}.yaml"
-    if not path.is_file():
-        raise DataFileError(f"there is no lexicon named {name!r}")
-    return read(path, Lexicon)
+def _packaged(name: str) -> Lexicon:
+    folder = files("merrflow.facs")
+    names = sorted(
+        entry.name.removeprefix("lexicon_").removesuffix(".yaml")
+        for entry in folder.iterdir()
+        if entry.name.startswith("lexicon_") and entry.name.endswith(".yaml")
+    )
+    if name not in names:
+        raise DataFileError(f"there is no lexicon named {name!r}: choose {' or '.join(names)}, or give a .yaml file")
+    return read(folder / f"lexicon_{name}.yaml", Lexicon)

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import Field, PrivateAttr, StringConstraints, model_validator
 
-from merrflow.facs.datafile import DataFileError, Strict, read
-from merrflow.facs.units import Code, action_units
+from merrflow.facs import soundness
+from merrflow.facs.datafile import DataFileError, Fault, Faults, Strict, read
+from merrflow.facs.fitted import Fit
+from merrflow.facs.lexicon import Lexicon, lexicon_path, load_lexicon
+from merrflow.facs.units import Code
 
-Word = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z _-]*$")]
+Word = Annotated[str, StringConstraints(pattern=r"^[a-z]+(?:[ _-][a-z]+)*$")]
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]*$")]
+Text = Annotated[str, StringConstraints(min_length=1)]
 Weight = Annotated[float, Field(gt=0, le=2)]
+LogOdds = Annotated[float, Field(ge=-20, le=20)]
+Rate = Annotated[float, Field(ge=0, le=1)]
 Intensity = Annotated[float, Field(ge=0, le=5)]
 Units = Annotated[tuple[Code, ...], Field(min_length=1)]
+SUFFIXES = (".yaml", ".yml")
 
 
 class PeakRules(Strict):
@@ -56,12 +65,7 @@ class Prototype(Strict):
 
     @model_validator(mode="after")
     def _sound(self) -> Prototype:
-        _distinct(self.core, "core")
-        stray = sorted(set(self.at_least) - set(self.core))
-        if stray:
-            raise ValueError(f"at_least names {', '.join(stray)}, not in the core")
-        if all(action_units()[code].speech or action_units()[code].blink for code in self.core):
-            raise ValueError(f"{' '.join(self.core)}: units of speech and blinking alone cannot tell a label")
+        _raise(soundness.of_prototype(self))
         return self
 
 
@@ -75,28 +79,25 @@ class Rule(Strict):
     prototypes: tuple[Prototype, ...] = ()  # decide: score
     support: dict[Code, Weight] = {}  # adds to a prototype that stands
     against: dict[Code, Weight] = {}  # takes from it
+    intercept: LogOdds | None = None  # decide: weights; log odds against neutral with no unit present
+    weights: dict[Code, LogOdds] = {}  # what each unit that is present adds to them
     published_as: dict[Code, Code] = {}  # errata of the published annotations, for strict exports
 
     @model_validator(mode="after")
     def _sound(self) -> Rule:
-        _distinct(self.action_units, "action_units")
-        if self.minimum is not None and self.minimum > len(self.action_units):
-            raise ValueError(f"minimum {self.minimum} of {len(self.action_units)} units can never be met")
-        named = set(self.support) | set(self.published_as) | {c for p in self.prototypes for c in p.core}
-        stray = sorted(named - set(self.action_units))
-        if stray:
-            raise ValueError(f"{', '.join(stray)} is used but not listed in action_units")
-        both = sorted(set(self.against) & set(self.action_units))
-        if both:
-            raise ValueError(f"{', '.join(both)} is both for and against")
+        _raise(soundness.of_rule(self))
         return self
 
 
 class Neutral(Strict):
-    """The label of clips in which nothing expressive stands."""
+    """The label of clips in which nothing expressive stands.
+
+    `action_units`: a neutral clip in which all of these stand takes its AU_list from them; only with decide: first.
+    """
 
     label: Word
     aliases: tuple[Word, ...] = ()
+    action_units: tuple[Code, ...] = ()
 
 
 class RuleSet(Strict):
@@ -104,19 +105,23 @@ class RuleSet(Strict):
 
     decide "first": the first rule, in the file's order, of whose units `minimum` stand at the peak.
     decide "score": the rule with the strongest evidence, where that reaches `threshold`; see evidence.py.
+    decide "weights": the rule with the highest log odds against neutral, where those are above 0.
     """
 
-    name: Word
-    version: str
+    name: Name
+    version: Text
     description: str
     sources: tuple[str, ...] = ()
-    decide: Literal["first", "score"]
-    threshold: Annotated[float, Field(gt=0)] | None = None
-    strength: Strength | None = None
-    lexicon: Word
+    decide: Literal["first", "score", "weights"]
+    threshold: Annotated[float, Field(gt=0)] | None = None  # decide: score
+    strength: Strength | None = None  # decide: score
+    base_rates: dict[Code, Rate] = {}  # decide: weights; how often each unit is present, for those not measured
+    fit: Fit | None = None  # decide: weights; where the weights come from and how well they do
+    lexicon: Text  # a name of the package, or a YAML file, relative to this one
     peak: PeakRules
     neutral: Neutral
     rules: Annotated[tuple[Rule, ...], Field(min_length=1)]
+    _folder: Path = PrivateAttr(default=Path())
 
     @property
     def title(self) -> str:
@@ -127,6 +132,15 @@ class RuleSet(Strict):
     def labels(self) -> tuple[str, ...]:
         """Neutral, then the rules' labels in the file's order."""
         return (self.neutral.label, *(rule.label for rule in self.rules))
+
+    @property
+    def own_lexicon(self) -> Path | None:
+        """The lexicon's file, where it is not one of the package."""
+        return lexicon_path(self.lexicon, self._folder)
+
+    def phrases(self) -> Lexicon:
+        """The set's lexicon. Raises DataFileError."""
+        return load_lexicon(self.own_lexicon or self.lexicon)
 
     def rule(self, label: str) -> Rule | None:
         """The rule of a label, None for neutral."""
@@ -142,23 +156,7 @@ class RuleSet(Strict):
 
     @model_validator(mode="after")
     def _sound(self) -> RuleSet:
-        words: dict[str, str] = {}
-        for entry in (self.neutral, *self.rules):
-            for word in (entry.label, *entry.aliases):
-                if word in words:
-                    raise ValueError(f"{word!r} stands twice: at {words[word]!r} and at {entry.label!r}")
-                words[word] = entry.label
-        for rule in self.rules:
-            if self.decide == "first":
-                if rule.minimum is None:
-                    raise ValueError(f"rule {rule.label!r} has no minimum, which decide: first needs")
-                if rule.prototypes or rule.support or rule.against:
-                    raise ValueError(f"rule {rule.label!r}: prototypes and the like need decide: score")
-            elif rule.minimum is not None or not rule.prototypes:
-                raise ValueError(f"rule {rule.label!r}: decide: score needs prototypes and no minimum")
-        scored = self.threshold is not None and self.strength is not None
-        if (self.decide == "score") != scored or (self.threshold is None) != (self.strength is None):
-            raise ValueError("threshold and strength belong to decide: score, and it needs both")
+        _raise(soundness.of_set(self))
         return self
 
 
@@ -166,22 +164,52 @@ class UnknownLabel(ValueError):
     """A label that the rule set does not have. The message names it and the allowed ones."""
 
 
-@cache
-def load_rules(name_or_path: str | Path = "default") -> RuleSet:
-    """A rule set of the package ("default", "merr"), or a user's own file (a path to .yaml or .yml)."""
-    if Path(name_or_path).suffix in (".yaml", ".yml"):
-        return read(Path(name_or_path), RuleSet)
+def packaged_rules() -> tuple[str, ...]:
+    """The names of the rule sets that come with the package."""
     folder = files("merrflow.facs") / "rulesets"
-    path = folder / f"{name_or_path}.yaml"
-    if not path.is_file():
-        names = sorted(Path(entry.name).stem for entry in folder.iterdir() if entry.name.endswith(".yaml"))
-        raise DataFileError(
-            f"there is no rule set {str(name_or_path)!r}: choose {' or '.join(names)}, or give a .yaml file"
-        )
-    return read(path, RuleSet)
+    return tuple(sorted(Path(entry.name).stem for entry in folder.iterdir() if entry.name.endswith(".yaml")))
 
 
-def _distinct(codes: tuple[str, ...], where: str) -> None:
-    twice = sorted({code for code in codes if codes.count(code) > 1})
-    if twice:
-        raise ValueError(f"{', '.join(twice)} stands twice in {where}")
+def load_rules(name_or_path: str | Path = "default") -> RuleSet:
+    """A rule set of the package, or a user's own file (a path to .yaml or .yml), checked together with its lexicon.
+
+    Raises DataFileError, which names every fault by file, line and value.
+    """
+    path = Path(name_or_path).expanduser()
+    if path.suffix in SUFFIXES:
+        return _read(path, path.parent)
+    return _packaged(str(name_or_path))
+
+
+@cache
+def _packaged(name: str) -> RuleSet:
+    names = packaged_rules()
+    if name not in names:
+        choice = f"{', '.join(names[:-1])} or {names[-1]}"
+        raise DataFileError(f"there is no rule set {name!r}: choose {choice}, or give a .yaml file")
+    return _read(files("merrflow.facs") / "rulesets" / f"{name}.yaml", Path())  # type: ignore[arg-type]
+
+
+def _read(path: Path, folder: Path) -> RuleSet:
+    def check(rules: RuleSet) -> Iterator[Fault]:
+        rules._folder = folder.absolute()
+        file = rules.own_lexicon
+        if file is not None and not file.is_file():
+            yield Fault(("lexicon",), f"there is no file {file}")
+            return
+        try:
+            lexicon = rules.phrases()
+        except DataFileError as error:
+            if file is not None:
+                raise  # it names its own file and line
+            yield Fault(("lexicon",), str(error))
+            return
+        yield from soundness.without_phrase(rules, lexicon)
+
+    return read(path, RuleSet, check)
+
+
+def _raise(faults: Iterator[Fault]) -> None:
+    found = list(faults)
+    if found:
+        raise Faults(found)

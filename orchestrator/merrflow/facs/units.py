@@ -12,12 +12,13 @@ from merrflow.facs.datafile import Strict, read
 
 
 class ActionUnit(Strict):
-    """One Action Unit: `code` such as "AU06"; see action_units.yaml for what speech and blink mean."""
+    """One Action Unit: `code` such as "AU06"; see action_units.yaml for what the marks mean."""
 
     code: str
     name: str
     speech: bool = False
     blink: bool = False
+    openface: bool = False
 
     @property
     def expressive(self) -> bool:
@@ -43,6 +44,12 @@ def action_units() -> dict[str, ActionUnit]:
     """All known Action Units by code, ascending."""
     content = read(files("merrflow.facs") / "action_units.yaml", _File)
     return {unit.code: unit for unit in sorted(content.action_units, key=lambda unit: unit.code)}
+
+
+@cache
+def openface_units() -> tuple[str, ...]:
+    """The codes that OpenFace tells, ascending."""
+    return tuple(code for code, unit in action_units().items() if unit.openface)
 
 
 def expressive(code: str) -> bool:

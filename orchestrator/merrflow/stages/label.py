@@ -2,13 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
 
 from merrflow.facs.evidence import Evidence, judge
-from merrflow.facs.lexicon import Lexicon, load_lexicon
+from merrflow.facs.lexicon import Lexicon
 from merrflow.facs.rules import RuleSet
 from merrflow.facs.units import expressive
 from merrflow.types import Label, Peak
+
+_GIVEN = {"table": "given in the table", "model": "given by the model"}
+
+
+@dataclass(frozen=True)
+class Given:
+    """A label that does not come from the rules, as its source wrote it; an empty one counts as none."""
+
+    label: str
+    source: Literal["table", "model"]
+    detail: str = ""  # what the source says of it, for the reason: "probability 0.62 of 9 labels"
+
+    @classmethod
+    def likeliest(cls, probability: Mapping[str, float]) -> Given:
+        """The top label of a model's distribution; the alphabet decides a tie. Raises ValueError where it is empty."""
+        if not probability:
+            raise ValueError("a distribution without a label")
+        label = min(probability, key=lambda name: (-probability[name], name))
+        return cls(label, "model", f"probability {probability[label]:.2f} of {len(probability)} labels")
 
 
 def decide(
@@ -16,45 +37,61 @@ def decide(
     clip: str,
     rules: RuleSet,
     measurable: Sequence[str],
-    given: str | None = None,
+    given: Given | None = None,
     lexicon: Lexicon | None = None,
 ) -> Label:
     """The label, the units that support it and a phrase for each of them.
 
     `clip`: the clip's name, from which the phrases are drawn, so that a rerun gives the same words.
     `measurable`: what the engine can measure (ActionUnitSeries.measurable).
-    `given`: a label from a table; it wins, and `reason` tells whether the units agree. Raises UnknownLabel
-    where the rule set has no such label.
+    `given`: a label from a table or a model; it wins, and `reason` tells whether the units agree. Raises
+    UnknownLabel where the rule set has no such label.
 
-    A neutral clip keeps the expressive units that do stand, or, where single units decide (the `merr` rules),
-    those of the label the rules would have given, as the published neutral records do.
+    A neutral clip keeps the expressive units that do stand, or, where single units decide (the `merr` rules), those of
+    the rule set's neutral combination, else of the label the rules would have given, as the published neutral records
+    do (facs/rulesets/merr.yaml).
     """
-    lexicon = lexicon or load_lexicon(rules.lexicon)
+    lexicon = lexicon or rules.phrases()
     ranked = judge(rules, peak.action_units, peak.intensity, measurable)
     best = ranked[0]
     ruled = best.label if best.stands else rules.neutral.label
-    label = rules.normal(given) if given is not None and given.strip() else None
-    source = "rules" if label is None else "table"
-    label = label or ruled
+    if given is not None and not given.label.strip():
+        given = None
+    label = rules.normal(given.label) if given else ruled
 
     own = next((evidence for evidence in ranked if evidence.label == label), None)
-    if own is not None:
-        units = own.units
-    elif rules.decide == "first" and best.stands:
-        units = best.units
-    else:
-        units = tuple(code for code in peak.action_units if expressive(code))
+    units = own.units if own else _neutral_units(best, rules, peak)
     units = tuple(code for code in units if code in lexicon.phrases)
+    by_score = sorted(ranked, key=lambda evidence: -evidence.score)
 
-    reason = _ruled(ranked, rules, peak) if source == "rules" else _checked(label, own, ruled, ranked, rules, peak)
     return Label(
         label=label,
-        source=source,
+        source=given.source if given else "rules",
         action_units=units,
         expressions=lexicon.draw_all(clip, units),
         rules=rules.title,
-        reason=reason,
+        reason=_checked(label, given, own, ruled, ranked, rules, peak) if given else _ruled(ranked, rules, peak),
+        ruled=ruled,
+        supported=_supported(own, ranked),
+        scores={evidence.label: round(evidence.score, 4) for evidence in by_score if evidence.judgeable},
     )
+
+
+def _neutral_units(best: Evidence, rules: RuleSet, peak: Peak) -> tuple[str, ...]:
+    if rules.neutral.action_units and set(rules.neutral.action_units) <= set(peak.action_units):
+        return rules.neutral.action_units
+    if rules.decide == "first" and best.stands:
+        return best.units
+    return tuple(code for code in peak.action_units if expressive(code))
+
+
+def _supported(own: Evidence | None, ranked: Sequence[Evidence]) -> bool | None:
+    """Whether the label's rule stands; neutral's is that no other does."""
+    if own is not None:
+        return own.stands if own.judgeable else None
+    if any(evidence.stands for evidence in ranked):
+        return False
+    return True if any(evidence.judgeable for evidence in ranked) else None
 
 
 def _ruled(ranked: Sequence[Evidence], rules: RuleSet, peak: Peak) -> str:
@@ -62,24 +99,31 @@ def _ruled(ranked: Sequence[Evidence], rules: RuleSet, peak: Peak) -> str:
     if not best.stands:
         return f"{rules.neutral.label}: {_nothing(ranked, rules, peak)}{_blind(ranked, rules)}"
     text = f"{best.label}: {_units(best, rules)}"
-    if rules.decide == "score":
-        text += f"; score {best.score:.2f}"
-        other = ranked[1] if len(ranked) > 1 and ranked[1].score > 0 else None
-        text += f", next {other.label} {other.score:.2f}" if other else ", nothing else comes near"
-    else:
+    if rules.decide == "first":
         others = [evidence.label for evidence in ranked[1:] if evidence.stands]
         text += f"; first in the order of {' '.join([best.label, *others])}" if others else ""
+        return text + _missing(best)
+    other = ranked[1] if len(ranked) > 1 and ranked[1].score > 0 else None
+    text += f"; {_measure(best, rules)}"
+    text += f", next {other.label} {other.score:.2f}" if other else ", nothing else comes near"
     return text + _missing(best)
 
 
 def _checked(
-    label: str, own: Evidence | None, ruled: str, ranked: Sequence[Evidence], rules: RuleSet, peak: Peak
+    label: str,
+    given: Given,
+    own: Evidence | None,
+    ruled: str,
+    ranked: Sequence[Evidence],
+    rules: RuleSet,
+    peak: Peak,
 ) -> str:
     """What the units say of a given label."""
+    origin = f"{label}: {_GIVEN[given.source]}{f' ({given.detail})' if given.detail else ''}"
     if own is None:
         if ruled == label:
-            return f"{label}: given in the table; the rules agree: {_nothing(ranked, rules, peak)}"
-        return f"{label}: given in the table; the rules say {ruled}: {_units(ranked[0], rules)}"
+            return f"{origin}; the rules agree: {_nothing(ranked, rules, peak)}"
+        return f"{origin}; the rules say {ruled}: {_units(ranked[0], rules)}"
     if not own.judgeable:
         verdict = "cannot be checked, for lack of Action Units that this engine measures"
     elif own.stands:
@@ -88,12 +132,19 @@ def _checked(
         verdict = f"not supported enough, only {_units(own, rules)}"
     else:
         verdict = f"not supported, none of {' '.join(rules.rule(label).action_units)} stands at the peak"
+    if rules.decide == "weights" and own.judgeable and own.units:
+        verdict += f", {_measure(own, rules)}"
     agreement = "the rules agree" if ruled == label else f"the rules say {ruled}"
-    return f"{label}: given in the table; {verdict}; {agreement}{_missing(own)}"
+    return f"{origin}; {verdict}; {agreement}{_missing(own)}"
 
 
 def _units(evidence: Evidence, rules: RuleSet) -> str:
     return f"{', '.join(evidence.units)} of {' '.join(rules.rule(evidence.label).action_units)}"
+
+
+def _measure(evidence: Evidence, rules: RuleSet) -> str:
+    what = "log odds against neutral" if rules.decide == "weights" else "score"
+    return f"{what} {evidence.score:.2f}"
 
 
 def _nothing(ranked: Sequence[Evidence], rules: RuleSet, peak: Peak) -> str:
@@ -105,6 +156,10 @@ def _nothing(ranked: Sequence[Evidence], rules: RuleSet, peak: Peak) -> str:
     if rules.decide == "score" and ranked[0].score > 0:
         # three digits, so that a score just below the threshold does not look as if it reached it
         text += f"; nearest {ranked[0].label} {ranked[0].score:.3f} of {rules.threshold:.3f}"
+    elif rules.decide == "weights":
+        text += f"; nearest {ranked[0].label}, {_measure(ranked[0], rules)}"
+        if ranked[0].score > 0:
+            text += ", but no unit of its own stands" if ranked[0].judgeable else ", but too little of it is measured"
     return text
 
 

@@ -10,13 +10,13 @@ import yaml
 
 from merrflow.facs import DataFileError, UnknownLabel, action_units, expressive, load_lexicon, load_rules
 
-SETS = ["default", "merr"]
+SETS = ["calibrated", "default", "merr"]
 
 
 @pytest.mark.parametrize("name", SETS)
 def test_every_unit_a_rule_lists_has_phrases(name: str) -> None:
     rules = load_rules(name)
-    lexicon = load_lexicon(rules.lexicon)
+    lexicon = rules.phrases()
     for rule in rules.rules:
         assert not set(rule.action_units) - set(lexicon.phrases), rule.label
 
@@ -71,7 +71,7 @@ def test_a_label_outside_the_set_names_itself_and_the_allowed_ones() -> None:
 
 
 def test_an_unknown_rule_set_names_those_there_are() -> None:
-    with pytest.raises(DataFileError, match="'meer': choose default or merr"):
+    with pytest.raises(DataFileError, match="'meer': choose calibrated, default or merr"):
         load_rules("meer")
 
 

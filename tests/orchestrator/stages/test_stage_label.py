@@ -85,23 +85,88 @@ def test_what_cannot_be_measured_is_said() -> None:
     ],
 )
 def test_a_given_label_wins_and_is_checked(given, intensity, expected, part) -> None:
-    found = label.decide(peak(intensity), "clip", DEFAULT, ALL, given=given)
+    found = label.decide(peak(intensity), "clip", DEFAULT, ALL, given=label.Given(given, "table"))
     assert (found.label, found.source) == (expected, "table")
     assert found.reason.startswith(f"{expected}: given in the table; ")
     assert part in found.reason
 
 
 def test_a_given_label_takes_its_own_units() -> None:
-    found = label.decide(peak({}, ("AU01", "AU04", "AU25")), "clip", MERR, ALL, given="angry")
+    found = label.decide(peak({}, ("AU01", "AU04", "AU25")), "clip", MERR, ALL, given=label.Given("angry", "table"))
     assert (found.label, found.action_units) == ("angry", ("AU04",))
-    neutral = label.decide(peak({}, ("AU04", "AU25")), "clip", MERR, ALL, given="neutral")
+    neutral = label.decide(peak({}, ("AU04", "AU25")), "clip", MERR, ALL, given=label.Given("neutral", "table"))
     assert neutral.action_units == ("AU04",)  # as in the published neutral records
 
 
+def test_a_label_of_the_model_comes_with_its_probability_and_is_checked_likewise() -> None:
+    given = label.Given.likeliest({"angry": 0.2, "sad": 0.62, "neutral": 0.18})
+    assert given == label.Given("sad", "model", "probability 0.62 of 3 labels")
+    found = label.decide(peak({"AU06": 2, "AU12": 2}), "clip", DEFAULT, ALL, given=given)
+    assert (found.label, found.source, found.ruled, found.supported) == ("sad", "model", "happy", False)
+    assert found.reason.startswith(
+        "sad: given by the model (probability 0.62 of 3 labels); not supported enough, only AU06 of"
+    )
+    assert "; the rules say happy; judged without AU11" in found.reason
+
+
+def test_a_tie_in_the_distribution_is_decided_by_the_alphabet() -> None:
+    first = label.Given.likeliest({"sad": 0.5, "happy": 0.5})
+    assert first == label.Given.likeliest({"happy": 0.5, "sad": 0.5})
+    assert first.label == "happy"
+    with pytest.raises(ValueError, match="without a label"):
+        label.Given.likeliest({})
+
+
+def test_support_is_of_the_labels_own_rule() -> None:
+    # sad stands too, although happy comes first in the order of `merr`
+    found = label.decide(peak({}, ("AU04", "AU12")), "clip", MERR, ALL, given=label.Given("sad", "table"))
+    assert (found.ruled, found.supported, found.action_units) == ("happy", True, ("AU04",))
+    alone = label.decide(peak({"AU04": 1}), "clip", DEFAULT, ALL, given=label.Given("sad", "table"))
+    assert (alone.ruled, alone.supported) == ("neutral", False)
+    blind = label.decide(peak({}), "clip", DEFAULT, ("AU25",), given=label.Given("happy", "table"))
+    assert blind.supported is None
+    assert "happy" not in blind.scores
+    calm = label.Given("neutral", "table")
+    assert label.decide(peak({}), "clip", DEFAULT, ALL, given=calm).supported is True
+    assert label.decide(peak({"AU06": 2, "AU12": 2}), "clip", DEFAULT, ALL, given=calm).supported is False
+    assert label.decide(peak({}), "clip", DEFAULT, ("AU25",), given=calm).supported is None
+
+
+def test_scores_rank_the_labels() -> None:
+    found = label.decide(peak({"AU01": 1, "AU02": 1, "AU05": 1}), "clip", DEFAULT, ALL)
+    assert next(iter(found.scores)) == "surprise"
+    assert set(found.scores) == set(DEFAULT.labels) - {"neutral"}
+    assert list(found.scores.values()) == sorted(found.scores.values(), reverse=True)
+
+
+def test_disgusts_units_are_the_list_of_a_neutral_clip_as_published() -> None:
+    units = ("AU04", "AU09", "AU15", "AU20")
+    found = label.decide(peak({}, units), "clip", MERR, ALL, given=label.Given("neutral", "table"))
+    assert found.action_units == ("AU09", "AU15", "AU20")
+    assert label.decide(peak({}, units), "clip", MERR, ALL).label == "worried"
+
+
+def test_calibrated_weights() -> None:
+    rules = load_rules("calibrated")
+    smile = label.decide(peak({}, ("AU06", "AU12", "AU14")), "clip", rules, ALL)
+    assert (smile.label, smile.action_units) == ("happy", ("AU06", "AU12", "AU14"))
+    odds = -1.94 + 0.98 + 2.01 + 1.02  # of facs/rulesets/calibrated.yaml
+    assert smile.scores["happy"] == pytest.approx(odds)
+    assert smile.reason.startswith(
+        f"happy: AU06, AU12, AU14 of AU06 AU12 AU14 AU25 AU26; log odds against neutral {odds:.2f}, nothing else"
+    )
+    for spoken in (("AU25",), ("AU26",), ("AU25", "AU26"), ("AU25", "AU26", "AU45")):
+        found = label.decide(peak({}, spoken), "clip", rules, ALL)
+        assert (found.label, found.action_units) == ("neutral", ())
+    brow = label.decide(peak({}, ("AU10",)), "clip", rules, ALL)
+    assert brow.label == "neutral"
+    assert "AU10 at the peak makes no label; nearest angry, log odds against neutral -0.53" in brow.reason
+
+
 def test_an_empty_label_is_none() -> None:
-    assert label.decide(peak({}), "clip", DEFAULT, ALL, given=" ").source == "rules"
+    assert label.decide(peak({}), "clip", DEFAULT, ALL, given=label.Given(" ", "table")).source == "rules"
 
 
 def test_an_unknown_label_is_an_error_that_names_it() -> None:
     with pytest.raises(UnknownLabel, match=r"'bored': the rule set default 1 has neutral, happy"):
-        label.decide(peak({}), "clip", DEFAULT, ALL, given="bored")
+        label.decide(peak({}), "clip", DEFAULT, ALL, given=label.Given("bored", "table"))

@@ -1,0 +1,139 @@
+"""`merrflow rules`: the rule sets there are, a checker for own ones, and a fit to own annotations."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from merrflow.inputs import InputError
+
+console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
+app = typer.Typer(
+    help="Rule sets: which Action Units give which label. List them, show and check one, fit one to annotations.",
+    no_args_is_help=True,
+)
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
+
+
+@app.command("list")
+def list_(as_json: JsonOption = False) -> None:
+    """List the rule sets that come with merrflow, for `merrflow run --rules NAME`."""
+    from merrflow.cli.rule_tables import summary
+    from merrflow.facs import load_rules, packaged_rules
+
+    found = [summary(load_rules(name)) for name in packaged_rules()]
+    if as_json:
+        console.print_json(json.dumps(found))
+        return
+    for entry in found:
+        console.print(f"[bold]{entry['name']}[/bold] {entry['version']}: {escape(entry['description'])}")
+        console.print(f"    decides by {entry['decide']}; labels: {', '.join(entry['labels'])}")
+    console.print("`merrflow rules show NAME` shows one; docs/rules.md tells how accurate each is.", markup=False)
+
+
+@app.command()
+def show(
+    rules: Annotated[
+        str, typer.Argument(metavar="NAME|FILE", help="A rule set's name, or a YAML file.", show_default=False)
+    ],
+    as_json: JsonOption = False,
+) -> None:
+    """Show a rule set: labels with their units and conditions, phrases, sources. Checks a file of your own.
+
+    A file with faults is not shown; each fault is named with its line and value, and the exit code is 2.
+
+    [bold]Example:[/bold] merrflow rules show mine.yaml
+    """
+    from merrflow.cli.rule_tables import describe, show_rules
+
+    found = load(rules)
+    console.print_json(json.dumps(describe(found))) if as_json else show_rules(found, console)
+
+
+@app.command()
+def fit(
+    against: Annotated[
+        Path,
+        typer.Option(
+            "--against",
+            "-a",
+            help="Annotations as MERR's: a JSON object of records with pseu_emotion and peak_AU_list.",
+            show_default=False,
+        ),
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The YAML file to write.", show_default=False)],
+    like: Annotated[
+        str, typer.Option(help="The rule set that labels, their units, phrases and peak rules are taken from.")
+    ] = "default",
+    as_json: JsonOption = False,
+) -> None:
+    """Fit weights of single Action Units to annotations, and write them as a rule set.
+
+    The file tells beside the weights how accurate they are on records they were not fitted to (5-fold
+    cross-validation, 5 times), and what methods reach that may learn any function of the units. It is named after OUT.
+
+    [bold]Example:[/bold] merrflow rules fit --against annotations.json --out mine.yaml
+    """
+    from merrflow.cli.rule_tables import describe, show_fit
+
+    found = fit_to(against, out, like)
+    if as_json:
+        console.print_json(json.dumps(describe(found)))
+        return
+    show_fit(found, console)
+    console.print(f"{out}: written; use it with `merrflow run --rules {out}`", markup=False)
+
+
+def load(name_or_path: str) -> Any:
+    """A rule set, checked. Raises InputError with every fault, a line each."""
+    from merrflow.facs import DataFileError, load_rules
+
+    try:
+        return load_rules(name_or_path)
+    except DataFileError as error:
+        raise InputError(str(error)) from error
+
+
+def fit_to(against: Path, out: Path, like: str) -> Any:
+    """Fits, and writes the whole file or none. Raises InputError."""
+    from pydantic import TypeAdapter, ValidationError
+
+    from merrflow.export.files import whole_text
+    from merrflow.facs.annotations import read_annotations
+    from merrflow.facs.render import rules_yaml
+    from merrflow.facs.rules import SUFFIXES, Name
+
+    if out.suffix not in SUFFIXES:
+        raise InputError(f"{out}: a rule set's file ends in .yaml or .yml")
+    if out.exists():
+        raise InputError(f"{out}: exists already; choose another name with --out")
+    try:
+        name = TypeAdapter(Name).validate_python(out.stem)
+    except ValidationError as error:
+        raise InputError(
+            f"{out}: the set is named after the file, so its name must be of small letters, digits, - and _"
+        ) from error
+    pattern = load(like)
+    annotations = read_annotations(against, pattern)
+    try:
+        from merrflow.facs.calibrate import calibrate
+
+        found = calibrate(annotations, pattern, name)
+    except ModuleNotFoundError as error:
+        raise InputError(f"a fit needs scikit-learn ({error.name} is missing): pip install scikit-learn") from error
+    lexicon = pattern.own_lexicon
+    if lexicon is not None:  # its path is told from the new file's folder
+        found = found.model_copy(update={"lexicon": os.path.relpath(lexicon, out.absolute().parent)})
+    try:
+        with whole_text(out) as file:
+            file.write(rules_yaml(found))
+    except OSError as error:
+        raise InputError(f"{out}: cannot be written ({error.strerror})") from error
+    return load(str(out))
