@@ -31,7 +31,7 @@ def find(series: ActionUnitSeries, subject: Subject, rules: PeakRules, shots: Se
 
     A unit's frequency is the number of frames in which it is present. Where no unit is present in any frame,
     the frame with the largest summed intensity of all measured units is taken, so that a neutral clip has a
-    peak too.
+    peak too. Of frames with the same sum the earliest is the peak.
     `shots` serves `rules.cut_guard`.
     """
     seen = _subject_frames(series, subject, rules)
@@ -41,8 +41,11 @@ def find(series: ActionUnitSeries, subject: Subject, rules: PeakRules, shots: Se
             f"none of {len(subject.faces)} frames"
         )
     notes: list[str] = []
-    # A unit that some engine tells by presence only (AU28 in OpenFace) has nothing to sum.
-    counts = Counter(code for frame in seen for code in frame.present if code in frame.face.intensity)
+    # A unit told by presence only (AU28 in OpenFace) has nothing to sum beside others that have an intensity.
+    unmeasured = not any(frame.face.intensity for frame in seen)
+    counts = Counter(code for frame in seen for code in frame.present if unmeasured or code in frame.face.intensity)
+    if unmeasured and counts:
+        notes.append("units are told by presence only here, so that each counts 1")
     allowed = {code: count for code, count in counts.items() if _counts(code, rules)}
     if not allowed and counts:
         notes.append("only units of speech or blinking are present")
@@ -57,6 +60,8 @@ def find(series: ActionUnitSeries, subject: Subject, rules: PeakRules, shots: Se
     def total(frame: _Seen) -> float:
         gated = rules.only_present and frequent
         chosen = (code for code in summed if not gated or code in frame.present)
+        if unmeasured:
+            return float(sum(code in frame.present for code in chosen))
         # rounded, so that sums that differ in the last bit only are a tie
         return round(sum(frame.face.intensity.get(code, 0.0) for code in chosen), 6)
 
@@ -78,6 +83,8 @@ def find(series: ActionUnitSeries, subject: Subject, rules: PeakRules, shots: Se
         frequent=frequent,
         total=total(best),
         reason=_reason(best, frequent, allowed, total(best), seen, candidates, subject, notes),
+        confidence=best.face.confidence,
+        box=best.face.box,
     )
 
 

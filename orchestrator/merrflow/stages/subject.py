@@ -6,7 +6,6 @@ import math
 from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
-from itertools import pairwise
 from statistics import fmean, median
 
 from pydantic import model_validator
@@ -14,9 +13,8 @@ from pydantic import model_validator
 from merrflow.facs.datafile import Strict, read
 from merrflow.stages.skip import Skip
 from merrflow.stages.tracks import FollowRules, Track, follow, size
+from merrflow.stages.voice import SpeakingRules, has_voice, with_voice
 from merrflow.types import ActionUnitSeries, Shot, Subject
-
-Spans = Sequence[tuple[float, float]]
 
 
 class DropRules(Strict):
@@ -50,6 +48,7 @@ class SubjectRules(Strict):
     follow: FollowRules
     drop: DropRules
     choose: ChooseRules
+    speaking: SpeakingRules
 
 
 @cache
@@ -61,13 +60,13 @@ def load_subject_rules() -> SubjectRules:
 def choose(
     series: ActionUnitSeries,
     shots: Sequence[Shot] = (),
-    speech: Spans = (),
+    voice_energy: Sequence[float] = (),
     rules: SubjectRules | None = None,
 ) -> Subject | Skip:
     """The person with the largest, longest seen, most frontal face that speaks; Skip where there is none.
 
-    `speech`: (start, end) in seconds, where known. The mark for speaking then counts mouth movement within
-    it, and without it all mouth movement; where no mouth was measured, it is left out.
+    `voice_energy`: Probe.voice_energy, from which is told whose mouth moves with the voice. The mark for speaking is
+    left out where nobody's does: silence, even music, a narrator, mouths that were not measured, or glimpses.
     """
     rules = rules or load_subject_rules()
     tracks = follow(series, shots, rules.follow)
@@ -83,12 +82,13 @@ def choose(
             f"the largest face is {tallest:.0f} of {series.height} pixels high, too small to read "
             f"(least: {rules.drop.height * series.height:.0f})"
         )
-    marks = _marks(large, series, speech, rules.choose)
+    marks = _marks(large, series, voice_energy, rules)
     order = sorted(range(len(large)), key=lambda number: (-marks[number][0], large[number].faces[0]))
     best = order[0]
     score = marks[best][0]
     margin = 1.0 if len(large) == 1 else (score - marks[order[1]][0]) / score if score > 0 else 0.0
-    reason = _reason(large[best], marks[best][1], len(large), len(tracks) - len(large), series)
+    second = marks[order[1]][0] if len(large) > 1 else None
+    reason = _reason(large[best], marks[best], second, len(large), len(tracks) - len(large), series)
     return Subject(faces=tuple(large[best].faces), persons=len(large), margin=round(margin, 4), reason=reason)
 
 
@@ -113,26 +113,41 @@ def _height(track: Track) -> float:
 
 
 def _marks(
-    tracks: Sequence[Track], series: ActionUnitSeries, speech: Spans, weights: ChooseRules
+    tracks: Sequence[Track], series: ActionUnitSeries, voice: Sequence[float], rules: SubjectRules
 ) -> list[tuple[float, dict[str, float]]]:
     """Per track the weighted mean of its marks, and the marks (0 to 1) by name."""
     sizes = [median(size(face.box) for face in track.measured) for track in tracks]
-    mouths = [_mouth_movement(track, series, speech) for track in tracks]
+    speaking = _speaking(tracks, series, voice, rules.speaking)
     with_faces = sum(any(face.confidence > 0 for face in frame.faces) for frame in series.frames)
-    liveliest = max((movement for movement in mouths if movement is not None), default=0.0)
     result = []
-    for track, track_size, movement in zip(tracks, sizes, mouths, strict=True):
+    for number, track in enumerate(tracks):
         marks = {
-            "size": track_size / max(sizes),
+            "size": sizes[number] / max(sizes),
             "time": len(track.faces) / max(with_faces, 1),
             "frontality": fmean(_frontality(face.yaw, face.pitch) for face in track.measured),
         }
-        if liveliest > 0:
-            marks["speaking"] = (movement or 0.0) / liveliest
-        weight = {name: getattr(weights, name) for name in marks}
+        if speaking:
+            marks["speaking"] = speaking[number]
+        weight = {name: getattr(rules.choose, name) for name in marks}
         total = sum(weight[name] * mark for name, mark in marks.items()) / sum(weight.values())
         result.append((total, marks))
     return result
+
+
+def _speaking(
+    tracks: Sequence[Track], series: ActionUnitSeries, voice: Sequence[float], rules: SpeakingRules
+) -> list[float]:
+    """Per track how well its mouth moves with the voice; empty where no track's does."""
+    if not has_voice(voice, rules):
+        return []
+    times = {frame.index: frame.timestamp for frame in series.frames}
+    marks = [
+        with_voice(
+            [times[frame] for frame, _ in track.faces], [face.mouth_opening for face in track.measured], voice, rules
+        )
+        for track in tracks
+    ]
+    return marks if max(marks) > 0 else []
 
 
 def _frontality(yaw: float, pitch: float) -> float:
@@ -140,37 +155,28 @@ def _frontality(yaw: float, pitch: float) -> float:
     return max(0.0, math.cos(math.radians(yaw))) * max(0.0, math.cos(math.radians(pitch)))
 
 
-def _mouth_movement(track: Track, series: ActionUnitSeries, speech: Spans) -> float | None:
-    """Mean change of the mouth's opening from frame to frame, in speech where that is known."""
-    times = {frame.index: frame.timestamp for frame in series.frames}
-    openings = [
-        (frame, face.mouth_opening)
-        for (frame, _), face in zip(track.faces, track.measured, strict=True)
-        if face.mouth_opening is not None
-    ]
-    changes = [
-        abs(after - before)
-        for (frame, before), (following, after) in pairwise(openings)
-        if following == frame + 1 and (not speech or any(start <= times[frame] < end for start, end in speech))
-    ]
-    if not openings:
-        return None
-    return fmean(changes) if changes else 0.0
-
-
-def _reason(track: Track, marks: dict[str, float], persons: int, dropped: int, series: ActionUnitSeries) -> str:
+def _reason(
+    track: Track,
+    chosen: tuple[float, dict[str, float]],
+    second: float | None,
+    persons: int,
+    dropped: int,
+    series: ActionUnitSeries,
+) -> str:
+    score, marks = chosen
     view = f"in view for {len(track.faces)} of {len(series.frames)} frames"
-    if persons == 1:
-        text = f"the only person followed, {view}"
+    mouth = ""
+    if "speaking" in marks:
+        follows = marks["speaking"]
+        mouth = f", mouth moves with the voice {follows:.2f}" if follows > 0 else ", mouth does not follow the voice"
+    if second is None:
+        text = f"the only person followed, {view}{mouth}"
     else:
         largest = "largest face" if marks["size"] == 1 else f"face {marks['size']:.2f} times the largest"
-        mouth = ""
-        if "speaking" in marks:
-            lively = marks["speaking"]
-            mouth = ", liveliest mouth" if lively == 1 else f", mouth {lively:.2f} times the liveliest"
         text = f"of {persons} persons: {largest}, {view}, frontality {marks['frontality']:.2f}{mouth}"
+        text += f"; score {score:.2f}, next {second:.2f}"
     if len(track.shots) > 1:
-        text += f"; goes on unmoved through {len(track.shots)} shots"
+        text += f"; followed by place through {len(track.shots)} shots"
     if dropped:
         text += f"; {dropped} brief or tiny {'face' if dropped == 1 else 'faces'} left out"
     return text

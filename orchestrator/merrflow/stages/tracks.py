@@ -1,15 +1,25 @@
-"""Follows faces through frames as persons."""
+"""Follows faces through frames as persons.
+
+Within a shot a face is followed by its place. Across cuts nothing of how persons look is known: neither OpenFace's
+files nor the Action Unit service carry what a face looks like, and of the face-embedding networks none comes in a
+small, kept wheel of its own with a licence that allows this use (dlib's is a large package of 2017 that needs dlib
+itself; others are fetched at run time or are for research only). So persons are joined across cuts only where film
+grammar and place speak for it, and otherwise stay apart; a person who returns in another place counts as another.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from statistics import fmean, median
 
 from merrflow.facs.datafile import Strict
 from merrflow.types import ActionUnitSeries, Face, Shot
 
 Box = tuple[float, float, float, float]
+Seat = tuple[Shot, Face]  # where in a shot a person is, typically
 
 
 class FollowRules(Strict):
@@ -22,6 +32,9 @@ class FollowRules(Strict):
     gap_seconds: float
     join_overlap: float
     join_degrees: float
+    return_overlap: float
+    return_degrees: float
+    return_unlike: float
 
 
 @dataclass
@@ -30,41 +43,57 @@ class Track:
 
     faces: list[tuple[int, int]] = field(default_factory=list)
     measured: list[Face] = field(default_factory=list)
-    shots: list[Shot] = field(default_factory=list)
+    shots: list[Shot] = field(default_factory=list)  # in which the person is seen, ascending
+    seat: Face | None = None  # as typical for the last of these shots
 
     def add(self, frame: int, place: int, face: Face) -> None:
         """Takes the person's face in one more frame."""
         self.faces.append((frame, place))
         self.measured.append(face)
 
+    def extend(self, later: Track) -> None:
+        """Takes over what the person does later on."""
+        self.faces += later.faces
+        self.measured += later.measured
+        self.shots += [shot for shot in later.shots if shot not in self.shots]
+        self.seat = later.seat
+
 
 def follow(series: ActionUnitSeries, shots: Sequence[Shot], rules: FollowRules) -> list[Track]:
     """All tracks, in order of their first frame. `shots` may be empty: then all is one shot.
 
-    Within a shot a face goes to the nearest track by overlap, then by distance. Across a cut nothing of how
-    persons look is known here, so that only a face that stays where it was, turned the same way, counts as
-    the same person.
+    Within a shot a face goes to the nearest track by overlap, then by distance, all pairs together at their best.
+    A person is joined to an earlier one
+    - across a cut, where the face stays where it was, turned the same way, as in a flash taken for a cut;
+    - within a shot, where a face comes back to the place it was lost in;
+    - over other shots (A-B-A, as in shot and counter-shot), where the face is back in its place and turned as it was,
+      and no face in between stood there: in a row of people who all stand mid-picture, the place tells nobody.
     """
     ordered = sorted(series.frames, key=lambda frame: frame.index)
-    last = ordered[-1].index + 1 if ordered else 0
+    indices = [frame.index for frame in ordered]
+    last = indices[-1] + 1 if indices else 0
     gap = max(1, round(rules.gap_seconds * series.fps)) if series.fps > 0 else 1
-    done: list[Track] = []
+    whole = (0.0, 0.0, float(series.width), float(series.height))
+    persons: list[Track] = []
+    earlier: list[Seat] = []
     for shot in _covering(shots, last):
         live: list[Track] = []
-        for frame in ordered:
-            if not shot.start <= frame.index < shot.end:
-                continue
+        for frame in ordered[bisect_left(indices, shot.start) : bisect_left(indices, shot.end)]:
             faces = [(place, face) for place, face in enumerate(frame.faces) if sure(face, rules)]
             reachable = [track for track in live if frame.index - track.faces[-1][0] <= gap + 1]
-            taken = _match(reachable, faces, rules)
-            for place, face in faces:
-                track = taken.get(place)
-                if track is None:
-                    track = Track(shots=[shot])
+            taken = _pair(
+                [track.measured[-1].box for track in reachable],
+                [face.box for _, face in faces],
+                lambda before, now: _nearness(before, now, rules),
+            )
+            for number, (place, face) in enumerate(faces):
+                track = reachable[taken[number]] if number in taken else Track(shots=[shot])
+                if number not in taken:
                     live.append(track)
                 track.add(frame.index, place, face)
-        done = _join(done, live, shot, rules)
-    return sorted(done, key=lambda track: track.faces[0])
+        live = _stitched(live, rules, whole)
+        earlier += _join(persons, live, earlier, rules, whole)
+    return sorted(persons, key=lambda track: track.faces[0])
 
 
 def sure(face: Face, rules: FollowRules) -> bool:
@@ -86,21 +115,18 @@ def _covering(shots: Iterable[Shot], last: int) -> list[Shot]:
     return covering
 
 
-def _match(tracks: Sequence[Track], faces: Sequence[tuple[int, Face]], rules: FollowRules) -> dict[int, Track]:
-    """Faces' places to tracks: the best pair first, each face and each track once."""
-    pairs = []
-    for number, track in enumerate(tracks):
-        for place, face in faces:
-            nearness = _nearness(track.measured[-1].box, face.box, rules)
-            if nearness is not None:
-                pairs.append((-nearness, number, place))
-    taken: dict[int, Track] = {}
-    used: set[int] = set()
-    for _, number, place in sorted(pairs):
-        if number not in used and place not in taken:
-            used.add(number)
-            taken[place] = tracks[number]
-    return taken
+def _pair(old: Sequence, new: Sequence, likeness: Callable[..., float | None]) -> dict[int, int]:
+    """Places in `new` to places in `old`, each once, with the highest sum of likeness; None pairs nobody."""
+    scores = [[likeness(before, now) for before in old] for now in new]
+    if len(old) == len(new) == 1:  # by far the most frames; saves the solver's overhead
+        return {} if scores[0][0] is None else {0: 0}
+    if not old or not new:
+        return {}
+    from scipy.optimize import linear_sum_assignment
+
+    gains = [[0.0 if score is None else 1e-6 + score for score in row] for row in scores]
+    rows, columns = linear_sum_assignment(gains, maximize=True)
+    return {int(row): int(column) for row, column in zip(rows, columns, strict=True) if scores[row][column] is not None}
 
 
 def _nearness(before: Box, now: Box, rules: FollowRules) -> float | None:
@@ -116,32 +142,76 @@ def _nearness(before: Box, now: Box, rules: FollowRules) -> float | None:
     return 1 - away if away <= 1 else None
 
 
-def _join(done: list[Track], live: list[Track], shot: Shot, rules: FollowRules) -> list[Track]:
-    """Lets a track of this shot go on from one that ended on the frame before, where the face is the same."""
-    for track in live:
-        first = track.faces[0][0]
-        match = next(
-            (
-                earlier
-                for earlier in done
-                if first == shot.start
-                and earlier.faces[-1][0] == first - 1
-                and _unmoved(earlier.measured[-1], track.measured[0], rules)
-            ),
-            None,
-        )
-        if match is None:
-            done.append(track)
+def _stitched(live: Sequence[Track], rules: FollowRules, whole: Box) -> list[Track]:
+    """Tracks of one shot, with those joined where a face was lost for long and is back in its place."""
+    persons: list[Track] = []
+    for track in live:  # in order of their first frame
+        gone = [person for person in persons if person.faces[-1][0] < track.faces[0][0]]
+        likeness = [_alike(person.measured[-1], track.measured[0], rules, whole) or 0.0 for person in gone]
+        if gone and max(likeness) > 0:
+            gone[likeness.index(max(likeness))].extend(track)
         else:
-            match.faces += track.faces
-            match.measured += track.measured
-            match.shots += track.shots
-    return done
+            persons.append(track)
+    return persons
 
 
-def _unmoved(before: Face, now: Face, rules: FollowRules) -> bool:
-    turned = max(abs(before.pitch - now.pitch), abs(before.yaw - now.yaw), abs(before.roll - now.roll))
-    return overlap(before.box, now.box) >= rules.join_overlap and turned <= rules.join_degrees
+def _join(
+    persons: list[Track], live: Sequence[Track], earlier: Sequence[Seat], rules: FollowRules, whole: Box
+) -> list[Seat]:
+    """Lets tracks of a new shot go on from persons of earlier ones; the others become persons. Returns their seats.
+
+    earlier: the seats of the shots before.
+    """
+    for track in live:
+        track.seat = _typical(track)
+
+    def likeness(person: Track, track: Track) -> float | None:
+        shot, last = track.shots[0], person.shots[-1]
+        if last.end == shot.start:
+            follows = track.faces[0][0] == shot.start == person.faces[-1][0] + 1
+            stays = follows and _unmoved(person.measured[-1], track.measured[0], rules, whole)
+            return 1 + overlap(person.measured[-1].box, track.measured[0].box) if stays else None
+        shared = _alike(person.seat, track.seat, rules, whole)
+        if shared is None:
+            return None
+        between = (face.box for place, face in earlier if place.start >= last.end)
+        taken = any(overlap(box, track.seat.box) >= rules.return_unlike for box in between)
+        return None if taken else shared
+
+    pairs = _pair(persons, live, likeness)
+    for number, track in enumerate(live):
+        if number in pairs:
+            persons[pairs[number]].extend(track)
+        else:
+            persons.append(track)
+    return [(track.shots[0], track.seat) for track in live]
+
+
+def _typical(track: Track) -> Face:
+    """A face in the track's median place and direction: where the camera shows this person."""
+    first, *_ = faces = track.measured
+    box = tuple(median(face.box[side] for face in faces) for side in range(4))
+    pitch, yaw, roll = (fmean(getattr(face, name) for face in faces) for name in ("pitch", "yaw", "roll"))
+    return Face(box, first.confidence, pitch, yaw, roll, {}, frozenset())
+
+
+def _unmoved(before: Face, now: Face, rules: FollowRules, whole: Box) -> bool:
+    shared = overlap(before.box, now.box)
+    return shared >= rules.join_overlap and _turned(before, now) <= rules.join_degrees and before.box != whole
+
+
+def _alike(before: Face, now: Face, rules: FollowRules, whole: Box) -> float | None:
+    """The overlap of two faces in the same place, turned the same way; None for others.
+
+    A box that is the whole picture (see openface_csv) tells no place.
+    """
+    shared = overlap(before.box, now.box)
+    same = shared >= rules.return_overlap and _turned(before, now) <= rules.return_degrees and before.box != whole
+    return shared if same else None
+
+
+def _turned(before: Face, now: Face) -> float:
+    return max(abs(before.pitch - now.pitch), abs(before.yaw - now.yaw), abs(before.roll - now.roll))
 
 
 def overlap(one: Box, other: Box) -> float:

@@ -1,40 +1,60 @@
-"""Reads an OpenFace 2 FeatureExtraction CSV as an ActionUnitSeries. For tests only."""
+"""Writes OpenFace CSVs as its versions do, and reads the shared ones, for tests."""
 
 from __future__ import annotations
 
-import csv
-import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from merrflow.types import ActionUnitSeries, Face, FaceFrame
+from merrflow.stages.openface_csv import read_openface
+from merrflow.types import ActionUnitSeries, Probe, Shot
 
 SHARED = Path(__file__).resolve().parents[4] / "shared"
+UNITS = ("AU01", "AU05", "AU06", "AU12", "AU25", "AU26", "AU45")
+# An outline to draw faces with: jaw, brows, nose, eyes and lips are not told apart but for the points that are read.
+_OUTLINE = [(-0.5 + (i % 17) / 16, -0.4 + (i // 17) * 0.25) for i in range(68)]
 
 
-def read(path: Path, width: int, height: int) -> ActionUnitSeries:
-    """Frames are numbered from 1 there and from 0 here; a failed frame has no face."""
-    with path.open(newline="") as file:
-        rows = [{key.strip(): value.strip() for key, value in row.items()} for row in csv.DictReader(file)]
-    codes = sorted({key[:4] for key in rows[0] if key.startswith("AU")})
-    frames = []
-    for row in rows:
-        faces = (_face(row, codes),) if int(row["success"]) == 1 else ()
-        frames.append(FaceFrame(int(row["frame"]) - 1, float(row["timestamp"]), faces))
-    fps = 1 / (frames[1].timestamp - frames[0].timestamp)
-    return ActionUnitSeries(width, height, fps, tuple(codes), tuple(frames))
+def probe_of(frames: int, width: int = 640, height: int = 360, fps: float = 25.0) -> Probe:
+    """The facts of a clip in one shot."""
+    return Probe(width, height, fps, frames, frames / fps, (Shot(0, frames),), None)
 
 
-def _face(row: dict[str, str], codes: list[str]) -> Face:
-    xs = [float(row[f"x_{i}"]) for i in range(68)]
-    ys = [float(row[f"y_{i}"]) for i in range(68)]
-    lips = math.dist((xs[62], ys[62]), (xs[66], ys[66])) / math.dist((xs[48], ys[48]), (xs[54], ys[54]))
-    return Face(
-        box=(min(xs), min(ys), max(xs) - min(xs), max(ys) - min(ys)),
-        confidence=float(row["confidence"]),
-        pitch=-math.degrees(float(row["pose_Rx"])),
-        yaw=-math.degrees(float(row["pose_Ry"])),
-        roll=math.degrees(float(row["pose_Rz"])),
-        intensity={code: float(row[f"{code}_r"]) for code in codes if f"{code}_r" in row},
-        present=frozenset(code for code in codes if float(row[f"{code}_c"]) > 0),
-        mouth_opening=lips,
-    )
+def shared_series(name: str, width: int, height: int, fps: float = 25.0) -> ActionUnitSeries:
+    """One of the shared OpenFace outputs, for a clip with as many frames as it has rows."""
+    path = SHARED / "openface" / f"{name}.csv"
+    with path.open() as file:
+        rows = sum(1 for line in file if line.strip()) - 1
+    return read_openface(path, probe=probe_of(rows, width, height, fps))
+
+
+def landmarks(x: float = 320, y: float = 180, size: float = 100, gap: float = 10) -> dict[str, str]:
+    """x_0 ... y_67 of a face around a middle; `gap` pixels between the inner lips, a mouth of 40."""
+    points = [(x + size * dx, y + size * dy) for dx, dy in _OUTLINE]
+    points[62], points[66] = (x, y + 20), (x, y + 20 + gap)
+    points[48], points[54] = (x - 20, y + 25), (x + 20, y + 25)
+    xs = {f"x_{i}": f"{point[0]:.3f}" for i, point in enumerate(points)}
+    return xs | {f"y_{i}": f"{point[1]:.3f}" for i, point in enumerate(points)}
+
+
+def row(number: int, *, success: int = 1, confidence: float = 0.95, **values: object) -> dict[str, str]:
+    """One row of OpenFace 1 with all that is read; `values` replace or add columns."""
+    made = {
+        "frame": str(number),
+        "timestamp": f"{(number - 1) / 25:.4g}",
+        "confidence": str(confidence),
+        "success": str(success),
+        "gaze_0_x": "0.1",
+        **{f"pose_{name}": value for name, value in zip(("Tx", "Ty", "Tz"), ("10", "-5", "600"), strict=True)},
+        **{f"pose_{name}": value for name, value in zip(("Rx", "Ry", "Rz"), ("0.1", "-0.2", "0.05"), strict=True)},
+        **landmarks(),
+        **{f"{unit}_r": "0.50" for unit in UNITS},
+        **{f"{unit}_c": "1.00" for unit in (*UNITS, "AU28")},
+    }
+    return made | {name: str(value) for name, value in values.items()}
+
+
+def table(rows: Sequence[Mapping[str, str]], blank: str = " ", columns: Sequence[str] | None = None) -> str:
+    """The rows as text, with `blank` after each comma."""
+    columns = list(rows[0]) if columns is None else columns
+    lines = [columns, *([row[name] for name in columns] for row in rows)]
+    return "".join(f",{blank}".join(line) + "\n" for line in lines)

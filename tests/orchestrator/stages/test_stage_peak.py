@@ -6,12 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from merrflow.facs import load_rules
-from merrflow.stages import peak, subject
+from merrflow.facs import load_lexicon, load_rules
+from merrflow.stages import label, peak, subject
+from merrflow.stages.openface_csv import read_openface
+from merrflow.stages.probe import decode
 from merrflow.stages.skip import Skip
 from merrflow.types import Peak, Shot, Subject
 from tests.orchestrator.stages.faces import face, series
-from tests.orchestrator.stages.openface_csv import SHARED, read
+from tests.orchestrator.stages.openface_csv import SHARED, shared_series
 
 MERR = load_rules("merr").peak
 DEFAULT = load_rules("default").peak
@@ -22,6 +24,21 @@ def find(faces, rules=DEFAULT, shots=()) -> Peak | Skip:
     made = series([[one] for one in faces])
     followed = Subject(tuple((i, 0) for i in range(len(faces))), 1, 1.0, "")
     return peak.find(made, followed, rules, shots)
+
+
+def test_the_published_example_through_to_its_phrases() -> None:
+    """Followed as a person, peak, label: frame 1, surprise, and one phrase each of AU05 and AU26."""
+    values = [(0.1, 0.5), (0.36, 1.02), *[(0.1, 0.5)] * 5, (0.0, 1.25), (0.1, 0.5), (0.1, 0.5)]
+    made = series([[face(intensity={"AU05": lid, "AU26": jaw, "AU12": 0.0})] for lid, jaw in values])
+    found = peak.find(made, subject.choose(made), MERR)
+    assert (found.index, found.total, found.action_units) == (1, 1.38, ("AU05", "AU26"))
+    rules, phrases = load_rules("merr"), load_lexicon("merr").phrases
+    labels = [label.decide(found, f"clip_{number}", rules, made.measurable) for number in range(200)]
+    assert {(one.label, one.action_units) for one in labels} == {("surprise", ("AU05", "AU26"))}
+    drawn = {one.expressions for one in labels}
+    assert ("Eyes widened", "Wide-mouthed") in drawn
+    assert drawn <= {(lid, jaw) for lid in phrases["AU05"] for jaw in phrases["AU26"]}
+    assert labels[0] == label.decide(found, "clip_0", rules, made.measurable)  # a rerun gives the same words
 
 
 def test_the_published_example() -> None:
@@ -120,6 +137,35 @@ def test_frames_beside_a_cut_turned_away_or_blurred_come_second() -> None:
     assert find([face(intensity={"AU12": 1.0}, yaw=60)] * 3).index == 0  # nothing better there
 
 
+def test_the_peak_tells_whose_face_it_is() -> None:
+    frames = [[face(x=400, size=150), face(x=20 + i, intensity={"AU12": i}, confidence=0.9)] for i in range(5)]
+    followed = Subject(tuple((i, 1) for i in range(5)), 2, 0.5, "")
+    found = peak.find(series(frames), followed, DEFAULT)
+    assert (found.index, found.confidence, found.box) == (4, 0.9, (24, 100, 100, 100))
+
+
+def test_units_told_by_presence_alone_count_one_each() -> None:
+    """OpenFace's files may have AUxx_c and no AUxx_r."""
+    shown = [("AU12",), ("AU06", "AU12"), ("AU06", "AU12", "AU25"), ("AU01",), ()]
+    for rules in (MERR, DEFAULT):
+        found = find([face(present=codes) for codes in shown], rules)
+        assert (found.index, found.total, dict(found.intensity)) == (1, 2.0, {})
+        assert "told by presence only" in found.reason
+        assert find([face(present=())] * 3, rules).index == 0
+
+
+def test_the_peak_is_the_subjects_own_across_cuts() -> None:
+    """A-B-A: B smiles most, and the peak is A's, after the counter-shot."""
+    shots = (Shot(0, 20), Shot(20, 30), Shot(30, 50))
+    frames = [[face(x=400 if 20 <= i < 30 else 100, intensity={"AU12": 1 + i / 50})] for i in range(50)]
+    for i in range(20, 30):
+        frames[i] = [face(x=400, intensity={"AU12": 5.0})]
+    made = series(frames)
+    found = peak.find(made, subject.choose(made, shots), DEFAULT, shots)
+    assert found.index == 49
+    assert "AU12 in 40" in found.reason
+
+
 @given(
     st.lists(
         st.dictionaries(st.sampled_from(["AU01", "AU12", "AU25", "AU45"]), st.floats(0, 5), max_size=4),
@@ -142,7 +188,7 @@ def test_the_peak_is_a_frame_of_the_subject_and_its_sum_is_right(intensities, ru
 @pytest.mark.skipif(not OPENFACE.is_dir(), reason="no OpenFace outputs in ../shared/openface")
 @pytest.mark.parametrize(("name", "rules"), [("merr", MERR), ("default", DEFAULT)])
 def test_51251_peaks_on_the_man_before_the_cut(name, rules) -> None:
-    made = read(OPENFACE / "samplenew_00051251.csv", 1920, 1080)
+    made = shared_series("samplenew_00051251", 1920, 1080)
     shots = (Shot(0, 39), Shot(39, 52))
     found = peak.find(made, subject.choose(made, shots), rules, shots)
     assert found.index < 37
@@ -152,7 +198,23 @@ def test_51251_peaks_on_the_man_before_the_cut(name, rules) -> None:
 
 
 @pytest.mark.skipif(not OPENFACE.is_dir(), reason="no OpenFace outputs in ../shared/openface")
+@pytest.mark.skipif(not (SHARED / "clips").is_dir(), reason="no clips in ../shared/clips")
+def test_51251_with_its_clip_stays_on_the_man_in_view_for_most_of_it() -> None:
+    """The shots and the voice from the clip, the Action Units from its CSV: none of them knows of the other."""
+    path = SHARED / "clips" / "samplenew_00051251.mp4"
+    facts = decode(path, max_seconds=10, max_pixels=1920 * 1080, with_text=False).probe
+    made = read_openface(OPENFACE / "samplenew_00051251.csv", probe=facts)
+    person = subject.choose(made, facts.shots, facts.voice_energy)
+    assert [index for index, _ in person.faces] == list(range(39))
+    for rules in (MERR, DEFAULT):
+        found = peak.find(made, person, rules, facts.shots)
+        assert found.index < 39 and found.confidence >= 0.9
+        x, y, width, height = found.box
+        assert 1000 < x + width / 2 < 1250 and 250 < y + height / 2 < 450  # his face, right of the middle
+
+
+@pytest.mark.skipif(not OPENFACE.is_dir(), reason="no OpenFace outputs in ../shared/openface")
 def test_669_peaks_on_the_open_face_and_not_in_the_turn_of_the_head() -> None:
-    made = read(OPENFACE / "sample_00000669.csv", 720, 404)
+    made = shared_series("sample_00000669", 720, 404)
     found = peak.find(made, subject.choose(made), DEFAULT)
     assert 128 <= found.index <= 134  # looks into the camera with raised brows and an open mouth

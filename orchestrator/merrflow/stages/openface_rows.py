@@ -1,0 +1,222 @@
+"""The rows of an OpenFace CSV, checked value by value; openface_csv.py makes faces of them."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from operator import itemgetter
+from pathlib import Path
+
+from merrflow.facs.units import action_units
+from merrflow_serving.errors import InvalidInput
+
+MAX_ROW_BYTES = 16_384  # OpenFace 2's 714 columns take about 7,000
+LANDMARKS = tuple(f"{axis}_{number}" for axis in "xy" for number in range(68))
+POSE, PLACE = ("pose_Rx", "pose_Ry", "pose_Rz"), ("pose_Tx", "pose_Ty", "pose_Tz")
+_UNIT = re.compile(r"AU(\d+)(?:_([rc]))?")
+
+
+class OpenFaceError(InvalidInput):
+    """A CSV that cannot be OpenFace's output for this clip. Names file, line, column and value."""
+
+    reason = "OPENFACE_CSV"
+
+    def __init__(self, message: str) -> None:
+        # file names that are no UTF-8 reach Python as lone surrogates, which no ledger can store
+        super().__init__(message.encode(errors="backslashreplace").decode())
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Where in a row what is."""
+
+    path: Path
+    names: tuple[str, ...]
+    values: tuple[int, ...]  # of all that is read of a face, in the order of `order`; intensities first
+    order: dict[str, int]  # column name -> place among those values
+    intensity: dict[str, str]  # "AU06" -> column
+    presence: dict[str, str]
+
+    @property
+    def units(self) -> tuple[str, ...]:
+        """The Action Units that the file has, ascending."""
+        return tuple(sorted({*self.intensity, *self.presence}))
+
+    def places(self, names: Sequence[str]) -> list[int] | None:
+        """Where these columns stand among a row's values; None where the file has not all of them."""
+        return [self.order[name] for name in names] if all(name in self.order for name in names) else None
+
+
+@dataclass(frozen=True)
+class Row:
+    """One face in one frame."""
+
+    line: int  # in the file, from 1
+    frame: int  # as the file counts
+    face_id: int
+    confidence: float
+    values: tuple[float, ...] | None  # None: the face was lost
+
+
+def read_rows(path: Path) -> tuple[Columns, list[Row]]:
+    """Everything in the file that is used. Raises `OpenFaceError`."""
+    with _open(path) as file:
+        table = csv.reader(_lines(path, file))
+        try:
+            columns = _columns(path, _header(path, next(table, [])))
+            return columns, list(_rows(table, columns))
+        except csv.Error as error:
+            raise OpenFaceError(f"{path}, line {table.line_num}: not a CSV table ({error})") from error
+        except UnicodeDecodeError as error:
+            raise OpenFaceError(f"{path}: not a text in UTF-8, as OpenFace writes it ({error.reason})") from error
+
+
+def read_header(path: Path) -> tuple[str, ...]:
+    """The column names of a file, without blanks. Raises `OpenFaceError`."""
+    with _open(path) as file:
+        try:
+            return _header(path, next(csv.reader(_lines(path, file)), []))
+        except (csv.Error, UnicodeDecodeError) as error:
+            raise OpenFaceError(f"{path}, line 1: not a CSV table in UTF-8 ({error})") from error
+
+
+def _open(path: Path) -> io.TextIOWrapper:
+    try:
+        if not path.is_file():
+            raise OpenFaceError(f"{path}: no such file")
+        return path.open(encoding="utf-8-sig", newline="")
+    except OSError as error:
+        raise OpenFaceError(f"{path}: cannot be read: {error.strerror}") from error
+
+
+def _lines(path: Path, file: io.TextIOWrapper) -> Iterator[str]:
+    for number, line in enumerate(iter(lambda: file.readline(2 * MAX_ROW_BYTES), ""), 1):
+        if "\0" in line:
+            raise OpenFaceError(f"{path}, line {number}: holds NUL bytes; the file is damaged")
+        if len(line) >= 2 * MAX_ROW_BYTES:
+            raise OpenFaceError(f"{path}, line {number}: longer than any row of OpenFace")
+        yield line
+
+
+def _header(path: Path, cells: Sequence[str]) -> tuple[str, ...]:
+    names = tuple(cell.strip() for cell in cells)
+    if not any(names):
+        raise OpenFaceError(f"{path}: the file is empty" if not names else f"{path}, line 1: no column names")
+    for name in ("frame", "confidence", "success"):
+        if name not in names:
+            hint = "; FaceLandmarkImg's files are for single pictures" if "face" in names else ""
+            hint = hint or ("; its columns are not separated by commas" if len(names) == 1 else "")
+            raise OpenFaceError(f"{path}, line 1: no column {name}, which OpenFace writes for videos{hint}")
+    return names
+
+
+def _columns(path: Path, names: tuple[str, ...]) -> Columns:
+    intensity: dict[str, str] = {}
+    presence: dict[str, str] = {}
+    for name in names:
+        match = _UNIT.fullmatch(name)
+        if match is None:
+            continue
+        code = f"AU{int(match[1]):02}"
+        if code not in action_units() or match[2] is None:
+            known = f"known are {' '.join(action_units())}, each as _r (intensity) and _c (presence)"
+            raise OpenFaceError(f"{path}, line 1, column {name}: unknown Action Unit {code!r}; {known}")
+        kind = intensity if match[2] == "r" else presence
+        if code in kind and kind[code] != name:
+            raise OpenFaceError(f"{path}, line 1: columns {kind[code]} and {name} are the same")
+        kind[code] = name
+    if not intensity and not presence:
+        raise OpenFaceError(f"{path}, line 1: no Action Unit columns (AU01_r, AU01_c, ...); run OpenFace with -aus")
+    wanted = [*intensity.values(), *presence.values()]
+    for group in (LANDMARKS, POSE, PLACE):
+        if all(name in names for name in group):
+            wanted += group
+    for name in ("frame", "face_id", "confidence", "success", *wanted):
+        if names.count(name) > 1:
+            raise OpenFaceError(f"{path}, line 1: column {name} stands twice")
+    places = {name: place for place, name in enumerate(names)}
+    return Columns(
+        path=path,
+        names=names,
+        values=tuple(places[name] for name in wanted),
+        order={name: place for place, name in enumerate(wanted)},
+        intensity=intensity,
+        presence=presence,
+    )
+
+
+def _rows(table: Iterator[list[str]], columns: Columns) -> Iterator[Row]:
+    frame, success, confidence = (columns.names.index(name) for name in ("frame", "success", "confidence"))
+    face_id = columns.names.index("face_id") if "face_id" in columns.names else None
+    pick = itemgetter(*columns.values, success)  # at least two, so that it always gives a tuple
+    for cells in table:
+        if not any(cells):  # a blank line
+            continue
+        line = table.line_num  # type: ignore[attr-defined]
+        if len(cells) != len(columns.names):
+            short = "; the line is cut off" if len(cells) < len(columns.names) else ""
+            raise OpenFaceError(
+                f"{columns.path}, line {line}: {len(cells)} values under {len(columns.names)} columns{short}"
+            )
+        cell = _Cells(columns, line, cells)
+        seen = cell.number(success, 0, 1, whole=True)
+        yield Row(
+            line=line,
+            frame=int(cell.number(frame, 0, 1e9, whole=True)),
+            face_id=0 if face_id is None else int(cell.number(face_id, 0, 1e9, whole=True)),
+            confidence=cell.number(confidence, 0, 1),
+            values=cell.checked(pick(cells)[:-1]) if seen else None,
+        )
+
+
+@dataclass(frozen=True)
+class _Cells:
+    """One row's cells, as text."""
+
+    columns: Columns
+    line: int
+    cells: Sequence[str]
+
+    def number(self, place: int, low: float, high: float, whole: bool = False) -> float:
+        """The value of one cell. Raises `OpenFaceError` where it is none between `low` and `high`."""
+        text = self.cells[place].strip()
+        try:
+            value = math.nan if "_" in text else float(text)  # Python reads 1_0 as 10
+        except ValueError:
+            value = math.nan
+        if low <= value <= high and math.isfinite(value) and not (whole and value != int(value)):
+            return value
+        if not math.isfinite(value):
+            fault = "is not a number"
+        elif whole:
+            fault = "is neither 0 nor 1" if high == 1 else "is no number to count with"
+        else:
+            fault = f"is not between {low:g} and {high:g}"
+        shown = text if len(text) <= 40 else text[:37] + "..."
+        name = self.columns.names[place]
+        raise OpenFaceError(f"{self.columns.path}, line {self.line}, column {name}: {shown!r} {fault}")
+
+    def checked(self, texts: Sequence[str]) -> tuple[float, ...]:
+        """The values of a face. Only where something is odd does the slow way find which cell is at fault."""
+        columns = self.columns
+        units, told = len(columns.intensity), len(columns.intensity) + len(columns.presence)
+        try:
+            values = tuple(map(float, texts))
+            if (
+                math.isfinite(sum(values))
+                and "_" not in "".join(texts)
+                and all(0 <= value <= 5 for value in values[:units])
+                and {0.0, 1.0}.issuperset(values[units:told])
+            ):
+                return values
+        except ValueError:
+            pass
+        return (
+            *(self.number(place, 0, 5) for place in columns.values[:units]),
+            *(self.number(place, 0, 1, whole=True) for place in columns.values[units:told]),
+            *(self.number(place, -1e9, 1e9) for place in columns.values[told:]),
+        )
