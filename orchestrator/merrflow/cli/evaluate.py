@@ -1,0 +1,160 @@
+"""`merrflow evaluate`: a run, or rule sets alone, against MERR's annotations."""
+
+from __future__ import annotations
+
+import json
+import sys
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+from merrflow.inputs import InputError
+
+if TYPE_CHECKING:
+    from merrflow.evaluate.compare import RunReport
+    from merrflow.evaluate.rulesets import RulesReport
+    from merrflow.evaluate.runs import FinishedRun
+
+VERSION = "1"  # of evaluation.json
+JSON_NAME, PICTURE_NAME = "evaluation.json", "evaluation.png"
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What was measured; evaluation.json holds it under these names."""
+
+    version: str
+    against: str  # the file's name
+    run: RunReport | None
+    rules: RulesReport | None
+
+
+def evaluate(
+    against: Annotated[
+        Path,
+        typer.Option(
+            "--against",
+            metavar="FILE",
+            help="What to measure against: MERR's JSON (coarse or fine), or, for labels alone, its TXT or a CSV with "
+            "the columns name,label. Clips are matched by name.",
+            show_default=False,
+        ),
+    ],
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="The folder of a run to measure.", show_default=False)
+    ] = None,
+    rules: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--rules",
+            metavar="NAME|FILE",
+            help="A rule set to measure alone, on the Action Units that FILE stores; may be given several times. "
+            "'all' stands for every set that comes with merrflow.",
+            show_default=False,
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
+    picture: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.png|FILE.svg",
+            help="Where to draw confusion, peak distances and Action Units. For a run: evaluation.png in its folder.",
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
+    """Measure how a run, or a rule set alone, agrees with MERR's annotations. Calls no model.
+
+    --out DIR compares a run, clip by clip: the distance of its peak frames, Action Units (precision, recall, F1),
+    AU_list and phrases, labels with their confusion, and the captions' lengths and distinctness. It writes
+    evaluation.json and evaluation.png into DIR.
+
+    --rules NAME gives a rule set nothing but the peak Action Units that FILE stores, and sets its labels beside what
+    the best function of those Action Units could reach, and what always saying one label would.
+
+    Both may be given. docs/evaluation.md tells what each figure means.
+    """
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
+    found = measure(against, out, tuple(rules or ()), picture)
+    text = as_text(found)
+    written = write(found, text, out, picture)
+    if as_json:
+        print(text, end="")
+        return
+    show(found, console)
+    for path in written:
+        console.print(str(path), markup=False, soft_wrap=True)
+
+
+def measure(against: Path, out: Path | None, rules: tuple[str, ...], picture: Path | None = None) -> Evaluation:
+    """Reads both sides and measures. Raises InputError, before any work where it can."""
+    if out is None and not rules:
+        raise InputError("say what to measure: a run (--out DIR), rule sets (--rules NAME), or both")
+    from merrflow.evaluate.compare import compare
+    from merrflow.evaluate.picture import check_picture
+    from merrflow.evaluate.rulesets import evaluate_rules, load_rule_sets
+    from merrflow.fingerprint import file_sha256
+    from merrflow.merr_files import read_annotations
+
+    if picture:
+        check_picture(picture)
+    rule_sets = load_rule_sets(rules)
+    annotations = read_annotations(against)
+    return Evaluation(
+        version=VERSION,
+        against=against.name,
+        run=compare(read_run(out), annotations, rule_sets, against) if out else None,
+        rules=evaluate_rules(rule_sets, annotations, against, file_sha256(against)) if rule_sets else None,
+    )
+
+
+def read_run(out: Path) -> FinishedRun:
+    """A run from its folder: its ledger, or, without one, its records.jsonl. Raises InputError."""
+    from merrflow.cli.status import existing_ledger
+    from merrflow.evaluate.runs import read_ledger, read_lines
+    from merrflow.settings import load_settings
+
+    lines = out / "records.jsonl"
+    if lines.is_file() and not (out / "ledger.db").is_file() and not load_settings().ledger_url:
+        return read_lines(lines)
+    with closing(existing_ledger(out)) as ledger:
+        return read_ledger(ledger)
+
+
+def as_text(found: Evaluation) -> str:
+    """As JSON, the same for the same results."""
+    from merrflow.evaluate.measures import plain
+
+    return json.dumps(plain(found), ensure_ascii=False, indent=2) + "\n"
+
+
+def write(found: Evaluation, text: str, out: Path | None, picture: Path | None) -> list[Path]:
+    """Writes evaluation.json of a run, and the picture; each whole or not at all. Returns their paths."""
+    from merrflow.evaluate.picture import draw
+    from merrflow.export.files import whole_text
+
+    data = out / JSON_NAME if out else None
+    drawing = picture or (out / PICTURE_NAME if out else None)
+    try:
+        if data:
+            with whole_text(data) as file:
+                file.write(text)
+        if drawing:
+            draw(drawing, found.against, found.run, found.rules)
+    except OSError as error:
+        raise InputError(f"{error.filename or drawing or data}: cannot be written ({error.strerror})") from error
+    return [path for path in (data, drawing) if path]
+
+
+def show(found: Evaluation, console: Console) -> None:
+    """As tables."""
+    from merrflow.evaluate.tables import show_rules, show_run
+
+    if found.run:
+        show_run(found.run, console)
+    if found.rules:
+        show_rules(found.rules, console)
