@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 
 from pydantic import TypeAdapter
@@ -28,9 +28,13 @@ class Entry:
         return self.outcome is Outcome.DONE and self.record.reasoning is not None
 
 
-def entries(ledger: Ledger) -> Iterator[Entry]:
-    """Every clip with a record, by name."""
+def entries(ledger: Ledger, names: Collection[str] | None = None) -> Iterator[Entry]:
+    """Every clip with a record, by name. names: those wanted (None: all); the others are not parsed."""
     paths = ledger.names()  # where the clips are now; they may have been moved since
     for name, row in ledger.records():
-        record = replace(RECORDS.validate_json(row.payload), path=path_text(paths[name]))
+        if names is not None and name not in names:
+            continue
+        record = RECORDS.validate_json(row.payload)
+        if name in paths:  # else it was added by a run that goes on
+            record = replace(record, path=path_text(paths[name]))
         yield Entry(record, row.outcome, row.reason)

@@ -5,34 +5,51 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from merrflow.export.dataset import RECORDS, entries
+from merrflow.export.contract import Writer
+from merrflow.export.dataset import RECORDS, Entry, entries
 from merrflow.export.files import whole_text
+from merrflow.export.text import clean
 from merrflow.inputs import path_text
 from merrflow.ledger import Ledger
 
-
-def write_records(ledger: Ledger, path: Path) -> int:
-    """One line a record, by name, without the curves. Returns how many."""
-    count = 0
-    with whole_text(path) as file:
-        for entry in entries(ledger):
-            values = RECORDS.dump_python(entry.record, mode="json", exclude={"curves"})
-            values = {"name": values.pop("name"), "outcome": entry.outcome, "reason": entry.reason} | values
-            file.write(json.dumps(values, ensure_ascii=False) + "\n")
-            count += 1
-    return count
+# Long rows of numbers that pictures and filters need and readers of records do not.
+LEFT_OUT = {"curves": True, "probe": {"voice_energy", "likeness"}}
 
 
-def write_dropped(ledger: Ledger, path: Path) -> int:
-    """One line for each clip that lacks a fine-grained record or any at all. Returns how many."""
-    # name -> whether the fine-grained text counts, and why not; not the records, which may be many
-    described = {
-        entry.record.name: (entry.is_fine, entry.record.missing.get("reasoning", "")) for entry in entries(ledger)
-    }
-    count = 0
-    with whole_text(path) as file:
-        for row in ledger.clips():
-            known = described.get(row.clip.name)
+class RecordLines(Writer):
+    """One line a record, by name, without curves, voice energy and likeness."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.count = 0
+        self._file = self.files.enter_context(whole_text(path))
+
+    def add(self, entry: Entry) -> str:
+        values = RECORDS.dump_python(entry.record, exclude=LEFT_OUT)
+        values = {"name": values.pop("name"), "outcome": entry.outcome, "reason": entry.reason} | values
+        self._file.write(clean(json.dumps(values, ensure_ascii=False)) + "\n")
+        self.count += 1
+        return ""
+
+
+class DroppedLines(Writer):
+    """One line for each clip that lacks a fine-grained record or any at all."""
+
+    def __init__(self, ledger: Ledger, path: Path) -> None:
+        super().__init__()
+        self.count = 0
+        self._ledger = ledger
+        self._file = self.files.enter_context(whole_text(path))
+        # name -> whether the fine-grained text counts, and why not; not the records, which may be many
+        self._described: dict[str, tuple[bool, str]] = {}
+
+    def add(self, entry: Entry) -> str:
+        self._described[entry.record.name] = (entry.is_fine, entry.record.missing.get("reasoning", ""))
+        return ""
+
+    def finish(self) -> tuple[str, ...]:
+        for row in self._ledger.clips():
+            known = self._described.get(row.clip.name)
             if known and known[0]:
                 continue
             reason = row.reason or (known[1] if known else "")
@@ -44,6 +61,23 @@ def write_dropped(ledger: Ledger, path: Path) -> int:
                 "not_in": ["fine"] if known else ["coarse", "fine"],
                 "next_run_tries_again": row.retry or row.outcome is None,
             }
-            file.write(json.dumps(values, ensure_ascii=False) + "\n")
-            count += 1
-    return count
+            self._file.write(clean(json.dumps(values, ensure_ascii=False)) + "\n")
+            self.count += 1
+        return ()
+
+
+def write_records(ledger: Ledger, path: Path) -> int:
+    """Writes `records.jsonl`. Returns how many lines it has."""
+    with RecordLines(path) as writer:
+        for entry in entries(ledger):
+            writer.add(entry)
+    return writer.count
+
+
+def write_dropped(ledger: Ledger, path: Path) -> int:
+    """Writes `dropped.jsonl`. Returns how many lines it has."""
+    with DroppedLines(ledger, path) as writer:
+        for entry in entries(ledger):
+            writer.add(entry)
+        writer.finish()
+    return writer.count

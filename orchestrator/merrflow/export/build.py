@@ -1,0 +1,131 @@
+"""`merrflow export`: one finished run as one dataset format, in a folder that is replaced as a whole."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from merrflow.export.contract import Writer
+from merrflow.export.dataset import entries
+from merrflow.export.folder import whole_folder
+from merrflow.export.vocabulary import vocabulary
+from merrflow.inputs import InputError
+from merrflow.ledger import Ledger
+
+UNCURATED = "not kept by merrflow curate"
+
+
+class Format(StrEnum):
+    """What a run can be exported as."""
+
+    MERR = "merr"
+    MERR_STRICT = "merr-strict"
+    HUGGINGFACE = "huggingface"
+    SHAREGPT = "sharegpt"
+    CSV = "csv"
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What an export wrote."""
+
+    format: Format
+    folder: Path
+    records: int
+    left_out: Mapping[str, int]  # why -> records
+    remarks: tuple[str, ...]
+
+
+def export(
+    ledger: Ledger,
+    out: Path,
+    format: Format,
+    to: Path | None = None,
+    *,
+    everything: bool = False,
+    splits: Mapping[str, float] | None = None,
+    seed: int = 0,
+) -> Exported:
+    """Writes the run in `out` as `format` into the folder `to` (None: `out/export/<format>`). Blocking.
+
+    everything: also what curation does not keep. splits: name -> share of the clips, of a Hugging Face dataset;
+    the rest is "train". Raises `InputError` where there is nothing to write or nowhere to write it.
+    """
+    folder = (to or out / "export" / format).expanduser().absolute()
+    if splits and format is not Format.HUGGINGFACE:
+        raise InputError(f"--split is for the format huggingface; {format} has one part")
+    kept = None if everything else curated(out)
+    described = ledger.described()
+    if not described:
+        raise InputError(f"{out}: no clip has a record yet; run merrflow run first")
+    names = described if kept is None else described & kept
+    left_out: Counter[str] = Counter()
+    if dropped := len(described) - len(names):
+        left_out[UNCURATED] = dropped
+    records = 0
+    with whole_folder(folder, format) as part:
+        with _writer(ledger, out, format, part, frozenset(names), splits or {}, seed) as writer:
+            for entry in entries(ledger, names):
+                reason = writer.add(entry)
+                if reason:
+                    left_out[reason] += 1
+                else:
+                    records += 1
+            if not records:
+                why = ", ".join(f"{count} {reason}" for reason, count in left_out.most_common())
+                raise InputError(f"{out}: nothing to export as {format}; left out: {why}")
+            remarks = writer.finish()
+    return Exported(format, folder, records, dict(left_out.most_common()), remarks)
+
+
+def curated(out: Path) -> frozenset[str] | None:
+    """Names of the clips that curation keeps; None where there was none. Raises `InputError` where it is stale."""
+    if not (out / "curation.json").exists():
+        return None
+    from merrflow.curation import read_curation
+
+    curation = read_curation(out)
+    if curation is None:
+        return None
+    if curation.stale:
+        raise InputError(
+            f"{out / 'curation.json'}: was made of other records than there are now; run merrflow curate again, or "
+            "export everything with --all"
+        )
+    return curation.kept
+
+
+def _writer(
+    ledger: Ledger,
+    out: Path,
+    format: Format,
+    folder: Path,
+    names: frozenset[str],
+    splits: Mapping[str, float],
+    seed: int,
+) -> Writer:
+    match format:
+        case Format.MERR:
+            from merrflow.export.merr import MerrExport
+
+            return MerrExport(folder)
+        case Format.MERR_STRICT:
+            from merrflow.export.merr import MerrExport
+            from merrflow.export.merr_strict import published
+
+            return MerrExport(folder, published)
+        case Format.SHAREGPT:
+            from merrflow.export.sharegpt import ShareGpt
+
+            return ShareGpt(folder, out / "peaks")
+        case Format.CSV:
+            from merrflow.export.spreadsheet import Spreadsheet
+
+            return Spreadsheet(folder, vocabulary(ledger, names))
+        case Format.HUGGINGFACE:
+            from merrflow.export.huggingface import HuggingFace
+
+            return HuggingFace(folder, out / "peaks", vocabulary(ledger, names), splits, seed)
