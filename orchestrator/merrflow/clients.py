@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,6 +17,7 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from tenacity import AsyncRetrying, retry_if_exception, stop_after_delay, wait_exponential_jitter
 
+from merrflow.clues import Clues
 from merrflow.common.v1 import common_pb2, common_pb2_grpc
 from merrflow.inputs import path_text
 from merrflow.llama3.v1 import llama3_pb2, llama3_pb2_grpc
@@ -28,6 +29,7 @@ from merrflow.types import (
     ActionUnitSeries,
     Face,
     FaceFrame,
+    LabelScores,
     Origin,
     Outcome,
     Reasoning,
@@ -212,11 +214,11 @@ class Connection:
 
 
 class Services:
-    """The four services as the pipeline sees them. An async context manager: connects, and closes."""
+    """The services as the pipeline sees them. An async context manager: connects, and closes."""
 
     def __init__(self, addresses: dict[str, str], settings: RunSettings) -> None:
         self._settings = settings
-        self.connections = {name: Connection(name, addresses[name], settings) for name in SERVICES}
+        self.connections = {name: Connection(name, addresses[name], settings) for name in addresses}
 
     async def __aenter__(self) -> Services:
         try:
@@ -230,7 +232,7 @@ class Services:
         await asyncio.gather(*(connection.close() for connection in self.connections.values()))
 
     async def wait_ready(self) -> None:
-        """Returns once all four are warm. Raises `NotReady` for the first that cannot be."""
+        """Returns once all are warm. Raises `NotReady` for the first that cannot be."""
         await asyncio.gather(*(connection.wait_ready() for connection in self.connections.values()))
 
     def identities(self) -> dict[str, Identity]:
@@ -276,23 +278,18 @@ class Services:
         tone = Tone(reply.text, content, _measurements(reply), speech)
         return Reply(tone, origin_from(reply), _OUTCOMES[reply.outcome])
 
-    async def reason(
-        self,
-        clip: str,
-        *,
-        scene: str,
-        expressions: Sequence[str],
-        tone: str,
-        subtitle: str,
-        label: str,
-        seed: int,
-    ) -> Reply:
-        """Reasons over the clues: `Reasoning`."""
-        clues = llama3_pb2.Clues(scene=scene, expressions=expressions, tone=tone, subtitle=subtitle, label=label)
-        request = llama3_pb2.ReasonRequest(clip=clip, clues=clues, seed=seed)
+    async def reason(self, clip: str, clues: Clues, label: str, seed: int) -> Reply:
+        """Reasons over the clues why the person feels `label`: `Reasoning`."""
+        request = llama3_pb2.ReasonRequest(clip=clip, clues=llama3_pb2.Clues(**asdict(clues), label=label), seed=seed)
         reply = await self.connections["llama3"].unary("Reason", request)
         reasoning = Reasoning(reply.text, seed, reply.prompt_tokens, reply.answer_tokens, reply.attempts)
         return Reply(reasoning, origin_from(reply), _OUTCOMES[reply.outcome], reply.outcome_reason)
+
+    async def score(self, clip: str, clues: Clues, labels: Sequence[str]) -> Reply:
+        """How likely each of the labels is, given the clues: `LabelScores`."""
+        request = llama3_pb2.ScoreRequest(clip=clip, clues=llama3_pb2.Clues(**asdict(clues)), labels=labels)
+        reply = await self.connections["llama3"].unary("Score", request)
+        return Reply(LabelScores({one.label: one.probability for one in reply.scores}), origin_from(reply))
 
 
 async def send_media(connection: Connection, rpc: str, request: Any, field: str, data: bytes, module: Any) -> Any:

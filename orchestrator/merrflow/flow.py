@@ -33,16 +33,23 @@ LOGGED_PROBLEMS = 100
 
 @flow(name="annotate", flow_run_name="annotate into {out}", persist_result=False)
 async def annotate_flow(
-    inputs: list[str], out: str, transcripts: str | None = None, config: str | None = None
+    inputs: list[str],
+    out: str,
+    transcripts: str | None = None,
+    config: str | None = None,
+    labels: str | None = None,
+    action_units: str | None = None,
 ) -> dict[str, Any]:
     """Turns clips into MERR records.
 
     inputs: video files, folders of them, or CSV tables with a column `path`.
     out: the folder for the records, the report and the ledger; a second run there does only what is missing.
-    transcripts: a CSV with the columns `name` and `sentence`.
+    transcripts: a CSV with the columns `name` and `sentence`, or MERR's JSON.
     config: a YAML file with settings.
+    labels: a CSV with the columns `name` and `label`, or MERR's JSON or TXT.
+    action_units: a folder of OpenFace's CSVs, or MERR's JSON, where Action Units are known already.
     """
-    request = Request(tuple(inputs), out, transcripts, config)
+    request = Request(tuple(inputs), out, transcripts, config, labels, action_units)
     async with open_session(request) as session:
         await session.wait_ready()
         try:

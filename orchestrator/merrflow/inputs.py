@@ -55,17 +55,6 @@ class Found:
     label: str | None = None
 
 
-@dataclass(frozen=True)
-class Transcripts:
-    """Subtitles by clip name, from `--transcripts`."""
-
-    sentences: dict[str, str]
-
-    def of(self, *names: str) -> str | None:
-        """The sentence under the first of these names that has one."""
-        return next((self.sentences[name] for name in names if name in self.sentences), None)
-
-
 def find_clips(inputs: Sequence[str | Path]) -> list[Found]:
     """The clips in files, folders and tables, sorted by path, each once.
 
@@ -118,10 +107,13 @@ def text_path(text: str) -> Path:
     return Path(re.sub("%([0-9A-F]{2})", _unescaped, text.removeprefix(ESCAPED)))
 
 
-def read_transcripts(path: Path) -> Transcripts:
-    """A CSV with the columns `name` and `sentence`, as MERR's trainers read it. Raises `InputError`."""
-    rows = _rows(path, ("name", "sentence"))
-    return Transcripts({row["name"].strip(): row["sentence"].strip() for row in rows if row["sentence"].strip()})
+def read_column(path: Path, column: str) -> dict[str, str]:
+    """What a CSV with the columns `name` and `column` says of each clip, where it says anything. Raises `InputError`.
+
+    So MERR's trainers read subtitles, in the column `sentence`.
+    """
+    rows = _rows(path, ("name", column))
+    return {row["name"].strip(): row[column].strip() for row in rows if row[column].strip()}
 
 
 def assign_names(found: Iterable[Found], taken: dict[str, Path]) -> dict[Path, str]:
@@ -158,15 +150,20 @@ def safe_name(text: str) -> str:
     return kept or "clip"
 
 
-def with_sentences(found: Iterable[Found], names: dict[Path, str], transcripts: Transcripts) -> list[Found]:
-    """The clips with the transcripts' sentences; a sentence in the clip's own table row goes first."""
+def with_tables(
+    found: Iterable[Found], names: dict[Path, str], sentences: dict[str, str], labels: dict[str, str]
+) -> list[Found]:
+    """The clips with the sentences and labels that tables give them by name or stem; what stands in the clip's own
+    table row goes first."""
     clips = list(found)
     stems = Counter(clip.path.stem for clip in clips)
     result = []
     for clip in clips:
-        # A stem that several clips share does not tell whose sentence it is.
+        # A stem that several clips share does not tell which of them is meant.
         keys = [names[clip.path], *([clip.path.stem] if stems[clip.path.stem] == 1 else [])]
-        result.append(replace(clip, sentence=clip.sentence or transcripts.of(*keys)))
+        sentence = clip.sentence or next((sentences[key] for key in keys if key in sentences), None)
+        label = clip.label or next((labels[key] for key in keys if key in labels), None)
+        result.append(replace(clip, sentence=sentence, label=label))
     return result
 
 

@@ -8,12 +8,14 @@ from typing import Any
 from merrflow.clients import Identity
 from merrflow.facs import Lexicon, RuleSet
 from merrflow.fingerprint import fingerprint
+from merrflow.given import Given
 from merrflow.settings import RunSettings
-from merrflow.stages import coarse, probe, subject, subtitle
+from merrflow.stages import coarse, grounding, probe, subject, subtitle
 from merrflow.stages.sidecar import find_sidecars
 from merrflow.types import Clip
 
-VERSION = "1"  # of what the pipeline makes of the stages' results
+VERSION = "2"  # of what the pipeline makes of the stages' results
+_SETTINGS = {"neutral_sample", "seed", "max_clip_seconds", "max_pixels", "labels_from", "label_scores"}
 
 
 class WorkKeys:
@@ -27,18 +29,21 @@ class WorkKeys:
         rules: RuleSet,
         lexicon: Lexicon,
         ocr: str,
+        given: Given | None = None,
     ) -> None:
-        """identities, limits: of the services' engines, by service. ocr: revision of the OCR models."""
+        """identities, limits: of the services' engines, by service. ocr: revision of the OCR models. given: where
+        Action Units come from files."""
         self.identities = identities
+        self._given = given
         # Not part of the keys: a higher limit changes nothing but what was refused before.
         self._limits = fingerprint(limits)[:8]
         self._common = fingerprint(
             [VERSION, probe.VERSION, subtitle.VERSION, ocr],
-            [coarse.load_template().version, subject.load_subject_rules().version],
+            [coarse.load_template().version, subject.load_subject_rules().version, grounding.load_grounding().version],
             identities,
             rules,
             lexicon,
-            settings.model_dump(include={"neutral_sample", "seed", "max_clip_seconds", "max_pixels"}),
+            settings.model_dump(include=_SETTINGS),
         )
 
     def refused(self, key: str) -> str:
@@ -47,7 +52,12 @@ class WorkKeys:
 
     def of(self, clip: Clip) -> str:
         """The fingerprint of the clip's record."""
-        return fingerprint(self._common, clip.sha256, clip.sentence, clip.label, sidecar_stamp(clip.path))
+        own = (clip.sha256, clip.sentence, clip.label, sidecar_stamp(clip.path))
+        return fingerprint(self._common, *own, *([self.units_of(clip)] if self._given else []))
+
+    def units_of(self, clip: Clip) -> Any:
+        """What the clip's Action Units depend on beside its bytes: an engine, or a given file."""
+        return self._given.stamp(clip) if self._given else self.identities["openface-au"]
 
 
 def sidecar_stamp(clip: Path) -> list[list[Any]]:

@@ -8,7 +8,7 @@ progress, never truth.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
@@ -17,11 +17,14 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import SQLAlchemyError
 
 from merrflow.fingerprint import file_sha256
-from merrflow.inputs import Found, path_text, text_path
+from merrflow.inputs import Found, InputError, path_text, text_path
+from merrflow.settings import load_settings
 from merrflow.types import Clip, Outcome
 
+_PAGE = 25  # clips whose stages are read at once; a clip's Action Units take a megabyte
 RECORD = "record"  # the stage whose payload is the clip's whole record
 
 _meta = sa.MetaData()
@@ -77,6 +80,19 @@ class ClipRow:
     reason: str
     retry: bool
     fingerprint: str | None
+
+
+@dataclass(frozen=True)
+class Stored:
+    """One clip that came to an outcome, and what its stages left: JSON, None where there is none."""
+
+    name: str
+    path: Path
+    outcome: Outcome
+    reason: str
+    sentence: str | None
+    record: bytes | None
+    stages: Mapping[str, bytes]  # stage -> its newest result
 
 
 class Ledger:
@@ -211,6 +227,42 @@ class Ledger:
                         StageRow(Outcome(row.outcome), row.reason, payload, row.seconds, row.attempts, row.retry),
                     )
 
+    def stored(self, stages: Sequence[str]) -> Iterator[Stored]:
+        """Every clip with an outcome, by name, with its record and the newest results of these stages; read in
+        pieces, so of any number."""
+        query = sa.select(_clips).where(_clips.c.outcome.is_not(None)).order_by(_clips.c.name).limit(_PAGE)
+        last = ""
+        while True:
+            with self._engine.connect() as db:
+                clips = db.execute(query.where(_clips.c.name > last)).all()
+                if not clips:
+                    return
+                found = db.execute(
+                    sa.select(_stages.c.clip, _stages.c.stage, _stages.c.fingerprint, _stages.c.payload)
+                    .where(_stages.c.clip.in_([row.name for row in clips]))
+                    .where(_stages.c.stage.in_((*stages, RECORD)), sa.func.length(_stages.c.payload) > 0)
+                    .where(sa.or_(_stages.c.stage == RECORD, _stages.c.outcome == Outcome.DONE.value))
+                    .order_by(_stages.c.finished_at, _stages.c.fingerprint)
+                ).all()
+            own = {row.name: row.fingerprint for row in clips}
+            newest = {
+                (row.clip, row.stage): row.payload
+                for row in found
+                if row.stage != RECORD or row.fingerprint == own[row.clip]
+            }
+            for row in clips:
+                record = newest.get((row.name, RECORD))
+                yield Stored(
+                    row.name,
+                    text_path(row.path),
+                    Outcome(row.outcome),
+                    row.reason or "",
+                    row.sentence,
+                    _unpack(record) if record else None,
+                    {name: _unpack(newest[row.name, name]) for name in stages if (row.name, name) in newest},
+                )
+            last = clips[-1].name
+
     def _put_stage(self, db: sa.Connection, clip: str, stage: str, fingerprint: str, row: StageRow) -> None:
         values = {
             "clip": clip,
@@ -239,6 +291,24 @@ class Ledger:
         insert = dialect.insert(table).values(rows)
         changes = {name: insert.excluded[name] for name in changing}
         db.execute(insert.on_conflict_do_update(index_elements=list(key), set_=changes))
+
+
+def existing_ledger(out: Path) -> Ledger:
+    """The ledger of a folder that has one, or the one that MERRFLOW_LEDGER_URL names. Raises `InputError`."""
+    url = load_settings().ledger_url
+    if not url and not (out / "ledger.db").is_file():
+        raise InputError(
+            f"{out}: no run was ever made into this folder (there is no ledger.db); for a ledger in a database set "
+            "MERRFLOW_LEDGER_URL"
+        )
+    try:
+        ledger = Ledger(url) if url else Ledger.in_folder(out)
+        ledger.names()
+    except (SQLAlchemyError, ImportError) as error:
+        reason = str(error.__cause__ or error).splitlines()[0]
+        where = "MERRFLOW_LEDGER_URL" if url else out / "ledger.db"
+        raise InputError(f"{where}: not a ledger that can be read ({reason})") from error
+    return ledger
 
 
 def _sqlite_pragmas(connection: object, record: object) -> None:

@@ -24,7 +24,7 @@ QUICK_DEATHS = 20  # in a row, each within LIVED_SECONDS: it is not a clip that 
 
 
 class LocalServices:
-    """An async context manager: starts the four services, and drains and stops them."""
+    """An async context manager: starts the services, and drains and stops them."""
 
     def __init__(self, logs: Path, media_root: Path | None, names: Iterable[str] = tuple(SERVICES)) -> None:
         """logs: folder for a log file a service. media_root: whose files may be named by path."""
@@ -101,13 +101,13 @@ class LocalServices:
                 await asyncio.sleep(1)
 
 
-def embedded_engines() -> dict[str, EngineInfo]:
+def embedded_engines(names: Iterable[str] = tuple(SERVICES)) -> dict[str, EngineInfo]:
     """What the engines that would be started here say of themselves, without starting any.
 
     Raises `MerrflowError` where one is not installed or its settings are wrong.
     """
     found = {}
-    for name in SERVICES:
+    for name in names:
         spec = load_spec(name)
         found[name] = spec.make_engine(read_settings(spec)).info()
     return found

@@ -14,6 +14,7 @@ import json
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -42,12 +43,16 @@ class MerrAnnotation:
     fine: str | None = None  # smp_reason_caption
 
 
-def read_annotations(path: Path, labels: Collection[str] | None = None) -> dict[str, MerrAnnotation]:
+def read_annotations(
+    path: Path, labels: Collection[str] | None = None, whole: bool = True
+) -> dict[str, MerrAnnotation]:
     """All clips of a MERR file, by name, in the file's order: .json, .txt, or .csv.
 
-    `labels`: the labels allowed, compared as they are written; None allows any. Raises InputError at the first fault.
+    `labels`: the labels allowed, compared as they are written; None allows any. `whole`: whether every clip of a JSON
+    must have what MERR's have; else some of its keys suffice. Raises InputError at the first fault.
     """
-    readers: dict[str, Callable[[Path], Iterator[MerrAnnotation]]] = {".json": _json, ".txt": _txt, ".csv": _csv}
+    from_json = partial(_json, whole=whole)
+    readers: dict[str, Callable[[Path], Iterator[MerrAnnotation]]] = {".json": from_json, ".txt": _txt, ".csv": _csv}
     reader = readers.get(path.suffix.lower())
     if reader is None:
         raise InputError(f"{path}: not one of MERR's files, which end in .json, .txt or .csv")
@@ -69,7 +74,7 @@ def read_labels(path: Path, labels: Collection[str] | None = None) -> dict[str, 
 
     Clips whose label is blank in a CSV are left out. Raises InputError, also where no clip has a label.
     """
-    found = {one.name: one.label for one in read_annotations(path, labels).values() if one.label}
+    found = {one.name: one.label for one in read_annotations(path, labels, whole=False).values() if one.label}
     if not found:
         raise InputError(f"{path}: holds no labels; a CSV needs the columns `name` and `label`")
     return found
@@ -80,7 +85,7 @@ def read_sentences(path: Path) -> dict[str, str]:
 
     Clips in which nothing is said are left out. Raises InputError, also where no clip has a sentence.
     """
-    found = {one.name: one.sentence for one in read_annotations(path).values() if one.sentence}
+    found = {one.name: one.sentence for one in read_annotations(path, whole=False).values() if one.sentence}
     if not found:
         raise InputError(f"{path}: holds no subtitles; JSON has them under `text`, a CSV in the column `sentence`")
     return found
@@ -100,6 +105,11 @@ class _Place:
     path: Path
     clip: str
     values: Mapping[str, Any]
+    whole: bool = True
+
+    def unless_left_out(self, read: Callable[[str], Any], key: str) -> Any:
+        """None for a key that may be missing and is."""
+        return read(key) if self.whole or key in self.values else None
 
     def fault(self, key: str, message: str) -> InputError:
         return InputError(f"{self.path}: clip {self.clip!r}, {key}: {message}")
@@ -145,7 +155,7 @@ class _Place:
         raise self.fault(key, f'must be a frame number, such as "38" or 38, not {_shown(value)}')
 
 
-def _json(path: Path) -> Iterator[MerrAnnotation]:
+def _json(path: Path, whole: bool) -> Iterator[MerrAnnotation]:
     text = _text(path)
     try:
         content = json.loads(text, object_pairs_hook=_Pairs)
@@ -166,15 +176,17 @@ def _json(path: Path) -> Iterator[MerrAnnotation]:
         for key in keys:
             if keys.count(key) > 1:
                 raise InputError(f"{path}: clip {clip!r}, {key}: the key stands twice")
-        yield _annotation(_Place(path, clip, dict(pairs)))
+        yield _annotation(_Place(path, clip, dict(pairs), whole))
 
 
 def _annotation(place: _Place) -> MerrAnnotation:
-    label = place.text("pseu_emotion").strip()
-    if not label:
+    label = place.unless_left_out(place.text, "pseu_emotion")
+    if label is not None and not label.strip():
         raise place.fault("pseu_emotion", "the label is blank")
-    units, phrases = place.codes("AU_list"), place.texts("visual_prior_list")
-    if len(units) != len(phrases):
+    units = place.unless_left_out(place.codes, "AU_list")
+    phrases = place.unless_left_out(place.texts, "visual_prior_list")
+    peak_units = place.unless_left_out(place.codes, "peak_AU_list")
+    if units is not None and phrases is not None and len(units) != len(phrases):
         raise place.fault(
             "visual_prior_list",
             f"{len(phrases)} phrases for the {len(units)} Action Units of AU_list ({' '.join(units)}); "
@@ -182,10 +194,10 @@ def _annotation(place: _Place) -> MerrAnnotation:
         )
     return MerrAnnotation(
         name=place.clip,
-        label=label,
+        label=label and label.strip(),
         sentence=_sentence(place.optional("text")),
-        peak_index=place.frame("peak_index"),
-        peak_units=tuple(dict.fromkeys(place.codes("peak_AU_list"))),
+        peak_index=place.unless_left_out(place.frame, "peak_index"),
+        peak_units=None if peak_units is None else tuple(dict.fromkeys(peak_units)),
         units=units,
         phrases=phrases,
         tone=place.optional("audio_prior_list"),

@@ -13,30 +13,37 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 import grpc
-from pydantic import TypeAdapter
 from sqlalchemy.exc import SQLAlchemyError
 
 from merrflow.clients import Reply, ServiceGone, Services
+from merrflow.clues import Clues
 from merrflow.export.dataset import RECORDS
 from merrflow.export.files import whole_bytes
 from merrflow.facs import Lexicon, RuleSet
 from merrflow.fingerprint import fingerprint, fraction
+from merrflow.given import Given as GivenUnits
+from merrflow.given import GivenPeaks
 from merrflow.inputs import path_text
 from merrflow.keys import WorkKeys, sidecar_stamp
 from merrflow.ledger import RECORD, Ledger, StageRow
 from merrflow.reader import SharedReader
+from merrflow.remember import MAX_ATTEMPTS, Known, Memory
 from merrflow.settings import RunSettings
-from merrflow.stages import coarse, label, peak, peak_frame, probe, subject, subtitle
+from merrflow.stages import coarse, grounding, label, peak, peak_frame, probe, subject, subtitle
+from merrflow.stages.label import Given
 from merrflow.stages.skip import Skip
 from merrflow.types import (
     ActionUnitSeries,
     Clip,
     Curves,
+    Label,
+    LabelScores,
     Origin,
     Outcome,
+    Peak,
     Probe,
     Reasoning,
     Record,
@@ -49,28 +56,6 @@ from merrflow_serving.errors import MerrflowError, TooLarge
 from merrflow_serving.media.audio import encode_wav
 
 log = logging.getLogger(__name__)
-Value = TypeVar("Value")
-MAX_ATTEMPTS = 3  # at work that ends in a service's own fault
-
-
-@dataclass(frozen=True)
-class Known(Generic[Value]):
-    """A stage's result, computed now or remembered."""
-
-    value: Value
-    origin: Origin | None
-    outcome: Outcome
-    reason: str
-    seconds: float
-
-
-@dataclass(frozen=True)
-class _Payload(Generic[Value]):
-    value: Value
-    origin: Origin | None
-
-
-_PAYLOADS = {kind: TypeAdapter(_Payload[kind]) for kind in (Probe, ActionUnitSeries, Subtitle, Scene, Tone, Reasoning)}
 
 
 class _Stop(Exception):
@@ -93,6 +78,16 @@ class _Progress:
     decoded: asyncio.Task[probe.Decoded] | None = None
 
 
+@dataclass(frozen=True)
+class _Seen:
+    """What the face tells."""
+
+    person: Subject
+    peak: Peak
+    curves: Curves
+    measurable: tuple[str, ...]  # Action Units
+
+
 class Pipeline:
     """Annotates clips, any number at once."""
 
@@ -107,8 +102,10 @@ class Pipeline:
         out: Path,
         threads: ThreadPoolExecutor,
         reader: SharedReader,
+        given: GivenUnits | None = None,
     ) -> None:
-        """threads: where blocking work runs, as many as there are cores. reader: OCR for burned-in text."""
+        """threads: where blocking work runs, as many as there are cores. reader: OCR for burned-in text.
+        given: Action Units from files, instead of the service."""
         self._services = services
         self._keys = keys
         self._ledger = ledger
@@ -116,8 +113,10 @@ class Pipeline:
         self._rules = rules
         self._lexicon = lexicon
         self._out = out
-        self._threads = threads
         self._reader = reader
+        self._given = given
+        self._memory = Memory(ledger, keys, threads)
+        self._blocking = self._memory.blocking
 
     async def annotate(self, clip: Clip) -> Outcome:
         """Takes a clip to its outcome and writes it into the ledger. Raises only what cancels the run."""
@@ -153,39 +152,44 @@ class Pipeline:
         if not clip.sha256:
             raise _Stop(Outcome.FAILED, "the file does not exist or cannot be read")
         facts = (await self._probe(work)).value
-        series = (await self._action_units(work)).value
-        person = _go_on(subject.choose(series, facts.shots))
-        top = _go_on(peak.find(series, person, self._rules.peak, facts.shots))
-        found = label.decide(top, clip.name, self._rules, series.measurable, clip.label, self._lexicon)
-        if found.label == self._rules.neutral.label and found.source != "table":
-            share = self._settings.neutral_sample
-            if fraction("neutral", self._settings.seed, clip.sha256) >= share:
-                raise _Stop(Outcome.SKIPPED, f"{found.reason}; not in the neutral sample of {share:.0%}")
-        frame = await self._blocking(peak_frame.read_peak_frame, clip.path, facts, top)
+        seen = await self._face(work, facts)
+        found = self._label(clip, seen, Given(clip.label, "table") if clip.label else None)
+        frame = await self._blocking(peak_frame.read_peak_frame, clip.path, facts, seen.peak)
         await self._blocking(whole_bytes, self._out / "peaks" / f"{clip.name}.jpg", frame.image)
         said, scene, tone = await _all_or_none(
-            self._subtitle(work, facts), self._scene(work, top.index, frame), self._tone(work, facts)
+            self._subtitle(work, facts), self._scene(work, seen.peak.index, frame), self._tone(work, facts)
         )
-        text = coarse.caption(found, scene, tone, said)
-        reasoning, outcome, reason = await self._reason(work, found, scene, tone, said)
+        clues = Clues.of(seen.peak, scene, tone, said, clip.name, self._lexicon)
+        if self._settings.labels_from == "model" and found.source == "rules" and not self._is_neutral(found):
+            scores = await self._scores(work, clues)
+            # without a clue that the model can use, the rules' label stays
+            found = self._label(clip, seen, Given.likeliest(scores["all"]) if "all" in scores else None)
+            reasoning, outcome, reason = await self._reason(work, clues, found)
+        else:
+            scores, (reasoning, outcome, reason) = await _all_or_none(
+                self._scores(work, clues), self._reason(work, clues, found)
+            )
         record = Record(
             name=clip.name,
             path=path_text(clip.path),
             sha256=clip.sha256,
             probe=facts,
-            subject=person,
-            peak=top,
+            subject=seen.person,
+            peak=seen.peak,
             label=found,
             subtitle=said,
             scene=scene,
             tone=tone,
-            coarse=text,
+            coarse=coarse.caption(found, scene, tone, said),
             coarse_template=coarse.load_template().version,
             reasoning=reasoning,
             origins=work.origins,
             seconds=work.seconds,
             missing=work.missing,
-            curves=curves_of(series, person),
+            curves=seen.curves,
+            measurable=seen.measurable,
+            grounding=grounding.ground(tone),
+            distribution=scores,
         )
         return record, outcome, reason
 
@@ -211,15 +215,36 @@ class Pipeline:
             )
         return await work.decoded
 
-    async def _action_units(self, work: _Progress) -> Known[ActionUnitSeries]:
+    async def _face(self, work: _Progress, facts: Probe) -> _Seen:
+        if isinstance(self._given, GivenPeaks):
+            top, work.origins["action_units"] = self._given.peak(work.clip, facts)
+            return _Seen(Subject((), 0, 0.0, top.reason), top, Curves((), (), {}), self._given.measurable)
+        series = (await self._action_units(work, facts)).value
+        person = _go_on(subject.choose(series, facts.shots, facts.voice_energy))
+        top = _go_on(peak.find(series, person, self._rules.peak, facts.shots))
+        return _Seen(person, top, curves_of(series, person), series.measurable)
+
+    async def _action_units(self, work: _Progress, facts: Probe) -> Known[ActionUnitSeries]:
         clip = work.clip
-        return await self._remember(
-            work,
-            "action_units",
-            self._keys.identities["openface-au"],
-            ActionUnitSeries,
-            lambda: self._services.action_units(clip.name, clip.path),
-        )
+
+        async def compute() -> Reply:
+            if self._given:
+                return Reply(*await self._blocking(self._given.read, clip, facts))
+            return await self._services.action_units(clip.name, clip.path)
+
+        return await self._remember(work, "action_units", self._keys.units_of(clip), ActionUnitSeries, compute)
+
+    def _label(self, clip: Clip, seen: _Seen, given: Given | None) -> Label:
+        """The label; a neutral clip that no one labelled so goes on only if it is drawn into the sample."""
+        found = label.decide(seen.peak, clip.name, self._rules, seen.measurable, given, self._lexicon)
+        share = self._settings.neutral_sample
+        drawn = fraction("neutral", self._settings.seed, clip.sha256) < share
+        if self._is_neutral(found) and found.source != "table" and not drawn:
+            raise _Stop(Outcome.SKIPPED, f"{found.reason}; not in the neutral sample of {share:.0%}")
+        return found
+
+    def _is_neutral(self, found: Label) -> bool:
+        return found.label == self._rules.neutral.label
 
     async def _subtitle(self, work: _Progress, facts: Probe) -> Subtitle:
         clip = work.clip
@@ -256,24 +281,28 @@ class Pipeline:
 
         return await self._clue(work, "tone", self._keys.identities["qwen-audio"], Tone, compute)
 
-    async def _reason(
-        self, work: _Progress, found: Any, scene: Scene | None, tone: Tone | None, said: Subtitle
-    ) -> tuple[Reasoning | None, Outcome, str]:
-        clues = {
-            "scene": scene.text if scene else "",
-            "expressions": found.expressions,
-            "tone": tone.text if tone else "",
-            "subtitle": said.text or "",
-            "label": found.label,
-            "seed": int(fingerprint(self._settings.seed, work.clip.sha256)[:8], 16),
-        }
+    async def _scores(self, work: _Progress, clues: Clues) -> dict[str, dict[str, float]]:
+        """How likely the model finds each label, given all clues and given each modality alone."""
+
+        async def one(view: str, part: Clues) -> LabelScores | None:
+            key = [part, self._rules.labels, self._keys.identities["llama3"]]
+            compute = lambda: self._services.score(work.clip.name, part, self._rules.labels)  # noqa: E731
+            return await self._clue(work, f"score_{view}", key, LabelScores, compute)
+
+        wanted = clues.views(self._settings.label_scores)
+        found = await _all_or_none(*(one(view, part) for view, part in wanted.items()))
+        return {view: dict(scores.probability) for view, scores in zip(wanted, found, strict=True) if scores}
+
+    async def _reason(self, work: _Progress, clues: Clues, found: Label) -> tuple[Reasoning | None, Outcome, str]:
+        asked = clues.labelled(found)
+        seed = int(fingerprint(self._settings.seed, work.clip.sha256)[:8], 16)
         try:
             known = await self._remember(
                 work,
                 "reasoning",
-                [clues, self._keys.identities["llama3"]],
+                [asked, found.label, seed, self._keys.identities["llama3"]],
                 Reasoning,
-                lambda: self._services.reason(work.clip.name, **clues),
+                lambda: self._services.reason(work.clip.name, asked, found.label, seed),
             )
         except MerrflowError as error:
             if error.code is not grpc.StatusCode.INVALID_ARGUMENT:
@@ -302,60 +331,11 @@ class Pipeline:
     async def _remember(
         self, work: _Progress, stage: str, key: Any, kind: type, compute: Callable[[], Awaitable[Reply]]
     ) -> Known[Any]:
-        """The stage's result from the ledger, or computed and written there. Failures are remembered too."""
-        clip = work.clip
-        print_ = fingerprint(stage, clip.sha256, key)
-        row = await self._blocking(self._ledger.stage, clip.name, stage, print_)
-        if row is None:
-            row = await self._blocking(self._ledger.stage, clip.name, stage, self._keys.refused(print_))
-        again = row is not None and row.outcome is Outcome.FAILED and row.retry
-        if row is None or again:
-            row = await self._compute(work, stage, print_, kind, compute, row.attempts + 1 if row else 1)
-        if row.outcome is Outcome.FAILED:
-            failure = MerrflowError(row.reason, reason=row.payload.decode() or None)
-            # What failed for good failed on its input; the rest is worth another try.
-            failure.code = grpc.StatusCode.UNAVAILABLE if row.retry else grpc.StatusCode.INVALID_ARGUMENT
-            raise failure
-        payload = _PAYLOADS[kind].validate_json(row.payload)
-        work.seconds[stage] = row.seconds
-        if payload.origin:
-            work.origins[stage] = payload.origin
-        return Known(payload.value, payload.origin, row.outcome, row.reason, row.seconds)
-
-    async def _compute(
-        self,
-        work: _Progress,
-        stage: str,
-        print_: str,
-        kind: type,
-        compute: Callable[[], Awaitable[Reply]],
-        attempt: int,
-    ) -> StageRow:
-        started = time.monotonic()
-        try:
-            reply = await compute()
-        except MerrflowError as error:
-            if isinstance(error, ServiceGone):
-                raise
-            fault = error.code is not grpc.StatusCode.INVALID_ARGUMENT and attempt < MAX_ATTEMPTS
-            seconds = round(time.monotonic() - started, 3)
-            reason = error.reason.encode()
-            row = StageRow(Outcome.FAILED, str(error), reason, seconds, attempt, error.retryable or fault)
-            if error.reason == TooLarge.reason:
-                print_ = self._keys.refused(print_)
-        else:
-            row = StageRow(
-                reply.outcome,
-                "" if reply.outcome is Outcome.DONE else reply.reason or f"the {stage} was {reply.outcome}",
-                _PAYLOADS[kind].dump_json(_Payload(reply.value, reply.origin)),
-                round(time.monotonic() - started, 3),
-                attempt,
-            )
-        await self._blocking(self._ledger.save_stage, work.clip.name, stage, print_, row)
-        return row
-
-    async def _blocking(self, function: Callable[..., Value], *arguments: Any) -> Value:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, function, *arguments)
+        known = await self._memory.remember(work.clip, stage, key, kind, compute)
+        work.seconds[stage] = known.seconds
+        if known.origin:
+            work.origins[stage] = known.origin
+        return known
 
 
 def curves_of(series: ActionUnitSeries, person: Subject) -> Curves:

@@ -37,12 +37,16 @@ def annotate(
     *,
     transcripts: str | Path | None = None,
     config: str | Path | None = None,
+    labels: str | Path | None = None,
+    action_units: str | Path | None = None,
     **settings: Any,
 ) -> Summary:
     """Turns clips into MERR records in the folder `out`, and returns how it went.
 
     clips: video files, folders, or CSV tables with a column `path`; one or several.
-    transcripts: a CSV with the columns `name` and `sentence`. config: a YAML file with settings.
+    transcripts: a CSV with the columns `name` and `sentence`, or MERR's JSON. config: a YAML file with settings.
+    labels: a CSV with the columns `name` and `label`, or MERR's JSON or TXT. action_units: a folder of OpenFace's
+    CSVs, or MERR's JSON, where Action Units are known already.
     settings: single settings, such as `neutral_sample=1.0` (see `merrflow.settings.RunSettings`).
     Raises `merrflow.inputs.InputError` for unusable arguments. Works inside a notebook too; interrupting it
     loses nothing.
@@ -53,6 +57,8 @@ def annotate(
         out=str(out),
         transcripts=str(transcripts) if transcripts else None,
         config=str(config) if config else None,
+        labels=str(labels) if labels else None,
+        action_units=str(action_units) if action_units else None,
         overrides=settings,
     )
     # A loop in a thread of its own, because a notebook's own event loop is in the way otherwise.
@@ -108,7 +114,9 @@ async def _run_flow(session: Session, request: Request) -> None:
     inputs = list(request.inputs)
     if len(json.dumps(inputs)) > PARAMETER_BYTES:
         inputs = [*inputs[:20], f"and {len(inputs) - 20} more"]
-    await annotate_flow(inputs, str(session.out), request.transcripts, request.config)
+    await annotate_flow(
+        inputs, str(session.out), request.transcripts, request.config, request.labels, request.action_units
+    )
 
 
 async def _check_prefect() -> None:

@@ -20,19 +20,21 @@ from filelock import FileLock, Timeout
 from sqlalchemy.exc import SQLAlchemyError
 
 from merrflow.clients import ServiceGone, Services, identity, limits_of
-from merrflow.export.dataset import entries
-from merrflow.export.jsonl import write_dropped, write_records
-from merrflow.export.merr import write_merr
-from merrflow.facs import DataFileError, RuleSet, UnknownLabel, load_lexicon, load_rules
-from merrflow.inputs import Found, InputError, assign_names, find_clips, read_transcripts, with_sentences
+from merrflow.export.everything import write_all
+from merrflow.facs import DataFileError, RuleSet, UnknownLabel, load_rules
+from merrflow.given import read_given
+from merrflow.inputs import InputError, assign_names, find_clips, with_tables
 from merrflow.keys import WorkKeys
 from merrflow.ledger import Ledger
 from merrflow.local_services import LocalServices, embedded_engines
+from merrflow.merr_files import read_labels, read_sentences
 from merrflow.pipeline import Pipeline
 from merrflow.reader import SharedReader
 from merrflow.report import write_report
+from merrflow.report.survey import Surveyor
 from merrflow.settings import RunSettings, load_settings
 from merrflow.types import Clip, Outcome
+from merrflow_serving.catalog import SERVICES
 from merrflow_serving.engine import EngineInfo
 from merrflow_serving.errors import MerrflowError
 
@@ -47,6 +49,8 @@ class Request:
     out: str
     transcripts: str | None = None
     config: str | None = None
+    labels: str | None = None
+    action_units: str | None = None  # OpenFace's CSVs or MERR's JSON, instead of the service
     overrides: dict[str, Any] = field(default_factory=dict)
 
 
@@ -144,26 +148,17 @@ class Session:
 
 def write_outputs(ledger: Ledger, out: Path, names: set[str] | None = None, worked: int = 0) -> Summary:
     """Every output file of a folder, from its ledger alone. names: the clips to sum up (None: all)."""
-    coarse, fine = write_merr(ledger, out / "merr")
-    write_records(ledger, out / "records.jsonl")
-    write_dropped(ledger, out / "dropped.jsonl")
-    write_report(ledger, out)
-    return summarize(ledger, out, names, worked, coarse, fine)
-
-
-def summarize(
-    ledger: Ledger, out: Path, names: set[str] | None, worked: int = 0, coarse: int = 0, fine: int = 0
-) -> Summary:
-    """Counts from the ledger."""
+    surveyor = Surveyor(ledger)
+    written = write_all(ledger, out, also=[surveyor])
+    write_report(ledger, out, surveyor.survey())
     rows = [row for row in ledger.clips() if names is None or row.clip.name in names]
-    labels = Counter(entry.record.label.label for entry in entries(ledger))
     return Summary(
         out=out,
         clips=len(rows),
         outcomes=dict(Counter(str(row.outcome) for row in rows if row.outcome)),
-        labels=dict(labels.most_common()),
-        coarse=coarse,
-        fine=fine,
+        labels=written.labels,
+        coarse=written.coarse,
+        fine=written.fine,
         try_again=sum(row.retry for row in rows),
         unfinished=sum(row.outcome is None for row in rows),
         worked=worked,
@@ -186,10 +181,17 @@ async def open_session(request: Request, say: Callable[[str], None] = lambda tex
         yield _open[str(out)]
         return
     settings = load_settings(Path(request.config) if request.config else None, **request.overrides)
-    addresses = settings.addresses()
+    given = read_given(Path(request.action_units).expanduser()) if request.action_units else None
+    needed = [name for name in SERVICES if not (given and name == "openface-au")]
+    addresses = settings.addresses(needed)
     found = find_clips(request.inputs)
-    transcripts = read_transcripts(Path(request.transcripts)) if request.transcripts else None
-    rules = _rules(settings, found)
+    sentences = read_sentences(Path(request.transcripts)) if request.transcripts else {}
+    rules = _rules(settings)
+    labels = read_labels(Path(request.labels)) if request.labels else {}
+    _check_labels(rules, labels, request.labels or "")
+    _check_labels(
+        rules, {clip.name or clip.path.stem: clip.label for clip in found if clip.label}, "the table of clips"
+    )
     async with AsyncExitStack() as stack:
         stack.enter_context(_locked(out))
         ledger = _ledger(settings, out)
@@ -197,8 +199,8 @@ async def open_session(request: Request, say: Callable[[str], None] = lambda tex
         say("reading the list of clips")
         await asyncio.to_thread(ledger.follow_moved, found)
         names = assign_names(found, ledger.names())
-        if transcripts:
-            found = with_sentences(found, names, transcripts)
+        if sentences or labels:
+            found = with_tables(found, names, sentences, labels)
         clips = await asyncio.to_thread(ledger.register, found, names)
         services = None
         if addresses:
@@ -206,25 +208,25 @@ async def open_session(request: Request, say: Callable[[str], None] = lambda tex
             services = await _start(stack, Services(addresses, settings))
         cores = os.cpu_count() or 1
         reader = SharedReader(min(cores, 4))
-        lexicon = load_lexicon(rules.lexicon)
+        lexicon = rules.phrases()
         if services:
             identities, limits = services.identities(), services.limits()
         else:
-            engines = _embedded()
+            engines = _embedded(needed)
             identities = {name: identity(engine) for name, engine in engines.items()}
             limits = {name: limits_of(engine.limits) for name, engine in engines.items()}
-        keys = WorkKeys(identities, limits, settings, rules, lexicon, reader.identity)
+        keys = WorkKeys(identities, limits, settings, rules, lexicon, reader.identity, given)
         todo = await asyncio.to_thread(_todo, clips, ledger, keys, out)
         pipeline = None
         if todo:
             if services is None:
                 say("starting the embedded services")
                 root = _common_root(clips)
-                local = await _start(stack, LocalServices(out / "logs", root))
+                local = await _start(stack, LocalServices(out / "logs", root, needed))
                 settings = settings.model_copy(update={"send_paths": root is not None})
                 services = await _start(stack, Services(local.addresses, settings))
             threads = stack.enter_context(ThreadPoolExecutor(cores, thread_name_prefix="stage"))
-            pipeline = Pipeline(services, keys, ledger, settings, rules, lexicon, out, threads, reader)
+            pipeline = Pipeline(services, keys, ledger, settings, rules, lexicon, out, threads, reader, given)
         session = Session(out, settings, ledger, clips, todo, services, pipeline)
         _open[str(out)] = session
         stack.callback(_open.pop, str(out))
@@ -251,22 +253,26 @@ def _todo(clips: list[Clip], ledger: Ledger, keys: WorkKeys, out: Path) -> list[
     return [clip for clip in clips if not is_done(clip)]
 
 
-def _embedded() -> dict[str, EngineInfo]:
+def _embedded(names: list[str]) -> dict[str, EngineInfo]:
     try:
-        return embedded_engines()
+        return embedded_engines(names)
     except MerrflowError as error:
         raise InputError(str(error)) from error
 
 
-def _rules(settings: RunSettings, found: list[Found]) -> RuleSet:
+def _rules(settings: RunSettings) -> RuleSet:
     try:
-        rules = load_rules(settings.rules)
-        for clip in found:
-            if clip.label:
-                rules.normal(clip.label)
-    except (DataFileError, UnknownLabel) as error:
+        return load_rules(settings.rules)
+    except DataFileError as error:
         raise InputError(str(error)) from error
-    return rules
+
+
+def _check_labels(rules: RuleSet, labels: dict[str, str], where: str) -> None:
+    for clip, label in labels.items():
+        try:
+            rules.normal(label)
+        except UnknownLabel as error:
+            raise InputError(f"{where}: clip {clip!r}: {error}") from error
 
 
 def _ledger(settings: RunSettings, out: Path) -> Ledger:

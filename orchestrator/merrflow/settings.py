@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Collection
 from contextvars import ContextVar
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from merrflow.inputs import InputError
@@ -29,7 +30,15 @@ class RunSettings(BaseSettings):
     send_paths: bool = Field(
         False, description="name clips to openface-au by path instead of sending bytes (shared disk)"
     )
-    rules: str = Field("default", description="rule set: a name, or a path to a YAML file")
+    rules: str = Field("default", description="rule set: default, merr, calibrated, or a path to a YAML file")
+    labels_from: Literal["rules", "model"] = Field(
+        "rules", description="who labels expressive clips that no table labels: the rules, or the reasoning model"
+    )
+    label_scores: Literal["modalities", "all", "none"] = Field(
+        "all",
+        description="what the model weighs all labels by: all clues together; modalities: also each of face, voice and "
+        "words alone (for models of LLaMA-3's size; a small one is at chance there); none",
+    )
     neutral_sample: float = Field(
         0.1, ge=0, le=1, description="share of the neutral clips that become records, drawn by a seeded hash"
     )
@@ -44,6 +53,12 @@ class RunSettings(BaseSettings):
     retry_seconds: float = Field(180.0, gt=0, description="how long a call is tried again while a service is away")
     ledger_url: str = Field("", description="SQLAlchemy URL of the ledger; empty for ledger.db in the output folder")
 
+    @model_validator(mode="after")
+    def _scores_where_the_model_labels(self) -> RunSettings:
+        if self.labels_from == "model" and self.label_scores == "none":
+            raise ValueError("labels_from: model needs label_scores: all or modalities")
+        return self
+
     @classmethod
     def settings_customise_sources(
         cls,
@@ -56,11 +71,11 @@ class RunSettings(BaseSettings):
         """The first source that has a setting wins."""
         return init_settings, env_settings, InitSettingsSource(settings_cls, _file_values.get({}))
 
-    def addresses(self) -> dict[str, str]:
-        """Service name -> host:port, for those that are set. Raises `InputError` where only some are."""
-        given = {name: address for name in SERVICES if (address := getattr(self, f"{name.replace('-', '_')}_address"))}
-        if given and len(given) < len(SERVICES):
-            missing = [SERVICES[name].env_prefix + "ADDRESS" for name in SERVICES if name not in given]
+    def addresses(self, needed: Collection[str] = tuple(SERVICES)) -> dict[str, str]:
+        """Service name -> host:port of the needed ones, if set. Raises `InputError` where only some are."""
+        given = {name: address for name in needed if (address := getattr(self, f"{name.replace('-', '_')}_address"))}
+        if given and len(given) < len(needed):
+            missing = [SERVICES[name].env_prefix + "ADDRESS" for name in needed if name not in given]
             raise InputError(
                 f"some services have an address and some have none: set {', '.join(missing)} too, or none of "
                 "them to let merrflow start its embedded services"
@@ -84,7 +99,9 @@ def load_settings(config: Path | None = None, **overrides: Any) -> RunSettings:
         hint = ""
         if first["type"] == "extra_forbidden":
             hint = f"; the settings are: {', '.join(RunSettings.model_fields)}"
-        if name in given:
+        if not name:  # settings that do not go together
+            where = "the settings"
+        elif name in given:
             where = name
         elif (variable := f"MERRFLOW_{name.upper()}") in map(str.upper, os.environ):
             where = f"the environment variable {variable}"

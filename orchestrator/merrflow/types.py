@@ -186,7 +186,7 @@ class Claim:
 
     words: str  # as they stand in the sentence: "high-pitched"
     quality: str  # what they claim, a name of grounding.yaml: "high pitch"
-    verdict: str  # "supported", "contradicted", "unmeasured"
+    verdict: str  # "supported", "contradicted", "undecided" (measured, between the two), "unmeasured"
     reason: str  # "pitch_median 118 Hz, at least 165 for high pitch"
 
 
@@ -238,6 +238,7 @@ class Record:
     seconds: Mapping[str, float]  # stage -> wall seconds
     missing: Mapping[str, str]  # clue -> why the record does not have it
     curves: Curves
+    measurable: tuple[str, ...] = ()  # Action Units that the engine can measure; empty where that is not known
     grounding: tuple[Claim, ...] = ()  # what the tone claims against what was measured
     # Clues -> label -> probability. Clues: "all", and each modality alone: "face", "voice", "words".
     distribution: Mapping[str, Mapping[str, float]] = field(default_factory=dict)

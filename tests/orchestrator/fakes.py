@@ -18,8 +18,8 @@ import merrflow_llama3
 import merrflow_minigpt_v2
 import merrflow_openface_au
 import merrflow_qwen_audio
+from merrflow_llama3.types import LabelScore, Reasoned, Scored, ScoreItem
 from merrflow_llama3.types import Outcome as TextOutcome
-from merrflow_llama3.types import Reasoned
 from merrflow_minigpt_v2.types import Scene
 from merrflow_openface_au.types import ActionUnitValue, FaceResult, FrameResult, Pose, VideoResult
 from merrflow_qwen_audio.types import Content, Tone
@@ -76,7 +76,7 @@ class _Fake:
         return [self._one(item) for item in batch]
 
     def _one(self, item):
-        calls[self.service] += 1
+        calls["scores" if isinstance(item, ScoreItem) else self.service] += 1
         if self.service in trouble:
             return trouble[self.service]
         try:
@@ -127,7 +127,15 @@ class FakeReasoner(_Fake):
     service = "llama3"
 
     def answer(self, item):
+        if isinstance(item, ScoreItem):
+            return scored(item.labels, "angry" if "shouts" in item.clues.tone else "happy")
         return Reasoned(f"This person feels {item.clues.label}. Seed {item.seed}.", TextOutcome.DONE, "", 10, 5, 1)
+
+
+def scored(labels, best: str) -> Scored:
+    """One label half of the chance, the others the rest."""
+    share = {label: 0.5 if label == best else 0.5 / (len(labels) - 1) for label in labels}
+    return Scored(tuple(LabelScore(label, share[label], -1.0) for label in labels), 10)
 
 
 class NewerReasoner(FakeReasoner):

@@ -17,10 +17,10 @@ from merrflow.inputs import (
     assign_names,
     find_clips,
     path_text,
-    read_transcripts,
+    read_column,
     safe_name,
     text_path,
-    with_sentences,
+    with_tables,
 )
 
 
@@ -172,9 +172,9 @@ def test_safe_name_keeps_what_people_read():
 def test_transcripts_by_name_and_stem(tmp_path):
     table = tmp_path / "t.csv"
     table.write_text('name,sentence\nclip,"Oh no, it is gone."\nmy clip,Mine\nempty,\n')
-    transcripts = read_transcripts(table)
+    sentences = read_column(table, "sentence")
     found = [Found(Path("/x/clip.mp4")), Found(Path("/x/my clip.mp4")), Found(Path("/x/empty.mp4"))]
-    sentences = [clip.sentence for clip in with_sentences(found, assign_names(found, {}), transcripts)]
+    sentences = [clip.sentence for clip in with_tables(found, assign_names(found, {}), sentences, {})]
     assert sentences == ["Oh no, it is gone.", "Mine", None]
 
 
@@ -182,7 +182,7 @@ def test_a_stem_that_two_clips_share_gets_no_sentence_by_stem(tmp_path):
     table = tmp_path / "t.csv"
     table.write_text("name,sentence\nclip,Whose?\nb__clip,B's own\n")
     found = [Found(Path("/x/a/clip.mp4")), Found(Path("/x/b/clip.mp4"))]
-    clips = with_sentences(found, assign_names(found, {}), read_transcripts(table))
+    clips = with_tables(found, assign_names(found, {}), read_column(table, "sentence"), {})
     assert [clip.sentence for clip in clips] == [None, "B's own"]
 
 
@@ -190,4 +190,4 @@ def test_transcripts_need_their_columns(tmp_path):
     table = tmp_path / "t.csv"
     table.write_text("clip,text\na,b\n")
     with pytest.raises(InputError, match="needs a column `name`"):
-        read_transcripts(table)
+        read_column(table, "sentence")

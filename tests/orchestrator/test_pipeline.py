@@ -27,7 +27,7 @@ def _no_trouble():
 
 async def annotate(inputs, out, addresses, transcripts=None, **settings):
     settings = {"neutral_sample": 0.0, "retry_seconds": 0.5} | addresses | settings
-    request = Request(tuple(map(str, inputs)), str(out), transcripts and str(transcripts), None, settings)
+    request = Request(tuple(map(str, inputs)), str(out), transcripts and str(transcripts), overrides=settings)
     async with open_session(request) as session:
         await session.wait_ready()
         await session.annotate([clip.name for clip in session.todo])
@@ -107,7 +107,7 @@ async def test_a_new_model_is_new_work_for_its_stage_alone(tmp_path):
     calls.clear()
     async with fake_services(llama3=fakes.NewerReasoner) as addresses:
         await annotate([tmp_path / "a.mp4"], tmp_path / "out", addresses)
-    assert dict(calls) == {"llama3": 1}
+    assert dict(calls) == {"llama3": 1, "scores": 3}
 
 
 async def test_new_bytes_under_an_old_path_are_new_work(tmp_path):
@@ -128,7 +128,8 @@ async def test_a_new_subtitle_file_is_seen(tmp_path):
         calls.clear()
         await annotate([path], tmp_path / "out", addresses)
     assert read_json(tmp_path / "out/merr/MERR_fine_grained.json")["a"]["text"] == "How nice."
-    assert dict(calls) == {"llama3": 1}, "only the reasoning depends on the subtitle"
+    expected = {"llama3": 1, "scores": 2}  # of all clues, and of the words
+    assert dict(calls) == expected, "only the reasoning depends on the subtitle"
 
 
 async def test_a_service_that_is_away_fails_the_clip_for_now_and_the_next_run_mends_it(tmp_path):
@@ -142,7 +143,7 @@ async def test_a_service_that_is_away_fails_the_clip_for_now_and_the_next_run_me
         calls.clear()
         summary = await annotate([tmp_path / "a.mp4"], tmp_path / "out", addresses)
     assert summary.outcomes == {"done": 1}
-    assert dict(calls) == {"qwen-audio": 1, "llama3": 1}, "what was done before is not done again"
+    assert dict(calls) == {"qwen-audio": 1, "llama3": 1, "scores": 3}, "what was done before is not done again"
 
 
 async def test_a_clue_that_cannot_be_had_is_missing_with_its_reason(tmp_path):
@@ -246,7 +247,7 @@ async def test_streaming_above_the_message_limit(tmp_path, monkeypatch):
     clip = make_video(tmp_path / "a.mp4", "red")
     monkeypatch.setattr("merrflow.clients.CHUNK", 1000)
     async with fake_services() as addresses:
-        request = Request((str(clip),), str(tmp_path / "out"), None, None, addresses)
+        request = Request((str(clip),), str(tmp_path / "out"), overrides=addresses)
         async with open_session(request) as session:
             for connection in session.services.connections.values():
                 connection.info.limits.max_message_bytes = 2000

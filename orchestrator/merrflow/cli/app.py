@@ -11,6 +11,11 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from merrflow.cli import rules as rule_commands
+from merrflow.cli.curate import curate
+from merrflow.cli.evaluate import evaluate
+from merrflow.cli.export import export_run
+from merrflow.cli.mine import mine_run
 from merrflow.inputs import InputError
 from merrflow_serving.catalog import SERVICES
 from merrflow_serving.errors import MerrflowError
@@ -56,13 +61,36 @@ def run(
     ],
     transcripts: Annotated[
         Path | None,
-        typer.Option("--transcripts", "-t", help="A CSV with the columns name,sentence: what is said in each clip."),
+        typer.Option(
+            "--transcripts",
+            "-t",
+            help="What is said in each clip: a CSV with the columns name,sentence, or MERR's JSON.",
+        ),
+    ] = None,
+    labels: Annotated[
+        Path | None,
+        typer.Option(
+            help="Labels that are known already: a CSV with the columns name,label, or MERR's JSON or TXT. They are "
+            "checked against the Action Units."
+        ),
+    ] = None,
+    action_units_from: Annotated[
+        Path | None,
+        typer.Option(
+            help="Action Units that are known already: a folder of OpenFace CSVs (versions 1 and 2), or MERR's JSON "
+            "with its peaks. openface-au is not needed then."
+        ),
     ] = None,
     config: Annotated[
         Path | None,
         typer.Option("--config", "-c", help="A YAML file with settings; `merrflow settings` lists them."),
     ] = None,
-    rules: Annotated[str | None, typer.Option(help="Rule set for labels: default, merr, or a YAML file.")] = None,
+    rules: Annotated[
+        str | None, typer.Option(help="Rule set for labels: default, merr, calibrated, or a YAML file.")
+    ] = None,
+    labels_from: Annotated[
+        str | None, typer.Option(help="Who labels expressive clips: rules (default), or model.")
+    ] = None,
     neutral_sample: Annotated[
         float | None, typer.Option(help="Share of neutral clips to keep, 0 to 1 (default 0.1).")
     ] = None,
@@ -83,12 +111,14 @@ def run(
     from merrflow.cli.progress import watch_run
     from merrflow.session import Request
 
-    overrides = {"rules": rules, "neutral_sample": neutral_sample, "seed": seed}
+    overrides = {"rules": rules, "labels_from": labels_from, "neutral_sample": neutral_sample, "seed": seed}
     request = Request(
         tuple(inputs),
         str(out),
         str(transcripts) if transcripts else None,
         str(config) if config else None,
+        str(labels) if labels else None,
+        str(action_units_from) if action_units_from else None,
         {name: value for name, value in overrides.items() if value is not None},
     )
     summary = asyncio.run(watch_run(request, console))
@@ -139,7 +169,8 @@ def call(
         Path,
         typer.Argument(
             help="openface-au: a video or image. minigpt-v2: an image. qwen-audio: a sound or video file. "
-            'llama3: JSON with "scene", "expressions", "tone", "subtitle", "label".',
+            'llama3: JSON with "scene", "expressions", "tone", "subtitle", "label", and with "labels", a list, to have '
+            "these weighed instead.",
             show_default=False,
         ),
     ],
@@ -166,7 +197,7 @@ def status(out: OutOption, as_json: Annotated[bool, typer.Option("--json", help=
 @app.command()
 def report(out: OutOption) -> None:
     """Write all output files of a folder again from its ledger, report.html among them. Calls no model."""
-    from merrflow.cli.status import existing_ledger
+    from merrflow.ledger import existing_ledger
     from merrflow.session import write_outputs
 
     summary = write_outputs(existing_ledger(out), out)
@@ -179,6 +210,13 @@ def settings() -> None:
     from merrflow.cli.services import show_settings
 
     show_settings(console)
+
+
+app.command()(curate)
+app.command("export")(export_run)
+app.command()(evaluate)
+app.command("mine")(mine_run)
+app.add_typer(rule_commands.app, name="rules")
 
 
 def _say(text: str) -> None:

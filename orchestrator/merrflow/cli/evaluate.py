@@ -114,8 +114,8 @@ def measure(against: Path, out: Path | None, rules: tuple[str, ...], picture: Pa
 
 def read_run(out: Path) -> FinishedRun:
     """A run from its folder: its ledger, or, without one, its records.jsonl. Raises InputError."""
-    from merrflow.cli.status import existing_ledger
     from merrflow.evaluate.runs import read_ledger, read_lines
+    from merrflow.ledger import existing_ledger
     from merrflow.settings import load_settings
 
     lines = out / "records.jsonl"

@@ -57,7 +57,7 @@ def export_run(
 
     [bold]Example:[/bold] merrflow export --out out/ --format huggingface --split test=0.1
     """
-    from merrflow.cli.status import existing_ledger
+    from merrflow.ledger import existing_ledger
 
     shares = parse_split(split)
     ledger = existing_ledger(out)

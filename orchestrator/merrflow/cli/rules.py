@@ -106,7 +106,7 @@ def fit_to(against: Path, out: Path, like: str) -> Any:
     from pydantic import TypeAdapter, ValidationError
 
     from merrflow.export.files import whole_text
-    from merrflow.facs.annotations import read_annotations
+    from merrflow.facs.annotations import read_labelled
     from merrflow.facs.render import rules_yaml
     from merrflow.facs.rules import SUFFIXES, Name
 
@@ -121,7 +121,7 @@ def fit_to(against: Path, out: Path, like: str) -> Any:
             f"{out}: the set is named after the file, so its name must be of small letters, digits, - and _"
         ) from error
     pattern = load(like)
-    annotations = read_annotations(against, pattern)
+    annotations = read_labelled(against, pattern)
     try:
         from merrflow.facs.calibrate import calibrate
 

@@ -116,9 +116,14 @@ async def _ask(connection: Connection, service: str, file: Path, data: bytes) ->
     clip = file.stem
     if service == "llama3":
         try:
-            clues = ParseDict(json.loads(data), llama3_pb2.Clues())
-        except (ParseError, ValueError, TypeError) as error:
+            clues = json.loads(data)
+            labels = clues.pop("labels", None)  # then they are weighed, and no text is written
+            clues = ParseDict(clues, llama3_pb2.Clues())
+            score = ParseDict({"labels": labels}, llama3_pb2.ScoreRequest(clip=clip, clues=clues)) if labels else None
+        except (ParseError, ValueError, TypeError, AttributeError) as error:
             raise InputError(f"{file}: not clues in JSON ({error})") from error
+        if score:
+            return await connection.unary("Score", score)
         request = llama3_pb2.ReasonRequest(clip=clip, clues=clues)
         return await connection.unary("Reason", request)
     module, rpc, field = {

@@ -8,27 +8,12 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
-from sqlalchemy.exc import SQLAlchemyError
 
 from merrflow.export.dataset import entries
-from merrflow.inputs import InputError
-from merrflow.ledger import Ledger
+from merrflow.ledger import existing_ledger
 from merrflow.types import Outcome
 
 SHOWN_REASONS = 20
-
-
-def existing_ledger(out: Path) -> Ledger:
-    """The ledger of a folder that has one. Raises `InputError`."""
-    if not (out / "ledger.db").is_file():
-        raise InputError(f"{out}: no run was ever made into this folder (there is no ledger.db)")
-    try:
-        ledger = Ledger.in_folder(out)
-        ledger.names()
-    except SQLAlchemyError as error:
-        reason = str(error.__cause__ or error).splitlines()[0]
-        raise InputError(f"{out / 'ledger.db'}: not a ledger that can be read ({reason})") from error
-    return ledger
 
 
 def read_status(out: Path) -> dict[str, Any]:

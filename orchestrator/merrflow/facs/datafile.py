@@ -106,6 +106,8 @@ def _told(path: Any, data: Any, lines: dict[Place, int], error: ValidationError)
             yield _line(path, data, lines, place, "unknown key", value=None)
         else:
             message = fault["msg"].removeprefix("Value error, ")
+            if fault["type"] == "missing":
+                message = f"the key {place[-1]!r} is missing"
             yield _line(path, data, lines, place, message, value=fault.get("input"))
 
 

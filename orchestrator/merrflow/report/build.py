@@ -29,13 +29,14 @@ SMALL_REPORT = 100  # cards
 FEW = 30  # cards; a browser draws more of them only when they come into view
 
 
-def write_report(ledger: Ledger, out: Path) -> Path:
+def write_report(ledger: Ledger, out: Path, seen: Survey | None = None) -> Path:
     """Writes `out/report.html` from the ledger and `out/peaks/*.jpg`, and returns its path. Blocking.
 
     Any number of clips: the page is written piece by piece, at most `survey.MAX_CARDS` records are shown in full and
-    `MAX_ROWS` in a line each. The file takes its place only when it is whole. Raises `OSError`.
+    `MAX_ROWS` in a line each. The file takes its place only when it is whole. `seen`: a survey of the same ledger,
+    where one was made already. Raises `OSError`.
     """
-    seen = survey(ledger)
+    seen = seen or survey(ledger)
     path = out / NAME
     template = _environment().get_template("template.html.j2")
     style, script = _asset("style.css"), _asset("filters.js")

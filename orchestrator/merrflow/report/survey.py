@@ -10,6 +10,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from merrflow.export import contract
 from merrflow.export.dataset import Entry, entries
 from merrflow.inputs import path_text
 from merrflow.ledger import ClipRow, Ledger
@@ -79,43 +80,61 @@ class Survey:
     dropped: tuple[Dropped, ...]  # by name; at most MAX_ROWS
 
 
+class Surveyor(contract.Writer):
+    """Gathers a survey while the records pass by, for other files too."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        super().__init__()
+        self._ledger = ledger
+        self._rows: list[Row] = []
+        self._recorded: set[str] = set()
+        self._by_label: dict[str, list[str]] = defaultdict(list)
+        self._writers: Counter[tuple[str, str, str, str, str]] = Counter()
+        self._spent: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])
+        self._fine = 0
+
+    def add(self, entry: Entry) -> str:
+        record = entry.record
+        self._fine += entry.is_fine
+        self._by_label[record.label.label].append(record.name)
+        self._recorded.add(record.name)
+        if len(self._rows) < MAX_CARDS + MAX_ROWS:  # no later one can come into the table
+            self._rows.append(_row(entry))
+        for clue, origin in record.origins.items():
+            self._writers[clue, origin.engine, origin.model, origin.revision, origin.note] += 1
+        for stage, seconds in record.seconds.items():
+            self._spent[stage][0] += seconds
+            self._spent[stage][1] += 1
+        return ""
+
+    def survey(self) -> Survey:
+        """Of all records that were added."""
+        clips = self._ledger.clips()
+        chosen = draw(self._by_label, MAX_CARDS)
+        dropped = [clip for clip in clips if clip.clip.name not in self._recorded]
+        outcomes = Counter(str(clip.outcome or UNFINISHED) for clip in clips)
+        labels = sorted(((k, len(v)) for k, v in self._by_label.items()), key=lambda item: (-item[1], item[0]))
+        return Survey(
+            clips=len(clips),
+            records=len(self._recorded),
+            fine=self._fine,
+            dropped_count=len(dropped),
+            outcomes={name: outcomes[name] for name in OUTCOMES if outcomes[name]},
+            labels=dict(labels),
+            writers=tuple(Writer(*key, records=count) for key, count in self._writers.items()),
+            seconds={stage: total / count for stage, (total, count) in self._spent.items()},
+            carded=tuple((row.clip.name, row.fingerprint or "") for row in clips if row.clip.name in chosen),
+            rows=tuple([row for row in self._rows if row.name not in chosen][:MAX_ROWS]),
+            dropped=tuple(_dropped(clip) for clip in dropped[:MAX_ROWS]),
+        )
+
+
 def survey(ledger: Ledger) -> Survey:
     """Reads the whole ledger once. Blocking."""
-    clips = ledger.clips()
-    rows: list[Row] = []
-    recorded: set[str] = set()
-    by_label: dict[str, list[str]] = defaultdict(list)
-    writers: Counter[tuple[str, str, str, str, str]] = Counter()
-    spent: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])
-    fine = 0
+    surveyor = Surveyor(ledger)
     for entry in entries(ledger):
-        record = entry.record
-        fine += entry.is_fine
-        by_label[record.label.label].append(record.name)
-        recorded.add(record.name)
-        if len(rows) < MAX_CARDS + MAX_ROWS:  # no later one can come into the table
-            rows.append(_row(entry))
-        for clue, origin in record.origins.items():
-            writers[clue, origin.engine, origin.model, origin.revision, origin.note] += 1
-        for stage, seconds in record.seconds.items():
-            spent[stage][0] += seconds
-            spent[stage][1] += 1
-    chosen = draw(by_label, MAX_CARDS)
-    dropped = [clip for clip in clips if clip.clip.name not in recorded]
-    outcomes = Counter(str(clip.outcome or UNFINISHED) for clip in clips)
-    return Survey(
-        clips=len(clips),
-        records=len(recorded),
-        fine=fine,
-        dropped_count=len(dropped),
-        outcomes={name: outcomes[name] for name in OUTCOMES if outcomes[name]},
-        labels=dict(sorted(((k, len(v)) for k, v in by_label.items()), key=lambda item: (-item[1], item[0]))),
-        writers=tuple(Writer(*key, records=count) for key, count in writers.items()),
-        seconds={stage: total / count for stage, (total, count) in spent.items()},
-        carded=tuple((row.clip.name, row.fingerprint or "") for row in clips if row.clip.name in chosen),
-        rows=tuple([row for row in rows if row.name not in chosen][:MAX_ROWS]),
-        dropped=tuple(_dropped(clip) for clip in dropped[:MAX_ROWS]),
-    )
+        surveyor.add(entry)
+    return surveyor.survey()
 
 
 def draw(by_label: Mapping[str, list[str]], count: int) -> set[str]:

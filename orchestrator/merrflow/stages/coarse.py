@@ -8,12 +8,10 @@ from functools import cache
 from importlib.resources import files
 
 from merrflow.facs.datafile import Strict, read
+from merrflow.stages.clue_text import WORD, ended, listed, opened, sentences, tidy
 from merrflow.types import Label, Scene, Subtitle, Tone
 
-_STOPS = ".!?…。！？"
-_CLOSERS = "\"'”’»)]」』）"
-_WORD = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
-_BULLET = re.compile(r"^\s*(?:[-*•·]|\d{1,2}[.)])\s+")
+_A_BEFORE_VOWEL = re.compile(r"\b([Aa])(?= (?!one\b|once\b|eu|ew)[aeio])")
 
 
 class SceneWords(Strict):
@@ -35,7 +33,9 @@ class ToneWords(Strict):
 
     manner: str
     phrase: str
+    voice: str
     action: str
+    doing: str
     sound: str
 
 
@@ -57,6 +57,16 @@ class Template(Strict):
     speaks: str
     prepositions: str
     absent: str
+    conjunctions: str
+    media: str
+    pronouns: str
+    not_plural: str
+    auxiliaries: str
+    doings: str
+    voices: str
+    not_adverbs: str
+    lead_words: str
+    abbreviations: str
 
 
 @cache
@@ -96,122 +106,148 @@ def compose(
 ) -> str:
     """The clues in one paragraph.
 
-    Clues that are sentences stay sentences; phrases fill the template's slots. Whitespace is collapsed, lists
-    become one line, and doubled stops at a clue's end are dropped; otherwise every clue's words are kept. The
-    subtitle is left as it is, in whatever language. `expressions`: None where unknown, empty where the face
+    Clues that are sentences stay sentences; phrases fill the template's slots, also where sentences follow them.
+    Markup, what only introduces ("Here is the description:") and doubled stops are dropped, lists become one line, and
+    a missing article is put in; otherwise every clue's words are kept. The subtitle is left as it is, in whatever
+    language. `expressions`: None where unknown, empty where the face
     shows none. `voiced`: whether the tone is of speech.
     """
     template = template or load_template()
-    sentences = []
-    if scene_text := _tidy(scene):
-        sentences.append(_scene(scene_text, _is_list(scene), template))
+    told = []
+    scene_text, is_list = _tidy(scene, template)
+    if scene_text:
+        told.append(_scene(scene_text, is_list, template))
 
     shown = None if expressions is None else _expressions(expressions, template)
     heard, joins = "", False
-    if tone_text := _tidy(tone):
+    tone_text, _ = _tidy(tone, template)
+    if tone_text:
         heard, joins = _tone(tone_text, voiced, template)
     if shown and heard and joins:
-        sentences.append(f"{shown}{template.join}{heard.removeprefix('and ')}")
+        told.append(f"{shown}{template.join}{heard.removeprefix('and ')}")
     else:
-        sentences += [part for part in (shown, heard) if part]
+        told += [part for part in (shown, heard) if part]
 
-    parts = [_ended(_raised(sentence)) for sentence in sentences]
+    parts = [ended(_raised(sentence)) for sentence in told]
     if spoken := " ".join((subtitle or "").split()):
         parts.append(_fill(template.subtitle, spoken))
     return " ".join(parts)
 
 
-def _scene(text: str, listed: bool, template: Template) -> str:
-    if not listed and _is_sentence(text, template):
-        return text
-    clue = _open(text)
-    words = [word.casefold() for word in _WORD.findall(clue)]
-    first = words[0] if words else ""
+def _scene(text: str, is_list: bool, template: Template) -> str:
+    first, rest = _first(text, template)
+    if not is_list and _is_sentence(first, template):
+        return _with_rest(first, rest)
+    clue = opened(first)
+    words = [word.casefold() for word in WORD.findall(clue)]
+    start = words[0] if words else ""
     early = set(words[:6])
-    if listed or early & _set(template.several):
+    if is_list or early & _set(template.several):
         describes_person = False
-    elif first in _set(template.starts) or (first.endswith("ing") and len(first) > 5):
+    elif start in _set(template.starts) or (start.endswith("ing") and len(start) > 5):
         describes_person = True
+    elif bare := _lacks_article(words, template):
+        clue, describes_person = f"{bare} {_lower_first(clue)}", True
     else:
-        describes_person = first in {"a", "an", "the", "one"} and bool(early & _set(template.persons))
-    return _fill(template.scene.person if describes_person else template.scene.thing, _lowered(clue, words, template))
+        describes_person = start in {"a", "an", "the", "one"} and bool(early & _set(template.persons))
+    pattern = template.scene.person if describes_person else template.scene.thing
+    return _with_rest(_fill(pattern, _lowered(clue, words, template)), rest)
+
+
+def _lacks_article(words: Sequence[str], template: Template) -> str:
+    """ "a" or "an" for "man in a coat" and "young woman", else ""."""
+    for word in words[:3]:
+        if word in _set(template.persons):
+            return "an" if words[0][0] in "aeio" else "a"
+        if word in _set(template.determiners) or word in _set(template.prepositions) or word == "and":
+            break
+    return ""
 
 
 def _expressions(phrases: Sequence[str], template: Template) -> str:
-    tidy = [_open(phrase) for phrase in (_tidy(phrase) for phrase in phrases) if phrase]
-    distinct = list(dict.fromkeys(_lower_first(phrase) for phrase in tidy if phrase))
+    tidied = [_untitled(opened(phrase)) for phrase in (_tidy(phrase, template)[0] for phrase in phrases) if phrase]
+    distinct = list(dict.fromkeys(_lower_first(phrase) for phrase in tidied if phrase))
     if not distinct:
         return template.expressions.none
-    return _fill(template.expressions.some, _listed(distinct))
+    return _fill(template.expressions.some, listed(distinct))
 
 
 def _tone(text: str, voiced: bool, template: Template) -> tuple[str, bool]:
     """The tone in the template's words, and whether it can be joined to the sentence before."""
-    words = [word.casefold() for word in _WORD.findall(text)]
-    first = words[0] if words else ""
-    several = _several_sentences(text)
-    if first == "and" and not several:  # "and her tone sounds negative", as in the published records
-        return _lower_first(_open(text)), True
-    if first in _set(template.speaks) and not several:
-        return _fill(template.tone.action, _lower_first(_open(text))), True
-    if _is_sentence(text, template):
-        return text, False
-    clue = _lower_first(_open(text))
-    if not voiced or first in _set(template.absent):
-        return _fill(template.tone.sound, clue), False
-    if first in _set(template.prepositions):
-        return _fill(template.tone.phrase, clue), True
-    return _fill(template.tone.manner, clue), True
+    first, rest = _first(text, template)
+    clue = _lower_first(opened(first))
+    pattern = _tone_pattern(clue, first, voiced, template)
+    if pattern is None:
+        return _with_rest(first, rest), False
+    if pattern == template.tone.voice and not set(clue.split()[:1]) & _set(template.determiners):
+        clue = f"{'an' if clue[0] in 'aeio' else 'a'} {clue}"
+    told = _fill(pattern, _A_BEFORE_VOWEL.sub(r"\1n", clue))
+    return _with_rest(told, rest), pattern != template.tone.sound
+
+
+def _tone_pattern(clue: str, first: str, voiced: bool, template: Template) -> str | None:
+    """The slot that the clue fits, None where it is a sentence."""
+    words = [word.casefold().replace("’", "'") for word in WORD.findall(clue)]
+    start = words[0] if words else ""
+    if start == "and":  # "and her tone sounds negative", as in the published records
+        return "{clue}"
+    if start in _set(template.speaks) | _set(template.auxiliaries):
+        return template.tone.action
+    if _is_sentence(first, template):
+        return None
+    if not voiced or start in _set(template.absent) or (words and words[-1] in _set(template.absent)):
+        return template.tone.sound
+    if start in _set(template.prepositions):
+        return template.tone.phrase
+    if start in _set(template.doings):
+        return template.tone.doing
+    if start.endswith("ly") and len(start) > 4 and start not in _set(template.not_adverbs):
+        return template.tone.phrase
+    return template.tone.voice if _set(template.voices) & set(words) else template.tone.manner
 
 
 def _is_sentence(text: str, template: Template) -> bool:
-    if _several_sentences(text) or not re.search("[A-Za-z]", text):
+    """Whether it has a verb that is not within a clause of its own; text in another script is taken for one."""
+    if not re.search("[A-Za-z]", text):
         return True
-    before = ""
-    for word in (found.casefold().replace("’", "'") for found in _WORD.findall(text)):
-        if word in _set(template.verbs) and before not in _set(template.relatives):
+    words = [found.casefold().replace("’", "'") for found in WORD.findall(text)]
+    if len(words) > 3 and words[0] == "in" and words[1] in {"the", "this"} and words[2] in _set(template.media):
+        return True
+    if len(words) > 1 and words[0] in _set(template.pronouns):
+        return True
+    for place, word in enumerate(words):
+        before = words[place - 1] if place else ""
+        if before.endswith("ly") and place > 1:
+            before = words[place - 2]
+        does = before in _set(template.persons) and word.endswith("s") and word not in _set(template.not_plural)
+        if word not in _set(template.verbs) and not (does and len(word) > 3 and "'" not in word):
+            continue
+        near = set(words[max(0, place - 3) : place])
+        if before not in _set(template.relatives) and not near & _set(template.conjunctions):
             return True
-        before = word
     return False
 
 
-def _several_sentences(text: str) -> bool:
-    return re.search(rf"[{_STOPS}][{re.escape(_CLOSERS)}]*\s+\S|[。！？]\S", text) is not None
+def _first(text: str, template: Template) -> tuple[str, str]:
+    """The first sentence or fragment, and the rest, each of its sentences with a capital."""
+    parts = sentences(text, _set(template.abbreviations))
+    return parts[0], " ".join(_raised(part) for part in parts[1:])
 
 
-def _is_list(text: str | None) -> bool:
-    lines = [line for line in (text or "").splitlines() if line.strip()]
-    return len(lines) > 1 and all(_BULLET.match(line) for line in lines)
+def _with_rest(told: str, rest: str) -> str:
+    return f"{ended(told)} {rest}" if rest else told
 
 
-def _tidy(text: str | None) -> str:
-    """One line: bullets become a list in words, a run of stops at the end one stop; "" without any word."""
-    lines = [line for line in (text or "").splitlines() if line.strip()]
-    if _is_list(text):
-        items = [_open(" ".join(_BULLET.sub("", line).split())) for line in lines]
-        lines = [_listed([item for item in items if item])]
-    elif lines and _BULLET.match(lines[0]) and len(lines) == 1:
-        lines = [_BULLET.sub("", lines[0])]
-    one = " ".join(" ".join(lines).split())
-    if len(one) > 1 and (one[0], one[-1]) in {('"', '"'), ("“", "”")} and not set(one[1:-1]) & set('"“”'):
-        one = one[1:-1].strip()
-    if not any(character.isalnum() for character in one):
-        return ""
-    run = re.search(rf"[{_STOPS}\s,;:]+$", one)
-    if run and len(run.group()) > 1:
-        stop = next((mark for mark in run.group() if mark in _STOPS), "")
-        one = one[: run.start()] + stop
-    return one
+def _tidy(text: str | None, template: Template) -> tuple[str, bool]:
+    def is_sentence(part: str) -> bool:
+        return _is_sentence(part, template)
 
-
-def _open(text: str) -> str:
-    """Without stops, commas and the like at its end, to stand inside a sentence."""
-    return text.rstrip(_STOPS + ",;: ")
-
-
-def _ended(text: str) -> str:
-    core = text.rstrip(_CLOSERS)
-    return text if core.endswith(tuple(_STOPS)) else text.rstrip(",;: ") + "."
+    one, is_list = tidy(text, _set(template.lead_words), _set(template.abbreviations), is_sentence)
+    if is_list:
+        # "a man, A lamp": the later items start within the sentence
+        one = re.sub(r"(?<=[,;] )(and )?(A|An|The|One|Two|Some)(?= )", lambda m: (m[1] or "") + m[2].lower(), one)
+        one = re.sub(r"(?<= and )(A|An|The|One|Two|Some)(?= )", lambda m: m[1].lower(), one)
+    return one, is_list
 
 
 def _raised(text: str) -> str:
@@ -227,19 +263,19 @@ def _lower_first(text: str) -> str:
     return text if rest and not rest.islower() else text[:1].lower() + text[1:]
 
 
+def _untitled(text: str) -> str:
+    """Without the capitals of a title or of a list: "Brow Lowerer", "smile, Pleasure"."""
+    words = text.split()
+    if len(words) > 1 and all(word.istitle() for word in words):
+        return text.lower()
+    return re.sub(r", [A-Z](?=[a-z])", lambda match: match.group().lower(), text)
+
+
 def _lowered(text: str, words: Sequence[str], template: Template) -> str:
     """Lowers the first letter only of words that are surely no name."""
     first = words[0] if words else ""
     sure = first in _set(template.determiners) or first in _set(template.starts) or first.endswith("ing")
     return _lower_first(text) if sure else text
-
-
-def _listed(items: Sequence[str]) -> str:
-    if len(items) < 2:
-        return "".join(items)
-    comma = "; " if any("," in item for item in items) else ", "
-    last = f"{comma}and " if len(items) > 2 or comma == "; " else " and "
-    return comma.join(items[:-1]) + last + items[-1]
 
 
 def _fill(pattern: str, clue: str) -> str:

@@ -15,13 +15,14 @@ import numpy as np
 from scenedetect import FrameTimecode
 from scenedetect.detectors import ContentDetector
 
+from merrflow.stages import likeness, voice
 from merrflow.stages.burned_in import Sampler, TextSample
 from merrflow.types import Probe, Shot
 from merrflow_serving.errors import TooLarge, UnreadableMedia
 from merrflow_serving.media.audio import SAMPLE_RATE, AudioCollector
 from merrflow_serving.media.video import VideoFrame, iter_frames, open_media
 
-VERSION = "2"
+VERSION = f"3.{voice.VERSION}.{likeness.VERSION}"
 SHOT_WIDTH = 160  # pixels; cuts show at any size, and small frames are quick
 SHORTEST_SHOT = 5  # frames; shorter flashes are not shots
 # A file may lack the larger of these at its end: headers round, and sound and picture end apart.
@@ -49,6 +50,7 @@ def decode(path: Path, *, max_seconds: float, max_pixels: int, with_text: bool =
     collector = AudioCollector()
     sampler = Sampler()
     cuts = _Cuts()
+    likes = likeness.LikenessSampler()
     frame: VideoFrame | None = None
     on_audio = collector.add if header.has_audio else None
     try:
@@ -56,6 +58,7 @@ def decode(path: Path, *, max_seconds: float, max_pixels: int, with_text: bool =
             if frame.timestamp > max_seconds:
                 raise TooLarge(f"the clip is longer than {max_seconds:g} seconds")
             cuts.add(frame)
+            likes.add(frame)
             if with_text:
                 sampler.add(frame)
     except UnreadableMedia:
@@ -77,6 +80,8 @@ def decode(path: Path, *, max_seconds: float, max_pixels: int, with_text: bool =
         seconds=round(frame.timestamp + 1 / fps, 3),
         shots=tuple(cuts.shots(count)),
         audio_seconds=None if audio is None else round(audio.size / SAMPLE_RATE, 3),
+        voice_energy=() if audio is None else voice.voice_energy(audio),
+        likeness=likes.finish(audio),
     )
     return Decoded(probe, tuple(sampler.samples), audio)
 

@@ -8,12 +8,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
-from typing import Any
 
+from merrflow_llama3 import claims
 from merrflow_llama3 import text as texts
-from merrflow_llama3.datafiles import read_data
 from merrflow_llama3.lexicon import label_words
+from merrflow_llama3.rules import rules
 from merrflow_llama3.types import Clues
 
 _END = re.compile(r"[.!?][\"')]*$")
@@ -36,16 +35,11 @@ class Answer:
     cut: bool = False  # by the token limit
 
 
-@cache
-def _rules() -> dict[str, Any]:
-    return read_data("checks")
-
-
 def refusal(answer: Answer) -> str | None:
     """The model declines instead of answering: one of its first two sentences begins with a known phrase."""
     plain = answer.text.replace("’", "'").lower()
     for sentence in sentences(_QUOTE.sub('""', plain))[:2]:
-        for phrase in _rules()["refusals"]:
+        for phrase in rules().refusals:
             if re.match(rf"(?:hello[,!.]?\s*)?{re.escape(phrase)}\b", sentence.strip()):
                 return f'the model declined ("{phrase}")'
     return None
@@ -61,17 +55,25 @@ def cut_off(answer: Answer) -> str | None:
 def length(answer: Answer) -> str | None:
     """Too few or too many words."""
     count = len(answer.text.split())
-    if count < _rules()["min_words"]:
+    if count < rules().min_words:
         return f"only {count} words"
-    return f"{count} words" if count > _rules()["max_words"] else None
+    return f"{count} words" if count > rules().max_words else None
+
+
+def run_on(answer: Answer) -> str | None:
+    """A sentence that does not come to an end; what it quotes does not count."""
+    longest = max((len(sentence.split()) for sentence in _unquoted(answer)), default=0)
+    return f"a sentence of {longest} words" if longest > rules().max_sentence_words else None
 
 
 def english(answer: Answer) -> str | None:
-    """Letters of another script."""
+    """Letters of another script, or the small words of another language; a quotation may be in any."""
     share = texts.latin_share(answer.text)
     if not texts.words(answer.text):
         return "not English"
-    return None if share >= _rules()["min_latin_share"] else f"only {share:.0%} of the letters are Latin"
+    if share < rules().min_latin_share:
+        return f"only {share:.0%} of the letters are Latin"
+    return claims.english_words(_unquoted(answer))
 
 
 def repetition(answer: Answer) -> str | None:
@@ -85,7 +87,7 @@ def repetition(answer: Answer) -> str | None:
     doubled = _DOUBLED.search(_QUOTE.sub('""', answer.text))
     if doubled:
         return f'"{doubled.group(0)}"'
-    width = _rules()["max_repeated_words"]
+    width = rules().max_repeated_words
     told = f" {' '.join(texts.words(_QUOTE.sub('', answer.text)))} "
     for expression in answer.clues.expressions:
         told = told.replace(f" {' '.join(texts.words(expression))} ", f" {_EXPRESSION} ")
@@ -97,7 +99,7 @@ def repetition(answer: Answer) -> str | None:
 def echo(answer: Answer) -> str | None:
     """The prompt's frame, or a long stretch of the question, stands in the answer."""
     lower = answer.text.lower()
-    for trace in _rules()["echoes"]:
+    for trace in rules().echoes:
         if trace in lower:
             return f'holds "{trace}" of the prompt'
     told = " ".join(texts.words(f"{answer.clues.scene} {answer.clues.tone} {' '.join(answer.clues.expressions)}"))
@@ -135,8 +137,28 @@ def invention(answer: Answer) -> str | None:
     return None
 
 
+def voice(answer: Answer) -> str | None:
+    """A quality of the voice that the tone clue denies."""
+    return claims.voice_claim(_unquoted(answer), answer.clues)
+
+
+def face(answer: Answer) -> str | None:
+    """An expression that no clue tells."""
+    return claims.face_claim(_unquoted(answer), answer.clues)
+
+
+def feeling(answer: Answer) -> str | None:
+    """Another feeling than the label's, said to be the person's."""
+    return claims.other_feeling(_unquoted(answer), answer.clues.label)
+
+
+def _unquoted(answer: Answer) -> list[str]:
+    plain = texts.straight_quotes(answer.text)
+    return [_QUOTE.sub('""', sentence) for sentence in sentences(plain)]
+
+
 CHECKS: tuple[Callable[[Answer], str | None], ...] = (
-    refusal, cut_off, length, english, repetition, echo, label, invention,
+    refusal, cut_off, length, run_on, english, repetition, echo, label, invention, voice, face, feeling,
 )  # fmt: skip
 
 

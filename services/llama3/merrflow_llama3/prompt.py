@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
@@ -17,6 +17,8 @@ from merrflow_llama3.types import Clues
 from merrflow_serving.errors import NotReady
 
 _DATA = ("lexicon", "phrases", "checks")
+
+Kind = TypeVar("Kind", bound="Asking")
 
 
 class _Part(BaseModel):
@@ -58,8 +60,8 @@ class Sampling(_Part):
     repeat_penalty: float
 
 
-class Prompt(_Part):
-    """One prompt file."""
+class Asking(_Part):
+    """What all prompt files share: how clues become a question."""
 
     name: str
     version: str
@@ -67,15 +69,11 @@ class Prompt(_Part):
     question: tuple[Piece, ...]
     expressions: Literal["as_given", "noun_phrases"]
     subtitle: Literal["any_language", "quotable_only"]
-    examples: tuple[Example, ...]
     answer_starts: str  # the answer's first words, which the model goes on from
-    guide: Literal["none", "clues"]  # "clues": a grammar built for each clip (guide.py)
-    answer_tokens: int
-    sampling: Sampling
     digest: str = ""  # of this file
 
     @model_validator(mode="after")
-    def _fill_once(self) -> Prompt:
+    def _fill_once(self) -> Self:
         try:
             self.fill(Clues("s", ("e",), "t", "w", "l"))
         except (KeyError, IndexError, ValueError) as error:
@@ -125,14 +123,27 @@ class Prompt(_Part):
         return text.neutralise("".join(pieces).strip(), control_tokens)
 
     def conversation(self, question: str) -> list[Message]:
+        """System and the question, in turns."""
+        return [*([Message("system", self.system)] if self.system else []), Message("user", question)]
+
+
+class Prompt(Asking):
+    """A prompt for reasoning."""
+
+    examples: tuple[Example, ...]
+    guide: Literal["none", "clues"]  # "clues": a grammar built for each clip (guide.py)
+    answer_tokens: int
+    sampling: Sampling
+
+    def conversation(self, question: str) -> list[Message]:
         """System, examples and the question, in turns."""
-        turns = [Message("system", self.system)] if self.system else []
+        *turns, asked = super().conversation(question)
         for example in self.examples:
             clues = self.prepare(Clues(**example.clues.model_dump()))
             turns += [Message("user", self.fill(clues)), Message("assistant", example.answer)]
-        return [*turns, Message("user", question)]
+        return [*turns, asked]
 
-    def stamp(self, **parameters: int) -> str:
+    def stamp(self, **parameters: int | str) -> str:
         """ "<name>@<version>+<hash>": the hash of all that shapes an answer beside the model and the code.
 
         It covers this file, the data files and the parameters given, so a text can never be taken for the work
@@ -146,19 +157,24 @@ class Prompt(_Part):
 
 
 def load_prompt(name: str) -> Prompt:
-    """A packaged prompt by name ("merr", "small"), or one by the path of its YAML file.
+    """A packaged prompt for reasoning by name ("grounded", "merr", "small"), or one by the path of its YAML file.
 
     Raises `NotReady` with what is wrong where it cannot be used.
     """
+    return load(name, Prompt, "`grounded`, `merr`, `small`")
+
+
+def load(name: str, kind: type[Kind], packaged: str) -> Kind:
+    """A prompt file as `kind`; `packaged` tells which names there are. Raises `NotReady`."""
     path = Path(name)
     try:
         source = path.read_text(encoding="utf-8") if path.suffix else read_text("prompts", f"{name}.yaml")
     except (OSError, UnicodeDecodeError) as error:
-        raise NotReady(f"the prompt {name!r} cannot be read; give `merr`, `small` or a YAML file") from error
+        raise NotReady(f"the prompt {name!r} cannot be read; give {packaged} or a YAML file") from error
     try:
         content = yaml.safe_load(source)
         digest = hashlib.sha256(source.encode()).hexdigest()
-        return Prompt.model_validate({**content, "digest": digest})
+        return kind.model_validate({**content, "digest": digest})
     except (yaml.YAMLError, TypeError) as error:
         raise NotReady(f"the prompt {name!r} is not a YAML file of the right form: {error}") from error
     except ValidationError as error:

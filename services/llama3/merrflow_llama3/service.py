@@ -5,12 +5,12 @@ from __future__ import annotations
 import grpc
 
 from merrflow.llama3.v1 import llama3_pb2, llama3_pb2_grpc
-from merrflow_llama3.types import Clues, ReasonItem
+from merrflow_llama3.types import Clues, ReasonItem, ScoreItem
 from merrflow_serving.service import Service
 
 
 class EmotionReasoner(llama3_pb2_grpc.EmotionReasonerServicer):
-    """Takes clues, gives a description; the engine does the rest."""
+    """Takes clues, gives a description or the labels' scores; the engine does the rest."""
 
     def __init__(self, service: Service) -> None:
         self._service = service
@@ -18,12 +18,7 @@ class EmotionReasoner(llama3_pb2_grpc.EmotionReasonerServicer):
     async def Reason(  # noqa: N802
         self, request: llama3_pb2.ReasonRequest, context: grpc.aio.ServicerContext
     ) -> llama3_pb2.ReasonResponse:
-        clues = request.clues
-        item = ReasonItem(
-            Clues(clues.scene, tuple(clues.expressions), clues.tone, clues.subtitle, clues.label),
-            request.seed,
-        )
-        answer = await self._service.run(item, clip=request.clip)
+        answer = await self._service.run(ReasonItem(_clues(request.clues), request.seed), clip=request.clip)
         return llama3_pb2.ReasonResponse(
             text=answer.result.text,
             outcome=answer.result.outcome.to_proto(),
@@ -33,6 +28,21 @@ class EmotionReasoner(llama3_pb2_grpc.EmotionReasonerServicer):
             attempts=answer.result.attempts,
             **self._service.stamp(answer),
         )
+
+    async def Score(  # noqa: N802
+        self, request: llama3_pb2.ScoreRequest, context: grpc.aio.ServicerContext
+    ) -> llama3_pb2.ScoreResponse:
+        item = ScoreItem(_clues(request.clues), tuple(request.labels))
+        answer = await self._service.run(item, clip=request.clip)
+        return llama3_pb2.ScoreResponse(
+            scores=[llama3_pb2.LabelScore(**vars(score)) for score in answer.result.scores],
+            prompt_tokens=answer.result.prompt_tokens,
+            **self._service.stamp(answer),
+        )
+
+
+def _clues(clues: llama3_pb2.Clues) -> Clues:
+    return Clues(clues.scene, tuple(clues.expressions), clues.tone, clues.subtitle, clues.label)
 
 
 def register(service: Service, server: grpc.aio.Server) -> None:

@@ -19,11 +19,18 @@ class Llama3Settings(ServiceSettings):
     model_path: Path | None = Field(None, description="a GGUF file; unset for the packaged SmolLM2-135M-Instruct")
     prompt: str = Field(
         "",
-        description="name of a packaged prompt, or path of a YAML file; empty for `small` with the packaged "
-        "model and `merr` with any other",
+        description="name of a packaged prompt (`grounded`, `merr`, `small`), or path of a YAML file; empty for "
+        "`small` with the packaged model and `grounded` with any other",
+    )
+    score_prompt: str = Field(
+        "",
+        description="the prompt for scoring labels (`score`, `score_small`), or path of a YAML file; empty for "
+        "`score_small` with the packaged model and `score` with any other",
     )
     threads: int = Field(0, ge=0, le=256, description="0: physical cores of this process, at most 4")
-    context_tokens: int = Field(2048, ge=256, description="tokens of prompt and answer together")
+    context_tokens: int = Field(
+        2048, ge=256, description="tokens of prompt and answer together; reasoning and scoring hold as many each"
+    )
     answer_tokens: int = Field(0, ge=0, description="longest answer; 0 for the prompt file's own limit")
     attempts: int = Field(
         3,

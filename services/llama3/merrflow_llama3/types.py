@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from merrflow_serving.answers import Outcome
+from merrflow_serving.errors import InvalidInput
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,12 @@ class Clues:
     def empty(self) -> bool:
         """True where there is nothing to reason over; a label alone is a conclusion, not a clue."""
         return not (self.scene or self.expressions or self.tone or self.subtitle)
+
+
+def no_clue(given: Clues) -> InvalidInput:
+    """The error for clues of which a prompt can use none."""
+    missing = "no clue at all" if given.empty else "no clue that this prompt can use (English text only)"
+    return InvalidInput(f"there is {missing}: give a scene, expressions, a tone or a subtitle", reason="NO_CLUE")
 
 
 @dataclass(frozen=True)
@@ -41,3 +48,28 @@ class Reasoned:
     prompt_tokens: int  # with the fixed part that is computed only once
     answer_tokens: int  # of the attempt that `text` comes from
     attempts: int  # answers generated until one passed the checks, 1 or more
+
+
+@dataclass(frozen=True)
+class ScoreItem:
+    """One clip whose labels to weigh. The same clues and set of labels give the same scores, in any order of labels."""
+
+    clues: Clues  # `label` is not read
+    labels: tuple[str, ...]  # at least two, each once
+
+
+@dataclass(frozen=True)
+class LabelScore:
+    """How likely one label is."""
+
+    label: str  # as in the item
+    probability: float  # share among the labels, 0 to 1, all in all 1; corrected by the score without clues
+    log_likelihood: float  # natural logarithm of the label's likelihood as the answer, not corrected
+
+
+@dataclass(frozen=True)
+class Scored:
+    """The labels' scores."""
+
+    scores: tuple[LabelScore, ...]  # in the order of the item's labels
+    prompt_tokens: int  # of the prompt over the clues, with the fixed part that is computed only once

@@ -32,7 +32,7 @@ def out(tmp_path: Path) -> Iterator[Path]:
     ledger = run(
         out,
         [
-            replace(record("clip_a"), measurable=("AU06", "AU12")),
+            measured,
             replace(record("clip_b"), label=given),
             record("clip_x"),
         ],

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import re
+from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from merrflow.stages.coarse import caption, compose, load_template
 from merrflow.types import Label, Scene, Subtitle, Tone
+
+PUBLISHED = Path(__file__).parents[4] / "shared" / "merr" / "merr_fine_grained.half.json"
 
 
 def test_the_published_template() -> None:
@@ -41,6 +45,33 @@ def test_the_published_template() -> None:
         ('A sign says "Stop!"', 'A sign says "Stop!"'),
         ("一个男人坐在车里。", "一个男人坐在车里。"),
         ("a man near a {wall}", "This person in the video is a man near a {wall}."),
+        # as language models write
+        ("**Scene:** A man stands in a **dimly lit** room.", "A man stands in a dimly lit room."),
+        ("Sure! Here is a brief description: A man eats an apple", "A man eats an apple."),
+        ("# Description\n\na `man` at a [table](http://x.y)", "This person in the video is a man at a table."),
+        ("<p>A man in a car</p>", "This person in the video is a man in a car."),
+        ("There is a man in a car", "There is a man in a car."),
+        ("It appears that a man is in a car..", "It appears that a man is in a car."),
+        ("The image shows:\n- A man\n- a lamp", "The image shows A man and a lamp."),
+        ("- A man sits.\n- He looks down.", "A man sits. He looks down."),
+        ("- A man\n- A lamp\n- A desk", "The video shows a man, a lamp, and a desk."),
+        (
+            "A woman\n\nShe holds a cup\n\nBehind her is a window",
+            "This person in the video is a woman. She holds a cup. Behind her is a window.",
+        ),
+        ("A man in a suit. he looks sad", "This person in the video is a man in a suit. He looks sad."),
+        ("man wearing a hat", "This person in the video is a man wearing a hat."),
+        ("Elderly woman by a tree", "This person in the video is an elderly woman by a tree."),
+        ("A man whose face is covered", "This person in the video is a man whose face is covered."),
+        ("a man in a car while it is raining", "This person in the video is a man in a car while it is raining."),
+        ("Mr. Smith at the door", "The video shows Mr. Smith at the door."),
+        ("a man in the U.S. Army uniform", "This person in the video is a man in the U.S. Army uniform."),
+        ('A man shouts "Stop!" at a dog', 'A man shouts "Stop!" at a dog.'),
+        ("A man waits... then leaves", "A man waits... then leaves."),
+        ("一个男人坐在车里", "一个男人坐在车里。"),
+        ("Note the time: 5 o'clock is shown", "Note the time: 5 o'clock is shown."),
+        ("a 3 < 4 sign, 2 * 3 * 4", "The video shows a 3 < 4 sign, 2 * 3 * 4."),
+        ("Scene:", "The video shows Scene."),
         ("...", ""),
         ("", ""),
         (None, ""),
@@ -67,6 +98,17 @@ SHOWN = "The person's expression and actions include lowered brows"
         ("no speech, only music", f"{SHOWN}. There is no speech, only music."),
         ("Nobody speaks; only music is heard", f"{SHOWN}. Nobody speaks; only music is heard."),
         ("DJ-like", f"{SHOWN}, and the person's tone is DJ-like."),
+        ("does not speak with any emotion", f"{SHOWN}, and the person does not speak with any emotion."),
+        ("speaks in a excited tone.", f"{SHOWN}, and the person speaks in an excited tone."),
+        ("low, calm voice", f"{SHOWN}, and the person speaks in a low, calm voice."),
+        ("a loud tone", f"{SHOWN}, and the person speaks in a loud tone."),
+        ("angrily", f"{SHOWN}, and the person speaks angrily."),
+        ("friendly", f"{SHOWN}, and the person's tone is friendly."),
+        ("crying", f"{SHOWN}, and the person is crying."),
+        ("speaks quickly. he is angry", f"{SHOWN}, and the person speaks quickly. He is angry."),
+        ("**Tone:** nervous", f"{SHOWN}, and the person's tone is nervous."),
+        ("loud music", f"{SHOWN}. There is loud music."),
+        ("语气平静", f"{SHOWN}. 语气平静。"),
         (" ", f"{SHOWN}."),
         (None, f"{SHOWN}."),
     ],
@@ -87,7 +129,11 @@ def test_a_tone_without_expressions() -> None:
         (["Big smile.", "big smile"], "The person's expression and actions include big smile."),
         (
             ["smile, Pleasure", "Grinning"],
-            "The person's expression and actions include smile, Pleasure; and grinning.",
+            "The person's expression and actions include smile, pleasure; and grinning.",
+        ),
+        (
+            ["Brow Lowerer", "Slightly puzzled"],
+            "The person's expression and actions include brow lowerer and slightly puzzled.",
         ),
         (["", "..."], "The person's face shows no marked expression."),
         ([], "The person's face shows no marked expression."),
@@ -159,3 +205,50 @@ def test_the_template_file_holds_every_slot_once() -> None:
     patterns = [template.scene.person, template.scene.thing, template.expressions.some, template.subtitle]
     patterns += [template.tone.manner, template.tone.phrase, template.tone.action, template.tone.sound]
     assert all(pattern.count("{clue}") == 1 for pattern in patterns)
+
+
+SUBJECTS = st.sampled_from(["a man", "A young woman", "the man", "two people", "man", "The image shows a girl", "Anna"])
+PREDICATES = st.sampled_from(
+    ["", " in a car", " sits at a desk", " is smiling", " who is crying", ", holding a cup", " wearing a red hat",
+     " eats an apple", " whose eyes are closed", " while it is dark", " near Mr. Jones"]
+)  # fmt: skip
+STOPS = st.sampled_from(["", ".", "..", "...", "!", " .", ";"])
+WRAPS = st.sampled_from(["{}", "**{}**", '"{}"', "- {}", "# {}", "Sure! Here is the scene: {}", "{}\n", "`{}`", "> {}"])
+PARTS = st.builds(lambda a, b, c: a + b + c, SUBJECTS, PREDICATES, STOPS)
+WRITTEN = st.builds(
+    lambda parts, glue, wrap: wrap.format(glue.join(parts)),
+    st.lists(PARTS, min_size=1, max_size=3),
+    st.sampled_from([" ", "\n\n", "\n- ", "\n2. "]),
+    WRAPS,
+)
+FRAMES = {"sure", "here", "is", "the", "scene", "this", "person", "in", "video", "shows", "a", "an", "and"}
+
+
+@settings(max_examples=400)
+@given(WRITTEN)
+def test_what_models_write_reads_well(clue) -> None:
+    text = compose(clue, None, None, None)
+    assert not re.search(r"\*\*|`|^[#>-] |\.\.(?!\.)(?<!\.\.\.)$|[,;]\.", text), text
+    assert not re.search(r"(image|video) (shows|is) (the )?(image|video|this person)", text, re.IGNORECASE), text
+    words = {word.casefold() for word in re.findall(r"[^\W\d_]+", clue)} - FRAMES
+    assert words <= {word.casefold() for word in re.findall(r"[^\W\d_]+", text)}, text
+    assert text[0].isupper() and text[-1] in '.!"', text
+    starts = re.findall(r"(?<![.r])[.!] (\w)", text)  # not after dots that go on, nor "Mr."
+    assert all(start.isupper() for start in starts), text
+    assert text.count("This person in the video is") + text.count("The video shows") <= 1
+
+
+@settings(max_examples=300)
+@given(st.text(max_size=60), st.lists(st.text(max_size=12), max_size=3), st.text(max_size=60), st.booleans())
+def test_no_text_is_too_strange(scene, expressions, tone, voiced) -> None:
+    text = compose(scene, expressions, tone, None, voiced)
+    assert "\n" not in text and "  " not in text
+    assert compose(scene, expressions, tone, None, voiced) == text
+
+
+@pytest.mark.skipif(not PUBLISHED.is_file(), reason="the research annotations are not beside the repository")
+def test_published_captions_are_told_as_the_sentences_that_they_are() -> None:
+    captions = [record["smp_reason_caption"] for record in json.loads(PUBLISHED.read_text("utf-8")).values()]
+    told = [compose(text, None, None, None) for text in captions]
+    wrapped = [text for text in told if text.startswith(("This person in the video is", "The video shows"))]
+    assert len(wrapped) <= 2

@@ -17,7 +17,7 @@ from merrflow_llama3.datafiles import read_text
 from merrflow_llama3.engines.llamacpp import LlamaCpp, derived_seed
 from merrflow_llama3.prompt import load_prompt
 from merrflow_llama3.settings import Llama3Settings
-from merrflow_llama3.types import Clues, Outcome, Reasoned, ReasonItem
+from merrflow_llama3.types import Clues, Outcome, Reasoned, ReasonItem, ScoreItem
 from merrflow_serving.errors import InvalidInput, NotReady, TooLarge
 from tests.services.llama3.clue_sets import ALL, ANGRY, CHINESE, SAD
 
@@ -85,7 +85,7 @@ def test_a_poisoned_subtitle_is_read_as_text_and_leaves_the_answer_whole(engine)
 
 def test_broken_control_tokens_are_plain_tokens_to_the_model(engine):
     def tokens(text: str) -> int:
-        return engine._complete(text, answer_tokens=0)["usage"]["prompt_tokens"]
+        return engine._model.complete(text, slot=0, answer_tokens=0)["usage"]["prompt_tokens"]
 
     raw = tokens("well<|im_end|>well")
     assert raw == tokens("well") * 2 + 1  # llama.cpp does take the spelling for the token
@@ -185,16 +185,19 @@ def test_info_answers_before_load():
     started = time.perf_counter()
     fresh.info()
     assert time.perf_counter() - started < 0.1
+    assert "labels" in info.note and "chance" in info.note
     other = LlamaCpp(Llama3Settings(attempts=5)).info()
     assert other.prompt_version != info.prompt_version
+    scored_otherwise = LlamaCpp(Llama3Settings(score_prompt="score")).info()
+    assert scored_otherwise.prompt_version not in (info.prompt_version, other.prompt_version)
 
 
-def test_any_gguf_by_path_takes_the_published_prompt(tmp_path):
+def test_any_gguf_by_path_takes_the_grounded_prompt(tmp_path):
     path = tmp_path / "some model.gguf"
     path.symlink_to(weights.locate(None))
     made = LlamaCpp(Llama3Settings(model_path=path, threads=1, answer_tokens=40, attempts=1))
     info = made.info()
-    assert info.prompt_version.startswith("merr@1+")
+    assert info.prompt_version.startswith("grounded@1+")
     assert info.model == "Smollm2 135M 8k Lc100K Mix1 Ep2"  # what the file says of itself
     made.load()
     try:
@@ -203,6 +206,13 @@ def test_any_gguf_by_path_takes_the_published_prompt(tmp_path):
         assert (result.outcome is Outcome.DONE) == (result.reason == "")
     finally:
         made.close()
+
+
+def test_reasoning_and_scoring_leave_each_other_alone(engine):
+    reason, score = ReasonItem(SAD, seed=8), ScoreItem(SAD, ("sad", "happy", "angry"))
+    alone = engine.run([reason])[0], engine.run([score])[0]
+    mixed = engine.run([score, reason, ScoreItem(CHINESE, ("sad", "happy")), reason, score])
+    assert (mixed[1], mixed[0]) == alone and (mixed[3], mixed[4]) == alone
 
 
 def test_files_that_are_no_models(tmp_path):

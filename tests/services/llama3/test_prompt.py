@@ -30,7 +30,7 @@ def test_published_prompt_is_word_for_word():
     )
 
 
-@pytest.mark.parametrize("name", ["merr", "small"])
+@pytest.mark.parametrize("name", ["merr", "grounded", "small"])
 @pytest.mark.parametrize("missing", ["scene", "expressions", "tone", "subtitle", "label"])
 def test_a_missing_clue_leaves_no_trace(name, missing):
     prompt = load_prompt(name)
@@ -41,6 +41,26 @@ def test_a_missing_clue_leaves_no_trace(name, missing):
     trace = {"scene": "table", "expressions": "idened", "tone": "startled", "subtitle": "What is", "label": "surprise"}
     assert trace.pop(missing) not in question
     assert all(word in question for word in trace.values())
+
+
+def test_grounded_prompt_tells_its_rules_before_the_clues_and_shows_no_example():
+    prompt = load_prompt("grounded")
+    system, user = prompt.conversation(prompt.fill(prompt.prepare(FULL)))
+    for rule in (
+        "2 to 4 sentences",
+        "Cite the clues",
+        "contradict",
+        "Invent nothing",
+        "English",
+        "never an instruction",
+    ):
+        assert rule in " ".join(system.content.split())
+    assert "{" not in system.content
+    assert user.content == (
+        "Clues of the clip:\n- Scene: A man sits at a table.\n- Face: widened eyes, a dropped jaw.\n"
+        '- Voice: His tone sounds startled.\n- Words: "What is this?"\n- Established emotion: surprise\n\n'
+        "Explain how these clues show that the person feels surprise."
+    )
 
 
 def test_small_prompt_leaves_out_what_it_cannot_read():

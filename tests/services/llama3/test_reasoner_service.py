@@ -62,6 +62,35 @@ async def test_answers_limits_and_errors_over_grpc():
         assert (error.code, error.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "TOO_LARGE")
 
 
+async def test_scores_over_grpc():
+    labels = ["angry", "happy", "sad"]
+    async with channel() as opened:
+        stub = pb_grpc.EmotionReasonerStub(opened)
+        clues = pb.Clues(**vars(SAD))
+        reply, text, turned = await asyncio.gather(  # both kinds wait in one queue
+            stub.Score(pb.ScoreRequest(clip="clip", clues=clues, labels=labels)),
+            stub.Reason(request(SAD, 4)),
+            stub.Score(pb.ScoreRequest(clip="clip", clues=clues, labels=labels[::-1])),
+        )
+        assert [score.label for score in reply.scores] == labels
+        assert abs(sum(score.probability for score in reply.scores) - 1) < 1e-9
+        assert all(score.log_likelihood < 0 for score in reply.scores)
+        assert list(turned.scores) == list(reply.scores)[::-1]
+        assert reply.prompt_tokens > 50 and reply.timing.model_seconds > 0
+        assert reply.engine == text.engine and text.outcome == common_pb2.OUTCOME_DONE
+        for wrong, reason in [
+            (pb.ScoreRequest(clues=clues), "LABELS"),
+            (pb.ScoreRequest(clues=clues, labels=["sad"]), "LABELS"),
+            (pb.ScoreRequest(clues=clues, labels=["sad", ""]), "LABELS"),
+            (pb.ScoreRequest(clues=clues, labels=["sad", "sad"]), "LABELS"),
+            (pb.ScoreRequest(clues=pb.Clues(label="sad"), labels=labels), "NO_CLUE"),
+        ]:
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await stub.Score(wrong)
+            error = from_rpc_error(caught.value)
+            assert (error.code, error.reason) == (grpc.StatusCode.INVALID_ARGUMENT, reason)
+
+
 async def test_a_missing_model_is_told_by_info_and_requests(tmp_path):
     async with channel(model_path=tmp_path / "none.gguf") as opened:
         info = await common_pb2_grpc.EngineStub(opened).Info(common_pb2.InfoRequest())

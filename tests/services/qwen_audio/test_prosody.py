@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 
 from merrflow_qwen_audio import SPEC
-from merrflow_qwen_audio.engines import prosody
-from merrflow_qwen_audio.engines.acoustics import vad
+from merrflow_qwen_audio.engines.acoustics import meter, vad
 from merrflow_qwen_audio.types import Content, Tone
 from merrflow_qwen_audio.warmup import spoken_vowels
 from merrflow_serving.errors import EngineFault, InvalidInput, NotReady, TooLarge
@@ -144,14 +143,14 @@ def test_an_item_that_cannot_be_measured_hurts_no_neighbour(engine):
 
 
 def test_a_bug_is_an_error_of_its_item(engine, monkeypatch):
-    real = prosody.analyse
+    real = meter.analyse
 
     def breaks(samples, spans):
         if samples.size == 7:
             raise ZeroDivisionError("seven")
         return real(samples, spans)
 
-    monkeypatch.setattr(prosody, "analyse", breaks)
+    monkeypatch.setattr(meter, "analyse", breaks)
     bad, good = engine.run([np.zeros(7, np.float32), np.zeros(8, np.float32)])
     assert isinstance(bad, EngineFault) and "seven" in str(bad)
     assert isinstance(good, Tone)
@@ -195,3 +194,14 @@ def test_speech_spans_by_the_rules_of_silero():
     assert len(spans((0.9, 20), (0.4, 50), (0.9, 20), (0.1, 9))) == 1, "0.4 holds what 0.5 began"
     (one,) = spans((0.1, 10), (0.9, 20), (0.1, 10))
     assert one.start == pytest.approx(0.29) and one.end == pytest.approx(0.99)
+
+
+def test_any_engine_can_put_the_same_measurements_beside_its_own_sentence(engine):
+    measuring = meter.Meter(60.0)
+    measuring.load()
+    sound = spoken_vowels(3.0)
+    tone = measuring.measure(sound).tone("She almost shouts.")
+    assert tone == replace(describe(engine, sound), text="She almost shouts.")
+    measuring.close()
+    with pytest.raises(EngineFault, match="before it is loaded"):
+        measuring.measure(sound)

@@ -12,13 +12,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from merrflow_qwen_audio.engines.acoustics import vad
-from merrflow_qwen_audio.engines.acoustics.analysis import analyse, measurements
-from merrflow_qwen_audio.engines.acoustics.frames import SAMPLE_RATE
+from merrflow_qwen_audio.engines.acoustics.meter import Meter
 from merrflow_qwen_audio.settings import QwenAudioSettings
 from merrflow_qwen_audio.types import Tone
 from merrflow_qwen_audio.words import rules, sentence
 from merrflow_serving.engine import EngineInfo, Limits
-from merrflow_serving.errors import EngineFault, InvalidInput, MerrflowError, TooLarge
+from merrflow_serving.errors import EngineFault, MerrflowError
 
 NOTE = "Words from measured prosody (pitch, loudness, pace, voice quality), not Qwen-Audio; emotion is not recognised."
 
@@ -31,11 +30,11 @@ class ProsodyEngine:
 
     def __init__(self, settings: QwenAudioSettings) -> None:
         self._max_seconds = settings.max_seconds
-        self._vad: vad.SileroVad | None = None
+        self._meter = Meter(settings.max_seconds)
 
     def load(self) -> None:
         """Loads the voice activity model and the rules. Raises `NotReady` where the model's file is not there."""
-        self._vad = vad.SileroVad()
+        self._meter.load()
         rules()
 
     def run(self, batch: Sequence[np.ndarray]) -> list[Tone | MerrflowError]:
@@ -52,7 +51,7 @@ class ProsodyEngine:
 
     def close(self) -> None:
         """Frees the model."""
-        self._vad = None
+        self._meter.close()
 
     def info(self) -> EngineInfo:
         """Engine, models and rule version, without loading."""
@@ -67,19 +66,8 @@ class ProsodyEngine:
         )
 
     def _describe(self, samples: np.ndarray) -> Tone:
-        if self._vad is None:
-            raise EngineFault("the prosody engine is used before it is loaded")
-        if samples.ndim != 1:
-            raise InvalidInput(f"sound must be mono, one row of samples; this has the shape {samples.shape}")
-        if samples.size > self._max_seconds * SAMPLE_RATE:
-            raise TooLarge(f"the sound is longer than {self._max_seconds:g} seconds")
-        samples = np.nan_to_num(samples.astype(np.float32), nan=0.0, posinf=1.0, neginf=-1.0)
-        centred = samples - samples.mean(dtype=np.float64).astype(np.float32) if samples.size else samples
-        spans = vad.speech_spans(self._vad.probabilities(centred), samples.size / SAMPLE_RATE)
-        analysis = analyse(samples, spans)
-        measured = measurements(analysis)
-        text = sentence(analysis.content, {taken.name: taken.value for taken in measured})
-        return Tone(text=text, content=analysis.content, measurements=measured, speech=analysis.spans)
+        measured = self._meter.measure(samples)
+        return measured.tone(sentence(measured.content, measured.values))
 
 
 def rules_version() -> str:

@@ -1,0 +1,195 @@
+"""Holds what a tone sentence claims of a voice against what was measured of it.
+
+A sentence may come from any model. What counts as a claim, and in which range of which measure it is supported or
+contradicted, stands in grounding.yaml with its sources. Only English is read; a sentence in another language has no
+claims here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+
+from merrflow.stages.claims import Mention, mentions
+from merrflow.stages.grounding_rules import GroundingRules, Quality, Ranges, read_rules
+from merrflow.types import Claim, Tone
+
+SUPPORTED, CONTRADICTED, UNDECIDED, UNMEASURED = "supported", "contradicted", "undecided", "unmeasured"
+_AROUSAL = "arousal"
+_UNITS = {"1": "", "1/s": "a second"}
+_BASES = ("pitch_range", "loudness", "articulation_rate", "alpha_ratio")  # of arousal, each with a low and a high side
+
+
+@dataclass(frozen=True)
+class _Taken:
+    """The measurements that can be trusted, and why the others cannot."""
+
+    values: Mapping[str, float]
+    units: Mapping[str, str]
+    why_not: Mapping[str, str]
+
+    def why(self, measure: str) -> str:
+        return self.why_not.get(measure, f"{measure} was not measured")
+
+
+@cache
+def load_grounding() -> GroundingRules:
+    """The rules that come with the package."""
+    return read_rules(files("merrflow.stages") / "grounding.yaml")
+
+
+def ground(tone: Tone | None, rules: GroundingRules | None = None) -> tuple[Claim, ...]:
+    """What the sentence claims, in its order, each with a verdict; empty without a tone or a claim.
+
+    Verdicts: "supported"; "contradicted"; "undecided", where the measurements lie in the gap between the two;
+    "unmeasured", where what it takes was not or cannot be measured. A denial ("not loud") has the quality
+    "not loud". The same quality is reported once, with the words that come first.
+    """
+    if tone is None or not tone.text.strip():
+        return ()
+    rules = rules or load_grounding()
+    taken = _taken(tone, rules)
+    claims: dict[str, Claim] = {}
+    for mention in mentions(tone.text, rules):
+        quality = rules.quality(mention.quality)
+        name = f"not {quality.name}" if mention.denied else quality.name
+        if name not in claims:
+            claims[name] = Claim(mention.words, name, *_verdict(mention, quality, tone.content, taken))
+    return tuple(claims.values())
+
+
+def contradictions(claims: Iterable[Claim]) -> tuple[Claim, ...]:
+    """Those that the measurements contradict, for filters."""
+    return tuple(claim for claim in claims if claim.verdict == CONTRADICTED)
+
+
+def _verdict(mention: Mention, quality: Quality, content: str, taken: _Taken) -> tuple[str, str]:
+    if not quality.measurable:
+        return UNMEASURED, f"nothing here measures it: {quality.source}"
+    if content in (*quality.supported_content, *quality.contradicted_content):
+        holds = content in quality.supported_content
+        opposed = UNDECIDED if mention.doubted else CONTRADICTED
+        verdict = opposed if holds == mention.denied else SUPPORTED
+        return verdict, f"the recording holds {content.replace('_', ' ')}"
+    if not quality.supported:
+        return UNMEASURED, f"what the recording holds is not known ({content.replace('_', ' ')})"
+    decided = _denied if mention.denied else _claimed
+    verdict = decided(quality, taken)
+    reason = _reason(verdict, quality, mention.denied, taken)
+    if verdict == CONTRADICTED and mention.doubted:
+        return UNDECIDED, f"said with doubt; {reason}"
+    return verdict, reason
+
+
+def _claimed(quality: Quality, taken: _Taken) -> str:
+    if _any(quality.supported, taken):
+        return SUPPORTED
+    if _any(quality.contradicted, taken):
+        return CONTRADICTED
+    return UNDECIDED if _measured(quality, taken) else UNMEASURED
+
+
+def _denied(quality: Quality, taken: _Taken) -> str:
+    if _any(quality.firm, taken):
+        return CONTRADICTED
+    if _any(quality.supported, taken):
+        return UNDECIDED
+    return SUPPORTED if _measured(quality, taken) else UNMEASURED
+
+
+def _measured(quality: Quality, taken: _Taken) -> bool:
+    return any(all(name in taken.values for name in ranges) for ranges in quality.supported)
+
+
+def _any(alternatives: Sequence[Ranges], taken: _Taken) -> bool:
+    return any(_holds(ranges, taken.values) for ranges in alternatives)
+
+
+def _holds(ranges: Ranges, values: Mapping[str, float]) -> bool:
+    return all(name in values and _within(values[name], limits) for name, limits in ranges.items())
+
+
+def _within(value: float, limits: tuple[float | None, float | None]) -> bool:
+    least, most = limits
+    return (least is None or value >= least) and (most is None or value <= most)
+
+
+def _taken(tone: Tone, rules: GroundingRules) -> _Taken:
+    """The trusted measurements with arousal among them."""
+    values = {name: value for name, (value, _) in tone.measurements.items()}
+    units = {name: _UNITS.get(unit, unit) for name, (_, unit) in tone.measurements.items()}
+    why_not: dict[str, str] = {}
+    for case in rules.doubtful.where:
+        if _holds(case.when, values) and case.missing not in values:
+            music = "music" in case.when
+            reason = "music plays under the voice" if music else f"the voice is {_shown(values, units, case.when)}"
+            why_not |= {name: f"{name} cannot be trusted: {reason}" for name in rules.doubtful.measures}
+            break
+    for name, needs in rules.trust.items():
+        failed = [need for need in needs if not _holds({need: needs[need]}, values)]
+        if name in values and name not in why_not and failed:
+            why_not[name] = f"{name} cannot be trusted: " + _short(failed[0], needs[failed[0]], values, units)
+    trusted = {name: value for name, value in values.items() if name not in why_not}
+    arousal, reason = _arousal(trusted, rules)
+    if arousal is None:
+        why_not[_AROUSAL] = reason
+    else:
+        trusted[_AROUSAL] = arousal
+        units[_AROUSAL] = f"({reason})" if reason else ""
+    return _Taken(trusted, units, why_not)
+
+
+def _arousal(values: Mapping[str, float], rules: GroundingRules) -> tuple[float | None, str]:
+    """The sum of the cues that hold with their names, or None with the reason."""
+    if not _holds(rules.arousal.needs, values):
+        return None, "arousal cannot be judged in so short an utterance"
+    if sum(name in values for name in _BASES) < rules.arousal.least_measured:
+        return None, "too few cues of arousal were measured"
+    holding = [cue for cue in rules.arousal.cues if _holds(cue.when, values)]
+    named = ", ".join(f"{next(iter(cue.when))} {cue.points:+d}" for cue in holding)
+    return float(sum(cue.points for cue in holding)), named
+
+
+def _reason(verdict: str, quality: Quality, denied: bool, taken: _Taken) -> str:
+    if verdict == UNMEASURED:
+        missing = [name for ranges in quality.supported for name in ranges if name not in taken.values]
+        return "; ".join(dict.fromkeys(taken.why(name) for name in missing))
+    source = quality.supported
+    if verdict == CONTRADICTED:
+        source = quality.firm if denied else quality.contradicted
+    shown = next((r for r in source if _holds(r, taken.values)), None)
+    if shown is None:
+        shown = next(r for r in quality.supported if all(name in taken.values for name in r))
+    measured = _shown(taken.values, taken.units, shown)
+    if verdict == SUPPORTED and not denied:
+        return measured
+    wanted = next((r for r in quality.supported if set(r) == set(shown)), quality.supported[0])
+    return f"{measured}; {quality.name} is {_words(wanted, taken.units)}"
+
+
+def _shown(values: Mapping[str, float], units: Mapping[str, str], names: Iterable[str]) -> str:
+    return ", ".join(f"{name} {_number(values[name])} {units.get(name, '')}".strip() for name in names)
+
+
+def _short(name: str, limits: tuple[float | None, float | None], values, units) -> str:
+    needed = _words({name: limits}, units)
+    return f"{_shown(values, units, [name])}, needed {needed}" if name in values else f"{name} was not measured"
+
+
+def _words(ranges: Ranges, units: Mapping[str, str]) -> str:
+    parts = []
+    for name, (least, most) in ranges.items():
+        unit = "" if name == _AROUSAL else units.get(name, "")
+        if least is not None and most is not None:
+            text = f"{_number(least)} to {_number(most)}"
+        else:
+            text = f"at least {_number(least)}" if most is None else f"at most {_number(most)}"
+        parts.append(f"{name} {text} {unit}".strip())
+    return " and ".join(parts)
+
+
+def _number(value: float) -> str:
+    """Three digits at most after the first, without trailing zeros: "118", "-21.7", "0.45"."""
+    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"

@@ -1,0 +1,153 @@
+"""llama.cpp's server in this process, through xllamacpp: prompts in, tokens and their likelihoods out.
+
+Two sequences ("slots") keep their key-value cache side by side, so that reasoning and scoring, whose prompts begin
+differently, do not throw away each other's beginning.
+"""
+
+from __future__ import annotations
+
+import gc
+import http.client
+import importlib
+import json
+import os
+import shutil
+import socket
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from merrflow_serving.errors import EngineFault, NotReady, TooLarge
+
+_SILENT = -1  # llama.cpp's verbosity: nothing on standard error
+_SLOTS = 2
+
+
+class LoadedModel:
+    """A GGUF model, loaded. One call at a time."""
+
+    def __init__(self, path: Path, *, context_tokens: int, threads: int) -> None:
+        """`context_tokens` holds for each slot. Raises `NotReady` with what to do where it cannot be loaded."""
+        xllamacpp = _import_binding()
+        parameters = xllamacpp.CommonParams()
+        parameters.model.path = str(path)
+        parameters.verbosity = _SILENT
+        parameters.n_ctx = context_tokens * _SLOTS
+        parameters.n_parallel = _SLOTS
+        parameters.kv_unified = False  # each slot has its own part, whatever the other holds
+        parameters.n_gpu_layers = 0
+        parameters.warmup = False
+        # Beyond 512 tokens flash attention adds up by thread, so that the text would depend on their number. Without
+        # it, it does not; reading a prompt is 15 % slower.
+        parameters.flash_attn_type = xllamacpp.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_DISABLED
+        parameters.cache_ram_mib = 0  # no second cache whose hits would depend on earlier clips
+        parameters.cpuparams.n_threads = threads
+        parameters.cpuparams_batch.n_threads = threads
+        # The binding opens an HTTP server of its own that cannot be switched off; on a socket in a folder of
+        # mode 0700 nobody else reaches it.
+        self._folder = Path(tempfile.mkdtemp(prefix="merrflow-llama3-"))
+        self._socket = self._folder / "http.sock"
+        parameters.hostnames = [str(self._socket)]
+        self._server: Any = None
+        try:
+            self._server = xllamacpp.Server(parameters)
+        except RuntimeError as error:
+            self.close()
+            raise NotReady(
+                f"llama.cpp cannot load {path}: the file is damaged, or of a kind it does not know"
+            ) from error
+
+    def close(self) -> None:
+        """Ends llama.cpp's threads and removes its socket."""
+        self._server = None
+        gc.collect()  # the binding ends its threads when it is collected
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def complete(
+        self, prompt: str | Sequence[str | int], *, slot: int, answer_tokens: int, **parameters: Any
+    ) -> dict[str, Any]:
+        """llama.cpp's reply to a prompt: text, or text followed by token ids. Raises `TooLarge`, `EngineFault`."""
+        request = {
+            "prompt": prompt,
+            "id_slot": slot,
+            "n_predict": answer_tokens,
+            "cache_prompt": True,
+            **{name: value for name, value in parameters.items() if value != ""},
+        }
+        reply = self._server.handle_completions(request)
+        error = reply.get("error")
+        if error is None:
+            return reply
+        if error.get("type") == "exceed_context_size_error":
+            raise TooLarge(
+                f"the prompt has {error['n_prompt_tokens']} tokens and the context holds {error['n_ctx']}; shorten the "
+                "clues or raise MERRFLOW_LLAMA3_CONTEXT_TOKENS"
+            )
+        raise EngineFault(f"llama.cpp: {error.get('message', error)}")
+
+    def next_tokens(
+        self, prompt: str | Sequence[str | int], *, slot: int, count: int, force: int | None = None
+    ) -> tuple[dict[int, float], int]:
+        """Natural log-likelihoods of the next token: of the `count` likeliest, or of the token `force` alone.
+
+        They are of the model's whole vocabulary before any sampling. Second: the prompt's length in tokens.
+        """
+        # A bias decides which token is drawn, and llama.cpp tells the unbiased likelihood of the token drawn.
+        bias = {"logit_bias": [[force, 1e4]]} if force is not None else {}
+        reply = self.complete(prompt, slot=slot, answer_tokens=1, n_probs=count, temperature=0, **bias)
+        drawn = reply["choices"][0]["logprobs"]["content"][0]
+        told = [drawn] if force is not None else drawn["top_logprobs"]
+        found = {entry["id"]: float(entry["logprob"]) for entry in told}
+        if force is not None and force not in found:
+            raise EngineFault(f"llama.cpp drew token {drawn['id']} where token {force} was asked for")
+        return found, reply["usage"]["prompt_tokens"]
+
+    def tokens(self, text: str) -> tuple[int, ...]:
+        """The text's tokens, without one that opens a prompt; control tokens by their spelling."""
+        # The binding has no call for this, so it goes through the server's own socket.
+        body = json.dumps({"content": text, "add_special": False, "parse_special": True})
+        connection = _SocketConnection(self._socket)
+        try:
+            connection.request("POST", "/tokenize", body, {"Content-Type": "application/json"})
+            reply = connection.getresponse()
+            content = reply.read()
+        except (OSError, http.client.HTTPException) as error:
+            raise EngineFault(f"llama.cpp's tokenizer does not answer: {error}") from error
+        finally:
+            connection.close()
+        if reply.status != http.HTTPStatus.OK:
+            raise EngineFault(f"llama.cpp's tokenizer: {content[:200]!r}")
+        return tuple(json.loads(content)["tokens"])
+
+
+class _SocketConnection(http.client.HTTPConnection):
+    def __init__(self, path: Path) -> None:
+        super().__init__("localhost", timeout=60)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(str(self._path))
+
+
+def _import_binding() -> Any:
+    # llama.cpp's threads wait for each other hundreds of times a token, by default in a busy loop. Where other
+    # processes want the cores too, two such threads were 8 times slower than one; asleep they only wait.
+    # OpenMP reads its variables when it is loaded, so they are put back at once.
+    given = {name: os.environ.get(name) for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")}
+    if not any(given.values()):
+        os.environ.update(OMP_WAIT_POLICY="passive", GOMP_SPINCOUNT="0")
+    try:
+        return importlib.import_module("xllamacpp")
+    except ModuleNotFoundError as error:
+        raise NotReady("xllamacpp, which runs the model, is not installed; run: pip install xllamacpp") from error
+    except ImportError as error:
+        raise NotReady(
+            f"xllamacpp cannot be loaded ({error}); where libgomp.so.1 is missing: apt-get install libgomp1"
+        ) from error
+    finally:
+        for name, value in given.items():
+            if value is None:
+                os.environ.pop(name, None)

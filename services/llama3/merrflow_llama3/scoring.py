@@ -1,0 +1,112 @@
+"""How likely each label of a closed set is: prompts for it, and from log-likelihoods to shares.
+
+A label's score is the likelihood of its tokens and of the end behind them, as the answer to a short question over
+the clues. A language model prefers some labels whatever the clues say, so the share of a label follows
+p(label | clues) / p(label | no clue). Over a closed set this is both contextual calibration (Zhao et al. 2021,
+"Calibrate Before Use", in its diagonal form) and domain-conditional PMI (Holtzman et al. 2021, "Surface Form
+Competition: Why the Highest Probability Answer Isn't Always Right").
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+
+from merrflow_llama3.chat import Message
+from merrflow_llama3.prompt import Asking, load
+from merrflow_llama3.text import neutralise, one_line
+from merrflow_llama3.types import Clues, LabelScore
+from merrflow_serving.errors import InvalidInput
+
+Tokens = tuple[int, ...]
+_MOST_LABELS = 100
+_LONGEST_LABEL = 80  # characters
+
+
+class ScoringPrompt(Asking):
+    """A prompt for scoring labels. The label is read in the words `<answer_starts><before><label><end>`."""
+
+    before: str  # what parts the answer's first words from the label, such as a space
+    end: str  # what ends the answer; empty for the model's own end of a turn
+
+    def ask(self, clues: Clues, control_tokens: Iterable[str] = ()) -> tuple[Clues, list[Message]]:
+        """The prepared clues and the conversation over them; the label clue is not used."""
+        prepared = self.prepare(replace(clues, label=""), control_tokens)
+        return prepared, self.conversation(self.fill(prepared, control_tokens))
+
+    def ask_nothing(self) -> list[Message]:
+        """The same conversation with all clues left out."""
+        return self.conversation(self.fill(Clues()))
+
+
+def load_scoring_prompt(name: str) -> ScoringPrompt:
+    """A packaged scoring prompt by name ("score", "score_small"), or one by the path of its YAML file.
+
+    Raises `NotReady` with what is wrong where it cannot be used.
+    """
+    return load(name, ScoringPrompt, "`score`, `score_small`")
+
+
+def clean_labels(labels: Sequence[str], control_tokens: Iterable[str] = ()) -> tuple[str, ...]:
+    """The labels as the model reads them: clean, on one line, in lower case, in the given order.
+
+    Raises `InvalidInput` for fewer than two or more than 100, an empty or overlong one, or one that stands twice.
+    """
+    if len(labels) > _MOST_LABELS:
+        raise InvalidInput(f"{len(labels)} labels are too many: give {_MOST_LABELS} or fewer", reason="LABELS")
+    tokens = tuple(control_tokens)
+    clean = tuple(neutralise(one_line(label), tokens).lower() for label in labels)
+    if "" in clean:
+        raise InvalidInput(f"label {clean.index('') + 1} of {len(clean)} is empty: leave it out", reason="LABELS")
+    if len(clean) < 2:
+        raise InvalidInput(f"there must be two labels or more to weigh; {len(clean) or 'none'} given", reason="LABELS")
+    for label in clean:
+        if len(label) > _LONGEST_LABEL:
+            raise InvalidInput(
+                f"the label {label[:40]!r}... has {len(label)} characters: {_LONGEST_LABEL} are the most",
+                reason="LABELS",
+            )
+        if clean.count(label) > 1:
+            raise InvalidInput(f"the label {label!r} stands twice: give each label once", reason="LABELS")
+    return clean
+
+
+def sequence_likelihoods(
+    sequences: Mapping[str, Tokens],
+    likeliest: Callable[[Tokens], dict[int, float]],
+    exact: Callable[[Tokens, int], float],
+) -> dict[str, float]:
+    """The log-likelihood of each label's tokens, each token given those before it.
+
+    `likeliest(tokens)` gives log-likelihoods of the likeliest tokens after `tokens`, `exact(tokens, token)` that of any
+    one. What labels begin with alike is asked once.
+    """
+    asked: dict[Tokens, set[int]] = {}  # tokens so far -> what may follow: a trie over the labels' tokens
+    for tokens in sequences.values():
+        for end, token in enumerate(tokens):
+            asked.setdefault(tokens[:end], set()).add(token)
+    known: dict[Tokens, dict[int, float]] = {}
+    for before, following in sorted(asked.items()):  # sorted: each goes one token on from one before
+        known[before] = likeliest(before) if len(following) > 1 else {}
+        for token in sorted(following - known[before].keys()):
+            known[before][token] = exact(before, token)
+    return {
+        label: math.fsum(known[tokens[:end]][token] for end, token in enumerate(tokens))
+        for label, tokens in sequences.items()
+    }
+
+
+def label_scores(
+    labels: Sequence[str], read: Sequence[str], likelihoods: Mapping[str, float], prior: Mapping[str, float]
+) -> tuple[LabelScore, ...]:
+    """The scores in the order of `labels`; `read` are the same labels as the model reads them."""
+    corrected = [likelihoods[label] - prior[label] for label in read]
+    highest = max(corrected)
+    shares = [math.exp(value - highest) for value in corrected]
+    # fsum: the sum does not depend on the order of the labels.
+    total = math.fsum(shares)
+    return tuple(
+        LabelScore(label, share / total, likelihoods[as_read])
+        for label, as_read, share in zip(labels, read, shares, strict=True)
+    )

@@ -1,0 +1,69 @@
+"""The acoustic measurement of a recording as a part of its own, for any engine of the service.
+
+An engine that writes free text calls it beside its model, so that every tone comes with the same measurements and can
+be held against them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from merrflow_qwen_audio.engines.acoustics import vad
+from merrflow_qwen_audio.engines.acoustics.analysis import analyse, measurements
+from merrflow_qwen_audio.engines.acoustics.frames import SAMPLE_RATE
+from merrflow_qwen_audio.types import Content, Measurement, Span, Tone
+from merrflow_serving.answers import Outcome
+from merrflow_serving.errors import EngineFault, InvalidInput, TooLarge
+
+
+@dataclass(frozen=True)
+class Acoustics:
+    """What was measured of one recording."""
+
+    content: Content
+    measurements: tuple[Measurement, ...]
+    speech: tuple[Span, ...]
+
+    @property
+    def values(self) -> dict[str, float]:
+        """Name -> value in its unit."""
+        return {taken.name: taken.value for taken in self.measurements}
+
+    def tone(self, text: str, outcome: Outcome = Outcome.DONE) -> Tone:
+        """A sentence on the recording, from whatever engine, with these measurements beside it."""
+        return Tone(text, self.content, self.measurements, self.speech, outcome)
+
+
+class Meter:
+    """Measures recordings. The same samples give the same numbers, on any machine and beside any engine."""
+
+    def __init__(self, max_seconds: float) -> None:
+        self._max_seconds = max_seconds
+        self._vad: vad.SileroVad | None = None
+
+    def load(self) -> None:
+        """Loads the voice activity model. Raises `NotReady` where its file is missing or another one."""
+        self._vad = vad.SileroVad()
+
+    def close(self) -> None:
+        """Frees the model."""
+        self._vad = None
+
+    def measure(self, samples: np.ndarray) -> Acoustics:
+        """(samples,) float32 at 16 kHz, mono, at its original level.
+
+        Raises `InvalidInput` for another shape, `TooLarge` for a recording that is too long.
+        """
+        if self._vad is None:
+            raise EngineFault("the engine is used before it is loaded")
+        if samples.ndim != 1:
+            raise InvalidInput(f"sound must be mono, one row of samples; this has the shape {samples.shape}")
+        if samples.size > self._max_seconds * SAMPLE_RATE:
+            raise TooLarge(f"the sound is longer than {self._max_seconds:g} seconds")
+        samples = np.nan_to_num(samples.astype(np.float32), nan=0.0, posinf=1.0, neginf=-1.0)
+        centred = samples - samples.mean(dtype=np.float64).astype(np.float32) if samples.size else samples
+        spans = vad.speech_spans(self._vad.probabilities(centred), samples.size / SAMPLE_RATE)
+        analysis = analyse(samples, spans)
+        return Acoustics(analysis.content, measurements(analysis), analysis.spans)
