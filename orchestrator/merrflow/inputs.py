@@ -107,15 +107,6 @@ def text_path(text: str) -> Path:
     return Path(re.sub("%([0-9A-F]{2})", _unescaped, text.removeprefix(ESCAPED)))
 
 
-def read_column(path: Path, column: str) -> dict[str, str]:
-    """What a CSV with the columns `name` and `column` says of each clip, where it says anything. Raises `InputError`.
-
-    So MERR's trainers read subtitles, in the column `sentence`.
-    """
-    rows = _rows(path, ("name", column))
-    return {row["name"].strip(): row[column].strip() for row in rows if row[column].strip()}
-
-
 def assign_names(found: Iterable[Found], taken: dict[str, Path]) -> dict[Path, str]:
     """A unique, file-safe name for each clip: its given name, else its stem.
 

@@ -168,7 +168,11 @@ def test_unusable_arguments_are_one_line_and_exit_code_2(tmp_path):
             (["run", clip], {}, "--out"),
             (["run", tmp_path / "none", "--out", tmp_path / "o"], {}, "no such file"),
             (["run", tmp_path / "bad.csv", "--out", tmp_path / "o"], {}, "needs a column `path`"),
-            (["run", clip, "--transcripts", tmp_path / "bad.csv", "--out", tmp_path / "o"], {}, "column `name`"),
+            (["run", clip, "--transcripts", tmp_path / "bad.csv", "--out", tmp_path / "o"], {}, "columns `name`"),
+            (["run", clip, "--labels", tmp_path / "bad.csv", "--out", tmp_path / "o"], {}, "columns `name`"),
+            (["run", clip, "--action-units-from", tmp_path / "none", "--out", tmp_path / "o"], {}, "no such file"),
+            (["run", clip, "--rules", tmp_path / "none.yaml", "--out", tmp_path / "o"], {}, "none.yaml"),
+            (["run", clip, "--labels-from", "dice", "--out", tmp_path / "o"], {}, "labels_from"),
             (["run", clip, "--out", tmp_path / "plain/o"], {}, "choose another folder"),
             (["run", clip, "--out", tmp_path / "o", "--config", tmp_path / "no.yaml"], {}, "no.yaml"),
             (["run", clip, "--out", tmp_path / "o"], silent, "does not answer at 127.0.0.1"),
@@ -176,6 +180,11 @@ def test_unusable_arguments_are_one_line_and_exit_code_2(tmp_path):
             (["serve", "gpt"], {}, "gpt"),
             (["call", "gpt", clip], {}, "the services are"),
             (["status", "--out", tmp_path], {}, "no run was ever made"),
+            (["curate", "--out", tmp_path], {}, "no run was ever made"),
+            (["export", "--out", tmp_path, "--format", "merr"], {}, "no run was ever made"),
+            (["mine", "disgust", "--out", tmp_path], {}, "no run was ever made"),
+            (["evaluate", "--rules", "merr", "--against", tmp_path / "bad.csv"], {}, "bad.csv"),
+            (["rules", "show", "none"], {}, "there is no rule set"),
         ):
             ended = merrflow(*arguments, **variables)
             assert (ended.returncode, words in ended.stderr) == (2, True), (arguments, ended.stderr)

@@ -38,3 +38,4 @@ async def test_the_documented_client_gets_all_four_answers(tmp_path):
     assert re.search(r"tone: .*voice", ended.stdout)
     assert re.search(r"reasoning: \w+", ended.stdout)
     assert "SmolLM2" in ended.stdout
+    assert re.search(r"likely: \{.happy.: 0\.\d", ended.stdout)

@@ -146,7 +146,8 @@ async def test_distributions_of_each_modality_stand_in_the_record(tmp_path):
     table = tmp_path / "t.csv"
     table.write_text("name,sentence\na,What a day!\n")
     async with fake_services() as addresses:
-        await annotate([tmp_path / "a.mp4"], tmp_path / "out", addresses, transcripts=table)
+        settings = {"label_scores": "modalities"}
+        await annotate([tmp_path / "a.mp4"], tmp_path / "out", addresses, transcripts=table, settings=settings)
     record = records(tmp_path / "out")["a"]
     assert set(record["distribution"]) == {"all", "face", "voice", "words"}
     assert [claim["quality"] for claim in record["grounding"]], "the fake voice is loud"

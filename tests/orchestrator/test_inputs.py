@@ -17,7 +17,6 @@ from merrflow.inputs import (
     assign_names,
     find_clips,
     path_text,
-    read_column,
     safe_name,
     text_path,
     with_tables,
@@ -169,25 +168,15 @@ def test_safe_name_keeps_what_people_read():
     assert safe_name("采访 01 (final)") == "采访_01_(final)"
 
 
-def test_transcripts_by_name_and_stem(tmp_path):
-    table = tmp_path / "t.csv"
-    table.write_text('name,sentence\nclip,"Oh no, it is gone."\nmy clip,Mine\nempty,\n')
-    sentences = read_column(table, "sentence")
-    found = [Found(Path("/x/clip.mp4")), Found(Path("/x/my clip.mp4")), Found(Path("/x/empty.mp4"))]
-    sentences = [clip.sentence for clip in with_tables(found, assign_names(found, {}), sentences, {})]
-    assert sentences == ["Oh no, it is gone.", "Mine", None]
+def test_sentences_and_labels_by_name_and_stem():
+    found = [Found(Path("/x/clip.mp4")), Found(Path("/x/my clip.mp4")), Found(Path("/x/empty.mp4"), label="sad")]
+    sentences = {"clip": "Oh no, it is gone.", "my clip": "Mine"}
+    clips = with_tables(found, assign_names(found, {}), sentences, {"my_clip": "happy", "empty": "angry"})
+    assert [clip.sentence for clip in clips] == ["Oh no, it is gone.", "Mine", None]
+    assert [clip.label for clip in clips] == [None, "happy", "sad"], "what stands in the clip's own row goes first"
 
 
-def test_a_stem_that_two_clips_share_gets_no_sentence_by_stem(tmp_path):
-    table = tmp_path / "t.csv"
-    table.write_text("name,sentence\nclip,Whose?\nb__clip,B's own\n")
+def test_a_stem_that_two_clips_share_does_not_tell_which_is_meant():
     found = [Found(Path("/x/a/clip.mp4")), Found(Path("/x/b/clip.mp4"))]
-    clips = with_tables(found, assign_names(found, {}), read_column(table, "sentence"), {})
+    clips = with_tables(found, assign_names(found, {}), {"clip": "Whose?", "b__clip": "B's own"}, {})
     assert [clip.sentence for clip in clips] == [None, "B's own"]
-
-
-def test_transcripts_need_their_columns(tmp_path):
-    table = tmp_path / "t.csv"
-    table.write_text("clip,text\na,b\n")
-    with pytest.raises(InputError, match="needs a column `name`"):
-        read_column(table, "sentence")

@@ -107,7 +107,7 @@ async def test_a_new_model_is_new_work_for_its_stage_alone(tmp_path):
     calls.clear()
     async with fake_services(llama3=fakes.NewerReasoner) as addresses:
         await annotate([tmp_path / "a.mp4"], tmp_path / "out", addresses)
-    assert dict(calls) == {"llama3": 1, "scores": 3}
+    assert dict(calls) == {"llama3": 1, "scores": 1}
 
 
 async def test_new_bytes_under_an_old_path_are_new_work(tmp_path):
@@ -128,7 +128,7 @@ async def test_a_new_subtitle_file_is_seen(tmp_path):
         calls.clear()
         await annotate([path], tmp_path / "out", addresses)
     assert read_json(tmp_path / "out/merr/MERR_fine_grained.json")["a"]["text"] == "How nice."
-    expected = {"llama3": 1, "scores": 2}  # of all clues, and of the words
+    expected = {"llama3": 1, "scores": 1}
     assert dict(calls) == expected, "only the reasoning depends on the subtitle"
 
 
@@ -143,7 +143,7 @@ async def test_a_service_that_is_away_fails_the_clip_for_now_and_the_next_run_me
         calls.clear()
         summary = await annotate([tmp_path / "a.mp4"], tmp_path / "out", addresses)
     assert summary.outcomes == {"done": 1}
-    assert dict(calls) == {"qwen-audio": 1, "llama3": 1, "scores": 3}, "what was done before is not done again"
+    assert dict(calls) == {"qwen-audio": 1, "llama3": 1, "scores": 1}, "what was done before is not done again"
 
 
 async def test_a_clue_that_cannot_be_had_is_missing_with_its_reason(tmp_path):
