@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from merrflow.facs.units import openface_units
-from merrflow.inputs import InputError
+from merrflow.inputs import InputError, path_text
 from merrflow.merr_files import MerrAnnotation, read_annotations
 from merrflow.stages import openface_csv
-from merrflow.stages.openface_folder import OpenFaceFolder
+from merrflow.stages.openface_folder import OpenFaceFolder, named_by_folder
 from merrflow.types import ActionUnitSeries, Clip, Origin, Peak, Probe
 from merrflow_serving.errors import InvalidInput
 
@@ -37,9 +37,9 @@ class GivenCsv:
         try:
             path = self._folder.find(clip)
         except InputError as error:
-            raise InvalidInput(str(error)) from error
+            raise openface_csv.OpenFaceError(str(error)) from error
         if path is None:
-            raise InvalidInput(f"{self._folder.folder}: no CSV is named like the clip {clip.name}")
+            raise openface_csv.OpenFaceError(f"{self._folder.folder}: no CSV is named like the clip {clip.name}")
         model = f"OpenFace {openface_csv.version_of(openface_csv.read_header(path))}"
         return openface_csv.read_openface(path, probe=probe), _origin("openface-csv", model, path)
 
@@ -59,7 +59,7 @@ class GivenPeaks:
     def peak(self, clip: Clip, probe: Probe) -> tuple[Peak, Origin]:
         """The peak as it is written. Raises `InvalidInput` where the clip has none, or one beyond its end."""
         found = self._find(clip)
-        where = f"{self._path}: clip {clip.name!r}"
+        where = f"{path_text(self._path)}: clip {clip.name!r}"
         if found is None:
             raise InvalidInput(f"{where} is not in it")
         if found.peak_index is None or found.peak_units is None:
@@ -70,11 +70,14 @@ class GivenPeaks:
             )
         units = tuple(sorted(set(found.peak_units)))
         at = round(found.peak_index / probe.fps, 6)
-        reason = f"frame {found.peak_index} with {' '.join(units) or 'no Action Unit'}, as {self._path.name} has it"
+        file = path_text(Path(self._path.name))
+        reason = f"frame {found.peak_index} with {' '.join(units) or 'no Action Unit'}, as {file} has it"
         return Peak(found.peak_index, at, units, {}, (), 0.0, reason), _origin("merr-json", "OpenFace", self._path)
 
     def _find(self, clip: Clip) -> MerrAnnotation | None:
-        return self._annotations.get(clip.name) or self._annotations.get(clip.path.stem)
+        # a stem that several clips share does not tell which of them is meant
+        stem = None if named_by_folder(clip) else self._annotations.get(clip.path.stem)
+        return self._annotations.get(clip.name) or stem
 
     @property
     def measurable(self) -> tuple[str, ...]:
@@ -97,4 +100,5 @@ def read_given(path: Path) -> Given:
 
 
 def _origin(engine: str, model: str, path: Path) -> Origin:
-    return Origin(engine, model, "", "", f"read from {path.name}, not measured by merrflow", 0.0, 0.0)
+    file = path_text(Path(path.name))
+    return Origin(engine, model, "", "", f"read from {file}, not measured by merrflow", 0.0, 0.0)

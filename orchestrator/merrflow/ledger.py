@@ -98,7 +98,7 @@ class Stored:
 class Ledger:
     """Blocking; call it off the event loop. Safe to use from several threads."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str | sa.URL) -> None:
         """url: an SQLAlchemy URL, such as `sqlite:////data/out/ledger.db` or `postgresql+psycopg://...`."""
         self._engine = sa.create_engine(url)
         if self._engine.dialect.name == "sqlite":
@@ -108,7 +108,7 @@ class Ledger:
     @classmethod
     def in_folder(cls, folder: Path) -> Ledger:
         """The ledger of an output folder."""
-        return cls(sa.URL.create("sqlite", database=str(folder / "ledger.db")).render_as_string())
+        return cls(sa.URL.create("sqlite", database=str(folder / "ledger.db")))
 
     def close(self) -> None:
         self._engine.dispose()
@@ -155,10 +155,14 @@ class Ledger:
         return clips
 
     def described(self) -> set[str]:
-        """Names of the clips that have a record."""
-        wanted = (Outcome.DONE.value, Outcome.REFUSED.value, Outcome.TRUNCATED.value)
+        """Names of the clips that have a record; one whose reasoning failed has one too."""
+        query = (
+            sa.select(_clips.c.name)
+            .join(_stages, (_stages.c.clip == _clips.c.name) & (_stages.c.fingerprint == _clips.c.fingerprint))
+            .where(_stages.c.stage == RECORD, sa.func.length(_stages.c.payload) > 0)
+        )
         with self._engine.connect() as db:
-            return {row.name for row in db.execute(sa.select(_clips.c.name).where(_clips.c.outcome.in_(wanted)))}
+            return {row.name for row in db.execute(query)}
 
     def finished(self) -> dict[str, str]:
         """Name and fingerprint of every clip that has an outcome and is not worth another try."""

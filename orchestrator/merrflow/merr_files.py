@@ -12,8 +12,8 @@ import csv
 import io
 import json
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -41,15 +41,19 @@ class MerrAnnotation:
     tone: str | None = None  # audio_prior_list
     coarse: str | None = None  # caption
     fine: str | None = None  # smp_reason_caption
+    line: int | None = field(default=None, compare=False)  # in the file; TXT and CSV only
+
+    def place(self, file: object) -> str:
+        """Where in the file the clip stands, for messages."""
+        line = f", line {self.line}" if self.line else ""
+        return f"{file}{line}: clip {self.name!r}"
 
 
-def read_annotations(
-    path: Path, labels: Collection[str] | None = None, whole: bool = True
-) -> dict[str, MerrAnnotation]:
+def read_annotations(path: Path, whole: bool = True) -> dict[str, MerrAnnotation]:
     """All clips of a MERR file, by name, in the file's order: .json, .txt, or .csv.
 
-    `labels`: the labels allowed, compared as they are written; None allows any. `whole`: whether every clip of a JSON
-    must have what MERR's have; else some of its keys suffice. Raises InputError at the first fault.
+    `whole`: whether every clip of a JSON must have what MERR's have; else some of its keys suffice. Raises InputError
+    at the first fault.
     """
     from_json = partial(_json, whole=whole)
     readers: dict[str, Callable[[Path], Iterator[MerrAnnotation]]] = {".json": from_json, ".txt": _txt, ".csv": _csv}
@@ -59,22 +63,26 @@ def read_annotations(
     found: dict[str, MerrAnnotation] = {}
     for one in reader(path):
         if one.name in found:
-            raise InputError(f"{path}: clip {one.name!r} stands twice; a clip has one annotation")
-        if labels is not None and one.label is not None and one.label not in labels:
-            allowed = ", ".join(sorted(labels))
-            raise InputError(f"{path}: clip {one.name!r}: label {_shown(one.label)} is not one of {allowed}")
+            raise InputError(f"{one.place(path)} stands twice; a clip has one annotation")
         found[one.name] = one
     if not found:
         raise InputError(f"{path}: holds no clip")
     return found
 
 
-def read_labels(path: Path, labels: Collection[str] | None = None) -> dict[str, str]:
+def read_labels(path: Path, normal: Callable[[str], str] = str) -> dict[str, str]:
     """Label by clip name, from JSON (`pseu_emotion`), TXT, or a CSV with the columns `name` and `label`.
 
-    Clips whose label is blank in a CSV are left out. Raises InputError, also where no clip has a label.
+    `normal`: gives a label its proper word, or raises ValueError, such as `RuleSet.normal`. Clips whose label is blank
+    in a CSV are left out. Raises InputError, also where no clip has a label.
     """
-    found = {one.name: one.label for one in read_annotations(path, labels, whole=False).values() if one.label}
+    found: dict[str, str] = {}
+    for one in read_annotations(path, whole=False).values():
+        try:
+            if one.label:
+                found[one.name] = normal(one.label)
+        except ValueError as error:
+            raise InputError(f"{one.place(path)}: {error}") from error
     if not found:
         raise InputError(f"{path}: holds no labels; a CSV needs the columns `name` and `label`")
     return found
@@ -172,11 +180,12 @@ def _json(path: Path, whole: bool) -> Iterator[MerrAnnotation]:
             raise InputError(f"{path}: {clip!r} is no clip name")
         if not isinstance(pairs, _Pairs):
             raise InputError(f"{path}: clip {clip!r} must be a JSON object, not {_shown(pairs)}")
-        keys = [key for key, _ in pairs]
-        for key in keys:
-            if keys.count(key) > 1:
+        values: dict[str, Any] = {}
+        for key, value in pairs:
+            if key in values:
                 raise InputError(f"{path}: clip {clip!r}, {key}: the key stands twice")
-        yield _annotation(_Place(path, clip, dict(pairs), whole))
+            values[key] = value
+        yield _annotation(_Place(path, clip, values, whole))
 
 
 def _annotation(place: _Place) -> MerrAnnotation:
@@ -219,7 +228,7 @@ def _txt(path: Path) -> Iterator[MerrAnnotation]:
         name, frames, label = words
         if not _NUMBER.fullmatch(frames):
             raise InputError(f"{path}, line {number}: clip {name!r}: {_shown(frames)} is no number of frames")
-        yield MerrAnnotation(name, label=label, frame_count=int(frames))
+        yield MerrAnnotation(name, label=label, frame_count=int(frames), line=number)
 
 
 def _csv(path: Path) -> Iterator[MerrAnnotation]:
@@ -249,6 +258,7 @@ def _csv(path: Path) -> Iterator[MerrAnnotation]:
                 row["name"].strip(),
                 label=(row.get("label") or "").strip() or None,
                 sentence=_sentence(row.get("sentence")),
+                line=reader.line_num,
             )
     except csv.Error as error:
         raise InputError(f"{path}, line {reader.line_num}: not a CSV table ({error})") from error

@@ -23,7 +23,7 @@ from merrflow.clients import ServiceGone, Services, identity, limits_of
 from merrflow.export.everything import write_all
 from merrflow.facs import DataFileError, RuleSet, UnknownLabel, load_rules
 from merrflow.given import read_given
-from merrflow.inputs import InputError, assign_names, find_clips, with_tables
+from merrflow.inputs import Found, InputError, assign_names, find_clips, path_text, with_tables
 from merrflow.keys import WorkKeys
 from merrflow.ledger import Ledger
 from merrflow.local_services import LocalServices, embedded_engines
@@ -187,11 +187,8 @@ async def open_session(request: Request, say: Callable[[str], None] = lambda tex
     found = find_clips(request.inputs)
     sentences = read_sentences(Path(request.transcripts)) if request.transcripts else {}
     rules = _rules(settings)
-    labels = read_labels(Path(request.labels)) if request.labels else {}
-    _check_labels(rules, labels, request.labels or "")
-    _check_labels(
-        rules, {clip.name or clip.path.stem: clip.label for clip in found if clip.label}, "the table of clips"
-    )
+    labels = read_labels(Path(request.labels), rules.normal) if request.labels else {}
+    _check_labels(rules, found)
     async with AsyncExitStack() as stack:
         stack.enter_context(_locked(out))
         ledger = _ledger(settings, out)
@@ -267,12 +264,13 @@ def _rules(settings: RunSettings) -> RuleSet:
         raise InputError(str(error)) from error
 
 
-def _check_labels(rules: RuleSet, labels: dict[str, str], where: str) -> None:
-    for clip, label in labels.items():
+def _check_labels(rules: RuleSet, found: list[Found]) -> None:
+    for clip in found:
         try:
-            rules.normal(label)
+            if clip.label:
+                rules.normal(clip.label)
         except UnknownLabel as error:
-            raise InputError(f"{where}: clip {clip!r}: {error}") from error
+            raise InputError(f"the table of clips: {path_text(clip.path)}: {error}") from error
 
 
 def _ledger(settings: RunSettings, out: Path) -> Ledger:

@@ -120,7 +120,7 @@ class FakeTone(_Fake):
     service = "qwen-audio"
 
     def answer(self, item):
-        return Tone(f"The voice is loud for {len(item) / 16000:.1f} seconds.", Content.SPEECH)
+        return Tone(f"The voice is loud for {len(item.samples) / 16000:.1f} seconds.", Content.SPEECH)
 
 
 class FakeReasoner(_Fake):

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from merrflow.given import GivenPeaks
 from merrflow.inputs import InputError
 from merrflow.session import Request, open_session
+from merrflow.types import Clip
 from tests.orchestrator.fakes import calls, fake_services, make_video
 
 FRAMES = 12
@@ -109,6 +111,36 @@ async def test_merr_json_gives_peak_units_label_and_words(tmp_path):
     assert "not in it" in dropped(out)["other"]
 
 
+def test_a_stem_of_several_clips_is_nobodys_name_in_the_json(tmp_path):
+    merr = tmp_path / "merr.json"
+    one = {"peak_index": 3, "peak_AU_list": ["AU12"]}
+    merr.write_text(json.dumps({"a": one, "friday__b": one}))
+    given = GivenPeaks(merr)
+    assert given.stamp(Clip("a", Path("/monday/a.mp4"), "0"))
+    assert given.stamp(Clip("renamed", Path("/monday/a.mp4"), "0"))
+    assert given.stamp(Clip("friday__b", Path("/friday/b.mp4"), "0"))
+    assert given.stamp(Clip("tuesday__a", Path("/tuesday/a.mp4"), "0")) is None, "another clip is named a"
+
+
+async def test_files_whose_names_are_no_text_are_read_and_named(tmp_path):
+    clip = make_video(tmp_path / "clips/a.mp4", "grey")
+    openface(tmp_path / "au/a.csv")
+    try:
+        clip.rename(clip.with_name("\udcff.mp4"))
+        (tmp_path / "au/a.csv").rename(tmp_path / "au/\udcff.csv")
+        merr = tmp_path / "\udcff.json"
+        merr.write_text(json.dumps({"_": {"peak_index": 3, "peak_AU_list": ["AU06", "AU12"]}}))
+    except (OSError, UnicodeError):
+        pytest.skip("this disk takes names in UTF-8 only")
+    make_video(tmp_path / "clips/b.mp4", "grey", seed=1)
+    async with fake_services() as addresses:
+        for out, units in (("csv", tmp_path / "au"), ("json", merr)):
+            await annotate([tmp_path / "clips"], tmp_path / out, addresses, action_units=units)
+            (record,) = records(tmp_path / out).values()
+            assert "%FF." in record["origins"]["action_units"]["note"]
+            assert set(dropped(tmp_path / out)) == {"b"}
+
+
 async def test_a_labels_table_wins_over_the_rules_and_is_checked(tmp_path):
     make_video(tmp_path / "a.mp4", "red")
     table = tmp_path / "labels.csv"
@@ -124,7 +156,7 @@ async def test_a_labels_table_wins_over_the_rules_and_is_checked(tmp_path):
         )
         assert "cannot be checked" in label["reason"], "the fake engine measures smiles only"
         table.write_text("name,label\na,jolly good\n")
-        with pytest.raises(InputError, match="labels.csv: clip 'a': .*jolly good.*neutral, happy"):
+        with pytest.raises(InputError, match="labels.csv, line 2: clip 'a': .*jolly good.*neutral, happy"):
             await annotate([tmp_path / "a.mp4"], tmp_path / "out", addresses, labels=table)
 
 

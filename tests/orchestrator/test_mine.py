@@ -329,10 +329,12 @@ def test_the_command(run, tmp_path) -> None:
     run.add("a_first", shown(FULL), replace(record("a_first"), label=Label("sad", "rules", (), (), "merr 1", "")))
     assert rules_of(run.ledger) == "merr", "as the run was labelled"
     assert "by the rule set merr" in runner.invoke(app, ["contempt", "--out", str(run.folder)]).output
+    run.add("a", shown(FULL), replace(record("a"), label=Label("sad", "rules", (), (), "my own 3", "")))
     for arguments, message in (
+        (["sad", "--out", str(run.folder)], "labelled by the rule set 'my own 3': give its file"),
         (["disgust", "--out", str(tmp_path / "none")], "no run was ever made"),
         (["disgust", "--out", str(run.folder), "--rules", "nosuch"], "no rule set 'nosuch'"),
-        (["fear", "--out", str(run.folder), "--csv", str(run.folder)], "cannot be written"),
+        (["fear", "--out", str(run.folder), "--rules", "merr", "--csv", str(run.folder)], "cannot be written"),
     ):
         failed = runner.invoke(app, arguments)
         assert isinstance(failed.exception, InputError) and message in str(failed.exception)

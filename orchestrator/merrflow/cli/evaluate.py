@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from merrflow.inputs import InputError
+from merrflow.inputs import InputError, path_text
 
 if TYPE_CHECKING:
     from merrflow.evaluate.compare import RunReport
@@ -106,7 +106,7 @@ def measure(against: Path, out: Path | None, rules: tuple[str, ...], picture: Pa
     annotations = read_annotations(against)
     return Evaluation(
         version=VERSION,
-        against=against.name,
+        against=path_text(Path(against.name)),
         run=compare(read_run(out), annotations, rule_sets, against) if out else None,
         rules=evaluate_rules(rule_sets, annotations, against, file_sha256(against)) if rule_sets else None,
     )

@@ -63,13 +63,22 @@ def mine_run(
 
 
 def rules_of(ledger: Ledger) -> str:
-    """The packaged rule set that labelled the run's first record; "default" where there is none."""
+    """The packaged rule set that labelled the run's first record; "default" where no clip has one.
+
+    Raises `InputError` where it was a file of the user's own: by another set, the list would be another.
+    """
     from merrflow.export.dataset import entries
     from merrflow.facs.rules import packaged_rules
+    from merrflow.inputs import InputError
 
     first = next(entries(ledger), None)
-    name = first.record.label.rules.rpartition(" ")[0] if first else ""
-    return name if name in packaged_rules() else "default"
+    if first is None:
+        return "default"
+    title = first.record.label.rules
+    name = title.rpartition(" ")[0]
+    if name not in packaged_rules():
+        raise InputError(f"the run was labelled by the rule set {title!r}: give its file, or another set, with --rules")
+    return name
 
 
 def write_files(found: Mined, csv: Path | None, html: Path | None) -> None:

@@ -35,7 +35,7 @@ def list_(as_json: JsonOption = False) -> None:
     for entry in found:
         console.print(f"[bold]{entry['name']}[/bold] {entry['version']}: {escape(entry['description'])}")
         console.print(f"    decides by {entry['decide']}; labels: {', '.join(entry['labels'])}")
-    console.print("`merrflow rules show NAME` shows one; docs/rules.md tells how accurate each is.", markup=False)
+    console.print("`merrflow rules show NAME` shows one; docs/evaluation.md tells how accurate each is.", markup=False)
 
 
 @app.command()

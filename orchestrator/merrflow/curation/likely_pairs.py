@@ -25,17 +25,17 @@ def likely_pairs(
     frames, sounds: as in witnesses.py. texts: plain subtitles, "" where they do not count. seconds: (clips,) lengths;
     pairs whose lengths' ratio is below `length` are left out.
     """
-    found = [np.zeros(0, np.int64)]
+    found = []
     owner, words = _flat(frames, np.uint64)
     for band in BANDS:
         piece = (words >> np.uint64(band)) & np.uint64(0xFFFF)
-        found += _shared(owner, piece, words, seconds, length, FRAME_BITS)
+        found.append(_shared(owner, piece, words, seconds, length, FRAME_BITS))
     owner, words = _flat(sounds, np.uint32)
     heard = words != 0
-    found += _shared(owner[heard], words[heard], words[heard], seconds, length)
+    found.append(_shared(owner[heard], words[heard], words[heard], seconds, length))
     spoken = np.array([index for index, text in enumerate(texts) if text], np.int64)
     _, number = np.unique([texts[index] for index in spoken], return_inverse=True)
-    found += _shared(spoken, number, number, seconds, length)
+    found.append(_shared(spoken, number, number, seconds, length))
     codes = np.unique(np.concatenate(found))
     return np.stack(np.divmod(codes, max(1, len(frames))), axis=1)
 
@@ -54,15 +54,17 @@ def _shared(
     seconds: np.ndarray,
     length: float,
     bits: int | None = None,
-) -> list[np.ndarray]:
-    """Pairs of owners that share a piece, as first * clips + second; with `bits`, only where their whole words are no
-    further apart."""
+) -> np.ndarray:
+    """Pairs of owners that share a piece, as first * clips + second, each once.
+
+    bits: only where their whole words are no further apart.
+    """
     order = np.lexsort((owner, words, piece))
     owner, piece, words = owner[order], piece[order], words[order]
     first = np.ones(len(owner), bool)  # an owner counts once for each word
     first[1:] = (owner[1:] != owner[:-1]) | (words[1:] != words[:-1]) | (piece[1:] != piece[:-1])
     owner, piece, words = owner[first], piece[first], words[first]
-    found = []
+    found = [np.zeros(0, np.int64)]
     for distance in range(1, NEIGHBOURS + 1):
         same = np.flatnonzero(piece[:-distance] == piece[distance:]) if distance < len(piece) else piece[:0]
         if not len(same):
@@ -73,4 +75,4 @@ def _shared(
             near &= np.bitwise_count(words[same] ^ words[same + distance]) <= bits
         i, j = i[near], j[near]
         found.append(np.unique(np.minimum(i, j) * len(seconds) + np.maximum(i, j)))
-    return found
+    return np.unique(np.concatenate(found))

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from rapidfuzz import fuzz, process
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from merrflow.curation.base import Filter, Verdict
 from merrflow.curation.best import rank
@@ -41,7 +38,8 @@ class Comparison:
 
 @dataclass(frozen=True)
 class NearDuplicates(Filter):
-    """Copies by two of three witnesses (pictures, sound, subtitle), joined to groups of which the best one stays.
+    """Copies by two of three witnesses (pictures, sound, subtitle). Best first, a clip stays unless it is a copy of one
+    that stays: so of a group of copies one is left, and of overlapping pieces of one long take more than one.
 
     Sound decides where there is some: shots of one camera look as alike as copies do, and speakers repeat themselves,
     but no two recordings have the same sound. Sound that differs therefore outweighs the other two.
@@ -52,7 +50,22 @@ class NearDuplicates(Filter):
     name = "near"
 
     def judge(self, clips: Sequence[Candidate]) -> Verdict:
-        clips = sorted(clips, key=lambda clip: clip.name)
+        drops: dict[str, str] = {}
+        left = sorted(clips, key=lambda clip: rank(clip, self.best))
+        while len(left) > 1:
+            copies, found = self._copies(left)
+            before = len(drops)
+            for index, (better, worse) in enumerate(copies.tolist()):  # ascending, so that `better` is settled
+                if left[better].name not in drops:
+                    drops.setdefault(left[worse].name, f"a copy of {left[better].name}: {found.told(index)}")
+            if len(drops) == before:
+                break
+            # Of very many copies not all pairs were compared (likely_pairs.py), so those that stay are looked at again.
+            left = [left[index] for index in np.unique(copies).tolist() if left[index].name not in drops]
+        return Verdict(drops, sum(not len(clip.frames) and not len(clip.sound) for clip in clips))
+
+    def _copies(self, clips: Sequence[Candidate]) -> tuple[np.ndarray, Comparison]:
+        """(pairs, 2) indices, first below second, ascending, and what the witnesses say of them."""
         pairs = likely_pairs(
             [clip.frames for clip in clips],
             [clip.sound for clip in clips],
@@ -60,17 +73,9 @@ class NearDuplicates(Filter):
             np.array([clip.seconds for clip in clips]),
             self.rules.length,
         )
-        copies = pairs[self._are_copies(clips, pairs, self.compare(clips, pairs))]
-        to_best = []
-        for group in _groups(copies, len(clips)):
-            first, *others = sorted(group, key=lambda index: rank(clips[index], self.best))
-            to_best += [(first, other) for other in others]
-        compared = self.compare(clips, np.array(to_best, np.int64).reshape(-1, 2))
-        drops = {
-            clips[other].name: f"a copy of {clips[first].name}: {compared.told(index)}"
-            for index, (first, other) in enumerate(to_best)
-        }
-        return Verdict(drops, sum(not len(clip.frames) and not len(clip.sound) for clip in clips))
+        found = self.compare(clips, pairs)
+        copies = self._are_copies(clips, pairs, found)
+        return pairs[copies], Comparison(found.frames[copies], found.sound[copies], found.text[copies])
 
     def compare(self, clips: Sequence[Candidate], pairs: np.ndarray) -> Comparison:
         """The witnesses on (pairs, 2) indices of clips."""
@@ -97,13 +102,3 @@ class NearDuplicates(Filter):
 
     def _text(self, clip: Candidate) -> str:
         return clip.text if len(clip.text) >= max(1, self.rules.text_letters) else ""
-
-
-def _groups(pairs: np.ndarray, count: int) -> list[list[int]]:
-    """Of `count` indices those that are joined by (pairs, 2) of them, directly or through others."""
-    joined = coo_array((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(count, count))
-    _, group = connected_components(joined, directed=False)
-    groups: dict[int, list[int]] = defaultdict(list)
-    for index in np.unique(pairs).tolist():
-        groups[group[index]].append(index)
-    return list(groups.values())

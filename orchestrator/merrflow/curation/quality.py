@@ -23,7 +23,7 @@ class Quality(ClipFilter):
 
     def reason(self, clip: Candidate) -> str | None:
         faults = [
-            f"{what} is {value:.3g}{unit}, below {limit:g}"
+            f"{what} is {value:g}{unit}, below {limit:g}"
             for what, value, limit, unit in self._measures(clip)
             if value is not None and limit is not None and value < limit
         ]

@@ -32,7 +32,7 @@ class Curation:
 def write_curation(
     out: Path, config: CurationConfig, digest: str, kept: Sequence[str], steps: Sequence[Step]
 ) -> dict[str, Any]:
-    """Writes DIR/curation.json whole or not at all, and returns what it holds."""
+    """Writes DIR/curation.json whole or not at all, and returns what it holds. Raises `InputError`."""
     values = {
         "version": VERSION,
         "config": config.model_dump(mode="json"),
@@ -48,9 +48,12 @@ def write_curation(
         ),
         "counts": [counts(step) for step in steps],
     }
-    with whole_text(out / FILE) as file:
-        json.dump(values, file, ensure_ascii=False, indent=1)
-        file.write("\n")
+    try:
+        with whole_text(out / FILE) as file:
+            json.dump(values, file, ensure_ascii=False, indent=1)
+            file.write("\n")
+    except OSError as error:
+        raise InputError(f"{out / FILE}: cannot be written ({error.strerror or error})") from error
     return values
 
 
@@ -77,7 +80,7 @@ def read_curation(out: Path) -> Curation | None:
     except FileNotFoundError:
         return None
     except (OSError, ValidationError) as error:
-        reason = str(error).splitlines()[0]
+        reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error.strerror
         raise InputError(f"{path}: cannot be used ({reason}): run merrflow curate again") from error
     if found.version != VERSION:
         raise InputError(f"{path}: written by another version of merrflow: run merrflow curate again")

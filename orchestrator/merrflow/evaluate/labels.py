@@ -86,4 +86,4 @@ def normal(annotation: MerrAnnotation, rule_sets: Sequence[RuleSet], known: Iter
         except UnknownLabel:
             continue
     allowed = in_order({*known, *(word for rules in rule_sets for word in rules.labels)})
-    raise InputError(f"{where}: clip {annotation.name!r}: unknown label {label!r}; known are {', '.join(allowed)}")
+    raise InputError(f"{annotation.place(where)}: unknown label {label!r}; known are {', '.join(allowed)}")

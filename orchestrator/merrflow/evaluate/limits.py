@@ -16,6 +16,7 @@ from merrflow.evaluate.labels import in_order
 FOLDS, REPEATS, SEED = 10, 5, 0
 
 Units = frozenset[str]
+Records = Counter[tuple[Units, str]]  # how many have this set and label
 Weight = Callable[[str], float]  # what a hit on a label is worth
 
 
@@ -70,38 +71,30 @@ def measure_limits(sets: Sequence[Units], labels: Sequence[str], neutral: str) -
 
 
 def _limits(sets: Sequence[Units], labels: Sequence[str], weight: Weight) -> Limits:
-    alike = [frozenset[str]()] * len(sets)
-    rows = range(len(sets))
+    records = Counter(zip(sets, labels, strict=True))
+    alike = Counter((frozenset[str](), label) for label in labels)
     return Limits(
-        majority=Bound(_worth(_best(alike, labels, rows, weight), alike, labels, rows, weight), None),
-        ceiling=Bound(_worth(_best(sets, labels, rows, weight), sets, labels, rows, weight), None),
+        majority=Bound(_worth(_best(alike, weight), alike, weight), None),
+        ceiling=Bound(_worth(_best(records, weight), records, weight), None),
         lookup=_cross_validated(sets, labels, weight),
     )
 
 
-def _best(
-    sets: Sequence[Units], labels: Sequence[str], rows: Sequence[int], weight: Weight
-) -> tuple[Mapping[Units, str], str]:
+def _best(records: Records, weight: Weight) -> tuple[Mapping[Units, str], str]:
     """The best label of each set, and the best for any other."""
-    worth: defaultdict[Units, Counter[str]] = defaultdict(Counter)
-    overall: Counter[str] = Counter()
-    for row in rows:
-        worth[sets[row]][labels[row]] += weight(labels[row])  # type: ignore[assignment]
-        overall[labels[row]] += weight(labels[row])  # type: ignore[assignment]
+    worth: defaultdict[Units, defaultdict[str, float]] = defaultdict(lambda: defaultdict(float))
+    overall: defaultdict[str, float] = defaultdict(float)
+    for (units, label), count in records.items():
+        worth[units][label] += count * weight(label)
+        overall[label] += count * weight(label)
     order = {label: index for index, label in enumerate(in_order(overall))}
     most = lambda counts: max(counts, key=lambda label: (counts[label], -order[label]))  # noqa: E731
     return {units: most(counts) for units, counts in worth.items()}, most(overall)
 
 
-def _worth(
-    function: tuple[Mapping[Units, str], str],
-    sets: Sequence[Units],
-    labels: Sequence[str],
-    rows: Sequence[int],
-    weight: Weight,
-) -> float:
+def _worth(function: tuple[Mapping[Units, str], str], records: Records, weight: Weight) -> float:
     by_set, other = function
-    return sum(weight(labels[row]) for row in rows if by_set.get(sets[row], other) == labels[row])
+    return sum(count * weight(label) for (units, label), count in records.items() if by_set.get(units, other) == label)
 
 
 def _cross_validated(sets: Sequence[Units], labels: Sequence[str], weight: Weight) -> Bound | None:
@@ -117,5 +110,7 @@ def _cross_validated(sets: Sequence[Units], labels: Sequence[str], weight: Weigh
         warnings.simplefilter("ignore")  # labels with fewer records than folds are spread as far as they go
         splits = list(folds.split(labels, labels))
     # the folds are equally large and have the labels in equal shares, so that a fold's worth is 1 / FOLDS of the whole
-    worth = [FOLDS * _worth(_best(sets, labels, train, weight), sets, labels, test, weight) for train, test in splits]
+    records = list(zip(sets, labels, strict=True))
+    count = lambda rows: Counter(records[row] for row in rows)  # noqa: E731
+    worth = [FOLDS * _worth(_best(count(train), weight), count(test), weight) for train, test in splits]
     return Bound(fmean(worth), pstdev(worth))

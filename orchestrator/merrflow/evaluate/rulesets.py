@@ -12,7 +12,7 @@ from merrflow.evaluate.lists import PhraseMeasures, best_lexicon, corrected_unit
 from merrflow.evaluate.measures import Share, share
 from merrflow.evaluate.units import told_units
 from merrflow.facs import DataFileError, RuleSet, load_lexicon, load_rules, packaged_rules
-from merrflow.facs.evidence import judge
+from merrflow.facs.calibrate import predict
 from merrflow.facs.units import openface_units
 from merrflow.inputs import InputError
 from merrflow.merr_files import MerrAnnotation
@@ -93,10 +93,7 @@ def evaluate_rules(
 def _measure(rules: RuleSet, records: Sequence[MerrAnnotation], where: Path | str, sha256: str) -> RuleSetMeasures:
     records = [replace(one, label=normal(one, [rules, load_rules()], (), where)) for one in records]
     measurable = told_units(records) | set(openface_units())
-    ruled = []
-    for one in records:
-        best = judge(rules, one.peak_units or (), {}, measurable)[0]
-        ruled.append(best.label if best.stands else rules.neutral.label)
+    ruled = predict(rules, [frozenset(one.peak_units or ()) for one in records], sorted(measurable))
     given = [one.label or "" for one in records]
     measures = measure_labels(given, ruled, rules.neutral.label)
     assert measures is not None  # there are records

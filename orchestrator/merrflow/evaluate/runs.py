@@ -83,9 +83,9 @@ def _clip(entry: Entry) -> RunClip:
 
 def _lines(path: Path) -> Iterator[Entry]:
     """Entries of a records.jsonl."""
-    names = set()
+    names, number = set(), 0
     try:
-        with path.open(encoding="utf-8") as file:
+        with path.open("rb") as file:
             for number, line in enumerate(file, start=1):
                 values = json.loads(line)
                 entry = Entry(
@@ -93,6 +93,9 @@ def _lines(path: Path) -> Iterator[Entry]:
                     Outcome(values["outcome"]),
                     values["reason"],
                 )
+                label = entry.record.label
+                if len(label.action_units) != len(label.expressions):
+                    raise ValueError(f"{len(label.expressions)} expressions for {len(label.action_units)} action_units")
                 if entry.record.name in names:
                     raise InputError(f"{path}, line {number}: clip {entry.record.name!r} stands twice")
                 names.add(entry.record.name)
@@ -103,7 +106,7 @@ def _lines(path: Path) -> Iterator[Entry]:
         fault = error.errors()[0]
         where = ".".join(map(str, fault["loc"]))
         raise InputError(f"{path}, line {number}: not a record of merrflow: {where}: {fault['msg']}") from error
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise InputError(f"{path}, line {number}: not a record of merrflow ({error})") from error
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror or error})") from error

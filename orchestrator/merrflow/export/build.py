@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from merrflow.export.contract import Writer
 from merrflow.export.dataset import entries
@@ -14,6 +15,9 @@ from merrflow.export.folder import whole_folder
 from merrflow.export.vocabulary import vocabulary
 from merrflow.inputs import InputError
 from merrflow.ledger import Ledger
+
+if TYPE_CHECKING:
+    from merrflow.curation import Curation
 
 UNCURATED = "not kept by merrflow curate"
 
@@ -57,23 +61,22 @@ def export(
     folder = (to or out / "export" / format).expanduser().absolute()
     if splits and format is not Format.HUGGINGFACE:
         raise InputError(f"--split is for the format huggingface; {format} has one part")
-    kept = None if everything else curated(out)
-    described = ledger.described()
-    if not described:
-        raise InputError(f"{out}: no clip has a record yet; run merrflow run first")
-    names = described if kept is None else described & kept
+    curation = None if everything else curated(out)
+    names = curation.kept if curation else None
     left_out: Counter[str] = Counter()
-    if dropped := len(described) - len(names):
-        left_out[UNCURATED] = dropped
+    if curation and curation.dropped:
+        left_out[UNCURATED] = len(curation.dropped)
     records = 0
     with whole_folder(folder, format) as part:
-        with _writer(ledger, out, format, part, frozenset(names), splits or {}, seed) as writer:
+        with _writer(ledger, out, format, part, names, splits or {}, seed) as writer:
             for entry in entries(ledger, names):
                 reason = writer.add(entry)
                 if reason:
                     left_out[reason] += 1
                 else:
                     records += 1
+            if not records and not left_out:
+                raise InputError(f"{out}: no clip has a record yet; run merrflow run first")
             if not records:
                 why = ", ".join(f"{count} {reason}" for reason, count in left_out.most_common())
                 raise InputError(f"{out}: nothing to export as {format}; left out: {why}")
@@ -81,21 +84,17 @@ def export(
     return Exported(format, folder, records, dict(left_out.most_common()), remarks)
 
 
-def curated(out: Path) -> frozenset[str] | None:
-    """Names of the clips that curation keeps; None where there was none. Raises `InputError` where it is stale."""
-    if not (out / "curation.json").exists():
-        return None
+def curated(out: Path) -> Curation | None:
+    """What curation decided; None where there was none. Raises `InputError` where it is stale."""
     from merrflow.curation import read_curation
 
     curation = read_curation(out)
-    if curation is None:
-        return None
-    if curation.stale:
+    if curation and curation.stale:
         raise InputError(
             f"{out / 'curation.json'}: was made of other records than there are now; run merrflow curate again, or "
             "export everything with --all"
         )
-    return curation.kept
+    return curation
 
 
 def _writer(
@@ -103,7 +102,7 @@ def _writer(
     out: Path,
     format: Format,
     folder: Path,
-    names: frozenset[str],
+    names: frozenset[str] | None,
     splits: Mapping[str, float],
     seed: int,
 ) -> Writer:

@@ -34,6 +34,7 @@ class Card:
         self._languages: Counter[str] = Counter()
         self._missing: Counter[tuple[str, str]] = Counter()
         self._origins: Counter[tuple[str, ...]] = Counter()
+        self._notes: dict[tuple[str, ...], str] = {}  # one each, for a note may name the clip's own file
         self._verdicts: Counter[str] = Counter()
         self._supported: Counter[bool | None] = Counter()
         self._seconds = 0.0
@@ -52,7 +53,9 @@ class Card:
             self._languages[record.subtitle.language] += 1
         self._missing.update((clue, why) for clue, why in record.missing.items())
         for clue, origin in record.origins.items():
-            self._origins[clue, origin.engine, origin.model, origin.revision, origin.note] += 1
+            writer = (clue, origin.engine, origin.model, origin.revision)
+            self._origins[writer] += 1
+            self._notes[writer] = min(origin.note, self._notes.get(writer, origin.note))
         self._verdicts.update(claim.verdict for claim in record.grounding)
         self._seconds += record.probe.seconds
         self._words["coarse"][len(record.coarse.split())] += 1
@@ -90,7 +93,7 @@ class Card:
             supported=self._supported,
             languages=_most(self._languages),
             missing=_most(self._missing)[:MAX_ROWS],
-            origins=sorted(self._origins.items()),
+            origins=[(writer, count, self._notes[writer]) for writer, count in sorted(self._origins.items())],
             verdicts=dict(self._verdicts),
             fine=described,
             distinct=len(self._fine),

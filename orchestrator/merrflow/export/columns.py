@@ -152,12 +152,12 @@ def columns(words: Vocabulary) -> tuple[Column, ...]:
         Column(
             "tone_verdicts",
             TEXTS,
-            "each claim against what was measured: supported, contradicted, unmeasured",
+            "each claim against what was measured: supported, contradicted, undecided, unmeasured",
             lambda e: [claim.verdict for claim in e.record.grounding],
         ),
         Column("subtitle", TEXT, "what is said", lambda e: e.record.subtitle.text),
         Column("subtitle_language", TEXT, "ISO 639-1", lambda e: e.record.subtitle.language or None),
-        Column("subtitle_source", TEXT, "table, srt, vtt, picture", lambda e: e.record.subtitle.source),
+        Column("subtitle_source", TEXT, "table, srt, vtt, picture, none", lambda e: e.record.subtitle.source),
         Column("coarse", TEXT, "the coarse-grained description", lambda e: e.record.coarse),
         Column(
             "fine",
@@ -165,7 +165,12 @@ def columns(words: Vocabulary) -> tuple[Column, ...]:
             "the fine-grained description; null where the model gave none that counts",
             lambda e: e.record.reasoning.text if e.is_fine else None,
         ),
-        Column("outcome", TEXT, "done, refused or truncated", lambda e: str(e.outcome)),
+        Column(
+            "outcome",
+            TEXT,
+            "done; else what became of the fine-grained description: refused, truncated, failed",
+            lambda e: str(e.outcome),
+        ),
         Column(
             "missing",
             TEXTS,

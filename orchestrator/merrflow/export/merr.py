@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -28,6 +29,7 @@ SUBTITLES = "transcription_en_all.csv"  # as Emotion-LLaMA's configuration names
 _MISSING = {"NA", "N/A", "n/a", "#N/A", "#N/A N/A", "#NA", "<NA>", "NULL", "null", "None", "NaN", "nan", "-NaN", "-nan"}
 _MISSING |= {"1.#IND", "-1.#IND", "1.#QNAN", "-1.#QNAN"}
 _FORMULA = tuple("=+-@")
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)  # as pandas reads it
 
 
 class MerrFiles(Writer):
@@ -84,7 +86,8 @@ class MerrExport(Writer):
         self._foreign = 0  # subtitles that are not English
         self._other_files = 0  # clips whose file is not <name>.mp4 or .avi
         self._bare = 0  # records with an empty AU_list, which MERR does not have
-        self._digits = 0  # names that pandas reads as numbers
+        self._nameless = 0  # names that pandas reads as "no value"
+        self._numbers = 0  # and as numbers, where all are
 
     def add(self, entry: Entry) -> str:
         label = merr_label(entry.record.label.label)
@@ -96,7 +99,8 @@ class MerrExport(Writer):
         self._subtitles(record.name, record.subtitle.text or "")
         self._bare += not record.label.action_units
         self._foreign += bool(record.subtitle.text) and record.subtitle.language not in ("en", "")
-        self._digits += record.name.isdecimal()
+        self._nameless += record.name in _MISSING
+        self._numbers += bool(_NUMBER.fullmatch(record.name))
         file = record.path.replace("\\", "/").rpartition("/")[2]
         self._other_files += file not in (f"{record.name}.mp4", f"{record.name}.avi")
         return ""
@@ -114,10 +118,13 @@ class MerrExport(Writer):
                 "clips whose file is not NAME.mp4 or NAME.avi, as Emotion-LLaMA looks for it, so link or rename them: "
                 f"{self._other_files}"
             )
-        if self._digits and self._digits == self._merr.coarse:
+        lost = self._nameless + self._numbers
+        if lost < self._merr.coarse:  # one name that is a word makes words of the numbers
+            lost = self._nameless
+        if lost:
             remarks.append(
-                "all names are numbers, which pandas.read_csv does not match with text: Emotion-LLaMA cannot look the "
-                "subtitles up"
+                "names that pandas.read_csv takes for numbers or for no value, so that Emotion-LLaMA cannot look their "
+                f"subtitles up: {lost}"
             )
         return tuple(remarks)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from merrflow.facs.rules import RuleSet, UnknownLabel
 from merrflow.fingerprint import file_sha256
-from merrflow.inputs import InputError
+from merrflow.inputs import InputError, path_text
 from merrflow.merr_files import read_annotations
 
 
@@ -35,4 +35,4 @@ def read_labelled(path: Path, rules: RuleSet) -> Annotations:
         except UnknownLabel as error:
             raise InputError(f"{path}: clip {name!r}: {error}") from error
         units.append(frozenset(record.peak_units))
-    return Annotations(path.name, file_sha256(path), tuple(labels), tuple(units))
+    return Annotations(path_text(Path(path.name)), file_sha256(path), tuple(labels), tuple(units))

@@ -62,8 +62,8 @@ def calibrate(annotations: Annotations, like: RuleSet, name: str, version: str =
 
 def predict(rules: RuleSet, units: Sequence[frozenset[str]], measurable: Sequence[str]) -> list[str]:
     """What a rule set makes of each record's units; where it asks for intensities, it takes presence alone."""
-    best = [judge(rules, present, {}, measurable)[0] for present in units]
-    return [evidence.label if evidence.stands else rules.neutral.label for evidence in best]
+    best = {present: judge(rules, present, {}, measurable)[0] for present in set(units)}  # most sets come many times
+    return [best[present].label if best[present].stands else rules.neutral.label for present in units]
 
 
 def accuracy(truth: Sequence[str], given: Sequence[str], neutral: str = "neutral") -> dict[str, float]:

@@ -13,6 +13,8 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 Place = tuple[str | int, ...]
+_SHOWN = 80  # characters of a wrong value in a message
+_MOST_VALUES = 100_000  # a few lines of aliases of aliases stand for gigabytes
 
 
 class DataFileError(ValueError):
@@ -44,6 +46,17 @@ class Strict(BaseModel):
 Model = TypeVar("Model", bound=BaseModel)
 
 
+class _Loader(yaml.SafeLoader):
+    """Names the place of a date or number that cannot be."""
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        try:
+            return super().construct_object(node, deep)
+        except ValueError as error:
+            problem = f"{_short(repr(node.value))}: {error}"
+            raise yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark) from error
+
+
 def read(
     path: Path | Traversable, model: type[Model], check: Callable[[Model], Iterable[Fault]] | None = None
 ) -> Model:
@@ -56,10 +69,13 @@ def read(
     except (OSError, UnicodeDecodeError) as error:
         raise DataFileError(f"{path}: cannot be read: {error}") from error
     try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-        data = yaml.safe_load(text)
+        loader = _Loader(text)
+        node = loader.get_single_node()
         if not isinstance(node, yaml.MappingNode):
             raise DataFileError(f"{path}: the file must hold a mapping of keys to values")
+        if _size(node, {}) > _MOST_VALUES:
+            raise DataFileError(f"{path}: with its aliases (*name) written out it has over {_MOST_VALUES} values")
+        data = loader.construct_document(node)
         twice = [f"{path}, line {line}: {describe(place, data)} stands twice" for place, line in _repeated(node, ())]
         if twice:
             raise DataFileError("\n".join(twice))
@@ -96,8 +112,11 @@ def describe(place: Place, data: Any) -> str:
 
 
 def _told(path: Any, data: Any, lines: dict[Place, int], error: ValidationError) -> Iterator[str]:
-    for fault in error.errors():
+    found = error.errors()
+    for fault in found:
         place = tuple(fault["loc"])
+        if any(len(place) < len(other["loc"]) and other["loc"][: len(place)] == place for other in found):
+            continue  # pydantic counts what is wrong within as missing: a list too short for want of good entries
         cause = fault.get("ctx", {}).get("error")
         if isinstance(cause, Faults):
             for inner in cause.faults:
@@ -122,8 +141,12 @@ def _line(path: Any, data: Any, lines: dict[Place, int], place: Place, message: 
         for step in place:
             value = _into(value, step)
     told = isinstance(value, (str, int, float, bool)) and repr(value) not in message and str(value) not in message
-    shown = f" (value {value!r})" if told else ""
+    shown = f" (value {_short(repr(value))})" if told else ""
     return f"{path}, line {lines.get(place, 1)}: {describe(place, data)}: {message}{shown}"
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _SHOWN else text[:_SHOWN] + "..."
 
 
 def _into(data: Any, step: str | int) -> Any:
@@ -131,6 +154,15 @@ def _into(data: Any, step: str | int) -> Any:
         return data[step]
     except (KeyError, IndexError, TypeError):
         return None
+
+
+def _size(node: yaml.Node, known: dict[int, int]) -> int:
+    """How many keys and values a node has, aliases written out; `known`: of nodes counted before, by id."""
+    if id(node) not in known:
+        inner = node.value if isinstance(node, yaml.CollectionNode) else []
+        inner = [each for pair in inner for each in pair] if isinstance(node, yaml.MappingNode) else inner
+        known[id(node)] = 1 + sum(_size(each, known) for each in inner)
+    return known[id(node)]
 
 
 def _lines(node: yaml.Node, place: Place) -> Iterator[tuple[Place, int]]:

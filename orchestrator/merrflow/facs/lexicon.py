@@ -14,8 +14,8 @@ from pydantic import Field, StringConstraints, model_validator
 from merrflow.facs.datafile import DataFileError, Fault, Faults, Strict, read
 from merrflow.facs.units import Code
 
-# One line of text; control characters would break the tables and JSON lines that phrases end up in.
-Phrase = Annotated[str, StringConstraints(min_length=1, strip_whitespace=True, pattern=r"^[^\x00-\x1f\x7f]+$")]
+# Control characters would break the tables and JSON lines that such text ends up in.
+Line = Annotated[str, StringConstraints(min_length=1, strip_whitespace=True, pattern=r"^[^\x00-\x1f\x7f]+$")]
 
 
 class Lexicon(Strict):
@@ -24,11 +24,11 @@ class Lexicon(Strict):
     `errata`: phrases that stood at the wrong unit under one label, for strict exports.
     """
 
-    name: str
-    version: str
+    name: Line
+    version: Line
     description: str = ""
-    phrases: dict[Code, Annotated[tuple[Phrase, ...], Field(min_length=1)]]
-    errata: dict[str, dict[Code, tuple[Phrase, ...]]] = {}
+    phrases: dict[Code, Annotated[tuple[Line, ...], Field(min_length=1)]]
+    errata: dict[str, dict[Code, tuple[Line, ...]]] = {}
 
     @model_validator(mode="after")
     def _sound(self) -> Lexicon:

@@ -13,12 +13,11 @@ from pydantic import Field, PrivateAttr, StringConstraints, model_validator
 from merrflow.facs import soundness
 from merrflow.facs.datafile import DataFileError, Fault, Faults, Strict, read
 from merrflow.facs.fitted import Fit
-from merrflow.facs.lexicon import Lexicon, lexicon_path, load_lexicon
+from merrflow.facs.lexicon import Lexicon, Line, lexicon_path, load_lexicon
 from merrflow.facs.units import Code
 
 Word = Annotated[str, StringConstraints(pattern=r"^[a-z]+(?:[ _-][a-z]+)*$")]
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]*$")]
-Text = Annotated[str, StringConstraints(min_length=1)]
 Weight = Annotated[float, Field(gt=0, le=2)]
 LogOdds = Annotated[float, Field(ge=-20, le=20)]
 Rate = Annotated[float, Field(ge=0, le=1)]
@@ -109,7 +108,7 @@ class RuleSet(Strict):
     """
 
     name: Name
-    version: Text
+    version: Line
     description: str
     sources: tuple[str, ...] = ()
     decide: Literal["first", "score", "weights"]
@@ -117,7 +116,7 @@ class RuleSet(Strict):
     strength: Strength | None = None  # decide: score
     base_rates: dict[Code, Rate] = {}  # decide: weights; how often each unit is present, for those not measured
     fit: Fit | None = None  # decide: weights; where the weights come from and how well they do
-    lexicon: Text  # a name of the package, or a YAML file, relative to this one
+    lexicon: Line  # a name of the package, or a YAML file, relative to this one
     peak: PeakRules
     neutral: Neutral
     rules: Annotated[tuple[Rule, ...], Field(min_length=1)]

@@ -15,7 +15,6 @@ from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 
-from merrflow.stages.openface_folder import OpenFaceFolder, find_openface
 from merrflow.stages.openface_rows import (
     LANDMARKS,
     MAX_ROW_BYTES,
@@ -29,7 +28,7 @@ from merrflow.stages.openface_rows import (
 )
 from merrflow.types import ActionUnitSeries, Face, FaceFrame, Probe
 
-__all__ = ["VERSION", "OpenFaceError", "OpenFaceFolder", "find_openface", "read_header", "read_openface", "version_of"]
+__all__ = ["VERSION", "OpenFaceError", "read_header", "read_openface", "version_of"]
 
 VERSION = "1"  # part of the key of what was read: another reading gives other Action Units
 PRESENT_FROM = 1.0  # intensity (FACS level A, a trace) from which a unit without its presence column is present

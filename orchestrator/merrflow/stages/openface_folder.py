@@ -45,7 +45,7 @@ class OpenFaceFolder:
         parent = clip.path.parent.name.casefold()
         by_name = self.files.get(_key(clip.name), ())
         by_stem = self.files.get(_key(clip.path.stem), ())
-        if clip.name.casefold().startswith(safe_name(f"{clip.path.parent.name}__").casefold()):
+        if named_by_folder(clip):
             by_stem = tuple(path for path in by_stem if path.parent.name.casefold() == parent)
         for names, stem in ((by_name, clip.name), (by_stem, clip.path.stem)):
             best = _nearest(names, stem, clip)
@@ -57,6 +57,11 @@ class OpenFaceFolder:
             if best:
                 return best[0]
         return None
+
+
+def named_by_folder(clip: Clip) -> bool:
+    """Whether the folder's name stands before the clip's own, because another clip has the same stem."""
+    return clip.name.casefold().startswith(safe_name(f"{clip.path.parent.name}__").casefold())
 
 
 def _key(stem: str) -> str:
@@ -78,11 +83,3 @@ def _nearest(paths: Iterable[Path], stem: str, clip: Clip) -> list[Path]:
     ranked = [(shared(path), path) for path in paths]
     best = max((rank for rank, _ in ranked), default=None)
     return [path for rank, path in ranked if rank == best]
-
-
-def find_openface(folder: Path, clip: Clip) -> Path | None:
-    """The CSV file for one clip, None where there is none. For many clips read an `OpenFaceFolder` once.
-
-    Raises `InputError`: no such folder, no CSV in it, or several that fit alike.
-    """
-    return OpenFaceFolder.read(folder).find(clip)

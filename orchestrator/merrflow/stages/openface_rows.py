@@ -17,7 +17,8 @@ from merrflow_serving.errors import InvalidInput
 MAX_ROW_BYTES = 16_384  # OpenFace 2's 714 columns take about 7,000
 LANDMARKS = tuple(f"{axis}_{number}" for axis in "xy" for number in range(68))
 POSE, PLACE = ("pose_Rx", "pose_Ry", "pose_Rz"), ("pose_Tx", "pose_Ty", "pose_Tz")
-_UNIT = re.compile(r"AU(\d+)(?:_([rc]))?")
+# whatever begins like a unit is one, or a slip that would silently leave it out
+_UNIT = re.compile(r"[Aa][Uu](\d{1,4})(?:_([rc])$)?.*")
 
 
 class OpenFaceError(InvalidInput):

@@ -71,6 +71,14 @@ def test_a_file_that_is_no_curation_says_what_to_do(out: Path, text: str) -> Non
         read_curation(out)
 
 
+def test_a_file_that_cannot_be_written_is_said_in_one_line(out: Path) -> None:
+    (out / "curation.json").mkdir()
+    with pytest.raises(InputError, match=r"curation\.json: cannot be written \("):
+        curate(out, packaged())
+    with pytest.raises(InputError, match=r"curation\.json: cannot be used \(Is a directory\)"):
+        read_curation(out)
+
+
 def test_a_dry_run_writes_nothing_and_shows_each_filter_alone(out: Path) -> None:
     shown = CliRunner().invoke(app, ["--out", str(out), "--dry-run", "--json"])
     assert shown.exit_code == 0, shown.output

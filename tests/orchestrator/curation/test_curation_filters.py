@@ -104,9 +104,9 @@ def test_tone(wrong: int, right: int, dropped: bool) -> None:
 
 
 def test_quality_names_every_fault() -> None:
-    one = clip(face_pixels=30.0, face_confidence=0.2, signal_to_noise=-3.0)
+    one = clip(face_pixels=39.96, face_confidence=0.2, signal_to_noise=-3.0)
     assert only("quality").judge([one]).drops["clip"] == (
-        "the height of the face is 30 pixels, below 40; the confidence in the face is 0.2, below 0.5; "
+        "the height of the face is 39.96 pixels, below 40; the confidence in the face is 0.2, below 0.5; "
         "the voice over the noise is -3 dB, below 0"
     )
 
@@ -183,6 +183,25 @@ def test_groups_keep_the_best_by_the_order_asked() -> None:
     assert set(by_size.drops) == {"a", "b", "c"}
     same = [replace(one, sha256="same") for one in clips]
     assert only("exact").judge(same).drops == {name: "the same bytes as b" for name in "acd"}
+
+
+def test_each_that_goes_is_a_copy_of_one_that_stays() -> None:
+    """Pieces of 8 s, one second apart, of one take: neighbours are copies, those further apart are not."""
+    looks, sound = RNG.integers(0, 2**63, 60, np.uint64), RNG.integers(1, 2**32, 420, np.uint32)
+    clips = [
+        clip(f"{at:02}", frames=looks[2 * at : 2 * at + 16], sound=sound[15 * at : 15 * at + 120], text="", seconds=8.0)
+        for at in range(20)
+    ]
+    drops = only("near").judge(RNG.permutation(clips).tolist()).drops
+    stay = {one.name for one in clips} - set(drops)
+    assert stay == {f"{at:02}" for at in range(0, 20, 3)}
+    assert all(reason.split()[3].rstrip(":") in stay for reason in drops.values())
+
+
+def test_of_very_many_copies_one_is_left() -> None:
+    flips = np.uint32(1) << RNG.integers(0, 32, (300, 40), np.uint32)
+    clips = [clip(f"{index:03}", sound=SOUND ^ flips[index]) for index in range(300)]
+    assert len(only("near").judge(clips).drops) == 299
 
 
 def test_neutral_sample_by_number_is_a_part_of_a_larger_one() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -81,6 +82,7 @@ def test_without_a_ledger_the_records_are_read(out: Path, tmp_path: Path) -> Non
     [
         ("{", "line 2: not a record of merrflow"),
         ("[]", "line 2: not a record of merrflow"),
+        ("[" * 100_000, "line 2: not a record of merrflow"),
         ('{"name": "x", "outcome": "done", "reason": ""}', "line 2: not a record of merrflow: path"),
         (None, "line 2: clip 'clip_a' stands twice"),
     ],
@@ -94,6 +96,24 @@ def test_a_wrong_records_file_is_named(out: Path, tmp_path: Path, line: str | No
     (copy / "records.jsonl").write_text(f"{first}\n{first if line is None else line}\n")
     with pytest.raises(InputError, match=f"records.jsonl, {told}"):
         read_run(copy)
+
+
+def test_records_that_are_no_text_are_said(tmp_path: Path) -> None:
+    (tmp_path / "records.jsonl").write_bytes(b"\xff\n")
+    with pytest.raises(InputError, match="records.jsonl, line 1: not a record of merrflow"):
+        read_run(tmp_path)
+
+
+def test_a_phrase_too_few_is_said(out: Path, tmp_path: Path) -> None:
+    ledger = Ledger.in_folder(out)
+    path = tmp_path / "copy" / "records.jsonl"
+    write_records(ledger, path)
+    ledger.close()
+    first = json.loads(path.read_text().splitlines()[0])
+    first["label"]["expressions"].pop()
+    path.write_text(json.dumps(first))
+    with pytest.raises(InputError, match="line 1: not a record of merrflow .* expressions for "):
+        read_run(path.parent)
 
 
 def test_no_common_clip_shows_the_names_of_both_sides(out: Path) -> None:

@@ -114,6 +114,17 @@ def test_names_from_files_are_no_markup_and_no_formula(out: Path, file: Path, tm
     assert strange.name in " ".join(ElementTree.parse(tmp_path / "p.svg").getroot().itertext())
 
 
+def test_a_file_name_that_is_no_text_is_escaped(out: Path, file: Path) -> None:
+    try:
+        strange = file.rename(file.with_name("\udcff.json"))
+    except (OSError, UnicodeError):
+        pytest.skip("this disk takes names in UTF-8 only")
+    assert (
+        CliRunner().invoke(app, ["--out", str(out), "--against", str(strange)], catch_exceptions=False).exit_code == 0
+    )
+    assert json.loads((out / "evaluation.json").read_text())["against"] == "escaped:%FF.json"
+
+
 def test_a_place_that_cannot_be_written_is_said(out: Path, file: Path, tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("")
     result = CliRunner().invoke(

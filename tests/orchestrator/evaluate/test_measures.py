@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from itertools import combinations
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -19,6 +20,7 @@ from merrflow.evaluate.texts import measure_sides
 from merrflow.evaluate.units import measure_units, told_units
 from merrflow.facs import load_lexicon, load_rules
 from merrflow.inputs import InputError
+from merrflow.merr_files import read_annotations
 from tests.orchestrator.evaluate.annotations import one
 
 LABELS = st.sampled_from(["neutral", "happy", "sad", "fear"])
@@ -61,6 +63,14 @@ def test_labels_of_one_kind_have_no_kappa() -> None:
     found = measure_labels(["happy"] * 3, ["happy"] * 3, "neutral")
     assert found is not None and found.kappa is None and found.non_neutral == Share(3, 3)
     assert measure_labels([], [], "neutral") is None
+
+
+def test_an_unknown_label_of_a_table_is_named_by_line(tmp_path: Path) -> None:
+    for name, text in (("f.csv", "name,label\na,happy\nb,bored\n"), ("f.txt", "a 5 happy\n\nb 5 bored\n")):
+        (tmp_path / name).write_text(text)
+        found = read_annotations(tmp_path / name)["b"]
+        with pytest.raises(InputError, match=rf"{name}, line 3: clip 'b': unknown label 'bored'"):
+            normal(found, [load_rules("default")], (), tmp_path / name)
 
 
 def test_labels_go_by_their_own_word_or_are_named() -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import random
-import sys
-import types
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from merrflow.curation.base import Drop, Step
+from merrflow.curation.config import packaged
+from merrflow.curation.records import records_digest
+from merrflow.curation.result import write_curation
 from merrflow.export import build
 from merrflow.export.build import Format, export
 from merrflow.export.dataset import Entry
@@ -18,6 +19,7 @@ from merrflow.export.everything import write_all
 from merrflow.export.jsonl import RecordLines, write_dropped, write_records
 from merrflow.export.merr import MerrFiles, write_merr
 from merrflow.inputs import InputError
+from merrflow.ledger import Ledger
 from merrflow.types import Likeness, Outcome
 from tests.orchestrator.report.runs import many, record, run
 
@@ -26,23 +28,11 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-@dataclass(frozen=True)
-class Curation:
-    kept: frozenset[str]
-    stale: bool = False
-
-
-@pytest.fixture
-def curation(monkeypatch: pytest.MonkeyPatch):
-    """Lets `merrflow curate` have decided this."""
-
-    def decide(out: Path, *kept: str, stale: bool = False) -> None:
-        (out / "curation.json").write_text("{}")
-        module = types.ModuleType("merrflow.curation")
-        module.read_curation = lambda out: Curation(frozenset(kept), stale)
-        monkeypatch.setitem(sys.modules, "merrflow.curation", module)
-
-    return decide
+def decide(ledger: Ledger, out: Path, kept: str, dropped: str = "", *, stale: bool = False) -> None:
+    """Lets `merrflow curate` have decided this, a letter a clip."""
+    drops = tuple(Drop(name, "quality", "small") for name in dropped)
+    step = Step("quality", len(kept) + len(drops), len(drops), 0, {}, drops)
+    write_curation(out, packaged(), "" if stale else records_digest(ledger), kept, [step])
 
 
 @pytest.mark.parametrize("format", Format)
@@ -61,28 +51,35 @@ def test_same_records_same_bytes_in_any_order(tmp_path: Path, format: Format) ->
 
 
 @pytest.mark.parametrize("format", Format)
-def test_only_curated_clips_are_exported(tmp_path: Path, format: Format, curation) -> None:
+def test_only_curated_clips_are_exported(tmp_path: Path, format: Format) -> None:
     ledger = run(tmp_path, [record("a"), record("b"), record("c")])
-    curation(tmp_path, "b", "gone")
+    decide(ledger, tmp_path, "b", "ac")
     done = export(ledger, tmp_path, format)
     assert done.records == 1
     assert done.left_out == {"not kept by merrflow curate": 2}
     assert export(ledger, tmp_path, format, everything=True).records == 3
 
 
-def test_stale_curation_is_refused(tmp_path: Path, curation) -> None:
+def test_stale_curation_is_refused(tmp_path: Path) -> None:
     ledger = run(tmp_path, [record("a")])
-    curation(tmp_path, "a", stale=True)
+    decide(ledger, tmp_path, "a", stale=True)
     with pytest.raises(InputError, match=r"merrflow curate again, or export everything with --all"):
         export(ledger, tmp_path, Format.CSV)
     assert export(ledger, tmp_path, Format.CSV, everything=True).records == 1
 
 
-def test_nothing_to_export_is_said_and_the_old_export_stays(tmp_path: Path, curation) -> None:
+def test_a_record_whose_reasoning_failed_is_exported_or_counted(tmp_path: Path) -> None:
+    ledger = run(tmp_path, [record("a", reasoning=None)], outcome=Outcome.FAILED, reason="no fine-grained text")
+    assert export(ledger, tmp_path, Format.CSV).records == 1
+    with pytest.raises(InputError, match="left out: 1 no fine-grained description"):
+        export(ledger, tmp_path, Format.SHAREGPT)
+
+
+def test_nothing_to_export_is_said_and_the_old_export_stays(tmp_path: Path) -> None:
     ledger = run(tmp_path, [record("a"), record("b")])
     done = export(ledger, tmp_path, Format.CSV)
     before = contents(done.folder)
-    curation(tmp_path)
+    decide(ledger, tmp_path, "", "ab")
     with pytest.raises(InputError, match="left out: 2 not kept by merrflow curate"):
         export(ledger, tmp_path, Format.CSV)
     assert contents(done.folder) == before

@@ -109,6 +109,18 @@ def test_the_card_and_the_files_say_the_same(tmp_path: Path) -> None:
     assert "1 contradicted" not in card and "2 contradicted" in card
 
 
+def test_the_card_tells_an_engine_once_and_every_verdict(tmp_path: Path) -> None:
+    claims = tuple(Claim("loud", "loud", verdict, "why") for verdict in ("undecided", "undecided", "supported"))
+    records = [
+        record(name, origins={"scene": Origin("csv", "m", "r", "", f"of {name}", 0.0, 0.0)}, grounding=claims)
+        for name in "abc"
+    ]
+    folder = export(run(tmp_path, records), tmp_path, Format.HUGGINGFACE).folder
+    card = (folder / "README.md").read_text(encoding="utf-8")
+    assert "| scene | csv | m | r | 3 | of a |" in card and "of b" not in card
+    assert "3 claims supported, 0 contradicted, 6 undecided, 0 not measured" in card
+
+
 def test_text_in_the_card_is_no_markup(tmp_path: Path) -> None:
     evil = '<script>alert(1)</script> | ![x](http://h/x.png)\n\n# Title\n---\n{{ 7 * 7 }} "quoted": [yaml'
     origin = Origin(evil, evil, evil, evil, evil, 0.0, 0.0)

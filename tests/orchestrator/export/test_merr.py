@@ -114,6 +114,17 @@ def test_remarks_tell_what_a_trainer_stumbles_over(tmp_path: Path) -> None:
     assert "empty AU_list" not in remarks
 
 
+@pytest.mark.parametrize(
+    "names", [("NA", "b"), ("1e5", "2.5"), ("0001", "0002"), ("0001", "b"), ("1", "nan"), ("1_0", "2")]
+)
+def test_names_that_pandas_does_not_read_as_text_are_counted(tmp_path: Path, names: tuple[str, ...]) -> None:
+    done = export(run(tmp_path, [record(name) for name in names]), tmp_path, Format.MERR)
+    read = pd.read_csv(done.folder / SUBTITLES)
+    lost = sum(read.loc[read["name"] == name].empty for name in names)
+    told = [remark for remark in done.remarks if "pandas" in remark]
+    assert told == ([told[0]] if lost else []) and all(remark.endswith(f": {lost}") for remark in told)
+
+
 class TestStrict:
     def test_under_sad_the_dimple_is_written_as_published(self) -> None:
         found = published(labelled("a", "sad", ("AU04", "AU14", "AU15")))

@@ -153,36 +153,3 @@ def test_the_packaged_figures_hold_by_another_route() -> None:
     for label in ("neutral", "happy", "sad", "angry", "worried"):
         assert fit.recall[label].mean == pytest.approx(found[f"recall {label}"], abs=0.06), label
     assert fit.majority == pytest.approx(counts.max() / counts.sum(), abs=0.001)
-
-
-@published
-def test_the_documented_table_is_as_measured() -> None:
-    text = (ROOT / "docs" / "rules.md").read_text(encoding="utf-8")
-    rows = dict(re.findall(r"^\| ([a-z][^|]*?) \|((?: [\d.]+ % \|){3})$", text, re.MULTILINE))
-    told = {name: [float(value) for value in re.findall(r"[\d.]+", cells)] for name, cells in rows.items()}
-    annotations = read_labelled(ANNOTATIONS, DEFAULT)
-    truth, units = annotations.labels, annotations.units
-    by_set: dict[frozenset[str], list[str]] = {}
-    for label, present in zip(truth, units, strict=True):
-        by_set.setdefault(present, []).append(label)
-    best = [max(by_set[present], key=by_set[present].count) for present in units]
-    given = {
-        "merr": predict(load_rules("merr"), units, OPENFACE),
-        "default": predict(DEFAULT, units, OPENFACE),
-        "calibrated, on the records it was fitted to": predict(load_rules("calibrated"), units, OPENFACE),
-        "always the most frequent label": ["neutral"] * len(truth),
-        "ceiling: the best function of the exact set of AUs": best,
-    }
-    fit = load_rules("calibrated").fit
-    measured = {
-        "calibrated, on records it was not fitted to": [fit.accuracy.mean, fit.non_neutral.mean, fit.balanced.mean]
-    }
-    for name, labels in given.items():
-        found = accuracy(truth, labels)
-        measured[name] = [found["all"], found["non_neutral"], found["balanced"]]
-    assert set(told) == set(measured)
-    for name, shares in measured.items():
-        assert told[name] == pytest.approx([100 * share for share in shares], abs=0.06), name
-    assert ceiling(truth, units)[0] == pytest.approx(
-        told["ceiling: the best function of the exact set of AUs"][0] / 100, abs=1e-3
-    )

@@ -188,3 +188,36 @@ def test_yaml_that_is_no_rule_set_ends_in_one_error(tmp_path: Path, text: str) -
     path.write_text(text)
     with pytest.raises(DataFileError, match="odd.yaml"):
         load_rules(path)
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        ("2026-13-01", "'2026-13-01': month must be in 1..12.*line 2"),
+        ("9" * 5000, r"'9{10,}\.\.\..*line 2"),
+        ('"1\\e[31m"', "line 2: version: String should match"),
+        ('"\\ud800"', "Invalid JSON"),
+    ],
+)
+def test_a_value_that_cannot_be_is_named_in_a_line(tmp_path: Path, value: str, told: str) -> None:
+    path = tmp_path / "odd.yaml"
+    path.write_text(f"name: odd\nversion: {value}\n")
+    with pytest.raises(DataFileError, match=told) as caught:
+        load_rules(path)
+    assert all(len(line) < 600 for line in str(caught.value).splitlines())
+
+
+def test_aliases_of_aliases_take_no_time(tmp_path: Path) -> None:
+    path = tmp_path / "bomb.yaml"
+    lines = [f"k{n}: &k{n} [{', '.join([f'*k{n - 1}'] * 10)}]" for n in range(1, 12)]
+    path.write_text("\n".join(["k0: &k0 [x]", *lines]))
+    with pytest.raises(DataFileError, match="with its aliases .* over 100000 values"):
+        load_rules(path)
+
+
+def test_a_fault_is_told_once(tmp_path: Path) -> None:
+    data = packaged("merr")
+    rule(data, "doubt")["action_units"] = ["AU99"]
+    with pytest.raises(DataFileError, match="unknown Action Unit 'AU99'") as caught:
+        load_rules(write(tmp_path, data))
+    assert len(str(caught.value).splitlines()) == 1

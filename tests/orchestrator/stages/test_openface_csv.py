@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from merrflow.inputs import InputError
 from merrflow.stages import openface_csv
-from merrflow.stages.openface_csv import OpenFaceError, degrees, find_openface, read_openface, version_of
+from merrflow.stages.openface_csv import OpenFaceError, degrees, read_openface, version_of
 from merrflow.stages.openface_folder import OpenFaceFolder
 from merrflow.types import Clip
 from merrflow_serving.errors import InvalidInput
@@ -169,6 +169,9 @@ FAULTS = [
     (table(rows()).replace(",", ";"), "its columns are not separated by commas"),
     (table(rows(AU98_r="1")), "line 1, column AU98_r: unknown Action Unit 'AU98'; known are AU01 "),
     (table(rows(AU12="1")), "line 1, column AU12: unknown Action Unit 'AU12'"),
+    (table(rows(AU14_R="1")), "line 1, column AU14_R: unknown Action Unit 'AU14'"),
+    (table(rows(AU14_intensity="1")), "line 1, column AU14_intensity: unknown Action Unit 'AU14'"),
+    (table(rows(au98_r="1")), "line 1, column au98_r: unknown Action Unit 'AU98'"),
     (table(rows(AU1_r="1")), "line 1: columns AU01_r and AU1_r are the same"),
     (table(rows()).replace("gaze_0_x", "AU12_r"), "line 1: column AU12_r stands twice"),
     (table(rows())[: table(rows()).index("\n") + 1], "no rows below the column names"),
@@ -298,14 +301,14 @@ def test_a_clip_finds_its_file(tmp_path) -> None:
     assert found.find(clip_at("/clips/friday/four.mp4", "friday__four")) is None
     with pytest.raises(InputError, match="two files fit the clip four: .*monday/four.csv and .*tuesday/four.csv"):
         found.find(clip_at("/clips/four.mp4"))
-    assert find_openface(tmp_path, clip_at("/clips/one.mp4")) == tmp_path / "one.csv"
+    assert OpenFaceFolder.read(tmp_path).find(clip_at("/clips/one.mp4")) == tmp_path / "one.csv"
 
 
 def test_case_decides_where_only_it_differs(tmp_path) -> None:
     put(tmp_path, "a.csv", "A.csv")
     if len(list(tmp_path.iterdir())) < 2:
         pytest.skip("this disk does not tell case apart")
-    assert find_openface(tmp_path, clip_at("/clips/A.mp4")) == tmp_path / "A.csv"
+    assert OpenFaceFolder.read(tmp_path).find(clip_at("/clips/A.mp4")) == tmp_path / "A.csv"
 
 
 def test_a_folder_without_files_is_said(tmp_path) -> None:
