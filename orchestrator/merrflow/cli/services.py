@@ -57,7 +57,7 @@ async def _look_at(name: str, address: str, settings: RunSettings) -> dict[str, 
 
 def show(found: list[dict[str, Any]], console: Console) -> None:
     """The same as a table, and under it what to do."""
-    table = Table("service", "health", "engine", "model", "batch, queue", "address")
+    table = Table("service", "health", "engine", "model", "batch, queue", "memory", "address")
     for item in found:
         engine, limits = item.get("engine", {}), item.get("limits", {})
         table.add_row(
@@ -66,6 +66,7 @@ def show(found: list[dict[str, Any]], console: Console) -> None:
             engine.get("engine", ""),
             f"{engine.get('model', '')}\n{engine.get('revision', '')}".strip(),
             f"{limits['max_batch_size']}, {limits['max_queue']}" if limits else "",
+            _memory(item.get("memory", {})),
             item["address"],
         )
     console.print(table)
@@ -74,6 +75,14 @@ def show(found: list[dict[str, Any]], console: Console) -> None:
             console.print(f"{item['service']}: {item['problem']}", markup=False, soft_wrap=True)
         elif item.get("engine", {}).get("note"):
             console.print(f"{item['service']}: {item['engine']['note']}", markup=False, soft_wrap=True)
+
+
+def _memory(memory: dict[str, str]) -> str:
+    """ "14.9 of 79.1 GiB"; JSON writes 64-bit numbers as text."""
+    if not memory:
+        return ""
+    used, total = (int(memory.get(name, 0)) / 2**30 for name in ("used_bytes", "total_bytes"))
+    return f"{used:.1f} of {total:.1f} GiB"
 
 
 async def call_once(service: str, file: Path, config: Path | None, say: Callable[[str], None]) -> str:

@@ -54,6 +54,9 @@ class Engine(Protocol, Generic[Item, Result]):
         """One result or one error for each item, in order. An item's error hurts no neighbour."""
         ...
 
+    # An engine on an accelerator also has `memory() -> merrflow_serving.torch.device.Memory`, for `Info`; called from
+    # any thread, at any time, also before `load`.
+
     def close(self) -> None:
         """Frees what `load` took. Called once, after the last `run`."""
 

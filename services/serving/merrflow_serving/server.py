@@ -24,6 +24,7 @@ from merrflow_serving.settings import ServiceSettings
 log = structlog.get_logger()
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+EXIT_LOST = 74  # exit code of a process whose device is gone (EX_IOERR), so that a supervisor starts another
 
 
 class _Engine(common_pb2_grpc.EngineServicer):
@@ -102,6 +103,12 @@ class Server:
             await self._warm_up
         await self.service.close()
 
+    async def give_up(self) -> None:
+        """NOT_SERVING, and a moment for the answers that are on their way. The engine is left as it is."""
+        await self._set_health(NOT_SERVING)
+        self.service.refuse_new_work()
+        await self._server.stop(1.0)
+
     async def _become_ready(self) -> None:
         await self.service.warm_up()
         if self.service.ready:
@@ -120,7 +127,7 @@ async def serve(
     address_file: Path | None = None,
     stop_with_stdin: bool = False,
 ) -> None:
-    """Runs a service until SIGTERM or SIGINT, or until standard input ends.
+    """Runs a service until SIGTERM or SIGINT, until standard input ends, or until its device is lost (exit code 74).
 
     address_file: where to write "host:port" once the service listens, for whoever started it.
     stop_with_stdin: end when standard input closes, so that no service outlives the process that began it,
@@ -140,9 +147,21 @@ async def serve(
         partial = address_file.with_suffix(".part")
         partial.write_text(server.address)
         os.replace(partial, address_file)
-    await stop.wait()
+    if await _first(stop, server.service.lost) is server.service.lost:
+        log.error("the engine is lost; this process ends", problem=server.service.problem)
+        await server.give_up()
+        os._exit(EXIT_LOST)  # nothing that waits for the device may hold the process up
     log.info("draining")
     await server.stop()
+
+
+async def _first(*events: asyncio.Event) -> asyncio.Event:
+    """The first of the events that is set."""
+    waits = {asyncio.create_task(event.wait()): event for event in events}
+    done, others = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    for task in others:
+        task.cancel()
+    return waits[done.pop()]
 
 
 def _watch_stdin(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:

@@ -66,7 +66,9 @@ class Service:
             max_delay=settings.max_delay_ms / 1000,
             max_queue=settings.max_queue,
             observe=self.metrics.observe_batch,
+            on_fatal=self._give_up,
         )
+        self.lost = asyncio.Event()  # set once the engine can do no more work in this process
         self.metrics.queue_length.set_function(lambda: self._batcher.waiting)
         self._closed = False
 
@@ -81,6 +83,8 @@ class Service:
         except Exception as error:
             self.problem = str(error) if isinstance(error, MerrflowError) else f"{type(error).__name__}: {error}"
             log.error("engine cannot be used", problem=self.problem, exc_info=not isinstance(error, NotReady))
+            if isinstance(error, MerrflowError) and error.fatal:
+                self.lost.set()
             return
         self.info = self.engine.info()
         if self._closed:
@@ -88,6 +92,11 @@ class Service:
         self._batcher.start()
         self.ready = True
         self.metrics.ready.set(1)
+
+    def _give_up(self, error: MerrflowError) -> None:
+        self.refuse_new_work()
+        self.problem = str(error)
+        self.lost.set()
 
     def refuse_new_work(self) -> None:
         """From now on requests are answered UNAVAILABLE; those in flight go on."""
@@ -187,7 +196,14 @@ class Service:
             limits=common_pb2.Limits(**limits),
             ready=self.ready,
             problem=self.problem,
+            memory=self._memory(),
         )
+
+    def _memory(self) -> common_pb2.Memory | None:
+        """What the engine's device holds, where the engine can tell."""
+        if not hasattr(self.engine, "memory") or self.lost.is_set():
+            return None
+        return common_pb2.Memory(**asdict(self.engine.memory()))
 
 
 def engine_message(info: EngineInfo) -> common_pb2.EngineInfo:

@@ -19,7 +19,7 @@ from merrflow.common.v1 import common_pb2_grpc
 from merrflow.qwen_audio.v1 import qwen_audio_pb2 as pb
 from merrflow.qwen_audio.v1 import qwen_audio_pb2_grpc as pb_grpc
 from merrflow_serving.errors import InvalidInput, from_rpc_error
-from merrflow_serving.server import Server
+from merrflow_serving.server import EXIT_LOST, Server
 from merrflow_serving.service import ServiceSettings
 from tests.services.serving.toy import SPEC, ToyEngine
 
@@ -158,6 +158,55 @@ async def test_one_bad_item_hurts_no_neighbour():
     assert replies[1].code() == grpc.StatusCode.INTERNAL
     assert replies[2].code() == grpc.StatusCode.INVALID_ARGUMENT
     assert max(map(len, ToyEngine.batches)) == 4
+
+
+async def test_a_lost_device_fails_its_batch_once_and_nothing_more_is_accepted():
+    async with running(max_delay_ms=50) as (server, channel):
+        stub = pb_grpc.ToneDescriberStub(channel)
+        calls = [stub.Describe(pb.DescribeRequest(audio={"data": data})) for data in (b"lost", b"a", b"b")]
+        told = [from_rpc_error(error) for error in await asyncio.gather(*calls, return_exceptions=True)]
+        assert [(error.code, error.reason) for error in told] == [(grpc.StatusCode.UNAVAILABLE, "DEVICE_LOST")] * 3
+        assert [batch for batch in ToyEngine.batches if b"lost" in batch] == [[b"lost", b"a", b"b"]], "not run again"
+        await asyncio.wait_for(server.service.lost.wait(), 5)
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await stub.Describe(pb.DescribeRequest(audio={"data": b"more"}))
+        assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+        info = await common_pb2_grpc.EngineStub(channel).Info(common.InfoRequest())
+        assert not info.ready and "cannot be used any more" in info.problem
+
+
+async def test_a_lost_device_ends_the_process(tmp_path):
+    address = tmp_path / "address"
+    code = (
+        "import asyncio, sys, pathlib\n"
+        "from merrflow_serving.server import serve\n"
+        "from tests.services.serving.toy import SPEC\n"
+        "asyncio.run(serve(SPEC, SPEC.settings(port=0), address_file=pathlib.Path(sys.argv[1])))\n"
+    )
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", code, str(address), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        async with asyncio.timeout(60):
+            while not address.exists():
+                await asyncio.sleep(0.05)
+            async with grpc.aio.insecure_channel(address.read_text()) as channel:
+                health = health_pb2_grpc.HealthStub(channel)
+                while (await health.Check(health_pb2.HealthCheckRequest())).status != 1:
+                    await asyncio.sleep(0.05)
+                with pytest.raises(grpc.aio.AioRpcError) as caught:
+                    await pb_grpc.ToneDescriberStub(channel).Describe(pb.DescribeRequest(audio={"data": b"lost"}))
+                assert from_rpc_error(caught.value).reason == "DEVICE_LOST"
+            assert await process.wait() == EXIT_LOST
+    finally:
+        if process.returncode is None:
+            process.kill()
+
+
+async def test_info_tells_the_memory_of_the_device():
+    async with running() as (_, channel):
+        info = await common_pb2_grpc.EngineStub(channel).Info(common.InfoRequest())
+        assert (info.memory.used_bytes, info.memory.total_bytes, info.memory.peak_bytes) == (3, 10, 5)
 
 
 async def test_full_queue_is_refused_and_gone_callers_cost_nothing():

@@ -11,6 +11,8 @@ from merrflow.qwen_audio.v1 import qwen_audio_pb2_grpc as pb_grpc
 from merrflow_serving.engine import EngineInfo, Limits
 from merrflow_serving.errors import NotReady, UnreadableMedia
 from merrflow_serving.service import ServiceSettings, ServiceSpec
+from merrflow_serving.torch.device import Memory
+from merrflow_serving.torch.lost import DeviceLost
 
 
 class ToyEngine:
@@ -34,10 +36,15 @@ class ToyEngine:
         ToyEngine.batches.append(list(batch))
         if any(item == b"hold" for item in batch):
             ToyEngine.hold.wait(10)
+        if b"lost" in batch:
+            raise DeviceLost("the accelerator cannot be used any more (test)")
         if b"fault" in batch:
             raise RuntimeError("native library says no")
         time.sleep(0.001)
         return [UnreadableMedia("this is no sound") if item == b"bad" else item.decode().upper() for item in batch]
+
+    def memory(self) -> Memory:
+        return Memory(used_bytes=3, total_bytes=10, peak_bytes=5, free_bytes=6)
 
     def close(self) -> None:
         self.closed = True

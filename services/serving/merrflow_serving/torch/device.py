@@ -1,0 +1,230 @@
+"""What computes, in which numbers, how much fits, and what is done when it does not."""
+
+from __future__ import annotations
+
+import gc
+import importlib.util
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import structlog
+
+from merrflow_serving.errors import EngineFault, NotReady, TooLarge
+from merrflow_serving.torch.lost import DeviceLost, device_errors, is_lost, is_out_of_memory
+from merrflow_serving.torch.settings import TorchSettings
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["BatchLimit", "DeviceLost", "Memory", "attention_of", "device_errors", "device_of", "dtype_of", "is_lost"]
+__all__ += ["memory", "run_split"]
+
+log = structlog.get_logger()
+T = TypeVar("T")
+R = TypeVar("R")
+FLASH_CAPABILITY = (8, 0)  # flash-attn 2 runs on Ampere and newer
+
+
+def device_of(settings: TorchSettings) -> torch.device:
+    """Where to compute. `auto`: the first CUDA device, else the CPU. ROCm and MPS are not claimed: nobody tried them.
+
+    Raises `NotReady` where the settings name a CUDA device that is not there.
+    """
+    import torch
+
+    usable = torch.cuda.is_available() and torch.version.hip is None
+    name = settings.device
+    if name == "auto":
+        name = "cuda" if usable else "cpu"
+    device = torch.device(name)
+    if device.type == "cuda":
+        count = torch.cuda.device_count() if usable else 0
+        index = device.index or 0
+        if index >= count:
+            raise NotReady(
+                f"device {settings.device!r} is set, but torch {torch.__version__} sees {count} CUDA devices; "
+                f"set {_variable(settings, 'DEVICE')}=auto or cpu, or install a driver and a CUDA build of torch",
+                reason="DEVICE_MISSING",
+            )
+        return torch.device("cuda", index)
+    return device
+
+
+def dtype_of(settings: TorchSettings, device: torch.device) -> torch.dtype:
+    """Number format of weights and arithmetic.
+
+    `auto`: float32 on a CPU; on CUDA bfloat16 where the card computes in it (Ampere and newer), else float16.
+    Raises `NotReady` where bfloat16 is asked of a card that would only emulate it.
+    """
+    import torch
+
+    wanted = settings.dtype
+    native = device.type != "cuda" or _has_bfloat16(device)
+    if wanted == "auto":
+        if device.type != "cuda":
+            return torch.float32
+        return torch.bfloat16 if native else torch.float16
+    if wanted == "bfloat16" and not native:
+        raise NotReady(
+            f"{torch.cuda.get_device_name(device)} has no bfloat16; set {_variable(settings, 'DTYPE')}=float16",
+            reason="DTYPE_UNSUPPORTED",
+        )
+    return {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}[wanted]
+
+
+def _has_bfloat16(device: torch.device) -> bool:
+    import torch
+
+    return torch.cuda.get_device_capability(device) >= (8, 0)  # is_bf16_supported() also counts emulation
+
+
+def attention_of(settings: TorchSettings, device: torch.device) -> str:
+    """Name for transformers' `attn_implementation`: "sdpa", "eager" or "flash_attention_2".
+
+    `auto`: flash_attention_2 where it is installed, the card takes it and the numbers are 16 bits wide; else sdpa.
+    Raises `NotReady` where flash_attention_2 is asked for and cannot be had.
+    """
+    if settings.attention in ("sdpa", "eager"):
+        return settings.attention
+    problem = _flash_problem(settings, device)
+    if settings.attention == "auto":
+        return "sdpa" if problem else "flash_attention_2"
+    if problem:
+        raise NotReady(
+            f"flash_attention_2 cannot be used: {problem}; set {_variable(settings, 'ATTENTION')}=auto",
+            reason="ATTENTION_UNSUPPORTED",
+        )
+    return "flash_attention_2"
+
+
+def _flash_problem(settings: TorchSettings, device: torch.device) -> str:
+    import torch
+
+    if device.type != "cuda":
+        return "it needs a CUDA device"
+    if importlib.util.find_spec("flash_attn") is None:
+        return "the package flash-attn is not installed"
+    if torch.cuda.get_device_capability(device) < FLASH_CAPABILITY:
+        return f"{torch.cuda.get_device_name(device)} is older than it takes"
+    if dtype_of(settings, device) == torch.float32:
+        return "it does not take float32"
+    return ""
+
+
+def _variable(settings: TorchSettings, name: str) -> str:
+    return f"{settings.model_config.get('env_prefix', '')}{name}"
+
+
+class BatchLimit:
+    """How many items an engine takes at once. Out of memory lowers it; nothing raises it again."""
+
+    def __init__(self, size: int) -> None:
+        if size < 1:
+            raise ValueError("a batch limit is at least 1")
+        self._size = size
+
+    @property
+    def size(self) -> int:
+        return self._size
+
+    def lower(self, tried: int) -> int:
+        """The limit after a batch of `tried` items did not fit: half of these, never more than before, at least 1."""
+        self._size = max(1, min(self._size, tried // 2))
+        return self._size
+
+
+def run_split(run: Callable[[list[T]], list[R]], items: list[T], limit: BatchLimit) -> list[R]:
+    """`run` over all items in chunks of at most `limit.size`, results in order.
+
+    Out of memory empties the device's cache, halves the limit and goes on with the same items; what was computed
+    before is kept. So items that need the same memory should be neighbours: sort before.
+    Raises `TooLarge` where a single item does not fit, `DeviceLost` where the device is gone, `EngineFault` where
+    `run` gives another number of results than it got items; what else `run` raises passes.
+    """
+    results: list[R] = []
+    while len(results) < len(items):
+        chunk = items[len(results) : len(results) + limit.size]
+        done = _try(run, chunk)
+        # Outside the handler: until the error is gone, its traceback holds the tensors that filled the memory.
+        if done is None:
+            _empty_cache()
+            if len(chunk) == 1:
+                raise TooLarge("this request alone needs more memory than the device has; send a smaller one")
+            log.warning("out of memory: smaller batches from now on", tried=len(chunk), limit=limit.lower(len(chunk)))
+            continue
+        if len(done) != len(chunk):
+            raise EngineFault(f"the model gave {len(done)} results for {len(chunk)} items")
+        results += done
+    return results
+
+
+def _try(run: Callable[[list[T]], list[R]], chunk: list[T]) -> list[R] | None:
+    """The results, or None where they did not fit."""
+    try:
+        with device_errors():
+            return list(run(chunk))
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+    return None
+
+
+def _empty_cache() -> None:
+    import torch
+
+    gc.collect()
+    if torch.cuda.is_available():
+        with device_errors():
+            torch.cuda.empty_cache()
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Memory of the device an engine computes on, in bytes."""
+
+    used_bytes: int  # by this process: what torch holds on a GPU, the resident set on a CPU
+    total_bytes: int  # of the device; on a CPU what this process may use (the container's limit, else the machine's)
+    peak_bytes: int = 0  # the most this process held so far
+    free_bytes: int = 0  # what is left, others' use counted
+
+
+def memory(device: torch.device) -> Memory:
+    """What this process holds on `device`, and how much there is. Cheap; does not wait for the device."""
+    if device.type != "cuda":
+        return host_memory()
+    import torch
+
+    free, total = torch.cuda.mem_get_info(device)
+    return Memory(torch.cuda.memory_reserved(device), total, torch.cuda.max_memory_reserved(device), free)
+
+
+def host_memory(proc: Path = Path("/proc"), cgroup: Path = Path("/sys/fs/cgroup")) -> Memory:
+    """The same for the CPU's memory (Linux)."""
+    status, machine = _kilobytes(proc / "self/status"), _kilobytes(proc / "meminfo")
+    used, total = status.get("VmRSS", 0), machine.get("MemTotal", 0)
+    free = machine.get("MemAvailable", max(0, total - used))
+    try:
+        bound = int((cgroup / "memory.max").read_text())
+        held = int((cgroup / "memory.current").read_text())
+        if bound < total:
+            total, free = bound, min(free, max(0, bound - held))
+    except (OSError, ValueError):  # no cgroup v2, or "max": no limit of its own
+        pass
+    return Memory(used, total, status.get("VmHWM", used), free)
+
+
+def _kilobytes(file: Path) -> dict[str, int]:
+    """Lines such as "VmRSS:   1234 kB", as bytes."""
+    found = {}
+    try:
+        lines = file.read_text().splitlines()
+    except OSError:
+        return {}
+    for line in lines:
+        name, _, value = line.partition(":")
+        parts = value.split()
+        if len(parts) == 2 and parts[1] == "kB" and parts[0].isdigit():
+            found[name] = int(parts[0]) * 1024
+    return found

@@ -1,0 +1,50 @@
+"""Where weights are kept and whether a hub may be asked: the part of the settings that weights need."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, Protocol, cast
+
+Hub = Literal["huggingface", "modelscope"]
+HUBS: tuple[Hub, ...] = ("huggingface", "modelscope")
+TRUE = frozenset({"1", "true", "yes", "on", "y", "t"})
+
+
+class WeightSettings(Protocol):
+    """What `locate` needs to know. `TorchSettings` has it, and so has `Place`."""
+
+    @property
+    def weights(self) -> str: ...
+    @property
+    def hub(self) -> Hub: ...
+    @property
+    def models_dir(self) -> Path: ...
+    @property
+    def offline(self) -> bool: ...
+
+
+def default_models_dir() -> Path:
+    """`MERRFLOW_MODELS_DIR`, or `~/.cache/merrflow/models`."""
+    return Path(os.environ.get("MERRFLOW_MODELS_DIR") or "~/.cache/merrflow/models").expanduser().absolute()
+
+
+def default_hub() -> Hub:
+    """`MERRFLOW_HUB`, or Hugging Face. What is no hub is refused where the settings are checked."""
+    return cast(Hub, os.environ.get("MERRFLOW_HUB") or "huggingface")
+
+
+def default_offline() -> bool:
+    """`MERRFLOW_OFFLINE`; Hugging Face's own switch counts too."""
+    return any(os.environ.get(name, "").lower() in TRUE for name in ("MERRFLOW_OFFLINE", "HF_HUB_OFFLINE"))
+
+
+@dataclass(frozen=True)
+class Place:
+    """`WeightSettings` outside of a service, such as for the command line."""
+
+    weights: str = ""
+    hub: Hub = field(default_factory=default_hub)
+    models_dir: Path = field(default_factory=default_models_dir)
+    offline: bool = field(default_factory=default_offline)
