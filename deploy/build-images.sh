@@ -4,6 +4,7 @@
 # `docker-compose build`, and what Compose 1.29 has no word for, from the environment:
 #   CA=FILE        a bundle of certificates that pip is to trust while it installs
 #   PIP_CONF=FILE  a pip.conf, for a package index of your own
+#   OPENFACE_IMAGE=NAME  an image with OpenFace in it, for the engine `openface` of openface-au (docs/models.md)
 # As with Compose, a variable of the shell goes before a line of .env: PYTHON_IMAGE=... names another base image.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -21,7 +22,9 @@ for name in "${names[@]}"; do
   [ "$name" != orchestrator ] || folder=orchestrator
   image=${name^^}_IMAGE
   image=${image//-/_}
-  DOCKER_BUILDKIT=1 docker build "${secrets[@]}" -f "$folder/Dockerfile" -t "${!image}" \
+  more=()
+  [ "$name" != openface-au ] || [ -z "${OPENFACE_IMAGE:-}" ] || more=(--build-arg "OPENFACE_IMAGE=$OPENFACE_IMAGE")
+  DOCKER_BUILDKIT=1 docker build "${secrets[@]}" "${more[@]}" -f "$folder/Dockerfile" -t "${!image}" \
     --build-arg PYTHON_IMAGE="$PYTHON_IMAGE" --build-arg VERSION="$VERSION" --build-arg REVISION="$REVISION" .
   echo "${!image}: $(docker image inspect -f '{{.Size}}' "${!image}" | awk '{printf "%d MB", $1 / 1e6}')"
 done

@@ -12,7 +12,7 @@ import re
 import unicodedata
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 VIDEO_SUFFIXES = frozenset(
@@ -53,6 +53,7 @@ class Found:
     name: str | None = None  # given in a table
     sentence: str | None = None
     label: str | None = None
+    row: str = field(default="", compare=False)  # "table.csv, line 3" where it stands in a table, for messages
 
 
 def find_clips(inputs: Sequence[str | Path]) -> list[Found]:
@@ -188,13 +189,15 @@ def _videos(folder: Path) -> Iterator[Path]:
 
 
 def _table(path: Path) -> Iterator[Found]:
-    for row in _rows(path, ("path",)):
+    for line, row in _rows(path, ("path",)):
         if row["path"].strip():
             file = _absolute(path.parent / Path(row["path"].strip()).expanduser())
-            yield Found(file, *((row.get(key) or "").strip() or None for key in ("name", "sentence", "label")))
+            given = ((row.get(key) or "").strip() or None for key in ("name", "sentence", "label"))
+            yield Found(file, *given, row=f"{path}, line {line}")
 
 
-def _rows(path: Path, needed: tuple[str, ...]) -> list[dict[str, str]]:
+def _rows(path: Path, needed: tuple[str, ...]) -> list[tuple[int, dict[str, str]]]:
+    """Each row with the number of its last line."""
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file)
@@ -205,7 +208,10 @@ def _rows(path: Path, needed: tuple[str, ...]) -> list[dict[str, str]]:
                     f"{path}: the table needs a column `{missing[0]}`; it has: {', '.join(columns) or 'none'}"
                 )
             reader.fieldnames = columns
-            return [{key: value or "" for key, value in row.items() if isinstance(key, str)} for row in reader]
+            return [
+                (reader.line_num, {key: value or "" for key, value in row.items() if isinstance(key, str)})
+                for row in reader
+            ]
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
     except (OSError, UnicodeDecodeError, csv.Error) as error:

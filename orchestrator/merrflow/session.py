@@ -23,7 +23,7 @@ from merrflow.clients import ServiceGone, Services, identity, limits_of
 from merrflow.export.everything import write_all
 from merrflow.facs import DataFileError, RuleSet, UnknownLabel, load_rules
 from merrflow.given import read_given
-from merrflow.inputs import Found, InputError, assign_names, find_clips, path_text, with_tables
+from merrflow.inputs import Found, InputError, assign_names, find_clips, with_tables
 from merrflow.keys import WorkKeys
 from merrflow.ledger import Ledger
 from merrflow.local_services import LocalServices, embedded_engines
@@ -196,6 +196,8 @@ async def open_session(request: Request, say: Callable[[str], None] = lambda tex
         say("reading the list of clips")
         await asyncio.to_thread(ledger.follow_moved, found)
         names = assign_names(found, ledger.names())
+        for table, file in ((sentences, request.transcripts), (labels, request.labels)):
+            _check_names(table, names, found, file or "")
         if sentences or labels:
             found = with_tables(found, names, sentences, labels)
         clips = await asyncio.to_thread(ledger.register, found, names)
@@ -270,7 +272,16 @@ def _check_labels(rules: RuleSet, found: list[Found]) -> None:
             if clip.label:
                 rules.normal(clip.label)
         except UnknownLabel as error:
-            raise InputError(f"the table of clips: {path_text(clip.path)}: {error}") from error
+            raise InputError(f"{clip.row}: {error}") from error
+
+
+def _check_names(table: dict[str, str], names: dict[Path, str], found: list[Found], file: str) -> None:
+    """A table that names none of the clips is another dataset's, or has names of another form."""
+    known = {name for clip in found for name in (names[clip.path], clip.path.stem)}
+    if table and not known & set(table):
+        raise InputError(
+            f"{file}: names none of the {len(found)} clips; it has {min(table)!r}, and the clips {min(known)!r}"
+        )
 
 
 def _ledger(settings: RunSettings, out: Path) -> Ledger:

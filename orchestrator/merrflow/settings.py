@@ -107,7 +107,7 @@ def load_settings(config: Path | None = None, **overrides: Any) -> RunSettings:
             where = f"the environment variable {variable}"
         else:
             where = f"{config}: {name}"
-        raise InputError(f"{where}: {first['msg']}{hint}") from error
+        raise InputError(f"{where}: {first['msg'].removeprefix('Value error, ')}{hint}") from error
     finally:
         _file_values.reset(token)
 

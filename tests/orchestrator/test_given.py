@@ -160,6 +160,19 @@ async def test_a_labels_table_wins_over_the_rules_and_is_checked(tmp_path):
             await annotate([tmp_path / "a.mp4"], tmp_path / "out", addresses, labels=table)
 
 
+async def test_a_table_that_names_none_of_the_clips_is_said_at_once(tmp_path):
+    make_video(tmp_path / "a.mp4", "red")
+    table = tmp_path / "t.csv"
+    table.write_text("name,sentence\nother_clip,Hello\n")
+    async with fake_services() as addresses:
+        with pytest.raises(InputError, match="t.csv: names none of the 1 clips; it has 'other_clip'"):
+            await annotate([tmp_path / "a.mp4"], tmp_path / "out", addresses, transcripts=table)
+    clips = tmp_path / "clips.csv"
+    clips.write_text("path,label\na.mp4,happy\na.mp4,jolly good\n")
+    with pytest.raises(InputError, match="clips.csv, line 3: unknown label 'jolly good'"):
+        await annotate([clips], tmp_path / "out", {})
+
+
 async def test_the_model_may_label_what_is_expressive(tmp_path):
     make_video(tmp_path / "clips/smile.mp4", "red")
     make_video(tmp_path / "clips/rest.mp4", "grey")

@@ -54,8 +54,12 @@ def test_list_names_every_entry_with_licence_and_steps(tmp_path: Path) -> None:
 
 
 def test_list_tells_the_hub_asked_for() -> None:
-    found = json.loads(typed("list", "llama-3-8b-instruct", "--hub", "modelscope", "--json"))
-    assert any("modelscope.cn/models/LLM-Research" in step for step in found[0]["to_get"])
+    def steps(*words: str) -> list[str]:
+        return json.loads(typed("list", "llama-3-8b-instruct", "--json", *words))[0]["to_get"]
+
+    assert steps() == steps("--hub", "huggingface")
+    assert "https://huggingface.co/meta-llama/Meta-Llama-3-8B-Instruct and accept" in steps()[0] and len(steps()) == 3
+    assert steps("--hub", "modelscope") == ["run: merrflow models pull llama-3-8b-instruct --hub modelscope"]
 
 
 def test_state_follows_the_files(tmp_path: Path) -> None:
@@ -106,7 +110,8 @@ def test_the_command_imports_no_model_library() -> None:
     code = (
         "import sys, merrflow.cli.models as m; from typer.testing import CliRunner; "
         "assert CliRunner().invoke(m.app, ['list']).exit_code == 0; "
-        "print([name for name in ('torch', 'transformers', 'huggingface_hub', 'modelscope_hub') if name in sys.modules])"
+        "heavy = ('torch', 'transformers', 'huggingface_hub', 'modelscope_hub'); "
+        "print([name for name in heavy if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

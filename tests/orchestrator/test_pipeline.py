@@ -110,6 +110,26 @@ async def test_a_new_model_is_new_work_for_its_stage_alone(tmp_path):
     assert dict(calls) == {"llama3": 1, "scores": 1}
 
 
+async def test_a_changed_setting_redoes_exactly_what_depends_on_it(tmp_path):
+    clip = make_video(tmp_path / "a.mp4", "red")
+    changes = (
+        ({}, 1, {"openface-au": 1, "minigpt-v2": 1, "qwen-audio": 1, "llama3": 1, "scores": 1}),
+        ({"shard_size": 7, "clips_at_once": 3}, 0, {}),
+        ({"neutral_sample": 0.5}, 1, {}),
+        ({"label_scores": "modalities"}, 1, {"scores": 2}),  # the face alone and the voice alone; nothing is said
+        ({"label_scores": "none"}, 1, {}),
+        ({"labels_from": "model"}, 1, {}),
+        ({"seed": 1}, 1, {"llama3": 1}),
+        ({}, 1, {}),
+        ({}, 0, {}),
+    )
+    async with fake_services() as addresses:
+        for settings, worked, expected in changes:
+            calls.clear()
+            summary = await annotate([clip], tmp_path / "out", addresses, **settings)
+            assert (summary.worked, dict(calls)) == (worked, expected), settings
+
+
 async def test_new_bytes_under_an_old_path_are_new_work(tmp_path):
     path = make_video(tmp_path / "a.mp4", "red")
     async with fake_services() as addresses:

@@ -67,6 +67,11 @@ def test_mistakes_in_the_file_are_one_line_with_file_and_key(tmp_path, content, 
         assert word in message
 
 
+def test_settings_that_do_not_go_together_are_said_in_plain_words():
+    with pytest.raises(InputError, match=r"^the settings: labels_from: model needs label_scores: all or modalities$"):
+        load_settings(labels_from="model", label_scores="none")
+
+
 def test_mistakes_elsewhere_do_not_blame_the_file(config, monkeypatch):
     with pytest.raises(InputError, match=r"^seed: "):
         load_settings(config, seed="soon")

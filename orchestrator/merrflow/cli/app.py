@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from merrflow.cli import models as model_commands
 from merrflow.cli import rules as rule_commands
 from merrflow.cli.curate import curate
 from merrflow.cli.evaluate import evaluate
@@ -217,6 +218,7 @@ app.command("export")(export_run)
 app.command()(evaluate)
 app.command("mine")(mine_run)
 app.add_typer(rule_commands.app, name="rules")
+app.add_typer(model_commands.app, name="models")
 
 
 def _say(text: str) -> None:

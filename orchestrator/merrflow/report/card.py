@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,7 +61,6 @@ class Card:
     tone_more: tuple[str, ...]
     scene_measured: tuple[str, ...]
     views: tuple[str, ...]  # what the model makes of the clues, in a line each
-    total_seconds: float
 
     def origin(self, clue: str) -> Origin | None:
         """Who wrote a clue."""
@@ -92,8 +90,7 @@ def card(entry: Entry, out: Path, longest: int) -> Card:
         tone_key=(*_content(record), *(measured(name, tone[name]) for name in key)),
         tone_more=tuple(measured(*item) for item in tone.items() if item[0] not in key),
         scene_measured=tuple(measured(*item) for item in record.scene.measurements.items()) if record.scene else (),
-        views=tuple(_view(name, scores) for name, scores in record.distribution.items()),
-        total_seconds=sum(record.seconds.values()),
+        views=tuple(_view(name, record) for name in record.distribution),
     )
 
 
@@ -130,10 +127,11 @@ def _unit(code: str, record: Record, phrase: str) -> Unit:
     return Unit(code, facs_name(code), "" if value is None else f"{value:.1f}", phrase)
 
 
-def _view(name: str, scores: Mapping[str, float]) -> str:
-    """ "Given all clues the model finds likely: happy 62 %, neutral 12 %, doubt 5 %"."""
-    best = sorted(scores.items(), key=lambda item: (-item[1], item[0]))[:VIEWED]
-    return f"Given {VIEWS.get(name, name)} the model finds likely: " + ", ".join(
+def _view(name: str, record: Record) -> str:
+    """ "Given all clues, SmolLM2-135M-Instruct finds likely: happy 62 %, neutral 12 %, doubt 5 %"."""
+    best = sorted(record.distribution[name].items(), key=lambda item: (-item[1], item[0]))[:VIEWED]
+    origin = record.origins.get(f"score_{name}")
+    return f"Given {VIEWS.get(name, name)}, {origin.model if origin else 'the model'} finds likely: " + ", ".join(
         f"{label} {100 * share:.0f} %" for label, share in best
     )
 

@@ -74,7 +74,7 @@ class Survey:
     outcomes: Mapping[str, int]  # only those that occur, in order of OUTCOMES
     labels: Mapping[str, int]  # most frequent first
     writers: tuple[Writer, ...]
-    seconds: Mapping[str, float]  # stage -> mean wall seconds over the records that have it
+    seconds: Mapping[str, float]  # stage -> mean computing time over the records that have it
     carded: tuple[tuple[str, str], ...]  # name and fingerprint of the records that get a card, by name
     rows: tuple[Row, ...]  # the other records, by name; at most MAX_ROWS
     dropped: tuple[Dropped, ...]  # by name; at most MAX_ROWS
@@ -89,7 +89,8 @@ class Surveyor(contract.Writer):
         self._rows: list[Row] = []
         self._recorded: set[str] = set()
         self._by_label: dict[str, list[str]] = defaultdict(list)
-        self._writers: Counter[tuple[str, str, str, str, str]] = Counter()
+        self._writers: Counter[tuple[str, str, str, str]] = Counter()
+        self._notes: dict[tuple[str, str, str, str], str] = {}
         self._spent: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])
         self._fine = 0
 
@@ -101,9 +102,14 @@ class Surveyor(contract.Writer):
         if len(self._rows) < MAX_CARDS + MAX_ROWS:  # no later one can come into the table
             self._rows.append(_row(entry))
         for clue, origin in record.origins.items():
-            self._writers[clue, origin.engine, origin.model, origin.revision, origin.note] += 1
+            writer = (clue, origin.engine, origin.model, origin.revision)
+            self._writers[writer] += 1
+            if self._notes.setdefault(writer, origin.note) != origin.note:
+                self._notes[writer] = ""  # of each clip alone, such as the file its Action Units were read from
         for stage, seconds in record.seconds.items():
-            self._spent[stage][0] += seconds
+            origin = record.origins.get(stage)
+            # a call's wall time is mostly its wait behind other clips
+            self._spent[stage][0] += (origin and origin.model_seconds) or seconds
             self._spent[stage][1] += 1
         return ""
 
@@ -121,7 +127,7 @@ class Surveyor(contract.Writer):
             dropped_count=len(dropped),
             outcomes={name: outcomes[name] for name in OUTCOMES if outcomes[name]},
             labels=dict(labels),
-            writers=tuple(Writer(*key, records=count) for key, count in self._writers.items()),
+            writers=tuple(Writer(*key, self._notes[key], count) for key, count in self._writers.items()),
             seconds={stage: total / count for stage, (total, count) in self._spent.items()},
             carded=tuple((row.clip.name, row.fingerprint or "") for row in clips if row.clip.name in chosen),
             rows=tuple([row for row in self._rows if row.name not in chosen][:MAX_ROWS]),

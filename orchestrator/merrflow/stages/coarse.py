@@ -219,7 +219,11 @@ def _is_sentence(text: str, template: Template) -> bool:
         before = words[place - 1] if place else ""
         if before.endswith("ly") and place > 1:
             before = words[place - 2]
-        does = before in _set(template.persons) and word.endswith("s") and word not in _set(template.not_plural)
+        does = (
+            before in _set(template.persons) | _set(template.voices)
+            and word.endswith("s")
+            and word not in _set(template.not_plural)
+        )
         if word not in _set(template.verbs) and not (does and len(word) > 3 and "'" not in word):
             continue
         near = set(words[max(0, place - 3) : place])

@@ -18,7 +18,10 @@ SPEC = ServiceSpec(
     name="openface-au",
     version=VERSION,
     settings=OpenFaceAuSettings,
-    engines={"mediapipe": "merrflow_openface_au.engines.mediapipe:MediapipeEngine"},
+    engines={
+        "mediapipe": "merrflow_openface_au.engines.mediapipe:MediapipeEngine",
+        "openface": "merrflow_openface_au.engines.openface:OpenFaceEngine",
+    },
     proto="merrflow.openface_au.v1.ActionUnits",
     register=register,
     warmup=warmup_item,

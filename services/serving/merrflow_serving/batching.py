@@ -16,6 +16,7 @@ from typing import Any
 import structlog
 
 from merrflow_serving.errors import EngineFault, MerrflowError, QueueFull
+from merrflow_serving.torch.lost import DeviceLost, is_lost
 
 log = structlog.get_logger()
 
@@ -49,17 +50,17 @@ class Batcher:
         max_delay: float,
         max_queue: int,
         observe: Callable[[int, float, list[float]], None] = lambda size, model, queue: None,
-        on_fatal: Callable[[MerrflowError], None] = lambda error: None,
+        on_lost: Callable[[DeviceLost], None] = lambda error: None,
     ) -> None:
-        """`observe(batch size, model seconds, queue seconds of each)` is called after each batch, `on_fatal` once its
-        requests are answered where the engine can do no more work."""
+        """`observe(batch size, model seconds, queue seconds of each)` is called after each batch, `on_lost` once its
+        requests are answered where the engine's device is gone."""
         self._run = run
         self._thread = thread
         self._max_batch_size = max(1, max_batch_size)
         self._max_delay = max_delay
         self._queue: asyncio.Queue[_Waiting] = asyncio.Queue(max_queue)
         self._observe = observe
-        self._on_fatal = on_fatal
+        self._on_lost = on_lost
         self._task: asyncio.Task[None] | None = None
 
     @property
@@ -125,9 +126,9 @@ class Batcher:
                 waiting.future.set_exception(result)
             else:
                 waiting.future.set_result(Answer(result, queued, model_seconds, len(batch)))
-        fatal = next((result for result in results if getattr(result, "fatal", False)), None)
-        if fatal:
-            self._on_fatal(fatal)
+        lost = next((result for result in results if isinstance(result, DeviceLost)), None)
+        if lost:
+            self._on_lost(lost)
 
     def _run_safely(self, items: list[Any]) -> list[Any]:
         """One result or error for each item, whatever the engine does. Runs on the model thread."""
@@ -137,8 +138,8 @@ class Batcher:
                 raise EngineFault(f"the engine gave {len(results)} results for {len(items)} items")
             return results
         except Exception as error:
-            if isinstance(error, MerrflowError) and error.fatal:
-                return [error] * len(items)
+            if is_lost(error):  # one by one would fail too, and wait for a dead device
+                return [error if isinstance(error, DeviceLost) else DeviceLost(str(error))] * len(items)
             if len(items) > 1:  # find the item that broke the batch; its neighbours get their results
                 return [self._run_safely([item])[0] for item in items]
             if isinstance(error, MerrflowError):

@@ -55,7 +55,8 @@ class Engine(Protocol, Generic[Item, Result]):
         ...
 
     # An engine on an accelerator also has `memory() -> merrflow_serving.torch.device.Memory`, for `Info`; called from
-    # any thread, at any time, also before `load`.
+    # any thread, at any time, also before `load`. One that can give up in the middle of `run` has `interrupt()`, called
+    # from another thread.
 
     def close(self) -> None:
         """Frees what `load` took. Called once, after the last `run`."""

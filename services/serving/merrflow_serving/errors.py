@@ -20,7 +20,6 @@ class MerrflowError(Exception):
 
     code: grpc.StatusCode = grpc.StatusCode.INTERNAL
     reason: str = "INTERNAL"
-    fatal: bool = False  # True: the process that raised it can do no more work, and must end
 
     def __init__(self, message: str, *, reason: str | None = None) -> None:
         super().__init__(message)

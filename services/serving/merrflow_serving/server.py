@@ -99,6 +99,7 @@ class Server:
         await self._set_health(NOT_SERVING)
         self.service.refuse_new_work()
         await self._server.stop(self.service.settings.drain_seconds)
+        self.service.interrupt()
         if self._warm_up:  # the engine cannot be freed in the middle of loading
             await self._warm_up
         await self.service.close()

@@ -20,6 +20,7 @@ from merrflow_serving.engine import Engine, EngineInfo
 from merrflow_serving.errors import InvalidInput, MerrflowError, NotReady, TooLarge
 from merrflow_serving.metrics import Metrics
 from merrflow_serving.settings import ServiceSettings
+from merrflow_serving.torch.lost import is_lost
 
 log = structlog.get_logger()
 
@@ -66,7 +67,7 @@ class Service:
             max_delay=settings.max_delay_ms / 1000,
             max_queue=settings.max_queue,
             observe=self.metrics.observe_batch,
-            on_fatal=self._give_up,
+            on_lost=self._give_up,
         )
         self.lost = asyncio.Event()  # set once the engine can do no more work in this process
         self.metrics.queue_length.set_function(lambda: self._batcher.waiting)
@@ -83,7 +84,7 @@ class Service:
         except Exception as error:
             self.problem = str(error) if isinstance(error, MerrflowError) else f"{type(error).__name__}: {error}"
             log.error("engine cannot be used", problem=self.problem, exc_info=not isinstance(error, NotReady))
-            if isinstance(error, MerrflowError) and error.fatal:
+            if is_lost(error):
                 self.lost.set()
             return
         self.info = self.engine.info()
@@ -103,6 +104,12 @@ class Service:
         self.ready = False
         self._closed = True
         self.metrics.ready.set(0)
+
+    def interrupt(self) -> None:
+        """Has an engine that can (it has `interrupt()`) give up what it works on: the drain time is over."""
+        interrupt = getattr(self.engine, "interrupt", None)
+        if interrupt is not None:
+            interrupt()
 
     async def close(self) -> None:
         """Ends the queue and frees the engine."""

@@ -117,7 +117,7 @@ def test_the_card_tells_an_engine_once_and_every_verdict(tmp_path: Path) -> None
     ]
     folder = export(run(tmp_path, records), tmp_path, Format.HUGGINGFACE).folder
     card = (folder / "README.md").read_text(encoding="utf-8")
-    assert "| scene | csv | m | r | 3 | of a |" in card and "of b" not in card
+    assert "| scene | csv | m | r | 3 |  |" in card and "of b" not in card
     assert "3 claims supported, 0 contradicted, 6 undecided, 0 not measured" in card
 
 

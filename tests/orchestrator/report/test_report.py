@@ -15,7 +15,7 @@ import numpy as np
 
 from merrflow.report import write_report
 from merrflow.report.survey import MAX_CARDS, draw
-from merrflow.types import Outcome, Subtitle
+from merrflow.types import Claim, Origin, Outcome, Subtitle
 from tests.orchestrator.report.runs import Page, many, read, record, run
 
 EVIL = """</title></script><script>alert(1)</script><img src=x onerror="alert('2')">' " & <b>"""
@@ -39,7 +39,8 @@ def test_a_record_is_shown_with_all_its_clues(tmp_path: Path) -> None:
         "peak: frame 20, 0.80 s",
         "intensity (0–5)",
         "time (s)",
-        "action units 1.50 s · added up 2.00 s",
+        "Mean computing time a record: probe 0.50 s; action units 1.20 s.",
+        "probe 0.50 s · action units 1.50 s each with its wait for a turn",
     ):
         assert text in page.text, text
     assert "0a1b2c3d0a1b2c3d" not in page.text
@@ -52,6 +53,36 @@ def test_the_tones_key_measurements_stand_with_it_and_the_others_in_the_details(
     page = read(write_report(run(tmp_path, [first]), tmp_path))
     assert "speech · pitch mean 218 Hz · loudness -30.6 dBFS" in page.text
     assert "Tone, more jitter local 0.03" in page.text
+
+
+def test_what_the_model_makes_of_the_clues_and_a_tone_that_was_measured_otherwise(tmp_path: Path) -> None:
+    first = record("first")
+    shares = {"sad": 0.05, "neutral": 0.12, "doubt": 0.21, "happy": 0.62}
+    scorer = replace(first.origins["action_units"], model="a-scorer")
+    first = replace(
+        first,
+        origins=dict(first.origins) | {"score_all": scorer},
+        distribution={"all": shares, "voice": shares},
+        grounding=(
+            Claim("bright", "high pitch", "contradicted", "pitch_median 98 Hz"),
+            Claim("calm", "calm", "supported", "arousal -2"),
+        ),
+    )
+    page = read(write_report(run(tmp_path, [first]), tmp_path))
+    assert "Given all clues, a-scorer finds likely: happy 62 %, doubt 21 %, neutral 12 %" in page.text
+    assert "Given the voice alone, the model finds likely: happy 62 %" in page.text
+    assert "“bright” is not what was measured: pitch_median 98 Hz" in page.text
+    assert "arousal -2" not in page.text
+
+
+def test_files_of_action_units_are_one_writer(tmp_path: Path) -> None:
+    def read_from(name: str) -> Origin:
+        return Origin("openface-csv", "OpenFace 2", "", "", f"read from {name}.csv", 0.0, 0.0)
+
+    runs = [replace(record(name), origins={"action_units": read_from(name)}) for name in ("a", "b", "c")]
+    page = read(write_report(run(tmp_path, runs), tmp_path))
+    assert "action units openface-csv · OpenFace 2 3 Mean computing time a record: probe 0.50 s" in page.text
+    assert "read from b.csv" in page.text, "it stands with its clip"
 
 
 def test_nothing_is_fetched(tmp_path: Path) -> None:

@@ -68,6 +68,7 @@ def claimed(text: str) -> list[str]:
         ("not only loud but also fast", ["loud", "fast"]),
         ("not loud, but fast", ["not loud", "fast"]),
         ("not loud but fast", ["not loud", "fast"]),
+        ("anything but loud", ["not loud"]),
         ("He isn't shouting while she speaks quickly", ["not shouting", "speech", "fast"]),
         ("There is no trace of a tremor in her voice.", ["not trembling"]),
         ("speaks without raising her voice", ["speech", "not loud"]),

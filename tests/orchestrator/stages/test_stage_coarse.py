@@ -91,6 +91,7 @@ SHOWN = "The person's expression and actions include lowered brows"
         ("and her tone sounds negative.", f"{SHOWN}, and her tone sounds negative."),
         ("speaks in a neutral tone.", f"{SHOWN}, and the person speaks in a neutral tone."),
         ("with a trembling voice", f"{SHOWN}, and the person speaks with a trembling voice."),
+        ("her voice trembles", f"{SHOWN}. Her voice trembles."),
         (
             "The voice is high and fast, with long pauses.",
             f"{SHOWN}. The voice is high and fast, with long pauses.",

@@ -43,7 +43,6 @@ class DeviceLost(MerrflowError):
 
     code = grpc.StatusCode.UNAVAILABLE
     reason = "DEVICE_LOST"
-    fatal = True
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -47,6 +47,7 @@ class Repository:
 
     id: str  # "organisation/name"
     revision: str  # a commit where it is known, else a branch
+    gated: bool = False  # the hub asks for a login and an accepted licence
 
 
 @dataclass(frozen=True)
@@ -60,13 +61,17 @@ class Entry:
     licence: str = ""  # SPDX identifier where there is one
     licence_url: str = ""
     outputs: str = ""  # what the licence says about the use of what the model writes
-    gated: bool = False  # the hub asks for a login and an accepted licence
     repositories: Mapping[str, Repository] = field(default_factory=dict)  # by hub; none: had by hand
     files: tuple[WeightFile, ...] = ()
     patterns: tuple[str, ...] = ()  # instead of files, where only the repository knows them
     approximate_bytes: int = 0  # for the disk, where sizes are not known exactly
     steps: tuple[str, ...] = ()  # how a person gets the files where no hub has them; {folder} is filled in
     note: str = ""
+
+    @property
+    def gated(self) -> bool:
+        """True where its authors' hub asks for a login and an accepted licence."""
+        return any(place.gated for place in self.repositories.values())
 
     @property
     def bytes(self) -> int:
@@ -116,10 +121,7 @@ def entry(name: str) -> Entry:
 def _read(name: str, fields: Mapping[str, Any]) -> Entry:
     fields = dict(fields)
     try:
-        repositories = {
-            hub: Repository(place["id"], place.get("revision", ""))
-            for hub, place in fields.pop("repositories", {}).items()
-        }
+        repositories = {hub: Repository(**place) for hub, place in fields.pop("repositories", {}).items()}
         listed = tuple(WeightFile(**file) for file in fields.pop("files"))
         lists = {key: tuple(fields.pop(key, ())) for key in ("engines", "patterns", "steps")}
         found = Entry(name=name, repositories=repositories, files=listed, **lists, **fields)

@@ -64,9 +64,10 @@ class HuggingFace:
     def __init__(self) -> None:
         with _library("huggingface_hub"):
             import huggingface_hub
+            from huggingface_hub.utils import disable_progress_bars
         self._hub = huggingface_hub
         self._endpoint = os.environ.get("HF_ENDPOINT") or None
-        huggingface_hub.utils.disable_progress_bars()  # progress is logged, for every hub alike
+        disable_progress_bars()  # progress is logged, for every hub alike
 
     def list(self, entry: Entry, place: Repository) -> Listing:
         with self._said_plainly(entry, place):
@@ -93,22 +94,19 @@ class HuggingFace:
         try:
             yield
         except errors.GatedRepoError as error:
-            raise _gated(entry, where, "huggingface") from error
+            raise _gated(entry, place, "huggingface") from error
         except errors.RevisionNotFoundError as error:
             raise NotReady(f"{where} has no revision {place.revision}", reason="MODEL_MISSING") from error
         except errors.RepositoryNotFoundError as error:  # said of private ones too, to whom may not see them
-            raise (
-                _gated(entry, where, "huggingface")
-                if entry.gated
-                else NotReady(
-                    f"{where} is not there, or not for this user; check its name, or set HF_TOKEN",
-                    reason="MODEL_MISSING",
-                )
+            if place.gated:
+                raise _gated(entry, place, "huggingface") from error
+            raise NotReady(
+                f"{where} is not there, or not for this user; check its name, or set HF_TOKEN", reason="MODEL_MISSING"
             ) from error
         except errors.HfHubHTTPError as error:
             code = error.response.status_code if error.response is not None else 0
             if code in (401, 403):
-                raise _gated(entry, where, "huggingface") from error
+                raise _gated(entry, place, "huggingface") from error
             raise _broken(where, error) from error
         except (errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled, OSError) as error:
             raise _broken(where, error) from error
@@ -160,12 +158,14 @@ class ModelScope:
         try:
             yield
         except (errors.AuthenticationError, errors.PermissionDeniedError) as error:
-            raise _gated(entry, where, "modelscope") from error
+            raise _gated(entry, place, "modelscope") from error
         except errors.NotExistError as error:
             raise NotReady(
                 f"{where}, revision {place.revision or 'master'}, is not there, or not for this user",
                 reason="MODEL_MISSING",
             ) from error
+        except errors.FileIntegrityError as error:
+            raise NotReady(f"{where} sends damaged files: {error}; try again later", reason="MODEL_DAMAGED") from error
         except (errors.HubError, OSError) as error:
             raise _broken(where, error) from error
 
@@ -181,9 +181,9 @@ def _library(module: str, package: str = "") -> Iterator[None]:
         ) from error
 
 
-def _gated(entry: Entry, where: str, hub: Hub) -> NotReady:
-    todo = steps.numbered(steps.to_get(entry, Path("."), hub)) if entry.gated else f"(1) {steps.TOKENS[hub]}"
-    return NotReady(f"{where} is not open to this user. {todo}", reason="MODEL_GATED")
+def _gated(entry: Entry, place: Repository, hub: Hub) -> NotReady:
+    todo = steps.numbered(steps.to_pull(entry, place, hub, gated=True))
+    return NotReady(f"{place.id} on {hub} is not open to this user. {todo}", reason="MODEL_GATED")
 
 
 def _broken(where: str, error: BaseException) -> NotReady:

@@ -9,9 +9,9 @@ from pathlib import Path
 from merrflow_serving.errors import InvalidInput, NotReady
 from merrflow_serving.weights import steps
 from merrflow_serving.weights.entries import Entry, entry
-from merrflow_serving.weights.manifest import Manifest, read_manifest
+from merrflow_serving.weights.manifest import read_manifest
 from merrflow_serving.weights.places import WeightSettings
-from merrflow_serving.weights.whole import Check, check, wanted_files
+from merrflow_serving.weights.whole import check, missing_files, wanted_files
 
 SAMPLES = 64  # pieces of each file that a revision without a hub's commit is told from
 SAMPLE_BYTES = 4096
@@ -38,7 +38,7 @@ def locate(name: str, settings: WeightSettings) -> Path:
     """
     found = _entry(name)
     folder = folder_of(name, settings)
-    result = check(found, folder, _store(settings))
+    result = check(found, folder, Path(settings.models_dir))
     if result.whole:
         return folder
     if settings.weights:
@@ -65,9 +65,9 @@ def revision(name: str, settings: WeightSettings) -> str:
     except InvalidInput:
         return ""
     folder = folder_of(name, settings)
-    files = wanted_files(found, folder)
-    if not files or not all(file.is_file() for file in files):
+    if missing_files(found, folder):
         return ""
+    files = wanted_files(found, folder)
     manifest = read_manifest(folder)
     sampled = sample(folder, files)
     if manifest.revision and manifest.sampled == sampled:
@@ -103,10 +103,3 @@ def _entry(name: str) -> Entry:
         return entry(name)
     except InvalidInput as error:
         raise NotReady(str(error), reason="MODEL_MISSING") from error
-
-
-def _store(settings: WeightSettings) -> Path:
-    return Path(settings.models_dir)
-
-
-__all__ = ["Check", "Manifest", "folder_of", "locate", "revision", "sample"]

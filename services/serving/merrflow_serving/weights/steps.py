@@ -6,7 +6,7 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from merrflow_serving.weights.entries import Entry
+from merrflow_serving.weights.entries import Entry, Repository
 from merrflow_serving.weights.places import WeightSettings
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ TOKENS = {
     "huggingface": "make a token with read access at https://huggingface.co/settings/tokens and set HF_TOKEN to it",
     "modelscope": "take a token from https://modelscope.cn/my/myaccesstoken and set MODELSCOPE_API_TOKEN to it",
 }
+HUB_OPTIONS = {"huggingface": "", "modelscope": " --hub modelscope"}  # beside the default
 LISTED = 6
 
 
@@ -28,11 +29,14 @@ def to_get(entry: Entry, folder: Path, hub: str) -> list[str]:
     if place is None:
         hubs = ", ".join(entry.repositories)
         return [f"{hub} has no {entry.name}: set MERRFLOW_HUB to one of: {hubs}", *to_get_from_first(entry, folder)]
-    steps = []
-    if entry.gated:
-        page = PAGES[hub].format(id=place.id)
-        steps += [f"log in at {page} and accept the licence there", TOKENS[hub]]
-    return [*steps, f"run: merrflow models pull {entry_word(entry)}"]
+    return to_pull(entry, place, hub, gated=place.gated)
+
+
+def to_pull(entry: Entry, place: Repository, hub: str, *, gated: bool) -> list[str]:
+    """The steps to get it from this hub."""
+    page = PAGES[hub].format(id=place.id)
+    steps = [f"log in at {page} and accept the licence there", TOKENS[hub]] if gated else []
+    return [*steps, f"run: merrflow models pull {entry_word(entry)}{HUB_OPTIONS[hub]}"]
 
 
 def to_get_from_first(entry: Entry, folder: Path) -> list[str]:

@@ -7,10 +7,15 @@ import zipfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import structlog
+
 from merrflow_serving.errors import NotReady
 from merrflow_serving.weights.entries import Entry, WeightFile
 from merrflow_serving.weights.manifest import NAME, FileRecord, Manifest, read_manifest, write_manifest
 from merrflow_serving.weights.tensorfiles import BASE, read_header, safetensors_files
+
+log = structlog.get_logger()
+LARGE = 1 << 30  # bytes that take long enough to be told
 
 
 @dataclass(frozen=True)
@@ -45,10 +50,8 @@ def check(entry: Entry, folder: Path, store: Path, *, deep: bool = False) -> Che
     A file is hashed where a sha256 is known and it changed since it was last read whole; `deep`: in any case.
     store: where it is remembered that files of a folder which is not ours were read.
     """
-    missing = [file.name for file in entry.files if file.needed and not (folder / file.name).is_file()]
+    missing = missing_files(entry, folder)
     damaged: list[str] = []
-    if entry.patterns:
-        missing += _missing_model(folder)
     ours = folder.parent == store
     memory = store / ".checked" / hashlib.sha256(str(folder.absolute()).encode()).hexdigest()[:24]
     manifest = read_manifest(folder)
@@ -82,15 +85,20 @@ def check(entry: Entry, folder: Path, store: Path, *, deep: bool = False) -> Che
     return Check(tuple(dict.fromkeys(missing)), tuple(damaged), read)
 
 
-def _missing_model(folder: Path) -> list[str]:
-    """What a causal language model's folder cannot do without."""
-    missing = [name for name in ("config.json",) if not (folder / name).is_file()]
+def missing_files(entry: Entry, folder: Path) -> list[str]:
+    """What the entry cannot do without and the folder has not; told by names and the index of shards alone."""
+    missing = [file.name for file in entry.files if file.needed and not (folder / file.name).is_file()]
+    if not entry.patterns:
+        return missing
+    if not (folder / "config.json").is_file():
+        missing.append("config.json")
+    kinds = [kind for kind, base in BASE.items() if entry.wants(f"{base}.{kind}")]
     try:
-        if not folder.is_dir() or safetensors_files(folder, "safetensors") is None:
-            missing.append(f"{BASE['safetensors']}.safetensors")
+        if not any(safetensors_files(folder, kind) for kind in kinds):
+            missing.append(" or ".join(f"{BASE[kind]}.{kind}" for kind in kinds))
     except NotReady as error:
         missing.append(str(error))
-    return missing
+    return list(dict.fromkeys(missing))
 
 
 def _expected(file: WeightFile, manifest: Manifest) -> WeightFile:
@@ -113,6 +121,8 @@ def _record(path: Path, seen: FileRecord | None, expected: WeightFile, deep: boo
             return seen, False
         if not expected.sha256:
             return None, False
+    if stat.st_size > LARGE:
+        log.info("reading a file of weights whole, to check its sha256", file=str(path))
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     return FileRecord(stat.st_size, digest, stat.st_mtime_ns), True

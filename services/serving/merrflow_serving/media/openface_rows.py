@@ -1,4 +1,7 @@
-"""The rows of an OpenFace CSV, checked value by value; openface_csv.py makes faces of them."""
+"""The rows of an OpenFace CSV, checked value by value; openface_csv.py makes faces of them.
+
+Standard library only, so that whoever reads such a file can import it.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +9,11 @@ import csv
 import io
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
 from pathlib import Path
 
-from merrflow.facs.units import action_units
 from merrflow_serving.errors import InvalidInput
 
 MAX_ROW_BYTES = 16_384  # OpenFace 2's 714 columns take about 7,000
@@ -63,12 +65,15 @@ class Row:
     values: tuple[float, ...] | None  # None: the face was lost
 
 
-def read_rows(path: Path) -> tuple[Columns, list[Row]]:
-    """Everything in the file that is used. Raises `OpenFaceError`."""
+def read_rows(path: Path, *, known: Collection[str] | None = None) -> tuple[Columns, list[Row]]:
+    """Everything in the file that is used. `known`: the Action Units that may be in it, None for any.
+
+    Raises `OpenFaceError`.
+    """
     with _open(path) as file:
         table = csv.reader(_lines(path, file))
         try:
-            columns = _columns(path, _header(path, next(table, [])))
+            columns = _columns(path, _header(path, next(table, [])), known)
             return columns, list(_rows(table, columns))
         except csv.Error as error:
             raise OpenFaceError(f"{path}, line {table.line_num}: not a CSV table ({error})") from error
@@ -115,7 +120,7 @@ def _header(path: Path, cells: Sequence[str]) -> tuple[str, ...]:
     return names
 
 
-def _columns(path: Path, names: tuple[str, ...]) -> Columns:
+def _columns(path: Path, names: tuple[str, ...], known: Collection[str] | None) -> Columns:
     intensity: dict[str, str] = {}
     presence: dict[str, str] = {}
     for name in names:
@@ -123,9 +128,10 @@ def _columns(path: Path, names: tuple[str, ...]) -> Columns:
         if match is None:
             continue
         code = f"AU{int(match[1]):02}"
-        if code not in action_units() or match[2] is None:
-            known = f"known are {' '.join(action_units())}, each as _r (intensity) and _c (presence)"
-            raise OpenFaceError(f"{path}, line 1, column {name}: unknown Action Unit {code!r}; {known}")
+        if match[2] is None or (known is not None and code not in known):
+            which = f"known are {' '.join(known)}" if known else "they are named AUxx"
+            fault = f"unknown Action Unit {code!r}; {which}, each as _r (intensity) and _c (presence)"
+            raise OpenFaceError(f"{path}, line 1, column {name}: {fault}")
         kind = intensity if match[2] == "r" else presence
         if code in kind and kind[code] != name:
             raise OpenFaceError(f"{path}, line 1: columns {kind[code]} and {name} are the same")

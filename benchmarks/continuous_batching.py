@@ -1,0 +1,168 @@
+"""Many prompts at once against one after the other, with the llama3 service's `transformers` engine.
+
+    python -m benchmarks.continuous_batching                                  # the packaged SmolLM2, on this machine
+    python -m benchmarks.continuous_batching --weights /models/Meta-Llama-3-8B-Instruct --prompts 64
+
+Both ways read the same prompts (the service's own, over made-up clues of different lengths) with the same loaded
+weights and take the likeliest token each time: transformers' plain `generate` prompt by prompt, and the engine. The
+last line is one JSON object.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from merrflow_llama3 import weights
+from merrflow_llama3.engines.language_model import Ask, Drawn, Tokens
+from merrflow_llama3.engines.transformers.batching import BatchingModel, Sizes
+from merrflow_llama3.engines.transformers.loading import load_model
+from merrflow_llama3.engines.turns import Turns, open_turns
+from merrflow_llama3.prompt import load_prompt
+from merrflow_llama3.settings import Llama3Settings
+from merrflow_llama3.types import Clues
+from merrflow_serving.torch.device import attention_of, device_of, dtype_of
+
+SCENES = (
+    "One person is shown in a close-up, head lowered, eyes down.",
+    "Two people are visible; the nearest is shown in a medium shot, facing the camera. The scene is brightly lit.",
+    "a young woman sitting on a bench in a park, with trees and a bicycle behind her",
+    "",
+)
+FACES = (("raised inner brows", "lip corners pulled down"), ("lowered brows", "pressed lips"), ("a toothy smile",), ())
+TONES = (
+    "The voice is low-pitched and quiet, with a narrow pitch range, a slow pace and long pauses.",
+    "speaks in a cheerful voice.",
+    "The voice is high-pitched and loud, with a wide pitch range and a fast pace; it sounds agitated.",
+)
+WORDS = (
+    "I should have called her.",
+    "Who told you to touch my desk?",
+    "We are going home, all of us, and nobody will stop us this time, I promise you that.",
+    "",
+)
+LABELS = ("sad", "angry", "happy", "surprise", "neutral", "")
+
+
+def main() -> None:
+    """Measures, and prints what was seen."""
+    options = _options()
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    path = Path(options.weights) if options.weights else weights.locate(None)
+    settings = Llama3Settings(device=options.device, dtype=options.dtype, attention=options.attention)
+    device = device_of(settings)
+    turns = open_turns(path, weights.header(path) if path.suffix == ".gguf" else None)
+    attention = attention_of(settings, device)
+    model = load_model(path, device=device, dtype=dtype_of(settings, device), attention=attention)
+    prompts = _prompts(turns, options.prompts)
+    print(f"{path.name} on {_device_name(device)}, {model.dtype}, {attention}, {torch.get_num_threads()} threads")
+    print(f"{len(prompts)} prompts of {min(map(len, prompts))} to {max(map(len, prompts))} tokens")
+
+    one_by_one, alone = _one_by_one(model, turns, prompts[: options.alone or None], options.answer_tokens)
+    together, batched = _together(model, turns, prompts, options)
+    identical = sum(a == b for a, b in zip(alone, batched, strict=False))
+    rate_alone = sum(map(len, alone)) / one_by_one
+    rate_batched = sum(map(len, batched)) / together
+    ratio = rate_batched / rate_alone
+    print(f"one by one: {one_by_one:7.2f} s, {rate_alone:8.1f} tokens/s")
+    print(f"batched:    {together:7.2f} s, {rate_batched:8.1f} tokens/s, {ratio:.2f} times as many")
+    print(f"the same tokens: {identical} of {len(alone)}")
+    print(
+        json.dumps(
+            {
+                "benchmark": "continuous_batching",
+                "model": path.name,
+                "device": _device_name(device),
+                "dtype": str(model.dtype).removeprefix("torch."),
+                "attention": attention,
+                "threads": torch.get_num_threads(),
+                "prompts": len(prompts),
+                "answer_tokens": options.answer_tokens,
+                "requests_at_once": min(options.requests, len(prompts)),
+                "one_by_one_tokens_per_second": round(rate_alone, 2),
+                "batched_tokens_per_second": round(rate_batched, 2),
+                "ratio": round(ratio, 3),
+                "identical": identical,
+                "compared": len(alone),
+            }
+        )
+    )
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--weights", default="", help="a folder or GGUF file; default: the packaged SmolLM2")
+    parser.add_argument("--prompts", type=int, default=32)
+    parser.add_argument("--alone", type=int, default=0, help="of these, how many one by one; 0: all")
+    parser.add_argument("--requests", type=int, default=64, help="answers at once")
+    parser.add_argument("--answer-tokens", type=int, default=48)
+    parser.add_argument("--context-tokens", type=int, default=1024)
+    parser.add_argument("--threads", type=int, default=0, help="0: as torch chooses")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--dtype", default="auto")
+    parser.add_argument("--attention", default="auto")
+    return parser.parse_args()
+
+
+def _prompts(turns: Turns, count: int) -> list[Tokens]:
+    prompt = load_prompt("grounded")
+    drawn = random.Random(20260101)
+    prompts = []
+    while len(prompts) < count:
+        clues = Clues(*(drawn.choice(kind) for kind in (SCENES, FACES, TONES, WORDS, LABELS)))
+        question = prompt.fill(prompt.prepare(clues, turns.control_tokens), turns.control_tokens)
+        prompts.append(turns.prompt(prompt.conversation(question)))
+    return prompts
+
+
+@torch.inference_mode()
+def _one_by_one(model: Any, turns: Turns, prompts: list[Tokens], most: int) -> tuple[float, list[Tokens]]:
+    def answer(tokens: Tokens) -> Tokens:
+        given = torch.tensor([tokens], device=model.device)
+        made = model.generate(
+            given, attention_mask=torch.ones_like(given), do_sample=False, temperature=None, top_p=None,
+            max_new_tokens=most, eos_token_id=sorted(turns.stops), pad_token_id=min(turns.stops),
+        )[0, len(tokens) :].tolist()  # fmt: skip
+        return tuple(made[:-1] if made[-1] in turns.stops else made)
+
+    answer(prompts[0])  # the first call pays for what later ones find ready
+    started = time.perf_counter()
+    answers = [answer(tokens) for tokens in prompts]
+    return time.perf_counter() - started, answers
+
+
+def _together(
+    model: Any, turns: Turns, prompts: list[Tokens], options: argparse.Namespace
+) -> tuple[float, list[Tokens]]:
+    greedy = load_prompt("grounded").sampling.model_copy(update={"temperature": 0.0})
+    sizes = Sizes(min(options.requests, len(prompts)), options.context_tokens)
+    batching = BatchingModel(model, stops=turns.stops, sampling=greedy, sizes=sizes)
+    answers: dict[int, Tokens] = {}
+
+    def finished(place: int, drawn: Drawn | Exception) -> None:
+        if isinstance(drawn, Exception):
+            raise drawn
+        answers[place] = drawn.tokens
+
+    try:
+        batching.generate([Ask(prompts[0], 0, options.answer_tokens)], finished)
+        started = time.perf_counter()
+        batching.generate([Ask(tokens, 0, options.answer_tokens) for tokens in prompts], finished)
+        return time.perf_counter() - started, [answers[place] for place in range(len(prompts))]
+    finally:
+        batching.close()
+
+
+def _device_name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
+
+
+if __name__ == "__main__":
+    main()
