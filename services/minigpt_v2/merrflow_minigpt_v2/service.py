@@ -6,8 +6,6 @@ from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from pydantic import Field
-from pydantic_settings import SettingsConfigDict
 
 from merrflow.minigpt_v2.v1 import minigpt_v2_pb2 as pb
 from merrflow.minigpt_v2.v1 import minigpt_v2_pb2_grpc
@@ -15,21 +13,11 @@ from merrflow_minigpt_v2.types import ContextFrame, Scene, SceneItem
 from merrflow_serving.answers import measurement_messages
 from merrflow_serving.errors import InvalidInput, TooLarge
 from merrflow_serving.media.images import decode_image
-from merrflow_serving.settings import ServiceSettings
 
 if TYPE_CHECKING:
     import grpc
 
     from merrflow_serving.service import Service
-
-
-class Settings(ServiceSettings):
-    """Settings of the scene service."""
-
-    model_config = SettingsConfigDict(env_prefix="MERRFLOW_MINIGPT_V2_", extra="ignore")
-
-    max_pixels: int = Field(40_000_000, ge=1, description="largest frame, width times height")
-    max_context: int = Field(16, ge=0, description="most frames of context in one request")
 
 
 class SceneDescriber(minigpt_v2_pb2_grpc.SceneDescriberServicer):

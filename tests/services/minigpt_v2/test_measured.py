@@ -11,7 +11,8 @@ import pytest
 
 from merrflow_minigpt_v2 import wording
 from merrflow_minigpt_v2.engines.measured import MeasuredEngine
-from merrflow_minigpt_v2.service import Settings, warmup
+from merrflow_minigpt_v2.service import warmup
+from merrflow_minigpt_v2.settings import MiniGptSettings
 from merrflow_minigpt_v2.types import ContextFrame, Scene, SceneItem
 from merrflow_serving.errors import InvalidInput, NotReady, TooLarge
 from merrflow_serving.media.video import iter_frames
@@ -22,7 +23,7 @@ CLIPS = Path(__file__).resolve().parents[4] / "shared" / "clips"
 
 @pytest.fixture(scope="module")
 def engine():
-    made = MeasuredEngine(Settings(max_pixels=4_000_000))
+    made = MeasuredEngine(MiniGptSettings(max_pixels=4_000_000))
     made.load()
     yield made
     made.close()
@@ -106,18 +107,18 @@ def test_the_same_frame_gives_the_same_answer(engine):
 
 
 def test_an_engine_that_is_not_loaded_says_so():
-    engine = MeasuredEngine(Settings())
+    engine = MeasuredEngine(MiniGptSettings())
     (result,) = engine.run([warmup()])
     assert isinstance(result, NotReady)
 
 
 def test_info_names_models_and_versions_without_loading():
-    info = MeasuredEngine(Settings()).info()
+    info = MeasuredEngine(MiniGptSettings()).info()
     assert info.engine == "measured" and info.revision.count("sha256:") == 3
     assert (
         re.fullmatch(r"measured-\d+\+[0-9a-f]{8}", info.prompt_version) and "not a vision-language model" in info.note
     )
-    assert info.limits.max_pixels == Settings().max_pixels
+    assert info.limits.max_pixels == MiniGptSettings().max_pixels
 
 
 def test_another_word_or_threshold_is_another_prompt_version(tmp_path, monkeypatch):
@@ -134,7 +135,7 @@ def test_another_word_or_threshold_is_another_prompt_version(tmp_path, monkeypat
             file.write_text(content, encoding="utf-8")
             monkeypatch.setattr(wording, "PHRASES", file)
             wording.phrases.cache_clear()
-            versions.append(MeasuredEngine(Settings()).info().prompt_version)
+            versions.append(MeasuredEngine(MiniGptSettings()).info().prompt_version)
     finally:
         wording.phrases.cache_clear()
     assert versions[0] == versions[1] and len(set(versions)) == 3

@@ -15,7 +15,7 @@ from merrflow.common.v1 import common_pb2_grpc
 from merrflow.minigpt_v2.v1 import minigpt_v2_pb2 as pb
 from merrflow.minigpt_v2.v1 import minigpt_v2_pb2_grpc as pb_grpc
 from merrflow_minigpt_v2 import SPEC
-from merrflow_minigpt_v2.service import Settings
+from merrflow_minigpt_v2.settings import MiniGptSettings
 from merrflow_serving.errors import from_rpc_error
 from merrflow_serving.media.images import encode_jpeg
 from merrflow_serving.server import Server
@@ -26,7 +26,7 @@ from tests.services.minigpt_v2.pictures import flat, pattern, person_in_room
 async def service(tmp_path_factory):
     root = tmp_path_factory.mktemp("media")
     (root / "frame.jpg").write_bytes(encode_jpeg(pattern()))
-    server = Server(SPEC, Settings(port=0, media_roots=[root], max_pixels=40_000_000, drain_seconds=5))
+    server = Server(SPEC, MiniGptSettings(port=0, media_roots=[root], max_pixels=40_000_000, drain_seconds=5))
     await server.start()
     await server.wait_ready()
     async with grpc.aio.insecure_channel(server.address) as channel:

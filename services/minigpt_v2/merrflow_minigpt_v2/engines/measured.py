@@ -19,7 +19,7 @@ from merrflow_serving.media import ocr
 from merrflow_serving.packaged import FACE_LANDMARKER
 
 if TYPE_CHECKING:
-    from merrflow_minigpt_v2.service import Settings
+    from merrflow_minigpt_v2.settings import MiniGptSettings
 
 MAX_SIDE = 1920  # pixels; larger frames are shrunk before anything is measured
 NOTE = (
@@ -31,7 +31,7 @@ NOTE = (
 class MeasuredEngine:
     """Engine "measured" (see `merrflow_serving.engine.Engine`)."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: MiniGptSettings) -> None:
         self._max_pixels = settings.max_pixels
         self._people: PeopleFinder | None = None
         self._reader: ocr.TextReader | None = None

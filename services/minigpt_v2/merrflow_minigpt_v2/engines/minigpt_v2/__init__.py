@@ -1,0 +1,1 @@
+"""MiniGPT-v2 on native transformers classes, from the authors' own checkpoint files."""

@@ -1,0 +1,85 @@
+"""What is fixed in MiniGPT-v2, read from `architecture.yaml`."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+import yaml
+from pydantic import BaseModel, ConfigDict
+
+FILE = Path(__file__).with_name("architecture.yaml")
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Picture(_Part):
+    """How a picture is prepared."""
+
+    size: int  # pixels, width and height
+    mean: tuple[float, float, float]  # RGB, in 0..1
+    std: tuple[float, float, float]
+
+
+class Vision(_Part):
+    """The vision tower's shape."""
+
+    width: int
+    layers: int  # those used; a file may hold more
+    heads: int
+    mlp: int
+    patch: int  # pixels
+    eps: float
+    final_eps: float
+
+
+class Projection(_Part):
+    """From patches to tokens of the language model."""
+
+    patches: int  # joined into one token
+
+
+class Lora(_Part):
+    """The adapter's scale is `alpha` over its rank."""
+
+    alpha: float
+    targets: tuple[str, ...]
+
+
+class Template(_Part):
+    """The conversation around picture and text."""
+
+    starts: tuple[int, ...]  # token ids
+    before: str
+    after: str  # holds {text}
+    stops: tuple[int, ...]  # token ids
+    markers: tuple[str, ...]  # spellings that no text may hold whole
+
+
+class Architecture(_Part):
+    """All of it."""
+
+    version: str
+    image: Picture
+    vision: Vision
+    projection: Projection
+    lora: Lora
+    template: Template
+
+    @property
+    def patches(self) -> int:
+        """Patches of a picture, without the class token: 1024."""
+        return (self.image.size // self.vision.patch) ** 2
+
+    @property
+    def image_tokens(self) -> int:
+        """Places that a picture takes in the language model's context: 256."""
+        return self.patches // self.projection.patches
+
+
+@cache
+def published() -> Architecture:
+    """The model as its authors released it."""
+    return Architecture.model_validate(yaml.safe_load(FILE.read_text(encoding="utf-8")))

@@ -1,0 +1,123 @@
+"""From three folders to a model that has run its largest batches once. Imports torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from merrflow_minigpt_v2.engines.minigpt_v2 import language
+from merrflow_minigpt_v2.engines.minigpt_v2.architecture import Architecture
+from merrflow_minigpt_v2.engines.minigpt_v2.files import (
+    CHECKPOINT,
+    CHECKPOINT_FILE,
+    LANGUAGE,
+    TOKENIZER_FILE,
+    VISION,
+    VISION_FILE,
+)
+from merrflow_minigpt_v2.engines.minigpt_v2.prompts import Asking
+from merrflow_minigpt_v2.engines.minigpt_v2.speech import Question, Speech
+from merrflow_minigpt_v2.engines.minigpt_v2.tokens import PromptIds, Tokenizer
+from merrflow_minigpt_v2.engines.minigpt_v2.vision import Eyes
+from merrflow_serving.errors import NotReady, TooLarge
+from merrflow_serving.torch.device import BatchLimit, run_split
+from merrflow_serving.weights.checkpoint import read_tensors
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """The model and what it takes."""
+
+    shape: Architecture
+    eyes: Eyes
+    speech: Speech
+    tokens: Tokenizer
+    instruction_tokens: int  # the longest instruction
+    answer_tokens: int
+    encoding: BatchLimit  # pictures at once
+    decoding: BatchLimit  # rows at once
+
+    @property
+    def longest_question(self) -> int:
+        """Places in the context."""
+        return len(self.tokens.prompt("")) + self.shape.image_tokens + self.instruction_tokens
+
+    def ids(self, text: str) -> PromptIds:
+        """Raises `TooLarge` for an instruction of too many tokens."""
+        ids = self.tokens.prompt(text)
+        length = len(ids) - len(self.tokens.prompt(""))
+        if length > self.instruction_tokens:
+            raise TooLarge(f"the instruction has {length} tokens, more than {self.instruction_tokens}; shorten it")
+        return ids
+
+    def warm_up(self) -> None:
+        """Runs the largest batches once, so that what does not fit shows now, and the limits settle.
+
+        The question is as long as the longest with its whole answer: its cache is the largest there can be.
+        Raises `TooLarge` where not even one row fits.
+        """
+        side = self.shape.image.size
+        blank = np.zeros((3, side, side), np.float32)
+        run_split(self.eyes.see, [blank] * self.encoding.size, self.encoding)
+        model, ids = self.speech.model, self.tokens.prompt("")
+        places = self.longest_question + self.answer_tokens - len(ids) - 1
+        longest = Question(torch.zeros(places, model.config.hidden_size, dtype=model.dtype, device=model.device), ids)
+        run_split(self.speech.rehearse, [longest] * self.decoding.size, self.decoding)
+
+
+def load(
+    folders: Mapping[str, Path],
+    shape: Architecture,
+    asking: Asking,
+    *,
+    store: Path,
+    instruction_tokens: int,
+    pictures: int,
+    rows: int,
+    device: torch.device,
+    dtype: torch.dtype,
+    attention: str,
+) -> Loaded:
+    """folders: of `ENTRIES`. store: where converted `.pth` files are kept. pictures, rows: the largest batches.
+
+    Raises `NotReady` that names the keys, file or setting at fault.
+    """
+    config = language.read_config(folders[LANGUAGE])
+    tokens = Tokenizer(folders[LANGUAGE] / TOKENIZER_FILE, shape.template)
+    how = {"device": device, "dtype": dtype, "attention": attention}
+    base = read_tensors(folders[LANGUAGE])
+    eva = read_tensors(folders[VISION] / VISION_FILE, store=store)
+    checkpoint = read_tensors(folders[CHECKPOINT] / CHECKPOINT_FILE, inside="model", store=store)
+    language.check_checkpoint(checkpoint, config, shape, CHECKPOINT_FILE)
+    origins = (VISION_FILE, CHECKPOINT_FILE)
+    eyes = Eyes.load(shape, eva, checkpoint, language_width=config.hidden_size, origins=origins, **how)
+    model = language.load(config, base, checkpoint, shape, origin=str(folders[LANGUAGE]), **how)
+    loaded = Loaded(
+        shape,
+        eyes,
+        Speech(model, asking.decoding, shape.template.stops, asking.answer_tokens),
+        tokens,
+        instruction_tokens,
+        asking.answer_tokens,
+        BatchLimit(pictures),
+        BatchLimit(rows),
+    )
+    _check_room(loaded, config.max_position_embeddings)
+    try:
+        loaded.ids(asking.prompt.text)
+    except TooLarge as error:
+        raise NotReady(f"the prompt {asking.prompt.name}: {error}, or raise MAX_INSTRUCTION_TOKENS") from error
+    return loaded
+
+
+def _check_room(loaded: Loaded, positions: int) -> None:
+    longest = loaded.longest_question + loaded.answer_tokens
+    if longest > positions:
+        raise NotReady(
+            f"picture, instruction and answer may take {longest} tokens, the model has room for {positions}: "
+            "lower ANSWER_TOKENS or MAX_INSTRUCTION_TOKENS"
+        )

@@ -1,0 +1,89 @@
+"""What the model is asked, and how it answers: versioned YAML files, chosen by setting."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from merrflow_minigpt_v2.engines.minigpt_v2.architecture import Template
+from merrflow_serving.errors import NotReady
+
+PROMPTS = Path(__file__).with_name("prompts")
+DECODING = Path(__file__).with_name("decoding.yaml")
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+Kind = TypeVar("Kind", bound=_Part)
+
+
+class Prompt(_Part):
+    """A question about a picture; it may start with a task tag such as `[grounding]`."""
+
+    name: str
+    version: str
+    text: str = Field(min_length=1)
+    answer_tokens: int = Field(ge=1)  # the longest answer
+
+
+class Decoding(_Part):
+    """How the next token is chosen; `temperature` 0: always the likeliest."""
+
+    temperature: float = Field(ge=0)
+    top_p: float = Field(gt=0, le=1)  # share of the probability that is drawn from
+    top_k: int = Field(0, ge=0)  # so many of the likeliest tokens at most; 0: all
+    repetition_penalty: float = Field(gt=0)  # on tokens of the answer so far; 1: none
+
+
+class DecodingFile(_Part):
+    """`decoding.yaml`."""
+
+    version: str
+    greedy: Decoding
+    demo: Decoding
+
+
+@dataclass(frozen=True)
+class Asking:
+    """Everything beside weights and picture that decides an answer."""
+
+    prompt: Prompt
+    decoding: Decoding
+    answer_tokens: int
+    seed: int
+    stamp: str  # names, versions and a hash over all of it
+
+
+def load_asking(prompt: str, decoding: str, *, answer_tokens: int, seed: int, template: Template) -> Asking:
+    """The files behind two settings. `answer_tokens` 0: as the prompt file says. Raises `NotReady`."""
+    path = Path(prompt) if prompt.endswith((".yaml", ".yml")) else PROMPTS / f"{prompt}.yaml"
+    chosen = _read(path, Prompt, f"the packaged prompts are: {', '.join(names())}; or give a YAML file's path")
+    presets = _read(DECODING, DecodingFile, "install the service again")
+    how = getattr(presets, decoding)
+    longest = answer_tokens or chosen.answer_tokens
+    parts = [chosen.model_dump(), how.model_dump(), template.model_dump(), longest, seed if how.temperature else None]
+    digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:8]
+    stamp = f"{chosen.name} {chosen.version}, {decoding} {presets.version}+{digest}"
+    return Asking(chosen, how, longest, seed, stamp)
+
+
+def names() -> list[str]:
+    """The packaged prompts."""
+    return sorted(path.stem for path in PROMPTS.glob("*.yaml"))
+
+
+def _read(path: Path, kind: type[Kind], hint: str) -> Kind:
+    try:
+        return kind.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+    except OSError as error:
+        raise NotReady(f"{path} cannot be read ({error.strerror}); {hint}") from error
+    except (yaml.YAMLError, UnicodeDecodeError, ValidationError) as error:
+        raise NotReady(f"{path} is not a valid {kind.__name__.lower()} file: {error}") from error

@@ -1,0 +1,43 @@
+"""Settings of the scene service."""
+
+from __future__ import annotations
+
+import os
+from typing import Literal
+
+from pydantic import Field, field_validator
+from pydantic_settings import SettingsConfigDict
+
+from merrflow_serving.catalog import SERVICES
+from merrflow_serving.torch.settings import TorchSettings
+
+
+class MiniGptSettings(TorchSettings):
+    """Environment variables start with `MERRFLOW_MINIGPT_V2_`.
+
+    What is not about media concerns the engine `minigpt_v2`. Its three sets of weights lie below `models_dir`, or in
+    `weights`: all files together, or in the folders `minigpt-v2`, `eva-vit-g` and `llama-2-7b-chat`.
+    """
+
+    model_config = SettingsConfigDict(env_prefix=SERVICES["minigpt-v2"].env_prefix, extra="ignore")
+
+    max_pixels: int = Field(40_000_000, ge=1, description="largest frame, width times height")
+    max_context: int = Field(16, ge=0, description="most frames of context in one request")
+    vision_weights: str = Field("", description="a local folder with eva_vit_g.pth; empty: see `weights`")
+    language_weights: str = Field("", description="a local folder of Llama-2-7b-chat-hf; empty: see `weights`")
+    prompt: str = Field(
+        "merr_words",
+        description="name of a packaged prompt (`merr_words`, `merr_content`, `grounding`), or path of a YAML file",
+    )
+    decoding: Literal["greedy", "demo"] = Field("greedy", description="`demo` samples, as the authors' demo does")
+    seed: int = Field(
+        0, ge=0, lt=1 << 32, description="for sampling; the same picture and question get the same answer"
+    )
+    answer_tokens: int = Field(0, ge=0, description="longest answer; 0 for the prompt file's own limit")
+    max_instruction_tokens: int = Field(256, ge=16, description="longest instruction of a request")
+    encoder_batch: int = Field(16, ge=1, description="pictures that the vision tower takes at once")
+
+    @field_validator("vision_weights", "language_weights")
+    @classmethod
+    def _expand_more(cls, folder: str) -> str:
+        return os.path.abspath(os.path.expanduser(folder)) if folder else ""

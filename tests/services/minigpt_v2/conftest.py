@@ -1,0 +1,35 @@
+"""Fixtures of the scene service's tests."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def one_thread():
+    """Small matrices gain nothing from threads, and other tests run beside."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def any_size():
+    """The table of weights without sizes and sha256, which only the full-size files have; the names stay."""
+    import merrflow_serving.weights
+
+    module = sys.modules[f"{merrflow_serving.weights.__name__}.entries"]  # the package has a function of that name
+    table = {
+        name: replace(entry, files=tuple(replace(file, size=None, sha256="") for file in entry.files))
+        for name, entry in module.entries().items()
+    }
+    patch = pytest.MonkeyPatch()
+    patch.setattr(module, "entries", lambda: table)
+    yield
+    patch.undo()
