@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from merrflow_qwen_audio.settings import QwenAudioSettings
-from merrflow_qwen_audio.warmup import spoken_vowels
+from merrflow_qwen_audio.warmup import warmup_item
 from merrflow_serving.catalog import SERVICES
 from merrflow_serving.service import Service, ServiceSpec
 
@@ -25,8 +25,12 @@ SPEC = ServiceSpec(
     name="qwen-audio",
     version=__version__,
     settings=QwenAudioSettings,
-    engines={"prosody": "merrflow_qwen_audio.engines.prosody:ProsodyEngine"},
+    engines={
+        "prosody": "merrflow_qwen_audio.engines.prosody:ProsodyEngine",
+        "qwen_audio": "merrflow_qwen_audio.engines.qwen_audio.engine:QwenAudioEngine",
+        "qwen2_audio": "merrflow_qwen_audio.engines.qwen2_audio:Qwen2AudioEngine",
+    },
     proto=SERVICES["qwen-audio"].proto,
     register=_register,
-    warmup=spoken_vowels,
+    warmup=warmup_item,
 )

@@ -9,7 +9,7 @@ import grpc
 
 from merrflow.qwen_audio.v1 import qwen_audio_pb2 as pb
 from merrflow.qwen_audio.v1 import qwen_audio_pb2_grpc
-from merrflow_qwen_audio.types import Tone
+from merrflow_qwen_audio.types import Tone, ToneItem
 from merrflow_serving.answers import measurement_messages
 from merrflow_serving.batching import Answer
 from merrflow_serving.media.audio import decode_audio
@@ -23,11 +23,11 @@ class ToneDescriber(qwen_audio_pb2_grpc.ToneDescriberServicer):
         self.service = service
 
     async def Describe(self, request: pb.DescribeRequest, context: grpc.aio.ServicerContext) -> pb.DescribeResponse:
-        """Decodes the sound beside the event loop and asks the engine. `instruction` is for language models only."""
+        """Decodes the sound beside the event loop and asks the engine."""
         source = self.service.source(request.audio)
         decode = partial(decode_audio, max_seconds=self.service.settings.max_seconds)
         samples = await self.service.offload(decode, source)
-        answer = await self.service.run(samples, clip=request.clip)
+        answer = await self.service.run(ToneItem(samples, request.instruction), clip=request.clip)
         return to_proto(answer, self.service)
 
     async def DescribeStream(

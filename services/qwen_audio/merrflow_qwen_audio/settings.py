@@ -2,16 +2,32 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
 from merrflow_serving.catalog import SERVICES
-from merrflow_serving.settings import ServiceSettings
+from merrflow_serving.torch.settings import TorchSettings
 
 
-class QwenAudioSettings(ServiceSettings):
+class QwenAudioSettings(TorchSettings):
     """Environment variables `MERRFLOW_QWEN_AUDIO_<FIELD>`."""
 
     model_config = SettingsConfigDict(extra="ignore", env_prefix=SERVICES["qwen-audio"].env_prefix)
 
     max_seconds: float = Field(600.0, gt=0, description="longest recording; a longer one is refused")
+    variant: Literal["chat", "base"] = Field(
+        "chat", description="for the engine qwen_audio: Qwen-Audio-Chat, or Qwen-Audio, which knows task tags only"
+    )
+    prompt: str = Field(
+        "",
+        description="for models that listen: a packaged prompt (`tone_list`, the closed list of MERR's authors; "
+        "`tone_free`; `emotion_keyword`, for the variant base), or path of a YAML file; empty for `tone_list`, and "
+        "`emotion_keyword` with the variant base",
+    )
+    answer_tokens: int = Field(0, ge=0, le=1024, description="longest answer; 0 for the prompt file's own limit")
+    ask_about: Literal["speech", "sound"] = Field(
+        "speech",
+        description="speech: a model is asked only where somebody speaks; sound: about laughter, cries, music too",
+    )

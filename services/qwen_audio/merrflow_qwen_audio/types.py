@@ -1,11 +1,21 @@
-"""What the service's engines return: frozen, with units."""
+"""What goes into an engine of this service and what comes out: frozen, with units."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
 
+import numpy as np
+
 from merrflow_serving.answers import Measurement, Outcome
+
+
+@dataclass(frozen=True, eq=False)
+class ToneItem:
+    """One recording to describe."""
+
+    samples: np.ndarray  # (samples,) float32 at 16 kHz, mono, at its original level
+    instruction: str = ""  # for engines with a language model; empty for the engine's own prompt
 
 
 class Content(StrEnum):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from merrflow_qwen_audio.types import ToneItem
+
 SAMPLE_RATE = 16_000  # Hz
 # Formants in Hz of four vowels, and bandwidths in Hz, after Peterson & Barney (1952) and Klatt (1980).
 VOWELS = (
@@ -45,3 +47,8 @@ def spoken_vowels(
         sound += np.fft.irfft(spectrum, count)
     sound = np.diff(sound, prepend=0.0)  # radiation at the lips
     return (0.3 * sound / np.abs(sound).max()).astype(np.float32)
+
+
+def warmup_item() -> ToneItem:
+    """What is sent through a fresh engine."""
+    return ToneItem(spoken_vowels())

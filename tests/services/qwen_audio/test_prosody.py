@@ -11,7 +11,7 @@ import pytest
 
 from merrflow_qwen_audio import SPEC
 from merrflow_qwen_audio.engines.acoustics import meter, vad
-from merrflow_qwen_audio.types import Content, Tone
+from merrflow_qwen_audio.types import Content, Tone, ToneItem
 from merrflow_qwen_audio.warmup import spoken_vowels
 from merrflow_serving.errors import EngineFault, InvalidInput, NotReady, TooLarge
 from tests.services.qwen_audio import signals
@@ -27,8 +27,12 @@ def engine():
     engine.close()
 
 
+def run(engine, sounds):
+    return engine.run([ToneItem(sound) for sound in sounds])
+
+
 def describe(engine, sound) -> Tone:
-    (result,) = engine.run([np.asarray(sound, np.float32)])
+    (result,) = engine.run([ToneItem(np.asarray(sound, np.float32))])
     assert isinstance(result, Tone), result
     return result
 
@@ -38,7 +42,7 @@ def value(tone: Tone, name: str) -> float:
 
 
 def test_warm_up_goes_through_everything(engine):
-    tone = describe(engine, SPEC.warmup())
+    tone = describe(engine, SPEC.warmup().samples)
     assert tone.content is Content.SPEECH
     names = {m.name for m in tone.measurements}
     assert {"pitch_median", "articulation_rate", "jitter_local", "alpha_ratio", "harmonics_to_noise"} <= names
@@ -130,14 +134,15 @@ def test_any_length(engine, samples):
 
 def test_the_batch_does_not_matter(engine):
     items = [spoken_vowels(), signals.chords(), np.zeros(RATE, np.float32), spoken_vowels(3.0, f0=180.0)]
-    together = engine.run(items)
+    together = run(engine, items)
     assert together == [describe(engine, item) for item in items]
-    assert engine.run(items[::-1]) == together[::-1]
+    assert run(engine, items[::-1]) == together[::-1]
 
 
 def test_an_item_that_cannot_be_measured_hurts_no_neighbour(engine):
     long = np.zeros(601 * RATE, np.float32)
-    first, second, third, fourth = engine.run([long, spoken_vowels(), np.zeros((2, RATE), np.float32), spoken_vowels()])
+    items = [long, spoken_vowels(), np.zeros((2, RATE), np.float32), spoken_vowels()]
+    first, second, third, fourth = run(engine, items)
     assert isinstance(first, TooLarge) and isinstance(third, InvalidInput)
     assert second == fourth and second.content is Content.SPEECH
 
@@ -151,7 +156,7 @@ def test_a_bug_is_an_error_of_its_item(engine, monkeypatch):
         return real(samples, spans)
 
     monkeypatch.setattr(meter, "analyse", breaks)
-    bad, good = engine.run([np.zeros(7, np.float32), np.zeros(8, np.float32)])
+    bad, good = run(engine, [np.zeros(7, np.float32), np.zeros(8, np.float32)])
     assert isinstance(bad, EngineFault) and "seven" in str(bad)
     assert isinstance(good, Tone)
 
@@ -179,7 +184,7 @@ def test_a_changed_model_is_not_ready(monkeypatch):
 
 
 def test_an_engine_that_is_not_loaded_says_so():
-    (result,) = SPEC.make_engine(SPEC.settings()).run([np.zeros(10, np.float32)])
+    (result,) = run(SPEC.make_engine(SPEC.settings()), [np.zeros(10, np.float32)])
     assert isinstance(result, EngineFault)
 
 

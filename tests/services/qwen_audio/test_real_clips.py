@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from merrflow_qwen_audio import SPEC
-from merrflow_qwen_audio.types import Content
+from merrflow_qwen_audio.types import Content, ToneItem
 from merrflow_serving.media.audio import decode_audio
 
 CLIPS = Path(__file__).parents[4] / "shared" / "clips"
@@ -22,7 +22,8 @@ def tones():
     engine = SPEC.make_engine(SPEC.settings())
     engine.load()
     paths = sorted(CLIPS.glob("*.mp4"))
-    return {path.stem: tone for path, tone in zip(paths, engine.run([decode_audio(p) for p in paths]), strict=True)}
+    items = [ToneItem(decode_audio(path)) for path in paths]
+    return {path.stem: tone for path, tone in zip(paths, engine.run(items), strict=True)}
 
 
 def value(tone, name):

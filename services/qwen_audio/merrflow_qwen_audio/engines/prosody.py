@@ -14,7 +14,7 @@ import numpy as np
 from merrflow_qwen_audio.engines.acoustics import vad
 from merrflow_qwen_audio.engines.acoustics.meter import Meter
 from merrflow_qwen_audio.settings import QwenAudioSettings
-from merrflow_qwen_audio.types import Tone
+from merrflow_qwen_audio.types import Tone, ToneItem
 from merrflow_qwen_audio.words import rules, sentence
 from merrflow_serving.engine import EngineInfo, Limits
 from merrflow_serving.errors import EngineFault, MerrflowError
@@ -23,7 +23,7 @@ NOTE = "Words from measured prosody (pitch, loudness, pace, voice quality), not 
 
 
 class ProsodyEngine:
-    """Item: (samples,) float32 at 16 kHz, mono, at its original level. Result: `Tone`.
+    """Item: `ToneItem`, whose instruction is not used. Result: `Tone`.
 
     The same samples give the same answer, whatever else is in the batch.
     """
@@ -37,12 +37,12 @@ class ProsodyEngine:
         self._meter.load()
         rules()
 
-    def run(self, batch: Sequence[np.ndarray]) -> list[Tone | MerrflowError]:
+    def run(self, batch: Sequence[ToneItem]) -> list[Tone | MerrflowError]:
         """One tone or one error for each recording, in order."""
         results: list[Tone | MerrflowError] = []
-        for samples in batch:
+        for item in batch:
             try:
-                results.append(self._describe(samples))
+                results.append(self._describe(item.samples))
             except MerrflowError as error:
                 results.append(error)
             except Exception as error:  # an item's bug must not take its neighbours with it

@@ -1,0 +1,255 @@
+"""The way of a batch through a model that listens, the same for every checkpoint of the family.
+
+A recording is measured first (`Meter`), so that the text can be held against the measurements. Where nobody speaks the
+model is not asked: it would describe a tone all the same. What is spoken is cut into windows (`windows`), and
+all windows of the batch go through encoder and decoder together, the longest prompts first, in as large groups as fit.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import structlog
+
+from merrflow_qwen_audio.engines.acoustics.meter import Acoustics, Meter
+from merrflow_qwen_audio.engines.prosody import rules_version
+from merrflow_qwen_audio.prompt import Prompt, load_prompt
+from merrflow_qwen_audio.replies import Reply, tell
+from merrflow_qwen_audio.settings import QwenAudioSettings
+from merrflow_qwen_audio.types import Content, Span, Tone, ToneItem
+from merrflow_qwen_audio.windows import WINDOW_SECONDS, windows
+from merrflow_qwen_audio.words import sentence
+from merrflow_serving import weights
+from merrflow_serving.engine import EngineInfo, Limits
+from merrflow_serving.errors import EngineFault, MerrflowError, NotReady, TooLarge
+from merrflow_serving.torch.lost import is_out_of_memory
+
+if TYPE_CHECKING:
+    import torch
+
+    from merrflow_qwen_audio.engines.listening.asking import Prompted
+    from merrflow_qwen_audio.engines.listening.model import Listener, Question
+    from merrflow_serving.torch.device import BatchLimit, Memory
+
+log = structlog.get_logger()
+SAMPLE_RATE = 16_000  # Hz
+LONGEST_INSTRUCTION = 2_000  # characters
+MOST_AT_ONCE = {"cuda": 32, "cpu": 4}  # windows; fewer where memory does not hold them
+MEASURING_THREADS = 4
+
+
+@dataclass(frozen=True)
+class _Loaded:
+    """What `load` makes."""
+
+    listener: Listener
+    prompt: Prompt
+    answer_tokens: int
+    limit: BatchLimit
+    measuring: ThreadPoolExecutor
+
+
+class ListeningEngine(ABC):
+    """Item: `ToneItem`. Result: `Tone`. The same recording gives the same text, whatever else is in the batch."""
+
+    name: str  # as in the catalogue of engines
+
+    def __init__(self, settings: QwenAudioSettings) -> None:
+        self.settings = settings
+        self._meter = Meter(settings.max_seconds)
+        self._loaded: _Loaded | None = None
+
+    @property
+    @abstractmethod
+    def entry(self) -> str:
+        """The name of the weights in `weights.yaml`."""
+
+    @property
+    @abstractmethod
+    def model_name(self) -> str:
+        """As the model's authors call it."""
+
+    @property
+    def default_prompt(self) -> str:
+        """The prompt where the settings name none."""
+        return "tone_list"
+
+    @abstractmethod
+    def open(self, folder: Path, *, device: torch.device, dtype: torch.dtype, attention: str) -> Listener:
+        """Loads the model from a folder. Raises `NotReady`."""
+
+    def load(self) -> None:
+        """Loads everything and sends the largest batch through it. Raises `NotReady` with what to do."""
+        prompt = self._prompt()
+        self._meter.load()
+        folder = weights.locate(self.entry, self.settings)
+        try:
+            listener, limit = self._ready(folder, prompt)
+        except ImportError as error:
+            needed = "pip install 'merrflow-qwen-audio[torch]'"
+            raise NotReady(f"the engine {self.name} needs {error.name or error}: {needed}") from error
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            prefix = self.settings.model_config["env_prefix"]
+            raise NotReady(
+                f"{self._where()[0]} has too little memory for {self.model_name} (about 16 GiB of weights in 16 bits, "
+                f"twice that in float32); free the device, or set {prefix}DTYPE=bfloat16, ENGINE=prosody or DEVICE=cpu",
+                reason="MEMORY_MISSING",
+            ) from error
+        pool = ThreadPoolExecutor(MEASURING_THREADS, thread_name_prefix="measure")
+        self._loaded = _Loaded(listener, prompt, self._answer_tokens(prompt), limit, pool)
+        log.info("model loaded", engine=self.name, windows_at_once=limit.size)
+
+    def _ready(self, folder: Path, prompt: Prompt) -> tuple[Listener, BatchLimit]:
+        """The model, and how many windows it takes at once, both tried out."""
+        from merrflow_qwen_audio.engines.listening import capacity
+        from merrflow_serving.torch.device import BatchLimit, attention_of, device_of, dtype_of
+
+        device = device_of(self.settings)
+        attention = attention_of(self.settings, device)
+        listener = self.open(folder, device=device, dtype=dtype_of(self.settings, device), attention=attention)
+        question = listener.question(prompt, "")
+        answer_tokens = self._answer_tokens(prompt)
+        longest = listener.span(round(WINDOW_SECONDS * SAMPLE_RATE)) + len(question) + answer_tokens
+        if longest > listener.context:
+            raise NotReady(f"prompt, 30 s of sound and answer are {longest} tokens; the model holds {listener.context}")
+        limit = BatchLimit(capacity.rows(listener, longest, device, MOST_AT_ONCE[device.type]))
+        capacity.warm_up(listener, question, limit, answer_tokens=answer_tokens, whole=device.type == "cuda")
+        return listener, limit
+
+    def run(self, batch: Sequence[ToneItem]) -> list[Tone | MerrflowError]:
+        """One tone or one error for each recording, in order."""
+        if self._loaded is None:
+            return [EngineFault("the engine is used before it is loaded") for _ in batch]
+        measured = list(self._loaded.measuring.map(self._measure, batch))
+        prompts = [self._prompts(item, found, self._loaded) for item, found in zip(batch, measured, strict=True)]
+        asked = [prompt for several in prompts if isinstance(several, list) for prompt in several]
+        from merrflow_qwen_audio.engines.listening.asking import ask
+
+        replies = iter(ask(self._loaded.listener, asked, self._loaded.limit, answer_tokens=self._loaded.answer_tokens))
+        results: list[Tone | MerrflowError] = []
+        for item, found, several in zip(batch, measured, prompts, strict=True):
+            if isinstance(several, MerrflowError):
+                results.append(several)
+            elif isinstance(found, Acoustics):
+                results.append(self._tone(item, found, [next(replies) for _ in several], self._loaded.prompt))
+        return results
+
+    def close(self) -> None:
+        """Frees the model."""
+        self._meter.close()
+        if self._loaded:
+            self._loaded.measuring.shutdown()
+        self._loaded = None
+
+    def info(self) -> EngineInfo:
+        """Engine, model, revision, prompt and limits, without loading."""
+        entry = weights.entry(self.entry)
+        device, dtype = self._where()
+        return EngineInfo(
+            engine=self.name,
+            model=self.model_name,
+            revision=weights.revision(self.entry, self.settings),
+            device=device,
+            dtype=dtype,
+            prompt_version=self._prompt_version(),
+            licence=entry.licence,
+            note=f"Words of {self.model_name}, decoded greedily. Its licence on what it writes: {entry.outputs}.",
+            limits=Limits(
+                max_batch_size=MOST_AT_ONCE.get(device.split(":")[0], 1), max_seconds=self.settings.max_seconds
+            ),
+        )
+
+    def _prompt(self) -> Prompt:
+        return load_prompt(self.settings.prompt or self.default_prompt)
+
+    def _answer_tokens(self, prompt: Prompt) -> int:
+        return self.settings.answer_tokens or prompt.answer_tokens
+
+    def memory(self) -> Memory:
+        """What it holds of its device."""
+        from merrflow_serving.torch.device import held
+
+        return held(self.settings)
+
+    def _prompt_version(self) -> str:
+        """The prompt, and the rules for recordings that the model is not asked about."""
+        try:
+            prompt = self._prompt()
+        except NotReady:  # `load` tells it
+            return ""
+        stamp = prompt.stamp(answer_tokens=self._answer_tokens(prompt), ask_about=self.settings.ask_about)
+        return f"{stamp}, {rules_version()}"
+
+    def _where(self) -> tuple[str, str]:
+        """Device and number format, as they will be. "auto" only where torch is missing or has no such device."""
+        try:
+            from merrflow_serving.torch.device import device_of, dtype_of
+
+            device = device_of(self.settings)
+            return str(device), str(dtype_of(self.settings, device)).removeprefix("torch.")
+        except (ImportError, NotReady):
+            return self.settings.device, self.settings.dtype
+
+    def _measure(self, item: ToneItem) -> Acoustics | MerrflowError:
+        try:
+            return self._meter.measure(item.samples)
+        except MerrflowError as error:
+            return error
+        except Exception as error:  # an item's bug must not take its neighbours with it
+            return EngineFault(f"this recording cannot be measured: {type(error).__name__}: {error}")
+
+    def _prompts(
+        self, item: ToneItem, found: Acoustics | MerrflowError, loaded: _Loaded
+    ) -> list[Prompted] | MerrflowError:
+        """What the model is asked about a recording: nothing where there is nothing to hear."""
+        if isinstance(found, MerrflowError):
+            return found
+        heard = found.content is Content.SPEECH or (
+            self.settings.ask_about == "sound" and found.content is not Content.SILENCE
+        )
+        try:
+            question = self._question(item.instruction, loaded)
+            return self._windows(item.samples, found, question, loaded) if heard else []
+        except MerrflowError as error:
+            return error
+
+    def _question(self, instruction: str, loaded: _Loaded) -> Question:
+        if len(instruction) > LONGEST_INSTRUCTION:
+            raise TooLarge(f"the instruction has more than {LONGEST_INSTRUCTION} characters")
+        return loaded.listener.question(loaded.prompt, instruction.strip())
+
+    def _windows(self, samples: np.ndarray, found: Acoustics, question: Question, loaded: _Loaded) -> list[Prompted]:
+        from merrflow_qwen_audio.engines.listening.asking import Prompted
+        from merrflow_qwen_audio.engines.listening.encoder import LEAST_SAMPLES
+
+        samples = np.nan_to_num(samples.astype(np.float32), nan=0.0, posinf=1.0, neginf=-1.0)
+        seconds = samples.size / SAMPLE_RATE
+        prompts = []
+        for span in windows(seconds, found.speech or (Span(0.0, seconds),)):
+            part = samples[round(span.start * SAMPLE_RATE) : round(span.end * SAMPLE_RATE)]
+            part = part[: round(WINDOW_SECONDS * SAMPLE_RATE)]  # rounding may add a sample
+            if part.size < LEAST_SAMPLES:
+                continue
+            tokens = loaded.listener.span(part.size) + len(question)
+            if tokens + loaded.answer_tokens > loaded.listener.context:
+                raise TooLarge(
+                    f"the instruction makes a prompt of {tokens} tokens; with {loaded.answer_tokens} for the answer "
+                    f"the model holds {loaded.listener.context}"
+                )
+            prompts.append(Prompted(part, question, tokens))
+        return prompts
+
+    def _tone(self, item: ToneItem, found: Acoustics, replies: list[Reply], prompt: Prompt) -> Tone:
+        if not replies:
+            return found.tone(sentence(found.content, found.values))
+        told = tell(replies, prompt, own_question=bool(item.instruction.strip()))
+        tone = found.tone(told.text, told.outcome)
+        return replace(tone, measurements=(*tone.measurements, *told.measurements))

@@ -1,0 +1,41 @@
+"""The engine `qwen_audio`: Qwen-Audio-Chat, or Qwen-Audio with its task tags."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from merrflow_qwen_audio.engines.listening.engine import ListeningEngine
+
+if TYPE_CHECKING:
+    import torch
+
+    from merrflow_qwen_audio.engines.listening.model import Listener
+
+
+class QwenAudioEngine(ListeningEngine):
+    """Chu et al. (2023), Qwen-Audio; the model that MERR's tones are from. See `ListeningEngine`."""
+
+    name = "qwen_audio"
+
+    @property
+    def entry(self) -> str:
+        return "qwen-audio-chat" if self._chat else "qwen-audio"
+
+    @property
+    def model_name(self) -> str:
+        return "Qwen-Audio-Chat" if self._chat else "Qwen-Audio"
+
+    @property
+    def default_prompt(self) -> str:
+        return "tone_list" if self._chat else "emotion_keyword"
+
+    @property
+    def _chat(self) -> bool:
+        return self.settings.variant == "chat"
+
+    def open(self, folder: Path, *, device: torch.device, dtype: torch.dtype, attention: str) -> Listener:
+        from merrflow_qwen_audio.engines.qwen_audio.listener import QwenAudio
+
+        store = self.settings.models_dir / "converted"
+        return QwenAudio(folder, chat=self._chat, device=device, dtype=dtype, attention=attention, store=store)
