@@ -26,7 +26,11 @@ SPEC = ServiceSpec(
     name="llama3",
     version=__version__,
     settings=Llama3Settings,
-    engines={"llamacpp": "merrflow_llama3.engines.llamacpp:LlamaCpp"},
+    engines={
+        "llamacpp": "merrflow_llama3.engines.llamacpp:LlamaCpp",
+        "transformers": "merrflow_llama3.engines.transformers:Transformers",
+        "vllm": "merrflow_llama3.engines.vllm:Vllm",
+    },
     proto=SERVICES["llama3"].proto,
     register=register,
     warmup=_warmup,

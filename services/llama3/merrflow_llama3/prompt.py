@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal, Self, TypeVar
+from typing import Any, ClassVar, Literal, Self, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
@@ -15,8 +15,6 @@ from merrflow_llama3.chat import Message
 from merrflow_llama3.datafiles import read_text
 from merrflow_llama3.types import Clues
 from merrflow_serving.errors import NotReady
-
-_DATA = ("lexicon", "phrases", "checks")
 
 Kind = TypeVar("Kind", bound="Asking")
 
@@ -62,6 +60,8 @@ class Sampling(_Part):
 
 class Asking(_Part):
     """What all prompt files share: how clues become a question."""
+
+    data: ClassVar[tuple[str, ...]] = ("lexicon", "phrases")  # files that shape the answer too
 
     name: str
     version: str
@@ -126,9 +126,23 @@ class Asking(_Part):
         """System and the question, in turns."""
         return [*([Message("system", self.system)] if self.system else []), Message("user", question)]
 
+    def stamp(self, **parameters: int | str) -> str:
+        """ "<name>@<version>+<hash>": the hash of all that shapes an answer beside the model and the code.
+
+        It covers this file, the data files and the parameters given, so a text can never be taken for the work
+        of a prompt that has changed since.
+        """
+        digest = hashlib.sha256(self.digest.encode())
+        for name in self.data:
+            digest.update(read_text("data", f"{name}.yaml").encode())
+        digest.update(repr(sorted(parameters.items())).encode())
+        return f"{self.name}@{self.version}+{digest.hexdigest()[:8]}"
+
 
 class Prompt(Asking):
     """A prompt for reasoning."""
+
+    data: ClassVar[tuple[str, ...]] = (*Asking.data, "checks")
 
     examples: tuple[Example, ...]
     guide: Literal["none", "clues"]  # "clues": a grammar built for each clip (guide.py)
@@ -142,18 +156,6 @@ class Prompt(Asking):
             clues = self.prepare(Clues(**example.clues.model_dump()))
             turns += [Message("user", self.fill(clues)), Message("assistant", example.answer)]
         return [*turns, asked]
-
-    def stamp(self, **parameters: int | str) -> str:
-        """ "<name>@<version>+<hash>": the hash of all that shapes an answer beside the model and the code.
-
-        It covers this file, the data files and the parameters given, so a text can never be taken for the work
-        of a prompt that has changed since.
-        """
-        digest = hashlib.sha256(self.digest.encode())
-        for name in _DATA:
-            digest.update(read_text("data", f"{name}.yaml").encode())
-        digest.update(repr(sorted(parameters.items())).encode())
-        return f"{self.name}@{self.version}+{digest.hexdigest()[:8]}"
 
 
 def load_prompt(name: str) -> Prompt:

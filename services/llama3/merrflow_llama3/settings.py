@@ -8,28 +8,37 @@ from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
 from merrflow_serving.catalog import SERVICES
-from merrflow_serving.settings import ServiceSettings
+from merrflow_serving.torch.settings import TorchSettings
 
 
-class Llama3Settings(ServiceSettings):
+class Llama3Settings(TorchSettings):
     """Environment variables start with `MERRFLOW_LLAMA3_`."""
 
     model_config = SettingsConfigDict(env_prefix=SERVICES["llama3"].env_prefix, extra="ignore", protected_namespaces=())
 
-    model_path: Path | None = Field(None, description="a GGUF file; unset for the packaged SmolLM2-135M-Instruct")
+    model: str = Field(
+        "llama-3-8b-instruct",
+        description="weights of the engines `transformers` and `vllm`: an entry of `merrflow models list`, or a "
+        "repository as organisation/name[@revision]; not read where `weights` names a folder or a GGUF file",
+    )
+    model_path: Path | None = Field(
+        None, description="a GGUF file for the engine `llamacpp`; unset for the packaged SmolLM2-135M-Instruct"
+    )
     prompt: str = Field(
         "",
         description="name of a packaged prompt (`grounded`, `merr`, `small`), or path of a YAML file; empty for "
-        "`small` with the packaged model and `grounded` with any other",
+        "`small` with the packaged model of the engine `llamacpp` and `grounded` with any other",
     )
     score_prompt: str = Field(
         "",
         description="the prompt for scoring labels (`score`, `score_small`), or path of a YAML file; empty for "
-        "`score_small` with the packaged model and `score` with any other",
+        "`score_small` with the packaged model of the engine `llamacpp` and `score` with any other",
     )
     threads: int = Field(0, ge=0, le=256, description="0: physical cores of this process, at most 4")
     context_tokens: int = Field(
-        2048, ge=256, description="tokens of prompt and answer together; reasoning and scoring hold as many each"
+        2048,
+        ge=256,
+        description="tokens of prompt and answer together; in `llamacpp` reasoning and scoring hold as many each",
     )
     answer_tokens: int = Field(0, ge=0, description="longest answer; 0 for the prompt file's own limit")
     attempts: int = Field(
@@ -37,4 +46,7 @@ class Llama3Settings(ServiceSettings):
         ge=1,
         le=20,
         description="answers to generate, each with a seed of its own, until one passes the checks",
+    )
+    gpu_share: float = Field(
+        0.9, gt=0, le=1, description="share of the card that the engine `vllm` takes for weights and cache"
     )

@@ -43,7 +43,9 @@ def neutralise(text: str, control_tokens: Iterable[str]) -> str:
     llama.cpp turns the spelling of a control token into the token wherever it stands, so a subtitle could
     otherwise end its turn and open another. What is left reads the same for a person, and is plain text.
     """
-    tokens = sorted({token for token in control_tokens if len(token) > 1}, key=len, reverse=True)
+    # Some vocabularies list runs of spaces too: no danger, and a space put into one would only make another.
+    bare = {token.strip() for token in control_tokens}
+    tokens = sorted((token for token in bare if len(token) > 1), key=len, reverse=True)
     found = True
     while found:  # breaking one may complete another
         found = False

@@ -188,8 +188,11 @@ def test_info_answers_before_load():
     assert "labels" in info.note and "chance" in info.note
     other = LlamaCpp(Llama3Settings(attempts=5)).info()
     assert other.prompt_version != info.prompt_version
+    assert other.scoring_prompt_version == info.scoring_prompt_version
+    assert re.fullmatch(r"score_small@1\+[0-9a-f]{8}", info.scoring_prompt_version)
     scored_otherwise = LlamaCpp(Llama3Settings(score_prompt="score")).info()
-    assert scored_otherwise.prompt_version not in (info.prompt_version, other.prompt_version)
+    assert scored_otherwise.prompt_version == info.prompt_version, "texts do not depend on it"
+    assert scored_otherwise.scoring_prompt_version != info.scoring_prompt_version
 
 
 def test_any_gguf_by_path_takes_the_grounded_prompt(tmp_path):

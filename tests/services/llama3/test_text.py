@@ -28,6 +28,11 @@ def test_text_without_control_tokens_stays_as_it_is():
     assert text.neutralise("2 < 3 | 4 > 1, he said", CONTROL) == "2 < 3 | 4 > 1, he said"
 
 
+@pytest.mark.parametrize("token", ["  ", "\n\n", " <s>"])
+def test_tokens_that_begin_with_space_come_to_an_end(token):
+    assert text.neutralise("a  b\n\nc <s>", [token]) == ("a  b\n\nc < s>" if "s" in token else "a  b\n\nc <s>")
+
+
 @given(st.text())
 def test_one_line_is_one_clean_line(value):
     line = text.one_line(value)

@@ -70,26 +70,25 @@ class LlamaCpp:
         if self._packaged:
             note = (
                 "a small model (135 million parameters) under a grammar: it chooses among the clues and the words "
-                "of a lexicon; it does not weigh whether the clues support the label. Its scores of labels are weak "
-                "evidence: on 177 annotated clips with 9 labels it put 27 % right (chance 11 %), by the voice clue "
-                "alone 25 %, by the words 15 %, by the face 13 %; use them to rank clips for a look, not to decide"
+                "of a lexicon, and does not weigh whether the clues support the label; its scores of labels are weak "
+                "evidence (27 % of 177 clips right among 9 labels, chance 11 %)"
             )
-        stamp = ""
+        stamps: dict[str, str] = {}
         try:
-            stamp = self._stamp()
+            stamps = self._stamps()
             path = weights.locate(self._settings.model_path)
             header = weights.header(path)
             revision = f"sha256:{file_sha256(path)}"
         except NotReady:
             model = weights.PACKAGED_NAME if self._packaged else str(self._settings.model_path)
-            return EngineInfo("llamacpp", model, "", prompt_version=stamp, note=note, limits=limits)
+            return EngineInfo("llamacpp", model, "", note=note, limits=limits, **stamps)
         return EngineInfo(
             engine="llamacpp",
             model=weights.PACKAGED_NAME if self._packaged else header.name,
             revision=revision,
             device="cpu",
             dtype=header.quantisation,
-            prompt_version=stamp,
+            **stamps,
             licence=header.licence,
             note=note,
             limits=limits,
@@ -201,11 +200,12 @@ class LlamaCpp:
     def _answer_tokens(self, prompt: Prompt) -> int:
         return self._settings.answer_tokens or prompt.answer_tokens
 
-    def _stamp(self) -> str:
-        prompt, scoring = load_prompt(self._prompt_name), load_scoring_prompt(self._scoring_name)
-        return prompt.stamp(
-            answer_tokens=self._answer_tokens(prompt), attempts=self._settings.attempts, scoring=scoring.digest
-        )
+    def _stamps(self) -> dict[str, str]:
+        prompt = load_prompt(self._prompt_name)
+        return {
+            "prompt_version": prompt.stamp(answer_tokens=self._answer_tokens(prompt), attempts=self._settings.attempts),
+            "scoring_prompt_version": load_scoring_prompt(self._scoring_name).stamp(),
+        }
 
 
 def derived_seed(seed: int, attempt: int) -> int:

@@ -1,0 +1,49 @@
+"""Answers under check: which attempt is kept, and what is said of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import structlog
+
+from merrflow_llama3 import checks
+from merrflow_llama3.types import Clues, Outcome, Reasoned
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class Draft:
+    """One generated answer, checked."""
+
+    text: str
+    failures: tuple[str, ...]  # empty where it is usable
+    cut: bool
+    refused: bool
+    prompt_tokens: int
+    answer_tokens: int
+
+
+def check(text: str, clues: Clues, question: str, *, cut: bool, prompt_tokens: int, answer_tokens: int) -> Draft:
+    """The answer `text` to `question` over prepared `clues`; `cut` by the token limit."""
+    answer = checks.Answer(text, clues, question, cut=cut)
+    return Draft(
+        text=text,
+        failures=checks.failures(answer),
+        cut=checks.cut_off(answer) is not None,
+        refused=checks.refusal(answer) is not None,
+        prompt_tokens=prompt_tokens,
+        answer_tokens=answer_tokens,
+    )
+
+
+def best(drafts: Sequence[Draft]) -> Reasoned:
+    """The draft with the fewest failures, the first of those; its outcome says whether it can be used."""
+    chosen = min(drafts, key=lambda draft: len(draft.failures))
+    reason = "; ".join(chosen.failures)
+    outcome = Outcome.DONE
+    if reason:
+        log.warning("no usable answer", attempts=len(drafts), reason=reason)
+        outcome = Outcome.TRUNCATED if chosen.cut and not chosen.refused else Outcome.REFUSED
+    return Reasoned(chosen.text, outcome, reason, chosen.prompt_tokens, chosen.answer_tokens, len(drafts))

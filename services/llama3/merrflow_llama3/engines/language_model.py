@@ -1,0 +1,59 @@
+"""What an engine that answers many clips at once asks of its model: tokens in, tokens and likelihoods out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from merrflow_serving.errors import MerrflowError
+
+Tokens = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Ask:
+    """A prompt to be answered. The same `tokens` and `seed` lead to the same answer, whatever stands beside them."""
+
+    tokens: Tokens
+    seed: int  # 0 to 2**32 - 1; not used where sampling is off (temperature 0)
+    answer_tokens: int  # the longest answer
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """An answer."""
+
+    tokens: Tokens  # without the one that ended it
+    cut: bool  # it came to `answer_tokens` and not to an end
+
+
+@dataclass(frozen=True)
+class Question:
+    """A prompt and the answers whose likelihoods are wanted."""
+
+    tokens: Tokens
+    answers: tuple[Tokens, ...]  # one or more tokens each
+
+    @property
+    def longest(self) -> int:
+        """Tokens of the prompt with its longest answer."""
+        return len(self.tokens) + max(map(len, self.answers))
+
+
+# Told each answer as soon as it is there, with the place of its `Ask`; gives what to ask next in that place, or None.
+Finished = Callable[[int, Drawn | MerrflowError], Ask | None]
+
+
+class LanguageModel(Protocol):
+    """A loaded model. One thread calls it."""
+
+    def generate(self, asks: Sequence[Ask], finished: Finished) -> None:
+        """Answers all, many at a time, until `finished` asks for nothing more."""
+
+    def likelihoods(self, questions: Sequence[Question]) -> list[tuple[float, ...] | MerrflowError]:
+        """For each question the natural log-likelihood of each answer: the sum over its tokens, before any sampling."""
+        ...
+
+    def close(self) -> None:
+        """Frees the memory."""
