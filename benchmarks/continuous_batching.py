@@ -19,8 +19,10 @@ from typing import Any
 
 import torch
 
+from benchmarks.card import device_name
+from benchmarks.llama import answer_alone, answer_together, same
 from merrflow_llama3 import weights
-from merrflow_llama3.engines.language_model import Ask, Drawn, Tokens
+from merrflow_llama3.engines.language_model import Tokens
 from merrflow_llama3.engines.transformers.batching import BatchingModel, Sizes
 from merrflow_llama3.engines.transformers.loading import load_model
 from merrflow_llama3.engines.turns import Turns, open_turns
@@ -62,12 +64,12 @@ def main() -> None:
     attention = attention_of(settings, device)
     model = load_model(path, device=device, dtype=dtype_of(settings, device), attention=attention)
     prompts = _prompts(turns, options.prompts)
-    print(f"{path.name} on {_device_name(device)}, {model.dtype}, {attention}, {torch.get_num_threads()} threads")
+    print(f"{path.name} on {device_name(device)}, {model.dtype}, {attention}, {torch.get_num_threads()} threads")
     print(f"{len(prompts)} prompts of {min(map(len, prompts))} to {max(map(len, prompts))} tokens")
 
     one_by_one, alone = _one_by_one(model, turns, prompts[: options.alone or None], options.answer_tokens)
     together, batched = _together(model, turns, prompts, options)
-    identical = sum(a == b for a, b in zip(alone, batched, strict=False))
+    identical = same(alone, batched)
     rate_alone = sum(map(len, alone)) / one_by_one
     rate_batched = sum(map(len, batched)) / together
     ratio = rate_batched / rate_alone
@@ -79,7 +81,7 @@ def main() -> None:
             {
                 "benchmark": "continuous_batching",
                 "model": path.name,
-                "device": _device_name(device),
+                "device": device_name(device),
                 "dtype": str(model.dtype).removeprefix("torch."),
                 "attention": attention,
                 "threads": torch.get_num_threads(),
@@ -122,19 +124,10 @@ def _prompts(turns: Turns, count: int) -> list[Tokens]:
     return prompts
 
 
-@torch.inference_mode()
 def _one_by_one(model: Any, turns: Turns, prompts: list[Tokens], most: int) -> tuple[float, list[Tokens]]:
-    def answer(tokens: Tokens) -> Tokens:
-        given = torch.tensor([tokens], device=model.device)
-        made = model.generate(
-            given, attention_mask=torch.ones_like(given), do_sample=False, temperature=None, top_p=None,
-            max_new_tokens=most, eos_token_id=sorted(turns.stops), pad_token_id=min(turns.stops),
-        )[0, len(tokens) :].tolist()  # fmt: skip
-        return tuple(made[:-1] if made[-1] in turns.stops else made)
-
-    answer(prompts[0])  # the first call pays for what later ones find ready
+    answer_alone(model, turns.stops, prompts[0], most)  # the first call pays for what later ones find ready
     started = time.perf_counter()
-    answers = [answer(tokens) for tokens in prompts]
+    answers = [answer_alone(model, turns.stops, tokens, most) for tokens in prompts]
     return time.perf_counter() - started, answers
 
 
@@ -144,24 +137,13 @@ def _together(
     greedy = load_prompt("grounded").sampling.model_copy(update={"temperature": 0.0})
     sizes = Sizes(min(options.requests, len(prompts)), options.context_tokens)
     batching = BatchingModel(model, stops=turns.stops, sampling=greedy, sizes=sizes)
-    answers: dict[int, Tokens] = {}
-
-    def finished(place: int, drawn: Drawn | Exception) -> None:
-        if isinstance(drawn, Exception):
-            raise drawn
-        answers[place] = drawn.tokens
-
     try:
-        batching.generate([Ask(prompts[0], 0, options.answer_tokens)], finished)
+        answer_together(batching, prompts[:1], options.answer_tokens)
         started = time.perf_counter()
-        batching.generate([Ask(tokens, 0, options.answer_tokens) for tokens in prompts], finished)
-        return time.perf_counter() - started, [answers[place] for place in range(len(prompts))]
+        answers = answer_together(batching, prompts, options.answer_tokens)
+        return time.perf_counter() - started, answers
     finally:
         batching.close()
-
-
-def _device_name(device: torch.device) -> str:
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -72,7 +72,10 @@ Identity = dict[str, str]
 
 def identity(engine: common_pb2.EngineInfo | EngineInfo) -> Identity:
     """What of an engine decides its answers: part of every fingerprint."""
-    return {key: getattr(engine, key) for key in ("engine", "model", "revision", "dtype", "prompt_version")}
+    found = {key: getattr(engine, key) for key in ("engine", "model", "revision", "dtype", "prompt_version")}
+    if engine.scoring_prompt_version:
+        found["scoring_prompt_version"] = engine.scoring_prompt_version
+    return found
 
 
 def limits_of(limits: common_pb2.Limits | Limits) -> Identity:
@@ -289,7 +292,8 @@ class Services:
         """How likely each of the labels is, given the clues: `LabelScores`."""
         request = llama3_pb2.ScoreRequest(clip=clip, clues=llama3_pb2.Clues(**asdict(clues)), labels=labels)
         reply = await self.connections["llama3"].unary("Score", request)
-        return Reply(LabelScores({one.label: one.probability for one in reply.scores}), origin_from(reply))
+        origin = replace(origin_from(reply), prompt_version=reply.engine.scoring_prompt_version)
+        return Reply(LabelScores({one.label: one.probability for one in reply.scores}), origin)
 
 
 async def send_media(connection: Connection, rpc: str, request: Any, field: str, data: bytes, module: Any) -> Any:

@@ -46,6 +46,17 @@ class WorkKeys:
             settings.model_dump(include=_SETTINGS),
         )
 
+    @property
+    def reasoner(self) -> Identity:
+        """Of the llama3 service, what its texts depend on."""
+        return {key: value for key, value in self.identities["llama3"].items() if key != "scoring_prompt_version"}
+
+    @property
+    def scorer(self) -> Identity:
+        """Of the llama3 service, what its scores of labels depend on."""
+        found = self.identities["llama3"]
+        return self.reasoner | {"prompt_version": found.get("scoring_prompt_version", "")}
+
     def refused(self, key: str) -> str:
         """The key of work that was refused as too large: it holds for the services' present limits only."""
         return f"{key}:{self._limits}"

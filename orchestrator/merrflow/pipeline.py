@@ -285,7 +285,7 @@ class Pipeline:
         """How likely the model finds each label, given all clues and given each modality alone."""
 
         async def one(view: str, part: Clues) -> LabelScores | None:
-            key = [part, self._rules.labels, self._keys.identities["llama3"]]
+            key = [part, self._rules.labels, self._keys.scorer]
             compute = lambda: self._services.score(work.clip.name, part, self._rules.labels)  # noqa: E731
             return await self._clue(work, f"score_{view}", key, LabelScores, compute)
 
@@ -300,7 +300,7 @@ class Pipeline:
             known = await self._remember(
                 work,
                 "reasoning",
-                [asked, found.label, seed, self._keys.identities["llama3"]],
+                [asked, found.label, seed, self._keys.reasoner],
                 Reasoning,
                 lambda: self._services.reason(work.clip.name, asked, found.label, seed),
             )

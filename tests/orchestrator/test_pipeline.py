@@ -130,6 +130,19 @@ async def test_a_changed_setting_redoes_exactly_what_depends_on_it(tmp_path):
             assert (summary.worked, dict(calls)) == (worked, expected), settings
 
 
+async def test_a_new_scoring_prompt_redoes_scores_and_no_text(tmp_path):
+    make_video(tmp_path / "a.mp4", "red")
+    async with fake_services() as addresses:
+        await annotate([tmp_path / "a.mp4"], tmp_path / "out", addresses)
+    calls.clear()
+    async with fake_services(llama3=fakes.NewerScorer) as addresses:
+        await annotate([tmp_path / "a.mp4"], tmp_path / "out", addresses)
+    assert dict(calls) == {"scores": 1}
+    record = json.loads((tmp_path / "out/records.jsonl").read_text())
+    assert record["origins"]["score_all"]["prompt_version"] == "scoring-2"
+    assert record["origins"]["reasoning"]["prompt_version"] == "reasoning-1"
+
+
 async def test_new_bytes_under_an_old_path_are_new_work(tmp_path):
     path = make_video(tmp_path / "a.mp4", "red")
     async with fake_services() as addresses:

@@ -56,7 +56,7 @@ class Batcher:
         requests are answered where the engine's device is gone."""
         self._run = run
         self._thread = thread
-        self._max_batch_size = max(1, max_batch_size)
+        self.max_batch_size = max(1, max_batch_size)
         self._max_delay = max_delay
         self._queue: asyncio.Queue[_Waiting] = asyncio.Queue(max_queue)
         self._observe = observe
@@ -99,7 +99,7 @@ class Batcher:
     async def _collect(self) -> list[_Waiting]:
         batch = [await self._queue.get()]
         deadline = batch[0].since + self._max_delay
-        while len(batch) < self._max_batch_size:
+        while len(batch) < self.max_batch_size:
             if not self._queue.empty():
                 batch.append(self._queue.get_nowait())
                 continue

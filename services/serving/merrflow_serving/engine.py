@@ -36,6 +36,7 @@ class EngineInfo:
     device: str = "cpu"
     dtype: str = "float32"
     prompt_version: str = ""
+    scoring_prompt_version: str = ""
     licence: str = ""
     note: str = ""
     limits: Limits = field(default_factory=Limits)
@@ -54,8 +55,8 @@ class Engine(Protocol, Generic[Item, Result]):
         """One result or one error for each item, in order. An item's error hurts no neighbour."""
         ...
 
-    # An engine on an accelerator also has `memory() -> merrflow_serving.torch.device.Memory`, for `Info`; called from
-    # any thread, at any time, also before `load`. One that can give up in the middle of `run` has `interrupt()`, called
+    # An engine on an accelerator also has `memory() -> merrflow_serving.torch.device.Memory`, for `Info`; called
+    # from any thread once the engine is loaded. One that can give up in the middle of `run` has `interrupt()`, called
     # from another thread.
 
     def close(self) -> None:

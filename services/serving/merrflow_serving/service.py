@@ -87,7 +87,9 @@ class Service:
             if is_lost(error):
                 self.lost.set()
             return
-        self.info = self.engine.info()
+        self.info = self.engine.info()  # memory may have lowered its limits
+        self.max_batch_size = self.settings.max_batch_size or self.info.limits.max_batch_size
+        self._batcher.max_batch_size = max(1, self.max_batch_size)
         if self._closed:
             return
         self._batcher.start()
@@ -208,7 +210,7 @@ class Service:
 
     def _memory(self) -> common_pb2.Memory | None:
         """What the engine's device holds, where the engine can tell."""
-        if not hasattr(self.engine, "memory") or self.lost.is_set():
+        if not (self.ready and hasattr(self.engine, "memory")):
             return None
         return common_pb2.Memory(**asdict(self.engine.memory()))
 

@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import threading
+import zipfile
 from collections import OrderedDict
 from pathlib import Path
 
@@ -150,6 +151,29 @@ def test_a_cut_pth_is_said_to_be_cut(tmp_path: Path, store: Path, keep: float) -
     with pytest.raises(NotReady, match="a.pth is damaged or cut short") as caught:
         read_tensors(tmp_path / "a.pth", store=store)
     assert caught.value.reason == "MODEL_DAMAGED"
+
+
+def test_a_compressed_archive_is_refused_before_it_unfolds(tmp_path: Path, store: Path) -> None:
+    torch.save({"x": torch.ones(3)}, tmp_path / "a.pth")
+    with zipfile.ZipFile(tmp_path / "a.pth") as plain, zipfile.ZipFile(tmp_path / "b.pth", "w", 8) as packed:
+        for name in plain.namelist():
+            packed.writestr(name, plain.read(name))
+    with pytest.raises(NotReady, match=r"b.pth is a compressed archive \(a/data.pkl\)") as caught:
+        read_tensors(tmp_path / "b.pth", store=store)
+    assert caught.value.reason == "MODEL_REFUSED"
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [[], {"merrflow.shared": "["}, {"merrflow.shared": "3"}, {"merrflow.shared": '{"y": "z"}'}],
+    ids=["a list", "no JSON", "no dictionary", "of a tensor that is not there"],
+)
+def test_metadata_that_are_none_are_an_error_of_ours(tmp_path: Path, metadata: object) -> None:
+    entry = {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}
+    header = json.dumps({"x": entry, "__metadata__": metadata}).encode()
+    (tmp_path / "m.safetensors").write_bytes(len(header).to_bytes(8, "little") + header + bytes(4))
+    with pytest.raises(NotReady, match="m.safetensors is damaged"):
+        read_tensors(tmp_path / "m.safetensors")
 
 
 def test_conversion_happens_once_and_anew_for_other_bytes(tmp_path: Path, store: Path, monkeypatch) -> None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import torch
 
 __all__ = ["BatchLimit", "DeviceLost", "Memory", "attention_of", "device_errors", "device_of", "dtype_of", "is_lost"]
-__all__ += ["memory", "run_split"]
+__all__ += ["held", "memory", "run_split"]
 
 log = structlog.get_logger()
 T = TypeVar("T")
@@ -198,6 +198,11 @@ def memory(device: torch.device) -> Memory:
 
     free, total = torch.cuda.mem_get_info(device)
     return Memory(torch.cuda.memory_reserved(device), total, torch.cuda.max_memory_reserved(device), free)
+
+
+def held(settings: TorchSettings) -> Memory:
+    """`memory` of the device that the settings name. Raises `NotReady` where there is no such device."""
+    return memory(device_of(settings))
 
 
 def host_memory(proc: Path = Path("/proc"), cgroup: Path = Path("/sys/fs/cgroup")) -> Memory:

@@ -201,9 +201,8 @@ def _shared(wanted: Mapping[str, torch.Tensor]) -> dict[str, list[str]]:
 
 
 def _shape(tensors: Mapping[str, torch.Tensor], key: str) -> tuple[int, ...]:
-    if isinstance(tensors, Tensors):
-        return tensors.shape(key)  # from the file's header, without touching the data
-    return tuple(tensors[key].shape)
+    shape = getattr(tensors, "shape", None)  # of `Tensors` and views of them: from the file's header
+    return shape(key) if callable(shape) else tuple(tensors[key].shape)
 
 
 def _times(shape: tuple[int, ...]) -> str:

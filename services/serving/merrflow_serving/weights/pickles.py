@@ -110,9 +110,12 @@ def _convert(path: Path, inside: str, target: Path, digest: str) -> None:
 def _load(path: Path) -> Any:
     import torch
 
+    zipped = zipfile.is_zipfile(path)
+    if zipped:
+        _refuse_compressed(path)
     try:
         # Mapped: a tensor's bytes are read when they are used. Only the zip format of torch 1.6 and later can be.
-        return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
     except pickle.UnpicklingError as error:
         named = re.search(r"(?:GLOBAL|global|class|function)\W+([\w.]+\.\w+)", str(error))
         raise NotReady(
@@ -125,6 +128,21 @@ def _load(path: Path) -> Any:
         raise damaged(
             path, str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         ) from error
+
+
+def _refuse_compressed(path: Path) -> None:
+    """torch stores and never compresses; what is compressed cannot be mapped, and may unfold to more than memory."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            packed = next((one for one in archive.infolist() if one.compress_type != zipfile.ZIP_STORED), None)
+    except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:
+        raise damaged(path, str(error)) from error
+    if packed is not None:
+        raise NotReady(
+            f"{path} is a compressed archive ({packed.filename}), which torch does not write; get the file from its "
+            "authors, or unpack it and pack it again without compression: zip -0 -r",
+            reason="MODEL_REFUSED",
+        )
 
 
 def _select(document: Any, inside: str, path: Path) -> dict[str, torch.Tensor]:

@@ -85,6 +85,25 @@ def safetensors_files(folder: Path, kind: str) -> dict[Path, frozenset[str] | No
     return {folder / name: frozenset(keys) for name, keys in sorted(shards.items())}
 
 
+def _second_names(path: Path, header: dict[str, Any]) -> dict[str, str]:
+    """Takes the metadata out of the header: the names in it that are another tensor's second name."""
+    metadata = header.pop("__metadata__", {})
+    try:
+        shared = dict(json.loads(metadata.get(SHARED, "{}")))
+    except (ValueError, TypeError, AttributeError) as error:
+        raise damaged(path, "its metadata are not those of safetensors") from error
+    if not shared.keys().isdisjoint(header) or not all(same in header for same in shared.values()):
+        raise damaged(path, "its metadata name tensors that are not there")
+    return shared
+
+
+def _shape(path: Path, key: str, entry: dict[str, Any]) -> tuple[int, ...]:
+    try:
+        return tuple(int(size) for size in entry["shape"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise damaged(path, f"{key} has no shape") from error
+
+
 class Tensors(Mapping[str, "torch.Tensor"]):
     """The tensors of one or more safetensors files. A tensor is read (mapped) when it is asked for, and not kept."""
 
@@ -99,8 +118,7 @@ class Tensors(Mapping[str, "torch.Tensor"]):
         self._open: dict[Path, Any] = {}
         for path, (original, expected) in files.items():
             header = read_header(path)
-            metadata = header.pop("__metadata__", {})
-            shared = json.loads(metadata.get(SHARED, "{}"))
+            shared = _second_names(path, header)
             keys = header.keys() | shared.keys()
             if expected is not None and expected - keys:
                 lost = sorted(expected - keys)
@@ -112,7 +130,7 @@ class Tensors(Mapping[str, "torch.Tensor"]):
             if double:
                 raise NotReady(f"{original} repeats {', '.join(double[:12])} of another file", reason="MODEL_MISMATCH")
             for key, entry in header.items():
-                self._place[key], self._shapes[key] = path, tuple(entry["shape"])
+                self._place[key], self._shapes[key] = path, _shape(path, key, entry)
             for key, same in shared.items():
                 self._place[key], self._shapes[key], self._same[key] = path, self._shapes[same], same
 

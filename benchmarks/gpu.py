@@ -1,0 +1,146 @@
+"""The real models at full size with random weights: how fast, beside one by one and beside the card's limits.
+
+    python -m benchmarks.gpu                                    # all models, batches of 1, 16 and 64, on the first GPU
+    python -m benchmarks.gpu --model llama3 --batch 64 --tokens 256
+    python -m benchmarks.gpu --small                            # tiny shapes, on a CPU too: proves the script
+
+No files are read: weights are drawn on the device, prompts are random tokens, and every answer has exactly as many
+tokens as asked for. Each model goes through the code of its engine. docs/benchmarks.md explains the columns. The last
+line is one JSON object.
+
+Run it from the top of the repository after `make install`. On a machine that has torch and transformers of its own,
+leave those and install nothing but what the engines' code names:
+
+    pip install --no-deps --target deps pydantic pydantic-core pydantic-settings python-dotenv annotated-types \
+        typing-inspection structlog rich sentencepiece tiktoken grpcio grpcio-status googleapis-common-protos protobuf
+    PYTHONPATH=deps:services/serving:services/minigpt_v2:services/qwen_audio:services/llama3 python -m benchmarks.gpu
+
+Servers, video decoding and the protos' stubs are not needed: where their packages are missing they are left out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
+from importlib import import_module
+from typing import Any
+
+import torch
+import transformers
+from rich.console import Console
+
+from benchmarks.bare import engines_alone
+from benchmarks.card import measure_card
+from benchmarks.how import How
+from benchmarks.rows import Row, show
+from benchmarks.timing import release
+
+MODELS = {"minigpt-v2": "minigpt_v2", "qwen-audio": "qwen_audio", "llama3": "llama3"}
+_WIDTH = 200  # columns, where the output is no terminal
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measures, and prints what was seen."""
+    options = _parser().parse_args(arguments)
+    engines_alone()
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    transformers.logging.set_verbosity_error()
+    how = _how(options)
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=_WIDTH)
+    rows = []
+    for name in options.model or MODELS:
+        for found in _measure(name)(how):
+            rows += found
+            console.print(f"{name}: {found[0].batch or 'weights'} done", highlight=False)
+        release()
+    show(how.card, rows, console)
+    print(json.dumps(_content(options, how, rows)))
+
+
+def _measure(name: str) -> Callable[[How], Iterator[list[Row]]]:
+    """Imported when it is its turn: a model needs its own service's packages only."""
+    return import_module(f"benchmarks.models.{MODELS[name]}").measure
+
+
+def _how(options: argparse.Namespace) -> How:
+    from merrflow_serving.torch.device import attention_of, device_of, dtype_of
+    from merrflow_serving.torch.settings import TorchSettings
+
+    settings = TorchSettings(device=options.device, dtype=options.dtype, attention=options.attention)
+    device = device_of(settings)
+    if device.type == "cpu" and not options.small:
+        raise SystemExit("full-size models need a CUDA device; add --small for tiny shapes on the CPU")
+    dtype = dtype_of(settings, device)
+    # MiniGPT-v2's tower multiplies in float16 beside a language model in any 16-bit format.
+    dtypes = {dtype} if dtype == torch.float32 else {dtype, torch.float16}
+    return How(
+        device=device,
+        dtype=dtype,
+        attention=attention_of(settings, device),
+        size="small" if options.small else "full",
+        batches=tuple(options.batch or (1, 16, 64)),
+        tokens=options.tokens,
+        alone=options.alone,
+        seconds=options.seconds,
+        seed=options.seed,
+        card=measure_card(device, dtypes, small=device.type == "cpu"),
+    )
+
+
+def _content(options: argparse.Namespace, how: How, rows: Sequence[Row]) -> dict[str, Any]:
+    return {
+        "benchmark": "gpu",
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "torch": torch.__version__,
+        "transformers": transformers.__version__,
+        "device": how.card.name,
+        "device_memory_bytes": how.card.memory_bytes,
+        "bandwidth_bytes_per_second": round(how.card.bandwidth),
+        "peak_flops_per_second": {name: round(peak) for name, peak in how.card.peaks.items()},
+        "dtype": str(how.dtype).removeprefix("torch."),
+        "attention": how.attention,
+        "threads": torch.get_num_threads(),
+        "size": how.size,
+        "answer_tokens": how.tokens,
+        "alone": how.alone,
+        "seconds": how.seconds,
+        "seed": how.seed,
+        "rows": [row.content() for row in rows],
+    }
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.gpu", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--model", action="append", choices=MODELS, help="one of them; may be repeated; default: all")
+    parser.add_argument("--batch", type=_at_least(1), action="append", help="may be repeated; default: 1, 16 and 64")
+    parser.add_argument("--tokens", type=_at_least(2), default=128, help="of every answer, exactly; default: 128")
+    parser.add_argument("--alone", type=_at_least(1), default=4, help="items done one by one; default: 4")
+    parser.add_argument("--seconds", type=float, default=5.0, help="least time spent on a figure; default: 5")
+    parser.add_argument("--small", action="store_true", help="tiny shapes, on a CPU too")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--threads", type=int, default=0, help="of a CPU; 0: as torch chooses")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:1")
+    parser.add_argument("--dtype", default="auto", choices=("auto", "float32", "bfloat16", "float16"))
+    parser.add_argument("--attention", default="auto", choices=("auto", "sdpa", "eager", "flash_attention_2"))
+    return parser
+
+
+def _at_least(least: int) -> Callable[[str], int]:
+    def number(text: str) -> int:
+        value = int(text)
+        if value < least:
+            raise argparse.ArgumentTypeError(f"{value} is less than {least}")
+        return value
+
+    return number
+
+
+if __name__ == "__main__":
+    main()
