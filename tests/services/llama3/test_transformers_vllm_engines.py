@@ -203,6 +203,13 @@ def test_what_cannot_be_answered_hurts_no_neighbour(sampled):
     assert [results[5]] == sampled.run([ScoreItem(SAD, LABELS)])
 
 
+def test_megabytes_of_clues_are_refused_without_tokenizing(sampled, monkeypatch):
+    monkeypatch.setattr(sampled._turns, "prompt", None)
+    heap = replace(SAD, subtitle="x" * 1_000_000)
+    for found in sampled.run([ReasonItem(heap), ScoreItem(heap, LABELS)]):
+        assert isinstance(found, TooLarge) and "characters" in str(found)
+
+
 def test_answer_tokens_count_towards_the_context(folder, fake):
     for name in ENGINES:
         made = make(name, folder)

@@ -102,6 +102,13 @@ def test_an_instruction_too_long_is_refused_and_its_neighbours_answered(make):
     assert found[0] == found[2] == whole
 
 
+def test_megabytes_of_instruction_are_refused_without_tokenizing(make, monkeypatch):
+    engine = make()
+    monkeypatch.setattr(engine._loaded.tokens, "prompt", None)
+    (found,) = engine.run([item(1, "x" * 2_000_000)])
+    assert isinstance(found, TooLarge) and "2000000 characters" in str(found)
+
+
 def test_bad_and_odd_pictures(make):
     engine = make(max_pixels=100_000)
     frames = [

@@ -14,7 +14,7 @@ from transformers import Qwen2AudioForConditionalGeneration, WhisperFeatureExtra
 from merrflow_qwen_audio import SPEC  # noqa: E402
 from merrflow_qwen_audio.engines.listening.asking import Prompted, ask  # noqa: E402
 from merrflow_qwen_audio.engines.listening.capacity import row_bytes  # noqa: E402
-from merrflow_qwen_audio.engines.listening.decoding import decode, left_padded  # noqa: E402
+from merrflow_qwen_audio.engines.listening.decoding import decode  # noqa: E402
 from merrflow_qwen_audio.engines.qwen2_listener import Qwen2Audio, read_config, without_data  # noqa: E402
 from merrflow_qwen_audio.prompt import load_prompt  # noqa: E402
 from merrflow_qwen_audio.types import ToneItem  # noqa: E402
@@ -22,6 +22,7 @@ from merrflow_qwen_audio.warmup import spoken_vowels  # noqa: E402
 from merrflow_serving.errors import NotReady  # noqa: E402
 from merrflow_serving.torch.device import BatchLimit  # noqa: E402
 from merrflow_serving.torch.estimate import CARD_24_GB, Plan, module_bytes  # noqa: E402
+from merrflow_serving.torch.padding import left_padded  # noqa: E402
 from tests.services.qwen_audio import checkpoints2 as checkpoints  # noqa: E402
 
 torch.set_num_threads(1)

@@ -151,6 +151,28 @@ def test_out_of_memory_makes_groups_smaller(engine, monkeypatch):
     assert sizes == [4, 2, 1, 1, 1, 1] and engine._loaded.limit.size == 1
 
 
+def test_longer_prompts_than_planned_go_in_smaller_groups(engine, monkeypatch):
+    listener = engine._loaded.listener
+    groups = []
+    real = asking.decode
+
+    def spy(language, rows, **limits):
+        groups.append([len(row) for row in rows])
+        return real(language, rows, **limits)
+
+    monkeypatch.setattr(asking, "decode", spy)
+    prompt = load_prompt("tone_list")
+    questions = [listener.question(prompt, words) for words in ("", "how does it sound, and why? " * 6)]
+    sound = spoken_vowels(1.0)
+    prompts = [asking.Prompted(sound, one, len(one) + listener.span(sound.size)) for one in questions * 4]
+    usual = min(one.tokens for one in prompts)
+    limit = BatchLimit(4)
+    found = asking.ask(listener, prompts, limit, answer_tokens=3, planned=usual)
+    assert limit.size == 4 and all(len(group) * max(group) <= 4 * usual or len(group) == 1 for group in groups)
+    assert max(map(len, groups)) == 4 and min(map(len, groups)) < 4
+    assert found == asking.ask(listener, prompts, BatchLimit(1), answer_tokens=3)
+
+
 def test_warming_up_takes_the_largest_shape(engine, monkeypatch):
     seen = []
     real = asking.decode

@@ -13,13 +13,14 @@ torch = pytest.importorskip("torch")
 from transformers import WhisperFeatureExtractor  # noqa: E402
 
 from merrflow_qwen_audio.engines.listening.asking import Prompted, ask  # noqa: E402
-from merrflow_qwen_audio.engines.listening.decoding import decode, left_padded  # noqa: E402
+from merrflow_qwen_audio.engines.listening.decoding import decode  # noqa: E402
 from merrflow_qwen_audio.engines.listening.encoder import Canvas, Encoder, lengths  # noqa: E402
 from merrflow_qwen_audio.engines.listening.mel import LogMel  # noqa: E402
 from merrflow_qwen_audio.engines.qwen_audio.listener import QwenAudio  # noqa: E402
 from merrflow_qwen_audio.prompt import load_prompt  # noqa: E402
 from merrflow_qwen_audio.warmup import spoken_vowels  # noqa: E402
 from merrflow_serving.torch.device import BatchLimit  # noqa: E402
+from merrflow_serving.torch.padding import left_padded  # noqa: E402
 from tests.services.qwen_audio import checkpoints, reference  # noqa: E402
 
 torch.set_num_threads(1)

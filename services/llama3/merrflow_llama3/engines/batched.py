@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from merrflow_llama3.chat import Message
 from merrflow_llama3.engines import drafts
 from merrflow_llama3.engines.language_model import Ask, Drawn, LanguageModel, Question, Tokens
 from merrflow_llama3.engines.llamacpp import derived_seed
@@ -22,6 +23,7 @@ from merrflow_serving.engine import EngineInfo
 from merrflow_serving.errors import MerrflowError, NotReady, TooLarge
 
 MAX_REQUESTS = 64  # clips in one batch: past it a batch takes longer, and hardly more comes out of a second
+_LONGEST_TOKEN = 128  # characters, in Llama 3's vocabulary
 _MOST_PRIORS = 64  # sets of labels whose scores without clues are kept
 
 Item = ReasonItem | ScoreItem
@@ -114,7 +116,7 @@ class BatchedReasoner(ABC):
         if clues.empty:
             raise no_clue(given)
         question = self._prompt.fill(clues, self._turns.control_tokens)
-        return clues, question, self._turns.prompt(self._prompt.conversation(question), self._prompt.answer_starts)
+        return clues, question, self._tokens(self._prompt.conversation(question), self._prompt.answer_starts)
 
     def _case(self, item: ReasonItem) -> _Case:
         case = _Case(item, *self.compose(item.clues))
@@ -155,7 +157,7 @@ class BatchedReasoner(ABC):
         clues, conversation = self._scoring.ask(item.clues, self._turns.control_tokens)
         if clues.empty:
             raise no_clue(item.clues)
-        asked = self._turns.prompt(conversation, self._scoring.answer_starts)
+        asked = self._tokens(conversation, self._scoring.answer_starts)
         question = Question(asked, self._answers(sorted(read)))
         self._fits(question.longest)
         return _Weighing(item.labels, read, question)
@@ -200,6 +202,16 @@ class BatchedReasoner(ABC):
     @property
     def _answer_tokens(self) -> int:
         return self._settings.answer_tokens or self._prompt.answer_tokens
+
+    def _tokens(self, conversation: Sequence[Message], answer_starts: str) -> Tokens:
+        """Raises `InvalidInput`, and `TooLarge` without tokenizing megabytes, for which the whole batch would wait."""
+        letters = sum(len(message.content) for message in conversation)
+        if letters > _LONGEST_TOKEN * self._settings.context_tokens:
+            raise TooLarge(
+                f"the clues have {letters} characters and the context holds {self._settings.context_tokens} tokens; "
+                "shorten the clues"
+            )
+        return self._turns.prompt(conversation, answer_starts)
 
     def _fits(self, tokens: int) -> None:
         if tokens > self._settings.context_tokens:

@@ -27,6 +27,8 @@ from merrflow_serving.errors import NotReady, TooLarge
 from merrflow_serving.torch.device import BatchLimit, run_split
 from merrflow_serving.weights.checkpoint import read_tensors
 
+LONGEST_TOKEN = 64  # characters; in Llama 2's vocabulary the longest has 16
+
 
 @dataclass(frozen=True)
 class Loaded:
@@ -48,6 +50,8 @@ class Loaded:
 
     def ids(self, text: str) -> PromptIds:
         """Raises `TooLarge` for an instruction of too many tokens."""
+        if len(text) > LONGEST_TOKEN * self.instruction_tokens:  # megabytes are not worth tokenizing
+            raise TooLarge(f"the instruction has {len(text)} characters; it may have {self.instruction_tokens} tokens")
         ids = self.tokens.prompt(text)
         length = len(ids) - len(self.tokens.prompt(""))
         if length > self.instruction_tokens:

@@ -32,11 +32,14 @@ def ask(
     *,
     answer_tokens: int,
     least_tokens: int = 0,
+    planned: int = 0,
 ) -> list[Reply]:
     """A reply to each prompt, in order.
 
     Neighbours in a group are of like length, so that little of it is padding; the longest go first, so that a group
     that does not fit is found before time was spent on the others. Raises `TooLarge` where one does not fit alone.
+    planned: tokens of the prompts that `limit` was made for; of longer ones, which a caller's own question makes, fewer
+    go at once, so that they do not run out of memory and lower the limit for everybody.
     """
     order = sorted(range(len(prompts)), key=lambda place: -prompts[place].tokens)
 
@@ -49,6 +52,10 @@ def ask(
         )
         return [Reply(listener.text(answer.ids), answer.truncated) for answer in answers]
 
-    sorted_replies = run_split(_answer, [prompts[place] for place in order], limit)
+    def _split(group: list[Prompted]) -> list[Reply]:
+        most = max(1, limit.size * planned // group[0].tokens) if planned else len(group)
+        return [reply for start in range(0, len(group), most) for reply in _answer(group[start : start + most])]
+
+    sorted_replies = run_split(_split, [prompts[place] for place in order], limit)
     replies = dict(zip(order, sorted_replies, strict=True))
     return [replies[place] for place in range(len(prompts))]

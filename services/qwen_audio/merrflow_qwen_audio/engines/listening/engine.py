@@ -52,6 +52,7 @@ class _Loaded:
     prompt: Prompt
     answer_tokens: int
     limit: BatchLimit
+    planned: int  # tokens of the prompts that the limit was made for
     measuring: ThreadPoolExecutor
 
 
@@ -104,7 +105,8 @@ class ListeningEngine(ABC):
                 reason="MEMORY_MISSING",
             ) from error
         pool = ThreadPoolExecutor(MEASURING_THREADS, thread_name_prefix="measure")
-        self._loaded = _Loaded(listener, prompt, self._answer_tokens(prompt), limit, pool)
+        planned = len(listener.question(prompt, "")) + listener.span(round(WINDOW_SECONDS * SAMPLE_RATE))
+        self._loaded = _Loaded(listener, prompt, self._answer_tokens(prompt), limit, planned, pool)
         log.info("model loaded", engine=self.name, windows_at_once=limit.size)
 
     def _ready(self, folder: Path, prompt: Prompt) -> tuple[Listener, BatchLimit]:
@@ -133,7 +135,10 @@ class ListeningEngine(ABC):
         asked = [prompt for several in prompts if isinstance(several, list) for prompt in several]
         from merrflow_qwen_audio.engines.listening.asking import ask
 
-        replies = iter(ask(self._loaded.listener, asked, self._loaded.limit, answer_tokens=self._loaded.answer_tokens))
+        loaded = self._loaded
+        replies = iter(
+            ask(loaded.listener, asked, loaded.limit, answer_tokens=loaded.answer_tokens, planned=loaded.planned)
+        )
         results: list[Tone | MerrflowError] = []
         for item, found, several in zip(batch, measured, prompts, strict=True):
             if isinstance(several, MerrflowError):
