@@ -13,9 +13,9 @@ SERVICES = ("merrflow_minigpt_v2", "merrflow_qwen_audio", "merrflow_llama3")
 def engines_alone() -> None:
     """Makes the modules below each service's package importable where the package itself is not.
 
-    A service's `__init__` imports its server: gRPC's helpers, the protos' stubs, video decoding. No engine of torch
-    needs them. Where one of them is missing, the package stands without its `__init__`. Raises `ModuleNotFoundError`
-    where a service is not on the path at all.
+    A service's `__init__` imports its server: gRPC's helpers, metrics, video decoding. No engine of torch needs them.
+    Where one of them is missing, the package stands without its `__init__`. Raises `ModuleNotFoundError` where a
+    service is not on the path at all.
     """
     for name in SERVICES:
         if name in sys.modules:

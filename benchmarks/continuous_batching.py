@@ -101,15 +101,15 @@ def main() -> None:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--weights", default="", help="a folder or GGUF file; default: the packaged SmolLM2")
-    parser.add_argument("--prompts", type=int, default=32)
+    parser.add_argument("--prompts", type=int, default=32, help="how many; default: 32")
     parser.add_argument("--alone", type=int, default=0, help="of these, how many one by one; 0: all")
     parser.add_argument("--requests", type=int, default=64, help="answers at once")
-    parser.add_argument("--answer-tokens", type=int, default=48)
-    parser.add_argument("--context-tokens", type=int, default=1024)
+    parser.add_argument("--answer-tokens", type=int, default=48, help="at most, of an answer; default: 48")
+    parser.add_argument("--context-tokens", type=int, default=1024, help="prompt and answer together")
     parser.add_argument("--threads", type=int, default=0, help="0: as torch chooses")
-    parser.add_argument("--device", default="auto")
-    parser.add_argument("--dtype", default="auto")
-    parser.add_argument("--attention", default="auto")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:1")
+    parser.add_argument("--dtype", default="auto", help="auto, float32, bfloat16 or float16")
+    parser.add_argument("--attention", default="auto", help="auto, sdpa, eager or flash_attention_2")
     return parser.parse_args()
 
 

@@ -9,13 +9,15 @@ tokens as asked for. Each model goes through the code of its engine. docs/benchm
 line is one JSON object.
 
 Run it from the top of the repository after `make install`. On a machine that has torch and transformers of its own,
-leave those and install nothing but what the engines' code names:
+leave those (transformers not older than constraints.txt says) and add what the engines' code names:
 
-    pip install --no-deps --target deps pydantic pydantic-core pydantic-settings python-dotenv annotated-types \
-        typing-inspection structlog rich sentencepiece tiktoken grpcio grpcio-status googleapis-common-protos protobuf
-    PYTHONPATH=deps:services/serving:services/minigpt_v2:services/qwen_audio:services/llama3 python -m benchmarks.gpu
+    pip install --no-deps -c constraints.txt --target deps pydantic pydantic-core pydantic-settings python-dotenv
+        annotated-types typing-inspection typing-extensions structlog rich pygments markdown-it-py mdurl pillow
+        sentencepiece tiktoken grpcio grpcio-status googleapis-common-protos protobuf
+    export PYTHONPATH=deps:protos/python:services/serving:services/minigpt_v2:services/qwen_audio:services/llama3
+    python -m benchmarks.gpu
 
-Servers, video decoding and the protos' stubs are not needed: where their packages are missing they are left out.
+Servers and video decoding are not needed: where their packages are missing they are left out.
 """
 
 from __future__ import annotations
@@ -56,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for name in options.model or MODELS:
         for found in _measure(name)(how):
             rows += found
-            console.print(f"{name}: {found[0].batch or 'weights'} done", highlight=False)
+            console.print(f"{name}, batch {found[0].batch}: {found[0].note or 'measured'}", highlight=False)
         release()
     show(how.card, rows, console)
     print(json.dumps(_content(options, how, rows)))
@@ -68,10 +70,10 @@ def _measure(name: str) -> Callable[[How], Iterator[list[Row]]]:
 
 
 def _how(options: argparse.Namespace) -> How:
+    from merrflow_llama3.settings import Llama3Settings
     from merrflow_serving.torch.device import attention_of, device_of, dtype_of
-    from merrflow_serving.torch.settings import TorchSettings
 
-    settings = TorchSettings(device=options.device, dtype=options.dtype, attention=options.attention)
+    settings = Llama3Settings(device=options.device, dtype=options.dtype, attention=options.attention)
     device = device_of(settings)
     if device.type == "cpu" and not options.small:
         raise SystemExit("full-size models need a CUDA device; add --small for tiny shapes on the CPU")

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from benchmarks.card import Card
 
-_GIB = 1 << 30
+_GIB, _MIB = 1 << 30, 1 << 20
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Row:
 
 def show(card: Card, rows: Iterable[Row], console: Console) -> None:
     """The table, below a line on the device."""
-    peaks = ", ".join(f"{peak / 1e12:,.2f} TFLOP/s in {name}" for name, peak in sorted(card.peaks.items()))
+    peaks = ", ".join(f"{peak / 1e12:,.3g} TFLOP/s in {name}" for name, peak in sorted(card.peaks.items()))
     console.print(f"{card.name}: {card.bandwidth / 1e9:,.1f} GB/s by copying, {peaks} by a matrix product")
     table = Table(box=box.SIMPLE_HEAD)
     left = {"model", "part", "unit", "by", "note"}
@@ -65,11 +65,12 @@ def show(card: Card, rows: Iterable[Row], console: Console) -> None:
     for name in [*heads, "weights", "cache", "peak", "same", "note"]:
         table.add_column(name, justify="left" if name in left else "right", no_wrap=name != "note")
     for row in rows:
+        unit = f"{row.unit}/s" if row.unit else ""
         table.add_row(
-            row.model, row.part, str(row.batch), _number(row.rate), f"{row.unit}/s" if row.unit else "", _number(row.one_by_one),
+            row.model, row.part, str(row.batch), _number(row.rate), unit, _number(row.one_by_one),
             "" if row.ratio is None else f"{row.ratio:.2f}", _number(row.limit), row.limited_by,
-            "" if row.share is None else f"{row.share:.1%}", _gib(row.weight_bytes), _gib(row.cache_bytes),
-            _gib(row.peak_bytes), "" if row.compared is None else f"{row.identical} of {row.compared}", row.note,
+            "" if row.share is None else f"{row.share:.1%}", _size(row.weight_bytes), _size(row.cache_bytes),
+            _size(row.peak_bytes), "" if row.compared is None else f"{row.identical} of {row.compared}", row.note,
         )  # fmt: skip
     console.print(table)
 
@@ -80,5 +81,7 @@ def _number(value: float | None) -> str:
     return f"{value:,.0f}" if value >= 1000 else f"{value:.1f}"
 
 
-def _gib(size: int) -> str:
-    return f"{size / _GIB:.2f} GiB" if size >= _GIB // 100 else (f"{size / (1 << 20):.2f} MiB" if size else "")
+def _size(size: int) -> str:
+    if not size:
+        return ""
+    return f"{size / _GIB:.2f} GiB" if size >= _GIB // 10 else f"{size / _MIB:.2f} MiB"

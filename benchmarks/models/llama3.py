@@ -25,7 +25,7 @@ from merrflow_serving.weights.checkpoint import parameters_on_meta
 
 NAME = "llama3"
 PARTS = (("prompts", "tokens"), ("decode", "tokens"), ("answers", "tokens"))
-# Rounds with one token an answer are numbered from here: their prompts are none of the others', whose cache may be kept.
+# Rounds with one token an answer are numbered from here: their prompts are none of the others'.
 _APART = 1_000_000
 
 

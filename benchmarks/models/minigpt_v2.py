@@ -84,10 +84,10 @@ class MiniGpt(Answering):
         self.model = randomised(model, dtype=how.dtype, **made)
         self.tokens = Numbers(about["before"], about["after"], config.vocab_size, how.seed)
         self.stop = no_stop(config.vocab_size)
-        settings = MiniGptSettings(device=str(how.device), answer_tokens=how.tokens)
+        settings = MiniGptSettings(device=str(how.device), answer_tokens=how.tokens, decoding="greedy")
         self.engine = Unloaded(settings, self.shape)
         self.speech = self.engine.speech(self.model, self.stop)
-        self.encoder_batch = settings.encoder_batch
+        self._pictures, self._instruction = settings.encoder_batch, settings.max_instruction_tokens
         self.encoder = picture_encoder(tower, joined, image_tokens=self.shape.image_tokens)
         self.decoder = Decoder.of(self.model)
         self.prompt = len(self.tokens.prompt("")) + self.shape.image_tokens
@@ -111,14 +111,23 @@ class MiniGpt(Answering):
         return generated(self.model, [self.stop], self.how.tokens, inputs_embeds=row[None])
 
     def answer(self, items: Sequence[np.ndarray]) -> Told:
-        encoding, decoding = BatchLimit(min(self.encoder_batch, len(items))), BatchLimit(len(items))
+        encoding, decoding = BatchLimit(min(self._pictures, len(items))), BatchLimit(len(items))
         self.engine.give(
-            Loaded(self.shape, self.eyes, self.speech, self.tokens, 0, self.how.tokens, encoding, decoding)
+            Loaded(
+                self.shape,
+                self.eyes,
+                self.speech,
+                self.tokens,
+                instruction_tokens=self._instruction,
+                answer_tokens=self.how.tokens,
+                encoding=encoding,
+                decoding=decoding,
+            )
         )
         answers = []
         for scene in self.engine.run([SceneItem(frame) for frame in items]):
             if isinstance(scene, MerrflowError):
-                raise scene
+                raise RuntimeError(f"the engine refused a frame: {scene}")
             answers.append(tuple(map(int, scene.text.split())))
         return Told(answers, encoding.size, decoding.size)
 
