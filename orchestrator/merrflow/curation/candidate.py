@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from merrflow.export.dataset import Entry
+from merrflow.stages.grounding import CONTRADICTED, SUPPORTED
 from merrflow.types import Record
 
 _NO_FRAMES = np.zeros(0, np.uint64)
@@ -59,8 +60,8 @@ def candidate(entry: Entry, sharpness: float | None = None) -> Candidate:
         supported=record.label.supported,
         tops=_tops(record),
         own=own,
-        claims=tuple(claim.reason for claim in record.grounding if claim.verdict == "contradicted"),
-        claims_measured=sum(claim.verdict in ("supported", "contradicted") for claim in record.grounding),
+        claims=tuple(claim.reason for claim in record.grounding if claim.verdict == CONTRADICTED),
+        claims_measured=sum(claim.verdict in (SUPPORTED, CONTRADICTED) for claim in record.grounding),
         fine_text=entry.is_fine,
         face_pixels=box[3] if box else None,
         height=record.probe.height,

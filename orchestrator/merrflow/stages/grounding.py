@@ -60,11 +60,6 @@ def ground(tone: Tone | None, rules: GroundingRules | None = None) -> tuple[Clai
     return tuple(claims.values())
 
 
-def contradictions(claims: Iterable[Claim]) -> tuple[Claim, ...]:
-    """Those that the measurements contradict, for filters."""
-    return tuple(claim for claim in claims if claim.verdict == CONTRADICTED)
-
-
 def _verdict(mention: Mention, quality: Quality, content: str, taken: _Taken) -> tuple[str, str]:
     if not quality.measurable:
         return UNMEASURED, f"nothing here measures it: {quality.source}"
