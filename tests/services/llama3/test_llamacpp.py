@@ -14,7 +14,8 @@ import pytest
 
 from merrflow_llama3 import checks, guide, weights
 from merrflow_llama3.datafiles import read_text
-from merrflow_llama3.engines.llamacpp import LlamaCpp, derived_seed
+from merrflow_llama3.engines.drafts import derived_seed
+from merrflow_llama3.engines.llamacpp import LlamaCpp
 from merrflow_llama3.prompt import load_prompt
 from merrflow_llama3.settings import Llama3Settings
 from merrflow_llama3.types import Clues, Outcome, Reasoned, ReasonItem, ScoreItem

@@ -20,7 +20,7 @@ from merrflow_llama3 import SPEC, checks
 from merrflow_llama3.chat import Message
 from merrflow_llama3.datafiles import read_text
 from merrflow_llama3.engines.batched import BatchedReasoner
-from merrflow_llama3.engines.llamacpp import derived_seed
+from merrflow_llama3.engines.drafts import derived_seed
 from merrflow_llama3.scoring import label_scores
 from merrflow_llama3.types import Clues, Outcome, Reasoned, ReasonItem, Scored, ScoreItem
 from merrflow_serving.errors import InvalidInput, NotReady, TooLarge

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 
 from merrflow_llama3.chat import Message
 from merrflow_llama3.engines import drafts
+from merrflow_llama3.engines.drafts import derived_seed
 from merrflow_llama3.engines.language_model import Ask, Drawn, LanguageModel, Question, Tokens
-from merrflow_llama3.engines.llamacpp import derived_seed
 from merrflow_llama3.engines.turns import Turns
 from merrflow_llama3.prompt import Prompt, load_prompt
 from merrflow_llama3.scoring import ScoringPrompt, clean_labels, label_scores, load_scoring_prompt

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -47,3 +48,9 @@ def best(drafts: Sequence[Draft]) -> Reasoned:
         log.warning("no usable answer", attempts=len(drafts), reason=reason)
         outcome = Outcome.TRUNCATED if chosen.cut and not chosen.refused else Outcome.REFUSED
     return Reasoned(chosen.text, outcome, reason, chosen.prompt_tokens, chosen.answer_tokens, len(drafts))
+
+
+def derived_seed(seed: int, attempt: int) -> int:
+    """A 32-bit seed for one attempt, never llama.cpp's value for "random" (2**32 - 1)."""
+    digest = hashlib.sha256(f"{seed}/{attempt}".encode()).digest()
+    return int.from_bytes(digest[:4], "big") % 0xFFFFFFFF

@@ -9,41 +9,25 @@ would hardly be faster than one after the other.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-import structlog
-
-from merrflow_llama3 import checks, guide, weights
+from merrflow_llama3 import guide, weights
 from merrflow_llama3.chat import ChatTemplate
 from merrflow_llama3.cores import default_threads
 from merrflow_llama3.engines.binding import LoadedModel
+from merrflow_llama3.engines.drafts import Draft, best, check, derived_seed
 from merrflow_llama3.engines.scorer import Scorer
 from merrflow_llama3.gguf import GGUFHeader
 from merrflow_llama3.prompt import Prompt, load_prompt
 from merrflow_llama3.scoring import load_scoring_prompt
 from merrflow_llama3.settings import Llama3Settings
-from merrflow_llama3.types import Clues, Outcome, Reasoned, ReasonItem, Scored, ScoreItem, no_clue
+from merrflow_llama3.types import Clues, Reasoned, ReasonItem, Scored, ScoreItem, no_clue
 from merrflow_serving.engine import EngineInfo, Limits
 from merrflow_serving.errors import MerrflowError, NotReady
 from merrflow_serving.packaged import file_sha256
 
-log = structlog.get_logger()
 _REASONING, _SCORING = 0, 1  # slots of the model
 _MARK = "MERRFLOW-QUESTION"  # where the fixed part of a conversation ends
-
-
-@dataclass(frozen=True)
-class _Draft:
-    """One generated answer."""
-
-    text: str
-    failures: tuple[str, ...]
-    cut: bool
-    refused: bool
-    prompt_tokens: int
-    answer_tokens: int
 
 
 class LlamaCpp:
@@ -147,19 +131,12 @@ class LlamaCpp:
         clues, question, prompt = self.compose(item.clues)
         grammar = guide.grammar(clues) if self._prompt.guide == "clues" else ""
         self._back_to_fixed(model)
-        drafts: list[_Draft] = []
+        drafts: list[Draft] = []
         for attempt in range(self._settings.attempts):
             drafts.append(self._draft(model, clues, question, prompt, grammar, derived_seed(item.seed, attempt)))
             if not drafts[-1].failures:
                 break
-        best = min(drafts, key=lambda draft: len(draft.failures))
-        reason = "; ".join(best.failures)
-        if reason:
-            log.warning("no usable answer", attempts=len(drafts), reason=reason)
-        outcome = Outcome.DONE
-        if best.failures:
-            outcome = Outcome.TRUNCATED if best.cut and not best.refused else Outcome.REFUSED
-        return Reasoned(best.text, outcome, reason, best.prompt_tokens, best.answer_tokens, len(drafts))
+        return best(drafts)
 
     def compose(self, given: Clues) -> tuple[Clues, str, str]:
         """The prepared clues, the question over them, and the whole prompt as the model reads it.
@@ -173,7 +150,7 @@ class LlamaCpp:
         prompt = self._template.render(self._prompt.conversation(question)) + self._prompt.answer_starts
         return clues, question, prompt
 
-    def _draft(self, model: LoadedModel, clues: Clues, question: str, prompt: str, grammar: str, seed: int) -> _Draft:
+    def _draft(self, model: LoadedModel, clues: Clues, question: str, prompt: str, grammar: str, seed: int) -> Draft:
         reply = model.complete(
             prompt,
             slot=_REASONING,
@@ -183,13 +160,11 @@ class LlamaCpp:
             **self._prompt.sampling.model_dump(),
         )
         choice = reply["choices"][0]
-        text = f"{self._prompt.answer_starts}{choice['text']}".strip()
-        answer = checks.Answer(text, clues, question, cut=choice["finish_reason"] == "length")
-        return _Draft(
-            text=text,
-            failures=checks.failures(answer),
-            cut=checks.cut_off(answer) is not None,
-            refused=checks.refusal(answer) is not None,
+        return check(
+            f"{self._prompt.answer_starts}{choice['text']}".strip(),
+            clues,
+            question,
+            cut=choice["finish_reason"] == "length",
             prompt_tokens=reply["usage"]["prompt_tokens"],
             answer_tokens=reply["usage"]["completion_tokens"],
         )
@@ -206,9 +181,3 @@ class LlamaCpp:
             "prompt_version": prompt.stamp(answer_tokens=self._answer_tokens(prompt), attempts=self._settings.attempts),
             "scoring_prompt_version": load_scoring_prompt(self._scoring_name).stamp(),
         }
-
-
-def derived_seed(seed: int, attempt: int) -> int:
-    """A 32-bit seed for one attempt, never llama.cpp's value for "random" (2**32 - 1)."""
-    digest = hashlib.sha256(f"{seed}/{attempt}".encode()).digest()
-    return int.from_bytes(digest[:4], "big") % 0xFFFFFFFF
