@@ -16,7 +16,7 @@ from merrflow.qwen_audio.v1 import qwen_audio_pb2 as pb
 from merrflow.settings import load_settings
 from merrflow_serving.errors import EngineFault, NotReady
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 # The toy service, whose engine takes its whole process down on the sound b"poison".
 SERVER = """
 import asyncio, os, sys

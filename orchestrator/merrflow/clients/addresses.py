@@ -1,0 +1,67 @@
+"""From the address in the settings to a gRPC target for each replica behind it.
+
+One DNS name with several addresses (`docker-compose up --scale`, a headless Service) is several replicas, and so is a
+list with commas. Names are looked up by the system's resolver, which knows /etc/hosts, Docker's names and the search
+domains of a pod.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from urllib.parse import urlsplit
+
+from merrflow_serving.errors import NotReady
+
+
+def parse(address: str, default_port: int) -> tuple[tuple[str, int], ...]:
+    """Hosts and ports of "host:port", "host", "[::1]:port", "a:1,b:1", "dns:///host:port" or "ipv4:1.2.3.4:1,...".
+
+    Empty for a target that only gRPC itself understands, such as "unix:///run/llama3.sock". Raises `NotReady` where it
+    is none of these.
+    """
+    text = address.strip()
+    for prefix in ("dns:///", "ipv4:", "ipv6:"):
+        text = text.removeprefix(prefix)
+    if "://" in text or text.startswith("unix:"):
+        return ()
+    return tuple(_host_and_port(part.strip(), default_port, address) for part in text.split(","))
+
+
+def _host_and_port(text: str, default_port: int, address: str) -> tuple[str, int]:
+    try:
+        parts = urlsplit(f"//{text}")
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        host = port = None
+    if not host or " " in text or parts.netloc != text or text.endswith(":"):
+        raise NotReady(f"{address!r} is no address of a service: write host:port, or a list of them with commas")
+    return host, default_port if port is None else port
+
+
+async def targets(address: str, default_port: int) -> tuple[str, ...]:
+    """A gRPC target for each replica, such as "ipv4:172.18.0.4:50054".
+
+    Raises `OSError` where no name can be looked up, and `NotReady` where the address is malformed.
+    """
+    places = parse(address, default_port)
+    if not places:
+        return (address,)
+    loop = asyncio.get_running_loop()
+    answers = await asyncio.gather(
+        *(loop.getaddrinfo(host, port, type=socket.SOCK_STREAM) for host, port in places), return_exceptions=True
+    )
+    found: dict[str, None] = {}
+    for answer in answers:
+        if not isinstance(answer, BaseException):
+            found |= dict.fromkeys(_of_one_host(answer))
+    for answer in answers:
+        if isinstance(answer, BaseException) and not found:
+            raise answer
+    return tuple(found)
+
+
+def _of_one_host(answer: list[tuple]) -> list[str]:
+    """By IPv4 where the host has it: by both families, one process would count as two replicas."""
+    by_ipv4 = [f"ipv4:{where[0]}:{where[1]}" for family, *_, where in answer if family == socket.AF_INET]
+    return by_ipv4 or [f"ipv6:[{where[0]}]:{where[1]}" for *_, where in answer]

@@ -1,0 +1,88 @@
+"""Who works next: calls wait in one line, and each gets the idlest replica that is ready."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from merrflow.clients.replica import Replica, State
+
+CHECK_SECONDS = 1.0  # how often a call that waits looks whether there is still something to wait for
+
+
+@dataclass(frozen=True, eq=False)
+class _Waiting:
+    future: asyncio.Future[Replica]
+    avoid: Replica | None
+    is_suspect: bool
+
+
+class Line:
+    """Gives out replicas, none to more calls than it has room for."""
+
+    def __init__(self, replicas: Iterable[Replica], check: Callable[[float], None]) -> None:
+        """check: called with the loop time since when a call waits; raises where it waits in vain."""
+        self._replicas = replicas
+        self._check = check
+        self._waiting: dict[_Waiting, None] = {}
+        self._calls = 0
+
+    @asynccontextmanager
+    async def borrow(self, avoid: Replica | None, is_suspect: bool) -> AsyncIterator[Replica]:
+        """A replica, for as long as the block lasts. See `Replicas.borrow`."""
+        replica = await self._take(avoid, is_suspect)
+        try:
+            yield replica
+        finally:
+            self._give_back(replica, is_suspect)
+
+    async def _take(self, avoid: Replica | None, is_suspect: bool) -> Replica:
+        loop = asyncio.get_running_loop()
+        since = loop.time()
+        waiting = _Waiting(loop.create_future(), avoid, is_suspect)
+        self._waiting[waiting] = None
+        self.hand_out()
+        try:
+            while not waiting.future.done():
+                self._check(since)
+                await asyncio.wait({waiting.future}, timeout=CHECK_SECONDS)
+            return waiting.future.result()
+        except BaseException:
+            if waiting.future.done() and not waiting.future.cancelled():  # handed out, and nobody is there to take it
+                self._give_back(waiting.future.result(), is_suspect)
+            raise
+        finally:
+            self._waiting.pop(waiting, None)
+
+    def _give_back(self, replica: Replica, is_suspect: bool) -> None:
+        replica.in_flight -= 1
+        if is_suspect:
+            replica.has_suspect = False
+        self.hand_out()
+
+    def hand_out(self) -> None:
+        """Serves the line as far as there is room. Called whenever there may be more."""
+        for waiting in list(self._waiting):
+            free = [replica for replica in self._replicas if replica.state is State.READY and replica.has_room]
+            if not free:
+                return
+            if waiting.is_suspect:
+                free = [replica for replica in free if not replica.has_suspect]
+            if free:
+                self._give(min(free, key=lambda one: (one is waiting.avoid, one.load, one.last_call)), waiting)
+
+    def _give(self, replica: Replica, waiting: _Waiting) -> None:
+        self._calls += 1
+        replica.last_call = self._calls
+        replica.in_flight += 1
+        if waiting.is_suspect:
+            replica.has_suspect = True
+        del self._waiting[waiting]
+        waiting.future.set_result(replica)
+
+    def cancel(self) -> None:
+        """Nothing will be given out any more."""
+        for waiting in list(self._waiting):
+            waiting.future.cancel()

@@ -1,0 +1,147 @@
+"""One replica of a service: its channel, what it last said of itself, and whether two replicas are the same."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from enum import StrEnum
+
+import grpc
+
+from merrflow.common.v1 import common_pb2, common_pb2_grpc
+from merrflow_serving.engine import EngineInfo, Limits
+
+LOOK_SECONDS = 5.0  # that a replica has to say who it is, before it counts as silent
+CHANNEL_OPTIONS = [
+    ("grpc.max_receive_message_length", -1),
+    ("grpc.max_send_message_length", -1),
+    # A dead machine or a cut network is noticed in the middle of a long call after 30 + 20 seconds. The second is
+    # not `keepalive_timeout_ms`: that one changes nothing (measured with grpcio 1.85).
+    ("grpc.keepalive_time_ms", 30_000),
+    ("grpc.http2.ping_timeout_ms", 20_000),
+    # A replica that comes back is found within seconds.
+    ("grpc.initial_reconnect_backoff_ms", 200),
+    ("grpc.max_reconnect_backoff_ms", 2_000),
+    ("grpc.enable_http_proxy", 0),
+]
+
+Identity = dict[str, str]
+
+
+def identity(engine: common_pb2.EngineInfo | EngineInfo) -> Identity:
+    """What of an engine decides its answers: part of every fingerprint."""
+    found = {key: getattr(engine, key) for key in ("engine", "model", "revision", "dtype", "prompt_version")}
+    if engine.scoring_prompt_version:
+        found["scoring_prompt_version"] = engine.scoring_prompt_version
+    return found
+
+
+def limits_of(limits: common_pb2.Limits | Limits) -> Identity:
+    """What an engine refuses as too large, as text."""
+    return {key: str(getattr(limits, key)) for key in ("max_pixels", "max_frames", "max_seconds", "max_tokens")}
+
+
+@dataclass(frozen=True)
+class Told:
+    """What a replica said of itself."""
+
+    address: str
+    info: common_pb2.InfoResponse
+
+
+class State(StrEnum):
+    """What a replica is good for. Only a READY one gets calls."""
+
+    READY = "ready"
+    LOADING = "not ready"  # its model loads, or it drains
+    BROKEN = "cannot work"  # and says why
+    REFUSED = "refused"  # it runs another engine than the others
+    SILENT = "silent"  # connected, but slow to say who it is
+    AWAY = "away"
+
+
+class Unanswered(Exception):
+    """A replica did not say who it is."""
+
+    def __init__(self, state: State, details: str | None) -> None:
+        super().__init__(details or "no answer")
+        self.state = state
+
+
+class Replica:
+    """One address of a service."""
+
+    def __init__(self, target: str) -> None:
+        """target: of gRPC, such as "ipv4:172.18.0.4:50054"."""
+        self.address = target.removeprefix("ipv4:").removeprefix("ipv6:")
+        self.channel = grpc.aio.insecure_channel(target, options=CHANNEL_OPTIONS)
+        self.state = State.AWAY
+        self.problem = ""
+        self.warned = ""  # the problem that was logged last
+        self.info = common_pb2.InfoResponse()
+        self.looks = 0  # how often it was asked who it is
+        self.listed = True  # the name still leads to it
+        self.in_flight = 0
+        self.has_suspect = False  # a call that may have broken a connection is at work
+        self.last_call = 0  # number of the call that it got last
+        self.look_now = asyncio.Event()
+        self._engine = common_pb2_grpc.EngineStub(self.channel)
+
+    @property
+    def told(self) -> Told:
+        return Told(self.address, self.info)
+
+    @property
+    def room(self) -> int:
+        """Calls that it takes at once: one batch in work, one waiting, so that the model never waits for the flow."""
+        return max(2, 2 * self.info.limits.max_batch_size)
+
+    @property
+    def has_room(self) -> bool:
+        return self.in_flight < self.room
+
+    @property
+    def load(self) -> float:
+        """Share of its room that is taken."""
+        return self.in_flight / self.room
+
+    async def ask(self) -> common_pb2.InfoResponse:
+        """What it says of itself. Raises `Unanswered` with the state that this means."""
+        try:
+            return await self._engine.Info(common_pb2.InfoRequest(), timeout=LOOK_SECONDS)
+        except grpc.aio.AioRpcError as error:
+            slow = error.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+            raise Unanswered(State.SILENT if slow and self.is_connected else State.AWAY, error.details()) from error
+
+    @property
+    def is_connected(self) -> bool:
+        """False from the moment on that the connection breaks, or that the replica says it takes no more calls."""
+        return self.channel.get_state() is grpc.ChannelConnectivity.READY
+
+
+def difference(one: Told, other: Told) -> str:
+    """Where the engine of `one` is not that of `other`, in words; empty where they are the same.
+
+    A value that is not known before the model is loaded counts only where both are loaded.
+    """
+    return _unlike(one, other, identity(one.info.engine), identity(other.info.engine))
+
+
+def difference_in_limits(one: Told, other: Told) -> str:
+    """The same for what they refuse as too large. Loading may lower it, so it is for loaded ones."""
+    return _unlike(one, other, *(_all_limits(told.info.limits) for told in (one, other)))
+
+
+def _all_limits(limits: common_pb2.Limits) -> Identity:
+    return limits_of(limits) | {key: str(getattr(limits, key)) for key in ("max_message_bytes", "max_media_bytes")}
+
+
+def _unlike(one: Told, other: Told, mine: Identity, theirs: Identity) -> str:
+    both_loaded = one.info.ready and other.info.ready
+    where = f"{other.address} before" if one.address == other.address else other.address
+    parts = []
+    for key in dict.fromkeys((*mine, *theirs)):
+        here, there = mine.get(key, ""), theirs.get(key, "")
+        if here != there and (both_loaded or (here and there)):
+            parts.append(f"{key} is {here or 'empty'} at {one.address} and {there or 'empty'} at {where}")
+    return ", ".join(parts)

@@ -1,0 +1,273 @@
+"""All replicas of one service: found by its name, watched, and given out to calls.
+
+Every replica has a channel of its own, where gRPC's `round_robin` has one for all. So each is asked who it is before
+it gets a call (records must not mix engines), the idlest is chosen, and a call that failed at one goes to another.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Coroutine, Iterator
+from contextlib import AbstractAsyncContextManager, suppress
+
+import grpc
+
+from merrflow.clients.addresses import targets
+from merrflow.clients.line import Line
+from merrflow.clients.replica import Replica, State, Told, Unanswered, difference, difference_in_limits, identity
+from merrflow.common.v1 import common_pb2
+from merrflow.settings import RunSettings
+from merrflow_serving.catalog import SERVICES
+from merrflow_serving.errors import MerrflowError, NotReady
+
+log = logging.getLogger(__name__)
+LIST_SECONDS = 10.0  # between two look-ups of the name
+LIST_SECONDS_IN_NEED = 1.0  # the same while no replica is ready
+WATCH_SECONDS = 1.0  # between two looks at a replica
+WATCH_SECONDS_IN_NEED = 0.25  # the same while it is away or loads
+OTHERS_SECONDS = 3.0  # that the other replicas have to answer once one has, at first
+
+
+class ServiceGone(MerrflowError):
+    """A service stays away: the run stops here, and no clip is blamed."""
+
+    code = grpc.StatusCode.UNAVAILABLE
+    reason = "SERVICE_GONE"
+    retryable = False
+
+
+class ReplicasDiffer(NotReady):
+    """What is at the addresses is not one and the same service."""
+
+    reason = "REPLICAS_DIFFER"
+
+
+class Replicas:
+    """The replicas of one service. `open`, then `borrow` one for each call, then `close`."""
+
+    def __init__(self, name: str, address: str, settings: RunSettings) -> None:
+        self.name = name
+        self.address = address
+        self._settings = settings
+        self._by_target: dict[str, Replica] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._reference: Told | None = None  # what every replica must be
+        self._ready_until = 0.0  # loop time; when the last ready one ceased to be
+        self._line = Line(self, self._raise_if_gone)
+        self._looked = asyncio.Event()  # at any replica
+        self._was_ready = False  # any of them, ever
+        self._keeps_list = False
+
+    def __iter__(self) -> Iterator[Replica]:
+        return iter(self._by_target.values())
+
+    @property
+    def reference(self) -> common_pb2.InfoResponse:
+        """What the service says of itself: a ready replica's word, where one was ready."""
+        return self._reference.info if self._reference else common_pb2.InfoResponse()
+
+    @property
+    def room(self) -> int:
+        """Calls that all replicas take at once, with those that still load."""
+        return sum(replica.room for replica in self if replica.state in (State.READY, State.LOADING))
+
+    async def open(self) -> None:
+        """Finds the replicas and asks each who it is; again, as if for the first time, where that was done before.
+
+        Raises `NotReady` where none answers within `connect_seconds`, `ReplicasDiffer` where they are not the same.
+        """
+        loop = asyncio.get_running_loop()
+        self._ready_until = loop.time()
+        self._reference = None
+        for replica in self:
+            replica.looks = 0
+            replica.look_now.set()
+        deadline = loop.time() + self._settings.connect_seconds
+        while True:
+            try:
+                await self._list()
+                break
+            except OSError as error:
+                if loop.time() > deadline:
+                    raise self._no_answer() from error
+                await asyncio.sleep(0.5)
+        if not self._keeps_list:
+            self._keeps_list = True
+            self._begin(self._keep_list())
+        while not self._answered():
+            if not await self._next_look(deadline):
+                raise self._no_answer()
+        patience = min(loop.time() + OTHERS_SECONDS, deadline)
+        while not all(replica.looks for replica in self) and await self._next_look(patience):
+            pass
+        refused = [replica.problem for replica in self if replica.state is State.REFUSED]
+        if refused:
+            raise ReplicasDiffer("; ".join(refused))
+
+    def _answered(self) -> list[Replica]:
+        return [replica for replica in self if replica.looks and replica.state not in (State.AWAY, State.SILENT)]
+
+    async def _next_look(self, deadline: float) -> bool:
+        """True after the next look at a replica, False if there is none before the deadline."""
+        self._looked.clear()
+        try:
+            async with asyncio.timeout_at(deadline):
+                await self._looked.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    def _no_answer(self) -> NotReady:
+        return NotReady(
+            f"the service {self.name} does not answer at {self.address}: start it with `merrflow serve "
+            f"{self.name}`, or set {SERVICES[self.name].env_prefix}ADDRESS to where it is"
+        )
+
+    async def wait_ready(self) -> None:
+        """Returns once one replica is warm; others may follow. Raises `NotReady` with the problem if none can be."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._settings.ready_seconds
+        answered_at = loop.time()
+        while True:
+            self.raise_if_broken()
+            if any(replica.state is State.READY for replica in self):
+                return
+            if self._answered():
+                answered_at = loop.time()
+            elif loop.time() > answered_at + self._settings.connect_seconds:
+                raise self._no_answer()
+            if not await self._next_look(deadline):
+                raise NotReady(f"the service {self.name} at {self.address} did not finish loading its model")
+
+    def raise_if_broken(self) -> None:
+        """Raises `NotReady` with the problem where no replica works, and none that loads may."""
+        states = {replica.state for replica in self}
+        if states & {State.BROKEN, State.REFUSED} and not states & {State.READY, State.LOADING}:
+            raise NotReady(f"the service {self.name} cannot work: {self._problems()}")
+
+    def _problems(self) -> str:
+        told = [replica.problem for replica in self if replica.state in (State.BROKEN, State.REFUSED)]
+        return "; ".join(dict.fromkeys(told))
+
+    def borrow(self, *, avoid: Replica | None = None, is_suspect: bool = False) -> AbstractAsyncContextManager[Replica]:
+        """A ready replica for one call, in the order of asking. Raises `ServiceGone` where none comes back.
+
+        avoid: not this one if there is another. is_suspect: at most one such call at a time is at work on a replica.
+        """
+        return self._line.borrow(avoid, is_suspect)
+
+    def _raise_if_gone(self, since: float) -> None:
+        states = {replica.state for replica in self}
+        if State.READY in states:
+            return
+        comes_back = states & {State.LOADING, State.SILENT}
+        patience = self._settings.ready_seconds if comes_back else self._settings.retry_seconds
+        if asyncio.get_running_loop().time() - max(since, self._ready_until) >= patience:
+            problems = self._problems()
+            raise ServiceGone(
+                f"the service {self.name} at {self.address} has been away for {patience:.0f} s"
+                f"{f' ({problems})' if problems else ''}; start it, and run the same command again to go on from here"
+            )
+
+    def drop(self, replica: Replica, state: State, problem: str) -> None:
+        """No more calls for this replica until it says again that it is ready. It is asked at once."""
+        if replica.state is State.READY:
+            self._set(replica, state, problem)
+            replica.look_now.set()
+
+    def accepts(self, replica: Replica, engine: common_pb2.EngineInfo) -> bool:
+        """Whether an answer is of the engine that the run began with. A replica may have been started anew."""
+        if not engine.engine or identity(engine) == identity(self.reference.engine):
+            return True
+        self.drop(replica, State.AWAY, "another engine answered")
+        return False
+
+    async def _list(self) -> None:
+        """Looks the name up. Raises `OSError` where that fails; then the replicas stay as they are."""
+        found = await targets(self.address, SERVICES[self.name].port)
+        for target, replica in self._by_target.items():
+            replica.listed = target in found
+        for target in found:
+            if target not in self._by_target:
+                replica = self._by_target[target] = Replica(target)
+                self._begin(self._watch(target, replica))
+
+    async def _keep_list(self) -> None:
+        while True:
+            in_need = not any(replica.state is State.READY for replica in self)
+            await asyncio.sleep(LIST_SECONDS_IN_NEED if in_need else LIST_SECONDS)
+            try:
+                await self._list()
+            except OSError as error:
+                log.debug("%s: %s cannot be looked up: %s", self.name, self.address, error)
+
+    async def _watch(self, target: str, replica: Replica) -> None:
+        """Asks a replica again and again who it is, until it is neither ready nor listed."""
+        while replica.listed or replica.in_flight or replica.state is State.READY:
+            replica.look_now.clear()
+            try:
+                self._judge(replica, await replica.ask())
+            except Unanswered as silence:
+                self._set(replica, silence.state, str(silence))
+            replica.looks += 1
+            self._looked.set()
+            in_need = replica.state in (State.AWAY, State.LOADING)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(WATCH_SECONDS_IN_NEED if in_need else WATCH_SECONDS):
+                    await replica.look_now.wait()
+        del self._by_target[target]
+        await replica.channel.close()
+
+    def _judge(self, replica: Replica, info: common_pb2.InfoResponse) -> None:
+        replica.info = info
+        told = replica.told
+        if info.service != self.name:
+            problem = f"at {replica.address} is the service {info.service!r}, not {self.name}"
+            self._set(replica, State.REFUSED, problem)
+            return
+        unlike = difference(told, self._reference) if self._reference else ""
+        if not unlike and info.ready:
+            others = [other.told for other in self if other is not replica and other.state is State.READY]
+            unlike = difference_in_limits(told, others[0]) if others else ""
+        if unlike:
+            problem = (
+                f"the replicas of {self.name} differ: {unlike}; records must not mix engines, so give all of them "
+                "the same engine, model and settings"
+            )
+            self._set(replica, State.REFUSED, problem)
+            return
+        if info.ready or not self.reference.ready:
+            self._reference = told
+        if info.problem:
+            self._set(replica, State.BROKEN, info.problem)
+        else:
+            self._set(replica, State.READY if info.ready else State.LOADING, "")
+
+    def _set(self, replica: Replica, state: State, problem: str) -> None:
+        before, replica.state, replica.problem = replica.state, state, problem
+        if before is State.READY:
+            self._ready_until = asyncio.get_running_loop().time()
+        # Before one was ready, whoever waits for it is told.
+        if state in (State.REFUSED, State.BROKEN) and problem != replica.warned and self._was_ready:
+            replica.warned = problem
+            log.warning("%s at %s gets no calls: %s", self.name, replica.address, problem)
+        elif state is not before:
+            log.debug("%s at %s is %s: %s", self.name, replica.address, state, problem or "all well")
+        if state is State.READY:
+            self._was_ready = True
+            self._line.hand_out()
+
+    def _begin(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def close(self) -> None:
+        """Ends the watch and closes all channels; calls at work are cancelled."""
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._line.cancel()
+        await asyncio.gather(*(replica.channel.close() for replica in self))

@@ -1,0 +1,193 @@
+"""Clients of the four services: frozen dataclasses in, frozen dataclasses and their origin out.
+
+How a call finds its replica, and what is tried again, is in `connection.py`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from merrflow.clients.connection import Connection
+from merrflow.clients.replica import Identity, identity, limits_of
+from merrflow.clues import Clues
+from merrflow.common.v1 import common_pb2
+from merrflow.inputs import path_text
+from merrflow.llama3.v1 import llama3_pb2
+from merrflow.minigpt_v2.v1 import minigpt_v2_pb2
+from merrflow.openface_au.v1 import openface_au_pb2
+from merrflow.qwen_audio.v1 import qwen_audio_pb2
+from merrflow.settings import RunSettings
+from merrflow.types import (
+    ActionUnitSeries,
+    Face,
+    FaceFrame,
+    LabelScores,
+    Origin,
+    Outcome,
+    Reasoning,
+    Scene,
+    Tone,
+)
+from merrflow_serving.errors import MerrflowError
+
+CHUNK = 1 << 19  # bytes; below any message limit that can be set
+_OUTCOMES = {
+    common_pb2.OUTCOME_DONE: Outcome.DONE,
+    common_pb2.OUTCOME_TRUNCATED: Outcome.TRUNCATED,
+    common_pb2.OUTCOME_REFUSED: Outcome.REFUSED,
+}
+
+
+@dataclass(frozen=True)
+class Reply:
+    """A service's answer: the value, who gave it, and whether it is whole."""
+
+    value: Any
+    origin: Origin
+    outcome: Outcome = Outcome.DONE
+    reason: str = ""  # why the outcome is not DONE
+
+
+class Services:
+    """The services as the pipeline sees them. An async context manager: connects, and closes."""
+
+    def __init__(self, addresses: dict[str, str], settings: RunSettings) -> None:
+        self._settings = settings
+        self.connections = {name: Connection(name, addresses[name], settings) for name in addresses}
+
+    async def __aenter__(self) -> Services:
+        try:
+            await asyncio.gather(*(connection.connect() for connection in self.connections.values()))
+        except BaseException:
+            await self.__aexit__()
+            raise
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        await asyncio.gather(*(connection.close() for connection in self.connections.values()))
+
+    async def wait_ready(self) -> None:
+        """Returns once all are warm. Raises `NotReady` for the first that cannot be."""
+        await asyncio.gather(*(connection.wait_ready() for connection in self.connections.values()))
+
+    def identities(self) -> dict[str, Identity]:
+        """The identity of each service's engine."""
+        return {name: identity(connection.info.engine) for name, connection in self.connections.items()}
+
+    def limits(self) -> dict[str, Identity]:
+        """What each service refuses as too large."""
+        return {name: limits_of(connection.info.limits) for name, connection in self.connections.items()}
+
+    async def action_units(self, clip: str, path: Path) -> Reply:
+        """Measures a whole clip: `ActionUnitSeries`."""
+        connection = self.connections["openface-au"]
+        if self._settings.send_paths and path_text(path) == str(path):  # gRPC carries no other names
+            request = openface_au_pb2.DetectRequest(clip=clip)
+            request.video.path = str(path)
+            try:
+                reply = await connection.unary("Detect", request)
+                return Reply(series_from(reply), origin_from(reply))
+            except MerrflowError as error:
+                if error.reason != "PATH_REFUSED":  # such as a link that leads out of the service's folders
+                    raise
+        data = await asyncio.to_thread(path.read_bytes)
+        request = openface_au_pb2.DetectRequest(clip=clip)
+        reply = await send_media(connection, "Detect", request, "video", data, openface_au_pb2)
+        return Reply(series_from(reply), origin_from(reply))
+
+    async def scene(self, clip: str, image: bytes, context: Sequence[tuple[float, bytes]]) -> Reply:
+        """Describes a frame (JPEG) with frames around it (seconds after it, JPEG): `Scene`."""
+        request = minigpt_v2_pb2.DescribeRequest(clip=clip)
+        for offset, frame in context:
+            request.context.add(offset_seconds=offset).image.data = frame
+        reply = await send_media(self.connections["minigpt-v2"], "Describe", request, "image", image, minigpt_v2_pb2)
+        scene = Scene(reply.text, _measurements(reply), tuple(reply.on_screen_text))
+        return Reply(scene, origin_from(reply), _OUTCOMES[reply.outcome])
+
+    async def tone(self, clip: str, wav: bytes) -> Reply:
+        """Describes a voice (WAV): `Tone`."""
+        request = qwen_audio_pb2.DescribeRequest(clip=clip)
+        reply = await send_media(self.connections["qwen-audio"], "Describe", request, "audio", wav, qwen_audio_pb2)
+        content = qwen_audio_pb2.Content.Name(reply.content).removeprefix("CONTENT_").lower()
+        speech = tuple((span.start_seconds, span.end_seconds) for span in reply.speech)
+        tone = Tone(reply.text, content, _measurements(reply), speech)
+        return Reply(tone, origin_from(reply), _OUTCOMES[reply.outcome])
+
+    async def reason(self, clip: str, clues: Clues, label: str, seed: int) -> Reply:
+        """Reasons over the clues why the person feels `label`: `Reasoning`."""
+        request = llama3_pb2.ReasonRequest(clip=clip, clues=llama3_pb2.Clues(**asdict(clues), label=label), seed=seed)
+        reply = await self.connections["llama3"].unary("Reason", request)
+        reasoning = Reasoning(reply.text, seed, reply.prompt_tokens, reply.answer_tokens, reply.attempts)
+        return Reply(reasoning, origin_from(reply), _OUTCOMES[reply.outcome], reply.outcome_reason)
+
+    async def score(self, clip: str, clues: Clues, labels: Sequence[str]) -> Reply:
+        """How likely each of the labels is, given the clues: `LabelScores`."""
+        request = llama3_pb2.ScoreRequest(clip=clip, clues=llama3_pb2.Clues(**asdict(clues)), labels=labels)
+        reply = await self.connections["llama3"].unary("Score", request)
+        origin = replace(origin_from(reply), prompt_version=reply.engine.scoring_prompt_version)
+        return Reply(LabelScores({one.label: one.probability for one in reply.scores}), origin)
+
+
+async def send_media(connection: Connection, rpc: str, request: Any, field: str, data: bytes, module: Any) -> Any:
+    """Calls `rpc` with media in `request.<field>`, as a stream above the service's message limit."""
+    limit = connection.info.limits.max_message_bytes or (4 << 20)
+    if len(data) + request.ByteSize() + 1024 <= limit:
+        getattr(request, field).data = data
+        return await connection.unary(rpc, request)
+    part = getattr(module, f"{rpc}StreamRequest")
+
+    async def parts() -> AsyncIterator[Any]:
+        yield part(request=request)
+        for start in range(0, len(data), CHUNK):
+            yield part(chunk=data[start : start + CHUNK])
+
+    return (await connection.unary(f"{rpc}Stream", parts)).response
+
+
+def origin_from(reply: Any) -> Origin:
+    """Who answered, from any service's reply."""
+    return Origin(
+        engine=reply.engine.engine,
+        model=reply.engine.model,
+        revision=reply.engine.revision,
+        prompt_version=reply.engine.prompt_version,
+        note=reply.engine.note,
+        queue_seconds=round(reply.timing.queue_seconds, 4),
+        model_seconds=round(reply.timing.model_seconds, 4),
+    )
+
+
+def series_from(reply: openface_au_pb2.DetectResponse) -> ActionUnitSeries:
+    """A reply of openface-au as the stages know it."""
+    return ActionUnitSeries(
+        width=reply.width,
+        height=reply.height,
+        fps=reply.fps,
+        measurable=tuple(reply.action_units),
+        frames=tuple(
+            FaceFrame(frame.index, round(frame.timestamp_seconds, 4), tuple(map(_face, frame.faces)))
+            for frame in reply.frames
+        ),
+    )
+
+
+def _face(face: openface_au_pb2.Face) -> Face:
+    return Face(
+        box=tuple(round(getattr(face.box, side), 1) for side in ("x", "y", "width", "height")),
+        confidence=round(face.confidence, 3),
+        pitch=round(face.pose.pitch, 1),
+        yaw=round(face.pose.yaw, 1),
+        roll=round(face.pose.roll, 1),
+        intensity={unit.name: round(unit.intensity, 3) for unit in face.action_units if unit.HasField("intensity")},
+        present=frozenset(unit.name for unit in face.action_units if unit.present),
+        mouth_opening=round(face.mouth_opening, 4) if face.HasField("mouth_opening") else None,
+        second_pass=face.second_pass,
+    )
+
+
+def _measurements(reply: Any) -> dict[str, tuple[float, str]]:
+    return {item.name: (round(item.value, 4), item.unit) for item in reply.measurements}
