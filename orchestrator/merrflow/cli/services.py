@@ -5,16 +5,22 @@ from __future__ import annotations
 import asyncio
 import json
 import tempfile
+from collections import Counter
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
+import grpc
 from google.protobuf.json_format import MessageToDict, ParseDict, ParseError
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 from rich.console import Console
 from rich.table import Table
 
 from merrflow.clients import Connection, send_media
+from merrflow.clients.addresses import targets
+from merrflow.clients.replica import CHANNEL_OPTIONS
+from merrflow.common.v1 import common_pb2, common_pb2_grpc
 from merrflow.inputs import InputError
 from merrflow.llama3.v1 import llama3_pb2
 from merrflow.local_services import LocalServices
@@ -37,22 +43,53 @@ def addresses(settings: RunSettings) -> dict[str, str]:
 
 
 async def look(config: Path | None) -> list[dict[str, Any]]:
-    """Health and Info of each service."""
-    settings = load_settings(config, connect_seconds=PROBE_SECONDS)
-    found = addresses(settings)
-    return list(await asyncio.gather(*(_look_at(name, found[name], settings) for name in SERVICES)))
+    """Health and Info of each service; where its address leads to several replicas, of each of them."""
+    found = addresses(load_settings(config))
+    looks = await asyncio.gather(*(_look_behind(name, found[name]) for name in SERVICES))
+    return [item for several in looks for item in several]
 
 
-async def _look_at(name: str, address: str, settings: RunSettings) -> dict[str, Any]:
-    connection = Connection(name, address, settings)
+async def _look_behind(name: str, address: str) -> list[dict[str, Any]]:
     try:
-        await connection.connect()
-        info = MessageToDict(connection.info, preserving_proto_field_name=True)
-        return {"service": name, "address": address, "health": await connection.health(), **info}
+        found = await asyncio.wait_for(targets(address, SERVICES[name].port), PROBE_SECONDS)
     except NotReady as error:
-        return {"service": name, "address": address, "health": "UNREACHABLE", "problem": str(error)}
-    finally:
-        await connection.close()
+        return [_unreachable(name, address, str(error))]
+    except (OSError, TimeoutError) as error:
+        why = getattr(error, "strerror", None) or "the look-up takes too long"
+        return [_unreachable(name, address, f"{address} leads to no machine ({why}); {_to_start(name)}")]
+    if len(found) == 1:
+        return [await _look_at(name, found[0], address)]
+    return await asyncio.gather(*(_look_at(name, one, one.removeprefix("ipv4:")) for one in sorted(found)))
+
+
+async def _look_at(name: str, target: str, address: str) -> dict[str, Any]:
+    """target: of gRPC. address: how it is called in what is shown."""
+    async with grpc.aio.insecure_channel(target, options=CHANNEL_OPTIONS) as channel:
+        try:
+            info = await common_pb2_grpc.EngineStub(channel).Info(
+                common_pb2.InfoRequest(), timeout=PROBE_SECONDS, wait_for_ready=True
+            )
+            request = health_pb2.HealthCheckRequest()
+            health = await health_pb2_grpc.HealthStub(channel).Check(request, timeout=PROBE_SECONDS)
+        except grpc.aio.AioRpcError:
+            return _unreachable(name, address, f"the service {name} does not answer at {address}; {_to_start(name)}")
+    found = MessageToDict(info, preserving_proto_field_name=True)
+    if info.service != name:
+        problem = f"at {address} is the service {info.service!r}, not {name}"
+        return found | {"service": name, "address": address, "health": "NOT_SERVING", "problem": problem}
+    status = health_pb2.HealthCheckResponse.ServingStatus.Name(health.status)
+    return {"service": name, "address": address, "health": status, **found}
+
+
+def _unreachable(name: str, address: str, problem: str) -> dict[str, Any]:
+    return {"service": name, "address": address, "health": "UNREACHABLE", "problem": problem}
+
+
+def _to_start(name: str) -> str:
+    return (
+        f"start it with `merrflow serve {name}` or `docker-compose up -d {name}`, or set "
+        f"{SERVICES[name].env_prefix}ADDRESS to where it is"
+    )
 
 
 def show(found: list[dict[str, Any]], console: Console) -> None:
@@ -62,7 +99,7 @@ def show(found: list[dict[str, Any]], console: Console) -> None:
         engine, limits = item.get("engine", {}), item.get("limits", {})
         table.add_row(
             item["service"],
-            f"[{'green' if item['health'] == 'SERVING' else 'red'}]{item['health']}[/]",
+            _health(item),
             engine.get("engine", ""),
             f"{engine.get('model', '')}\n{engine.get('revision', '')}".strip(),
             f"{limits['max_batch_size']}, {limits['max_queue']}" if limits else "",
@@ -70,11 +107,26 @@ def show(found: list[dict[str, Any]], console: Console) -> None:
             item["address"],
         )
     console.print(table)
+    told = Counter(item["service"] for item in found)
+    said = set()
     for item in found:
+        name = item["service"] if told[item["service"]] == 1 else f"{item['service']} at {item['address']}"
         if item.get("problem"):
-            console.print(f"{item['service']}: {item['problem']}", markup=False, soft_wrap=True)
-        elif item.get("engine", {}).get("note"):
-            console.print(f"{item['service']}: {item['engine']['note']}", markup=False, soft_wrap=True)
+            console.print(f"{name}: {item['problem']}", style="red", markup=False, soft_wrap=True)
+        if item.get("doing"):
+            since = f" (for {item.get('doing_seconds', 0):.0f} s)"
+            console.print(f"{name}: {item['doing']}{since}", style="yellow", markup=False, soft_wrap=True)
+        note = item.get("engine", {}).get("note")
+        if item["health"] == "SERVING" and note and (item["service"], note) not in said:
+            said.add((item["service"], note))
+            console.print(f"{item['service']}: {note}", markup=False, soft_wrap=True)
+
+
+def _health(item: dict[str, Any]) -> str:
+    """Green where it serves, yellow where it will, red where something must be done."""
+    loading = item["health"] == "NOT_SERVING" and not item.get("problem")
+    colour = "green" if item["health"] == "SERVING" else "yellow" if loading else "red"
+    return f"[{colour}]{item['health']}[/]"
 
 
 def _memory(memory: dict[str, str]) -> str:

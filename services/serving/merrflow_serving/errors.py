@@ -85,6 +85,9 @@ class EngineFault(MerrflowError):
     reason = "ENGINE_FAULT"
 
 
+# Reasons for which an engine cannot be loaded now, and which pass or are mended outside of the service's process: room
+# on the disk, the hub, its licence, files put in place. What only another setting or package mends is not among them.
+PASSING = frozenset({"STORAGE", "HUB_UNREACHABLE", "MODEL_GATED", "MODEL_MISSING"})
 RETRYABLE = frozenset(
     {
         grpc.StatusCode.UNAVAILABLE,

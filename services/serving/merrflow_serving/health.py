@@ -38,7 +38,7 @@ def check(where: str, seconds: float = SECONDS) -> tuple[bool, str]:
             info = common_pb2_grpc.EngineStub(channel).Info(common_pb2.InfoRequest(), timeout=seconds)
         except grpc.RpcError as error:
             return False, f"no answer at {where}: {error.details()}"
-    return False, f"NOT_SERVING: {info.problem or 'loading its model, or draining'}"
+    return False, f"NOT_SERVING: {info.problem or f'{info.doing} ({info.doing_seconds:.0f} s)'}"
 
 
 def main(arguments: list[str] | None = None) -> int:

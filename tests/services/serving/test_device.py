@@ -66,7 +66,7 @@ def test_without_a_card(monkeypatch) -> None:
     assert dtype_of(settings, CPU) == torch.float32
     assert attention_of(settings, CPU) == "sdpa"
     with pytest.raises(
-        NotReady, match="'cuda' is set, but torch .* sees 0 CUDA devices; set MERRFLOW_SOME_DEVICE=auto"
+        NotReady, match="'cuda' is set, but torch .* sees 0 CUDA devices.*; set MERRFLOW_SOME_DEVICE=auto"
     ):
         device_of(Settings(device="cuda"))
 
@@ -366,3 +366,26 @@ def test_a_real_card_that_is_lost_is_told() -> None:
     """
     done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, timeout=120)
     assert done.stdout.count("LOST") == 2, done.stdout + done.stderr[-2000:]
+
+
+def test_what_torch_says_of_an_old_driver_is_passed_on(monkeypatch) -> None:
+    def init() -> None:
+        raise RuntimeError(
+            "The NVIDIA driver on your system is too old (found version 11040). Please update your GPU driver.\nMore."
+        )
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.cuda, "init", init)
+    with pytest.raises(
+        NotReady, match=r"0 CUDA devices \(The NVIDIA driver .* is too old .*GPU driver\.\); set MERRFLOW"
+    ):
+        device_of(Settings(device="cuda"))
+
+
+def test_a_cuda_build_that_must_use_the_cpu_says_so_once(monkeypatch, capfd) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.cuda, "is_built", lambda: True)
+    monkeypatch.setattr(torch.cuda, "init", lambda: None)
+    for _ in range(2):
+        assert device_of(Settings()) == CPU
+    assert "".join(capfd.readouterr()).count("this computes on the CPU") == 1

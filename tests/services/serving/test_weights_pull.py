@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import multiprocessing
@@ -18,8 +19,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import save as save_safetensors
 
-from merrflow_serving.errors import NotReady
-from merrflow_serving.weights import Place, locate, revision
+from merrflow_serving.errors import PASSING, NotReady
+from merrflow_serving.weights import Place, locate, progress, revision, storage
 from merrflow_serving.weights.entries import Entry, Repository, WeightFile
 from merrflow_serving.weights.manifest import read_manifest
 from merrflow_serving.weights.pull import pull
@@ -40,7 +41,9 @@ class Hub:
     """What the server holds, how it misbehaves, and what it was asked."""
 
     files: dict[str, bytes]
-    gated: bool = False
+    gated: bool = False  # 403 without the token, or with one that may not read this
+    open_listing: bool = False  # as on Hugging Face: what a gated repository holds is told to all
+    knows_tokens: bool = False  # 401 for one that is not TOKEN
     cut: dict[str, int] = field(default_factory=dict)  # file -> how many more times to break off in the middle
     told_sha: dict[str, str] = field(default_factory=dict)  # file -> another sha256 than its own
     asked: Counter[str] = field(default_factory=Counter)
@@ -74,7 +77,11 @@ class Handler(BaseHTTPRequestHandler):
         hub: Hub = self.server.hub  # type: ignore[attr-defined]
         url = urlparse(self.path)
         query = {key: values[0] for key, values in parse_qs(url.query).items()}
-        if hub.gated and self.headers.get("Authorization") != f"Bearer {TOKEN}":
+        token = self.headers.get("Authorization")
+        closed = token != f"Bearer {TOKEN}" and not (hub.open_listing and "/api/" in self.path)
+        if closed and hub.knows_tokens and (token or hub.gated):
+            return self.say(401, {"error": "Invalid username or password."}, {})
+        if closed and hub.gated:
             return self.say(403, {"error": "Access to model o/m is restricted"}, {"X-Error-Code": "GatedRepo"})
         if re.fullmatch(r"/api/models/o/m(/revision/[^/]+)?", url.path):
             if "nope" in url.path:
@@ -311,6 +318,27 @@ def test_gated_weights_give_the_steps_and_the_token_opens_them(hub: Hub, tmp_pat
     assert "pulling weights" in said and TOKEN not in said
 
 
+@pytest.mark.parametrize("open_listing", [True, False])
+@pytest.mark.parametrize("gated", [True, False])
+def test_a_wrong_token_is_said_to_be_wrong(hub: Hub, tmp_path: Path, monkeypatch, gated: bool, open_listing) -> None:
+    hub.gated, hub.knows_tokens, hub.open_listing = gated, True, open_listing
+    monkeypatch.setenv("HF_TOKEN", "hf_mistyped")
+    with pytest.raises(NotReady) as caught:
+        pull(an_entry(repositories={"huggingface": Repository("o/m", "main", gated=gated)}), place(tmp_path))
+    assert caught.value.reason == "MODEL_GATED"
+    text = str(caught.value)
+    assert "the weights m (o/m, HTTP 401): the token in HF_TOKEN is wrong, or has expired. (1) make a token" in text
+    assert "hf_mistyped" not in text
+
+
+def test_a_token_whose_user_has_not_accepted_the_licence(hub: Hub, tmp_path: Path, monkeypatch) -> None:
+    hub.gated = hub.open_listing = True
+    monkeypatch.setenv("HF_TOKEN", "hf_of_another_user")
+    with pytest.raises(NotReady, match=r"HTTP 403\).* has not accepted the licence. \(1\) log in at .*/o/m") as caught:
+        pull(an_entry(repositories={"huggingface": Repository("o/m", "main", gated=True)}), place(tmp_path))
+    assert caught.value.reason in PASSING  # once it is accepted, a service that tries again gets them
+
+
 def test_a_revision_and_a_repository_that_are_not_there(hub: Hub, tmp_path: Path) -> None:
     with pytest.raises(NotReady, match="o/m on Hugging Face has no revision nope"):
         pull(an_entry(repositories={"huggingface": Repository("o/m", "nope")}), place(tmp_path))
@@ -327,10 +355,71 @@ def test_a_hub_that_has_not_the_entry(hub: Hub, tmp_path: Path) -> None:
 def test_room_is_checked_before_anything_is_fetched(hub: Hub, tmp_path: Path, monkeypatch) -> None:
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=1000))
-    with pytest.raises(NotReady, match=r"0.0 GB are free; make room") as caught:
+    with pytest.raises(NotReady, match=r"0.0 GB are free; make 0.27 GB of room there") as caught:
         pull(an_entry(), place(tmp_path))
     assert caught.value.reason == "STORAGE"
     assert not hub.asked
+
+
+def test_what_came_before_counts_as_room(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(storage, "SPARE_BYTES", 0)
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=1000))
+    with pytest.raises(NotReady):
+        storage.need_room(an_entry(), tmp_path, 100_000)
+    (tmp_path / "x.incomplete").write_bytes(b"x" * 100_000)
+    storage.need_room(an_entry(), tmp_path, 100_000)
+
+
+def _pull_with_little_disk(folder: Path, name: str, queue) -> None:
+    import resource
+
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))  # a write past it fails, as on a full disk
+    try:
+        pull(an_entry(), place(folder, name))
+    except NotReady as error:
+        queue.put((error.reason, str(error)))
+
+
+@HUBS
+def test_a_disk_that_fills_up_in_the_middle(hub: Hub, tmp_path: Path, name: str) -> None:
+    queue = multiprocessing.get_context("spawn").Queue()
+    process = multiprocessing.get_context("spawn").Process(target=_pull_with_little_disk, args=(tmp_path, name, queue))
+    process.start()
+    reason, text = queue.get(timeout=60)
+    process.join(10)
+    assert reason == "STORAGE"
+    assert "the disk ran full while m was pulled into" in text and "set MERRFLOW_MODELS_DIR to a larger disk" in text
+
+
+def test_faults_of_the_disk_are_told_from_those_of_the_network() -> None:
+    for error in (
+        OSError(errno.ENOSPC, "No space left on device"),
+        PermissionError(errno.EACCES, "Permission denied", "/models/m"),
+        RuntimeError("Data processing error: I/O error: No space left on device (os error 28)"),
+    ):
+        wrapped = RuntimeError("download failed")
+        wrapped.__cause__ = error
+        assert storage.disk_fault(error) and storage.disk_fault(wrapped), error
+    for error in (ConnectionRefusedError(111, "refused"), PermissionError(errno.EACCES, "denied"), ValueError("x")):
+        assert storage.disk_fault(error) is None, error
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (errno.EACCES, r"belongs to user \d+, and this is user \d+; run as root: chown -R \d+ "),
+        (errno.EROFS, "it is mounted read-only; mount it writable, or set MERRFLOW_MODELS_DIR"),
+    ],
+)
+def test_a_volume_that_refuses(hub: Hub, tmp_path: Path, monkeypatch, number: int, words: str) -> None:
+    def refuse(self: Path, *args: object, **more: object) -> None:
+        raise OSError(number, "no", str(self))
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    with pytest.raises(NotReady, match=words) as caught:
+        pull(an_entry(), place(tmp_path))
+    assert caught.value.reason == "STORAGE"
 
 
 def test_a_folder_that_cannot_be_written(hub: Hub, tmp_path: Path) -> None:
@@ -365,9 +454,16 @@ def test_two_processes_pull_once(hub: Hub, tmp_path: Path) -> None:
     assert dict(hub.asked) == {"config.json": 1, "model.safetensors": 1}
 
 
-def test_progress_is_logged(hub: Hub, tmp_path: Path, capfd) -> None:
-    hub.pause = 0.3
-    pull(an_entry(), place(tmp_path), report_seconds=0.1)
+def test_progress_is_logged_and_told(hub: Hub, tmp_path: Path, capfd) -> None:
+    hub.pause = 0.5
+    told = []
+    pulling = threading.Thread(target=pull, args=(an_entry(), place(tmp_path)), kwargs={"report_seconds": 0.1})
+    pulling.start()
+    while pulling.is_alive():
+        told += [step.text for step in [progress.now()] if step]
+        pulling.join(0.05)
+    assert any(re.fullmatch(r"pulling m: [\d.]+ of 0.0 GB", text) for text in told), set(told)
+    assert progress.now() is None
     said = capfd.readouterr().out
     assert "percent=" in said and "weights are whole" in said
 

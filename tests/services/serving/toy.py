@@ -20,12 +20,18 @@ class ToyEngine:
 
     hold = threading.Event()
     missing_weights = False
+    load_fault: Exception | None = None
+    loading = threading.Event()  # cleared: loading takes until it is set
+    loading.set()
     batches: list[list[bytes]] = []
 
     def __init__(self, settings: ServiceSettings) -> None:
         self.closed = False
 
     def load(self) -> None:
+        self.loading.wait(30)
+        if self.load_fault:
+            raise self.load_fault
         if self.missing_weights:
             raise NotReady("toy.bin is missing: pip install toy-model")
 

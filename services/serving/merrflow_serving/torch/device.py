@@ -6,6 +6,7 @@ import gc
 import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     import torch
 
 __all__ = ["BatchLimit", "DeviceLost", "Memory", "attention_of", "device_errors", "device_of", "dtype_of", "is_lost"]
-__all__ += ["held", "memory", "run_split"]
+__all__ += ["held", "memory", "run_split", "why_no_cuda"]
 
 log = structlog.get_logger()
 T = TypeVar("T")
@@ -30,7 +31,7 @@ FLASH_CAPABILITY = (8, 0)  # flash-attn 2 runs on Ampere and newer
 def device_of(settings: TorchSettings) -> torch.device:
     """Where to compute. `auto`: the first CUDA device, else the CPU. ROCm and MPS are not claimed: nobody tried them.
 
-    Raises `NotReady` where the settings name a CUDA device that is not there.
+    Raises `NotReady` where the settings name a CUDA device that is not there, with what torch says of it.
     """
     import torch
 
@@ -38,18 +39,40 @@ def device_of(settings: TorchSettings) -> torch.device:
     name = settings.device
     if name == "auto":
         name = "cuda" if usable else "cpu"
+        if not usable and torch.backends.cuda.is_built():
+            _tell_once(why_no_cuda())
     device = torch.device(name)
     if device.type == "cuda":
         count = torch.cuda.device_count() if usable else 0
         index = device.index or 0
         if index >= count:
+            why = "" if usable else f" ({why_no_cuda()})"
             raise NotReady(
-                f"device {settings.device!r} is set, but torch {torch.__version__} sees {count} CUDA devices; "
-                f"set {_variable(settings, 'DEVICE')}=auto or cpu, or install a driver and a CUDA build of torch",
+                f"device {settings.device!r} is set, but torch {torch.__version__} sees {count} CUDA devices{why}; "
+                f"set {_variable(settings, 'DEVICE')}=auto or cpu, or see to the driver, a CUDA build of torch, and "
+                "that the container is given the GPU (deploy/compose/gpu.yml)",
                 reason="DEVICE_MISSING",
             )
         return torch.device("cuda", index)
     return device
+
+
+def why_no_cuda() -> str:
+    """What torch says of a CUDA it cannot use, such as that the driver is too old; "" where it says nothing."""
+    import torch
+
+    if torch.version.hip is not None:
+        return "this is a ROCm build of torch, which nobody tried here"
+    try:
+        torch.cuda.init()
+    except Exception as error:  # it raises of many kinds
+        return next(iter(str(error).strip().splitlines()), type(error).__name__)
+    return ""
+
+
+@cache
+def _tell_once(why: str) -> None:
+    log.warning("no CUDA device can be used, so this computes on the CPU", why=why)
 
 
 def dtype_of(settings: TorchSettings, device: torch.device) -> torch.dtype:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Protocol
 
 from merrflow_serving.errors import NotReady
-from merrflow_serving.weights import steps
+from merrflow_serving.weights import steps, storage
 from merrflow_serving.weights.entries import Entry, Repository
 from merrflow_serving.weights.places import Hub
 
@@ -81,7 +81,7 @@ class HuggingFace:
         return Listing(info.sha or place.revision, files)
 
     def fetch(self, entry: Entry, place: Repository, listing: Listing, file: RemoteFile, folder: Path) -> None:
-        with self._said_plainly(entry, place):
+        with self._said_plainly(entry, place), storage.written_to(entry, folder):
             self._hub.hf_hub_download(
                 place.id, file.name, revision=listing.revision, local_dir=folder, endpoint=self._endpoint
             )
@@ -93,20 +93,19 @@ class HuggingFace:
         where = f"{place.id} on Hugging Face"
         try:
             yield
-        except errors.GatedRepoError as error:
-            raise _gated(entry, place, "huggingface") from error
         except errors.RevisionNotFoundError as error:
             raise NotReady(f"{where} has no revision {place.revision}", reason="MODEL_MISSING") from error
-        except errors.RepositoryNotFoundError as error:  # said of private ones too, to whom may not see them
-            if place.gated:
-                raise _gated(entry, place, "huggingface") from error
-            raise NotReady(
-                f"{where} is not there, or not for this user; check its name, or set HF_TOKEN", reason="MODEL_MISSING"
-            ) from error
         except errors.HfHubHTTPError as error:
             code = error.response.status_code if error.response is not None else 0
-            if code in (401, 403):
-                raise _gated(entry, place, "huggingface") from error
+            has_token = bool(self._hub.get_token())
+            unknown = isinstance(error, errors.RepositoryNotFoundError) and not isinstance(error, errors.GatedRepoError)
+            if code == 403 or (code == 401 and (has_token or not unknown)) or (unknown and place.gated):
+                raise _closed(entry, place, "huggingface", code, has_token) from error
+            if unknown:  # said of private ones too, to whom may not see them
+                raise NotReady(
+                    f"{where} is not there, or not for this user; check its name, or set HF_TOKEN",
+                    reason="MODEL_MISSING",
+                ) from error
             raise _broken(where, error) from error
         except (errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled, OSError) as error:
             raise _broken(where, error) from error
@@ -139,7 +138,7 @@ class ModelScope:
         return Listing(f"{place.revision or 'master'}-{hashlib.sha256(text.encode()).hexdigest()[:16]}", files)
 
     def fetch(self, entry: Entry, place: Repository, listing: Listing, file: RemoteFile, folder: Path) -> None:
-        with self._said_plainly(entry, place):
+        with self._said_plainly(entry, place), storage.written_to(entry, folder):
             self._api.download_file(
                 place.id,
                 "model",
@@ -158,7 +157,9 @@ class ModelScope:
         try:
             yield
         except (errors.AuthenticationError, errors.PermissionDeniedError) as error:
-            raise _gated(entry, place, "modelscope") from error
+            code = 403 if isinstance(error, errors.PermissionDeniedError) else 401
+            has_token = bool(os.environ.get("MODELSCOPE_API_TOKEN"))
+            raise _closed(entry, place, "modelscope", code, has_token) from error
         except errors.NotExistError as error:
             raise NotReady(
                 f"{where}, revision {place.revision or 'master'}, is not there, or not for this user",
@@ -181,14 +182,27 @@ def _library(module: str, package: str = "") -> Iterator[None]:
         ) from error
 
 
-def _gated(entry: Entry, place: Repository, hub: Hub) -> NotReady:
-    todo = steps.numbered(steps.to_pull(entry, place, hub, gated=True))
-    return NotReady(f"{place.id} on {hub} is not open to this user. {todo}", reason="MODEL_GATED")
+def _closed(entry: Entry, place: Repository, hub: Hub, code: int, has_token: bool) -> NotReady:
+    """What to say where the hub does not let this user in: for want of a token, a right one, or its licence."""
+    variable = steps.TOKEN_VARIABLES[hub]
+    todo = steps.to_pull(entry, place, hub, gated=True)
+    if not has_token:
+        why = f"no token is set in {variable}"
+    elif code == 401:
+        why, todo = f"the token in {variable} is wrong, or has expired", todo[1:]  # the licence may well be accepted
+    else:
+        why = f"the token in {variable} may not read it, or its user has not accepted the licence"
+    return NotReady(
+        f"{hub} refuses the weights {entry.name} ({place.id}, HTTP {code}): {why}. {steps.numbered(todo)}, or start "
+        "the service again with the token",
+        reason="MODEL_GATED",
+    )
 
 
 def _broken(where: str, error: BaseException) -> NotReady:
     text = str(error).strip().splitlines()
     return NotReady(
-        f"{where} could not be reached ({text[0] if text else type(error).__name__}); what came is kept, try again",
+        f"{where} could not be reached ({text[0] if text else type(error).__name__}); what came is kept. Check the "
+        "network and its proxy (HTTPS_PROXY), or name a mirror (HF_ENDPOINT, MODELSCOPE_ENDPOINT), and try again",
         reason="HUB_UNREACHABLE",
     )

@@ -11,6 +11,7 @@ from merrflow_serving.weights import steps
 from merrflow_serving.weights.entries import Entry, entry
 from merrflow_serving.weights.manifest import read_manifest
 from merrflow_serving.weights.places import WeightSettings
+from merrflow_serving.weights.usable import check_usable
 from merrflow_serving.weights.whole import check, missing_files, wanted_files
 
 SAMPLES = 64  # pieces of each file that a revision without a hub's commit is told from
@@ -34,9 +35,11 @@ def locate(name: str, settings: WeightSettings) -> Path:
 
     name: an entry of weights.yaml, or "organisation/name[@revision]" for any causal language model on the hub.
     Files that lack below `models_dir` are pulled unless the settings say `offline`; a folder of the user's own is never
-    written to. Raises `NotReady` with the steps to take.
+    written to. Before gigabytes are read or pulled, the packages and the device that they are for are looked for.
+    Raises `NotReady` with the steps to take.
     """
     found = _entry(name)
+    check_usable(found, settings)
     folder = folder_of(name, settings)
     result = check(found, folder, Path(settings.models_dir))
     if result.whole:

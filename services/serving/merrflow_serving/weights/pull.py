@@ -14,17 +14,18 @@ from pathlib import Path
 import structlog
 
 from merrflow_serving.errors import NotReady
-from merrflow_serving.weights import steps
+from merrflow_serving.weights import progress, steps, storage
 from merrflow_serving.weights.entries import Entry, Repository, WeightFile, is_plain
 from merrflow_serving.weights.hubs import HubClient, Listing, RemoteFile, client
 from merrflow_serving.weights.locate import sample
 from merrflow_serving.weights.manifest import FileRecord, Manifest, read_manifest, write_manifest
 from merrflow_serving.weights.places import WeightSettings
+from merrflow_serving.weights.storage import bytes_in, giga
 from merrflow_serving.weights.whole import check, wanted_files
 
 log = structlog.get_logger()
 ATTEMPTS = 3  # for each file; every one goes on where the last stopped
-SPARE_BYTES = 256 << 20  # that must stay free
+TICK_SECONDS = 1.0  # between looks at what has come
 PICKLED = (".bin", ".bin.index.json")
 
 
@@ -54,7 +55,8 @@ def pull(entry: Entry, settings: WeightSettings, *, report_seconds: float = 15.0
             lock.acquire(timeout=0)
         except Timeout:
             log.info("another process pulls these weights; waiting for it", weights=entry.name)
-            lock.acquire()
+            with progress.step(f"waiting for another process that pulls {entry.name}"):
+                lock.acquire()
         try:
             if check(entry, folder, Path(settings.models_dir)).whole and read_manifest(folder).revision:
                 return folder
@@ -62,17 +64,14 @@ def pull(entry: Entry, settings: WeightSettings, *, report_seconds: float = 15.0
         finally:
             lock.release()
     except OSError as error:
-        raise NotReady(
-            f"the weights {entry.name} cannot be written to {folder} ({error.strerror or error}); make it writable, or "
-            "set MERRFLOW_MODELS_DIR",
-            reason="STORAGE",
-        ) from error
+        raise storage.problem(entry, folder, error) from error
     return folder
 
 
 def _pull(entry: Entry, place: Repository, settings: WeightSettings, folder: Path, report_seconds: float) -> None:
     hub = client(settings.hub)
-    listing = hub.list(entry, place)
+    with progress.step(f"asking {settings.hub} for the files of {place.id}"):
+        listing = hub.list(entry, place)
     wanted = choose(entry, place, listing)
     manifest = read_manifest(folder)
     records: dict[str, FileRecord] = {}
@@ -84,8 +83,8 @@ def _pull(entry: Entry, place: Repository, settings: WeightSettings, folder: Pat
         else:
             to_fetch.append(file)
     total = sum(file.size or 0 for file in to_fetch) or entry.bytes
-    _need_room(folder, total, entry)
-    log.info("pulling weights", weights=entry.name, source=place.id, files=len(to_fetch), gigabytes=_giga(total))
+    storage.need_room(entry, folder, total)
+    log.info("pulling weights", weights=entry.name, source=place.id, files=len(to_fetch), gigabytes=giga(total))
     with _progress(entry, folder, total, report_seconds):
         for file in to_fetch:
             records[file.name] = _fetch(hub, entry, place, listing, file, folder)
@@ -170,56 +169,32 @@ def _fetch(
             f"{record.sha256[:16]}..., expected {file.size} and {file.sha256[:16]}...; it was deleted, try again",
             reason="MODEL_DAMAGED",
         )
-    log.info("pulled", file=file.name, gigabytes=_giga(record.size))
+    log.info("pulled", file=file.name, gigabytes=giga(record.size))
     return record
-
-
-def _need_room(folder: Path, total: int, entry: Entry) -> None:
-    partial = sum(path.stat().st_size for path in _partials(folder))
-    free = shutil.disk_usage(folder).free
-    if free + partial < total + SPARE_BYTES:
-        raise NotReady(
-            f"{entry.name} needs {_giga(total)} GB in {folder}, where {_giga(free)} GB are free; make room, or set "
-            "MERRFLOW_MODELS_DIR to another disk",
-            reason="STORAGE",
-        )
-
-
-def _partials(folder: Path) -> list[Path]:
-    return [path for path in folder.rglob("*") if path.is_file() and path.suffix == ".incomplete"]
-
-
-def _giga(size: int) -> float:
-    return round(size / 1e9, 2)
 
 
 @contextmanager
 def _progress(entry: Entry, folder: Path, total: int, seconds: float) -> Iterator[None]:
-    """Logs what arrived so far, by what lies in the folder: the same for every hub's library."""
+    """Tells and logs what arrived so far, by what lies in the folder: the same for every hub's library."""
     done = threading.Event()
-    before = _bytes_in(folder)
+    before = bytes_in(folder)
 
-    def report() -> None:
-        while not done.wait(seconds):
-            here = max(0, _bytes_in(folder) - before)
-            log.info(
-                "pulling", weights=entry.name, gigabytes=_giga(here), percent=round(100 * here / total) if total else 0
-            )
+    def report(step: progress.Step) -> None:
+        told = time.monotonic()
+        while not done.wait(min(TICK_SECONDS, seconds)):
+            here = max(0, bytes_in(folder) - before)
+            step.text = f"pulling {entry.name}: {giga(here)} of {giga(total)} GB"
+            if time.monotonic() - told < seconds:
+                continue
+            told = time.monotonic()
+            percent = round(100 * here / total) if total else 0
+            log.info("pulling", weights=entry.name, gigabytes=giga(here), percent=percent)
 
-    thread = threading.Thread(target=report, name="pull-progress", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        done.set()
-        thread.join()
-
-
-def _bytes_in(folder: Path) -> int:
-    total = 0
-    for path in folder.rglob("*"):
+    with progress.step(f"pulling {entry.name}: {giga(total)} GB") as step:
+        thread = threading.Thread(target=report, args=(step,), name="pull-progress", daemon=True)
+        thread.start()
         try:
-            total += path.stat().st_blocks * 512 if path.is_file() else 0  # sparse partial files count as written
-        except OSError:  # moved away in this moment
-            continue
-    return total
+            yield
+        finally:
+            done.set()
+            thread.join()

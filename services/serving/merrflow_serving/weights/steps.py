@@ -17,6 +17,7 @@ TOKENS = {
     "huggingface": "make a token with read access at https://huggingface.co/settings/tokens and set HF_TOKEN to it",
     "modelscope": "take a token from https://modelscope.cn/my/myaccesstoken and set MODELSCOPE_API_TOKEN to it",
 }
+TOKEN_VARIABLES = {"huggingface": "HF_TOKEN", "modelscope": "MODELSCOPE_API_TOKEN"}
 HUB_OPTIONS = {"huggingface": "", "modelscope": " --hub modelscope"}  # beside the default
 LISTED = 6
 

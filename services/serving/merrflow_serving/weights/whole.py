@@ -10,6 +10,7 @@ from pathlib import Path
 import structlog
 
 from merrflow_serving.errors import NotReady
+from merrflow_serving.weights import progress
 from merrflow_serving.weights.entries import Entry, WeightFile
 from merrflow_serving.weights.manifest import NAME, FileRecord, Manifest, read_manifest, write_manifest
 from merrflow_serving.weights.tensorfiles import BASE, read_header, safetensors_files
@@ -123,7 +124,7 @@ def _record(path: Path, seen: FileRecord | None, expected: WeightFile, deep: boo
             return None, False
     if stat.st_size > LARGE:
         log.info("reading a file of weights whole, to check its sha256", file=str(path))
-    with path.open("rb") as file:
+    with progress.step(f"reading {path.name} whole, to check its sha256"), path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     return FileRecord(stat.st_size, digest, stat.st_mtime_ns), True
 

@@ -22,7 +22,7 @@ class InfoRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class InfoResponse(_message.Message):
-    __slots__ = ("service", "version", "engine", "limits", "ready", "problem", "memory")
+    __slots__ = ("service", "version", "engine", "limits", "ready", "problem", "memory", "doing", "doing_seconds")
     SERVICE_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     ENGINE_FIELD_NUMBER: _ClassVar[int]
@@ -30,6 +30,8 @@ class InfoResponse(_message.Message):
     READY_FIELD_NUMBER: _ClassVar[int]
     PROBLEM_FIELD_NUMBER: _ClassVar[int]
     MEMORY_FIELD_NUMBER: _ClassVar[int]
+    DOING_FIELD_NUMBER: _ClassVar[int]
+    DOING_SECONDS_FIELD_NUMBER: _ClassVar[int]
     service: str
     version: str
     engine: EngineInfo
@@ -37,7 +39,9 @@ class InfoResponse(_message.Message):
     ready: bool
     problem: str
     memory: Memory
-    def __init__(self, service: _Optional[str] = ..., version: _Optional[str] = ..., engine: _Optional[_Union[EngineInfo, _Mapping]] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., ready: _Optional[bool] = ..., problem: _Optional[str] = ..., memory: _Optional[_Union[Memory, _Mapping]] = ...) -> None: ...
+    doing: str
+    doing_seconds: float
+    def __init__(self, service: _Optional[str] = ..., version: _Optional[str] = ..., engine: _Optional[_Union[EngineInfo, _Mapping]] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., ready: _Optional[bool] = ..., problem: _Optional[str] = ..., memory: _Optional[_Union[Memory, _Mapping]] = ..., doing: _Optional[str] = ..., doing_seconds: _Optional[float] = ...) -> None: ...
 
 class Memory(_message.Message):
     __slots__ = ("used_bytes", "total_bytes", "peak_bytes", "free_bytes")

@@ -1,0 +1,68 @@
+"""All four services by their addresses alone, without any code of merrflow: python reflection.py VIDEO IMAGE
+
+Needs: pip install grpcio grpcio-reflection grpcio-health-checking protobuf
+"""
+
+import sys
+import time
+
+import grpc
+from google.protobuf.descriptor_pool import DescriptorPool
+from google.protobuf.message_factory import GetMessageClass
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
+
+
+class Service:
+    """A gRPC service known by its address alone."""
+
+    def __init__(self, address):
+        self.channel = grpc.insecure_channel(address)
+        self.reflection = ProtoReflectionDescriptorDatabase(self.channel)
+        self.pool = DescriptorPool(self.reflection)
+
+    def names(self):
+        return sorted(self.reflection.get_services())
+
+    def healthy(self):
+        reply = health_pb2_grpc.HealthStub(self.channel).Check(health_pb2.HealthCheckRequest())
+        return reply.status == health_pb2.HealthCheckResponse.SERVING
+
+    def call(self, rpc, **fields):
+        service, method = rpc.split("/")
+        found = self.pool.FindServiceByName(service).FindMethodByName(method)
+        request, reply = GetMessageClass(found.input_type), GetMessageClass(found.output_type)
+        send = self.channel.unary_unary(f"/{rpc}", request.SerializeToString, reply.FromString)
+        return send(request(**fields), timeout=300)
+
+
+def read(path):
+    with open(path, "rb") as file:
+        return file.read()
+
+
+clip, picture = sys.argv[1:3]  # a video file and an image file
+faces, scenes, tones, reasons = (Service(f"127.0.0.1:{port}") for port in (50051, 50052, 50053, 50054))
+for service in (faces, scenes, tones, reasons):
+    print(service.names())
+    while not service.healthy():  # a service that has just started still loads its model
+        time.sleep(0.5)
+
+measured = faces.call("merrflow.openface_au.v1.ActionUnits/Detect", clip="mine", video={"data": read(clip)})
+for frame in measured.frames[:: max(1, len(measured.frames) // 5)]:
+    for face in frame.faces:
+        units = {unit.name: round(unit.intensity, 1) for unit in face.action_units if unit.present}
+        print(f"frame {frame.index} at {frame.timestamp_seconds:.2f} s: {units}")
+
+scene = scenes.call("merrflow.minigpt_v2.v1.SceneDescriber/Describe", image={"data": read(picture)})
+tone = tones.call("merrflow.qwen_audio.v1.ToneDescriber/Describe", audio={"data": read(clip)})
+print("scene:", scene.text)
+print("tone:", tone.text)
+
+clues = {"scene": scene.text, "tone": tone.text, "expressions": ["Eyes widened", "Jaw drop"], "label": "surprise"}
+reason = reasons.call("merrflow.llama3.v1.EmotionReasoner/Reason", clues=clues)
+print("reasoning:", reason.text)
+print("written by:", reason.engine.model, reason.engine.revision)
+
+scores = reasons.call("merrflow.llama3.v1.EmotionReasoner/Score", clues=clues, labels=["happy", "sad", "surprise"])
+print("likely:", {score.label: round(score.probability, 2) for score in scores.scores})

@@ -1,0 +1,78 @@
+"""How does a voice sound? Asks the service qwen-audio: python tone.py FILE [HOST:PORT]
+
+FILE is a sound or a video. Needs grpcio and merrflow-protos alone.
+"""
+
+import random
+import sys
+import time
+from pathlib import Path
+
+import grpc
+
+from merrflow.common.v1 import common_pb2, common_pb2_grpc
+from merrflow.qwen_audio.v1 import qwen_audio_pb2, qwen_audio_pb2_grpc
+
+CHUNK = 1 << 19  # bytes of a streamed file in one message
+PASSES = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.DEADLINE_EXCEEDED}
+
+
+def wait_until_ready(channel, seconds=600):
+    """What the service says of itself, once its model is loaded."""
+    engine = common_pb2_grpc.EngineStub(channel)
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        info = engine.Info(common_pb2.InfoRequest(), timeout=30, wait_for_ready=True)
+        if info.ready:
+            return info
+        if info.problem:  # such as weights that are missing: the text says what to do
+            sys.exit(f"{info.service} cannot work: {info.problem}")
+        print(f"{info.service}: {info.doing}", file=sys.stderr)
+        time.sleep(1)
+    sys.exit("the service did not become ready")
+
+
+def try_again(call, tries=6):
+    """Calls, and again where the service is full, restarts or is slow; other errors are final."""
+    for pause in [2.0**attempt for attempt in range(tries - 1)]:
+        try:
+            return call()
+        except grpc.RpcError as error:
+            if error.code() not in PASSES:
+                raise
+            time.sleep(pause * random.uniform(0.2, 0.5))
+    return call()
+
+
+def describe(channel, info, path):
+    stub = qwen_audio_pb2_grpc.ToneDescriberStub(channel)
+    request = qwen_audio_pb2.DescribeRequest(clip=path.stem)
+    if path.stat().st_size < info.limits.max_message_bytes - 1024:
+        request.audio.data = path.read_bytes()
+        return try_again(lambda: stub.Describe(request, timeout=300))
+
+    def parts():  # too large for one message: the request first, then the file in chunks
+        yield qwen_audio_pb2.DescribeStreamRequest(request=request)
+        with path.open("rb") as file:
+            while chunk := file.read(CHUNK):
+                yield qwen_audio_pb2.DescribeStreamRequest(chunk=chunk)
+
+    return try_again(lambda: stub.DescribeStream(parts(), timeout=300)).response
+
+
+def main():
+    path, address = Path(sys.argv[1]), (sys.argv[2:] or ["127.0.0.1:50053"])[0]
+    with grpc.insecure_channel(address) as channel:
+        try:
+            tone = describe(channel, wait_until_ready(channel), path)
+        except grpc.RpcError as error:  # INVALID_ARGUMENT: this file can never be described
+            sys.exit(f"{error.code().name}: {error.details()}")
+    print(tone.text)
+    print(f"content: {qwen_audio_pb2.Content.Name(tone.content)}")
+    for measured in tone.measurements:
+        print(f"{measured.name}: {measured.value:.2f} {measured.unit}")
+    print(f"by {tone.engine.engine} ({tone.engine.model}), {tone.timing.model_seconds:.2f} s: {tone.engine.note}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,107 @@
+"""Faults of the disk that takes weights: told from those of the network, and with what to do."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from merrflow_serving.errors import NotReady
+from merrflow_serving.weights.entries import Entry
+
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+REFUSED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
+SPARE_BYTES = 256 << 20  # that must stay free
+_FULL_TEXT = ("No space left on device", "os error 28", "Disk quota exceeded")  # by libraries that write in Rust
+
+
+def need_room(entry: Entry, folder: Path, total: int) -> None:
+    """Raises `NotReady` where `total` bytes more do not fit below `folder`. What came of them before counts."""
+    came = sum(_on_disk(path) for path in folder.rglob("*.incomplete"))
+    free = shutil.disk_usage(folder).free
+    lacking = total - came + SPARE_BYTES - free
+    if lacking > 0:
+        raise NotReady(
+            f"{entry.name} needs {giga(total - came)} GB more in {folder}, where {giga(free)} GB are free; make "
+            f"{giga(lacking)} GB of room there ({giga(SPARE_BYTES)} GB are kept free), or set MERRFLOW_MODELS_DIR to a "
+            "larger disk",
+            reason="STORAGE",
+        )
+
+
+def problem(entry: Entry, folder: Path, error: OSError) -> NotReady:
+    """What to say of a fault of the disk."""
+    if error.errno in FULL:
+        size = f" ({giga(entry.bytes)} GB)" if entry.bytes else ""
+        free = shutil.disk_usage(_existing(folder)).free
+        return NotReady(
+            f"the disk ran full while {entry.name}{size} was pulled into {folder} ({error.strerror}), where "
+            f"{giga(free)} GB are free now; make room there, or set MERRFLOW_MODELS_DIR to a larger disk",
+            reason="STORAGE",
+        )
+    if error.errno in REFUSED:
+        there = _existing(Path(str(error.filename)) if error.filename else folder)
+        user, owner = os.geteuid(), there.stat().st_uid
+        read_only = error.errno == errno.EROFS
+        why = "it is mounted read-only" if read_only else f"{there} belongs to user {owner}, and this is user {user}"
+        mend = "mount it writable" if read_only else f"run as root: chown -R {user} {folder.parent}"
+        return NotReady(
+            f"the weights {entry.name} cannot be written to {folder}: {why}; {mend}, or set MERRFLOW_MODELS_DIR to "
+            "another folder",
+            reason="STORAGE",
+        )
+    return NotReady(
+        f"the weights {entry.name} cannot be written to {folder} ({error.strerror or error}); make it writable, or "
+        "set MERRFLOW_MODELS_DIR",
+        reason="STORAGE",
+    )
+
+
+@contextmanager
+def written_to(entry: Entry, folder: Path) -> Iterator[None]:
+    """Inside, a disk that is full or refuses becomes `NotReady`; every other error passes as it is."""
+    try:
+        yield
+    except Exception as error:
+        fault = disk_fault(error)
+        if fault is None:
+            raise
+        raise problem(entry, folder, fault) from error
+
+
+def disk_fault(error: BaseException) -> OSError | None:
+    """The disk's fault behind an error of a library; None where the disk is not at fault."""
+    seen: set[int] = set()
+    one: BaseException | None = error
+    while one is not None and id(one) not in seen:
+        seen.add(id(one))
+        if isinstance(one, OSError) and (one.errno in FULL or (one.errno in REFUSED and one.filename)):
+            return one  # without a file's name it is a connection that was refused
+        if any(text in str(one) for text in _FULL_TEXT):
+            return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        one = one.__cause__ or one.__context__
+    return None
+
+
+def bytes_in(folder: Path) -> int:
+    """What a folder's files take on the disk; sparse partial files count as written."""
+    return sum(_on_disk(path) for path in folder.rglob("*"))
+
+
+def giga(size: int) -> float:
+    """Bytes as GB with two digits."""
+    return round(size / 1e9, 2)
+
+
+def _on_disk(path: Path) -> int:
+    try:
+        return path.stat().st_blocks * 512 if path.is_file() else 0
+    except OSError:  # moved away in this moment
+        return 0
+
+
+def _existing(path: Path) -> Path:
+    return next(one for one in (path, *path.parents) if one.exists())

@@ -1,0 +1,44 @@
+"""Whether a service could do anything with weights, asked before gigabytes of them are pulled or read."""
+
+from __future__ import annotations
+
+import importlib.util
+
+from merrflow_serving.errors import NotReady
+from merrflow_serving.weights.entries import Entry
+from merrflow_serving.weights.places import WeightSettings
+
+PACKAGES = ("torch", "transformers")  # of every engine but those below
+OWN_PACKAGES = {"vllm": ("vllm",)}
+BUILD = {"vllm": "the image of services/llama3/Dockerfile.vllm"}
+
+
+def check_usable(entry: Entry, settings: WeightSettings) -> None:
+    """Raises `NotReady` where the engine's packages are not installed, or the device that is set is not there.
+
+    For the settings of a service alone: the command line pulls weights for other machines too.
+    """
+    from merrflow_serving.torch.settings import TorchSettings  # which is made of this package's places
+
+    if not isinstance(settings, TorchSettings):
+        return
+    lacking = [name for name in OWN_PACKAGES.get(settings.engine, PACKAGES) if not _installed(name)]
+    if lacking:
+        extra = f"pip install 'merrflow-{entry.service or 'llama3'}[torch]', or an image built with EXTRAS=torch"
+        raise NotReady(
+            f"the engine {settings.engine} needs {' and '.join(lacking)}, not installed here: "
+            f"{BUILD.get(settings.engine, extra)}",
+            reason="LIBRARY_MISSING",
+        )
+    # vLLM looks for itself, in a process that it forks: CUDA must not have been touched in this one.
+    if settings.device.startswith("cuda") and settings.engine != "vllm":
+        from merrflow_serving.torch.device import device_of
+
+        device_of(settings)
+
+
+def _installed(package: str) -> bool:
+    try:
+        return importlib.util.find_spec(package) is not None
+    except ValueError:  # a module that is being kept out
+        return False
