@@ -44,7 +44,8 @@ class Boundary(grpc.aio.ServerInterceptor):
             clear_contextvars()
             bind_contextvars(rpc=rpc, clip=getattr(request, "clip", ""))
             started = time.monotonic()
-            code = grpc.StatusCode.OK
+            code, reason = grpc.StatusCode.OK, ""
+            self._metrics.begin(rpc)
             try:
                 return await call(request, context)
             except asyncio.CancelledError:
@@ -54,13 +55,14 @@ class Boundary(grpc.aio.ServerInterceptor):
                 if not isinstance(error, MerrflowError):
                     log.exception("unexpected error")
                     error = EngineFault("internal error; the service's log has the details")
-                code = error.code
-                bind_contextvars(reason=error.reason, error=str(error))
+                code, reason = error.code, error.reason
+                bind_contextvars(reason=reason, error=str(error))
                 status = error.to_status()
                 await context.abort(status.code, status.details, status.trailing_metadata)
             finally:
-                self._metrics.count(rpc, code.name)
+                seconds = time.monotonic() - started
+                self._metrics.end(rpc, code.name, reason, seconds)
                 if rpc != "Info":
-                    log.info("request", code=code.name, seconds=round(time.monotonic() - started, 4))
+                    log.info("request", code=code.name, seconds=round(seconds, 4))
 
         return guarded

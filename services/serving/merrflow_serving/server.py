@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 import grpc
@@ -24,6 +25,8 @@ from merrflow_serving.settings import ServiceSettings
 log = structlog.get_logger()
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+AGAIN_SECONDS = 60.0  # between tries to load an engine whose problem may pass
+LOADING_SECONDS = 3.0  # that a stop waits for an engine which still loads
 EXIT_LOST = 74  # exit code of a process whose device is gone (EX_IOERR), so that a supervisor starts another
 
 
@@ -54,6 +57,7 @@ class Server:
             ],
         )
         spec.register(self.service, self._server)
+        self.service.metrics.expect(spec.proto)
         common_pb2_grpc.add_EngineServicer_to_server(_Engine(self.service), self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         if settings.reflection:
@@ -61,6 +65,9 @@ class Server:
             reflection.enable_server_reflection(names, self._server)
         self.address = ""
         self._warm_up: asyncio.Task[None] | None = None
+        self._tried = asyncio.Event()  # the engine was loaded, or could not be
+        self._ending = asyncio.Event()
+        self.abandoned = False  # by `stop`: the engine was still loading, so the process must be ended to free it
         self._stopping: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -68,6 +75,8 @@ class Server:
         settings = self.service.settings
         wanted = SERVICES[self.service.spec.name].port if settings.port is None else settings.port
         await self._set_health(NOT_SERVING)
+        # Info answers before the model is there. It is what a liveness check asks for: nobody ends a service that loads.
+        await self._health.set(self._names[2], SERVING)
         try:
             port = self._server.add_insecure_port(f"{settings.host}:{wanted}")
         except RuntimeError as error:
@@ -87,7 +96,7 @@ class Server:
     async def wait_ready(self) -> None:
         """Returns once the service is SERVING or has a problem."""
         if self._warm_up:
-            await self._warm_up
+            await self._tried.wait()
 
     async def stop(self) -> None:
         """NOT_SERVING, finish what is in flight, free the engine. A second call waits for the first."""
@@ -96,12 +105,16 @@ class Server:
         await self._stopping
 
     async def _stop(self) -> None:
+        self._ending.set()
         await self._set_health(NOT_SERVING)
         self.service.refuse_new_work()
         await self._server.stop(self.service.settings.drain_seconds)
         self.service.interrupt()
-        if self._warm_up:  # the engine cannot be freed in the middle of loading
-            await self._warm_up
+        if self._warm_up:  # the engine cannot be freed in the middle of loading, which may be a download of an hour
+            _, loading = await asyncio.wait([self._warm_up], timeout=LOADING_SECONDS)
+            if loading:
+                self.abandoned = True
+                return
         await self.service.close()
 
     async def give_up(self) -> None:
@@ -111,10 +124,20 @@ class Server:
         await self._server.stop(1.0)
 
     async def _become_ready(self) -> None:
-        await self.service.warm_up()
-        if self.service.ready:
-            await self._set_health(SERVING)
-            log.info("serving", address=self.address, engine=self.service.info.engine)
+        try:
+            await self.service.warm_up()
+            while self.service.may_pass and not self._ending.is_set():
+                self._tried.set()
+                self.service.now_doing(f"waiting to try again, as every {AGAIN_SECONDS:.0f} s")
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._ending.wait(), AGAIN_SECONDS)
+                    return
+                await self.service.warm_up()
+            if self.service.ready:
+                await self._set_health(SERVING)
+                log.info("serving", address=self.address, engine=self.service.info.engine)
+        finally:
+            self._tried.set()
 
     async def _set_health(self, status: int) -> None:
         for name in self._names:
@@ -129,6 +152,8 @@ async def serve(
     stop_with_stdin: bool = False,
 ) -> None:
     """Runs a service until SIGTERM or SIGINT, until standard input ends, or until its device is lost (exit code 74).
+
+    Where the engine still loads when it is to stop, the process ends there and then: what was pulled of weights stays.
 
     address_file: where to write "host:port" once the service listens, for whoever started it.
     stop_with_stdin: end when standard input closes, so that no service outlives the process that began it,
@@ -154,6 +179,9 @@ async def serve(
         os._exit(EXIT_LOST)  # nothing that waits for the device may hold the process up
     log.info("draining")
     await server.stop()
+    if server.abandoned:
+        log.info("ends while its engine is still loading")
+        os._exit(0)
 
 
 async def _first(*events: asyncio.Event) -> asyncio.Event:

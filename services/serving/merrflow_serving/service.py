@@ -17,10 +17,12 @@ from structlog.contextvars import bind_contextvars
 from merrflow.common.v1 import common_pb2
 from merrflow_serving.batching import Answer, Batcher
 from merrflow_serving.engine import Engine, EngineInfo
-from merrflow_serving.errors import InvalidInput, MerrflowError, NotReady, TooLarge
-from merrflow_serving.metrics import Metrics
+from merrflow_serving.errors import PASSING, InvalidInput, MerrflowError, NotReady, TooLarge
+from merrflow_serving.metrics import Metrics, State
 from merrflow_serving.settings import ServiceSettings
+from merrflow_serving.torch.gpu import gpu_state
 from merrflow_serving.torch.lost import is_lost
+from merrflow_serving.weights import progress
 
 log = structlog.get_logger()
 
@@ -57,6 +59,8 @@ class Service:
         self.metrics = Metrics(spec.name)
         self.ready = False
         self.problem = ""
+        self.may_pass = False  # the problem; then another warm-up may succeed
+        self._step = progress.Step("starting")
         self._model_thread = ThreadPoolExecutor(1, thread_name_prefix="model")
         self._decoders = ThreadPoolExecutor(4, thread_name_prefix="decode")
         self.max_batch_size = settings.max_batch_size or self.info.limits.max_batch_size
@@ -70,23 +74,27 @@ class Service:
             on_lost=self._give_up,
         )
         self.lost = asyncio.Event()  # set once the engine can do no more work in this process
-        self.metrics.queue_length.set_function(lambda: self._batcher.waiting)
+        self.metrics.follow(self._state)
         self._closed = False
 
     async def warm_up(self) -> None:
-        """Loads the engine and sends one item through it. On failure `problem` says why; it never raises."""
+        """Loads the engine and sends one item through it. On failure `problem` says why; it never raises.
+
+        It may be called again where the problem `may_pass`; what the problem is stays said meanwhile.
+        """
         loop = asyncio.get_running_loop()
+        self.now_doing("loading its model")
         try:
             await loop.run_in_executor(self._model_thread, self.engine.load)
             result = (await loop.run_in_executor(self._model_thread, self.engine.run, [self.spec.warmup()]))[0]
             if isinstance(result, MerrflowError):
                 raise result
         except Exception as error:
-            self.problem = str(error) if isinstance(error, MerrflowError) else f"{type(error).__name__}: {error}"
-            log.error("engine cannot be used", problem=self.problem, exc_info=not isinstance(error, NotReady))
+            self._cannot(error)
             if is_lost(error):
                 self.lost.set()
             return
+        self.problem, self.may_pass = "", False
         self.info = self.engine.info()  # memory may have lowered its limits
         self.max_batch_size = self.settings.max_batch_size or self.info.limits.max_batch_size
         self._batcher.max_batch_size = max(1, self.max_batch_size)
@@ -94,7 +102,25 @@ class Service:
             return
         self._batcher.start()
         self.ready = True
-        self.metrics.ready.set(1)
+
+    def _cannot(self, error: Exception) -> None:
+        text = str(error) if isinstance(error, MerrflowError) else f"{type(error).__name__}: {error}"
+        problem = " ".join(text.split())  # one line, for logs and health checks
+        self.may_pass = isinstance(error, NotReady) and error.reason in PASSING
+        self.now_doing("waiting to be restarted")
+        if problem != self.problem:  # not again at every try
+            log.error(
+                "engine cannot be used",
+                problem=problem,
+                reason=getattr(error, "reason", type(error).__name__),
+                may_pass=self.may_pass,
+                exc_info=not isinstance(error, NotReady),
+            )
+        self.problem = problem
+
+    def now_doing(self, text: str) -> None:
+        """What `Info` tells from now on, as long as the service does not serve."""
+        self._step = progress.Step(text)
 
     def _give_up(self, error: MerrflowError) -> None:
         self.refuse_new_work()
@@ -103,9 +129,10 @@ class Service:
 
     def refuse_new_work(self) -> None:
         """From now on requests are answered UNAVAILABLE; those in flight go on."""
+        if not self._closed:
+            self.now_doing("draining")
         self.ready = False
         self._closed = True
-        self.metrics.ready.set(0)
 
     def interrupt(self) -> None:
         """Has an engine that can (it has `interrupt()`) give up what it works on: the drain time is over."""
@@ -192,6 +219,7 @@ class Service:
 
     def describe(self) -> common_pb2.InfoResponse:
         """The answer to `Info`."""
+        step = self._step if self._closed else progress.now() or self._step
         limits = asdict(self.info.limits) | {
             "max_batch_size": self.max_batch_size,
             "max_queue": self.settings.max_queue,
@@ -206,6 +234,22 @@ class Service:
             ready=self.ready,
             problem=self.problem,
             memory=self._memory(),
+            doing="" if self.ready else step.text,
+            doing_seconds=0 if self.ready else step.seconds,
+        )
+
+    def _state(self) -> State:
+        """For the metrics page, whose thread asks."""
+        memory = getattr(self.engine, "memory", None) if self.ready else None
+        return State(
+            version=self.spec.version,
+            engine=self.info,
+            ready=self.ready,
+            problem=bool(self.problem),
+            waiting=self._batcher.waiting,
+            queue_capacity=self.settings.max_queue,
+            max_batch_size=self.max_batch_size,
+            gpu=gpu_state(self.info.device, memory),
         )
 
     def _memory(self) -> common_pb2.Memory | None:

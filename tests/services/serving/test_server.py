@@ -261,8 +261,9 @@ async def test_metrics_count_requests_batches_and_outcomes():
         await stub.Describe(request(b"x"))
         await failure(stub.Describe(request(b"bad")))
         page = generate_latest(server.service.metrics.registry).decode()
-    assert 'merrflow_requests_total{code="OK",rpc="Describe",service="qwen-audio"} 1.0' in page
-    assert 'merrflow_requests_total{code="INVALID_ARGUMENT",rpc="Describe",service="qwen-audio"} 1.0' in page
+    assert 'merrflow_requests_total{code="OK",reason="",rpc="Describe",service="qwen-audio"} 1.0' in page
+    labels = 'code="INVALID_ARGUMENT",reason="MEDIA_UNREADABLE",rpc="Describe",service="qwen-audio"'
+    assert f"merrflow_requests_total{{{labels}}} 1.0" in page
     assert 'merrflow_batch_size_count{service="qwen-audio"} 2.0' in page
 
 
