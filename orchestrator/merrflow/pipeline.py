@@ -1,7 +1,8 @@
 """One clip's way through the stages, remembered step by step in the ledger.
 
 The pipeline only wires: stages compute, services measure and speak, the ledger remembers. Whatever happens to a
-clip ends in exactly one outcome for it, and disturbs no other clip.
+clip ends in exactly one outcome for it, and disturbs no other clip. Where services are absent for a while
+(gpu_sharing/), a clip that needs one pauses without an outcome, and goes on there the next time.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from merrflow.given import GivenPeaks
 from merrflow.inputs import path_text
 from merrflow.keys import WorkKeys, sidecar_stamp
 from merrflow.ledger import RECORD, Ledger, StageRow
+from merrflow.pause import OWN_WORK, Pause, Paused, all_or_none
 from merrflow.reader import SharedReader
 from merrflow.remember import MAX_ATTEMPTS, Known, Memory
 from merrflow.settings import RunSettings
@@ -76,6 +78,7 @@ class _Progress:
     origins: dict[str, Origin] = field(default_factory=dict)
     missing: dict[str, str] = field(default_factory=dict)
     decoded: asyncio.Task[probe.Decoded] | None = None
+    frame: peak_frame.PeakFrame | None = None
 
 
 @dataclass(frozen=True)
@@ -115,11 +118,13 @@ class Pipeline:
         self._out = out
         self._reader = reader
         self._given = given
+        self.absent: frozenset[str] = frozenset()  # services that are not asked now; may change between clips
         self._memory = Memory(ledger, keys, threads)
         self._blocking = self._memory.blocking
 
-    async def annotate(self, clip: Clip) -> Outcome:
-        """Takes a clip to its outcome and writes it into the ledger. Raises only what cancels the run."""
+    async def annotate(self, clip: Clip) -> Outcome | Paused:
+        """Takes a clip to its outcome and writes it into the ledger, or as far as the services go that are not absent.
+        Raises only what cancels the run."""
         key = self._keys.of(clip)
         started = time.monotonic()
         payload, retry = b"", False
@@ -128,6 +133,8 @@ class Pipeline:
         try:
             record, outcome, reason = await self._stages(clip)
             payload = RECORDS.dump_json(record)
+        except Pause as pause:
+            return Paused(pause.services)
         except _Stop as stop:
             outcome, reason = stop.outcome, stop.reason
         except ServiceGone:
@@ -154,10 +161,10 @@ class Pipeline:
         facts = (await self._probe(work)).value
         seen = await self._face(work, facts)
         found = self._label(clip, seen, Given(clip.label, "table") if clip.label else None)
-        frame = await self._blocking(peak_frame.read_peak_frame, clip.path, facts, seen.peak)
-        await self._blocking(whole_bytes, self._out / "peaks" / f"{clip.name}.jpg", frame.image)
-        said, scene, tone = await _all_or_none(
-            self._subtitle(work, facts), self._scene(work, seen.peak.index, frame), self._tone(work, facts)
+        if "minigpt-v2" not in self.absent:  # else it is read when nothing is missing any more
+            await self._frame(work, facts, seen.peak)
+        said, scene, tone = await all_or_none(
+            self._subtitle(work, facts), self._scene(work, facts, seen.peak), self._tone(work, facts)
         )
         clues = Clues.of(seen.peak, scene, tone, said, clip.name, self._lexicon)
         if self._settings.labels_from == "model" and found.source == "rules" and not self._is_neutral(found):
@@ -166,9 +173,10 @@ class Pipeline:
             found = self._label(clip, seen, Given.likeliest(scores["all"]) if "all" in scores else None)
             reasoning, outcome, reason = await self._reason(work, clues, found)
         else:
-            scores, (reasoning, outcome, reason) = await _all_or_none(
+            scores, (reasoning, outcome, reason) = await all_or_none(
                 self._scores(work, clues), self._reason(work, clues, found)
             )
+        await self._frame(work, facts, seen.peak)
         record = Record(
             name=clip.name,
             path=path_text(clip.path),
@@ -215,6 +223,13 @@ class Pipeline:
             )
         return await work.decoded
 
+    async def _frame(self, work: _Progress, facts: Probe, top: Peak) -> peak_frame.PeakFrame:
+        """The peak frame, read at most once, and written beside the records."""
+        if work.frame is None:
+            work.frame = await self._blocking(peak_frame.read_peak_frame, work.clip.path, facts, top)
+            await self._blocking(whole_bytes, self._out / "peaks" / f"{work.clip.name}.jpg", work.frame.image)
+        return work.frame
+
     async def _face(self, work: _Progress, facts: Probe) -> _Seen:
         if isinstance(self._given, GivenPeaks):
             top, work.origins["action_units"] = self._given.peak(work.clip, facts)
@@ -232,7 +247,8 @@ class Pipeline:
                 return Reply(*await self._blocking(self._given.read, clip, facts))
             return await self._services.action_units(clip.name, clip.path)
 
-        return await self._remember(work, "action_units", self._keys.units_of(clip), ActionUnitSeries, compute)
+        service = OWN_WORK if self._given else "openface-au"
+        return await self._remember(work, "action_units", self._keys.units_of(clip), ActionUnitSeries, compute, service)
 
     def _label(self, clip: Clip, seen: _Seen, given: Given | None) -> Label:
         """The label; a neutral clip that no one labelled so goes on only if it is drawn into the sample."""
@@ -260,14 +276,13 @@ class Pipeline:
             work.missing["subtitle"] = known.value.reason
         return known.value
 
-    async def _scene(self, work: _Progress, index: int, frame: peak_frame.PeakFrame) -> Scene | None:
-        return await self._clue(
-            work,
-            "scene",
-            [index, self._keys.identities["minigpt-v2"]],
-            Scene,
-            lambda: self._services.scene(work.clip.name, frame.image, frame.context),
-        )
+    async def _scene(self, work: _Progress, facts: Probe, top: Peak) -> Scene | None:
+        async def compute() -> Reply:
+            frame = await self._frame(work, facts, top)
+            return await self._services.scene(work.clip.name, frame.image, frame.context)
+
+        key = [top.index, self._keys.identities["minigpt-v2"]]
+        return await self._clue(work, "scene", key, Scene, compute, "minigpt-v2")
 
     async def _tone(self, work: _Progress, facts: Probe) -> Tone | None:
         if not facts.audio_seconds:
@@ -279,7 +294,7 @@ class Pipeline:
             wav = await self._blocking(encode_wav, (await self._decoded(work)).audio)
             return await self._services.tone(work.clip.name, wav)
 
-        return await self._clue(work, "tone", self._keys.identities["qwen-audio"], Tone, compute)
+        return await self._clue(work, "tone", self._keys.identities["qwen-audio"], Tone, compute, "qwen-audio")
 
     async def _scores(self, work: _Progress, clues: Clues) -> dict[str, dict[str, float]]:
         """How likely the model finds each label, given all clues and given each modality alone."""
@@ -287,10 +302,10 @@ class Pipeline:
         async def one(view: str, part: Clues) -> LabelScores | None:
             key = [part, self._rules.labels, self._keys.scorer]
             compute = lambda: self._services.score(work.clip.name, part, self._rules.labels)  # noqa: E731
-            return await self._clue(work, f"score_{view}", key, LabelScores, compute)
+            return await self._clue(work, f"score_{view}", key, LabelScores, compute, "llama3")
 
         wanted = clues.views(self._settings.label_scores)
-        found = await _all_or_none(*(one(view, part) for view, part in wanted.items()))
+        found = await all_or_none(*(one(view, part) for view, part in wanted.items()))
         return {view: dict(scores.probability) for view, scores in zip(wanted, found, strict=True) if scores}
 
     async def _reason(self, work: _Progress, clues: Clues, found: Label) -> tuple[Reasoning | None, Outcome, str]:
@@ -303,6 +318,7 @@ class Pipeline:
                 [asked, found.label, seed, self._keys.reasoner],
                 Reasoning,
                 lambda: self._services.reason(work.clip.name, asked, found.label, seed),
+                "llama3",
             )
         except MerrflowError as error:
             if error.code is not grpc.StatusCode.INVALID_ARGUMENT:
@@ -314,11 +330,17 @@ class Pipeline:
         return known.value, known.outcome, known.reason
 
     async def _clue(
-        self, work: _Progress, stage: str, key: Any, kind: type, compute: Callable[[], Awaitable[Reply]]
+        self,
+        work: _Progress,
+        stage: str,
+        key: Any,
+        kind: type,
+        compute: Callable[[], Awaitable[Reply]],
+        service: str,
     ) -> Any:
         """A clue that a record can be without: what a service calls bad input is noted, not fatal."""
         try:
-            known = await self._remember(work, stage, key, kind, compute)
+            known = await self._remember(work, stage, key, kind, compute, service)
         except MerrflowError as error:
             if error.code is not grpc.StatusCode.INVALID_ARGUMENT:
                 raise
@@ -329,9 +351,20 @@ class Pipeline:
         return known.value
 
     async def _remember(
-        self, work: _Progress, stage: str, key: Any, kind: type, compute: Callable[[], Awaitable[Reply]]
+        self,
+        work: _Progress,
+        stage: str,
+        key: Any,
+        kind: type,
+        compute: Callable[[], Awaitable[Reply]],
+        service: str = OWN_WORK,
     ) -> Known[Any]:
-        known = await self._memory.remember(work.clip, stage, key, kind, compute)
+        """A stage's result from the ledger, or from `service`. Raises `Pause` where that is absent."""
+
+        async def pause() -> Reply:
+            raise Pause(frozenset({service}))
+
+        known = await self._memory.remember(work.clip, stage, key, kind, pause if service in self.absent else compute)
         work.seconds[stage] = known.seconds
         if known.origin:
             work.origins[stage] = known.origin
@@ -353,12 +386,3 @@ def _go_on(result: Any) -> Any:
     if isinstance(result, Skip):
         raise _Stop(Outcome.SKIPPED, result.reason)
     return result
-
-
-async def _all_or_none(*work: Awaitable[Any]) -> list[Any]:
-    """Awaits all; the first error is raised once the others have ended, so that nothing goes on behind it."""
-    results = await asyncio.gather(*work, return_exceptions=True)
-    for result in results:
-        if isinstance(result, BaseException):
-            raise result
-    return results

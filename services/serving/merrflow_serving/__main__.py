@@ -1,10 +1,15 @@
-"""`merrflow-serve SERVICE`: runs one model service. What containers start."""
+"""`merrflow-serve SERVICE`: runs one model service. What containers start.
+
+`merrflow-serve describe SERVICE` only tells, as JSON, what would run; see `merrflow_serving.describe`.
+"""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import json
 import sys
+from contextlib import redirect_stdout
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
@@ -13,6 +18,7 @@ from pydantic import ValidationError
 
 from merrflow_serving import logs
 from merrflow_serving.catalog import SERVICES
+from merrflow_serving.describe import describe
 from merrflow_serving.errors import InvalidInput, MerrflowError
 from merrflow_serving.server import serve
 from merrflow_serving.service import ServiceSpec
@@ -41,6 +47,9 @@ def read_settings(spec: ServiceSpec, **given: Any) -> ServiceSettings:
 
 def main(arguments: list[str] | None = None) -> int:
     """Exit code 2 for unusable arguments or settings, 0 after a clean stop."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if arguments[:1] == ["describe"]:
+        return _describe(arguments[1:])
     parser = argparse.ArgumentParser(prog="merrflow-serve", description=__doc__)
     parser.add_argument("service", help=f"one of {', '.join(SERVICES)}")
     parser.add_argument("--host", help="address to listen on (default 127.0.0.1)")
@@ -58,6 +67,21 @@ def main(arguments: list[str] | None = None) -> int:
     except MerrflowError as error:
         print(f"merrflow-serve: {error}", file=sys.stderr)
         return 2
+    return 0
+
+
+def _describe(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="merrflow-serve describe", description=describe.__doc__)
+    parser.add_argument("service", help=f"one of {', '.join(SERVICES)}")
+    options = parser.parse_args(arguments)
+    try:
+        with redirect_stdout(sys.stderr):  # a model library's words must not stand in the JSON
+            spec = load_spec(options.service)
+            found = describe(spec, read_settings(spec))
+    except MerrflowError as error:
+        print(f"merrflow-serve: {error}", file=sys.stderr)
+        return 2
+    print(json.dumps(found))
     return 0
 
 

@@ -56,8 +56,9 @@ class Engine(Protocol, Generic[Item, Result]):
         ...
 
     # An engine on an accelerator also has `memory() -> merrflow_serving.torch.device.Memory`, for `Info`; called
-    # from any thread once the engine is loaded. One that can give up in the middle of `run` has `interrupt()`, called
-    # from another thread.
+    # from any thread once the engine is loaded. And `need() -> merrflow_serving.torch.need.Need | None`, None on CPUs,
+    # for whoever plans before anything is loaded. One that can give up in the middle of `run` has `interrupt()`,
+    # called from another thread.
 
     def close(self) -> None:
         """Frees what `load` took. Called once, after the last `run`."""

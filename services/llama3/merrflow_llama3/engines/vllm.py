@@ -24,6 +24,7 @@ from merrflow_llama3.settings import Llama3Settings
 from merrflow_serving.engine import EngineInfo, Limits
 from merrflow_serving.errors import MerrflowError, NotReady
 from merrflow_serving.torch.lost import DeviceLost, is_lost
+from merrflow_serving.torch.need import Need
 
 log = structlog.get_logger()
 
@@ -51,6 +52,22 @@ class Vllm(BatchedReasoner):
             note="a Llama-family model behind vLLM",
             limits=Limits(max_batch_size=MAX_REQUESTS, max_tokens=self._settings.context_tokens),
         )
+
+    def need(self) -> Need:
+        """vLLM takes its share of the card, whatever the model needs of it. Raises `NotReady` without weights."""
+        import torch
+
+        from merrflow_llama3.engines.transformers.need import need, read_config
+
+        settings = self._settings
+        least = need(
+            read_config(self._weights.folder()),
+            getattr(torch, self._dtype),
+            requests=1,
+            context_tokens=settings.context_tokens,
+            step_tokens=settings.context_tokens,
+        ).least
+        return Need(least, least, settings.gpu_share)
 
     @property
     def _dtype(self) -> str:

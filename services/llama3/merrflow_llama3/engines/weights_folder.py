@@ -67,6 +67,10 @@ class WeightsFolder:
             )
         return self._own
 
+    def folder(self) -> Path:
+        """The same without looking whether all is there, and without pulling anything."""
+        return self._own or weights.folder_of(self._settings.model, self._settings)
+
 
 def _state(folder: Path) -> tuple[tuple[str, int, int], ...]:
     files = sorted(path for path in folder.iterdir() if path.name in _READ or path.suffix == ".safetensors")

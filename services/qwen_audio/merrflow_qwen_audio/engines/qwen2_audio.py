@@ -14,6 +14,7 @@ from merrflow_qwen_audio.engines.listening.engine import ListeningEngine
 if TYPE_CHECKING:
     import torch
 
+    from merrflow_qwen_audio.engines.listening.engine import Shape
     from merrflow_qwen_audio.engines.listening.model import Listener
 
 
@@ -29,6 +30,12 @@ class Qwen2AudioEngine(ListeningEngine):
     @property
     def model_name(self) -> str:
         return "Qwen2-Audio-7B-Instruct"
+
+    def shape(self, folder: Path) -> Shape:
+        from merrflow_qwen_audio.engines.qwen2_listener import read_config, without_data
+
+        config = read_config(folder)
+        return without_data(config), config.text_config, config.audio_config
 
     def open(self, folder: Path, *, device: torch.device, dtype: torch.dtype, attention: str) -> Listener:
         from merrflow_qwen_audio.engines.qwen2_listener import Qwen2Audio

@@ -23,6 +23,7 @@ from merrflow_serving.errors import NotReady
 
 if TYPE_CHECKING:
     from merrflow_serving.torch.device import Memory
+    from merrflow_serving.torch.need import Need
 
 
 class Transformers(BatchedReasoner):
@@ -56,6 +57,28 @@ class Transformers(BatchedReasoner):
         from merrflow_serving.torch.device import held
 
         return held(self._settings)
+
+    def need(self) -> Need | None:
+        """GPU memory, from shapes; None on a CPU. Raises `NotReady` where device or weights are missing."""
+        from merrflow_serving.torch.device import attention_of, device_of, dtype_of
+
+        settings = self._settings
+        device = device_of(settings)
+        if device.type != "cuda":
+            return None
+        from merrflow_llama3.engines.transformers.batching import STEP_TOKENS
+        from merrflow_llama3.engines.transformers.memory import FLASH_PAGE, PAGE
+        from merrflow_llama3.engines.transformers.need import need, read_config
+
+        attention = attention_of(settings, device)
+        return need(
+            read_config(self._weights.folder()),
+            dtype_of(settings, device),
+            requests=settings.max_batch_size or MAX_REQUESTS,
+            context_tokens=settings.context_tokens,
+            step_tokens=STEP_TOKENS.get(attention, STEP_TOKENS["sdpa"]),
+            page=FLASH_PAGE if attention.startswith("flash") else PAGE,
+        )
 
     def _arithmetic(self) -> tuple[str, str]:
         """Device and number format. `auto` takes the import of torch: a clue's provenance holds what it stands for."""

@@ -26,7 +26,7 @@ from merrflow_serving.torch.device import BatchLimit, memory, run_split
 from merrflow_serving.torch.lost import device_errors, is_lost, is_out_of_memory
 
 log = structlog.get_logger()
-_STEP_TOKENS = {"flash_attention_2": 8192, "sdpa": 1024}  # of prompts and answers in one step
+STEP_TOKENS = {"flash_attention_2": 8192, "sdpa": 1024}  # of prompts and answers in one step
 _ROWS = 16  # questions scored in one pass
 # What it would log is raised here; without this each fault is written out twice, with its traceback.
 logging.getLogger("ContinuousBatchingLogger").setLevel(logging.CRITICAL)
@@ -167,7 +167,7 @@ class BatchingModel:
 
     def _start(self) -> None:
         page = FLASH_PAGE if self._flash else PAGE
-        step = _STEP_TOKENS["flash_attention_2" if self._flash else "sdpa"]
+        step = STEP_TOKENS["flash_attention_2" if self._flash else "sdpa"]
         found = plan(
             self._model.config, self._model.dtype, free_bytes=self._free, requests=self._limit.size,
             context_tokens=self._sizes.context_tokens, step_tokens=step, page=page,

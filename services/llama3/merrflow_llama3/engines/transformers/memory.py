@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -52,9 +53,21 @@ def plan(
     The cache gives out pages as answers grow, so answers shorter than the context leave room that is not used.
     """
     for count in range(requests, 0, -1):
-        tokens = count * -(-context_tokens // page) * page
-        need = (tokens + 2 * page) * kv_bytes_per_token(config, dtype)  # two pages are for padding
-        need += working_bytes(config, dtype, requests=count, tokens=tokens, step_tokens=step_tokens)
-        if need <= free_bytes * _SPARE:
-            return CachePlan(count, tokens, step_tokens)
+        need = room(config, dtype, requests=count, context_tokens=context_tokens, step_tokens=step_tokens, page=page)
+        if need <= free_bytes:
+            return CachePlan(count, count * _whole_pages(context_tokens, page), step_tokens)
     return None
+
+
+def room(
+    config: Any, dtype: torch.dtype, *, requests: int, context_tokens: int, step_tokens: int, page: int = PAGE
+) -> int:
+    """Bytes that must be free beside the weights for so many answers at once."""
+    tokens = requests * _whole_pages(context_tokens, page)
+    need = (tokens + 2 * page) * kv_bytes_per_token(config, dtype)  # two pages are for padding
+    need += working_bytes(config, dtype, requests=requests, tokens=tokens, step_tokens=step_tokens)
+    return math.ceil(need / _SPARE)
+
+
+def _whole_pages(tokens: int, page: int) -> int:
+    return -(-tokens // page) * page

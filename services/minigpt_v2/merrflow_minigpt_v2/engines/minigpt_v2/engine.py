@@ -21,7 +21,7 @@ from merrflow_minigpt_v2.types import Scene, SceneItem
 from merrflow_serving.answers import Outcome
 from merrflow_serving.engine import EngineInfo, Limits
 from merrflow_serving.errors import MerrflowError, NotReady, TooLarge
-from merrflow_serving.weights import Place, entry, locate, revision
+from merrflow_serving.weights import Place, entry, folder_of, locate, revision
 
 if TYPE_CHECKING:
     from merrflow_minigpt_v2.engines.minigpt_v2.loading import Loaded
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from merrflow_minigpt_v2.engines.minigpt_v2.tokens import PromptIds
     from merrflow_minigpt_v2.settings import MiniGptSettings
     from merrflow_serving.torch.device import Memory
+    from merrflow_serving.torch.need import Need
 
 log = structlog.get_logger()
 
@@ -191,6 +192,28 @@ class MiniGptV2:
         from merrflow_serving.torch.device import held
 
         return held(self._settings)
+
+    def need(self) -> Need | None:
+        """GPU memory, from shapes; None on a CPU. Raises `NotReady` where device, prompt or config are missing."""
+        from merrflow_serving.torch.device import device_of, dtype_of
+
+        device = device_of(self._settings)
+        if device.type != "cuda":
+            return None
+        if self._asking is None:
+            raise self._problem
+        from merrflow_minigpt_v2.engines.minigpt_v2.language import read_config
+        from merrflow_minigpt_v2.engines.minigpt_v2.need import need
+
+        return need(
+            self._shape,
+            read_config(folder_of(LANGUAGE, self.place(LANGUAGE))),
+            dtype_of(self._settings, device),
+            pictures=self._settings.encoder_batch,
+            rows=self._batch(),
+            instruction_tokens=self._settings.max_instruction_tokens,
+            answer_tokens=self._asking.answer_tokens,
+        )
 
     def _batch(self) -> int:
         """Rows at once, as set or by device."""

@@ -32,10 +32,15 @@ from merrflow_serving.torch.lost import is_out_of_memory
 
 if TYPE_CHECKING:
     import torch
+    from torch import nn
+    from transformers import PretrainedConfig
 
     from merrflow_qwen_audio.engines.listening.asking import Prompted
     from merrflow_qwen_audio.engines.listening.model import Listener, Question
     from merrflow_serving.torch.device import BatchLimit, Memory
+    from merrflow_serving.torch.need import Need
+
+    Shape = tuple[nn.Module, PretrainedConfig, PretrainedConfig]  # all modules; configs of language model and tower
 
 log = structlog.get_logger()
 SAMPLE_RATE = 16_000  # Hz
@@ -84,6 +89,10 @@ class ListeningEngine(ABC):
     @abstractmethod
     def open(self, folder: Path, *, device: torch.device, dtype: torch.dtype, attention: str) -> Listener:
         """Loads the model from a folder. Raises `NotReady`."""
+
+    @abstractmethod
+    def shape(self, folder: Path) -> Shape:
+        """The modules without data, of the model in a folder. Raises `NotReady`."""
 
     def load(self) -> None:
         """Loads everything and sends the largest batch through it. Raises `NotReady` with what to do."""
@@ -183,6 +192,25 @@ class ListeningEngine(ABC):
         from merrflow_serving.torch.device import held
 
         return held(self.settings)
+
+    def need(self) -> Need | None:
+        """GPU memory, from shapes; None on a CPU. Raises `NotReady` where device, prompt or config are missing."""
+        from merrflow_serving.torch.device import device_of, dtype_of
+
+        device = device_of(self.settings)
+        if device.type != "cuda":
+            return None
+        from merrflow_qwen_audio.engines.listening.need import need
+
+        parts, language, tower = self.shape(weights.folder_of(self.entry, self.settings))
+        return need(
+            parts,
+            language,
+            tower,
+            dtype_of(self.settings, device),
+            windows=MOST_AT_ONCE[device.type],
+            answer_tokens=self._answer_tokens(self._prompt()),
+        )
 
     def _prompt_version(self) -> str:
         """The prompt, and the rules for recordings that the model is not asked about."""

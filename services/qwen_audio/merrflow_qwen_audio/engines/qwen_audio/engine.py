@@ -10,6 +10,7 @@ from merrflow_qwen_audio.engines.listening.engine import ListeningEngine
 if TYPE_CHECKING:
     import torch
 
+    from merrflow_qwen_audio.engines.listening.engine import Shape
     from merrflow_qwen_audio.engines.listening.model import Listener
 
 
@@ -33,6 +34,13 @@ class QwenAudioEngine(ListeningEngine):
     @property
     def _chat(self) -> bool:
         return self.settings.variant == "chat"
+
+    def shape(self, folder: Path) -> Shape:
+        from merrflow_qwen_audio.engines.qwen_audio.config import read_shape
+        from merrflow_qwen_audio.engines.qwen_audio.modules import without_data
+
+        parts = without_data(read_shape(folder))
+        return parts, parts.language.config, parts.tower.config
 
     def open(self, folder: Path, *, device: torch.device, dtype: torch.dtype, attention: str) -> Listener:
         from merrflow_qwen_audio.engines.qwen_audio.listener import QwenAudio
