@@ -1,16 +1,18 @@
-"""The Prefect flow: one task for each shard of clips, with progress, a table of outcomes and links.
+"""The Prefect flow: shards of clips, with progress, a table of outcomes and links.
 
 Prefect holds runs, schedules and progress; which clip is done is known to the ledger alone. So a task is a
 shard, never a clip (a task run costs tens of milliseconds and a megabyte), and a run that was killed goes on
-where the ledger ends.
+where the ledger ends. As a deployment (pool/), a run of more than one shard hands its shards to all workers of the
+pool, each as a flow run of its own; elsewhere they are tasks in this process.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import suppress
-from typing import Any
+from collections.abc import Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import Annotated, Any, Literal
 
 import httpx
 from prefect import flow, get_run_logger, task
@@ -20,10 +22,12 @@ from prefect.artifacts import (
     acreate_table_artifact,
     aupdate_progress_artifact,
 )
+from pydantic import Field
 
 from merrflow.clients import ServiceGone
-from merrflow.session import Request, Session, Summary, open_session
-from merrflow.types import Outcome
+from merrflow.outputs import Summary
+from merrflow.pool import shards
+from merrflow.session import Request, Session, open_session, open_shard
 
 PROGRESS_SECONDS = 2.0  # between two updates of the progress artifact; one costs 12 ms
 SHARDS_AT_ONCE = 2  # so that the services stay busy while a shard runs out of clips
@@ -36,29 +40,52 @@ async def annotate_flow(
     inputs: list[str],
     out: str,
     transcripts: str | None = None,
-    config: str | None = None,
     labels: str | None = None,
     action_units: str | None = None,
+    config: str | None = None,
+    rules: str | None = None,
+    labels_from: Literal["rules", "model"] | None = None,
+    label_scores: Literal["modalities", "all", "none"] | None = None,
+    neutral_sample: Annotated[float, Field(ge=0, le=1)] | None = None,
+    seed: int | None = None,
+    shard_size: Annotated[int, Field(ge=1, le=1000)] | None = None,
 ) -> dict[str, Any]:
-    """Turns clips into MERR records.
+    """Turns clips into MERR records: faces, scene, tone, subtitle, and what they say together about the emotion.
 
-    inputs: video files, folders of them, or CSV tables with a column `path`.
-    out: the folder for the records, the report and the ledger; a second run there does only what is missing.
-    transcripts: a CSV with the columns `name` and `sentence`, or MERR's JSON.
-    config: a YAML file with settings.
-    labels: a CSV with the columns `name` and `label`, or MERR's JSON or TXT.
-    action_units: a folder of OpenFace's CSVs, or MERR's JSON, where Action Units are known already.
+    A second run into the same folder does only what is missing. Stopping a run loses nothing.
+
+    Args:
+        inputs: Video files, folders of them, or CSV tables with a column `path`, as the workers see them.
+        out: The folder for the records, the report and the ledger; one for each dataset.
+        transcripts: A CSV with the columns `name` and `sentence`, or MERR's JSON. Empty: sidecar files and burned-in
+            subtitles are read.
+        labels: Labels that are known already: a CSV with the columns `name` and `label`, or MERR's JSON or TXT.
+        action_units: Action Units that are known already: a folder of OpenFace's CSVs, or MERR's JSON.
+        config: A YAML file with settings, for those that are not here.
     """
-    request = Request(tuple(inputs), out, transcripts, config, labels, action_units)
-    async with open_session(request) as session:
-        await session.wait_ready()
-        try:
-            await _run_shards(session)
-        finally:  # what is done is written out, however the shards ended
-            summary = await asyncio.to_thread(session.write_outputs)
-        for name, reason in summary.problems[:LOGGED_PROBLEMS]:
-            get_run_logger().warning("%s failed: %s", name, reason)
-        await _publish(session, summary)
+    # The rest of the form is described by the settings themselves (pool/register.py).
+    settings = {
+        "rules": rules,
+        "labels_from": labels_from,
+        "label_scores": label_scores,
+        "neutral_sample": neutral_sample,
+        "seed": seed,
+        "shard_size": shard_size,
+    }
+    given = {name: value for name, value in settings.items() if value not in (None, "")}  # "": a field of the form
+    files = (file or None for file in (transcripts, config, labels, action_units))
+    request = Request(tuple(inputs), out, *files, given)
+    async with shards.alive(request):
+        await shards.wait_for_earlier(request)
+        async with open_session(request, hand_out=shards.is_deployed()) as session:
+            await session.wait_ready()
+            try:
+                await (_hand_out if session.is_handed_out else _run_shards)(session, request)
+            finally:  # what is done is written out, however the shards ended
+                summary = await asyncio.to_thread(session.write_outputs)
+            for name, reason in summary.problems[:LOGGED_PROBLEMS]:
+                get_run_logger().warning("%s failed: %s", name, reason)
+            await _publish(session, summary)
     return {
         "outcomes": summary.outcomes,
         "labels": summary.labels,
@@ -67,79 +94,124 @@ async def annotate_flow(
     }
 
 
+@annotate_flow.on_cancellation
+async def _cancel_shards(flow: Any, flow_run: Any, state: Any) -> None:
+    await shards.cancel(flow_run)
+
+
 @task(name="annotate-shard", task_run_name="shard-{number}-of-{total}", persist_result=False)
 async def annotate_shard(out: str, number: int, total: int, names: list[str]) -> dict[str, int]:
     """Takes a shard's clips to their outcomes; returns how many came to which."""
-    log = get_run_logger()
     async with open_session(Request((), out)) as session:
-        log.info("shard %d of %d: %d clips", number, total, len(names))
-        counts = dict(await session.annotate(names))
-        log.info("shard %d of %d: %s", number, total, ", ".join(f"{count} {word}" for word, count in counts.items()))
-    return counts
+        return await _annotate(session, number, total, names)
 
 
-async def _run_shards(session: Session) -> None:
-    names = [clip.name for clip in session.todo]
+@flow(name="annotate-shard", flow_run_name="shard {number} of {total} into {out}", persist_result=False)
+async def annotate_shard_flow(
+    out: str, number: int, total: int, names: list[str], request: dict[str, Any]
+) -> dict[str, int]:
+    """A part of a large run, started by the flow `annotate`; there is no need to start one by hand.
+
+    Args:
+        out: The folder of the dataset.
+        number: Which shard this is.
+        total: Of how many.
+        names: The clips of this shard, as the run registered them.
+        request: What the run was asked for.
+    """
+    asked = shards.request_from(request)
+    async with shards.alive(asked), open_shard(asked, names) as session:
+        await session.wait_ready()
+        async with _progress(session, len(session.todo), description=f"shard {number} of {total}"):
+            return await _annotate(session, number, total, names)
+
+
+async def _annotate(session: Session, number: int, total: int, names: list[str]) -> dict[str, int]:
+    log = get_run_logger()
+    log.info("shard %d of %d: %d clips", number, total, len(names))
+    counts = dict(await session.annotate(names))
+    log.info("shard %d of %d: %s", number, total, ", ".join(f"{count} {word}" for word, count in counts.items()))
+    return {str(outcome): count for outcome, count in counts.items()}
+
+
+def _split(session: Session, names: list[str]) -> list[list[str]]:
     size = session.settings.shard_size
-    shards = [names[start : start + size] for start in range(0, len(names), size)]
-    meter = await _Meter.start(session, len(names))
+    return [names[start : start + size] for start in range(0, len(names), size)]
+
+
+async def _run_shards(session: Session, request: Request) -> None:
+    """The shards as tasks in this process; where services take turns on a GPU, again in each phase."""
+    total = len(session.todo)
+    async with _progress(session, total, description=f"{total} clips into {session.out}"):
+        async for names in session.rounds():
+            await _run_round(session, names)
+
+
+async def _run_round(session: Session, names: list[str]) -> None:
+    parts = _split(session, names)
     turns = asyncio.Semaphore(SHARDS_AT_ONCE)
 
     async def one(number: int, shard: list[str]) -> None:
         async with turns:
-            await annotate_shard(str(session.out), number, len(shards), shard)
+            await annotate_shard(str(session.out), number, len(parts), shard)
 
     try:
         async with asyncio.TaskGroup() as group:
-            for number, shard in enumerate(shards, 1):
+            for number, shard in enumerate(parts, 1):
                 group.create_task(one(number, shard))
     except* ServiceGone as gone:
         raise gone.exceptions[0] from None
-    finally:
-        await meter.stop()
 
 
-class _Meter:
-    """Keeps the run's progress artifact up to date, at most every few seconds."""
+async def _hand_out(session: Session, request: Request) -> None:
+    """The shards as flow runs, for all workers."""
+    parts = _split(session, [clip.name for clip in session.todo])
+    total = len(session.todo)
+    get_run_logger().info("%d clips in %d shards for the workers of this pool", total, len(parts))
 
-    def __init__(self, artifact: Any, total: int) -> None:
-        self._artifact = artifact
-        self._total = total
-        self._done = 0
-        self._shown = -1
-        self._task = asyncio.create_task(self._update())
+    async def finished() -> int:
+        return await asyncio.to_thread(session.finished)
 
-    @classmethod
-    async def start(cls, session: Session, total: int) -> _Meter:
-        artifact = await acreate_progress_artifact(
-            progress=0.0, key="merrflow-progress", description=f"{total} clips into {session.out}"
-        )
-        meter = cls(artifact, total)
-        before = session.on_clip
+    async with _progress(session, total, finished, description=f"{total} clips in {len(parts)} shards"):
+        await shards.hand_out(request, parts)
 
-        def on_clip(name: str, outcome: Outcome) -> None:
-            meter._done += 1
-            before(name, outcome)
 
-        session.on_clip = on_clip
-        return meter
+@asynccontextmanager
+async def _progress(
+    session: Session, total: int, finished: Callable[[], Awaitable[int]] | None = None, *, description: str
+) -> Any:
+    """Keeps a progress artifact up to date, at most every few seconds. finished: how many clips are done, where the
+    session does not hear of each."""
+    artifact = await acreate_progress_artifact(progress=0.0, key="merrflow-progress", description=description)
+    before, done, shown = session.on_advance, 0.0, -1.0
 
-    async def stop(self) -> None:
-        self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
-        await self._show()
+    def on_advance(clips: float) -> None:
+        nonlocal done
+        done += clips
+        before(clips)
 
-    async def _update(self) -> None:
+    async def show() -> None:
+        nonlocal shown
+        count = min(await finished(), total) if finished else done
+        if count != shown:
+            shown = count
+            with suppress(httpx.HTTPError):  # a server that is away must not stop the clips
+                await aupdate_progress_artifact(artifact, progress=100.0 * count / total if total else 100.0)
+
+    async def update() -> None:
         while True:
             await asyncio.sleep(PROGRESS_SECONDS)
-            await self._show()
+            await show()
 
-    async def _show(self) -> None:
-        if self._done != self._shown:
-            self._shown = self._done
-            percent = 100.0 * self._done / self._total if self._total else 100.0
-            with suppress(httpx.HTTPError):  # a server that is away must not stop the clips
-                await aupdate_progress_artifact(self._artifact, progress=percent)
+    session.on_advance = on_advance
+    updating = asyncio.create_task(update())
+    try:
+        yield
+    finally:
+        session.on_advance = before
+        updating.cancel()
+        await asyncio.gather(updating, return_exceptions=True)
+        await show()
 
 
 async def _publish(session: Session, summary: Summary) -> None:
@@ -150,6 +222,8 @@ async def _publish(session: Session, summary: Summary) -> None:
     counts += [
         {"what": "coarse-grained records", "how many": summary.coarse},
         {"what": "fine-grained records", "how many": summary.fine},
+        {"what": "to try again", "how many": summary.try_again},
+        {"what": "unfinished", "how many": summary.unfinished},
     ]
     await acreate_table_artifact(table=counts, key="merrflow-outcomes", description="How the clips came out")
     rows = await asyncio.to_thread(session.table, TABLE_ROWS)

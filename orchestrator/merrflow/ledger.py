@@ -19,6 +19,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import SQLAlchemyError
 
+from merrflow.database import Place, connect, place_of
 from merrflow.fingerprint import file_sha256
 from merrflow.inputs import Found, InputError, path_text, text_path
 from merrflow.settings import load_settings
@@ -98,17 +99,18 @@ class Stored:
 class Ledger:
     """Blocking; call it off the event loop. Safe to use from several threads."""
 
-    def __init__(self, url: str | sa.URL) -> None:
-        """url: an SQLAlchemy URL, such as `sqlite:////data/out/ledger.db` or `postgresql+psycopg://...`."""
-        self._engine = sa.create_engine(url)
-        if self._engine.dialect.name == "sqlite":
-            sa.event.listen(self._engine, "connect", _sqlite_pragmas)
+    def __init__(self, place: Place) -> None:
+        self.place = place
+        self._engine = connect(place)
+        if place.schema:
+            with self._engine.begin() as db:
+                db.execute(sa.schema.CreateSchema(place.schema, if_not_exists=True))
         _meta.create_all(self._engine)
 
     @classmethod
-    def in_folder(cls, folder: Path) -> Ledger:
-        """The ledger of an output folder."""
-        return cls(sa.URL.create("sqlite", database=str(folder / "ledger.db")))
+    def in_folder(cls, folder: Path, url: str = "") -> Ledger:
+        """The ledger of an output folder: in that folder, or in the database at `url`."""
+        return cls(place_of(folder, url))
 
     def close(self) -> None:
         self._engine.dispose()
@@ -170,6 +172,21 @@ class Ledger:
         with self._engine.connect() as db:
             return {row.name: row.fingerprint for row in db.execute(query)}
 
+    def named(self, names: Iterable[str]) -> list[Clip]:
+        """These clips, as they were registered, by name."""
+        clips = []
+        for batch in batched(names, 500):
+            with self._engine.connect() as db:
+                rows = db.execute(sa.select(_clips).where(_clips.c.name.in_(batch))).all()
+            clips += [Clip(row.name, text_path(row.path), row.sha256, row.sentence, row.label) for row in rows]
+        return sorted(clips, key=lambda clip: clip.name)
+
+    def finished_since(self, moment: datetime) -> int:
+        """How many clips came to an outcome since then."""
+        query = sa.select(sa.func.count()).where(_stages.c.stage == RECORD, _stages.c.finished_at >= moment)
+        with self._engine.connect() as db:
+            return db.scalar(query) or 0
+
     def stage(self, clip: str, stage: str, fingerprint: str) -> StageRow | None:
         """What is known of this work; None where it was never done."""
         query = sa.select(_stages).where(
@@ -193,7 +210,12 @@ class Ledger:
             db.execute(
                 sa.update(_clips)
                 .where(_clips.c.name == clip)
-                .values(fingerprint=fingerprint, outcome=row.outcome.value, reason=row.reason, retry=row.retry)
+                .values(
+                    fingerprint=fingerprint,
+                    outcome=row.outcome.value,
+                    reason=_text(row.reason),
+                    retry=row.retry,
+                )
             )
 
     def clips(self) -> list[ClipRow]:
@@ -273,7 +295,7 @@ class Ledger:
             "stage": stage,
             "fingerprint": fingerprint,
             "outcome": row.outcome.value,
-            "reason": row.reason,
+            "reason": _text(row.reason),
             "retry": row.retry,
             "attempts": row.attempts,
             "payload": zlib.compress(row.payload, 6) if row.payload else b"",
@@ -298,28 +320,16 @@ class Ledger:
 
 
 def existing_ledger(out: Path) -> Ledger:
-    """The ledger of a folder that has one, or the one that MERRFLOW_LEDGER_URL names. Raises `InputError`."""
+    """The ledger of a folder that has one, there or where MERRFLOW_LEDGER_URL says. Raises `InputError`."""
     url = load_settings().ledger_url
-    if not url and not (out / "ledger.db").is_file():
-        raise InputError(
-            f"{out}: no run was ever made into this folder (there is no ledger.db); for a ledger in a database set "
-            "MERRFLOW_LEDGER_URL"
-        )
     try:
-        ledger = Ledger(url) if url else Ledger.in_folder(out)
+        ledger = Ledger(place_of(out, url, make=False))
         ledger.names()
     except (SQLAlchemyError, ImportError) as error:
         reason = str(error.__cause__ or error).splitlines()[0]
         where = "MERRFLOW_LEDGER_URL" if url else out / "ledger.db"
         raise InputError(f"{where}: not a ledger that can be read ({reason})") from error
     return ledger
-
-
-def _sqlite_pragmas(connection: object, record: object) -> None:
-    cursor = connection.cursor()
-    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "busy_timeout=30000", "foreign_keys=ON"):
-        cursor.execute(f"PRAGMA {pragma}")
-    cursor.close()
 
 
 _CHANGING = ("size", "mtime_ns", "sha256", "sentence", "label")
@@ -345,6 +355,10 @@ def batched(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
     rest = iter(items)
     while batch := list(islice(rest, size)):
         yield batch
+
+
+def _text(value: str) -> str:
+    return value.replace("\0", "")  # for which PostgreSQL has no place
 
 
 def _stat(path: Path) -> tuple[int, int]:

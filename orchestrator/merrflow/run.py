@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import json
 import logging
 import os
@@ -14,7 +15,8 @@ from typing import Any
 import httpx
 
 from merrflow.inputs import InputError
-from merrflow.session import Request, Session, Summary, open_session
+from merrflow.outputs import Summary
+from merrflow.session import Request, Session, open_session
 from merrflow_serving.errors import MerrflowError
 
 # A run started by hand speaks for itself; Prefect's own lines on the console would only stand in between. Its
@@ -94,6 +96,7 @@ async def annotate_request(
     async with open_session(request, say) as session:
         on_start(session)
         if session.todo:
+            session.raise_if_broken()
             say("starting the Prefect flow while the models load")
             try:
                 await _run_flow(session, request)
@@ -114,8 +117,15 @@ async def _run_flow(session: Session, request: Request) -> None:
     inputs = list(request.inputs)
     if len(json.dumps(inputs)) > PARAMETER_BYTES:
         inputs = [*inputs[:20], f"and {len(inputs) - 20} more"]
+    shown = inspect.signature(annotate_flow.fn).parameters
     await annotate_flow(
-        inputs, str(session.out), request.transcripts, request.config, request.labels, request.action_units
+        inputs,
+        str(session.out),
+        request.transcripts,
+        request.labels,
+        request.action_units,
+        request.config,
+        **{name: value for name, value in request.overrides.items() if name in shown},
     )
 
 

@@ -7,31 +7,32 @@ from __future__ import annotations
 
 import asyncio
 import os
-import tempfile
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from filelock import FileLock, Timeout
 from sqlalchemy.exc import SQLAlchemyError
 
 from merrflow.clients import ServiceGone, Services, identity, limits_of
-from merrflow.export.everything import write_all
+from merrflow.database import place_of
+from merrflow.exclusive import exclusive, exclusive_ledger
 from merrflow.facs import DataFileError, RuleSet, UnknownLabel, load_rules
-from merrflow.given import read_given
+from merrflow.given import Given, read_given
+from merrflow.gpu_sharing import Plan, Sharing, Turns, open_sharing
 from merrflow.inputs import Found, InputError, assign_names, find_clips, with_tables
 from merrflow.keys import WorkKeys
 from merrflow.ledger import Ledger
 from merrflow.local_services import LocalServices, embedded_engines
 from merrflow.merr_files import read_labels, read_sentences
+from merrflow.outputs import Summary, write_outputs
+from merrflow.pause import Paused
 from merrflow.pipeline import Pipeline
 from merrflow.reader import SharedReader
-from merrflow.report import write_report
-from merrflow.report.survey import Surveyor
 from merrflow.settings import RunSettings, load_settings
 from merrflow.types import Clip, Outcome
 from merrflow_serving.catalog import SERVICES
@@ -52,27 +53,8 @@ class Request:
     labels: str | None = None
     action_units: str | None = None  # OpenFace's CSVs or MERR's JSON, instead of the service
     overrides: dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Summary:
-    """How a run ended."""
-
-    out: Path
-    clips: int
-    outcomes: dict[str, int]  # outcome -> clips of this run
-    labels: dict[str, int]  # label -> records in the output folder
-    coarse: int  # records in the output folder's MERR files
-    fine: int
-    try_again: int  # clips that failed for a reason that may pass; the next run tries them again
-    unfinished: int  # clips without an outcome
-    worked: int  # clips that this run worked on; the rest was done before
-    problems: tuple[tuple[str, str], ...]  # (clip, reason) of those that failed
-
-    @property
-    def complete(self) -> bool:
-        """Every clip has an outcome that will stay."""
-        return not (self.unfinished or self.try_again)
+    gpu_sharing: Literal["", "sequential"] = ""  # sequential: phase by phase, with the containers each needs
+    gpu_memory: int = 0  # bytes of the card that is shared so; 0 to ask the containers
 
 
 class Session:
@@ -87,8 +69,11 @@ class Session:
         todo: list[Clip],
         services: Services | None,
         pipeline: Pipeline | None,
+        turns: Turns | None = None,
+        largest_batch: int = 0,
     ) -> None:
-        """services, pipeline: None where there is nothing to do."""
+        """services, pipeline: None where there is nothing to do here. turns: where the services take turns on a GPU;
+        largest_batch: of these, which are not asked yet."""
         self.out = out
         self.settings = settings
         self.clips = clips
@@ -96,21 +81,49 @@ class Session:
         self.services = services
         self.summary: Summary | None = None  # once the outputs are written
         self.on_clip: Callable[[str, Outcome], None] = lambda name, outcome: None
+        self.on_advance: Callable[[float], None] = lambda clips: None  # by how many clips, in parts, the run went on
+        self._turns = turns
+        if turns:
+            turns.on_advance = lambda clips: self.on_advance(clips)
         self._ledger = ledger
         self._pipeline = pipeline
-        batches = [item.info.limits.max_batch_size for item in services.connections.values()] if services else []
-        self._at_once = asyncio.Semaphore(settings.clips_at_once or min(MOST_AT_ONCE, 4 + 2 * max(batches, default=0)))
+        self._opened = datetime.now(UTC)
+        rooms = [item.replicas.room for item in services.connections.values()] if services else []
+        rooms.append(2 * largest_batch)
+        self._at_once = asyncio.Semaphore(settings.clips_at_once or min(MOST_AT_ONCE, 4 + max(rooms)))
+
+    def raise_if_broken(self) -> None:
+        """Raises `InputError` with what to do where a service has said already that it cannot work."""
+        try:
+            for connection in self.services.connections.values() if self.services and not self._turns else ():
+                connection.replicas.raise_if_broken()
+        except MerrflowError as error:
+            raise InputError(str(error)) from error
 
     async def wait_ready(self) -> None:
         """Returns once all models are loaded. Raises `InputError` with what to do where one cannot be."""
         try:
-            if self.services:
+            if self.services and not self._turns:  # turns wait for those whose turn it is
                 await self.services.wait_ready()
         except MerrflowError as error:
             raise InputError(str(error)) from error
 
+    @property
+    def plan(self) -> Plan | None:
+        """Who is on the GPU when, where the services take turns."""
+        return self._turns.plan if self._turns else None
+
+    async def rounds(self) -> AsyncIterator[list[str]]:
+        """The clips to annotate, once with all services; where they take turns, again with those of each phase."""
+        names = [clip.name for clip in self.todo]
+        if self._turns is None:
+            yield names
+            return
+        async for some in self._turns.rounds(names, self._pipeline):
+            yield some
+
     async def annotate(self, names: list[str]) -> Counter[str]:
-        """Takes these clips to their outcomes, as many at once as the settings allow."""
+        """Takes these clips to their outcomes, or as far as this round goes, as many at once as the settings allow."""
         wanted = set(names)
         waiting = iter([clip for clip in self.todo if clip.name in wanted])
         outcomes: Counter[str] = Counter()
@@ -119,8 +132,15 @@ class Session:
             for clip in waiting:
                 async with self._at_once:
                     outcome = await self._pipeline.annotate(clip)
+                if isinstance(outcome, Paused):
+                    self._turns.paused(clip.name, outcome)
+                    continue
                 outcomes[outcome] += 1
                 self.on_clip(clip.name, outcome)
+                if self._turns:
+                    self._turns.done(clip.name)
+                else:
+                    self.on_advance(1.0)
 
         try:
             async with asyncio.TaskGroup() as group:
@@ -129,6 +149,15 @@ class Session:
         except* ServiceGone as gone:
             raise gone.exceptions[0] from None
         return outcomes
+
+    @property
+    def is_handed_out(self) -> bool:
+        """Whether the work is for others: there is some, and no pipeline here."""
+        return bool(self.todo) and self._pipeline is None
+
+    def finished(self) -> int:
+        """How many clips came to an outcome since this session was opened, by whoever's work. Blocking."""
+        return self._ledger.finished_since(self._opened)
 
     def table(self, limit: int) -> list[dict[str, str]]:
         """This run's clips with their outcomes, for a table. Blocking."""
@@ -146,53 +175,36 @@ class Session:
         return self.summary
 
 
-def write_outputs(ledger: Ledger, out: Path, names: set[str] | None = None, worked: int = 0) -> Summary:
-    """Every output file of a folder, from its ledger alone. names: the clips to sum up (None: all)."""
-    surveyor = Surveyor(ledger)
-    written = write_all(ledger, out, also=[surveyor])
-    write_report(ledger, out, surveyor.survey())
-    rows = [row for row in ledger.clips() if names is None or row.clip.name in names]
-    return Summary(
-        out=out,
-        clips=len(rows),
-        outcomes=dict(Counter(str(row.outcome) for row in rows if row.outcome)),
-        labels=written.labels,
-        coarse=written.coarse,
-        fine=written.fine,
-        try_again=sum(row.retry for row in rows),
-        unfinished=sum(row.outcome is None for row in rows),
-        worked=worked,
-        problems=tuple((row.clip.name, row.reason) for row in rows if row.outcome is Outcome.FAILED),
-    )
-
-
 _open: dict[str, Session] = {}
 
 
 @asynccontextmanager
-async def open_session(request: Request, say: Callable[[str], None] = lambda text: None) -> AsyncIterator[Session]:
+async def open_session(
+    request: Request, say: Callable[[str], None] = lambda text: None, *, hand_out: bool = False
+) -> AsyncIterator[Session]:
     """Checks everything, starts or connects the services, and closes them at the end.
 
     Within a session of the same folder in this process it joins that one. Raises `InputError`.
-    say: told in a few words what is being waited for.
+    say: told in a few words what is being waited for. hand_out: where there is more to do than one shard, others do it
+    (shards.py), and no services are started here.
     """
     out = Path(os.path.abspath(Path(request.out).expanduser()))
     if str(out) in _open:
         yield _open[str(out)]
         return
     settings = load_settings(Path(request.config) if request.config else None, **request.overrides)
-    given = read_given(Path(request.action_units).expanduser()) if request.action_units else None
-    needed = [name for name in SERVICES if not (given and name == "openface-au")]
-    addresses = settings.addresses(needed)
+    given, needed = _given(request)
+    settings.addresses(needed)  # all or none: said before the clips are read
     found = find_clips(request.inputs)
     sentences = read_sentences(Path(request.transcripts)) if request.transcripts else {}
     rules = _rules(settings)
     labels = read_labels(Path(request.labels), rules.normal) if request.labels else {}
     _check_labels(rules, found)
     async with AsyncExitStack() as stack:
-        stack.enter_context(_locked(out))
+        stack.enter_context(exclusive(out))
         ledger = _ledger(settings, out)
         stack.callback(ledger.close)
+        stack.enter_context(exclusive_ledger(ledger.place, out))
         say("reading the list of clips")
         await asyncio.to_thread(ledger.follow_moved, found)
         names = assign_names(found, ledger.names())
@@ -201,35 +213,88 @@ async def open_session(request: Request, say: Callable[[str], None] = lambda tex
         if sentences or labels:
             found = with_tables(found, names, sentences, labels)
         clips = await asyncio.to_thread(ledger.register, found, names)
-        services = None
-        if addresses:
-            say("asking the services which engines they run")
-            services = await _start(stack, Services(addresses, settings))
-        cores = os.cpu_count() or 1
-        reader = SharedReader(min(cores, 4))
-        lexicon = rules.phrases()
-        if services:
-            identities, limits = services.identities(), services.limits()
-        else:
-            engines = _embedded(needed)
-            identities = {name: identity(engine) for name, engine in engines.items()}
-            limits = {name: limits_of(engine.limits) for name, engine in engines.items()}
-        keys = WorkKeys(identities, limits, settings, rules, lexicon, reader.identity, given)
-        todo = await asyncio.to_thread(_todo, clips, ledger, keys, out)
-        pipeline = None
-        if todo:
-            if services is None:
-                say("starting the embedded services")
-                root = _common_root(clips)
-                local = await _start(stack, LocalServices(out / "logs", root, needed))
-                settings = settings.model_copy(update={"send_paths": root is not None})
-                services = await _start(stack, Services(local.addresses, settings))
-            threads = stack.enter_context(ThreadPoolExecutor(cores, thread_name_prefix="stage"))
-            pipeline = Pipeline(services, keys, ledger, settings, rules, lexicon, out, threads, reader, given)
-        session = Session(out, settings, ledger, clips, todo, services, pipeline)
+        least = settings.shard_size if hand_out else None
+        sharing = None
+        if request.gpu_sharing:
+            say("asking the services' containers what they need of the GPU")
+            sharing = await open_sharing(settings, needed, request.gpu_memory)
+        session = await _furnish(stack, settings, given, rules, out, ledger, clips, say, least, sharing)
         _open[str(out)] = session
         stack.callback(_open.pop, str(out))
         yield session
+
+
+@asynccontextmanager
+async def open_shard(request: Request, names: Sequence[str]) -> AsyncIterator[Session]:
+    """A part of a run that another process has opened: these of its clips, which are in its ledger already. Writes no
+    output files. Raises `InputError`."""
+    out = Path(os.path.abspath(Path(request.out).expanduser()))
+    settings = load_settings(Path(request.config) if request.config else None, **request.overrides)
+    given, _ = _given(request)
+    rules = _rules(settings)
+    async with AsyncExitStack() as stack:
+        ledger = _ledger(settings, out, make=False)
+        stack.callback(ledger.close)
+        clips = await asyncio.to_thread(ledger.named, names)
+        yield await _furnish(stack, settings, given, rules, out, ledger, clips)
+
+
+def _given(request: Request) -> tuple[Given | None, list[str]]:
+    """Action Units from files, where they are, and the services that are needed."""
+    given = read_given(Path(request.action_units).expanduser()) if request.action_units else None
+    return given, [name for name in SERVICES if not (given and name == "openface-au")]
+
+
+async def _furnish(
+    stack: AsyncExitStack,
+    settings: RunSettings,
+    given: Given | None,
+    rules: RuleSet,
+    out: Path,
+    ledger: Ledger,
+    clips: list[Clip],
+    say: Callable[[str], None] = lambda text: None,
+    most: int | None = None,
+    sharing: Sharing | None = None,
+) -> Session:
+    """A session over registered clips, with the services and the pipeline where there is something to do; without
+    them where more than `most` clips are to do."""
+    needed = [name for name in SERVICES if not (given and name == "openface-au")]
+    addresses = settings.addresses(needed)
+    services = turns = None
+    if addresses and not sharing:
+        say("asking the services which engines they run")
+        services = await _start(stack, Services(addresses, settings))
+    cores = os.cpu_count() or 1
+    reader = SharedReader(min(cores, 4))
+    lexicon = rules.phrases()
+    if sharing:
+        identities, limits = sharing.identities, sharing.limits
+    elif services:
+        identities, limits = services.identities(), services.limits()
+    else:
+        engines = _embedded(needed)
+        identities = {name: identity(engine) for name, engine in engines.items()}
+        limits = {name: limits_of(engine.limits) for name, engine in engines.items()}
+    keys = WorkKeys(identities, limits, settings, rules, lexicon, reader.identity, given)
+    todo = await asyncio.to_thread(_todo, clips, ledger, keys, out)
+    if not todo or (most is not None and len(todo) > most):
+        if sharing:
+            await sharing.tidy(out)
+        return Session(out, settings, ledger, clips, todo, services, None)
+    if sharing:
+        turns = await stack.enter_async_context(sharing.turns(settings, out, say))
+        services = turns.services
+    if services is None:
+        say("starting the embedded services")
+        root = _common_root(clips)
+        local = await _start(stack, LocalServices(out / "logs", root, needed))
+        settings = settings.model_copy(update={"send_paths": root is not None})
+        services = await _start(stack, Services(local.addresses, settings))
+    threads = stack.enter_context(ThreadPoolExecutor(cores, thread_name_prefix="stage"))
+    pipeline = Pipeline(services, keys, ledger, settings, rules, lexicon, out, threads, reader, given)
+    largest = sharing.largest_batch if sharing else 0
+    return Session(out, settings, ledger, clips, todo, services, pipeline, turns, largest)
 
 
 async def _start(stack: AsyncExitStack, context: Any) -> Any:
@@ -284,34 +349,13 @@ def _check_names(table: dict[str, str], names: dict[Path, str], found: list[Foun
         )
 
 
-def _ledger(settings: RunSettings, out: Path) -> Ledger:
+def _ledger(settings: RunSettings, out: Path, *, make: bool = True) -> Ledger:
     try:
-        return Ledger(settings.ledger_url) if settings.ledger_url else Ledger.in_folder(out)
+        return Ledger(place_of(out, settings.ledger_url, make=make))
     except (SQLAlchemyError, ImportError) as error:
         where = "the ledger_url setting" if settings.ledger_url else out / "ledger.db"
         reason = str(error).splitlines()[0]
         raise InputError(f"the ledger cannot be opened ({where}): {reason}") from error
-
-
-@contextmanager
-def _locked(out: Path) -> Iterator[None]:
-    """The output folder, writable and for this run alone. Raises `InputError`."""
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=out):
-            pass
-    except OSError as error:
-        raise InputError(f"{out}: cannot write there ({error.strerror}); choose another folder with --out") from error
-    lock = FileLock(out / ".lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise InputError(
-            f"{out}: another run is working there; wait for it, or choose another folder with --out"
-        ) from None
-    with lock:
-        lock.release()  # the `with` holds it now
-        yield
 
 
 def _common_root(clips: list[Clip]) -> Path | None:

@@ -23,10 +23,18 @@ class RunSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="MERRFLOW_", extra="forbid", frozen=True)
 
-    openface_au_address: str = Field("", description="host:port of the openface-au service")
-    minigpt_v2_address: str = Field("", description="host:port of the minigpt-v2 service")
-    qwen_audio_address: str = Field("", description="host:port of the qwen-audio service")
-    llama3_address: str = Field("", description="host:port of the llama3 service")
+    openface_au_address: str = Field(
+        "", description="host:port of the openface-au service; several with commas, or a name of several hosts"
+    )
+    minigpt_v2_address: str = Field(
+        "", description="host:port of the minigpt-v2 service; several with commas, or a name of several hosts"
+    )
+    qwen_audio_address: str = Field(
+        "", description="host:port of the qwen-audio service; several with commas, or a name of several hosts"
+    )
+    llama3_address: str = Field(
+        "", description="host:port of the llama3 service; several with commas, or a name of several hosts"
+    )
     send_paths: bool = Field(
         False, description="name clips to openface-au by path instead of sending bytes (shared disk)"
     )

@@ -16,8 +16,8 @@ from merrflow.types import Outcome
 
 
 @pytest.fixture
-def ledger(tmp_path):
-    ledger = Ledger.in_folder(tmp_path)
+def ledger(tmp_path, ledger_url):
+    ledger = Ledger.in_folder(tmp_path, ledger_url)
     yield ledger
     ledger.close()
 

@@ -278,7 +278,7 @@ async def test_a_second_run_in_the_same_folder_is_refused(tmp_path):
 
 async def test_streaming_above_the_message_limit(tmp_path, monkeypatch):
     clip = make_video(tmp_path / "a.mp4", "red")
-    monkeypatch.setattr("merrflow.clients.CHUNK", 1000)
+    monkeypatch.setattr("merrflow.clients.services.CHUNK", 1000)
     async with fake_services() as addresses:
         request = Request((str(clip),), str(tmp_path / "out"), overrides=addresses)
         async with open_session(request) as session:
@@ -289,7 +289,7 @@ async def test_streaming_above_the_message_limit(tmp_path, monkeypatch):
 
 
 def test_summary_counts_only_this_runs_clips():
-    from merrflow.session import Summary
+    from merrflow.outputs import Summary
 
     summary = Summary(None, 1, {"done": 1}, {}, 1, 1, 0, 0, 1, ())
     assert summary.complete

@@ -96,6 +96,28 @@ def run(
         float | None, typer.Option(help="Share of neutral clips to keep, 0 to 1 (default 0.1).")
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of everything that is drawn (default 0).")] = None,
+    shard_size: Annotated[
+        int | None, typer.Option(help="Clips in one Prefect task; with --server, in one worker's piece (default 256).")
+    ] = None,
+    server: Annotated[
+        bool,
+        typer.Option(
+            "--server",
+            help="Have the workers of the Prefect server at PREFECT_API_URL (default http://127.0.0.1:4200/api) do it. "
+            "All paths are as the workers see them.",
+        ),
+    ] = False,
+    gpu_sharing: Annotated[
+        str | None,
+        typer.Option(
+            help="sequential: with less GPU memory than all models need, start and stop the containers of the compose "
+            "project phase by phase. The plan is shown first."
+        ),
+    ] = None,
+    gpu_memory: Annotated[
+        str | None, typer.Option(help="Memory of the GPU, such as 24GiB (default: what the containers see).")
+    ] = None,
+    plan_only: Annotated[bool, typer.Option("--plan-only", help="Show the plan of --gpu-sharing and stop.")] = False,
 ) -> None:
     """Annotate clips: faces, scene, tone, subtitle, and what they say together about the emotion.
 
@@ -109,10 +131,12 @@ def run(
 
     [bold]Example:[/bold] merrflow run clips/ --out out/ --transcripts clips/transcripts.csv
     """
+    from merrflow.cli.gpu_plan import gpu_options, look_at_plan
     from merrflow.cli.progress import watch_run
     from merrflow.session import Request
 
     overrides = {"rules": rules, "labels_from": labels_from, "neutral_sample": neutral_sample, "seed": seed}
+    overrides["shard_size"] = shard_size
     request = Request(
         tuple(inputs),
         str(out),
@@ -121,7 +145,14 @@ def run(
         str(labels) if labels else None,
         str(action_units_from) if action_units_from else None,
         {name: value for name, value in overrides.items() if value is not None},
+        **gpu_options(gpu_sharing, gpu_memory, plan_only=plan_only, server=server),
     )
+    if plan_only:
+        return console.print(asyncio.run(look_at_plan(request)))
+    if server:
+        from merrflow.cli.server_run import watch_on_server
+
+        raise typer.Exit(0 if asyncio.run(watch_on_server(request, console)).complete else UNFINISHED)
     summary = asyncio.run(watch_run(request, console))
     raise typer.Exit(0 if summary.complete else UNFINISHED)
 
@@ -144,6 +175,36 @@ def serve(
         if value is not None:
             arguments += [name, str(value)]
     raise typer.Exit(serve_main(arguments))
+
+
+@app.command()
+def worker(
+    pool: Annotated[str, typer.Option(help="Prefect work pool; made where it is not there.")] = "merrflow",
+    kind: Annotated[
+        str, typer.Option("--type", help="How runs are started: process (here), or kubernetes (as jobs).")
+    ] = "process",
+    limit: Annotated[
+        int, typer.Option(help="Flow runs at once on this worker; a run that waits for its shards is one of them.")
+    ] = 2,
+    register_only: Annotated[
+        bool, typer.Option("--register-only", help="Make the pool and register the deployments, and end.")
+    ] = False,
+    job_template: Annotated[Path | None, typer.Option(help="Base job template in JSON, for --type kubernetes.")] = None,
+    inputs: Annotated[str, typer.Option(help="The clips that the form of a new run names at first.")] = "",
+    out: Annotated[str, typer.Option(help="The folder for results that the form of a new run names at first.")] = "",
+) -> None:
+    """Work for a Prefect server: registers the deployment `annotate` and does the runs that are started there.
+
+    The server is that of PREFECT_API_URL (default http://127.0.0.1:4200/api). Start runs from its UI, with `merrflow
+    run --server`, or with `prefect deployment run annotate/annotate`. Any number of workers share large runs; one that
+    dies loses nothing, another goes on.
+
+    Several workers on several machines need one ledger for all: MERRFLOW_LEDGER_URL, a PostgreSQL database.
+    """
+    from merrflow.pool.worker import WorkerOptions, work
+
+    options = WorkerOptions(pool, kind, limit, job_template, register_only, inputs, out)
+    raise typer.Exit(asyncio.run(work(options, say=lambda text: errors.print(text, markup=False))))
 
 
 @app.command()
@@ -199,7 +260,7 @@ def status(out: OutOption, as_json: Annotated[bool, typer.Option("--json", help=
 def report(out: OutOption) -> None:
     """Write all output files of a folder again from its ledger, report.html among them. Calls no model."""
     from merrflow.ledger import existing_ledger
-    from merrflow.session import write_outputs
+    from merrflow.outputs import write_outputs
 
     summary = write_outputs(existing_ledger(out), out)
     console.print(f"{summary.out / 'report.html'}: {summary.coarse} coarse, {summary.fine} fine records")

@@ -19,8 +19,10 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from merrflow.gpu_sharing.show import plan_table
+from merrflow.outputs import Summary
 from merrflow.run import annotate_request
-from merrflow.session import Request, Session, Summary
+from merrflow.session import Request, Session
 from merrflow.types import Outcome
 
 PLAIN_SECONDS = 15.0  # between two lines where there is no terminal to redraw
@@ -62,10 +64,15 @@ async def watch_run(request: Request, console: Console) -> Summary:
             def on_clip(name: str, outcome: Outcome) -> None:
                 counts[outcome] += 1
                 text = ", ".join(f"{count} {word}" for word, count in sorted(counts.items()))
-                progress.update(bar, advance=1, description=text)
-                plain.clip()
+                progress.update(bar, description=text)
 
-            session.on_clip = on_clip
+            def on_advance(clips: float) -> None:
+                progress.update(bar, advance=clips)
+                plain.advance(clips)
+
+            session.on_clip, session.on_advance = on_clip, on_advance
+            if session.plan:
+                console.print(plan_table(session.plan))
 
         summary = await annotate_request(request, say=say, on_start=on_start)
     show_summary(summary, console, time.monotonic() - started)
@@ -77,7 +84,8 @@ class _Plain:
 
     def __init__(self, console: Console) -> None:
         self._console = None if console.is_terminal else console
-        self._total = self._done = self._before = 0
+        self._total = 0
+        self._done = self._before = 0.0
         self._started = self._last = time.monotonic()
 
     def say(self, text: str) -> None:
@@ -88,14 +96,14 @@ class _Plain:
         self._total, self._done, self._before = total, finished, finished
         self._started = time.monotonic()
 
-    def clip(self) -> None:
-        self._done += 1
+    def advance(self, clips: float) -> None:
+        self._done += clips
         now = time.monotonic()
-        if self._console and (now - self._last > PLAIN_SECONDS or self._done == self._total):
+        if self._console and (now - self._last > PLAIN_SECONDS or self._done > self._total - 1e-6):
             self._last = now
             speed = (self._done - self._before) / max(now - self._started, 1e-6)
             left = (self._total - self._done) / speed if speed else 0
-            self._console.print(f"{self._done}/{self._total} clips, {speed:.2f} clips/s, {left:.0f} s left")
+            self._console.print(f"{int(self._done + 1e-6)}/{self._total} clips, {speed:.2f} clips/s, {left:.0f} s left")
 
 
 def show_summary(summary: Summary, console: Console, seconds: float) -> None:

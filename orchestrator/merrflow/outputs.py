@@ -1,0 +1,54 @@
+"""All output files of a folder, and how its run went, from the ledger alone."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+from merrflow.export.everything import write_all
+from merrflow.ledger import Ledger
+from merrflow.report import write_report
+from merrflow.report.survey import Surveyor
+from merrflow.types import Outcome
+
+
+@dataclass(frozen=True)
+class Summary:
+    """How a run ended."""
+
+    out: Path
+    clips: int
+    outcomes: dict[str, int]  # outcome -> clips of this run
+    labels: dict[str, int]  # label -> records in the output folder
+    coarse: int  # records in the output folder's MERR files
+    fine: int
+    try_again: int  # clips that failed for a reason that may pass; the next run tries them again
+    unfinished: int  # clips without an outcome
+    worked: int  # clips that this run worked on; the rest was done before
+    problems: tuple[tuple[str, str], ...]  # (clip, reason) of those that failed
+
+    @property
+    def complete(self) -> bool:
+        """Every clip has an outcome that will stay."""
+        return not (self.unfinished or self.try_again)
+
+
+def write_outputs(ledger: Ledger, out: Path, names: set[str] | None = None, worked: int = 0) -> Summary:
+    """Every output file of a folder, from its ledger alone. names: the clips to sum up (None: all)."""
+    surveyor = Surveyor(ledger)
+    written = write_all(ledger, out, also=[surveyor])
+    write_report(ledger, out, surveyor.survey())
+    rows = [row for row in ledger.clips() if names is None or row.clip.name in names]
+    return Summary(
+        out=out,
+        clips=len(rows),
+        outcomes=dict(Counter(str(row.outcome) for row in rows if row.outcome)),
+        labels=written.labels,
+        coarse=written.coarse,
+        fine=written.fine,
+        try_again=sum(row.retry for row in rows),
+        unfinished=sum(row.outcome is None for row in rows),
+        worked=worked,
+        problems=tuple((row.clip.name, row.reason) for row in rows if row.outcome is Outcome.FAILED),
+    )
