@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import re
 import shutil
 import subprocess
 import sys
 import tomllib
+from itertools import combinations
 from pathlib import Path
 
 import pytest
@@ -16,22 +18,19 @@ import yaml
 
 from merrflow.settings import RunSettings
 from merrflow_serving.catalog import SERVICES
+from tests.deploy.stack import DIALECTS, ROOT, installed, variable
+from tests.deploy.stack import defaults as environment
 
-ROOT = Path(__file__).parents[2]
 FOLDERS = {name: Path("services") / entry.env_prefix.removeprefix("MERRFLOW_").lower().rstrip("_")
            for name, entry in SERVICES.items()} | {"orchestrator": Path("orchestrator")}  # fmt: skip
 IMAGES = list(FOLDERS)
+BASE = ROOT / "docker-compose.yml"
+OVERRIDES = sorted((ROOT / "deploy/compose").glob("*.yml"))
 
 
-def environment() -> dict[str, str]:
-    lines = (ROOT / ".env").read_text().splitlines()
-    return dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
-
-
-def compose() -> dict:
+def compose(path: Path = BASE) -> dict:
     values = environment()
-    text = (ROOT / "docker-compose.yml").read_text()
-    return yaml.safe_load(re.sub(r"\$\{(\w+)\}", lambda match: values[match[1]], text))
+    return yaml.safe_load(re.sub(r"\$\{(\w+)\}", lambda match: values[match[1]], path.read_text()))
 
 
 def dockerfile(image: str) -> str:
@@ -49,22 +48,15 @@ def requirements_module():
     return module
 
 
-def test_every_variable_of_compose_has_its_default_and_none_is_left_over():
-    used = set(re.findall(r"\$\{(\w+)\}", (ROOT / "docker-compose.yml").read_text()))
+def test_every_variable_has_its_default_and_none_is_left_over():
+    used = {name for path in (BASE, *OVERRIDES) for name in re.findall(r"\$\{(\w+)\}", path.read_text())}
     assert used == set(environment())
-    for override in (ROOT / "deploy/compose").glob("*.yml"):
-        assert set(re.findall(r"\$\{(\w+)\}", override.read_text())) <= used, override.name
 
 
-def test_overrides_change_services_that_are_there():
-    for override in (ROOT / "deploy/compose").glob("*.yml"):
-        assert set(yaml.safe_load(override.read_text())["services"]) <= set(compose()["services"]), override.name
-
-
-def test_clips_are_read_only_and_no_folder_is_made_by_docker():
-    clips, out = compose()["services"]["annotate"]["volumes"]
-    assert clips["read_only"] and (clips["type"], clips["target"]) == ("bind", "/clips")
-    assert (out["type"], out["target"]) == ("bind", "/out")
+def test_clips_are_read_only_and_both_folders_are_mounts_that_fail_where_they_are_missing():
+    clips, out = compose()["services"]["worker"]["volumes"]
+    assert clips == {"type": "bind", "source": environment()["CLIPS"], "target": "/clips", "read_only": True}
+    assert out == {"type": "bind", "source": environment()["OUT"], "target": "/out"}
 
 
 def test_every_service_of_the_catalog_is_there_with_its_port_on_loopback():
@@ -72,47 +64,95 @@ def test_every_service_of_the_catalog_is_there_with_its_port_on_loopback():
     addresses = RunSettings(
         **{
             name.removeprefix("MERRFLOW_").lower(): value
-            for name, value in services["annotate"]["environment"].items()
+            for name, value in services["worker"]["environment"].items()
             if name.startswith("MERRFLOW_")
         }
     ).addresses()
-    assert set(services) == {*SERVICES, "prefect", "annotate"}
+    assert set(services) == {*SERVICES, "prefect", "postgres", "worker"}
     for name, entry in SERVICES.items():
-        variable = entry.env_prefix.removeprefix("MERRFLOW_")
-        assert services[name]["ports"] == [f"127.0.0.1:{values[f'{variable}PORT']}:{entry.port}"]
-        assert values[f"{variable}PORT"] == str(entry.port), "by default the documented port"
+        assert services[name]["ports"] == [f"127.0.0.1:{values[f'{variable(name)}_PORT']}:{entry.port}"]
+        assert values[f"{variable(name)}_PORT"] == str(entry.port), "by default the documented port"
         assert addresses[name] == f"{name}:{entry.port}"
-        assert services["annotate"]["depends_on"][name] == {"condition": "service_healthy"}
+        assert "depends_on" not in services[name], "it works alone"
 
 
-@pytest.mark.parametrize("name", [*SERVICES, "prefect", "annotate"])
+def test_prefect_and_the_ledger_share_a_database_that_only_the_network_reaches():
+    services = compose()["services"]
+    database = services["postgres"]["environment"]
+    where = "{POSTGRES_USER}:{POSTGRES_PASSWORD}@postgres:5432/{POSTGRES_DB}".format(**database)
+    assert services["prefect"]["environment"]["PREFECT_SERVER_DATABASE_CONNECTION_URL"].endswith(f"//{where}")
+    assert services["worker"]["environment"]["MERRFLOW_LEDGER_URL"] == f"postgresql+psycopg://{where}"
+    assert "ports" not in services["postgres"]
+    assert database["POSTGRES_PASSWORD"].isalnum(), "it is a part of URLs"
+
+
+def test_the_worker_waits_for_server_and_database_and_no_model():
+    services = compose()["services"]
+    assert services["prefect"]["depends_on"] == {"postgres": {"condition": "service_healthy"}}
+    assert services["worker"]["depends_on"] == {
+        name: {"condition": "service_healthy"} for name in ("prefect", "postgres")
+    }
+    assert all("test" in services[name]["healthcheck"] for name in ("prefect", "postgres", "worker"))
+
+
+@pytest.mark.parametrize("name", [*SERVICES, "prefect", "postgres", "worker"])
 def test_containers_are_confined(name):
     service = compose()["services"][name]
     assert service["read_only"] is True
     assert service["cap_drop"] == ["ALL"]
     assert service["mem_limit"] and service["pids_limit"]
-    assert service["restart"] == ("no" if name == "annotate" else "unless-stopped")
+    assert service["restart"] == "unless-stopped"
     assert all(port.startswith("127.0.0.1:") for port in service.get("ports", []))
 
 
 def test_compose_keeps_to_what_both_dialects_take():
-    whole = compose()
-    assert not {"version", "name", "include"} & set(whole)
-    for service in whole["services"].values():
-        assert not {"develop", "gpus"} & set(service)
-        assert not {"additional_contexts", "secrets", "dockerfile_inline"} & set(service["build"])
-        assert (ROOT / service["build"]["dockerfile"]).is_file()
+    for path in (BASE, *OVERRIDES):
+        whole = compose(path)
+        assert not {"version", "name", "include"} & set(whole)
+        for service in whole["services"].values():
+            assert not {"develop", "gpus"} & set(service)
+            build = service.get("build", {})
+            assert not {"additional_contexts", "secrets", "dockerfile_inline"} & set(build)
+            assert (ROOT / build.get("dockerfile", "")).exists()
 
 
-@pytest.mark.parametrize(
-    "command", [["docker-compose"], ["docker", "compose"]], ids=["docker-compose", "docker compose"]
-)
-def test_compose_reads_the_file(command):
-    if not shutil.which(command[0]) or subprocess.run([*command, "version"], capture_output=True).returncode:
-        pytest.skip(f"{' '.join(command)} is not installed")
-    ended = subprocess.run([*command, "config"], cwd=ROOT, capture_output=True, text=True)
+@pytest.mark.parametrize("overrides", [c for n in range(len(OVERRIDES) + 1) for c in combinations(OVERRIDES, n)],
+                         ids=lambda paths: "+".join(path.stem for path in paths) or "alone")  # fmt: skip
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_every_combination_of_files_is_valid(dialect, overrides):
+    if not installed(DIALECTS[dialect]):
+        pytest.skip(f"{dialect} is not installed")
+    files = [word for path in (BASE, *overrides) for word in ("-f", str(path))]
+    absolute = os.environ | {"CLIPS": str(ROOT / "examples/clips")}  # which shared-clips.yml asks for
+    command = [*DIALECTS[dialect], *files, "config"]
+    ended = subprocess.run(command, cwd=ROOT, env=absolute, capture_output=True, text=True)
     assert ended.returncode == 0, ended.stderr
-    assert set(SERVICES) <= set(yaml.safe_load(ended.stdout)["services"])
+    services = yaml.safe_load(ended.stdout)["services"]
+    assert {*SERVICES, "prefect", "postgres", "worker"} <= set(services)
+    for name, service in services.items():
+        for port in service.get("ports", []):
+            where = port if isinstance(port, str) else port.get("host_ip", "")
+            assert where.startswith("127.0.0.1"), f"{name}: {port}"
+
+
+def test_the_real_engines_get_a_card_their_image_and_room():
+    services, before, values = (
+        compose(ROOT / "deploy/compose/gpu.yml")["services"],
+        compose()["services"],
+        environment(),
+    )
+    for name in ("minigpt-v2", "qwen-audio", "llama3"):
+        service = services[name]
+        (device,) = service["deploy"]["resources"]["reservations"]["devices"]
+        assert device == {"driver": "nvidia", "device_ids": [values[f"{variable(name)}_GPU"]], "capabilities": ["gpu"]}
+        assert service["image"] != before[name]["image"]
+        assert service["build"]["args"] == {"EXTRAS": "torch"}
+        engine = service["environment"][f"{SERVICES[name].env_prefix}ENGINE"]
+        folder = ROOT / FOLDERS[name]
+        assert f'"{engine}"' in "".join(path.read_text() for path in folder.glob("*/__init__.py")), "an engine it has"
+        assert service["environment"]["HF_TOKEN"] is None, "passed on from the shell, in no file"
+        assert before[name]["volumes"] == [f"{values['MODELS']}:/models"]
+    assert "deploy" not in services["openface-au"], "OpenFace runs on the CPU"
 
 
 @pytest.mark.parametrize("image", IMAGES)

@@ -1,0 +1,179 @@
+"""docker-compose.yml under test: a project of its own, on free ports, that cleans up after itself."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from merrflow_serving.catalog import SERVICES
+
+ROOT = Path(__file__).parents[2]
+CLIPS = ROOT / "examples/clips"
+DIALECTS = {"docker-compose": ["docker-compose"], "docker compose": ["docker", "compose"]}
+STAND_IN = "merrflow/test-postgres:15"  # made by deploy/ci/docker-engine.sh where no registry can be reached
+READY_SECONDS = 300
+
+
+def installed(command: Sequence[str]) -> bool:
+    """Whether this dialect of Compose is there."""
+    return bool(shutil.which(command[0])) and not subprocess.run([*command, "version"], capture_output=True).returncode
+
+
+@cache
+def reason_to_skip() -> str:
+    """Why no container can be tested here; empty where they can."""
+    if os.environ.get("MERRFLOW_TEST_DOCKER") != "1":
+        return "set MERRFLOW_TEST_DOCKER=1 to build and run the images"
+    if not shutil.which("docker") or subprocess.run(["docker", "info"], capture_output=True).returncode:
+        return "no Docker engine answers; deploy/ci/docker-engine.sh starts one"
+    return ""
+
+
+def defaults() -> dict[str, str]:
+    """What .env says."""
+    lines = (ROOT / ".env").read_text().splitlines()
+    return dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
+
+
+def variable(service: str) -> str:
+    """The first part of a service's variables in .env: openface-au -> OPENFACE_AU."""
+    return service.upper().replace("-", "_")
+
+
+@contextmanager
+def free_ports(count: int) -> Iterator[list[int]]:
+    """Ports that nobody else takes while the block runs."""
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+            one.listen()
+        yield [one.getsockname()[1] for one in sockets]
+    finally:
+        for one in sockets:
+            one.close()
+
+
+def inspect(identity: str) -> dict[str, Any]:
+    """What Docker knows of a container or an image."""
+    return json.loads(_docker("inspect", identity))[0]
+
+
+def _docker(*arguments: str) -> str:
+    return subprocess.run(["docker", *arguments], capture_output=True, text=True, check=True).stdout
+
+
+def _postgres_image() -> str:
+    wanted = os.environ.get("POSTGRES_IMAGE") or defaults()["POSTGRES_IMAGE"]
+    there = subprocess.run(["docker", "image", "inspect", wanted], capture_output=True).returncode == 0
+    return wanted if there else STAND_IN
+
+
+class Stack:
+    """One Compose project.
+
+    out: the folder for results. overrides: files below the repository, after docker-compose.yml. command: the dialect.
+    environment: variables of .env to set otherwise.
+    """
+
+    def __init__(
+        self,
+        out: Path,
+        *overrides: str,
+        clips: Path = CLIPS,
+        command: Sequence[str] = (),
+        environment: dict[str, str] | None = None,
+    ) -> None:
+        self.out, self.clips = out, clips
+        self.project = f"merrflow-test-{secrets.token_hex(3)}"
+        command = command or next(one for one in DIALECTS.values() if installed(one))
+        files = [word for file in ("docker-compose.yml", *overrides) for word in ("-f", file)]
+        self.command = [*command, "-p", self.project, *files]
+        names = [*SERVICES, "prefect"]
+        with free_ports(len(names)) as ports:
+            self.ports = dict(zip(names, ports, strict=True))
+        self.environment = {f"{variable(name)}_PORT": str(port) for name, port in self.ports.items()} | {
+            "CLIPS": str(clips),
+            "OUT": str(out),
+            "OUT_USER": f"{os.getuid()}:{os.getgid()}",
+            "POSTGRES_IMAGE": _postgres_image(),
+        }
+        self.environment |= environment or {}
+
+    def try_to(self, *arguments: str, seconds: float = 900) -> subprocess.CompletedProcess[str]:
+        """Runs Compose; whether that works is for the caller to see."""
+        return subprocess.run(
+            [*self.command, *arguments],
+            cwd=ROOT,
+            env=os.environ | self.environment,
+            capture_output=True,
+            text=True,
+            timeout=seconds,
+        )
+
+    def __call__(self, *arguments: str, seconds: float = 900) -> str:
+        """Runs Compose, which must work. Returns its output."""
+        ended = self.try_to(*arguments, seconds=seconds)
+        assert ended.returncode == 0, f"{arguments}: {ended.stdout[-3000:]}{ended.stderr[-3000:]}"
+        return ended.stdout
+
+    def up(self, *arguments: str) -> None:
+        """Starts services, all if none is named, from the images that are there."""
+        self("up", "-d", "--no-build", *arguments)
+
+    def merrflow(self, *arguments: str) -> str:
+        """A command of `merrflow` in the worker."""
+        return self("exec", "-T", "worker", "merrflow", *arguments)
+
+    def containers(self, service: str) -> list[str]:
+        """The ids of a service's containers, running or not."""
+        return self._listed("container", f"label=com.docker.compose.service={service}").split()
+
+    def container(self, service: str) -> str:
+        """The id of the only container of a service."""
+        (only,) = self.containers(service)
+        return only
+
+    def log(self, service: str) -> str:
+        """What a service's containers wrote."""
+        commands = [["docker", "logs", identity] for identity in self.containers(service)]
+        ended = [subprocess.run(one, capture_output=True, text=True) for one in commands]
+        return "".join(one.stdout + one.stderr for one in ended)
+
+    def wait_healthy(self, *services: str, seconds: float = READY_SECONDS) -> None:
+        """Returns once every container of the services is healthy; fails with what their checks said."""
+        deadline = time.monotonic() + seconds
+        while True:
+            states = {name: [inspect(one)["State"] for one in self.containers(name)] for name in services}
+            sick = {
+                name: [one.get("Health", {}).get("Log", [])[-1:] for one in found]
+                for name, found in states.items()
+                if not found or any(one.get("Health", {}).get("Status") != "healthy" for one in found)
+            }
+            if not sick:
+                return
+            if time.monotonic() > deadline:
+                logs = "".join(f"\n{name}: {self.log(name)[-2000:]}" for name in sick)
+                raise AssertionError(f"not healthy after {seconds} s: {sick}{logs}")
+            time.sleep(1)
+
+    def down(self) -> list[str]:
+        """Takes everything away, volumes too. Returns what was left all the same: ids."""
+        self("down", "-v", "-t", "60")
+        return "".join(self._listed(kind) for kind in ("container", "volume", "network")).split()
+
+    def _listed(self, kind: str, *filters: str) -> str:
+        command = [kind, "ls", "-q", *(["-a"] if kind == "container" else [])]
+        for one in (f"label=com.docker.compose.project={self.project}", *filters):
+            command += ["--filter", one]
+        return _docker(*command)
