@@ -75,7 +75,7 @@ class Server:
         settings = self.service.settings
         wanted = SERVICES[self.service.spec.name].port if settings.port is None else settings.port
         await self._set_health(NOT_SERVING)
-        # Info answers before the model is there. It is what a liveness check asks for: nobody ends a service that loads.
+        # Info answers before the model is there: a liveness check asks for it, and lets a service load in peace.
         await self._health.set(self._names[2], SERVING)
         try:
             port = self._server.add_insecure_port(f"{settings.host}:{wanted}")
