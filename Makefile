@@ -12,7 +12,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 STAMP := $(VENV)/.installed
 DEV_STAMP := $(VENV)/.installed-dev
 
-.PHONY: help install demo test lint protos protos-check protos-release clean
+.PHONY: help install demo test fuzz lint protos protos-check protos-release clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-14s %s\n", $$1, $$2}'
@@ -24,6 +24,10 @@ demo: $(STAMP) ## annotate examples/clips with the embedded engines
 
 test: $(DEV_STAMP) ## run the tests
 	$(BIN)/python -m pytest $(PYTEST)
+
+fuzz: $(DEV_STAMP) ## 10,000 mutated files and 1,000,000 mutated messages
+	$(BIN)/python -m tests.fuzz.files --cases 10000 --seed 1
+	$(BIN)/python -m tests.fuzz.messages --cases 1000000 --processes 2 --wire 2000
 
 lint: $(DEV_STAMP) ## check style, and the protos' rules
 	$(BIN)/ruff check .

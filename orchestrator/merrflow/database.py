@@ -10,7 +10,8 @@ from __future__ import annotations
 import json
 import re
 import uuid
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -19,9 +20,31 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from merrflow.inputs import InputError
 
 SCHEMA_FILE = "ledger.json"
+BUSY_SECONDS = 30  # that SQLite waits for another process's lock; the ledger then asks again (ledger.py)
 # A machine that vanished is noticed within half a minute, at both ends, so that its claims (claims.py) are free then.
-_SERVER_SETTINGS = "-c tcp_keepalives_idle=10 -c tcp_keepalives_interval=5 -c tcp_keepalives_count=3"
-_CLIENT_SETTINGS = {"keepalives": 1, "keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}
+# The user timeout (milliseconds) is for a query on its way, which keep-alives do not watch: without it a cut network is
+# noticed after some 15 minutes.
+_SERVER_SETTINGS = (
+    "-c tcp_keepalives_idle=10 -c tcp_keepalives_interval=5 -c tcp_keepalives_count=3 -c tcp_user_timeout=25000"
+)
+_CLIENT_SETTINGS = {
+    "keepalives": 1,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 25_000,
+    "connect_timeout": 10,  # seconds
+}
+
+
+class Tenure:
+    """Whether a dataset is still this process's own: while the network is away, another run may take it over."""
+
+    def __init__(self) -> None:
+        self.lost = ""  # why it is not
+        self.in_doubt = False  # the claim's connection broke, and it is not known yet who has it
+        self.confirm: Callable[[], None] = lambda: None  # looks whether it is; set by who holds the claim
+        self.was_last: Callable[[], bool] = lambda: True  # whether no other run has come and gone meanwhile
 
 
 @dataclass(frozen=True)
@@ -30,6 +53,7 @@ class Place:
 
     url: sa.URL
     schema: str = ""  # PostgreSQL only
+    tenure: Tenure = field(default_factory=Tenure, compare=False, repr=False)
 
     @property
     def is_shared(self) -> bool:
@@ -96,6 +120,6 @@ def _name_schema(file: Path) -> None:
 
 def _sqlite_pragmas(connection: object, record: object) -> None:
     cursor = connection.cursor()
-    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "busy_timeout=30000", "foreign_keys=ON"):
+    for pragma in (f"busy_timeout={BUSY_SECONDS * 1000}", "journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON"):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()

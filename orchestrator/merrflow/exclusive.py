@@ -3,15 +3,40 @@
 from __future__ import annotations
 
 import tempfile
+import threading
+import time
+import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import sqlalchemy as sa
 from filelock import FileLock, Timeout
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.pool import NullPool
 
 from merrflow.claims import DatabaseClaims, Taken
-from merrflow.database import Place
+from merrflow.database import Place, connect
 from merrflow.inputs import InputError
+
+_OLD_SECONDS = 3600.0
+_here: set[Path] = set()
+_one_at_a_time = threading.Lock()
+
+
+@contextmanager
+def alone_here(out: Path) -> Iterator[None]:
+    """The folder for one run of this process, which knows no locks against itself. Raises `InputError`."""
+    folder = out.expanduser().resolve()
+    with _one_at_a_time:
+        if folder in _here:
+            raise _busy(out)
+        _here.add(folder)
+    try:
+        yield
+    finally:
+        with _one_at_a_time:
+            _here.discard(folder)
 
 
 @contextmanager
@@ -30,7 +55,17 @@ def exclusive(out: Path) -> Iterator[None]:
         raise _busy(out) from None
     with lock:
         lock.release()  # the `with` holds it now
+        _sweep(out)
         yield
+
+
+def _sweep(out: Path) -> None:
+    """Removes what writers that were killed left half written. The young may be another worker's, of this very run."""
+    for folder in (out, out / "peaks", out / "merr"):
+        for part in folder.glob(".*.part"):
+            with suppress(OSError):
+                if time.time() - part.stat().st_mtime > _OLD_SECONDS:
+                    part.unlink()
 
 
 @contextmanager
@@ -44,10 +79,30 @@ def exclusive_ledger(place: Place, out: Path) -> Iterator[None]:
         hold.__enter__()
     except Taken:
         raise _busy(out) from None
+    except SQLAlchemyError as error:
+        reason = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
+        raise InputError(f"the ledger's database does not answer: {reason}") from error
     try:
+        _sign(place)
         yield
     finally:
         hold.__exit__(None, None, None)
+
+
+def _sign(place: Place) -> None:
+    """Writes into the database which run had the dataset last, so that a run that was cut off for a while learns that
+    another one has come and gone meanwhile."""
+    name = f"merrflow run {uuid.uuid4().hex}"
+    engine = connect(place, poolclass=NullPool)
+    with engine.begin() as db:
+        db.execute(sa.text(f"COMMENT ON SCHEMA {place.schema} IS '{name}'"))
+
+    def was_last() -> bool:
+        query = sa.text("SELECT obj_description(CAST(:schema AS regnamespace), 'pg_namespace')")
+        with engine.connect() as db:
+            return db.scalar(query, {"schema": place.schema}) == name
+
+    place.tenure.was_last = was_last
 
 
 def _busy(out: Path) -> InputError:

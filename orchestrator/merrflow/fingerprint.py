@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
+import stat
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +17,19 @@ _ANY = TypeAdapter(Any)
 
 def fingerprint(*parts: Any) -> str:
     """32 hex digits of the parts' canonical JSON. Parts: plain values, dataclasses, tuples, dicts."""
-    text = json.dumps(_ANY.dump_python(parts, mode="json"), sort_keys=True, ensure_ascii=True)
+    return plain_fingerprint(_ANY.dump_python(parts, mode="json"))
+
+
+def plain_fingerprint(parts: Sequence[Any]) -> str:
+    """The same of parts that are JSON's own types already, at a tenth of the cost: it is asked for every clip."""
+    text = json.dumps(parts, sort_keys=True, ensure_ascii=True)
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
 def file_sha256(path: Path) -> str:
-    """64 hex digits of a file's bytes."""
+    """64 hex digits of a file's bytes. Raises `OSError`, also for pipes and devices, which may have no end."""
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise OSError(errno.EINVAL, "not a regular file", str(path))
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Annotated, Any, Literal
 
 import httpx
@@ -22,15 +22,19 @@ from prefect.artifacts import (
     acreate_table_artifact,
     aupdate_progress_artifact,
 )
+from prefect.exceptions import PrefectException
 from pydantic import Field
 
-from merrflow.clients import ServiceGone
 from merrflow.outputs import Summary
 from merrflow.pool import shards
 from merrflow.session import Request, Session, open_session, open_shard
+from merrflow.stops import stop_in, writing_outputs
+from merrflow.termination import undisturbed
+from merrflow_serving.errors import MerrflowError
 
 PROGRESS_SECONDS = 2.0  # between two updates of the progress artifact; one costs 12 ms
 SHARDS_AT_ONCE = 2  # so that the services stay busy while a shard runs out of clips
+SHOW_SECONDS = 20.0  # for a server to take what is shown
 TABLE_ROWS = 500
 LOGGED_PROBLEMS = 100
 
@@ -78,14 +82,17 @@ async def annotate_flow(
     async with shards.alive(request):
         await shards.wait_for_earlier(request)
         async with open_session(request, hand_out=shards.is_deployed()) as session:
-            await session.wait_ready()
-            try:
-                await (_hand_out if session.is_handed_out else _run_shards)(session, request)
-            finally:  # what is done is written out, however the shards ended
-                summary = await asyncio.to_thread(session.write_outputs)
-            for name, reason in summary.problems[:LOGGED_PROBLEMS]:
-                get_run_logger().warning("%s failed: %s", name, reason)
-            await _publish(session, summary)
+            with undisturbed():
+                await session.wait_ready()
+                try:
+                    await (_hand_out if session.is_handed_out else _run_shards)(session, request)
+                finally:  # what is done is written out, however the shards ended
+                    with writing_outputs(session.out):
+                        summary = await asyncio.to_thread(session.write_outputs)
+                for name, reason in summary.problems[:LOGGED_PROBLEMS]:
+                    get_run_logger().warning("%s failed: %s", name, reason)
+                async with _as_far_as_prefect_is_there():
+                    await _publish(session, summary)
     return {
         "outcomes": summary.outcomes,
         "labels": summary.labels,
@@ -159,8 +166,8 @@ async def _run_round(session: Session, names: list[str]) -> None:
         async with asyncio.TaskGroup() as group:
             for number, shard in enumerate(parts, 1):
                 group.create_task(one(number, shard))
-    except* ServiceGone as gone:
-        raise gone.exceptions[0] from None
+    except* MerrflowError as group:
+        raise stop_in(group) from None
 
 
 async def _hand_out(session: Session, request: Request) -> None:
@@ -182,7 +189,9 @@ async def _progress(
 ) -> Any:
     """Keeps a progress artifact up to date, at most every few seconds. finished: how many clips are done, where the
     session does not hear of each."""
-    artifact = await acreate_progress_artifact(progress=0.0, key="merrflow-progress", description=description)
+    artifact = None
+    async with _as_far_as_prefect_is_there():
+        artifact = await acreate_progress_artifact(progress=0.0, key="merrflow-progress", description=description)
     before, done, shown = session.on_advance, 0.0, -1.0
 
     def on_advance(clips: float) -> None:
@@ -193,9 +202,9 @@ async def _progress(
     async def show() -> None:
         nonlocal shown
         count = min(await finished(), total) if finished else done
-        if count != shown:
+        if count != shown and artifact:
             shown = count
-            with suppress(httpx.HTTPError):  # a server that is away must not stop the clips
+            async with _as_far_as_prefect_is_there():
                 await aupdate_progress_artifact(artifact, progress=100.0 * count / total if total else 100.0)
 
     async def update() -> None:
@@ -212,6 +221,16 @@ async def _progress(
         updating.cancel()
         await asyncio.gather(updating, return_exceptions=True)
         await show()
+
+
+@asynccontextmanager
+async def _as_far_as_prefect_is_there() -> Any:
+    """What is only shown: a server that is away, or answers nothing, must not stop the clips."""
+    try:
+        async with asyncio.timeout(SHOW_SECONDS):
+            yield
+    except (httpx.HTTPError, PrefectException, TimeoutError) as error:
+        get_run_logger().debug("Prefect's server is away: %s", error)
 
 
 async def _publish(session: Session, summary: Summary) -> None:

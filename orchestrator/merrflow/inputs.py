@@ -9,6 +9,7 @@ import csv
 import hashlib
 import os
 import re
+import stat
 import unicodedata
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
@@ -68,16 +69,19 @@ def find_clips(inputs: Sequence[str | Path]) -> list[Found]:
     found: dict[Path, Found] = {}
     for text in inputs:
         path = _absolute(Path(text))
-        if path.is_dir():
+        kind = _kind(path)
+        if kind == "folder":
             clips = [Found(file) for file in _videos(path)]
             if not clips:
                 raise InputError(f"{text}: no video files in this folder ({' '.join(sorted(VIDEO_SUFFIXES))})")
+        elif kind == "none":
+            raise InputError(f"{text}: no such file or folder")
+        elif kind == "other":
+            raise InputError(f"{text}: neither a file nor a folder; pipes and devices cannot be read twice")
         elif path.suffix.lower() == ".csv":
             clips = list(_table(path))
-        elif path.exists():
-            clips = [Found(path)]
         else:
-            raise InputError(f"{text}: no such file or folder")
+            clips = [Found(path)]
         for clip in clips:
             old = found.get(clip.path)
             if old is None or (clip.name or clip.sentence or clip.label):
@@ -159,9 +163,29 @@ def with_tables(
     return result
 
 
+def listed(names: Iterable[str], most: int = 300) -> str:
+    """Names from a file as a part of a message: control characters escaped, and not longer than `most` characters."""
+    text = ", ".join(names) or "none"
+    text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text[: most + 1])
+    return text if len(text) <= most else text[:most] + "..."
+
+
 def _absolute(path: Path) -> Path:
     """Absolute and without `..`, so that one file has one path; links stay links."""
-    return Path(os.path.abspath(path.expanduser()))
+    return Path(os.path.abspath(os.path.expanduser(path)))  # an unknown user's ~ is a name like any other
+
+
+def _kind(path: Path) -> str:
+    """ "file", "folder", "none" or "other": a pipe, a device. Raises `InputError` where the system cannot tell."""
+    try:
+        mode = path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return "none"
+    except (OSError, ValueError) as error:  # too long a name, a loop of links, a folder that may not be entered
+        raise InputError(f"{path_text(path)[:300]}: cannot be read ({getattr(error, 'strerror', error)})") from error
+    if stat.S_ISDIR(mode):
+        return "folder"
+    return "file" if stat.S_ISREG(mode) else "other"
 
 
 def _unescaped(match: re.Match[str]) -> str:
@@ -184,14 +208,16 @@ def _videos(folder: Path) -> Iterator[Path]:
             folders[:] = sorted(name for name in folders if not name.startswith("."))
             waiting.extend(link for name in folders if os.path.islink(link := os.path.join(place, name)))
             for name in sorted(files):
-                if not name.startswith(".") and Path(name).suffix.lower() in VIDEO_SUFFIXES:
+                if not name.startswith(".") and os.path.splitext(name)[1].lower() in VIDEO_SUFFIXES:
                     yield Path(place, name)
 
 
 def _table(path: Path) -> Iterator[Found]:
     for line, row in _rows(path, ("path",)):
+        if any("\0" in value for value in row.values()):
+            raise InputError(f"{path}, line {line}: holds a zero byte; the file is damaged")
         if row["path"].strip():
-            file = _absolute(path.parent / Path(row["path"].strip()).expanduser())
+            file = _absolute(path.parent / os.path.expanduser(row["path"].strip()))
             given = ((row.get(key) or "").strip() or None for key in ("name", "sentence", "label"))
             yield Found(file, *given, row=f"{path}, line {line}")
 
@@ -204,9 +230,7 @@ def _rows(path: Path, needed: tuple[str, ...]) -> list[tuple[int, dict[str, str]
             columns = [name.strip() for name in reader.fieldnames or ()]
             missing = [name for name in needed if name not in columns]
             if missing:
-                raise InputError(
-                    f"{path}: the table needs a column `{missing[0]}`; it has: {', '.join(columns) or 'none'}"
-                )
+                raise InputError(f"{path}: the table needs a column `{missing[0]}`; it has: {listed(columns)}")
             reader.fieldnames = columns
             return [
                 (reader.line_num, {key: value or "" for key, value in row.items() if isinstance(key, str)})

@@ -7,7 +7,7 @@ from typing import Any
 
 from merrflow.clients import Identity
 from merrflow.facs import Lexicon, RuleSet
-from merrflow.fingerprint import fingerprint
+from merrflow.fingerprint import fingerprint, plain_fingerprint
 from merrflow.given import Given
 from merrflow.settings import RunSettings
 from merrflow.stages import coarse, grounding, probe, subject, subtitle
@@ -64,7 +64,9 @@ class WorkKeys:
     def of(self, clip: Clip) -> str:
         """The fingerprint of the clip's record."""
         own = (clip.sha256, clip.sentence, clip.label, sidecar_stamp(clip.path))
-        return fingerprint(self._common, *own, *([self.units_of(clip)] if self._given else []))
+        if self._given:
+            return fingerprint(self._common, *own, self.units_of(clip))
+        return plain_fingerprint([self._common, *own])
 
     def units_of(self, clip: Clip) -> Any:
         """What the clip's Action Units depend on beside its bytes: an engine, or a given file."""

@@ -7,20 +7,27 @@ are started again where one dies in the middle of a run.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import sys
 import tempfile
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from merrflow_serving.__main__ import load_spec, read_settings
 from merrflow_serving.catalog import SERVICES
 from merrflow_serving.engine import EngineInfo
 from merrflow_serving.errors import NotReady
 
+log = logging.getLogger(__name__)
 START_SECONDS = 60.0
-LIVED_SECONDS = 30.0
-QUICK_DEATHS = 20  # in a row, each within LIVED_SECONDS: it is not a clip that kills this service
+DEATHS_UNREADY = 20  # in a row, none of them after it was ready: it is not a clip that kills this service
+# For the kernel, where memory ends: a service goes, which is started again, rather than the run (man 5 proc).
+OOM_SCORE = 500
 
 
 class LocalServices:
@@ -54,6 +61,11 @@ class LocalServices:
         await asyncio.gather(*(_stop(process) for process in self._processes.values()))
         self._folder.cleanup()
 
+    @property
+    def pids(self) -> list[int]:
+        """Of the processes that were started last."""
+        return [process.pid for process in self._processes.values()]
+
     async def _start(self, name: str, port: int) -> str:
         address_file = Path(self._folder.name) / name
         address_file.unlink(missing_ok=True)
@@ -63,6 +75,8 @@ class LocalServices:
         if self._media_root:
             environment[f"{prefix}MEDIA_ROOTS"] = str(self._media_root)
         environment[f"{prefix}HOST"] = "127.0.0.1"
+        for name_ in ("TLS_CERT", "TLS_KEY", "TLS_CLIENT_CA", "TOKEN", "TOKEN_FILE"):  # of services that others reach
+            environment.pop(prefix + name_, None)
         # All four share this machine; a language model on every core would only stand in the others' way.
         environment.setdefault("MERRFLOW_LLAMA3_THREADS", str(max(1, (os.cpu_count() or 2) // 2)))
         arguments = [
@@ -80,25 +94,34 @@ class LocalServices:
                 start_new_session=True,  # Ctrl-C reaches this process, which then drains the services
             )
         self._processes[name] = process
+        _offer_to_kernel(process.pid)
         deadline = asyncio.get_running_loop().time() + START_SECONDS
         while not address_file.exists():
             if process.returncode is not None or asyncio.get_running_loop().time() > deadline:
+                await _stop(process)
                 raise NotReady(f"the embedded service {name} did not start: {_last_line(log)} (log: {log})")
             await asyncio.sleep(0.02)
         return address_file.read_text()
 
     async def _watch(self, name: str) -> None:
         port = int(self.addresses[name].rsplit(":", 1)[1])
-        loop = asyncio.get_running_loop()
-        quick = 0
-        while quick < QUICK_DEATHS:
-            started = loop.time()
-            await self._processes[name].wait()
-            quick = quick + 1 if loop.time() - started < LIVED_SECONDS else 0
+        unready = 0
+        while unready < DEATHS_UNREADY:
+            unready = 0 if await self._was_ready(name) else unready + 1
             try:
                 await self._start(name, port)
-            except NotReady:
+            except NotReady as error:
+                log.warning("%s", error)
                 await asyncio.sleep(1)
+
+    async def _was_ready(self, name: str) -> bool:
+        """Returns once the service has died: whether it ever served."""
+        serving = asyncio.create_task(_serving(self.addresses[name]))
+        try:
+            await self._processes[name].wait()
+            return serving.done()
+        finally:
+            serving.cancel()
 
 
 def embedded_engines(names: Iterable[str] = tuple(SERVICES)) -> dict[str, EngineInfo]:
@@ -111,6 +134,25 @@ def embedded_engines(names: Iterable[str] = tuple(SERVICES)) -> dict[str, Engine
         spec = load_spec(name)
         found[name] = spec.make_engine(read_settings(spec)).info()
     return found
+
+
+async def _serving(address: str) -> None:
+    """Returns once a service says that it serves."""
+    options = [("grpc.enable_http_proxy", 0), ("grpc.max_reconnect_backoff_ms", 500)]
+    async with grpc.aio.insecure_channel(address, options=options) as channel:
+        health = health_pb2_grpc.HealthStub(channel)
+        while True:
+            with suppress(grpc.aio.AioRpcError):
+                async for told in health.Watch(health_pb2.HealthCheckRequest(), wait_for_ready=True):
+                    if told.status == health_pb2.HealthCheckResponse.SERVING:
+                        return
+            await asyncio.sleep(0.2)
+
+
+def _offer_to_kernel(pid: int) -> None:
+    with suppress(OSError, ValueError):  # on systems without it
+        own = int(Path("/proc/self/oom_score_adj").read_text())
+        Path(f"/proc/{pid}/oom_score_adj").write_text(str(min(1000, own + OOM_SCORE)))
 
 
 async def _stop(process: asyncio.subprocess.Process) -> None:

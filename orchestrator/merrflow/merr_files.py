@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from merrflow.facs.units import action_units
-from merrflow.inputs import InputError
+from merrflow.inputs import InputError, listed
 
 _NUMBER = re.compile(r"[0-9]{1,9}")
 _NO_SENTENCE = frozenset({"", "None"})  # the published files write Python's None where nothing is said
@@ -237,8 +237,7 @@ def _csv(path: Path) -> Iterator[MerrAnnotation]:
         columns = [column.strip() for column in reader.fieldnames or ()]
         if "name" not in columns or not {"sentence", "label"} & set(columns):
             raise InputError(
-                f"{path}: the table needs the columns `name` and `sentence` or `label`; "
-                f"it has: {', '.join(columns) or 'none'}"
+                f"{path}: the table needs the columns `name` and `sentence` or `label`; it has: {listed(columns)}"
             )
         twice = sorted({column for column in columns if columns.count(column) > 1})
         if twice:
@@ -268,6 +267,8 @@ def _csv(path: Path) -> Iterator[MerrAnnotation]:
 
 
 def _text(path: Path) -> str:
+    if path.exists() and not path.is_file():
+        raise InputError(f"{path}: cannot be read (not a file)")
     try:
         text = path.read_bytes().decode("utf-8-sig")
     except FileNotFoundError:

@@ -10,6 +10,7 @@ from merrflow.export.everything import write_all
 from merrflow.ledger import Ledger
 from merrflow.report import write_report
 from merrflow.report.survey import Surveyor
+from merrflow.stamp import read_stamp, write_stamp
 from merrflow.types import Outcome
 
 
@@ -34,12 +35,22 @@ class Summary:
         return not (self.unfinished or self.try_again)
 
 
-def write_outputs(ledger: Ledger, out: Path, names: set[str] | None = None, worked: int = 0) -> Summary:
-    """Every output file of a folder, from its ledger alone. names: the clips to sum up (None: all)."""
-    surveyor = Surveyor(ledger)
-    written = write_all(ledger, out, also=[surveyor])
-    write_report(ledger, out, surveyor.survey())
-    rows = [row for row in ledger.clips() if names is None or row.clip.name in names]
+def write_outputs(
+    ledger: Ledger, out: Path, names: set[str] | None = None, worked: int = 0, *, unless_current: bool = False
+) -> Summary:
+    """Every output file of a folder, from its ledger alone. Blocking.
+
+    names: the clips to sum up (None: all). unless_current: leaves files alone that were written of just this state
+    of the ledger, and were not touched since.
+    """
+    state = ledger.state()  # before they are read: what comes in meanwhile makes it another one
+    written = read_stamp(out, state) if unless_current else None
+    if written is None:
+        surveyor = Surveyor(ledger)
+        written = write_all(ledger, out, also=[surveyor])
+        write_report(ledger, out, surveyor.survey())
+        write_stamp(out, state, written)
+    rows = [row for row in ledger.standings() if names is None or row.name in names]
     return Summary(
         out=out,
         clips=len(rows),
@@ -50,5 +61,5 @@ def write_outputs(ledger: Ledger, out: Path, names: set[str] | None = None, work
         try_again=sum(row.retry for row in rows),
         unfinished=sum(row.outcome is None for row in rows),
         worked=worked,
-        problems=tuple((row.clip.name, row.reason) for row in rows if row.outcome is Outcome.FAILED),
+        problems=tuple((row.name, row.reason) for row in rows if row.outcome is Outcome.FAILED),
     )

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 import grpc
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 from merrflow.clients import Reply, ServiceGone
 from merrflow.fingerprint import fingerprint
@@ -31,7 +31,8 @@ from merrflow.types import (
     Subtitle,
     Tone,
 )
-from merrflow_serving.errors import MerrflowError, TooLarge
+from merrflow.usable import unusable
+from merrflow_serving.errors import EngineFault, MerrflowError, TooLarge
 
 Value = TypeVar("Value")
 MAX_ATTEMPTS = 3  # at work that ends in a service's own fault
@@ -60,6 +61,21 @@ PAYLOADS = {
     kind: TypeAdapter(Payload[kind])
     for kind in (Probe, ActionUnitSeries, Subtitle, Scene, Tone, LabelScores, Reasoning)
 }
+
+
+def _packed(kind: type, stage: str, reply: Reply) -> bytes:
+    """A reply as the ledger keeps it. Raises `EngineFault` where it is nonsense, which must not stay there for good."""
+    nonsense = unusable(reply)
+    payload = PAYLOADS[kind].dump_json(Payload(reply.value, reply.origin))
+    if not nonsense:
+        try:
+            PAYLOADS[kind].validate_json(payload)
+        except ValidationError as error:  # such as a number that is none
+            first = error.errors(include_url=False, include_input=False)[0]
+            nonsense = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+    if nonsense:
+        raise EngineFault(f"the engine's answer cannot be used ({stage}): {nonsense}")
+    return payload
 
 
 class Memory:
@@ -102,6 +118,7 @@ class Memory:
         started = time.monotonic()
         try:
             reply = await compute()
+            payload = await self.blocking(_packed, kind, stage, reply)
         except MerrflowError as error:
             if isinstance(error, ServiceGone):
                 raise
@@ -115,7 +132,7 @@ class Memory:
             row = StageRow(
                 reply.outcome,
                 "" if reply.outcome is Outcome.DONE else reply.reason or f"the {stage} was {reply.outcome}",
-                PAYLOADS[kind].dump_json(Payload(reply.value, reply.origin)),
+                payload,
                 round(time.monotonic() - started, 3),
                 attempt,
             )

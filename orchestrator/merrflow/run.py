@@ -14,9 +14,13 @@ from typing import Any
 
 import httpx
 
+from merrflow.exclusive import alone_here
 from merrflow.inputs import InputError
 from merrflow.outputs import Summary
 from merrflow.session import Request, Session, open_session
+from merrflow.stops import stop_in, writing_outputs
+from merrflow.termination import termination_cancels
+from merrflow.types import Outcome
 from merrflow_serving.errors import MerrflowError
 
 # A run started by hand speaks for itself; Prefect's own lines on the console would only stand in between. Its
@@ -29,6 +33,7 @@ PREFECT_DEFAULTS = {
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "180",
     "PREFECT_CLIENT_METRICS_ENABLED": "false",
 }
+PUBLISH_SECONDS = 60.0  # for Prefect's tables and last state, after the outputs are written
 PARAMETER_BYTES = 100_000  # Prefect refuses parameters above 512 KiB
 log = logging.getLogger(__name__)
 
@@ -93,19 +98,78 @@ async def annotate_request(
 ) -> Summary:
     """One run. say: told what is waited for. on_start: told the session before its first clip."""
     await _check_prefect()
-    async with open_session(request, say) as session:
-        on_start(session)
-        if session.todo:
-            session.raise_if_broken()
-            say("starting the Prefect flow while the models load")
-            try:
-                await _run_flow(session, request)
-            except (InputError, MerrflowError):
-                raise
-            except Exception as error:  # Prefect's own troubles: the ledger knows what is done all the same
-                log.debug("flow", exc_info=True)
-                say(f"the Prefect flow ended early ({type(error).__name__}); writing out what is done")
-        return session.summary or await asyncio.to_thread(session.write_outputs)
+    with alone_here(Path(request.out)), termination_cancels():
+        async with open_session(request, say) as session:
+            on_start(session)
+            if session.todo:
+                session.raise_if_broken()
+                say("starting the Prefect flow while the models load")
+                done = _finished_names(session)
+                try:
+                    await _run_flow_within_reason(session, request)
+                except (InputError, MerrflowError):
+                    raise
+                except Exception as error:
+                    if stop := stop_in(error):
+                        raise stop from error
+                    # Prefect's own troubles, as when its server is gone: the ledger knows what is done all the same.
+                    log.debug("flow", exc_info=True)
+                    await _go_on_without_prefect(session, done, error, say)
+            if session.summary is None:
+                with writing_outputs(session.out):
+                    await asyncio.to_thread(session.write_outputs)
+            return session.summary
+
+
+def _finished_names(session: Session) -> set[str]:
+    """The names of the clips that come to an outcome, from now on."""
+    names: set[str] = set()
+    before = session.on_clip
+
+    def on_clip(name: str, outcome: Outcome) -> None:
+        names.add(name)
+        before(name, outcome)
+
+    session.on_clip = on_clip
+    return names
+
+
+async def _go_on_without_prefect(
+    session: Session, done: set[str], error: Exception, say: Callable[[str], None]
+) -> None:
+    left = [clip.name for clip in session.todo if clip.name not in done]
+    if not left or session.plan:  # phases (gpu_sharing/) begin anew with the next run
+        say(f"the Prefect flow ended early ({type(error).__name__}); what is done is written out")
+        return
+    say(f"Prefect is gone ({type(error).__name__}); going on without it")
+    session.summary = None
+    try:
+        await session.wait_ready()
+        await session.annotate(left)
+    except Exception as group:
+        if stop := stop_in(group):
+            raise stop from group
+        raise
+    finally:
+        with writing_outputs(session.out):
+            await asyncio.to_thread(session.write_outputs)
+
+
+async def _run_flow_within_reason(session: Session, request: Request) -> None:
+    """The flow, given up where Prefect's server does not let it end once the outputs are written."""
+    async with asyncio.timeout(None) as patience:
+
+        async def watch() -> None:
+            while True:
+                await asyncio.sleep(1.0)
+                if session.summary:
+                    return patience.reschedule(asyncio.get_running_loop().time() + PUBLISH_SECONDS)
+
+        watching = asyncio.create_task(watch())
+        try:
+            await _run_flow(session, request)
+        finally:
+            watching.cancel()
 
 
 async def _run_flow(session: Session, request: Request) -> None:

@@ -20,6 +20,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from merrflow.clients import ServiceGone, Services, identity, limits_of
 from merrflow.database import place_of
+from merrflow.database_faults import LedgerGone
 from merrflow.exclusive import exclusive, exclusive_ledger
 from merrflow.facs import DataFileError, RuleSet, UnknownLabel, load_rules
 from merrflow.given import Given, read_given
@@ -146,7 +147,7 @@ class Session:
             async with asyncio.TaskGroup() as group:
                 for _ in range(min(len(wanted), MOST_AT_ONCE)):
                     group.create_task(work())
-        except* ServiceGone as gone:
+        except* (ServiceGone, LedgerGone) as gone:
             raise gone.exceptions[0] from None
         return outcomes
 
@@ -169,9 +170,9 @@ class Session:
         ]
 
     def write_outputs(self) -> Summary:
-        """Writes all output files from the ledger. Blocking."""
+        """Writes all output files from the ledger, where anything is new in it. Blocking."""
         names = {clip.name for clip in self.clips}
-        self.summary = write_outputs(self._ledger, self.out, names, len(self.todo))
+        self.summary = write_outputs(self._ledger, self.out, names, len(self.todo), unless_current=True)
         return self.summary
 
 
@@ -289,7 +290,7 @@ async def _furnish(
         say("starting the embedded services")
         root = _common_root(clips)
         local = await _start(stack, LocalServices(out / "logs", root, needed))
-        settings = settings.model_copy(update={"send_paths": root is not None})
+        settings = settings.for_embedded_services().model_copy(update={"send_paths": root is not None})
         services = await _start(stack, Services(local.addresses, settings))
     threads = stack.enter_context(ThreadPoolExecutor(cores, thread_name_prefix="stage"))
     pipeline = Pipeline(services, keys, ledger, settings, rules, lexicon, out, threads, reader, given)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from merrflow.inputs import InputError
@@ -21,7 +21,13 @@ _file_values: ContextVar[dict[str, Any]] = ContextVar("_file_values")  # the YAM
 class RunSettings(BaseSettings):
     """What a run can be told. Each field is also the environment variable `MERRFLOW_<FIELD>`."""
 
-    model_config = SettingsConfigDict(env_prefix="MERRFLOW_", extra="forbid", frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix="MERRFLOW_",
+        extra="forbid",
+        frozen=True,
+        env_ignore_empty=True,
+        hide_input_in_errors=True,  # a traceback must not print a password
+    )
 
     openface_au_address: str = Field(
         "", description="host:port of the openface-au service; several with commas, or a name of several hosts"
@@ -34,6 +40,16 @@ class RunSettings(BaseSettings):
     )
     llama3_address: str = Field(
         "", description="host:port of the llama3 service; several with commas, or a name of several hosts"
+    )
+    tls_ca: str = Field(
+        "", description="PEM file of who signs the services' certificates, or `system`; empty for calls without TLS"
+    )
+    tls_cert: Path | None = Field(None, description="PEM file: this client's certificate, for services with mTLS")
+    tls_key: Path | None = Field(None, description="PEM file: its key")
+    token: SecretStr = Field(SecretStr(""), description="bearer token that the services take")
+    token_file: Path | None = Field(None, description="file with that token; the first line counts")
+    plain_token: bool = Field(
+        False, description="send the token without TLS beyond this machine: something else encrypts"
     )
     send_paths: bool = Field(
         False, description="name clips to openface-au by path instead of sending bytes (shared disk)"
@@ -59,13 +75,41 @@ class RunSettings(BaseSettings):
     ready_seconds: float = Field(600.0, gt=0, description="how long a service may take to load its model")
     call_seconds: float = Field(900.0, gt=0, description="deadline of one call")
     retry_seconds: float = Field(180.0, gt=0, description="how long a call is tried again while a service is away")
-    ledger_url: str = Field("", description="SQLAlchemy URL of the ledger; empty for ledger.db in the output folder")
+    ledger_url: str = Field(
+        "", repr=False, description="SQLAlchemy URL of the ledger; empty for ledger.db in the output folder"
+    )
 
     @model_validator(mode="after")
     def _scores_where_the_model_labels(self) -> RunSettings:
         if self.labels_from == "model" and self.label_scores == "none":
             raise ValueError("labels_from: model needs label_scores: all or modalities")
         return self
+
+    @field_validator("ledger_url")
+    @classmethod
+    def _is_a_url(cls, value: str) -> str:
+        if value:
+            from sqlalchemy import make_url
+            from sqlalchemy.exc import ArgumentError
+
+            try:
+                make_url(value)
+            except (ArgumentError, ValueError):  # neither is told on: they may hold the password
+                raise ValueError("is no URL of a database: postgresql+psycopg://USER:PASSWORD@HOST:PORT/NAME") from None
+        return value
+
+    @model_validator(mode="after")
+    def _credentials_go_together(self) -> RunSettings:
+        if bool(self.tls_cert) != bool(self.tls_key):
+            raise ValueError("tls_cert and tls_key go together: set both, or neither")
+        if self.tls_cert and not self.tls_ca:
+            raise ValueError("tls_cert needs tls_ca: a PEM file, or `system`")
+        return self
+
+    def for_embedded_services(self) -> RunSettings:
+        """The same for services that this process starts on its loopback: without TLS and token."""
+        plain = {"tls_ca": "", "tls_cert": None, "tls_key": None, "token": SecretStr(""), "token_file": None}
+        return self.model_copy(update=plain)
 
     @classmethod
     def settings_customise_sources(
@@ -123,7 +167,7 @@ def load_settings(config: Path | None = None, **overrides: Any) -> RunSettings:
 def _read(config: Path) -> dict[str, Any]:
     try:
         values = yaml.safe_load(config.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
         raise InputError(f"{config}: cannot be read as YAML ({' '.join(str(error).split())})") from error
     if values is None:
         return {}

@@ -2,55 +2,21 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import socket
-import subprocess
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-
-def _programs() -> Path | None:
-    """The folder of `initdb` and `pg_ctl`, which Debian keeps out of the path."""
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
-    on_path = shutil.which("initdb")
-    return found[-1].parent if found else Path(on_path).parent if on_path else None
+from tests.postgres import NoPostgres, postgres
 
 
 @pytest.fixture(scope="session")
 def postgres_url() -> Iterator[str]:
     """The URL of an empty database; skips where PostgreSQL is not installed."""
-    programs = _programs()
-    if programs is None:
-        pytest.skip("PostgreSQL is not installed (apt-get install postgresql)")
-    as_user: list[str] = []
-    if os.getuid() == 0:  # which PostgreSQL refuses to run as
-        if not shutil.which("runuser"):
-            pytest.skip("PostgreSQL does not run as root, and there is no runuser")
-        as_user = ["runuser", "-u", "postgres", "--"]
-    # Not one of pytest's folders, which other users may not enter.
-    folder = Path(tempfile.mkdtemp(prefix="merrflow-postgres-"))
-    if as_user:
-        shutil.chown(folder, "postgres")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-
-    def call(program: str, *arguments: str) -> None:
-        subprocess.run([*as_user, programs / program, *arguments], check=True, capture_output=True, cwd="/")
-
-    call("initdb", "-D", f"{folder}/data", "-A", "trust", "-U", "merrflow", "-E", "UTF8", "--no-sync")
-    options = f"-p {port} -k {folder} -c listen_addresses=127.0.0.1 -c fsync=off"
-    call("pg_ctl", "-D", f"{folder}/data", "-o", options, "-l", f"{folder}/log", "-w", "start")
     try:
-        call("createdb", "-h", "127.0.0.1", "-p", str(port), "-U", "merrflow", "merrflow")
-        yield f"postgresql+psycopg://merrflow@127.0.0.1:{port}/merrflow"
-    finally:
-        call("pg_ctl", "-D", f"{folder}/data", "-m", "immediate", "stop")
-        shutil.rmtree(folder)
+        with postgres() as url:
+            yield url
+    except NoPostgres as error:
+        pytest.skip(str(error))
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

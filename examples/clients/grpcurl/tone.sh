@@ -1,10 +1,19 @@
 #!/usr/bin/env bash
 # How does a voice sound? Asks the service qwen-audio: ./tone.sh FILE [HOST:PORT]
 # FILE is a sound or a video. Needs grpcurl alone: the service describes itself by reflection.
+# For a service with TLS or a token: MERRFLOW_TLS_CA, and for mTLS MERRFLOW_TLS_CERT and MERRFLOW_TLS_KEY, are PEM files;
+# MERRFLOW_TOKEN is the token. grpcurl reads it from the environment, so that no list of processes shows it.
 set -euo pipefail
 file=$1
 address=${2:-127.0.0.1:50053}
-ask() { "${GRPCURL:-grpcurl}" -plaintext -max-time 300 "$@"; }
+security=(-plaintext) # without TLS a token would be readable on its way
+if [ -n "${MERRFLOW_TLS_CA:-}" ]; then
+  security=(-cacert "$MERRFLOW_TLS_CA")
+  if [ -n "${MERRFLOW_TLS_CERT:-}" ]; then security+=(-cert "$MERRFLOW_TLS_CERT" -key "$MERRFLOW_TLS_KEY"); fi
+  # shellcheck disable=SC2016
+  if [ -n "${MERRFLOW_TOKEN:-}" ]; then security+=(-expand-headers -H 'authorization: Bearer ${MERRFLOW_TOKEN}'); fi
+fi
+ask() { "${GRPCURL:-grpcurl}" "${security[@]}" -max-time 300 "$@"; }
 
 # Ready? `Info` answers while the model still loads.
 for _ in {1..600}; do

@@ -1,5 +1,7 @@
 // How does a voice sound? Asks the service qwen-audio: node tone.js FILE [HOST:PORT]
 // FILE is a sound or a video. Reads the .proto files of this repository; PROTOS names another folder of them.
+// For a service with TLS or a token: MERRFLOW_TLS_CA, and for mTLS MERRFLOW_TLS_CERT and MERRFLOW_TLS_KEY, are PEM
+// files; MERRFLOW_TOKEN is the token.
 const fs = require("node:fs");
 const path = require("node:path");
 const { setTimeout: sleep } = require("node:timers/promises");
@@ -74,11 +76,24 @@ async function tryAgain(call, tries = 6) {
   }
 }
 
+function credentialsOf({ MERRFLOW_TLS_CA: ca, MERRFLOW_TLS_KEY: key, MERRFLOW_TLS_CERT: cert, MERRFLOW_TOKEN: token }) {
+  if (!ca) return grpc.credentials.createInsecure(); // then a token would be readable on its way
+  const read = (file) => (file ? fs.readFileSync(file) : null);
+  const tls = grpc.credentials.createSsl(read(ca), read(key), read(cert));
+  if (!token) return tls;
+  const signed = (_, done) => {
+    const metadata = new grpc.Metadata();
+    metadata.set("authorization", `Bearer ${token}`);
+    done(null, metadata);
+  };
+  return grpc.credentials.combineChannelCredentials(tls, grpc.credentials.createFromMetadataGenerator(signed));
+}
+
 async function main(file, address = "127.0.0.1:50053") {
-  const insecure = grpc.credentials.createInsecure();
+  const credentials = credentialsOf(process.env);
   const options = { "grpc.max_send_message_length": -1 };
-  const engine = new merrflow.common.v1.Engine(address, insecure);
-  const client = new merrflow.qwen_audio.v1.ToneDescriber(address, insecure, options);
+  const engine = new merrflow.common.v1.Engine(address, credentials);
+  const client = new merrflow.qwen_audio.v1.ToneDescriber(address, credentials, options);
   let tone;
   try {
     const info = await waitUntilReady(engine);

@@ -1,8 +1,10 @@
 """How does a voice sound? Asks the service qwen-audio: python tone.py FILE [HOST:PORT]
 
-FILE is a sound or a video. Needs grpcio and merrflow-protos alone.
+FILE is a sound or a video. Needs grpcio and merrflow-protos alone. For a service with TLS or a token: MERRFLOW_TLS_CA,
+and for mTLS MERRFLOW_TLS_CERT and MERRFLOW_TLS_KEY, are PEM files; MERRFLOW_TOKEN is the token.
 """
 
+import os
 import random
 import sys
 import time
@@ -60,9 +62,24 @@ def describe(channel, info, path):
     return try_again(lambda: stub.DescribeStream(parts(), timeout=300)).response
 
 
+def read(variable):
+    """What is in the file that an environment variable names; None without one."""
+    return Path(os.environ[variable]).read_bytes() if os.environ.get(variable) else None
+
+
+def connect(address):
+    ca, token = read("MERRFLOW_TLS_CA"), os.environ.get("MERRFLOW_TOKEN")
+    if not ca:  # then a token would be readable on its way
+        return grpc.insecure_channel(address)
+    credentials = grpc.ssl_channel_credentials(ca, read("MERRFLOW_TLS_KEY"), read("MERRFLOW_TLS_CERT"))
+    if token:
+        credentials = grpc.composite_channel_credentials(credentials, grpc.access_token_call_credentials(token))
+    return grpc.secure_channel(address, credentials)
+
+
 def main():
     path, address = Path(sys.argv[1]), (sys.argv[2:] or ["127.0.0.1:50053"])[0]
-    with grpc.insecure_channel(address) as channel:
+    with connect(address) as channel:
         try:
             tone = describe(channel, wait_until_ready(channel), path)
         except grpc.RpcError as error:  # INVALID_ARGUMENT: this file can never be described

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
 from merrflow.cli import models as model_commands
 from merrflow.cli import rules as rule_commands
@@ -17,6 +16,7 @@ from merrflow.cli.curate import curate
 from merrflow.cli.evaluate import evaluate
 from merrflow.cli.export import export_run
 from merrflow.cli.mine import mine_run
+from merrflow.cli.terminal import SafeConsole
 from merrflow.inputs import InputError
 from merrflow_serving.catalog import SERVICES
 from merrflow_serving.errors import MerrflowError
@@ -28,8 +28,8 @@ TERMINATED = 143
 _STOPPED = "stopped; the same command goes on from here"
 
 # Where there is no terminal, lines are as long as they need to be.
-console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
-errors = Console(stderr=True, highlight=False)
+console = SafeConsole(highlight=False, width=None if sys.stdout.isatty() else 160)
+errors = SafeConsole(stderr=True, highlight=False)
 app = typer.Typer(
     help="Turns raw video clips into multimodal emotion datasets, the way MERR (Emotion-LLaMA) was built.",
     no_args_is_help=True,

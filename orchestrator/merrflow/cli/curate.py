@@ -12,6 +12,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from merrflow.cli.terminal import SafeConsole
+
 if TYPE_CHECKING:
     from merrflow.curation.base import Step
     from merrflow.curation.curate import Curated
@@ -57,7 +59,7 @@ def curate(
     if as_json:
         print(json.dumps(as_values(out, found, dry_run), ensure_ascii=False, indent=2))
     else:
-        show(out, found, dry_run, Console(highlight=False, width=None if sys.stdout.isatty() else 160))
+        show(out, found, dry_run, SafeConsole(highlight=False, width=None if sys.stdout.isatty() else 160))
 
 
 def as_values(out: Path, found: Curated, dry_run: bool) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
+from merrflow.cli.terminal import SafeConsole
 from merrflow.inputs import InputError, path_text
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ def evaluate(
 
     Both may be given. docs/evaluation.md tells what each figure means.
     """
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
+    console = SafeConsole(highlight=False, width=None if sys.stdout.isatty() else 160)
     found = measure(against, out, tuple(rules or ()), picture)
     text = as_text(found)
     written = write(found, text, out, picture)

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from merrflow.cli.terminal import SafeConsole
 from merrflow.export.build import Exported, Format, export
 from merrflow.inputs import InputError
 
@@ -91,7 +92,7 @@ def parse_split(text: str) -> dict[str, float]:
 
 def show(done: Exported, as_json: bool = False, console: Console | None = None) -> None:
     """What was written and what was left out, in words or as JSON."""
-    console = console or Console(highlight=False, width=None if sys.stdout.isatty() else 160)
+    console = console or SafeConsole(highlight=False, width=None if sys.stdout.isatty() else 160)
     if as_json:
         values = {
             "format": done.format,

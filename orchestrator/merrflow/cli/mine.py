@@ -11,6 +11,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from merrflow.cli.terminal import SafeConsole
+
 if TYPE_CHECKING:
     from merrflow.ledger import Ledger
     from merrflow.mining import Mined
@@ -49,7 +51,7 @@ def mine_run(
     from merrflow.ledger import existing_ledger
     from merrflow.mining import mine
 
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
+    console = SafeConsole(highlight=False, width=None if sys.stdout.isatty() else 160)
     ledger = existing_ledger(out)
     try:
         chosen = load_rules(rules or rules_of(ledger))

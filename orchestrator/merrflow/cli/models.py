@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 
+from merrflow.cli.terminal import SafeConsole
 from merrflow.inputs import InputError
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from merrflow_serving.weights.places import Place
 
 UNFINISHED = 1  # exit code where weights are absent or damaged
-console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
+console = SafeConsole(highlight=False, width=None if sys.stdout.isatty() else 160)
 app = typer.Typer(
     help="Weights of the real models: list them, get them from a hub, check the files.",
     no_args_is_help=True,

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 
+from merrflow.cli.terminal import SafeConsole
 from merrflow.inputs import InputError
 
-console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
+console = SafeConsole(highlight=False, width=None if sys.stdout.isatty() else 160)
 app = typer.Typer(
     help="Rule sets: which Action Units give which label. List them, show and check one, fit one to annotations.",
     no_args_is_help=True,

@@ -19,6 +19,7 @@ from rich.table import Table
 
 from merrflow.clients import Connection, send_media
 from merrflow.clients.addresses import targets
+from merrflow.clients.credentials import open_channel, why_refused
 from merrflow.clients.replica import CHANNEL_OPTIONS
 from merrflow.common.v1 import common_pb2, common_pb2_grpc
 from merrflow.inputs import InputError
@@ -44,12 +45,13 @@ def addresses(settings: RunSettings) -> dict[str, str]:
 
 async def look(config: Path | None) -> list[dict[str, Any]]:
     """Health and Info of each service; where its address leads to several replicas, of each of them."""
-    found = addresses(load_settings(config))
-    looks = await asyncio.gather(*(_look_behind(name, found[name]) for name in SERVICES))
+    settings = load_settings(config)
+    found = addresses(settings)
+    looks = await asyncio.gather(*(_look_behind(name, found[name], settings) for name in SERVICES))
     return [item for several in looks for item in several]
 
 
-async def _look_behind(name: str, address: str) -> list[dict[str, Any]]:
+async def _look_behind(name: str, address: str, settings: RunSettings) -> list[dict[str, Any]]:
     try:
         found = await asyncio.wait_for(targets(address, SERVICES[name].port), PROBE_SECONDS)
     except NotReady as error:
@@ -58,20 +60,30 @@ async def _look_behind(name: str, address: str) -> list[dict[str, Any]]:
         why = getattr(error, "strerror", None) or "the look-up takes too long"
         return [_unreachable(name, address, f"{address} leads to no machine ({why}); {_to_start(name)}")]
     if len(found) == 1:
-        return [await _look_at(name, found[0], address)]
-    return await asyncio.gather(*(_look_at(name, one, one.removeprefix("ipv4:")) for one in sorted(found)))
+        ((target, host),) = found.items()
+        return [await _look_at(name, target, host, address, settings)]
+    return await asyncio.gather(
+        *(_look_at(name, one, found[one], one.removeprefix("ipv4:"), settings) for one in sorted(found))
+    )
 
 
-async def _look_at(name: str, target: str, address: str) -> dict[str, Any]:
-    """target: of gRPC. address: how it is called in what is shown."""
-    async with grpc.aio.insecure_channel(target, options=CHANNEL_OPTIONS) as channel:
+async def _look_at(name: str, target: str, host: str, address: str, settings: RunSettings) -> dict[str, Any]:
+    """target, host: see `open_channel`. address: how it is called in what is shown."""
+    try:
+        opened = open_channel(target, host, CHANNEL_OPTIONS, settings)
+    except NotReady as error:
+        return _unreachable(name, address, str(error))
+    async with opened as channel:
         try:
             info = await common_pb2_grpc.EngineStub(channel).Info(
                 common_pb2.InfoRequest(), timeout=PROBE_SECONDS, wait_for_ready=True
             )
             request = health_pb2.HealthCheckRequest()
             health = await health_pb2_grpc.HealthStub(channel).Check(request, timeout=PROBE_SECONDS)
-        except grpc.aio.AioRpcError:
+        except grpc.aio.AioRpcError as error:
+            refusal = why_refused(await _without_waiting(channel) or error)
+            if refusal:
+                return _unreachable(name, address, f"the service {name} at {address} refuses this client: {refusal}")
             return _unreachable(name, address, f"the service {name} does not answer at {address}; {_to_start(name)}")
     found = MessageToDict(info, preserving_proto_field_name=True)
     if info.service != name:
@@ -79,6 +91,15 @@ async def _look_at(name: str, target: str, address: str) -> dict[str, Any]:
         return found | {"service": name, "address": address, "health": "NOT_SERVING", "problem": problem}
     status = health_pb2.HealthCheckResponse.ServingStatus.Name(health.status)
     return {"service": name, "address": address, "health": status, **found}
+
+
+async def _without_waiting(channel: grpc.aio.Channel) -> grpc.aio.AioRpcError | None:
+    """The error of a call that does not wait for a connection: it tells why there is none."""
+    try:
+        await common_pb2_grpc.EngineStub(channel).Info(common_pb2.InfoRequest(), timeout=PROBE_SECONDS)
+    except grpc.aio.AioRpcError as error:
+        return error
+    return None
 
 
 def _unreachable(name: str, address: str, problem: str) -> dict[str, Any]:
@@ -167,7 +188,8 @@ async def _reach(stack: AsyncExitStack, service: str, settings: RunSettings, say
     say(f"{service} does not run here; starting an embedded one for this call")
     logs = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="merrflow-logs-")))
     local = await stack.enter_async_context(LocalServices(logs, None, (service,)))
-    connection = Connection(service, local.addresses[service], load_settings(None, connect_seconds=60.0))
+    plain = load_settings(None, connect_seconds=60.0).for_embedded_services()
+    connection = Connection(service, local.addresses[service], plain)
     stack.push_async_callback(connection.close)
     await connection.connect()
     return connection

@@ -39,26 +39,26 @@ def _host_and_port(text: str, default_port: int, address: str) -> tuple[str, int
     return host, default_port if port is None else port
 
 
-async def targets(address: str, default_port: int) -> tuple[str, ...]:
-    """A gRPC target for each replica, such as "ipv4:172.18.0.4:50054".
+async def targets(address: str, default_port: int) -> dict[str, str]:
+    """A gRPC target for each replica, such as "ipv4:172.18.0.4:50054", with the host that led to it.
 
     Raises `OSError` where no name can be looked up, and `NotReady` where the address is malformed.
     """
     places = parse(address, default_port)
     if not places:
-        return (address,)
+        return {address: ""}
     loop = asyncio.get_running_loop()
     answers = await asyncio.gather(
         *(loop.getaddrinfo(host, port, type=socket.SOCK_STREAM) for host, port in places), return_exceptions=True
     )
-    found: dict[str, None] = {}
-    for answer in answers:
+    found: dict[str, str] = {}
+    for (host, _), answer in zip(places, answers, strict=True):
         if not isinstance(answer, BaseException):
-            found |= dict.fromkeys(_of_one_host(answer))
+            found |= dict.fromkeys(_of_one_host(answer), host)
     for answer in answers:
         if isinstance(answer, BaseException) and not found:
             raise answer
-    return tuple(found)
+    return found
 
 
 def _of_one_host(answer: list[tuple]) -> list[str]:

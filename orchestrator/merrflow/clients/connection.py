@@ -23,7 +23,8 @@ from merrflow.qwen_audio.v1 import qwen_audio_pb2_grpc
 from merrflow.settings import RunSettings
 from merrflow_serving.errors import EngineFault, MerrflowError, NotReady, from_rpc_error
 
-MAX_LOSSES = 4  # tries at a call in which the connection is lost; with two, an innocent may be caught
+MAX_LOSSES = 4  # tries at a call in which the connection is lost: two beside others, and two alone
+LOSSES_IN_COMPANY = 2
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 10.0  # seconds between tries while all are full
 TURNED_AWAY_SECONDS = 1.0  # what a try that no model worked on takes of `retry_seconds`
 _STUBS = {
@@ -83,8 +84,10 @@ class Connection:
         replica = None
         while True:
             # Whoever was in flight when a connection broke may have broken it. Such calls go on one at a time on a
-            # replica, so that only the one that does it is lost again.
-            async with self.replicas.borrow(avoid=replica, is_suspect=lost > 0) as replica:
+            # replica, so that only the one that does it is lost again. Where many do it, one that is new may have been
+            # beside it, so after the second time a call works quite alone.
+            alone = lost >= LOSSES_IN_COMPANY
+            async with self.replicas.borrow(avoid=replica, is_suspect=lost > 0, alone=alone) as replica:
                 started, pause = now(), 0.0
                 try:
                     return await self._try(replica, make)
@@ -126,6 +129,8 @@ class Connection:
             if told.reason == grpc.StatusCode.UNAVAILABLE.name:  # by the transport, not by the service
                 raise _ConnectionLost(str(told)) from error
             raise told from error
+        if reply is None:  # what gRPC gives where the bytes are no message
+            raise EngineFault(f"the service {self.name} gave an answer that is not of its API")
         if not self.replicas.accepts(replica, getattr(reply, "response", reply).engine):
             raise NotReady(f"the service {self.name} at {replica.address} runs another engine than at first")
         return reply

@@ -17,6 +17,7 @@ class _Waiting:
     future: asyncio.Future[Replica]
     avoid: Replica | None
     is_suspect: bool
+    alone: bool
 
 
 class Line:
@@ -28,20 +29,21 @@ class Line:
         self._check = check
         self._waiting: dict[_Waiting, None] = {}
         self._calls = 0
+        self._taken: set[Replica] = set()  # by a call that works alone
 
     @asynccontextmanager
-    async def borrow(self, avoid: Replica | None, is_suspect: bool) -> AsyncIterator[Replica]:
+    async def borrow(self, avoid: Replica | None, is_suspect: bool, alone: bool = False) -> AsyncIterator[Replica]:
         """A replica, for as long as the block lasts. See `Replicas.borrow`."""
-        replica = await self._take(avoid, is_suspect)
+        replica = await self._take(avoid, is_suspect, alone)
         try:
             yield replica
         finally:
             self._give_back(replica, is_suspect)
 
-    async def _take(self, avoid: Replica | None, is_suspect: bool) -> Replica:
+    async def _take(self, avoid: Replica | None, is_suspect: bool, alone: bool) -> Replica:
         loop = asyncio.get_running_loop()
         since = loop.time()
-        waiting = _Waiting(loop.create_future(), avoid, is_suspect)
+        waiting = _Waiting(loop.create_future(), avoid, is_suspect, alone)
         self._waiting[waiting] = None
         self.hand_out()
         try:
@@ -58,19 +60,30 @@ class Line:
 
     def _give_back(self, replica: Replica, is_suspect: bool) -> None:
         replica.in_flight -= 1
+        self._taken.discard(replica)
         if is_suspect:
             replica.has_suspect = False
         self.hand_out()
 
     def hand_out(self) -> None:
         """Serves the line as far as there is room. Called whenever there may be more."""
+        kept = set(self._taken)  # from all who come later in the line
         for waiting in list(self._waiting):
-            free = [replica for replica in self._replicas if replica.state is State.READY and replica.has_room]
+            ready = [replica for replica in self._replicas if replica.state is State.READY and replica not in kept]
+            free = [replica for replica in ready if replica.has_room]
             if not free:
                 return
             if waiting.is_suspect:
                 free = [replica for replica in free if not replica.has_suspect]
-            if free:
+            if waiting.alone:
+                idle = [replica for replica in free if not replica.in_flight]
+                if not idle:  # the next to be idle is kept for it
+                    kept.add(min(ready, key=lambda one: (one is waiting.avoid, one.in_flight)))
+                free = idle
+            if free and waiting.alone:
+                kept.add(free[0])
+                self._give(free[0], waiting)
+            elif free:
                 self._give(min(free, key=lambda one: (one is waiting.avoid, one.load, one.last_call)), waiting)
 
     def _give(self, replica: Replica, waiting: _Waiting) -> None:
@@ -79,6 +92,8 @@ class Line:
         replica.in_flight += 1
         if waiting.is_suspect:
             replica.has_suspect = True
+        if waiting.alone:
+            self._taken.add(replica)
         del self._waiting[waiting]
         waiting.future.set_result(replica)
 

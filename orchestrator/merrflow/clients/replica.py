@@ -8,7 +8,9 @@ from enum import StrEnum
 
 import grpc
 
+from merrflow.clients.credentials import open_channel, why_refused
 from merrflow.common.v1 import common_pb2, common_pb2_grpc
+from merrflow.settings import RunSettings
 from merrflow_serving.engine import EngineInfo, Limits
 
 LOOK_SECONDS = 5.0  # that a replica has to say who it is, before it counts as silent
@@ -71,12 +73,16 @@ class Unanswered(Exception):
 class Replica:
     """One address of a service."""
 
-    def __init__(self, target: str) -> None:
-        """target: of gRPC, such as "ipv4:172.18.0.4:50054"."""
+    def __init__(self, target: str, host: str, settings: RunSettings) -> None:
+        """target: of gRPC, such as "ipv4:172.18.0.4:50054". host: as the settings name it.
+
+        Raises `NotReady` where the settings' certificates or token cannot be used.
+        """
         self.address = target.removeprefix("ipv4:").removeprefix("ipv6:")
-        self.channel = grpc.aio.insecure_channel(target, options=CHANNEL_OPTIONS)
+        self.channel = open_channel(target, host, CHANNEL_OPTIONS, settings)
         self.state = State.AWAY
         self.problem = ""
+        self.refusal = ""  # why it does not let this client in
         self.warned = ""  # the problem that was logged last
         self.info = common_pb2.InfoResponse()
         self.looks = 0  # how often it was asked who it is
@@ -108,8 +114,13 @@ class Replica:
     async def ask(self) -> common_pb2.InfoResponse:
         """What it says of itself. Raises `Unanswered` with the state that this means."""
         try:
-            return await self._engine.Info(common_pb2.InfoRequest(), timeout=LOOK_SECONDS)
+            info = await self._engine.Info(common_pb2.InfoRequest(), timeout=LOOK_SECONDS)
+            self.refusal = ""
+            return info
         except grpc.aio.AioRpcError as error:
+            self.refusal = why_refused(error)
+            if error.code() is grpc.StatusCode.UNAUTHENTICATED:
+                raise Unanswered(State.BROKEN, f"{self.address}: {self.refusal}") from error
             slow = error.code() is grpc.StatusCode.DEADLINE_EXCEEDED
             raise Unanswered(State.SILENT if slow and self.is_connected else State.AWAY, error.details()) from error
 

@@ -104,6 +104,8 @@ class Replicas:
         refused = [replica.problem for replica in self if replica.state is State.REFUSED]
         if refused:
             raise ReplicasDiffer("; ".join(refused))
+        if not self._reference:  # none says who it is, so there is nothing to go on with
+            raise self._no_answer()
 
     def _answered(self) -> list[Replica]:
         return [replica for replica in self if replica.looks and replica.state not in (State.AWAY, State.SILENT)]
@@ -119,6 +121,9 @@ class Replicas:
         return True
 
     def _no_answer(self) -> NotReady:
+        refusals = dict.fromkeys(replica.refusal for replica in self if replica.refusal)
+        if refusals:
+            return NotReady(f"the service {self.name} at {self.address} refuses this client: {'; '.join(refusals)}")
         return NotReady(
             f"the service {self.name} does not answer at {self.address}: start it with `merrflow serve "
             f"{self.name}`, or set {SERVICES[self.name].env_prefix}ADDRESS to where it is"
@@ -150,12 +155,15 @@ class Replicas:
         told = [replica.problem for replica in self if replica.state in (State.BROKEN, State.REFUSED)]
         return "; ".join(dict.fromkeys(told))
 
-    def borrow(self, *, avoid: Replica | None = None, is_suspect: bool = False) -> AbstractAsyncContextManager[Replica]:
+    def borrow(
+        self, *, avoid: Replica | None = None, is_suspect: bool = False, alone: bool = False
+    ) -> AbstractAsyncContextManager[Replica]:
         """A ready replica for one call, in the order of asking. Raises `ServiceGone` where none comes back.
 
         avoid: not this one if there is another. is_suspect: at most one such call at a time is at work on a replica.
+        alone: nothing else is at work on the replica meanwhile.
         """
-        return self._line.borrow(avoid, is_suspect)
+        return self._line.borrow(avoid, is_suspect, alone)
 
     def _raise_if_gone(self, since: float) -> None:
         states = {replica.state for replica in self}
@@ -188,9 +196,9 @@ class Replicas:
         found = await targets(self.address, SERVICES[self.name].port)
         for target, replica in self._by_target.items():
             replica.listed = target in found
-        for target in found:
+        for target, host in found.items():
             if target not in self._by_target:
-                replica = self._by_target[target] = Replica(target)
+                replica = self._by_target[target] = Replica(target, host, self._settings)
                 self._begin(self._watch(target, replica))
 
     async def _keep_list(self) -> None:

@@ -32,7 +32,7 @@ from merrflow.types import (
     Scene,
     Tone,
 )
-from merrflow_serving.errors import MerrflowError
+from merrflow_serving.errors import EngineFault, MerrflowError
 
 CHUNK = 1 << 19  # bytes; below any message limit that can be set
 _OUTCOMES = {
@@ -106,7 +106,7 @@ class Services:
             request.context.add(offset_seconds=offset).image.data = frame
         reply = await send_media(self.connections["minigpt-v2"], "Describe", request, "image", image, minigpt_v2_pb2)
         scene = Scene(reply.text, _measurements(reply), tuple(reply.on_screen_text))
-        return Reply(scene, origin_from(reply), _OUTCOMES[reply.outcome])
+        return Reply(scene, origin_from(reply), _outcome(reply))
 
     async def tone(self, clip: str, wav: bytes) -> Reply:
         """Describes a voice (WAV): `Tone`."""
@@ -115,14 +115,14 @@ class Services:
         content = qwen_audio_pb2.Content.Name(reply.content).removeprefix("CONTENT_").lower()
         speech = tuple((span.start_seconds, span.end_seconds) for span in reply.speech)
         tone = Tone(reply.text, content, _measurements(reply), speech)
-        return Reply(tone, origin_from(reply), _OUTCOMES[reply.outcome])
+        return Reply(tone, origin_from(reply), _outcome(reply))
 
     async def reason(self, clip: str, clues: Clues, label: str, seed: int) -> Reply:
         """Reasons over the clues why the person feels `label`: `Reasoning`."""
         request = llama3_pb2.ReasonRequest(clip=clip, clues=llama3_pb2.Clues(**asdict(clues), label=label), seed=seed)
         reply = await self.connections["llama3"].unary("Reason", request)
         reasoning = Reasoning(reply.text, seed, reply.prompt_tokens, reply.answer_tokens, reply.attempts)
-        return Reply(reasoning, origin_from(reply), _OUTCOMES[reply.outcome], reply.outcome_reason)
+        return Reply(reasoning, origin_from(reply), _outcome(reply), reply.outcome_reason)
 
     async def score(self, clip: str, clues: Clues, labels: Sequence[str]) -> Reply:
         """How likely each of the labels is, given the clues: `LabelScores`."""
@@ -146,6 +146,12 @@ async def send_media(connection: Connection, rpc: str, request: Any, field: str,
             yield part(chunk=data[start : start + CHUNK])
 
     return (await connection.unary(f"{rpc}Stream", parts)).response
+
+
+def _outcome(reply: Any) -> Outcome:
+    if reply.outcome not in _OUTCOMES:
+        raise EngineFault("the service's answer does not say how it came out: its field `outcome` is not set")
+    return _OUTCOMES[reply.outcome]
 
 
 def origin_from(reply: Any) -> Origin:

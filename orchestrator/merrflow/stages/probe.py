@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
+import av
 import av.container
 import av.stream
 import av.video.stream
+import cv2
 import numpy as np
 from scenedetect import FrameTimecode
 from scenedetect.detectors import ContentDetector
@@ -23,6 +25,7 @@ from merrflow_serving.media.audio import SAMPLE_RATE, AudioCollector
 from merrflow_serving.media.video import VideoFrame, iter_frames, open_media
 
 VERSION = f"3.{voice.VERSION}.{likeness.VERSION}"
+MAX_FPS = 1000  # more frames a second are a fault of the file's clock
 SHOT_WIDTH = 160  # pixels; cuts show at any size, and small frames are quick
 SHORTEST_SHOT = 5  # frames; shorter flashes are not shots
 # A file may lack the larger of these at its end: headers round, and sound and picture end apart.
@@ -52,11 +55,21 @@ def decode(path: Path, *, max_seconds: float, max_pixels: int, with_text: bool =
     cuts = _Cuts()
     likes = likeness.LikenessSampler()
     frame: VideoFrame | None = None
-    on_audio = collector.add if header.has_audio else None
+    width = height = 0  # of the first frame, as openface-au has it; later ones may have another size
+
+    def add_sound(sound: av.AudioFrame) -> None:
+        collector.add(sound)
+        if collector.size > max_seconds * 1.05 * SAMPLE_RATE:  # the picture may be long over
+            raise TooLarge(f"the sound is longer than {max_seconds:g} seconds")
+
+    on_audio = add_sound if header.has_audio else None
+    most = max(1, round(max_seconds * MAX_FPS))  # whatever times the frames claim to have
     try:
-        for frame in iter_frames(path, max_pixels=max_pixels, on_audio=on_audio):
+        for frame in iter_frames(path, max_pixels=max_pixels, max_frames=most, on_audio=on_audio):
             if frame.timestamp > max_seconds:
                 raise TooLarge(f"the clip is longer than {max_seconds:g} seconds")
+            if frame.index == 0:
+                width, height = frame.size
             cuts.add(frame)
             likes.add(frame)
             if with_text:
@@ -71,7 +84,6 @@ def decode(path: Path, *, max_seconds: float, max_pixels: int, with_text: bool =
     count = frame.index + 1
     fps = _rate(frame)
     audio = collector.finish() if header.has_audio else None
-    height, width = frame.scaled(max(frame.raw.width, frame.raw.height)).shape[:2]
     probe = Probe(
         width=width,
         height=height,
@@ -159,9 +171,14 @@ class _Cuts:
     def __init__(self) -> None:
         self._detector = ContentDetector(min_scene_len=SHORTEST_SHOT)
         self._cuts: list[int] = []
+        self._size: tuple[int, int] | None = None  # width and height of what is compared, the first frame's
 
     def add(self, frame: VideoFrame) -> None:
         small = np.ascontiguousarray(frame.scaled(SHOT_WIDTH)[..., ::-1])
+        if self._size is None:
+            self._size = small.shape[1], small.shape[0]
+        elif self._size != (small.shape[1], small.shape[0]):  # recordings of television change their size on the way
+            small = cv2.resize(small, self._size, interpolation=cv2.INTER_AREA)
         time = FrameTimecode(frame.index, fps=25.0)  # only counts frames here
         self._cuts += [cut.frame_num for cut in self._detector.process_frame(time, small)]
 

@@ -1,7 +1,11 @@
 """Dynamic batching: many requests wait together, one thread runs the model.
 
-A batch starts when it is full or its first request has waited `max_delay`. While it runs, the next fills, so
-under load batches are full and nobody waits for the delay.
+A batch starts when it is full, or once its first request and the model have both waited `max_delay`. While it runs,
+the next fills, so under load batches are full and nobody waits for the delay.
+
+Whatever an engine does, each request gets an answer or an error. One that hangs cannot be stopped: then the service
+gives up, and its requests are left to the end of the process, so that clients see a lost connection and find out whose
+it was.
 """
 
 from __future__ import annotations
@@ -10,15 +14,24 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
+import grpc
 import structlog
 
 from merrflow_serving.errors import EngineFault, MerrflowError, QueueFull
 from merrflow_serving.torch.lost import DeviceLost, is_lost
 
 log = structlog.get_logger()
+
+
+class EngineHung(MerrflowError):
+    """The engine did not come back from a batch; only the end of its process frees it."""
+
+    code = grpc.StatusCode.UNAVAILABLE
+    reason = "ENGINE_HUNG"
 
 
 @dataclass(frozen=True)
@@ -50,10 +63,13 @@ class Batcher:
         max_delay: float,
         max_queue: int,
         observe: Callable[[int, float, list[float]], None] = lambda size, model, queue: None,
-        on_lost: Callable[[DeviceLost], None] = lambda error: None,
+        on_lost: Callable[[MerrflowError], None] = lambda error: None,
+        max_run: float = 0.0,
+        guard: Callable[[], AbstractContextManager[Any]] = nullcontext,
     ) -> None:
         """`observe(batch size, model seconds, queue seconds of each)` is called after each batch, `on_lost` once its
-        requests are answered where the engine's device is gone."""
+        requests are answered where the engine's device is gone, or where a batch takes longer than `max_run` seconds
+        (0: no limit). `guard` gives a context around each batch."""
         self._run = run
         self._thread = thread
         self.max_batch_size = max(1, max_batch_size)
@@ -61,7 +77,10 @@ class Batcher:
         self._queue: asyncio.Queue[_Waiting] = asyncio.Queue(max_queue)
         self._observe = observe
         self._on_lost = on_lost
+        self._max_run = max_run
+        self._guard = guard
         self._task: asyncio.Task[None] | None = None
+        self._free_since = 0.0  # monotonic time at which the last batch ended
 
     @property
     def waiting(self) -> int:
@@ -94,11 +113,14 @@ class Batcher:
             # A caller that went away while waiting costs no model time.
             batch = [waiting for waiting in batch if not waiting.future.done()]
             if batch:
-                await self._answer(batch)
+                with self._guard():
+                    await self._answer(batch)
 
     async def _collect(self) -> list[_Waiting]:
         batch = [await self._queue.get()]
-        deadline = batch[0].since + self._max_delay
+        # From the end of the last batch at the earliest: those it answered often ask again at once, and would else
+        # miss this one each time, so that two half batches took turns.
+        deadline = max(batch[0].since, self._free_since) + self._max_delay
         while len(batch) < self.max_batch_size:
             if not self._queue.empty():
                 batch.append(self._queue.get_nowait())
@@ -115,7 +137,15 @@ class Batcher:
     async def _answer(self, batch: list[_Waiting]) -> None:
         started = time.monotonic()
         items = [waiting.item for waiting in batch]
-        results = await asyncio.get_running_loop().run_in_executor(self._thread, self._run_safely, items)
+        work = asyncio.get_running_loop().run_in_executor(self._thread, self._run_safely, items)
+        if not (await asyncio.wait([work], timeout=self._max_run or None))[0]:
+            self._on_lost(EngineHung(f"the engine has been at work on one batch for {self._max_run:.0f} s"))
+        try:
+            results = await work
+        except Exception:  # such as an error of the engine that cannot even be printed; the queue must go on
+            log.exception("engine fault")
+            results = [EngineFault("the engine failed on this input, and cannot say how")] * len(batch)
+        self._free_since = time.monotonic()
         model_seconds = time.monotonic() - started
         queue_seconds = [started - waiting.since for waiting in batch]
         self._observe(len(batch), model_seconds, queue_seconds)
@@ -133,11 +163,8 @@ class Batcher:
     def _run_safely(self, items: list[Any]) -> list[Any]:
         """One result or error for each item, whatever the engine does. Runs on the model thread."""
         try:
-            results = self._run(items)
-            if len(results) != len(items):
-                raise EngineFault(f"the engine gave {len(results)} results for {len(items)} items")
-            return results
-        except Exception as error:
+            return _one_each(self._run(items), len(items))
+        except BaseException as error:  # SystemExit and its like would end the service
             if is_lost(error):  # one by one would fail too, and wait for a dead device
                 return [error if isinstance(error, DeviceLost) else DeviceLost(str(error))] * len(items)
             if len(items) > 1:  # find the item that broke the batch; its neighbours get their results
@@ -145,4 +172,25 @@ class Batcher:
             if isinstance(error, MerrflowError):
                 return [error]
             log.exception("engine fault")
-            return [EngineFault(f"the engine failed on this input: {type(error).__name__}: {error}")]
+            return [_fault(error)]
+
+
+def _one_each(results: Any, count: int) -> list[Any]:
+    """The results, each a result or a `MerrflowError`. Raises `EngineFault` where they are not one for each item."""
+    if not isinstance(results, list | tuple):
+        raise EngineFault(f"the engine gave no list of results, but {type(results).__name__}")
+    if len(results) != count:
+        raise EngineFault(f"the engine gave {len(results)} results for {count} items")
+    return [_result(result) for result in results]
+
+
+def _result(result: Any) -> Any:
+    if result is None:
+        return EngineFault("the engine gave no result for this input")
+    if isinstance(result, BaseException) and not isinstance(result, MerrflowError):
+        return _fault(result)  # a future takes not every exception, and SystemExit would end the service
+    return result
+
+
+def _fault(error: BaseException) -> EngineFault:
+    return EngineFault(f"the engine failed on this input: {type(error).__name__}: {error}")

@@ -72,6 +72,27 @@ class QueueFull(MerrflowError):
     reason = "QUEUE_FULL"
 
 
+class ClientLimit(MerrflowError):
+    """One client asks too much at once. Wait for answers, then go on."""
+
+    code = grpc.StatusCode.RESOURCE_EXHAUSTED
+    reason = "CLIENT_LIMIT"
+
+
+class TooSlow(MerrflowError):
+    """A request began and did not arrive in time."""
+
+    code = grpc.StatusCode.DEADLINE_EXCEEDED
+    reason = "REQUEST_TOO_SLOW"
+
+
+class Unauthenticated(MerrflowError):
+    """The call carries no token, or not a good one. Not tried again."""
+
+    code = grpc.StatusCode.UNAUTHENTICATED
+    reason = "TOKEN_REFUSED"
+
+
 class NotReady(MerrflowError):
     """The model is still loading, could not be loaded, or the service is draining."""
 

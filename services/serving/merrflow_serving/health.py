@@ -9,33 +9,52 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from pathlib import Path
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from merrflow.common.v1 import common_pb2, common_pb2_grpc
 from merrflow_serving.catalog import SERVICES
+from merrflow_serving.credentials import BEARER, health_socket, read_tokens
+from merrflow_serving.errors import InvalidInput
 
 SECONDS = 5.0
 _ANY = ("", "0.0.0.0", "::", "[::]")
 
 
 def address(name: str) -> str:
-    """Where the service of this container listens, from the same environment that the service reads."""
+    """Where the service of this container listens, from the same environment that the service reads.
+
+    A service with TLS has a socket for this, which needs no certificate; see `credentials.health_socket`.
+    """
     entry = SERVICES[name]
+    if os.environ.get(f"{entry.env_prefix}TLS_CERT"):
+        return f"unix:{health_socket(name, int(os.environ.get(f'{entry.env_prefix}PORT') or entry.port))}"
     host = os.environ.get(f"{entry.env_prefix}HOST", "")
     port = os.environ.get(f"{entry.env_prefix}PORT", "") or str(entry.port)
     return f"{'127.0.0.1' if host in _ANY else host}:{port}"
 
 
-def check(where: str, seconds: float = SECONDS) -> tuple[bool, str]:
+def token(name: str) -> str:
+    """The token that the service of this container takes; empty for none. Raises `InvalidInput`."""
+    prefix = SERVICES[name].env_prefix
+    file = os.environ.get(f"{prefix}TOKEN_FILE")
+    found = read_tokens(os.environ.get(f"{prefix}TOKEN", ""), Path(file) if file else None, f"{prefix}TOKEN_FILE")
+    return found[0] if found else ""
+
+
+def check(where: str, seconds: float = SECONDS, bearer: str = "") -> tuple[bool, str]:
     """Whether the service at host:port is serving, and a line that says so or why not."""
+    metadata = [("authorization", f"{BEARER}{bearer}")] if bearer else None
     with grpc.insecure_channel(where, options=[("grpc.enable_http_proxy", 0)]) as channel:
         try:
             health = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=seconds)
             if health.status == health_pb2.HealthCheckResponse.SERVING:
                 return True, "SERVING"
-            info = common_pb2_grpc.EngineStub(channel).Info(common_pb2.InfoRequest(), timeout=seconds)
+            info = common_pb2_grpc.EngineStub(channel).Info(
+                common_pb2.InfoRequest(), timeout=seconds, metadata=metadata
+            )
         except grpc.RpcError as error:
             return False, f"no answer at {where}: {error.details()}"
     return False, f"NOT_SERVING: {info.problem or f'{info.doing} ({info.doing_seconds:.0f} s)'}"
@@ -45,7 +64,11 @@ def main(arguments: list[str] | None = None) -> int:
     """Exit code 0 when the service is serving, else 1."""
     parser = argparse.ArgumentParser(prog="python -m merrflow_serving.health", description=__doc__)
     parser.add_argument("service", choices=list(SERVICES))
-    healthy, line = check(address(parser.parse_args(arguments).service))
+    service = parser.parse_args(arguments).service
+    try:
+        healthy, line = check(address(service), bearer=token(service))
+    except InvalidInput as error:
+        healthy, line = False, str(error)
     print(line)
     return 0 if healthy else 1
 

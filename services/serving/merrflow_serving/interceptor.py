@@ -1,4 +1,4 @@
-"""Around every RPC: errors become gRPC statuses, requests are counted, one log line tells the rest."""
+"""Around every RPC: who may call, errors become gRPC statuses, requests are counted, one log line tells the rest."""
 
 from __future__ import annotations
 
@@ -11,20 +11,27 @@ import grpc
 import structlog
 from structlog.contextvars import bind_contextvars, clear_contextvars
 
-from merrflow_serving.errors import EngineFault, MerrflowError
+from merrflow_serving.credentials import Tokens
+from merrflow_serving.errors import EngineFault, InvalidInput, MerrflowError, Unauthenticated
+from merrflow_serving.limits import Gate
 from merrflow_serving.metrics import Metrics
 
 log = structlog.get_logger()
+# Says SERVING or not and nothing else, so it is free: Kubernetes' own gRPC probes can send no token.
+FREE = "/grpc.health.v1.Health/Check"
 
 
 class Boundary(grpc.aio.ServerInterceptor):
-    """Maps `MerrflowError` to its status with a machine-readable reason; any other exception is INTERNAL.
+    """Refuses calls without a token, before a message of theirs is read. Maps `MerrflowError` to its status with a
+    machine-readable reason; any other exception is INTERNAL.
 
-    Only RPCs of merrflow's own services pass through it; health and reflection stay as they are.
+    Limits, metrics and log are of merrflow's own services; health and reflection are only guarded by the token.
     """
 
-    def __init__(self, metrics: Metrics) -> None:
+    def __init__(self, metrics: Metrics, tokens: Tokens, gate: Gate) -> None:
         self._metrics = metrics
+        self._tokens = tokens
+        self._gate = gate
 
     async def intercept_service(
         self,
@@ -32,22 +39,48 @@ class Boundary(grpc.aio.ServerInterceptor):
         details: grpc.HandlerCallDetails,
     ) -> grpc.RpcMethodHandler:
         handler = await continuation(details)
-        if handler is None or not details.method.startswith("/merrflow."):
+        if handler is None or details.method == FREE:
             return handler
         rpc = details.method.rsplit("/", 1)[-1]
-        if handler.unary_unary:
-            return handler._replace(unary_unary=self._guard(handler.unary_unary, rpc))
-        return handler._replace(stream_unary=self._guard(handler.stream_unary, rpc))
+        own = details.method.startswith("/merrflow.")
+        if not self._tokens.admits(details.invocation_metadata):
+            return grpc.stream_stream_rpc_method_handler(self._refuse(rpc if own else ""))
+        if not own:
+            return handler
+        # On the wire a call with one message is a stream of one. Read as a stream, it has a time limit too.
+        return grpc.stream_unary_rpc_method_handler(
+            self._guard(handler, rpc), handler.request_deserializer, handler.response_serializer
+        )
 
-    def _guard(self, call: Callable[..., Awaitable[Any]], rpc: str) -> Callable[..., Awaitable[Any]]:
-        async def guarded(request: Any, context: grpc.aio.ServicerContext) -> Any:
+    def _refuse(self, rpc: str) -> Callable[..., Awaitable[None]]:
+        async def refused(requests: Any, context: grpc.aio.ServicerContext) -> None:
+            error = Unauthenticated("this service takes calls with its token only: authorization: Bearer TOKEN")
+            if rpc:
+                self._metrics.begin(rpc)
+                self._metrics.end(rpc, error.code.name, error.reason, 0.0)
+            log.warning("refused", rpc=rpc, peer=context.peer(), reason=error.reason)
+            status = error.to_status()
+            await context.abort(status.code, status.details, status.trailing_metadata)
+
+        return refused
+
+    def _guard(self, handler: grpc.RpcMethodHandler, rpc: str) -> Callable[..., Awaitable[Any]]:
+        async def guarded(requests: Any, context: grpc.aio.ServicerContext) -> Any:
             clear_contextvars()
-            bind_contextvars(rpc=rpc, clip=getattr(request, "clip", ""))
+            bind_contextvars(rpc=rpc, clip="")
             started = time.monotonic()
             code, reason = grpc.StatusCode.OK, ""
             self._metrics.begin(rpc)
             try:
-                return await call(request, context)
+                with self._gate.enter(context.peer()) as visit:
+                    parts = visit.arriving(requests)
+                    if handler.stream_unary:
+                        return await handler.stream_unary(parts, context)
+                    request = await anext(parts, None)
+                    if request is None:
+                        raise InvalidInput("the call has no request")
+                    bind_contextvars(clip=getattr(request, "clip", ""))
+                    return await handler.unary_unary(request, context)
             except asyncio.CancelledError:
                 code = grpc.StatusCode.CANCELLED
                 raise

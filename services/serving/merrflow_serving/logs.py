@@ -19,11 +19,21 @@ def configure(level: str, form: str) -> None:
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info if form == "json" else _unchanged,
+            *([] if form == "json" else [_printable]),
             last,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level.upper())),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
+
+
+def _printable(logger: object, method: str, event: dict) -> dict:
+    """A client names its clip: on a terminal that must stay text, without escape sequences. JSON has none."""
+    return {key: _text(value) if isinstance(value, str) else value for key, value in event.items()}
+
+
+def _text(value: str) -> str:
+    return "".join(one if one.isprintable() or one in "\n\t" else "\ufffd" for one in value)
 
 
 def _unchanged(logger: object, method: str, event: dict) -> dict:

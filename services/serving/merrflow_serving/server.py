@@ -17,8 +17,10 @@ from grpc_reflection.v1alpha import reflection
 
 from merrflow.common.v1 import common_pb2, common_pb2_grpc
 from merrflow_serving.catalog import SERVICES
+from merrflow_serving.credentials import health_socket, is_loopback, make_private, port_credentials, tokens_of
 from merrflow_serving.errors import InvalidInput
 from merrflow_serving.interceptor import Boundary
+from merrflow_serving.limits import Gate
 from merrflow_serving.service import Service, ServiceSpec
 from merrflow_serving.settings import ServiceSettings
 
@@ -42,11 +44,15 @@ class Server:
     """A service on a port. `start`, then `stop`; or `serve` for a whole process."""
 
     def __init__(self, spec: ServiceSpec, settings: ServiceSettings) -> None:
+        """Raises `InvalidInput` where the settings' tokens or certificates cannot be used."""
+        self._credentials = port_credentials(settings)
+        tokens = tokens_of(settings)
+        self._is_open = not (tokens or settings.tls_client_ca or is_loopback(settings.host))
         self.service = Service(spec, settings)
         self._health = health.aio.HealthServicer()
         self._names = ("", spec.proto, common_pb2.DESCRIPTOR.services_by_name["Engine"].full_name)
         self._server = grpc.aio.server(
-            interceptors=[Boundary(self.service.metrics)],
+            interceptors=[Boundary(self.service.metrics, tokens, Gate(settings))],
             options=[
                 ("grpc.max_receive_message_length", settings.max_message_bytes),
                 ("grpc.max_send_message_length", -1),
@@ -54,6 +60,8 @@ class Server:
                 ("grpc.keepalive_time_ms", 60_000),
                 ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
                 ("grpc.keepalive_permit_without_calls", 1),
+                # Whoever connects and says nothing is let go.
+                ("grpc.server_handshake_timeout_ms", int(settings.idle_seconds * 1000)),
             ],
         )
         spec.register(self.service, self._server)
@@ -78,12 +86,14 @@ class Server:
         # Info answers before the model is there: a liveness check asks for it, and lets a service load in peace.
         await self._health.set(self._names[2], SERVING)
         try:
-            port = self._server.add_insecure_port(f"{settings.host}:{wanted}")
+            port = self._listen(f"{settings.host}:{wanted}")
         except RuntimeError as error:
             raise InvalidInput(
                 f"cannot listen on {settings.host}:{wanted}: the port is in use or not allowed; choose "
                 f"another with {settings.model_config['env_prefix']}PORT or --port (0 takes a free one)"
             ) from error
+        if self._credentials:
+            self._listen_to_health_check(health_socket(self.service.spec.name, wanted))
         if settings.metrics_port:
             try:
                 self.service.metrics.serve(settings.metrics_host, settings.metrics_port)
@@ -91,12 +101,34 @@ class Server:
                 raise InvalidInput(f"cannot open the metrics page on port {settings.metrics_port}: {error}") from error
         self.address = f"{settings.host}:{port}"
         await self._server.start()
+        if self._is_open:
+            log.warning(
+                "anyone who reaches this address may call: no token, no client certificates (docs/security.md)",
+                address=self.address,
+            )
         self._warm_up = asyncio.create_task(self._become_ready())
+
+    def _listen(self, address: str) -> int:
+        if self._credentials:
+            return self._server.add_secure_port(address, self._credentials)
+        return self._server.add_insecure_port(address)
+
+    def _listen_to_health_check(self, socket: Path) -> None:
+        make_private(socket.parent)
+        try:
+            self._server.add_insecure_port(f"unix:{socket}")
+        except RuntimeError as error:
+            raise InvalidInput(f"cannot listen on {socket} for health checks; set TMPDIR to a short path") from error
 
     async def wait_ready(self) -> None:
         """Returns once the service is SERVING or has a problem."""
         if self._warm_up:
             await self._tried.wait()
+
+    @property
+    def has_loaded(self) -> bool:
+        """Whether the engine is loaded, or could not be."""
+        return self._warm_up is not None and self._warm_up.done()
 
     async def stop(self) -> None:
         """NOT_SERVING, finish what is in flight, free the engine. A second call waits for the first."""
@@ -115,7 +147,7 @@ class Server:
             if loading:
                 self.abandoned = True
                 return
-        await self.service.close()
+        self.abandoned = not await self.service.close()
 
     async def give_up(self) -> None:
         """NOT_SERVING, and a moment for the answers that are on their way. The engine is left as it is."""
@@ -166,6 +198,7 @@ async def serve(
     if stop_with_stdin:
         threading.Thread(target=_watch_stdin, args=(loop, stop), daemon=True).start()
     server = Server(spec, settings)
+    server.service.owns_process = True
     await server.start()
     told = settings.model_dump(mode="json")
     log.info("listening", service=spec.name, version=spec.version, address=server.address, settings=told)
@@ -180,7 +213,7 @@ async def serve(
     log.info("draining")
     await server.stop()
     if server.abandoned:
-        log.info("ends while its engine is still loading")
+        log.info(f"ends while its engine is still {'at work' if server.has_loaded else 'loading'}")
         os._exit(0)
 
 

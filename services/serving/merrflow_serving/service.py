@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+import faulthandler
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from importlib import import_module
 from pathlib import Path
@@ -17,7 +19,7 @@ from structlog.contextvars import bind_contextvars
 from merrflow.common.v1 import common_pb2
 from merrflow_serving.batching import Answer, Batcher
 from merrflow_serving.engine import Engine, EngineInfo
-from merrflow_serving.errors import PASSING, InvalidInput, MerrflowError, NotReady, TooLarge
+from merrflow_serving.errors import PASSING, EngineFault, InvalidInput, MerrflowError, NotReady, TooLarge
 from merrflow_serving.metrics import Metrics, State
 from merrflow_serving.settings import ServiceSettings
 from merrflow_serving.torch.gpu import gpu_state
@@ -25,6 +27,8 @@ from merrflow_serving.torch.lost import is_lost
 from merrflow_serving.weights import progress
 
 log = structlog.get_logger()
+CLOSE_SECONDS = 5.0  # for an engine to end
+NATIVE_SECONDS = 10.0  # beyond the longest run; then a process that hangs is ended without the interpreter's help
 
 
 @dataclass(frozen=True)
@@ -72,7 +76,10 @@ class Service:
             max_queue=settings.max_queue,
             observe=self.metrics.observe_batch,
             on_lost=self._give_up,
+            max_run=settings.max_run_seconds,
+            guard=self._guard,
         )
+        self.owns_process = False  # set where the process may be ended for the engine's sake
         self.lost = asyncio.Event()  # set once the engine can do no more work in this process
         self.metrics.follow(self._state)
         self._closed = False
@@ -86,10 +93,14 @@ class Service:
         self.now_doing("loading its model")
         try:
             await loop.run_in_executor(self._model_thread, self.engine.load)
-            result = (await loop.run_in_executor(self._model_thread, self.engine.run, [self.spec.warmup()]))[0]
-            if isinstance(result, MerrflowError):
-                raise result
-        except Exception as error:
+            results = await loop.run_in_executor(self._model_thread, self.engine.run, [self.spec.warmup()])
+            if not isinstance(results, list | tuple) or len(results) != 1 or results[0] is None:
+                raise EngineFault("the engine gave no result for the item that warms it up")
+            if isinstance(results[0], BaseException):
+                raise results[0]
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:  # a library that calls sys.exit must not end the service without a word
             self._cannot(error)
             if is_lost(error):
                 self.lost.set()
@@ -103,7 +114,7 @@ class Service:
         self._batcher.start()
         self.ready = True
 
-    def _cannot(self, error: Exception) -> None:
+    def _cannot(self, error: BaseException) -> None:
         text = str(error) if isinstance(error, MerrflowError) else f"{type(error).__name__}: {error}"
         problem = " ".join(text.split())  # one line, for logs and health checks
         self.may_pass = isinstance(error, NotReady) and error.reason in PASSING
@@ -121,6 +132,18 @@ class Service:
     def now_doing(self, text: str) -> None:
         """What `Info` tells from now on, as long as the service does not serve."""
         self._step = progress.Step(text)
+
+    @contextmanager
+    def _guard(self) -> Iterator[None]:
+        """Around a batch: ends the process where native code hangs and keeps the interpreter to itself."""
+        limit = self.settings.max_run_seconds
+        if self.owns_process and limit:
+            faulthandler.dump_traceback_later(limit + NATIVE_SECONDS, exit=True)
+        try:
+            yield
+        finally:
+            if self.owns_process:
+                faulthandler.cancel_dump_traceback_later()
 
     def _give_up(self, error: MerrflowError) -> None:
         self.refuse_new_work()
@@ -140,13 +163,21 @@ class Service:
         if interrupt is not None:
             interrupt()
 
-    async def close(self) -> None:
-        """Ends the queue and frees the engine."""
+    async def close(self) -> bool:
+        """Ends the queue and frees the engine. False where that does not end: only the process' end does."""
         self.refuse_new_work()
         await self._batcher.stop()
-        await asyncio.get_running_loop().run_in_executor(self._model_thread, self.engine.close)
-        self._model_thread.shutdown()
-        self._decoders.shutdown()
+        closing = asyncio.get_running_loop().run_in_executor(self._model_thread, self._close_engine)
+        has_ended = bool((await asyncio.wait([closing], timeout=CLOSE_SECONDS))[0])
+        for threads in (self._model_thread, self._decoders):
+            threads.shutdown(wait=has_ended)
+        return has_ended
+
+    def _close_engine(self) -> None:
+        try:
+            self.engine.close()
+        except BaseException:  # what is left of the service's end must be done all the same
+            log.exception("the engine could not be closed")
 
     async def run(self, item: Any, *, clip: str = "") -> Answer:
         """Queue, batch, engine. Raises the item's error, `QueueFull` or `NotReady`."""
@@ -172,7 +203,13 @@ class Service:
     def _under_root(self, text: str) -> Path:
         if "\0" in text:
             raise InvalidInput("a path cannot hold a zero byte", reason="PATH_REFUSED")
-        path = Path(text).resolve()  # follows links and `..`, so that neither leads out of a root
+        try:
+            path = Path(text).resolve()  # follows links and `..`, so that neither leads out of a root
+            path.lstat()
+        except FileNotFoundError:
+            pass  # said below, and only of what would be under a root
+        except (OSError, RuntimeError) as error:  # too long a name, a loop of links
+            raise InvalidInput("the path cannot be followed", reason="PATH_REFUSED") from error
         if not any(path.is_relative_to(root) for root in self.settings.media_roots):
             raise InvalidInput(
                 f"{text} is not below a media root of this service; send the bytes, or set "

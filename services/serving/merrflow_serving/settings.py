@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 MIB = 1 << 20
@@ -17,7 +17,7 @@ class ServiceSettings(BaseSettings):
     Each field is the environment variable `MERRFLOW_<SERVICE>_<FIELD>`, such as `MERRFLOW_LLAMA3_PORT`.
     """
 
-    model_config = SettingsConfigDict(extra="ignore")
+    model_config = SettingsConfigDict(extra="ignore", env_ignore_empty=True, hide_input_in_errors=True)
 
     host: str = Field("127.0.0.1", description="address to listen on")
     port: int | None = Field(
@@ -35,7 +35,20 @@ class ServiceSettings(BaseSettings):
     max_queue: int = Field(256, ge=1, description="requests that may wait; one more is refused")
     max_message_mib: int = Field(16, ge=1, description="largest gRPC message; larger media are streamed")
     max_media_mib: int = Field(512, ge=1, description="largest media of one request")
+    max_client_requests: int = Field(512, ge=1, description="requests of one client (address) at the same time")
+    max_held_mib: int = Field(1024, ge=1, description="all requests that arrive or wait, together; one more is refused")
+    idle_seconds: float = Field(30.0, gt=0, description="longest pause between two messages of a request")
+    receive_seconds: float = Field(600.0, gt=0, description="how long a request may take to arrive")
+    tls_cert: Path | None = Field(None, description="PEM file: the service's certificate and its chain; then TLS only")
+    tls_key: Path | None = Field(None, description="PEM file: the certificate's key")
+    tls_client_ca: Path | None = Field(None, description="PEM file: who signs clients' certificates; then mTLS only")
+    token: SecretStr = Field(SecretStr(""), description="bearer token that every call must carry")
+    token_file: Path | None = Field(None, description="file of such tokens, one a line; each is good")
+    plain_token: bool = Field(False, description="take tokens without TLS beyond loopback: something else encrypts")
     drain_seconds: float = Field(30.0, ge=0, description="time for requests in flight after SIGTERM")
+    max_run_seconds: float = Field(
+        600.0, ge=0, description="longest work on one batch; then the engine hangs and its process ends; 0 for no limit"
+    )
     metrics_host: str = Field("127.0.0.1", description="address of the Prometheus page")
     metrics_port: int = Field(0, ge=0, le=65535, description="port of the Prometheus page; 0 for none")
     reflection: bool = Field(True, description="let clients list the RPCs")

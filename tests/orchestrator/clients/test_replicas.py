@@ -316,9 +316,9 @@ async def test_forms_of_an_address(address, wanted):
 async def test_a_host_with_both_families_is_one_replica(monkeypatch):
     entries = [(socket.AF_INET6, 1, 6, "", ("::1", 7, 0, 0)), (socket.AF_INET, 1, 6, "", ("127.0.0.1", 7))]
     monkeypatch.setattr(socket, "getaddrinfo", lambda *arguments, **options: entries)
-    assert await targets("localhost:7", 1) == ("ipv4:127.0.0.1:7",)
+    assert await targets("localhost:7", 1) == {"ipv4:127.0.0.1:7": "localhost"}
     monkeypatch.setattr(socket, "getaddrinfo", lambda *arguments, **options: entries[:1])
-    assert await targets("localhost:7", 1) == ("ipv6:[::1]:7",)
+    assert await targets("localhost:7", 1) == {"ipv6:[::1]:7": "localhost"}
 
 
 @pytest.mark.parametrize("address", ["", "a b:1", "host:port", "host:", "a:1,,b:1", "::1"])

@@ -88,29 +88,27 @@ async def test_every_field_of_the_form_says_what_it_is_for(server, workers):
 
 async def test_a_killed_worker_loses_nothing_and_nothing_is_done_twice(server, workers, tmp_path, postgres_url):
     """Two workers; the one that has the whole run and a shard of it is killed with all its processes in mid-run."""
-    clips = 12
+    clips = 18
     for number in range(clips):
         make_video(tmp_path / f"clips/c{number:02}.mp4", "red", seed=number)
     request = Request((str(tmp_path / "clips"),), str(tmp_path / "out"), overrides={"shard_size": 3})
     async with fake_services() as addresses:
-        first = workers.start(**environment(addresses, postgres_url))
-        await until(_registered)
-        run = run_on_server(request, lambda state, share, page: None)
-        going = asyncio.create_task(run)
+        both = [workers.start(**environment(addresses, postgres_url)) for _ in range(2)]
 
-        async def shards_under_way():
+        async def started():
+            return all("started!" in workers.log(number) for number in range(2))
+
+        await until(started)
+        going = asyncio.create_task(run_on_server(request, lambda state, share, page: None))
+
+        async def shard_under_way():
             mine = [one for one in await shard_runs() if f"out:{tmp_path}/out" in one.tags]
-            return len([one for one in mine if one.state.is_running()]) > 0 and mine
+            return [one for one in mine if one.state.is_running()]
 
-        await until(shards_under_way)
-        workers.start(**environment(addresses, postgres_url))
-
-        async def both_work():
-            return "shard" in workers.log(1) and "clips" in workers.log(1)
-
-        await until(both_work)
-        workers.kill(first)
-        ended = await asyncio.wait_for(going, 500)
+        await until(shard_under_way)
+        victim = next(number for number in range(2) if f"annotate into {tmp_path}/out" in workers.log(number))
+        workers.kill(both[victim])
+        ended = await asyncio.wait_for(going, 400)
     assert (ended.state, ended.complete) == ("Completed", True), ended
     assert ended.counts["outcome: done"] == clips
     ledger = Ledger(place_of(tmp_path / "out", postgres_url, make=False))

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from merrflow_openface_au.engines import landmarks
 from merrflow_openface_au.engines.finder import Found
 from merrflow_openface_au.geometry import bounding_box, overlap
 from merrflow_openface_au.mapping import Search
@@ -112,17 +113,15 @@ class Follower:
         if self._fresh:
             self._fresh = False
             with quiet_stderr():
-                result = self._landmarker.detect_for_video(picture, clock)
+                found = landmarks.detect(self._landmarker, picture, clock)
         else:
-            result = self._landmarker.detect_for_video(picture, clock)
-        if not result.face_landmarks:
+            found = landmarks.detect(self._landmarker, picture, clock)
+        if found is None:
             return None
         height, width = crop.shape[:2]
-        points = np.array([(p.x, p.y, p.z) for p in result.face_landmarks[0]], np.float32)
+        points, blendshapes, matrix = found.points, found.blendshapes, found.matrix
         points *= np.array((width, height, width), np.float32) / factor  # z is given in widths
         points[:, :2] += (left, top)
-        blendshapes = np.array([shape.score for shape in result.face_blendshapes[0]], np.float32)
-        matrix = np.array(result.facial_transformation_matrixes[0], np.float32)
         if not (np.isfinite(points).all() and np.isfinite(matrix).all() and np.isfinite(blendshapes).all()):
             return None
         return Sample(points, blendshapes, matrix)

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from merrflow_openface_au.engines.follower import Follower
-from merrflow_openface_au.engines.shot import FaceTracker, Picture, confidence_at, stretches
+from merrflow_openface_au.engines.ring import PictureRing
+from merrflow_openface_au.engines.shot import FaceTracker, Picture, confidence_at, pictures_held, stretches
 from merrflow_openface_au.engines.task_file import detector_model, read_task_file
 from merrflow_openface_au.geometry import facial_geometry, head_pose
 from merrflow_openface_au.mapping import Rules, load_rules
@@ -35,11 +36,13 @@ class MediapipeEngine:
         self._rules: Rules | None = None
         self._bundle: bytes | None = None
         self._finder = None
+        self._ring: PictureRing | None = None
 
     def load(self) -> None:
         """Reads the rules and the model bundle. Raises `NotReady` with what to do where one is missing."""
         self._rules = load_rules(self._settings.mapping)
         self._bundle = read_task_file(self._settings.face_landmarker)
+        self._ring = PictureRing(pictures_held(self._rules.search))
         try:
             import cv2
 
@@ -95,7 +98,7 @@ class MediapipeEngine:
         if self._rules is None or self._bundle is None or self._finder is None:
             raise NotReady("the engine is not loaded")
         search = self._rules.search
-        clock = _Clock(search.longest_side)
+        clock = _Clock(search.longest_side, self._ring)
         frames = iter_frames(source, max_pixels=self._settings.max_pixels, max_frames=self._settings.max_frames)
         tracker = FaceTracker(
             self._finder,
@@ -132,17 +135,21 @@ def _area(face: FaceResult) -> float:
 
 
 class _Clock:
-    """Notes size and times of the frames that pass, and makes large frames smaller."""
+    """Notes size and times of the frames that pass, and makes large frames smaller.
 
-    def __init__(self, longest_side: int) -> None:
+    Its pictures live in `ring`: they are good for as long as the stretches need them, and no longer.
+    """
+
+    def __init__(self, longest_side: int, ring: PictureRing) -> None:
         self._longest_side = longest_side
+        self._ring = ring
         self.timestamps: list[float] = []
         self.scales: list[float] = []  # from measured pixels to the video's own, for each frame
         self.width = self.height = 0
 
     def watch(self, frames: Iterator[VideoFrame]) -> Iterator[Picture]:
         for frame in frames:
-            image = frame.scaled(self._longest_side)
+            image = self._ring.keep(frame.view(self._longest_side))
             width, height = frame.raw.width, frame.raw.height
             if (width > height) != (image.shape[1] > image.shape[0]):  # turned by its rotation flag
                 width, height = height, width

@@ -46,6 +46,11 @@ def stretches(frames: Iterable[Picture], search: Search) -> Iterator[Stretch]:
         yield Stretch(tuple(held), new_shot)
 
 
+def pictures_held(search: Search) -> int:
+    """How many pictures are in use at once: the stretch worked on, the one searched ahead, and the frame after it."""
+    return 2 * search.every_frames + 1
+
+
 class FaceTracker:
     """The faces of one video. Feed `add` with its stretches in order, then read `finish`."""
 

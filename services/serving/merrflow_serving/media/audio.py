@@ -9,7 +9,7 @@ import av
 import numpy as np
 
 from merrflow_serving.errors import MissingStream, TooLarge
-from merrflow_serving.media.video import Source, open_media
+from merrflow_serving.media.video import Source, check_codec, open_media
 
 SAMPLE_RATE = 16_000  # Hz
 
@@ -63,6 +63,7 @@ def decode_audio(source: Source, *, max_seconds: float = 0.0) -> np.ndarray:
     with open_media(source) as container:
         if not container.streams.audio:
             raise MissingStream("the file has no sound track")
+        check_codec(container.streams.audio[0])
         for frame in container.decode(container.streams.audio[0]):
             collector.add(frame)
             if max_seconds and collector.size > max_seconds * SAMPLE_RATE:

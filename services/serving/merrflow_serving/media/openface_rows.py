@@ -30,7 +30,9 @@ class OpenFaceError(InvalidInput):
 
     def __init__(self, message: str) -> None:
         # file names that are no UTF-8 reach Python as lone surrogates, which no ledger can store
-        super().__init__(message.encode(errors="backslashreplace").decode())
+        text = message.encode(errors="backslashreplace").decode()
+        # and a damaged file's cells can hold control characters
+        super().__init__("".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text))
 
 
 @dataclass(frozen=True)

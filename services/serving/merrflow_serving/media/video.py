@@ -6,6 +6,8 @@ Frames are counted from 0 in order of display. Rotation flags are applied.
 from __future__ import annotations
 
 import io
+import os
+import stat
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,11 +16,54 @@ from pathlib import Path
 
 import av
 import av.error
+import av.stream
 import numpy as np
 
 from merrflow_serving.errors import MissingStream, TooLarge, UnreadableMedia
+from merrflow_serving.media.convert import Converter
 
 Source = Path | bytes
+# ffmpeg also knows formats that name other files or addresses (playlists, concat, SDP): a clip must not make it open
+# them, so only formats that hold their own media are taken. Names as ffmpeg's demuxers have them.
+FORMATS = (
+    *(
+        "mov",
+        "matroska",
+        "avi",
+        "mpeg",
+        "mpegts",
+        "flv",
+        "live_flv",
+        "asf",
+        "ogg",
+        "gif",
+        "apng",
+        "mxf",
+        "nut",
+        "dv",
+        "rm",
+    ),
+    *(
+        "h264",
+        "hevc",
+        "m4v",
+        "mpegvideo",
+        "mjpeg",
+        "mjpeg_2000",
+        "obu",
+        "av1",
+        "ivf",
+        "h263",
+        "vc1",
+        "yuv4mpegpipe",
+        "wtv",
+    ),
+    *("wav", "w64", "mp3", "flac", "aac", "ac3", "eac3", "aiff", "au", "caf", "amr", "wv", "ape", "tta", "loas"),
+    *("image2", "jpeg_pipe", "png_pipe", "webp_pipe", "bmp_pipe", "tiff_pipe", "gif_pipe", "jpegxl_pipe", "j2k_pipe"),
+    *("ppm_pipe", "pgm_pipe", "jpegls_pipe", "jpegxl_anim"),
+)
+MARGIN_PIXELS = 1 << 16
+_KINDS = {stat.S_ISDIR: "a folder", stat.S_ISFIFO: "a pipe", stat.S_ISSOCK: "a socket"}
 
 
 @dataclass(frozen=True)
@@ -28,28 +73,50 @@ class VideoFrame:
     index: int
     timestamp: float  # seconds from the first frame
     raw: av.VideoFrame
+    converter: Converter | None = None  # of the video it comes from; None for a frame on its own
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of `image` in pixels."""
+        sides = self.raw.width, self.raw.height
+        return sides[::-1] if _turns(self.raw) % 2 else sides
 
     @cached_property
     def image(self) -> np.ndarray:
         """(height, width, 3) uint8 RGB, turned as the rotation flag says."""
-        return _display(self.raw, self.raw.width, self.raw.height)
+        return np.ascontiguousarray(self.view(max(self.raw.width, self.raw.height)))
 
     def scaled(self, longest: int) -> np.ndarray:
         """As `image`, shrunk so that no side is longer than `longest` pixels; never enlarged."""
+        return np.ascontiguousarray(self.view(longest))
+
+    def view(self, longest: int) -> np.ndarray:
+        """As `scaled`, but where ffmpeg wrote it, so that rows may lie apart in memory: for who copies it anyway."""
         factor = min(1.0, longest / max(self.raw.width, self.raw.height))
-        return _display(self.raw, max(1, round(self.raw.width * factor)), max(1, round(self.raw.height * factor)))
+        width, height = (max(1, round(side * factor)) for side in (self.raw.width, self.raw.height))
+        if self.converter is None:
+            image = self.raw.to_ndarray(format="rgb24", width=width, height=height)
+        else:
+            image = self.converter.view(self.raw, width, height)
+        turns = _turns(self.raw)
+        return np.rot90(image, turns) if turns else image
 
 
 @contextmanager
 def open_media(source: Source) -> Iterator[av.container.InputContainer]:
-    """Opens a file or bytes; `UnreadableMedia` where ffmpeg cannot, or stumbles while it is open."""
-    if isinstance(source, bytes) and not source:
-        raise UnreadableMedia("the file is empty (0 bytes)")
-    if isinstance(source, Path) and source.is_file() and source.stat().st_size == 0:
+    """Opens a file or bytes; `UnreadableMedia` where ffmpeg cannot, or stumbles while it is open.
+
+    Only regular files of the known `FORMATS`: nothing that the media name is opened, be it a file or an address.
+    """
+    if not (len(source) if isinstance(source, bytes) else _file_size(source)):
         raise UnreadableMedia("the file is empty (0 bytes)")
     try:
-        target = io.BytesIO(source) if isinstance(source, bytes) else str(source)
-        with av.open(target, metadata_errors="replace") as container:
+        if isinstance(source, bytes):
+            target, protocol = io.BytesIO(source), "none"
+        else:
+            target, protocol = os.path.abspath(source), "file"  # an absolute path is never read as an address
+        options = {"format_whitelist": ",".join(FORMATS), "protocol_whitelist": protocol, "pattern_type": "none"}
+        with av.open(target, options=options, metadata_errors="replace") as container:
             yield container
     except FileNotFoundError as error:
         raise UnreadableMedia("the file does not exist") from error
@@ -59,10 +126,23 @@ def open_media(source: Source) -> Iterator[av.container.InputContainer]:
         ) from error
 
 
-def _display(raw: av.VideoFrame, width: int, height: int) -> np.ndarray:
-    image = raw.to_ndarray(format="rgb24", width=width, height=height)
-    turns = round((raw.rotation or 0) / 90) % 4
-    return np.ascontiguousarray(np.rot90(image, turns) if turns else image)
+def _file_size(path: Path) -> int:
+    """Bytes. Raises `UnreadableMedia` for what is no regular file: opening a pipe or a device may wait for ever."""
+    try:
+        found = path.stat()
+    except (OSError, ValueError) as error:
+        gone = isinstance(error, FileNotFoundError)
+        reason = "does not exist" if gone else f"cannot be read ({getattr(error, 'strerror', error)})"
+        raise UnreadableMedia(f"the file {reason}") from error
+    if not stat.S_ISREG(found.st_mode):
+        kind = next((name for is_kind, name in _KINDS.items() if is_kind(found.st_mode)), "a device")
+        raise UnreadableMedia(f"not a file but {kind}")
+    return found.st_size
+
+
+def _turns(raw: av.VideoFrame) -> int:
+    """Quarter turns counterclockwise that the rotation flag asks for, 0 to 3."""
+    return round((raw.rotation or 0) / 90) % 4
 
 
 def iter_frames(
@@ -81,11 +161,17 @@ def iter_frames(
         if not container.streams.video:
             raise MissingStream("the file has no video track")
         video = container.streams.video[0]
+        check_codec(video)
         video.thread_type = "AUTO"
-        audio = container.streams.audio[:1] if on_audio else ()
+        if max_pixels:
+            _check_pixels(video.width, video.height, max_pixels)
+            # the header may lie; the decoder refuses before it takes the memory (twice, as coded sizes are rounded up)
+            video.codec_context.options = {"max_pixels": str(2 * max_pixels + MARGIN_PIXELS)}
+        audio = [track for track in container.streams.audio[:1] if on_audio and track.codec_context]
         rate = float(video.average_rate or 25)
         first: float | None = None
         index = 0
+        converter = Converter()
         for packet in container.demux(video, *audio):
             if packet.stream.type == "audio":
                 _hand_over(packet, on_audio)
@@ -93,12 +179,23 @@ def iter_frames(
             for raw in packet.decode():
                 if max_frames and index >= max_frames:
                     raise TooLarge(f"the video has more than {max_frames} frames")
-                if max_pixels and raw.width * raw.height > max_pixels:
-                    raise TooLarge(f"a frame of {raw.width}x{raw.height} has more than {max_pixels} pixels")
+                if max_pixels:
+                    _check_pixels(raw.width, raw.height, max_pixels)
                 time = raw.time if raw.time is not None else index / rate
                 first = time if first is None else first
-                yield VideoFrame(index, time - first, raw)
+                yield VideoFrame(index, time - first, raw, converter)
                 index += 1
+
+
+def check_codec(track: av.stream.Stream) -> None:
+    """Raises `UnreadableMedia` where ffmpeg knows no decoder for a track."""
+    if track.codec_context is None:
+        raise UnreadableMedia(f"the {track.type} track is in a codec that cannot be decoded")
+
+
+def _check_pixels(width: int, height: int, max_pixels: int) -> None:
+    if width * height > max_pixels:
+        raise TooLarge(f"a frame of {width}x{height} has more than {max_pixels} pixels")
 
 
 def read_frames(source: Source, wanted: Collection[int]) -> dict[int, VideoFrame]:

@@ -1,0 +1,182 @@
+"""How fast openface-au's embedded engine is: `python -m benchmarks.action_units`.
+
+Frames a second and core, decoding included, in processor time, so that a busy machine tells the same. Beside it: the
+way before (an object for each landmark, fresh memory and a fresh plan of conversion for each picture), on the same
+clips in turns; the limit that the networks alone set; and how it grows over processes, as replicas of the service.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import time
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import numpy as np
+
+from benchmarks.clip_files import Stopwatch, clips_in
+from merrflow_openface_au.engines import finder, landmarks
+from merrflow_openface_au.engines import mediapipe as engine_module
+from merrflow_openface_au.engines.mediapipe import MediapipeEngine
+from merrflow_openface_au.engines.ring import PictureRing
+from merrflow_openface_au.settings import OpenFaceAuSettings
+from merrflow_openface_au.types import VideoResult
+from merrflow_serving.media.video import VideoFrame
+
+LEAST_SHARE = 0.5  # of the networks' own speed; the rest is decoding, pictures and arithmetic
+
+
+def make_engine() -> MediapipeEngine:
+    """A loaded one, with the defaults."""
+    engine = MediapipeEngine(OpenFaceAuSettings())
+    engine.load()
+    return engine
+
+
+@contextmanager
+def as_before() -> Iterator[None]:
+    """The engine as it was: slower, and with the same results."""
+
+    def plain(frame: VideoFrame, longest: int) -> np.ndarray:
+        return view(VideoFrame(frame.index, frame.timestamp, frame.raw), longest)
+
+    view = VideoFrame.view
+    with (
+        patch.object(landmarks, "detect", landmarks.by_objects),
+        patch.object(PictureRing, "keep", lambda self, picture: np.ascontiguousarray(picture)),
+        patch.object(VideoFrame, "view", plain),
+    ):
+        yield
+
+
+@contextmanager
+def watched(watch: Stopwatch) -> Iterator[dict[str, int]]:
+    """Counts decodes, frames decoded, and memory taken for pictures; times the networks."""
+    counts = {"decodes": 0, "frames_decoded": 0, "pictures_made": 0}
+    frames_of, look, search = engine_module.iter_frames, landmarks.detect, finder.FaceFinder._detect
+
+    def counted(*arguments: Any, **named: Any) -> Iterator[VideoFrame]:
+        counts["decodes"] += 1
+        for frame in frames_of(*arguments, **named):
+            counts["frames_decoded"] += 1
+            yield frame
+
+    def timed_look(*arguments: Any) -> Any:
+        with watch.of("networks"):
+            return look(*arguments)
+
+    def timed_search(*arguments: Any, **named: Any) -> Any:
+        with watch.of("networks"):
+            return search(*arguments, **named)
+
+    def made(self: PictureRing, picture: np.ndarray) -> np.ndarray:
+        before = [id(slot) for slot in self._slots]
+        kept = keep(self, picture)
+        counts["pictures_made"] += before != [id(slot) for slot in self._slots]
+        return kept
+
+    keep = PictureRing.keep
+    with (
+        patch.object(engine_module, "iter_frames", counted),
+        patch.object(landmarks, "detect", timed_look),
+        patch.object(finder.FaceFinder, "_detect", timed_search),
+        patch.object(PictureRing, "keep", made),
+    ):
+        yield counts
+
+
+def measure(engine: MediapipeEngine, clips: list[Path]) -> tuple[list[VideoResult], float]:
+    """Results, and the processor seconds they took."""
+    started = time.process_time()
+    results = engine.run(clips)
+    for result, clip in zip(results, clips, strict=True):
+        if not isinstance(result, VideoResult):
+            raise SystemExit(f"{clip.name}: {result}")
+    return results, time.process_time() - started
+
+
+def compare(engine: MediapipeEngine, clips: list[Path]) -> dict[str, Any]:
+    """Each clip both ways, in turns, and once more with counters."""
+    now = before = 0.0
+    frames, same = 0, True
+    for clip in clips:
+        with as_before():
+            old, seconds = measure(engine, [clip])
+        before += seconds
+        new, seconds = measure(engine, [clip])
+        now += seconds
+        same &= old == new
+        frames += len(new[0].frames)
+    watch = Stopwatch()
+    with watched(watch) as counts:
+        _, whole = measure(engine, clips)
+    return {
+        "frames": frames,
+        "frames_per_core_second": round(frames / now, 1),
+        "before": round(frames / before, 1),
+        "limit_networks_alone": round(frames / watch.seconds["networks"], 1),
+        "share_of_limit": round(watch.seconds["networks"] / whole, 3),
+        "same_results": same,
+        "clips": len(clips),
+        **counts,
+    }
+
+
+def _replica(clips: list[Path]) -> tuple[int, float, float, float]:
+    """Frames, processor seconds, and when it began and ended; in a process of its own."""
+    engine = make_engine()
+    began = time.monotonic()
+    results, seconds = measure(engine, clips)
+    ended = time.monotonic()
+    engine.close()
+    return sum(len(result.frames) for result in results), seconds, began, ended
+
+
+def scaling(clips: list[Path], processes: int) -> dict[str, float]:
+    """So many replicas at once, each with all clips."""
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+        rows = list(pool.map(_replica, [clips] * processes))
+    frames = sum(row[0] for row in rows)
+    wall = max(row[3] for row in rows) - min(row[2] for row in rows)
+    return {
+        "processes": processes,
+        "frames_per_second": round(frames / wall, 1),
+        "frames_per_core_second": round(frames / sum(row[1] for row in rows), 1),
+        "cores_had": round(sum(row[1] for row in rows) / wall, 2),
+    }
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.action_units", description=__doc__)
+    parser.add_argument("--clips", type=Path, help="a folder of mp4 files")
+    parser.add_argument("--processes", type=int, nargs="*", default=[1, 2], help="replicas to try (default: 1 2)")
+    options = parser.parse_args(arguments)
+    clips = clips_in(options.clips)
+    engine = make_engine()
+    measure(engine, clips[:1])  # warm
+    told = compare(engine, clips)
+    engine.close()
+    told["scaling"] = [scaling(clips, count) for count in options.processes]
+    told["load"] = round(os.getloadavg()[0], 1)
+    print(f"frames a core second   {told['frames_per_core_second']:8.1f}   before {told['before']:.1f}")
+    print(f"networks alone         {told['limit_networks_alone']:8.1f}   limit: all else costs nothing")
+    print(f"share of that limit    {told['share_of_limit']:8.2f}   at least {LEAST_SHARE}")
+    print(f"decodes of a clip      {told['decodes'] / told['clips']:8.2f}   limit 1")
+    print(f"memory for pictures    {told['pictures_made']:8d}   of {told['frames']} frames")
+    for row in told["scaling"]:
+        print(
+            f"{row['processes']} processes            {row['frames_per_second']:8.1f}   frames a second, on "
+            f"{row['cores_had']:.2f} cores"
+        )
+    print(json.dumps(told))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,138 @@
+"""What merrflow's own work on a clip costs: `python -m benchmarks.clip_work`.
+
+Processor seconds for a second of video, by stage, and each stage's share. Where a stage was mended, the old way runs in
+the same run, on the same clips, in turns. Report and export are counted on a made-up ledger of `--records` records.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from benchmarks.action_units import as_before, make_engine, measure
+from benchmarks.clip_files import Stopwatch, clips_in
+from benchmarks.clips import fill, make_clips
+from merrflow.export.everything import write_all
+from merrflow.fingerprint import file_sha256
+from merrflow.ledger import Ledger
+from merrflow.reader import SharedReader
+from merrflow.report import write_report
+from merrflow.stages import likeness, peak_frame, probe, voice
+from merrflow.stages.burned_in import read_burned_in
+from merrflow.types import Clip, Peak
+from merrflow_qwen_audio.engines.prosody import ProsodyEngine
+from merrflow_qwen_audio.settings import QwenAudioSettings
+from merrflow_qwen_audio.types import ToneItem
+
+MENDED = ("action_units", "probe", "peak_frame")  # the last by its conversion only
+# Processor seconds a second of video; what a stage may cost, so that a core does at least this much.
+LIMITS = {"probe": 0.15, "prosody": 0.06, "ocr": 0.40, "peak_frame": 0.08, "hash": 0.005, "action_units": 1.0}
+LIMITS |= {"export": 0.01, "report": 0.01}
+
+
+class AnyKey:
+    """Keys of a made-up ledger, which no run reads."""
+
+    def of(self, clip: Clip) -> str:
+        return clip.name
+
+
+class Work:
+    """The stages with their models, loaded once."""
+
+    def __init__(self) -> None:
+        self._units = make_engine()
+        self._prosody = ProsodyEngine(QwenAudioSettings())
+        self._prosody.load()
+        self._reader = SharedReader(1)
+
+    def close(self) -> None:
+        self._units.close()
+        self._prosody.close()
+
+    def on(self, clip: Path, watch: Stopwatch) -> tuple[float, list[Any]]:
+        """Seconds of video, and what the mended stages gave."""
+        with watch.of("hash"):
+            file_sha256(clip)
+        with watch.of("probe"):
+            decoded = probe.decode(clip, max_seconds=3600, max_pixels=1 << 26)
+        facts, audio = decoded.probe, decoded.audio
+        with watch.of("action_units"):
+            units, _ = measure(self._units, [clip])
+        top = Peak(facts.frame_count // 2, 0.0, (), {}, (), 0.0, "the middle")
+        with watch.of("peak_frame"):
+            picture = peak_frame.read_peak_frame(clip, facts, top)
+        if audio is not None:
+            with watch.of("prosody"):
+                self._prosody.run([ToneItem(audio)])
+            with watch.of("probe: voice and sound hashes"):
+                voice.voice_energy(audio)
+                likeness.sound_hashes(audio)
+        with watch.of("ocr"):
+            read_burned_in(decoded.text_samples, self._reader)
+        return facts.seconds, [facts, units, picture]
+
+
+def both_ways(clips: list[Path]) -> dict[str, Any]:
+    """Each clip as it is done and as it was done before, in turns."""
+    work, now, before = Work(), Stopwatch(), Stopwatch()
+    work.on(clips[0], Stopwatch())  # warm
+    seconds, same = 0.0, True
+    for clip in clips:
+        with as_before():
+            _, old = work.on(clip, before)
+        length, new = work.on(clip, now)
+        seconds += length
+        same &= old == new
+    work.close()
+    return {
+        "clips": len(clips),
+        "seconds": round(seconds, 2),
+        "same_results": same,
+        "now": {name: value / seconds for name, value in now.seconds.items()},
+        "before": {name: value / seconds for name, value in before.seconds.items() if name in MENDED},
+    }
+
+
+def outputs(records: int, seconds: float = 4.0) -> dict[str, float]:
+    """Processor seconds of export and report, for a second of video of the clips in the ledger."""
+    watch = Stopwatch()
+    with tempfile.TemporaryDirectory() as place:
+        out, clips = Path(place) / "out", Path(place) / "clips"
+        make_clips(clips, records)
+        out.mkdir()
+        fill(out, clips, AnyKey(), finished=records, seconds=seconds)
+        ledger = Ledger.in_folder(out)
+        with watch.of("export"):
+            write_all(ledger, out)
+        with watch.of("report"):
+            write_report(ledger, out)
+        ledger.close()
+    return {name: value / records / seconds for name, value in watch.seconds.items()}
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.clip_work", description=__doc__)
+    parser.add_argument("--clips", type=Path, help="a folder of mp4 files")
+    parser.add_argument("--records", type=int, default=500, help="clips in the ledger that is exported (default 500)")
+    options = parser.parse_args(arguments)
+    told = both_ways(clips_in(options.clips))
+    told["now"] |= outputs(options.records)
+    whole = sum(value for name, value in told["now"].items() if ":" not in name)
+    print(f"{told['clips']} clips, {told['seconds']} s of video; CPU ms for a second of video")
+    print(f"{'stage':32}{'ms':>8}{'before':>8}{'limit':>8}{'share':>8}")
+    for name, value in sorted(told["now"].items(), key=lambda item: -item[1]):
+        old, limit = told["before"].get(name), LIMITS.get(name)
+        cells = [f"{1000 * cell:8.1f}" if cell is not None else " " * 8 for cell in (value, old, limit)]
+        print(f"{name:32}{''.join(cells)}{value / whole:8.1%}")
+    told["limits"] = LIMITS
+    for part in ("now", "before"):
+        told[part] = {name: round(value, 5) for name, value in told[part].items()}
+    print(json.dumps(told))
+
+
+if __name__ == "__main__":
+    main()

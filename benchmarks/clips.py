@@ -1,0 +1,187 @@
+"""Clips for the flow's benchmarks: many tiny real videos, and ledgers that know them as finished."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import av
+import numpy as np
+import sqlalchemy as sa
+
+from benchmarks.fixed import ENGINES
+from merrflow.clients import identity, limits_of
+from merrflow.database import connect
+from merrflow.export.dataset import RECORDS
+from merrflow.facs import load_rules
+from merrflow.inputs import Found, find_clips
+from merrflow.keys import WorkKeys
+from merrflow.ledger import RECORD, Ledger, batched
+from merrflow.local_services import embedded_engines
+from merrflow.reader import SharedReader
+from merrflow.settings import load_settings
+from merrflow.types import (
+    Clip,
+    Curves,
+    Label,
+    Origin,
+    Outcome,
+    Peak,
+    Probe,
+    Reasoning,
+    Record,
+    Scene,
+    Shot,
+    Subject,
+    Subtitle,
+    Tone,
+)
+from merrflow_serving.engine import EngineInfo
+
+DESCRIBED = 28_618 / 70_000  # MERR: of all clips, those with a record
+LABELS = ("happy", "sad", "angry", "surprise", "neutral", "worried")
+FPS = 25
+_TEXTS = (
+    "One person is shown in a medium shot, facing the camera; the room behind is dim and plain.",
+    "The voice is low-pitched and quiet, with a narrow pitch range, a slow pace and long pauses.",
+    "The lowered eyes and the quiet voice go with words of regret; this person feels what was said deeply. " * 4,
+)
+
+
+def make_clips(folder: Path, count: int, *, frames: int = 12) -> None:
+    """`count` real videos of 96x64 with sound, which differ in a few bytes behind the film: one is encoded, once."""
+    folder.mkdir(parents=True, exist_ok=True)
+    first = folder / "clip_00000.mp4"
+    _encode(first, frames)
+    film = first.read_bytes()
+    for number in range(count):
+        note = f"{number:05}".encode()
+        box = (8 + len(note)).to_bytes(4, "big") + b"free" + note  # which every reader of MP4 skips
+        (folder / f"clip_{number:05}.mp4").write_bytes(film + box)
+
+
+def fill(out: Path, folder: Path, keys: WorkKeys, *, finished: int, seconds: float = 4.0) -> None:
+    """A ledger in `out` that knows the first `finished` clips of `folder` as done by these keys, DESCRIBED of them
+    with a record and a picture, the others as skipped; without the stages in between. seconds: of each clip."""
+    out.mkdir(parents=True, exist_ok=True)
+    found = find_clips([folder])[:finished]
+    ledger = Ledger.in_folder(out)
+    clips = ledger.register(found, names_of(found))
+    (out / "peaks").mkdir(exist_ok=True)
+    picture = b"\xff\xd8\xff\xd9"
+    engine = connect(ledger.place)
+    pattern = _record(seconds)
+    for batch in batched(enumerate(clips), 500):
+        stages, updates = [], []
+        for number, clip in batch:
+            described = int((number + 1) * DESCRIBED) > int(number * DESCRIBED)
+            key = keys.of(clip)
+            outcome, reason = (Outcome.DONE, "") if described else (Outcome.SKIPPED, "no face in any frame")
+            payload = zlib.compress(RECORDS.dump_json(_of(pattern, clip, number)), 6) if described else b""
+            stages.append((clip.name, key, outcome.value, reason, payload))
+            updates.append((clip.name, key, outcome.value, reason))
+            if described:
+                (out / "peaks" / f"{clip.name}.jpg").write_bytes(picture)
+        with engine.begin() as db:
+            db.execute(_INSERT, [dict(zip("cfork", row, strict=True)) | {"t": datetime.now(UTC)} for row in stages])
+            db.execute(_UPDATE, [dict(zip("cfor", row, strict=True)) for row in updates])
+    engine.dispose()
+    ledger.close()
+
+
+def embedded() -> dict[str, EngineInfo]:
+    """The engines of a run without services."""
+    return embedded_engines()
+
+
+def fixed() -> dict[str, EngineInfo]:
+    """Those of benchmarks/fixed.py."""
+    return {name: engine(None).info() for name, engine in ENGINES.items()}
+
+
+def keys_for(engines: dict[str, EngineInfo]) -> WorkKeys:
+    """The keys of a run with these engines and no settings of its own."""
+    settings = load_settings(None)
+    rules = load_rules(settings.rules)
+    return WorkKeys(
+        {name: identity(engine) for name, engine in engines.items()},
+        {name: limits_of(engine.limits) for name, engine in engines.items()},
+        settings,
+        rules,
+        rules.phrases(),
+        SharedReader(1).identity,
+    )
+
+
+def names_of(found: list[Found]) -> dict[Path, str]:
+    """As a first run names them."""
+    return {clip.path: clip.path.stem for clip in found}
+
+
+# Not through the ledger's own methods: a transaction for each of 70,000 clips would take longer than all else.
+_INSERT = sa.text(
+    "INSERT INTO stages (clip, stage, fingerprint, outcome, reason, retry, attempts, payload, seconds, finished_at) "
+    f"VALUES (:c, '{RECORD}', :f, :o, :r, false, 1, :k, 1.0, :t)"
+).bindparams(sa.bindparam("t", type_=sa.DateTime(timezone=True)))
+_UPDATE = sa.text("UPDATE clips SET fingerprint = :f, outcome = :o, reason = :r, retry = false WHERE name = :c")
+
+
+def _of(pattern: Record, clip: Clip, number: int) -> Record:
+    label = replace(pattern.label, label=LABELS[number % len(LABELS)])
+    return replace(pattern, name=clip.name, path=str(clip.path), sha256=clip.sha256, label=label)
+
+
+def _record(seconds: float) -> Record:
+    frames = int(seconds * FPS)
+    drawn = np.random.default_rng(1)
+    units = [f"AU{code:02}" for code in (1, 2, 4, 5, 6, 7, 9, 10, 12, 14, 15, 17, 20, 23, 25, 26, 45)]
+    origin = Origin("fixed", "fixed", "1", "", "a made-up answer", 0.01, 1.2)
+    return Record(
+        name="",
+        path="",
+        sha256="",
+        probe=Probe(96, 64, FPS, frames, seconds, (Shot(0, frames),), seconds),
+        subject=Subject(tuple((i, 0) for i in range(frames)), 1, 1.0, "the only face"),
+        peak=Peak(20, 20 / FPS, ("AU06", "AU12"), {"AU06": 1.5, "AU12": 3.0}, ("AU12",), 3.0, "AU12 at 3.00"),
+        label=Label("happy", "rules", ("AU12",), ("Big smile",), "default 1", "happy: AU12 of AU06 AU12"),
+        subtitle=Subtitle("What a day", "table", "en", "from the table"),
+        scene=Scene(_TEXTS[0], {"people": (1.0, "1")}, ()),
+        tone=Tone(_TEXTS[1], "speech", {"pitch_mean": (212.4, "Hz")}, ((0.2, 1.0),)),
+        coarse=" ".join(_TEXTS[:2]),
+        coarse_template="merr 1",
+        reasoning=Reasoning(_TEXTS[2], 1, 400, 120),
+        origins={clue: origin for clue in ("action_units", "scene", "tone", "reasoning")},
+        seconds={"probe": 0.5, "action_units": 1.5},
+        missing={},
+        curves=Curves(
+            tuple(round(i / FPS, 4) for i in range(frames)),
+            tuple(range(frames)),
+            {unit: tuple(drawn.uniform(0, 3, frames).round(3).tolist()) for unit in units},
+        ),
+        measurable=tuple(units),
+    )
+
+
+def _encode(path: Path, frames: int) -> None:
+    with av.open(str(path), "w", format="mp4") as container:
+        video = container.add_stream("libx264", rate=FPS)
+        video.width, video.height, video.pix_fmt = 96, 64, "yuv420p"
+        audio = container.add_stream("aac", rate=16_000, layout="mono")
+        for picture in _pictures(frames):
+            container.mux(video.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(video.encode())
+        time = np.arange(16_000 * frames // FPS) / 16_000
+        sound = av.AudioFrame.from_ndarray((0.2 * np.sin(1300 * time)).astype(np.float32)[None], "fltp", "mono")
+        sound.sample_rate = 16_000
+        container.mux(audio.encode(sound))
+        container.mux(audio.encode())
+
+
+def _pictures(frames: int) -> Iterator[np.ndarray]:
+    for number in range(frames):
+        picture = np.full((64, 96, 3), (200, 30, 30), np.uint8)
+        picture[8:24, number % 80 : number % 80 + 8] = 255
+        yield picture

@@ -1,0 +1,191 @@
+"""What the flow itself costs, and whether it keeps the services busy.
+
+    python -m benchmarks.flow                              # all three parts at the issue's sizes: about an hour
+    python -m benchmarks.flow --part busy --clips 600 --rate 5
+    python -m benchmarks.flow --part rerun --clips 70000
+
+busy: `merrflow run` over the four services as processes, whose engines take a fixed time for a batch, however full
+(benchmarks/fixed.py). The clips are one tiny real video many times, with a few other bytes behind the film, so that the
+probe and the peak frame are read for real and cost little. The slowest service is llama3.
+memory: the most memory that `merrflow run` holds with 200 clips to do, once in a dataset of 1,000 and once in one of
+70,000 clips, whose others are finished; their ledger is written by a program (benchmarks/clips.py).
+rerun: `merrflow run` over a dataset in which all is finished, with no service at work.
+
+Everything is measured on `merrflow run` as a process. Where the machine is shared, take the CPU seconds and the ratios;
+the wall time holds for the load that stands beside it. The last line is one JSON object.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.clips import embedded, fill, fixed, keys_for, make_clips
+from benchmarks.fixed import Noted, Pace, fixed_services
+from merrflow_serving.catalog import SERVICES
+
+BUSY_LIMIT = 0.95  # of the slowest service's ceiling
+RERUN_LIMIT = 10.0  # seconds
+MEMORY_LIMIT = 1.5  # times the memory of a dataset of 1,000
+TO_DO = 200  # clips, where memory is measured
+CALLS = 2  # of llama3 for a clip: its label's scores, and its text
+BATCH = 16
+
+
+@dataclass(frozen=True)
+class Ran:
+    """One `merrflow run`."""
+
+    seconds: float  # wall
+    cpu_seconds: float  # of its own process; Prefect's server is another
+    peak_mib: float  # resident memory of its own process
+    load: float  # of the machine, at its end
+    told: str  # its last lines
+
+
+def merrflow_run(folder: Path, out: Path, addresses: dict[str, str] | None = None) -> Ran:
+    """`merrflow run FOLDER --out OUT` as a process. Raises `RuntimeError` where it fails."""
+    environment = {name: value for name, value in os.environ.items() if not name.endswith("_ADDRESS")}
+    for name, address in (addresses or {}).items():
+        environment[f"{SERVICES[name].env_prefix}ADDRESS"] = address
+    command = [sys.executable, "-c", "from merrflow.cli import main; main()", "run", str(folder), "--out", str(out)]
+    with tempfile.TemporaryFile() as said:
+        started = time.monotonic()
+        process = subprocess.Popen(command, stdout=said, stderr=said, env=environment)
+        cpu = peak = 0.0
+        while process.poll() is None:
+            cpu, peak = _looked_at(process.pid, cpu, peak)
+            time.sleep(0.1)
+        seconds = time.monotonic() - started
+        said.seek(0)
+        told = said.read().decode(errors="replace")
+    if process.returncode:
+        raise RuntimeError(f"merrflow run ended with {process.returncode}:\n{told[-2000:]}")
+    return Ran(seconds, cpu, peak, os.getloadavg()[0], told.strip())
+
+
+def _looked_at(pid: int, cpu: float, peak: float) -> tuple[float, float]:
+    """CPU seconds and peak MiB of a process so far; as before where it has ended."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except OSError:
+        return cpu, peak
+    high = next((line for line in lines if line.startswith("VmHWM:")), None)
+    if high is None:  # it has just ended
+        return cpu, peak
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK"), int(high.split()[1]) / 1024
+
+
+def paces(rate: float) -> dict[str, Pace]:
+    """llama3 takes `rate` clips a second; each of the others, in one batch a second, half as many again."""
+    others = Pace(1.0, max(BATCH, round(1.5 * rate)))
+    return {name: others for name in SERVICES} | {"llama3": Pace(BATCH / (rate * CALLS), BATCH)}
+
+
+def busy(folder: Path, clips: int, rate: float, frames: int) -> dict[str, Any]:
+    """`clips` clips through services of which the slowest takes `rate` clips a second."""
+    chosen = paces(rate)
+    make_clips(folder / "clips", clips, frames=frames)
+    with fixed_services(folder, chosen, frames=frames) as running:
+        ran = merrflow_run(folder / "clips", folder / "out", {name: one.address for name, one in running.items()})
+        noted: dict[str, Noted] = {name: one.stop() for name, one in running.items()}
+    print(ran.told.splitlines()[-3] if len(ran.told.splitlines()) > 2 else ran.told)
+    for name, one in noted.items():
+        print(
+            f"  {name:12} {one.items:6} items, {one.items / one.batches:4.1f} a batch, busy {one.share_busy():6.1%}, "
+            f"of its ceiling {one.share_of_ceiling(chosen[name]):6.1%}"
+        )
+    reached = noted["llama3"].share_of_ceiling(chosen["llama3"])
+    print(f"busy: {reached:.1%} of the slowest service's ceiling; limit {BUSY_LIMIT:.0%}")
+    print(f"      {ran.cpu_seconds / clips * 1000:.0f} ms CPU a clip, {ran.peak_mib:.0f} MiB, load {ran.load:.1f}")
+    return {
+        "clips": clips,
+        "rate": rate,
+        "frames": frames,
+        "of_ceiling": reached,
+        "at_work": noted["llama3"].share_busy(),
+        "limit": BUSY_LIMIT,
+        "cpu_ms_a_clip": ran.cpu_seconds / clips * 1000,
+        "services_cpu_ms_a_clip": sum(one.cpu_seconds for one in noted.values()) / clips * 1000,
+        "run": _numbers(ran),
+    }
+
+
+def memory(folder: Path, few: int, many: int) -> dict[str, Any]:
+    """Peak memory with TO_DO clips to do, in a dataset of `few` and in one of `many` clips."""
+    peaks, runs = {}, {}
+    chosen = paces(20.0)
+    for clips in (few, many):
+        place = folder / str(clips)
+        make_clips(place / "clips", clips)
+        fill(place / "out", place / "clips", keys_for(fixed()), finished=clips - TO_DO)
+        with fixed_services(place, chosen) as running:
+            ran = merrflow_run(place / "clips", place / "out", {name: one.address for name, one in running.items()})
+            done = running["llama3"].stop().items
+        if done != CALLS * TO_DO:
+            raise RuntimeError(
+                f"of {clips} clips {done / CALLS:g} were done, not {TO_DO}: the ledger is not as a run's"
+            )
+        peaks[clips], runs[clips] = ran.peak_mib, _numbers(ran)
+        print(f"memory: {clips} clips, {TO_DO} to do: {ran.peak_mib:.0f} MiB, {ran.cpu_seconds:.1f} s CPU")
+    ratio = peaks[many] / peaks[few]
+    print(f"memory: {ratio:.2f} times as much; limit {MEMORY_LIMIT}")
+    return {"ratio": ratio, "limit": MEMORY_LIMIT, "runs": runs}
+
+
+def rerun(folder: Path, clips: int) -> dict[str, Any]:
+    """A run over finished clips: once where the outputs are not written yet, then twice where they are."""
+    make_clips(folder / "clips", clips)
+    fill(folder / "out", folder / "clips", keys_for(embedded()), finished=clips)
+    first, *again = (merrflow_run(folder / "clips", folder / "out") for _ in range(3))
+    best = min(again, key=lambda ran: ran.seconds)
+    print(f"rerun: {clips} clips; with outputs to write {first.seconds:.1f} s, {first.cpu_seconds:.1f} s CPU")
+    print(
+        f"rerun: nothing to do: {best.seconds:.1f} s, {best.cpu_seconds:.1f} s CPU, {best.peak_mib:.0f} MiB at load "
+        f"{best.load:.1f}; limit {RERUN_LIMIT:g} s"
+    )
+    return {"clips": clips, "limit": RERUN_LIMIT, "first": _numbers(first), "again": [_numbers(ran) for ran in again]}
+
+
+def main() -> None:
+    """Measures, and prints what was seen."""
+    options = _options()
+    found: dict[str, Any] = {"benchmark": "flow", "cores": os.cpu_count(), "load": os.getloadavg()[0]}
+    parts = options.part or ["busy", "memory", "rerun"]
+    with tempfile.TemporaryDirectory(prefix="merrflow-benchmark-") as name:
+        place = Path(name)
+        for part in parts:
+            (place / part).mkdir()
+            if part == "busy":
+                found[part] = busy(place / part, options.clips or 10_000, options.rate, options.frames)
+            elif part == "memory":
+                found[part] = memory(place / part, 1_000, options.clips or 70_000)
+            else:
+                found[part] = rerun(place / part, options.clips or 70_000)
+    print(json.dumps(found, default=lambda value: round(value, 4)))
+
+
+def _numbers(ran: Ran) -> dict[str, float]:
+    return {name: round(value, 3) for name, value in asdict(ran).items() if name != "told"}
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--part", choices=("busy", "memory", "rerun"), action="append", help="default: all")
+    parser.add_argument("--clips", type=int, default=0, help="default: 10,000 for busy, 70,000 for memory and rerun")
+    parser.add_argument("--rate", type=float, default=5.0, help="clips a second of the slowest service; default: 5")
+    parser.add_argument("--frames", type=int, default=12, help="of a clip at 25 a second; default: 12")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,29 @@
+"""The terminal as merrflow writes to it: names, reasons and models' words are text there, never commands."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.console import Console
+from rich.errors import MarkupError
+from rich.text import Text
+
+_LAYOUT = "\n\t"
+
+
+def printable(text: str) -> str:
+    """`text` with U+FFFD for what a terminal would obey: escape sequences, control characters, changes of direction."""
+    if text.isprintable():
+        return text
+    return "".join(one if one.isprintable() or one in _LAYOUT else "\ufffd" for one in text)
+
+
+class SafeConsole(Console):
+    """A `rich` console for text that others wrote. What looks like markup and is none is shown as it is."""
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        text = printable(text)
+        try:
+            return super().render_str(text, **options)
+        except MarkupError:
+            return super().render_str(text, **{**options, "markup": False})

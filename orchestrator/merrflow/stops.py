@@ -1,0 +1,41 @@
+"""What stops a run that no clip is to blame for, and how it is said."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import grpc
+
+from merrflow_serving.errors import MerrflowError
+
+
+class OutputsGone(MerrflowError):
+    """The output folder cannot be written. What is done is in the ledger."""
+
+    code = grpc.StatusCode.UNAVAILABLE
+    reason = "OUTPUTS_GONE"
+    retryable = False
+
+
+@contextmanager
+def writing_outputs(out: Path) -> Iterator[None]:
+    """Raises `OutputsGone` with what to do where a file cannot be written."""
+    try:
+        yield
+    except OSError as error:
+        where = f": {error.filename}" if error.filename else ""
+        raise OutputsGone(
+            f"the output files in {out} cannot be written ({error.strerror or error}{where}); those of before are "
+            "still whole. Make room, or make it writable, and run the same command again: finished work is not done "
+            "again"
+        ) from error
+
+
+def stop_in(error: BaseException) -> MerrflowError | None:
+    """The error that stopped a run, out of the groups that its tasks wrap around it; None where it is another."""
+    if isinstance(error, MerrflowError):
+        return error
+    inner = error.exceptions if isinstance(error, BaseExceptionGroup) else ()
+    return next((stop for one in inner if (stop := stop_in(one))), None)

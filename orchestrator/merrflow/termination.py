@@ -1,0 +1,62 @@
+"""SIGTERM as an orderly stop: the run is cancelled, services are stopped and what is done is written out."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+_active = False
+
+
+class TerminationSignal(BaseException):
+    """The run was told to end. Prefect's of the same name is raised wherever the process happens to be."""
+
+
+@contextmanager
+def termination_cancels() -> Iterator[None]:
+    """Within it SIGTERM cancels the current task, once; `TerminationSignal` is raised when that has ended.
+
+    Outside the main thread, where no handler can be set, it changes nothing.
+    """
+    global _active
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    before = signal.getsignal(signal.SIGTERM)
+    came = False
+
+    def on_signal() -> None:
+        nonlocal came
+        if not came and task:  # a second one must not disturb the end
+            came = True
+            task.cancel()
+
+    loop.add_signal_handler(signal.SIGTERM, on_signal)
+    _active = True
+    try:
+        yield
+    except asyncio.CancelledError:
+        if came:
+            raise TerminationSignal from None
+        raise
+    finally:
+        _active = False
+        loop.remove_signal_handler(signal.SIGTERM)
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Within `termination_cancels`, sets aside another handler that was put on top of it, as Prefect's is."""
+    if not _active:
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, lambda number, frame: None)  # the event loop's is called all the same
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,51 @@
+"""The benchmarks of a clip's own work on the project's clips: same results both ways, counts, and the last line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from benchmarks import action_units, clip_files, clip_work
+
+SHORT = clip_files.OWN / "quiet_goodbye.mp4"
+
+
+@pytest.fixture
+def one_clip(tmp_path: Path) -> Path:
+    (tmp_path / "clip.mp4").write_bytes(SHORT.read_bytes())
+    return tmp_path
+
+
+def test_action_units_both_ways(one_clip: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    action_units.main(["--clips", str(one_clip), "--processes"])
+    told = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert told["same_results"] is True
+    assert (told["decodes"], told["clips"]) == (1, 1)
+    assert told["frames_decoded"] == told["frames"] > 31
+    assert told["pictures_made"] == 0  # the clip before had the same size, so its memory serves again
+    assert told["limit_networks_alone"] > told["frames_per_core_second"] > 0
+
+
+def test_outputs_cost_something_for_each_record() -> None:
+    few = clip_work.outputs(3)
+    assert set(few) == {"export", "report"} and all(value > 0 for value in few.values())
+
+
+def test_clips_are_asked_for(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match=r"no \.mp4"):
+        clip_files.clips_in(tmp_path)
+    assert clip_files.clips_in(clip_files.OWN) == sorted(clip_files.OWN.glob("*.mp4"))
+
+
+def test_a_stopwatch_counts_processor_time_only() -> None:
+    import time
+
+    watch = clip_files.Stopwatch()
+    with watch.of("sleep"):
+        time.sleep(0.2)
+    with watch.of("work"):
+        sum(range(2_000_000))
+    assert watch.seconds["sleep"] < 0.1
+    assert watch.seconds["work"] > 0.01

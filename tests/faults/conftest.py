@@ -1,0 +1,47 @@
+"""What the fault tests share: clips, the four services as processes, and a run without Prefect."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from merrflow.outputs import Summary
+from merrflow.session import Request, open_session
+from merrflow_serving.catalog import SERVICES
+from tests.faults.processes import Faults, Supervised, supervised
+from tests.orchestrator.fakes import make_video
+
+
+@pytest.fixture(scope="module")
+def faults(tmp_path_factory: pytest.TempPathFactory) -> Faults:
+    limits = {f"{entry.env_prefix}MAX_RUN_SECONDS": 1 for entry in SERVICES.values()}
+    return Faults(tmp_path_factory.mktemp("faults"), MERRFLOW_QWEN_AUDIO_MAX_QUEUE=1, **limits)
+
+
+@pytest.fixture(scope="module")
+def services(faults: Faults, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Supervised]]:
+    """The four as processes, which a module's tests share."""
+    with supervised(faults, tmp_path_factory.mktemp("logs")) as found:
+        yield found
+
+
+def make_clips(folder: Path, names: list[str]) -> Path:
+    """A folder of small clips with a smile, no two alike."""
+    for number, name in enumerate(names):
+        make_video(folder / f"{name}.mp4", "red", frames=8 + number % 8, seed=number)
+    return folder
+
+
+async def annotate(clips: Path, out: Path, addresses: Mapping[str, str], **settings: object) -> Summary:
+    """A run over all clips of a folder. Patience is short: a service that is away is back within seconds."""
+    short = {"retry_seconds": 30.0, "ready_seconds": 60.0, "call_seconds": 30.0}
+    request = Request((str(clips),), str(out), overrides=short | dict(addresses) | settings)
+    async with open_session(request) as session:
+        await session.wait_ready()
+        try:
+            await session.annotate([clip.name for clip in session.todo])
+        finally:
+            summary = session.write_outputs()
+        return summary
