@@ -109,7 +109,10 @@ def most_calls_for_one(world: World, before: Mapping[object, int]) -> int:
     return max((world.faults.calls() - before).values())
 
 
-@pytest.mark.parametrize("way", ["both", "to the services", "from the services"])
+ONE_WAY = [pytest.param(way, marks=long_ones) for way in ("to the services", "from the services")]
+
+
+@pytest.mark.parametrize("way", ["both", *ONE_WAY])
 def test_a_cut_of_five_seconds_is_waited_out(world, tmp_path, way):
     before = world.faults.calls()
     run = world.start(tmp_path / "out")
@@ -123,6 +126,7 @@ def test_a_cut_of_five_seconds_is_waited_out(world, tmp_path, way):
     assert most_calls_for_one(world, before) == 1, "a call that was under way is not made again"
 
 
+@long_ones
 def test_a_slow_and_lossy_network_costs_time_alone(world, tmp_path):
     before = world.faults.calls()
     for link in world.net.both("run", "services"):
@@ -154,6 +158,7 @@ def test_services_that_cannot_be_reached_at_first_are_named(world, tmp_path):
     assert code == 2 and "does not answer at 10.77.0.2" in output, output
 
 
+@long_ones
 def test_the_ledgers_database_cut_off_for_five_seconds_is_waited_for(world, tmp_path):
     url = world.database.url
     run = world.start(tmp_path / "out", ledger_url=url)
@@ -165,6 +170,7 @@ def test_the_ledgers_database_cut_off_for_five_seconds_is_waited_for(world, tmp_
         finishes(world, run, tmp_path / "out", world.database.local_url)
 
 
+@long_ones
 def test_the_ledgers_server_restarted_in_mid_run_is_waited_for(world, tmp_path):
     run = world.start(tmp_path / "out", ledger_url=world.database.url)
     with ending(run):
@@ -175,6 +181,7 @@ def test_the_ledgers_server_restarted_in_mid_run_is_waited_for(world, tmp_path):
         finishes(world, run, tmp_path / "out", world.database.local_url)
 
 
+@long_ones
 def test_the_ledgers_database_cut_off_for_longer_stops_the_run_in_a_sentence(world, tmp_path):
     settings = {"ledger_url": world.database.url, "faults_haste": 3}
     run = world.start(tmp_path / "out", **settings)
@@ -195,6 +202,7 @@ def test_a_database_that_cannot_be_reached_at_first_is_named(world, tmp_path):
     assert code == 2 and "the ledger cannot be opened" in output, output
 
 
+@long_ones
 def test_a_run_that_was_cut_off_while_another_took_over_writes_no_more(world, tmp_path):
     """Two machines, each with its own view of the folder; what they share is the database."""
     settings = {"ledger_url": world.database.url, "faults_haste": 4, "retry_seconds": 600, "ready_seconds": 600}
@@ -221,6 +229,7 @@ def test_a_run_that_was_cut_off_while_another_took_over_writes_no_more(world, tm
     assert done_rows(tmp_path / "two", world.database.local_url) == written, "the first wrote behind the second"
 
 
+@long_ones
 def test_a_run_whose_claim_is_another_ones_when_the_network_is_back_stops(world, tmp_path):
     settings = {"ledger_url": world.database.url, "faults_haste": 4, "retry_seconds": 600, "ready_seconds": 600}
     first = world.start(tmp_path / "one", **settings, faults_patience=300)

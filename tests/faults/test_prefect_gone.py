@@ -22,6 +22,7 @@ from tests.faults.processes_checks import assert_whole
 from tests.faults.surroundings import WHOLE, ended, ending, environment, long_ones, start, until
 
 NAMES = [f"c{number:02}" for number in range(12)]
+pytestmark = long_ones
 
 
 class PrefectServer:

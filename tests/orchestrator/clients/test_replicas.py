@@ -77,23 +77,16 @@ def states(connection: Connection) -> list[State]:
     return [replica.state for replica in connection.replicas]
 
 
-async def test_both_get_work_and_two_do_twice_as_much():
+async def test_two_have_twice_the_room_and_half_the_work_each():
     texts = [f"{number:03}" for number in range(240)]
     async with replicas(A, B) as (port, _):
         async with connected(A, port=port) as connection:
             assert connection.replicas.room == 8
-            begun = time.monotonic()
-            await all_of(connection, texts)
-            alone = time.monotonic() - begun
         async with connected(A, B, port=port) as connection:
             await until(lambda: states(connection) == [State.READY] * 2)
             assert connection.replicas.room == 16
-            begun = time.monotonic()
             who = Counter(await all_of(connection, texts))
-            together = time.monotonic() - begun
-    print(f"240 calls: one replica {alone:.2f} s, two {together:.2f} s, {who}")
     assert 0.4 < who[A] / len(texts) < 0.6
-    assert alone / together > 1.5  # 2 on a quiet machine
 
 
 async def test_a_name_with_several_addresses(name_leads_to):
