@@ -15,14 +15,14 @@ from tests.services.serving.toy import SPEC
 PORT = 9464  # of the metrics pages
 
 
-def test_scaling_is_by_a_metric_that_the_adapter_makes_of_the_services_own():
+async def test_scaling_is_by_a_metric_that_the_adapter_makes_of_the_services_own():
     rules = yaml.safe_load((KUBERNETES / "prometheus-adapter/values.yaml").read_text())["rules"]["custom"]
     made = {rule["name"]["as"]: rule for rule in rules}
     for item in of_kind(render("base"), "HorizontalPodAutoscaler").values():
         for metric in item["spec"]["metrics"]:
             assert metric["type"] == "Pods"
             assert metric["pods"]["metric"]["name"] in made
-    server = Server(SPEC, SPEC.settings(port=0))
+    server = Server(SPEC, SPEC.settings(port=0))  # which needs a running event loop
     page = generate_latest(server.service.metrics.registry).decode()
     on_page = set(re.findall(r"^(merrflow_\w+)", page, re.MULTILINE))
     for rule in rules:
