@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -29,7 +30,12 @@ def slow(tmp_path_factory) -> Faults:
 
 def services_of(process: subprocess.Popen[str]) -> list[psutil.Process]:
     """The embedded services that a run has started."""
-    return [one for one in psutil.Process(process.pid).children() if "merrflow_serving" in " ".join(one.cmdline())]
+    found = []
+    for one in psutil.Process(process.pid).children():
+        with suppress(psutil.NoSuchProcess):  # a short-lived child of another kind that has just ended
+            if "merrflow_serving" in " ".join(one.cmdline()):
+                found.append(one)
+    return found
 
 
 def assert_gone(processes: list[psutil.Process]) -> None:
