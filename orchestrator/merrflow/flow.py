@@ -28,9 +28,8 @@ from pydantic import Field
 from merrflow.outputs import Summary
 from merrflow.pool import shards
 from merrflow.session import Request, Session, open_session, open_shard
-from merrflow.stops import stop_in, writing_outputs
+from merrflow.stops import ungrouped, writing_outputs
 from merrflow.termination import undisturbed
-from merrflow_serving.errors import MerrflowError
 
 PROGRESS_SECONDS = 2.0  # between two updates of the progress artifact; one costs 12 ms
 SHARDS_AT_ONCE = 2  # so that the services stay busy while a shard runs out of clips
@@ -162,12 +161,10 @@ async def _run_round(session: Session, names: list[str]) -> None:
         async with turns:
             await annotate_shard(str(session.out), number, len(parts), shard)
 
-    try:
+    with ungrouped():
         async with asyncio.TaskGroup() as group:
             for number, shard in enumerate(parts, 1):
                 group.create_task(one(number, shard))
-    except* MerrflowError as group:
-        raise stop_in(group) from None
 
 
 async def _hand_out(session: Session, request: Request) -> None:

@@ -18,9 +18,8 @@ from typing import Any, Literal
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from merrflow.clients import ServiceGone, Services, identity, limits_of
+from merrflow.clients import Services, identity, limits_of
 from merrflow.database import place_of
-from merrflow.database_faults import LedgerGone
 from merrflow.exclusive import exclusive, exclusive_ledger
 from merrflow.facs import DataFileError, RuleSet, UnknownLabel, load_rules
 from merrflow.given import Given, read_given
@@ -35,6 +34,7 @@ from merrflow.pause import Paused
 from merrflow.pipeline import Pipeline
 from merrflow.reader import SharedReader
 from merrflow.settings import RunSettings, load_settings
+from merrflow.stops import ungrouped
 from merrflow.types import Clip, Outcome
 from merrflow_serving.catalog import SERVICES
 from merrflow_serving.engine import EngineInfo
@@ -56,6 +56,19 @@ class Request:
     overrides: dict[str, Any] = field(default_factory=dict)
     gpu_sharing: Literal["", "sequential"] = ""  # sequential: phase by phase, with the containers each needs
     gpu_memory: int = 0  # bytes of the card that is shared so; 0 to ask the containers
+
+    @property
+    def folder(self) -> Path:
+        """The output folder, wherever the process goes. Links stay as they were named."""
+        return Path(os.path.abspath(Path(self.out).expanduser()))
+
+    def settings(self) -> RunSettings:
+        """The settings of the file, the environment and the overrides. Raises `InputError`."""
+        return load_settings(Path(self.config) if self.config else None, **self.overrides)
+
+    def needed(self) -> list[str]:
+        """The services that it needs."""
+        return [name for name in SERVICES if not (self.action_units and name == "openface-au")]
 
 
 class Session:
@@ -143,12 +156,10 @@ class Session:
                 else:
                     self.on_advance(1.0)
 
-        try:
+        with ungrouped():
             async with asyncio.TaskGroup() as group:
                 for _ in range(min(len(wanted), MOST_AT_ONCE)):
                     group.create_task(work())
-        except* (ServiceGone, LedgerGone) as gone:
-            raise gone.exceptions[0] from None
         return outcomes
 
     @property
@@ -189,13 +200,13 @@ async def open_session(
     say: told in a few words what is being waited for. hand_out: where there is more to do than one shard, others do it
     (shards.py), and no services are started here.
     """
-    out = Path(os.path.abspath(Path(request.out).expanduser()))
+    out = request.folder
     if str(out) in _open:
         yield _open[str(out)]
         return
-    settings = load_settings(Path(request.config) if request.config else None, **request.overrides)
-    given, needed = _given(request)
-    settings.addresses(needed)  # all or none: said before the clips are read
+    settings = request.settings()
+    given = _given(request)
+    settings.addresses(request.needed())  # all or none: said before the clips are read
     found = find_clips(request.inputs)
     sentences = read_sentences(Path(request.transcripts)) if request.transcripts else {}
     rules = _rules(settings)
@@ -218,8 +229,8 @@ async def open_session(
         sharing = None
         if request.gpu_sharing:
             say("asking the services' containers what they need of the GPU")
-            sharing = await open_sharing(settings, needed, request.gpu_memory)
-        session = await _furnish(stack, settings, given, rules, out, ledger, clips, say, least, sharing)
+            sharing = await open_sharing(settings, request.needed(), request.gpu_memory)
+        session = await _furnish(stack, request, settings, given, rules, ledger, clips, say, least, sharing)
         _open[str(out)] = session
         stack.callback(_open.pop, str(out))
         yield session
@@ -229,29 +240,28 @@ async def open_session(
 async def open_shard(request: Request, names: Sequence[str]) -> AsyncIterator[Session]:
     """A part of a run that another process has opened: these of its clips, which are in its ledger already. Writes no
     output files. Raises `InputError`."""
-    out = Path(os.path.abspath(Path(request.out).expanduser()))
-    settings = load_settings(Path(request.config) if request.config else None, **request.overrides)
-    given, _ = _given(request)
+    out = request.folder
+    settings = request.settings()
+    given = _given(request)
     rules = _rules(settings)
     async with AsyncExitStack() as stack:
         ledger = _ledger(settings, out, make=False)
         stack.callback(ledger.close)
         clips = await asyncio.to_thread(ledger.named, names)
-        yield await _furnish(stack, settings, given, rules, out, ledger, clips)
+        yield await _furnish(stack, request, settings, given, rules, ledger, clips)
 
 
-def _given(request: Request) -> tuple[Given | None, list[str]]:
-    """Action Units from files, where they are, and the services that are needed."""
-    given = read_given(Path(request.action_units).expanduser()) if request.action_units else None
-    return given, [name for name in SERVICES if not (given and name == "openface-au")]
+def _given(request: Request) -> Given | None:
+    """Action Units from files, where they are."""
+    return read_given(Path(request.action_units).expanduser()) if request.action_units else None
 
 
 async def _furnish(
     stack: AsyncExitStack,
+    request: Request,
     settings: RunSettings,
     given: Given | None,
     rules: RuleSet,
-    out: Path,
     ledger: Ledger,
     clips: list[Clip],
     say: Callable[[str], None] = lambda text: None,
@@ -260,7 +270,7 @@ async def _furnish(
 ) -> Session:
     """A session over registered clips, with the services and the pipeline where there is something to do; without
     them where more than `most` clips are to do."""
-    needed = [name for name in SERVICES if not (given and name == "openface-au")]
+    out, needed = request.folder, request.needed()
     addresses = settings.addresses(needed)
     services = turns = None
     if addresses and not sharing:

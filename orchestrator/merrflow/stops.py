@@ -39,3 +39,14 @@ def stop_in(error: BaseException) -> MerrflowError | None:
         return error
     inner = error.exceptions if isinstance(error, BaseExceptionGroup) else ()
     return next((stop for one in inner if (stop := stop_in(one))), None)
+
+
+@contextmanager
+def ungrouped() -> Iterator[None]:
+    """Raises what stopped a task group as itself. (What is raised under `except*` would come out in a group again.)"""
+    try:
+        yield
+    except BaseExceptionGroup as group:
+        if stop := stop_in(group):
+            raise stop from None
+        raise

@@ -13,7 +13,7 @@ import pytest
 
 from merrflow_serving.catalog import SERVICES
 from tests.deploy.stack import ROOT, reason_to_skip
-from tests.deploy.test_containers import timeless
+from tests.records import timeless
 
 playwright = pytest.importorskip("playwright.sync_api")
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")

@@ -5,7 +5,6 @@ Takes minutes, a Docker engine and (the first time) a package index, so only wit
 
 from __future__ import annotations
 
-import json
 import subprocess
 import urllib.request
 from pathlib import Path
@@ -17,20 +16,14 @@ from merrflow import annotate
 from merrflow_serving import health
 from merrflow_serving.catalog import SERVICES
 from tests.deploy.stack import DIALECTS, ROOT, Stack, free_ports, inspect, installed, reason_to_skip, variable
+from tests.records import timeless
 
 pytestmark = pytest.mark.skipif(bool(reason_to_skip()), reason=reason_to_skip() or "-")
 
 
-def timeless(folder: Path) -> dict[str, Any]:
-    """The records of a run without what may differ between two: times, and where the clips were."""
-    records = {}
-    for line in (folder / "records.jsonl").read_text().splitlines():
-        record = json.loads(line)
-        del record["seconds"], record["path"]
-        for origin in record["origins"].values():
-            del origin["queue_seconds"], origin["model_seconds"]
-        records[record["name"]] = record
-    return records
+def placeless(folder: Path) -> dict[str, dict[str, Any]]:
+    """The records of a run without times, and without where the clips were."""
+    return {name: record | {"path": ""} for name, record in timeless(folder).items()}
 
 
 def test_images_are_small_and_start_soon(images, capsys):
@@ -71,9 +64,9 @@ def test_a_run_gives_what_a_local_run_gives(stack, tmp_path):
     given = ["--transcripts", "/clips/transcripts.csv"] if transcripts.exists() else []
     stack.merrflow("run", "/clips", "--out", "/out/exec", *given, "--neutral-sample", "1")
     annotate(stack.clips, tmp_path, transcripts=transcripts if given else None, neutral_sample=1.0)
-    contained = timeless(stack.out / "exec")
+    contained = placeless(stack.out / "exec")
     assert len(contained) == len(list(stack.clips.glob("*.mp4")))
-    assert contained == timeless(tmp_path)
+    assert contained == placeless(tmp_path)
     for file in ("merr/MERR_coarse_grained.json", "merr/MERR_fine_grained.json"):
         assert (stack.out / "exec" / file).read_text() == (tmp_path / file).read_text()
     assert not (stack.out / "exec/ledger.db").exists(), "its ledger is in PostgreSQL"

@@ -26,6 +26,7 @@ from merrflow.gpu_sharing.containers import Containers
 from merrflow.inputs import InputError
 from merrflow.session import Request, open_session
 from merrflow_serving.catalog import SERVICES
+from tests.records import timeless
 
 ROOT = Path(__file__).parents[2]
 CLIPS = ROOT / "examples/clips"
@@ -109,18 +110,6 @@ async def in_turns(containers: Containers, out: Path, monkeypatch: pytest.Monkey
             await session.annotate(names)
         assert (await asyncio.to_thread(session.write_outputs)).complete
     return running
-
-
-def timeless(folder: Path) -> dict[str, Any]:
-    """The records without times."""
-    records = {}
-    for line in (folder / "records.jsonl").read_text().splitlines():
-        record = json.loads(line)
-        del record["seconds"]
-        for origin in record["origins"].values():
-            del origin["queue_seconds"], origin["model_seconds"]
-        records[record["name"]] = record
-    return records
 
 
 async def test_containers_take_turns_and_the_records_are_those_of_a_local_run(project, tmp_path, monkeypatch):

@@ -17,7 +17,7 @@ import pytest
 from merrflow import annotate
 from merrflow_serving.catalog import SERVICES
 from tests.deploy.stack import CLIPS, Stack, inspect, reason_to_skip
-from tests.deploy.test_containers import timeless
+from tests.deploy.test_containers import placeless
 
 pytestmark = pytest.mark.skipif(bool(reason_to_skip()), reason=reason_to_skip() or "-")
 COPIES = 4  # of the example clips, for runs that last long enough to be disturbed
@@ -59,7 +59,7 @@ class Run(threading.Thread):
     def records(self) -> dict:
         self.join(900)
         assert self.ended.returncode == 0, self.ended.stdout + self.ended.stderr
-        return timeless(self._stack.out / self.name_)
+        return placeless(self._stack.out / self.name_)
 
 
 def wait_for(seen: object, what: str, seconds: float = 300) -> None:
@@ -93,7 +93,7 @@ def test_a_run_through_the_deployment_is_a_local_run(stack, tmp_path):
     said = stack.merrflow("run", "/clips", "--out", "/out/deployed", "--server", "--neutral-sample", "1", *given)
     assert "3 clips: 3 done" in said
     annotate(stack.clips, tmp_path, transcripts=stack.clips / "transcripts.csv", neutral_sample=1.0)
-    assert timeless(stack.out / "deployed") == timeless(tmp_path)
+    assert placeless(stack.out / "deployed") == placeless(tmp_path)
     again = stack.merrflow("run", "/clips", "--out", "/out/deployed", "--server", "--neutral-sample", "1", *given)
     assert "3 clips: 3 done" in again
 
@@ -104,7 +104,7 @@ def test_prefects_own_command_starts_the_same(stack):
     stack(
         "exec", "-T", "worker", "prefect", "deployment", "run", "annotate/annotate", "--params", parameters, "--watch"
     )
-    assert len(timeless(stack.out / "by-prefect")) == len(list(stack.clips.glob("*.mp4")))
+    assert len(placeless(stack.out / "by-prefect")) == len(list(stack.clips.glob("*.mp4")))
 
 
 def test_both_workers_and_both_replicas_work_and_a_killed_replica_fails_no_clip(many):
@@ -151,7 +151,7 @@ def test_the_stack_goes_on_by_itself_when_docker_restarts(stack):
     assert not (stack.out / "restarted/report.html").exists()
     restart_docker()
     wait_for(lambda: (stack.out / "restarted/report.html").exists(), "the run went on to its end", 600)
-    assert len(timeless(stack.out / "restarted")) == len(list(stack.clips.glob("*.mp4")))
+    assert len(placeless(stack.out / "restarted")) == len(list(stack.clips.glob("*.mp4")))
     stack.wait_healthy(*SERVICES, "prefect", "postgres", "worker")
     for name in (*SERVICES, "prefect", "postgres", "worker"):
         assert inspect(stack.container(name))["HostConfig"]["RestartPolicy"]["Name"] == "unless-stopped"

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from merrflow.gpu_sharing import open_sharing, parse_memory
 from merrflow.gpu_sharing.show import plan_table
 from merrflow.inputs import InputError
-from merrflow.settings import load_settings
-from merrflow_serving.catalog import SERVICES
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -33,6 +30,4 @@ def gpu_options(sharing: str | None, memory: str | None, *, plan_only: bool, ser
 
 async def look_at_plan(request: Request) -> Table:
     """The plan of a run, without starting or stopping anything. Raises `InputError`."""
-    settings = load_settings(Path(request.config) if request.config else None, **request.overrides)
-    needed = [name for name in SERVICES if not (request.action_units and name == "openface-au")]
-    return plan_table((await open_sharing(settings, needed, request.gpu_memory)).plan)
+    return plan_table((await open_sharing(request.settings(), request.needed(), request.gpu_memory)).plan)

@@ -119,7 +119,7 @@ class Turns:
             async with asyncio.TaskGroup() as group:
                 for name in sorted(needed):
                     group.create_task(self._ready(name))
-        except* (MerrflowError, InputError) as several:
+        except ExceptionGroup as several:  # not except*: what is raised there comes out in a group again
             raise several.exceptions[0] from None
 
     async def _ready(self, name: str) -> None:

@@ -25,7 +25,6 @@ from prefect.states import Cancelling
 from merrflow.claims import Taken, claims_at
 from merrflow.pool.names import ANNOTATE_SHARD, life, out_tag
 from merrflow.session import Request
-from merrflow.settings import load_settings
 
 POLL_SECONDS = 2.0
 TAKE_OVER_SECONDS = 30.0  # for the claim of a process that has just died
@@ -65,7 +64,7 @@ async def alive(request: Request) -> AsyncIterator[None]:
     if not is_deployed():
         yield
         return
-    settings = load_settings(Path(request.config) if request.config else None, **request.overrides)
+    settings = request.settings()
     claims = claims_at(Path(request.out), settings.ledger_url)
     hold = claims.hold(life(runtime.flow_run.id), TAKE_OVER_SECONDS)
     try:

@@ -19,6 +19,7 @@ from merrflow.session import Request, Summary, open_session
 from tests.orchestrator import fakes
 from tests.orchestrator.fakes import fake_services, make_video
 from tests.orchestrator.gpu_sharing.project import GIB, SIZES, FakeProject, free_ports
+from tests.records import without_times
 
 
 @pytest.fixture(scope="module")
@@ -81,10 +82,7 @@ def timeless(out: Path) -> dict[str, Any]:
     for file in ("records.jsonl", "dropped.jsonl"):
         for line in (out / file).read_text().splitlines():
             record = json.loads(line)
-            record.pop("seconds", None)
-            for origin in record.get("origins", {}).values():
-                del origin["queue_seconds"], origin["model_seconds"]
-            found[file, record["name"]] = record
+            found[file, record["name"]] = without_times(record)
     return found
 
 

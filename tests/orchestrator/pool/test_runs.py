@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 from collections import Counter
 
@@ -18,23 +17,12 @@ from merrflow.run import annotate_request
 from merrflow.session import Request
 from tests.orchestrator.fakes import calls, fake_services, make_video
 from tests.orchestrator.pool.conftest import until
+from tests.records import timeless
 
 
 def environment(addresses: dict[str, str], ledger_url: str = "") -> dict[str, str]:
     found = {f"MERRFLOW_{name.upper()}": address for name, address in addresses.items()}
     return found | ({"MERRFLOW_LEDGER_URL": ledger_url} if ledger_url else {})
-
-
-def records(folder) -> dict[str, dict]:
-    """Without what may differ between two runs: times."""
-    found = {}
-    for line in (folder / "records.jsonl").read_text().splitlines():
-        record = json.loads(line)
-        record.pop("seconds")
-        for origin in record["origins"].values():
-            del origin["queue_seconds"], origin["model_seconds"]
-        found[record["name"]] = record
-    return found
 
 
 async def shard_runs() -> list:
@@ -64,7 +52,7 @@ async def test_a_run_on_the_server_is_a_local_run_and_its_form_explains_itself(s
         "outcome: skipped": 1,
     }
     assert seen[-1] == ("Completed", 1.0) and ("Running", 0.0) in seen
-    assert records(tmp_path / "out") == records(tmp_path / "local")
+    assert timeless(tmp_path / "out") == timeless(tmp_path / "local")
     mine = [run for run in await shard_runs() if f"out:{tmp_path}/out" in run.tags]
     assert sorted(run.parameters["number"] for run in mine) == [1, 2, 3], "each shard was a flow run"
     assert all(run.state.is_completed() for run in mine)
@@ -120,6 +108,6 @@ async def test_a_killed_worker_loses_nothing_and_nothing_is_done_twice(server, w
     ledger = Ledger(place_of(tmp_path / "out", postgres_url, make=False))
     rows = Counter(name for name, _ in ledger.records())
     assert len(rows) == clips and set(rows.values()) == {1}
-    assert set(records(tmp_path / "out")) == set(rows)
+    assert set(timeless(tmp_path / "out")) == set(rows)
     # What had been done when the worker died was not done again: at most what it had in its hands.
     assert clips <= calls["minigpt-v2"] <= clips + 2 * 3
