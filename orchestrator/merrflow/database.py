@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from merrflow.inputs import InputError
 
 SCHEMA_FILE = "ledger.json"
-BUSY_SECONDS = 30  # that SQLite waits for another process's lock; the ledger then asks again (ledger.py)
+BUSY_SECONDS = 30  # that SQLite waits for another process's lock; the ledger then asks again (ledger/)
 # A machine that vanished is noticed within half a minute, at both ends, so that its claims (claims.py) are free then.
 # The user timeout (milliseconds) is for a query on its way, which keep-alives do not watch: without it a cut network is
 # noticed after some 15 minutes.

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from merrflow import database, ledger, run
+from merrflow import database, run
 from merrflow.database_faults import LedgerGone
 from merrflow.inputs import Found, InputError
-from merrflow.ledger import Ledger, StageRow, existing_ledger
+from merrflow.ledger import Ledger, StageRow, existing_ledger, store
 from merrflow.outputs import Summary
 from merrflow.run import annotate_request
 from merrflow.session import Request, Session
@@ -80,7 +80,7 @@ async def test_a_lock_that_outlasts_sqlites_own_patience_is_waited_for(tmp_path,
 
 async def test_a_lock_beyond_the_patience_stops_the_run_and_the_next_one_finishes(tmp_path, clips, monkeypatch):
     monkeypatch.setattr(database, "BUSY_SECONDS", 1)
-    monkeypatch.setattr(ledger, "PATIENCE_SECONDS", 1.5)
+    monkeypatch.setattr(store, "PATIENCE_SECONDS", 1.5)
     holders = []
 
     def on_clip(name: str) -> None:
@@ -169,7 +169,7 @@ class _ClockSetBack(datetime):
 
 
 async def test_a_clock_set_back_changes_nothing(tmp_path, clips, monkeypatch):
-    monkeypatch.setattr(ledger, "datetime", _ClockSetBack)
+    monkeypatch.setattr(store, "datetime", _ClockSetBack)
     out = tmp_path / "out"
     await annotate(clips, out)
     calls.clear()
@@ -188,7 +188,7 @@ async def test_a_clock_set_back_changes_nothing(tmp_path, clips, monkeypatch):
 
 
 def test_the_order_of_results_is_kept_where_the_clock_is_set_back(tmp_path, monkeypatch):
-    monkeypatch.setattr(ledger, "datetime", _ClockSetBack)
+    monkeypatch.setattr(store, "datetime", _ClockSetBack)
     clip = tmp_path / "a.mp4"
     clip.write_bytes(b"video")
     made = Ledger.in_folder(tmp_path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import sys
 from pathlib import Path
@@ -288,6 +289,8 @@ def _say(text: str) -> None:
 
 def main() -> Any:
     """The command's entry point: what goes wrong is said in one line."""
+    # A dataset is hundreds of thousands of small objects that stay; the usual thresholds walk them over and over.
+    gc.set_threshold(50_000, 20, 50)
     try:
         code = app(standalone_mode=False) or 0  # the exit code of a command's typer.Exit
         message = _STOPPED if code == INTERRUPTED else ""  # typer makes an exit code of Ctrl-C

@@ -35,7 +35,7 @@ def clip_file(folder: Path, name: str, data: bytes = b"video") -> Path:
 def test_register_hashes_once_and_again_when_the_file_changes(ledger, tmp_path, monkeypatch):
     path = clip_file(tmp_path, "a.mp4")
     first = enter(ledger, path)[0]
-    monkeypatch.setattr("merrflow.ledger.file_sha256", lambda path: "hashed again")
+    monkeypatch.setattr("merrflow.ledger.registration.file_sha256", lambda path: "hashed again")
     assert enter(ledger, path)[0].sha256 == first.sha256
     path.write_bytes(b"other video")
     assert enter(ledger, path)[0].sha256 == "hashed again"
