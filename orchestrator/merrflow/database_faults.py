@@ -16,7 +16,7 @@ from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, NotSupportedEr
 from sqlalchemy.exc import TimeoutError as NoConnection
 
 from merrflow.database import Place
-from merrflow_serving.errors import MerrflowError
+from merrflow.stops import RunStopped
 
 Value = TypeVar("Value")
 PAUSE_SECONDS = 1.0  # between two tries
@@ -40,7 +40,7 @@ _POSTGRES = {
 }
 
 
-class LedgerGone(MerrflowError):
+class LedgerGone(RunStopped):
     """The ledger cannot be used: the run stops here, and no clip is blamed."""
 
     code = grpc.StatusCode.UNAVAILABLE

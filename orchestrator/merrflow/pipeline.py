@@ -19,7 +19,7 @@ from typing import Any
 import grpc
 from sqlalchemy.exc import SQLAlchemyError
 
-from merrflow.clients import Reply, ServiceGone, Services
+from merrflow.clients import Reply, Services
 from merrflow.clues import Clues
 from merrflow.export.dataset import RECORDS
 from merrflow.export.files import whole_bytes
@@ -37,6 +37,7 @@ from merrflow.settings import RunSettings
 from merrflow.stages import coarse, grounding, label, peak, peak_frame, probe, subject, subtitle
 from merrflow.stages.label import Given
 from merrflow.stages.skip import Skip
+from merrflow.stops import RunStopped, writing_outputs
 from merrflow.types import (
     ActionUnitSeries,
     Clip,
@@ -137,7 +138,7 @@ class Pipeline:
             return Paused(pause.services)
         except _Stop as stop:
             outcome, reason = stop.outcome, stop.reason
-        except ServiceGone:
+        except RunStopped:
             raise
         except MerrflowError as error:
             outcome, reason, retry = Outcome.FAILED, str(error), error.retryable
@@ -227,7 +228,8 @@ class Pipeline:
         """The peak frame, read at most once, and written beside the records."""
         if work.frame is None:
             work.frame = await self._blocking(peak_frame.read_peak_frame, work.clip.path, facts, top)
-            await self._blocking(whole_bytes, self._out / "peaks" / f"{work.clip.name}.jpg", work.frame.image)
+            with writing_outputs(self._out):
+                await self._blocking(whole_bytes, self._out / "peaks" / f"{work.clip.name}.jpg", work.frame.image)
         return work.frame
 
     async def _face(self, work: _Progress, facts: Probe) -> _Seen:

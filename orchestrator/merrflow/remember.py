@@ -15,10 +15,11 @@ from typing import Any, Generic, TypeVar
 import grpc
 from pydantic import TypeAdapter, ValidationError
 
-from merrflow.clients import Reply, ServiceGone
+from merrflow.clients import Reply
 from merrflow.fingerprint import fingerprint
 from merrflow.keys import WorkKeys
 from merrflow.ledger import Ledger, StageRow
+from merrflow.stops import RunStopped
 from merrflow.types import (
     ActionUnitSeries,
     Clip,
@@ -119,9 +120,9 @@ class Memory:
         try:
             reply = await compute()
             payload = await self.blocking(_packed, kind, stage, reply)
+        except RunStopped:
+            raise
         except MerrflowError as error:
-            if isinstance(error, ServiceGone):
-                raise
             fault = error.code is not grpc.StatusCode.INVALID_ARGUMENT and attempt < MAX_ATTEMPTS
             seconds = round(time.monotonic() - started, 3)
             reason = error.reason.encode()

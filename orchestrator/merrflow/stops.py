@@ -11,7 +11,11 @@ import grpc
 from merrflow_serving.errors import MerrflowError
 
 
-class OutputsGone(MerrflowError):
+class RunStopped(MerrflowError):
+    """Every further clip would meet the same: none is given an outcome for it."""
+
+
+class OutputsGone(RunStopped):
     """The output folder cannot be written. What is done is in the ledger."""
 
     code = grpc.StatusCode.UNAVAILABLE

@@ -16,7 +16,7 @@ from merrflow.run import annotate_request
 from merrflow.session import Request, Session
 from merrflow.stops import OutputsGone
 from tests.faults.conftest import make_clips
-from tests.faults.processes_checks import assert_whole
+from tests.faults.processes_checks import assert_whole, outcomes
 from tests.faults.surroundings import assert_kept, done_rows, remount, small_disk, without_prefect
 from tests.orchestrator.fakes import calls, fake_services
 
@@ -91,7 +91,7 @@ async def test_a_disk_that_fills_up_stops_the_run_in_a_sentence_and_the_next_one
         await finishes(clips, out)
 
 
-async def test_a_full_disk_for_pictures_alone_fails_their_clips_for_now(tmp_path, clips):
+async def test_a_full_disk_for_pictures_alone_stops_the_run(tmp_path, clips):
     out = tmp_path / "out"
     with small_disk(out / "peaks", 64) as disk:
 
@@ -99,13 +99,9 @@ async def test_a_full_disk_for_pictures_alone_fails_their_clips_for_now(tmp_path
             if count == 2:
                 fill(disk)
 
-        try:
-            summary = await annotate(clips, out, on_clip)
-        except OutputsGone as stop:
-            assert "No space left" in str(stop)
-        else:
-            assert summary.try_again == len(NAMES) - 2 and not summary.complete
-            assert all("No space left" in reason for _, reason in summary.problems)
+        with pytest.raises(OutputsGone, match="No space left"):
+            await annotate(clips, out, on_clip)
+        assert "failed" not in {outcome for outcome, _, _ in outcomes(out).values()}
         (disk / "filler").unlink()
         await finishes(clips, out)
 
@@ -138,12 +134,7 @@ async def test_a_folder_that_turns_read_only_in_mid_run(tmp_path, clips, folder)
             if count == 2:
                 remount(disk, "ro")
 
-        try:
-            summary = await annotate(clips, out, on_clip)
-        except OutputsGone as stop:
-            assert "Read-only file system" in str(stop)
-        else:
-            assert folder == "peaks" and summary.try_again == len(NAMES) - 2
-            assert all("Read-only file system" in reason for _, reason in summary.problems)
+        with pytest.raises(OutputsGone, match="Read-only file system"):
+            await annotate(clips, out, on_clip)
         remount(disk, "rw")
         await finishes(clips, out)

@@ -18,8 +18,9 @@ from merrflow.clients.line import Line
 from merrflow.clients.replica import Replica, State, Told, Unanswered, difference, difference_in_limits, identity
 from merrflow.common.v1 import common_pb2
 from merrflow.settings import RunSettings
+from merrflow.stops import RunStopped
 from merrflow_serving.catalog import SERVICES
-from merrflow_serving.errors import MerrflowError, NotReady
+from merrflow_serving.errors import NotReady
 
 log = logging.getLogger(__name__)
 LIST_SECONDS = 10.0  # between two look-ups of the name
@@ -29,7 +30,7 @@ WATCH_SECONDS_IN_NEED = 0.25  # the same while it is away or loads
 OTHERS_SECONDS = 3.0  # that the other replicas have to answer once one has, at first
 
 
-class ServiceGone(MerrflowError):
+class ServiceGone(RunStopped):
     """A service stays away: the run stops here, and no clip is blamed."""
 
     code = grpc.StatusCode.UNAVAILABLE
