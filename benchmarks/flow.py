@@ -61,9 +61,12 @@ def merrflow_run(folder: Path, out: Path, addresses: dict[str, str] | None = Non
         started = time.monotonic()
         process = subprocess.Popen(command, stdout=said, stderr=said, env=environment)
         cpu = peak = 0.0
-        while process.poll() is None:
-            cpu, peak = _looked_at(process.pid, cpu, peak)
-            time.sleep(0.1)
+        try:
+            while process.poll() is None:
+                cpu, peak = _looked_at(process.pid, cpu, peak)
+                time.sleep(0.1)
+        finally:  # nothing to do where it has ended; else the benchmark was stopped
+            process.terminate()
         seconds = time.monotonic() - started
         said.seek(0)
         told = said.read().decode(errors="replace")

@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import grpc
 from sqlalchemy.exc import SQLAlchemyError
@@ -29,7 +29,7 @@ from merrflow.given import Given as GivenUnits
 from merrflow.given import GivenPeaks
 from merrflow.inputs import path_text
 from merrflow.keys import WorkKeys, sidecar_stamp
-from merrflow.ledger import RECORD, Ledger, StageRow
+from merrflow.ledger import StageRow
 from merrflow.pause import OWN_WORK, Pause, Paused, all_or_none
 from merrflow.reader import SharedReader
 from merrflow.remember import MAX_ATTEMPTS, Known, Memory
@@ -59,6 +59,7 @@ from merrflow_serving.errors import MerrflowError, TooLarge
 from merrflow_serving.media.audio import encode_wav
 
 log = logging.getLogger(__name__)
+Value = TypeVar("Value")
 
 
 class _Stop(Exception):
@@ -99,7 +100,7 @@ class Pipeline:
         self,
         services: Services,
         keys: WorkKeys,
-        ledger: Ledger,
+        memory: Memory,
         settings: RunSettings,
         rules: RuleSet,
         lexicon: Lexicon,
@@ -112,7 +113,6 @@ class Pipeline:
         given: Action Units from files, instead of the service."""
         self._services = services
         self._keys = keys
-        self._ledger = ledger
         self._settings = settings
         self._rules = rules
         self._lexicon = lexicon
@@ -120,8 +120,8 @@ class Pipeline:
         self._reader = reader
         self._given = given
         self.absent: frozenset[str] = frozenset()  # services that are not asked now; may change between clips
-        self._memory = Memory(ledger, keys, threads)
-        self._blocking = self._memory.blocking
+        self._memory = memory
+        self._threads = threads
 
     async def annotate(self, clip: Clip) -> Outcome | Paused:
         """Takes a clip to its outcome and writes it into the ledger, or as far as the services go that are not absent.
@@ -129,8 +129,7 @@ class Pipeline:
         key = self._keys.of(clip)
         started = time.monotonic()
         payload, retry = b"", False
-        old = await self._blocking(self._ledger.stage, clip.name, RECORD, key)
-        attempts = old.attempts + 1 if old else 1
+        attempts = await self._memory.before(clip, key) + 1
         try:
             record, outcome, reason = await self._stages(clip)
             payload = RECORDS.dump_json(record)
@@ -152,7 +151,7 @@ class Pipeline:
             retry = attempts < MAX_ATTEMPTS or isinstance(error, MemoryError | SQLAlchemyError)
         seconds = round(time.monotonic() - started, 3)
         row = StageRow(outcome, reason, payload, seconds, attempts, retry)
-        await self._blocking(self._ledger.finish_clip, clip.name, key, row)
+        await self._memory.finish(clip, key, row)
         return outcome
 
     async def _stages(self, clip: Clip) -> tuple[Record, Outcome, str]:
@@ -371,6 +370,9 @@ class Pipeline:
         if known.origin:
             work.origins[stage] = known.origin
         return known
+
+    async def _blocking(self, function: Callable[..., Value], *arguments: Any) -> Value:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, function, *arguments)
 
 
 def curves_of(series: ActionUnitSeries, person: Subject) -> Curves:

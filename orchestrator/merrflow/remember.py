@@ -18,7 +18,7 @@ from pydantic import TypeAdapter, ValidationError
 from merrflow.clients import Reply
 from merrflow.fingerprint import fingerprint
 from merrflow.keys import WorkKeys
-from merrflow.ledger import Ledger, StageRow
+from merrflow.ledger import RECORD, Ledger, StageRow
 from merrflow.stops import RunStopped
 from merrflow.types import (
     ActionUnitSeries,
@@ -83,6 +83,7 @@ class Memory:
     """The ledger as the stages see it, off the event loop."""
 
     def __init__(self, ledger: Ledger, keys: WorkKeys, threads: ThreadPoolExecutor) -> None:
+        """threads: of the ledger alone, so that no look-up waits behind clips that are decoded."""
         self._ledger = ledger
         self._keys = keys
         self._threads = threads
@@ -93,9 +94,9 @@ class Memory:
         """The result of type `kind` for this clip, stage and key. Raises `MerrflowError` where the work failed,
         now or in an earlier run: with the code INVALID_ARGUMENT where another try is of no use."""
         print_ = fingerprint(stage, clip.sha256, key)
-        row = await self.blocking(self._ledger.stage, clip.name, stage, print_)
+        row = await self._ask(self._ledger.stage, clip.name, stage, print_)
         if row is None:
-            row = await self.blocking(self._ledger.stage, clip.name, stage, self._keys.refused(print_))
+            row = await self._ask(self._ledger.stage, clip.name, stage, self._keys.refused(print_))
         again = row is not None and row.outcome is Outcome.FAILED and row.retry
         if row is None or again:
             row = await self._compute(clip, stage, print_, kind, compute, row.attempts + 1 if row else 1)
@@ -119,7 +120,7 @@ class Memory:
         started = time.monotonic()
         try:
             reply = await compute()
-            payload = await self.blocking(_packed, kind, stage, reply)
+            payload = await self._ask(_packed, kind, stage, reply)
         except RunStopped:
             raise
         except MerrflowError as error:
@@ -137,9 +138,17 @@ class Memory:
                 round(time.monotonic() - started, 3),
                 attempt,
             )
-        await self.blocking(self._ledger.save_stage, clip.name, stage, print_, row)
+        await self._ask(self._ledger.save_stage, clip.name, stage, print_, row)
         return row
 
-    async def blocking(self, function: Callable[..., Value], *arguments: Any) -> Value:
-        """Runs a function in a thread."""
+    async def before(self, clip: Clip, key: str) -> int:
+        """How often the clip was brought to an outcome under this key."""
+        old = await self._ask(self._ledger.stage, clip.name, RECORD, key)
+        return old.attempts if old else 0
+
+    async def finish(self, clip: Clip, key: str, row: StageRow) -> None:
+        """Remembers the clip's outcome and its record."""
+        await self._ask(self._ledger.finish_clip, clip.name, key, row)
+
+    async def _ask(self, function: Callable[..., Value], *arguments: Any) -> Value:
         return await asyncio.get_running_loop().run_in_executor(self._threads, function, *arguments)

@@ -18,6 +18,7 @@ from typing import Any, Literal
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from merrflow.at_once import clips_at_once
 from merrflow.clients import Services, identity, limits_of
 from merrflow.database import place_of
 from merrflow.exclusive import exclusive, exclusive_ledger
@@ -33,14 +34,16 @@ from merrflow.outputs import Summary, write_outputs
 from merrflow.pause import Paused
 from merrflow.pipeline import Pipeline
 from merrflow.reader import SharedReader
+from merrflow.remember import Memory
 from merrflow.settings import RunSettings, load_settings
 from merrflow.stops import ungrouped
 from merrflow.types import Clip, Outcome
 from merrflow_serving.catalog import SERVICES
 from merrflow_serving.engine import EngineInfo
 from merrflow_serving.errors import MerrflowError
+from merrflow_serving.torch.device import host_memory
 
-MOST_AT_ONCE = 64  # clips; a decoded clip takes some 50 MB
+LEDGER_THREADS = 4  # one writes at a time; the others look up
 
 
 @dataclass(frozen=True)
@@ -102,9 +105,10 @@ class Session:
         self._ledger = ledger
         self._pipeline = pipeline
         self._opened = datetime.now(UTC)
-        rooms = [item.replicas.room for item in services.connections.values()] if services else []
+        rooms = [item.replicas.room for item in services.connections.values()] if services and not turns else []
         rooms.append(2 * largest_batch)
-        self._at_once = asyncio.Semaphore(settings.clips_at_once or min(MOST_AT_ONCE, 4 + max(rooms)))
+        self._clips_at_once = settings.clips_at_once or clips_at_once(rooms, host_memory().free_bytes)
+        self._at_once = asyncio.Semaphore(self._clips_at_once)
 
     def raise_if_broken(self) -> None:
         """Raises `InputError` with what to do where a service has said already that it cannot work."""
@@ -158,7 +162,7 @@ class Session:
 
         with ungrouped():
             async with asyncio.TaskGroup() as group:
-                for _ in range(min(len(wanted), MOST_AT_ONCE)):
+                for _ in range(min(len(wanted), self._clips_at_once)):
                     group.create_task(work())
         return outcomes
 
@@ -303,7 +307,9 @@ async def _furnish(
         settings = settings.for_embedded_services().model_copy(update={"send_paths": root is not None})
         services = await _start(stack, Services(local.addresses, settings))
     threads = stack.enter_context(ThreadPoolExecutor(cores, thread_name_prefix="stage"))
-    pipeline = Pipeline(services, keys, ledger, settings, rules, lexicon, out, threads, reader, given)
+    asking = stack.enter_context(ThreadPoolExecutor(LEDGER_THREADS, thread_name_prefix="ledger"))
+    memory = Memory(ledger, keys, asking)
+    pipeline = Pipeline(services, keys, memory, settings, rules, lexicon, out, threads, reader, given)
     largest = sharing.largest_batch if sharing else 0
     return Session(out, settings, ledger, clips, todo, services, pipeline, turns, largest)
 
