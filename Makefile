@@ -25,9 +25,10 @@ demo: $(STAMP) ## annotate examples/clips with the embedded engines
 test: $(DEV_STAMP) ## run the tests
 	$(BIN)/python -m pytest $(PYTEST)
 
-fuzz: $(DEV_STAMP) ## 10,000 mutated files and 1,000,000 mutated messages
+fuzz: $(DEV_STAMP) ## 10,000 mutated files, 1,000,000 mutated messages, and ten minutes guided by coverage
 	$(BIN)/python -m tests.fuzz.files --cases 10000 --seed 1
 	$(BIN)/python -m tests.fuzz.messages --cases 1000000 --processes 2 --wire 2000
+	$(BIN)/python -m tests.fuzz.guided all --seconds 600 --out build/fuzz-finds
 
 lint: $(DEV_STAMP) ## check style, and the protos' rules
 	$(BIN)/ruff check .

@@ -12,9 +12,11 @@ import yaml
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
-from merrflow.inputs import InputError
+from merrflow.facs.datafile import Loader
+from merrflow.inputs import InputError, listed
 from merrflow_serving.catalog import SERVICES
 
+LONGEST_WAIT = 1e7  # seconds, 115 days; a deadline of 1e12 has passed at once, as gRPC counts
 _file_values: ContextVar[dict[str, Any]] = ContextVar("_file_values")  # the YAML file that is being loaded
 
 
@@ -26,6 +28,7 @@ class RunSettings(BaseSettings):
         extra="forbid",
         frozen=True,
         env_ignore_empty=True,
+        allow_inf_nan=False,
         hide_input_in_errors=True,  # a traceback must not print a password
     )
 
@@ -71,13 +74,27 @@ class RunSettings(BaseSettings):
     max_pixels: int = Field(7680 * 4320, gt=0, description="clips with larger frames fail")
     shard_size: int = Field(256, ge=1, le=1000, description="clips in one Prefect task")
     clips_at_once: int = Field(0, ge=0, description="clips in work at the same time; 0 for a good number")
-    connect_seconds: float = Field(15.0, gt=0, description="how long a service may take to answer at first")
-    ready_seconds: float = Field(600.0, gt=0, description="how long a service may take to load its model")
-    call_seconds: float = Field(900.0, gt=0, description="deadline of one call")
-    retry_seconds: float = Field(180.0, gt=0, description="how long a call is tried again while a service is away")
+    connect_seconds: float = Field(
+        15.0, gt=0, le=LONGEST_WAIT, description="how long a service may take to answer at first"
+    )
+    ready_seconds: float = Field(
+        600.0, gt=0, le=LONGEST_WAIT, description="how long a service may take to load its model"
+    )
+    call_seconds: float = Field(900.0, gt=0, le=LONGEST_WAIT, description="deadline of one call")
+    retry_seconds: float = Field(
+        180.0, gt=0, le=LONGEST_WAIT, description="how long a call is tried again while a service is away"
+    )
     ledger_url: str = Field(
         "", repr=False, description="SQLAlchemy URL of the ledger; empty for ledger.db in the output folder"
     )
+
+    @field_validator("*")
+    @classmethod
+    def _has_no_zero_byte(cls, value: Any) -> Any:
+        text = value.get_secret_value() if isinstance(value, SecretStr) else value
+        if isinstance(text, str | Path) and "\0" in str(text):  # which no file, host or password can have
+            raise ValueError("holds a zero byte")
+        return value
 
     @model_validator(mode="after")
     def _scores_where_the_model_labels(self) -> RunSettings:
@@ -107,7 +124,7 @@ class RunSettings(BaseSettings):
         return self
 
     def for_embedded_services(self) -> RunSettings:
-        """The same for services that this process starts on its loopback: without TLS and token."""
+        """The same for services that this process starts on its loopback: without TLS; the client adds their token."""
         plain = {"tls_ca": "", "tls_cert": None, "tls_key": None, "token": SecretStr(""), "token_file": None}
         return self.model_copy(update=plain)
 
@@ -158,7 +175,7 @@ def load_settings(config: Path | None = None, **overrides: Any) -> RunSettings:
         elif (variable := f"MERRFLOW_{name.upper()}") in map(str.upper, os.environ):
             where = f"the environment variable {variable}"
         else:
-            where = f"{config}: {name}"
+            where = f"{config}: {listed([name])}"
         raise InputError(f"{where}: {first['msg'].removeprefix('Value error, ')}{hint}") from error
     finally:
         _file_values.reset(token)
@@ -166,7 +183,7 @@ def load_settings(config: Path | None = None, **overrides: Any) -> RunSettings:
 
 def _read(config: Path) -> dict[str, Any]:
     try:
-        values = yaml.safe_load(config.read_text(encoding="utf-8"))
+        values = Loader(config.read_text(encoding="utf-8")).get_single_data()
     except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
         raise InputError(f"{config}: cannot be read as YAML ({' '.join(str(error).split())})") from error
     if values is None:

@@ -41,7 +41,7 @@ def main() -> None:
         for kind in arguments.kinds:  # imports and models, before the bound
             for whole in seeds(kind):
                 run_in(Path(folder), kind, whole)
-        bound = _address_space() + (MEMORY_MIB << 20)
+        bound = address_space() + (MEMORY_MIB << 20)
         resource.setrlimit(resource.RLIMIT_AS, (bound, bound))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         rough = 0.0
@@ -51,7 +51,7 @@ def main() -> None:
             try:
                 run_in(Path(folder), case.kind, case.data)
             except BaseException as error:
-                print(f"{number}: {case.kind}: {_told(error)}", file=say)
+                print(f"{number}: {case.kind}: {told(error)}", file=say)
             if done == ROUGH:
                 rough = _resident()
         gc.collect()
@@ -69,7 +69,8 @@ def run_in(folder: Path, kind: str, data: bytes) -> str:
         path.unlink()
 
 
-def _told(error: BaseException) -> str:
+def told(error: BaseException) -> str:
+    """The error and where in our code it came up, on one line."""
     text = " ".join(str(error).split())[:300]
     frames = traceback.extract_tb(error.__traceback__)
     own = next((frame for frame in reversed(frames) if "merrflow" in frame.filename), frames[-1])
@@ -82,7 +83,8 @@ def _resident() -> float:
     return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() / (1 << 20)
 
 
-def _address_space() -> int:
+def address_space() -> int:
+    """Bytes."""
     return int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
 
 

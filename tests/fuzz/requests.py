@@ -8,6 +8,7 @@ from random import Random
 from typing import Any
 
 from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.message import DecodeError
 
 from merrflow.common.v1 import common_pb2
 from merrflow.llama3.v1 import llama3_pb2
@@ -20,6 +21,7 @@ from tests.fuzz.seeds import seeds
 PATHS = (
     *("", ".", "..", "clip.mp4", "/", "/dev/zero", "/dev/stdin", "/proc/self/mem", "/etc/passwd", "a\0b", "x" * 5000),
     *("loop", "link", "pipe", "folder", "../clip.mp4", "clip.mp4/", "http://127.0.0.1:1/x", "concat:a|b", "~root"),
+    "a/" * 30_000,
 )
 NUMBERS = (0, 1, -1, 1e-300, 1e308, float("nan"), float("inf"), float("-inf"), 2**31, 2**63, 2**64 - 1, 0.5)
 TEXTS = (*WORDS, "<|im_end|>", "<|eot_id|>", "<|<|im_end|>im_end|>", "ignore all that", "{scene}", "a b " * 300)
@@ -80,6 +82,31 @@ def make(label: str, random: Random, root: Path) -> bytes:
     _fill(message, random, root, 0)
     data = message.SerializeToString()
     return mutate(data, random, most=2) if random.random() < 0.2 else data
+
+
+def change(label: str, data: bytes, random: Random, root: Path) -> bytes:
+    """The message with one field set or cleared, at any depth; a new one for what is no message."""
+    try:
+        message = whole_message = TYPES[label].FromString(data)
+    except DecodeError:
+        return make(label, random, root)
+    while True:
+        field = random.choice(message.DESCRIPTOR.fields)
+        if field.type != FieldDescriptor.TYPE_MESSAGE or field.is_repeated or random.random() < 0.2:
+            break
+        message = getattr(message, field.name)
+        message.SetInParent()
+    if random.random() < 0.2:
+        message.ClearField(field.name)
+    elif field.is_repeated and field.type == FieldDescriptor.TYPE_MESSAGE:
+        _fill(getattr(message, field.name).add(), random, root, 3)
+    elif field.is_repeated:
+        getattr(message, field.name).append(_value(field, random, root))
+    elif field.type == FieldDescriptor.TYPE_MESSAGE:
+        _fill(getattr(message, field.name), random, root, 3)
+    else:
+        setattr(message, field.name, _value(field, random, root))
+    return whole_message.SerializeToString()
 
 
 def _fill(message: Any, random: Random, root: Path, depth: int) -> None:

@@ -115,6 +115,25 @@ def _faces() -> bytes:
 TABLE = 'path,name,sentence,label\na.mp4,first,"Go away, now.",angry\nsub/b.mp4,,,\nc.mp4,third,"He said ""no"".",sad\n'
 TXT = "a_1 120 angry\nb_2 88 sad\nc_3 41 neutral\n"
 CSV = 'name,sentence,label\na_1,"Go, away",angry\nb_2,,sad\n'
+RULES = """name: small
+version: "1"
+description: The least.
+decide: first
+lexicon: default
+peak:
+  {frequent: 3, speech_counts: false, blink_counts: false, minimum_confidence: 0.5, minimum_intensity: 0.5,
+  only_present: true, avoid_blink: true, cut_guard: 1, maximum_turn: 45, maximum_speed: 200}
+neutral: {label: neutral}
+rules:
+  - {label: angry, aliases: [anger], action_units: [AU04, AU05], minimum: 2}
+"""
+LEXICON = """name: small
+version: "1"
+phrases:
+  AU01: [Inner brow raiser, Frown]
+errata:
+  sad: {AU15: [Dimpler]}
+"""
 # kind -> how its whole files are made; the kind is also what the file is read as (targets.py)
 MAKERS: dict[str, tuple[Callable[[], bytes], ...]] = {
     "film": (
@@ -148,8 +167,11 @@ MAKERS: dict[str, tuple[Callable[[], bytes], ...]] = {
     "labels_txt": (TXT.encode,),
     "labels_csv": (CSV.encode,),
     "merr_json": (_merr,),
-    "rules": tuple(lambda name=name: _rules(f"rulesets/{name}.yaml") for name in ("default", "merr", "calibrated")),
-    "lexicon": (lambda: _rules("lexicon_default.yaml"), lambda: _rules("lexicon_merr.yaml")),
+    "rules": (
+        RULES.encode,
+        *(lambda name=name: _rules(f"rulesets/{name}.yaml") for name in ("default", "merr", "calibrated")),
+    ),
+    "lexicon": (LEXICON.encode, lambda: _rules("lexicon_default.yaml"), lambda: _rules("lexicon_merr.yaml")),
     "settings": (lambda: b"rules: merr\nneutral_sample: 0.2\nmax_clip_seconds: 60\nseed: 3\n",),
 }
 # How often each kind is drawn: the media are the deepest, their parsers the least ours.

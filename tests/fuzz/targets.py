@@ -13,8 +13,8 @@ from pydantic import TypeAdapter
 from merrflow.facs.datafile import DataFileError
 from merrflow.facs.lexicon import load_lexicon
 from merrflow.facs.rules import load_rules
-from merrflow.inputs import InputError, find_clips
-from merrflow.merr_files import read_annotations
+from merrflow.inputs import InputError, assign_names, find_clips, path_text, safe_name, text_path
+from merrflow.merr_files import read_annotations, read_labels, read_sentences
 from merrflow.settings import load_settings
 from merrflow.stages import peak_frame, probe, subtitle
 from merrflow.stages.openface_csv import read_openface
@@ -91,10 +91,48 @@ def _subtitle(path: Path) -> None:
 
 
 def _table(path: Path) -> None:
-    for clip in find_clips([path]):
+    found = find_clips([path])
+    names = assign_names(found, {})
+    if len({name.casefold() for name in names.values()}) != len({clip.path for clip in found}):
+        raise Broken(f"two clips of one name: {sorted(names.values())}")
+    for place, name in names.items():
+        if name != safe_name(name) or name.startswith(".") or {*name} & {*"/\\ "} or len(name.encode()) > 255:
+            raise Broken(f"no name for a file: {name!r}")
+        if text_path(path_text(place)) != place:
+            raise Broken(f"the ledger cannot give back the path {place}")
+    for clip in found:
         for text in (clip.name, clip.sentence, clip.label):
             if text is not None and text != text.strip():
                 raise Broken(f"blanks around {text!r}")
+
+
+def _annotations(path: Path) -> None:
+    """As evaluation reads them, and as runs read labels and transcripts."""
+    refused = []
+    for reader in (read_sentences, lambda file: read_labels(file, load_rules().normal)):
+        try:
+            for name, text in reader(path).items():
+                (name + text).encode()
+                if not text.strip() or not name.strip():
+                    raise Broken(f"a blank for {name!r}: {text!r}")
+        except InputError as error:
+            refused.append(error)
+    for one in read_annotations(path).values():
+        "".join(text or "" for text in (one.name, one.label, one.sentence, one.tone, one.coarse, one.fine)).encode()
+        if one.units is not None and len(one.units) != len(one.phrases or ()):
+            raise Broken(f"not a phrase for each Action Unit: {one}")
+    for error in refused:
+        _sentence(str(error))
+
+
+def _settings(path: Path) -> None:
+    settings = load_settings(path)
+    for name, value in settings:
+        if isinstance(value, float) and not math.isfinite(value):
+            raise Broken(f"{name} is {value}")
+        str(value).encode()  # as logs and the run's fingerprint write it
+        if "\0" in str(value):
+            raise Broken(f"{name} holds a zero byte")
 
 
 READERS: dict[str, Callable[[Path], object]] = {
@@ -105,12 +143,12 @@ READERS: dict[str, Callable[[Path], object]] = {
     "vtt": _subtitle,
     "openface": lambda path: read_openface(path, probe=FACTS),
     "table": _table,
-    "labels_txt": read_annotations,
-    "labels_csv": read_annotations,
-    "merr_json": read_annotations,
+    "labels_txt": _annotations,
+    "labels_csv": _annotations,
+    "merr_json": _annotations,
     "rules": load_rules,
     "lexicon": load_lexicon,
-    "settings": load_settings,
+    "settings": _settings,
 }
 
 

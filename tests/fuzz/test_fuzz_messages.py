@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
+
 import grpc
 import pytest
 
-from tests.fuzz import requests, services
+from tests.fuzz import messages, requests, services
 from tests.fuzz.messages import Result, furnish, fuzz, send
 from tests.fuzz.services import rpcs
 from tests.fuzz.wire import fuzz_wire
@@ -57,3 +59,23 @@ async def test_a_fault_in_a_service_is_a_find(monkeypatch):
     monkeypatch.setattr(services, "clean_labels", broken)  # warming up does not need it
     found = (await fuzz(range(300), seed=5)).finds
     assert found and all("llama3 Score: INTERNAL" in what and "a bug" in what for _, what in found)
+
+
+async def test_a_leak_is_a_find(monkeypatch):
+    kept = []
+    real = services.clean_labels
+    monkeypatch.setattr(services, "clean_labels", lambda *given: kept.append(b"x" * (5 << 20)) or real(*given))
+    monkeypatch.setattr(messages, "ROUGH", 100)
+    finds = (await fuzz(range(700), seed=5)).finds
+    assert len(finds) == 1 and "a leak" in finds[0][1], finds
+
+
+async def test_clues_of_megabytes_are_refused_before_anything_reads_them(tmp_path):
+    furnish(tmp_path)
+    long = {"subtitle": "word " * 600_000}
+    async with rpcs(tmp_path) as known:
+        for label, more in (("llama3 Reason", {}), ("llama3 Score", {"labels": ["angry", "sad"]})):
+            message = requests.TYPES[label](clues=long, **more).SerializeToString()
+            began = time.process_time()
+            assert await send(known[label], [message]) is grpc.StatusCode.INVALID_ARGUMENT
+            assert time.process_time() - began < 1

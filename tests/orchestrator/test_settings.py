@@ -78,3 +78,24 @@ def test_mistakes_elsewhere_do_not_blame_the_file(config, monkeypatch):
     monkeypatch.setenv("MERRFLOW_SEED", "soon")
     with pytest.raises(InputError, match=r"^the environment variable MERRFLOW_SEED: "):
         load_settings(config)
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("seed: 2020-13-45", "month must be in 1..12.*line 1"),
+        (f"seed: 0x{'F' * 5000}", r"0xF+\.\.\..*line 1"),
+        ("call_seconds: 1e12", "call_seconds: Input should be less than or equal to 10000000"),
+        ("max_clip_seconds: .inf", "max_clip_seconds: Input should be a finite number"),
+        ('rules: "a\\0.yaml"', "rules: holds a zero byte"),
+        ('tls_cert: "a\\0"', "tls_cert: holds a zero byte"),
+        ('"a\\e[31m": 1', r"a\\x1b\[31m: Extra inputs"),
+        ('"a\\uD800": 1', "surrogates not allowed.*line 1"),
+    ],
+)
+def test_values_that_no_run_can_use_are_named(tmp_path, line, told):
+    path = tmp_path / "config.yaml"
+    path.write_text(line + "\n")
+    with pytest.raises(InputError, match=told) as caught:
+        load_settings(path)
+    assert str(caught.value).isprintable() and len(str(caught.value)) < 1500

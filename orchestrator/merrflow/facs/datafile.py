@@ -46,12 +46,18 @@ class Strict(BaseModel):
 Model = TypeVar("Model", bound=BaseModel)
 
 
-class _Loader(yaml.SafeLoader):
-    """Names the place of a date or number that cannot be."""
+class Loader(yaml.SafeLoader):
+    """YAML's plain values. Names the place of a date, number or text that cannot be."""
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        """As the base class. Raises `yaml.YAMLError` also for what could not be written down again."""
         try:
-            return super().construct_object(node, deep)
+            value = super().construct_object(node, deep)
+            if isinstance(value, str):
+                value.encode()  # half a surrogate pair is no text
+            elif isinstance(value, int):
+                str(value)  # a number in hexadecimal may have more digits than Python writes
+            return value
         except ValueError as error:
             problem = f"{_short(repr(node.value))}: {error}"
             raise yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark) from error
@@ -66,10 +72,10 @@ def read(
     """
     try:
         text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:  # no UTF-8, or a zero byte in the path
         raise DataFileError(f"{path}: cannot be read: {error}") from error
     try:
-        loader = _Loader(text)
+        loader = Loader(text)
         node = loader.get_single_node()
         if not isinstance(node, yaml.MappingNode):
             raise DataFileError(f"{path}: the file must hold a mapping of keys to values")
@@ -105,9 +111,9 @@ def describe(place: Place, data: Any) -> str:
         data = _into(data, step)
         if isinstance(step, int):
             keys = [key for key in ("label", "code", "name") if isinstance(data, dict) and key in data]
-            words.append(f"'{data[keys[0]]}'" if keys else f"[{step}]")
+            words.append(f"'{_plain(data[keys[0]])}'" if keys else f"[{step}]")
         else:
-            words.append(str(step))
+            words.append(_plain(step))
     return " ".join(words) or "the file"
 
 
@@ -143,6 +149,12 @@ def _line(path: Any, data: Any, lines: dict[Place, int], place: Place, message: 
     told = isinstance(value, (str, int, float, bool)) and repr(value) not in message and str(value) not in message
     shown = f" (value {_short(repr(value))})" if told else ""
     return f"{path}, line {lines.get(place, 1)}: {describe(place, data)}: {message}{shown}"
+
+
+def _plain(name: Any) -> str:
+    """A name from the file as a part of a message: short, control characters escaped."""
+    text = str(name)
+    return _short(text if text.isprintable() else repr(text)[1:-1])
 
 
 def _short(text: str) -> str:

@@ -177,9 +177,9 @@ def load(name: str, kind: type[Kind], packaged: str) -> Kind:
         content = yaml.safe_load(source)
         digest = hashlib.sha256(source.encode()).hexdigest()
         return kind.model_validate({**content, "digest": digest})
-    except (yaml.YAMLError, TypeError) as error:
-        raise NotReady(f"the prompt {name!r} is not a YAML file of the right form: {error}") from error
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
         raise NotReady(f"the prompt {name!r} cannot be used: {where}: {first['msg']}") from error
+    except (yaml.YAMLError, TypeError, ValueError, RecursionError) as error:
+        raise NotReady(f"the prompt {name!r} is not a YAML file of the right form: {error}") from error

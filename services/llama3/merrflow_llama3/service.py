@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from itertools import chain
+
 import grpc
 
 from merrflow.llama3.v1 import llama3_pb2, llama3_pb2_grpc
 from merrflow_llama3.types import Clues, ReasonItem, ScoreItem
+from merrflow_serving.errors import TooLarge
 from merrflow_serving.service import Service
 
 
@@ -18,6 +22,7 @@ class EmotionReasoner(llama3_pb2_grpc.EmotionReasonerServicer):
     async def Reason(  # noqa: N802
         self, request: llama3_pb2.ReasonRequest, context: grpc.aio.ServicerContext
     ) -> llama3_pb2.ReasonResponse:
+        self._check_length(request.clues)
         answer = await self._service.run(ReasonItem(_clues(request.clues), request.seed), clip=request.clip)
         return llama3_pb2.ReasonResponse(
             text=answer.result.text,
@@ -32,6 +37,7 @@ class EmotionReasoner(llama3_pb2_grpc.EmotionReasonerServicer):
     async def Score(  # noqa: N802
         self, request: llama3_pb2.ScoreRequest, context: grpc.aio.ServicerContext
     ) -> llama3_pb2.ScoreResponse:
+        self._check_length(request.clues, request.labels)
         item = ScoreItem(_clues(request.clues), tuple(request.labels))
         answer = await self._service.run(item, clip=request.clip)
         return llama3_pb2.ScoreResponse(
@@ -39,6 +45,21 @@ class EmotionReasoner(llama3_pb2_grpc.EmotionReasonerServicer):
             prompt_tokens=answer.result.prompt_tokens,
             **self._service.stamp(answer),
         )
+
+    def _check_length(self, clues: llama3_pb2.Clues, labels: Iterable[str] = ()) -> None:
+        """Raises `TooLarge` before the text is cleaned or tokenised, which takes long for megabytes."""
+        limit = self._service.settings.max_clue_characters
+        length = sum(map(len, (clues.scene, clues.tone, clues.subtitle, clues.label)))
+        for phrase in chain(clues.expressions, labels):
+            length += len(phrase) + 1  # what parts it from the next; so empty ones are not free
+            if length > limit:
+                break
+        if length > limit:
+            variable = f"{self._service.settings.model_config['env_prefix']}MAX_CLUE_CHARACTERS"
+            raise TooLarge(
+                f"the clues have more than {limit} characters: shorten the scene, the tone or the subtitle, "
+                f"or raise {variable}"
+            )
 
 
 def _clues(clues: llama3_pb2.Clues) -> Clues:

@@ -40,6 +40,12 @@ class Llama3Settings(TorchSettings):
         ge=256,
         description="tokens of prompt and answer together; in `llamacpp` reasoning and scoring hold as many each",
     )
+    max_clue_characters: int = Field(
+        32_768,
+        ge=1,
+        description="longest clues of a request, labels to weigh included; the default is more than fills the 8,192 "
+        "tokens of LLaMA-3, and is refused before anything is done with the text",
+    )
     answer_tokens: int = Field(0, ge=0, description="longest answer; 0 for the prompt file's own limit")
     attempts: int = Field(
         3,

@@ -140,5 +140,5 @@ def load_rules(path: Path | None = None) -> Rules:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))
         raise NotReady(f"{name}: {place}: {first['msg']}", reason="RULES_INVALID") from error
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, yaml.YAMLError, ValueError, RecursionError) as error:
         raise NotReady(f"{name} cannot be read: {error}", reason="RULES_INVALID") from error

@@ -87,9 +87,9 @@ def load_prompt(name: str) -> Prompt:
         ) from error
     try:
         return Prompt.model_validate({**yaml.safe_load(data), "digest": hashlib.sha256(data).hexdigest()})
-    except (yaml.YAMLError, UnicodeDecodeError, TypeError) as error:
-        raise NotReady(f"the prompt {name!r} is not a YAML file of the right form: {error}") from error
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "file"
         raise NotReady(f"the prompt {name!r} cannot be used: {where}: {first['msg']}") from error
+    except (yaml.YAMLError, TypeError, ValueError, RecursionError) as error:
+        raise NotReady(f"the prompt {name!r} is not a YAML file of the right form: {error}") from error

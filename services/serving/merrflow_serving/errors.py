@@ -13,6 +13,9 @@ from google.rpc import code_pb2, error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
 ERROR_DOMAIN = "merrflow"
+# Bytes of a message that travel. gRPC's clients refuse a status with more than 8 KiB of headers now and then, and one
+# with more than 16 always: as RESOURCE_EXHAUSTED, which would be tried again. A byte takes up to 4 1/3 in two headers.
+LONGEST_MESSAGE = 1500
 
 
 class MerrflowError(Exception):
@@ -36,7 +39,7 @@ class MerrflowError(Exception):
         detail = any_pb2.Any()
         detail.Pack(error_details_pb2.ErrorInfo(reason=self.reason, domain=ERROR_DOMAIN))
         return rpc_status.to_status(
-            status_pb2.Status(code=code_pb2.Code.Value(self.code.name), message=str(self), details=[detail])
+            status_pb2.Status(code=code_pb2.Code.Value(self.code.name), message=_cut(str(self)), details=[detail])
         )
 
 
@@ -116,6 +119,13 @@ RETRYABLE = frozenset(
         grpc.StatusCode.DEADLINE_EXCEEDED,
     }
 )
+
+
+def _cut(text: str) -> str:
+    data = text.encode(errors="replace")
+    if len(data) > LONGEST_MESSAGE:
+        data = data[: LONGEST_MESSAGE - 3] + b"..."
+    return data.decode(errors="ignore")
 
 
 def from_rpc_error(error: grpc.RpcError) -> MerrflowError:

@@ -7,6 +7,8 @@ import sys
 
 import structlog
 
+LONGEST_VALUE = 2000  # characters
+
 
 def configure(level: str, form: str) -> None:
     """Sets up logging for the process. `clip` and other bound context is in every line."""
@@ -16,6 +18,7 @@ def configure(level: str, form: str) -> None:
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
+            _short,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info if form == "json" else _unchanged,
@@ -25,6 +28,15 @@ def configure(level: str, form: str) -> None:
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level.upper())),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
+
+
+def _short(logger: object, method: str, event: dict) -> dict:
+    """A client names its clip, and its message may have megabytes. Tracebacks are added later, and stay whole."""
+    return {key: _beginning(value) if isinstance(value, str) else value for key, value in event.items()}
+
+
+def _beginning(value: str) -> str:
+    return value if len(value) <= LONGEST_VALUE else f"{value[:LONGEST_VALUE]}..."
 
 
 def _printable(logger: object, method: str, event: dict) -> dict:

@@ -196,7 +196,8 @@ def test_yaml_that_is_no_rule_set_ends_in_one_error(tmp_path: Path, text: str) -
         ("2026-13-01", "'2026-13-01': month must be in 1..12.*line 2"),
         ("9" * 5000, r"'9{10,}\.\.\..*line 2"),
         ('"1\\e[31m"', "line 2: version: String should match"),
-        ('"\\ud800"', "Invalid JSON"),
+        ('"\\ud800"', "surrogates not allowed.*line 2"),
+        (f"0x{'F' * 5000}", r"'0xF{10,}\.\.\..*line 2"),
     ],
 )
 def test_a_value_that_cannot_be_is_named_in_a_line(tmp_path: Path, value: str, told: str) -> None:

@@ -104,6 +104,8 @@ def test_version_follows_every_change(tmp_path):
         ("name: [", "YAML"),
         ("name: x", "version"),
         ("- a list", "YAML"),
+        ("version: 2026-99-99", "YAML"),  # a date that is none
+        ("[" * 5000, "YAML"),
         (None, "cannot be read"),
     ],
 )

@@ -60,6 +60,8 @@ def test_whatever_changes_an_answer_changes_the_stamp(tmp_path):
         ("{name: x, version: '1', text: hi, answer_tokens: 0}", "answer_tokens"),
         ("{name: x, version: '1', text: hi, answer_tokens: 5, temprature: 1}", "temprature"),
         ("[", "valid"),
+        ("version: 2026-99-99", "valid"),  # a date that is none
+        ("[" * 5000, "valid"),
     ],
 )
 def test_a_bad_file_is_told(tmp_path, content, told):

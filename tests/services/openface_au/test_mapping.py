@@ -65,6 +65,7 @@ def test_missing_or_broken_file(tmp_path: Path) -> None:
     with pytest.raises(NotReady, match="cannot be read"):
         load_rules(tmp_path / "none.yaml")
     broken = tmp_path / "broken.yaml"
-    broken.write_text("version: [1\n")
-    with pytest.raises(NotReady, match="cannot be read"):
-        load_rules(broken)
+    for text in ("version: [1\n", "version: 2026-99-99\n", "[" * 5000):
+        broken.write_text(text)
+        with pytest.raises(NotReady, match="cannot be read"):
+            load_rules(broken)

@@ -49,6 +49,8 @@ def test_the_stamp_names_the_file_and_what_shapes_an_answer(tmp_path):
         ("name: x", "version"),
         ("name: x\nversion: 1.5", "version"),
         (b"\xff\xfe\xfa", "not a YAML file"),
+        ("version: 2026-99-99", "not a YAML file"),  # a date that is none
+        ("[" * 5000, "not a YAML file"),
     ],
 )
 def test_a_bad_file_says_what_is_wrong(tmp_path, content, says):

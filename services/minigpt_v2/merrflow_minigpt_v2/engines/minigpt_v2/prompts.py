@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from merrflow_minigpt_v2.engines.minigpt_v2.architecture import Template
 from merrflow_serving.errors import NotReady
@@ -85,5 +85,5 @@ def _read(path: Path, kind: type[Kind], hint: str) -> Kind:
         return kind.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
     except OSError as error:
         raise NotReady(f"{path} cannot be read ({error.strerror}); {hint}") from error
-    except (yaml.YAMLError, UnicodeDecodeError, ValidationError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise NotReady(f"{path} is not a valid {kind.__name__.lower()} file: {error}") from error
