@@ -1,7 +1,8 @@
 """The embedded services as local processes, for machines where nothing else runs.
 
-They listen on free loopback ports, end with this process however it ends (their standard input closes), and
-are started again where one dies in the middle of a run.
+They listen on free loopback ports, take calls with a token of this process alone (other users of the machine reach
+the ports too, but cannot read another user's environment), end with this process however it ends (their standard
+input closes), and are started again where one dies in the middle of a run.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import secrets
 import sys
 import tempfile
 from collections.abc import Iterable
@@ -18,8 +20,10 @@ from pathlib import Path
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from merrflow.clients.credentials import forget_own, trust_own
 from merrflow_serving.__main__ import load_spec, read_settings
 from merrflow_serving.catalog import SERVICES
+from merrflow_serving.credentials import BEARER
 from merrflow_serving.engine import EngineInfo
 from merrflow_serving.errors import NotReady
 
@@ -42,6 +46,7 @@ class LocalServices:
         self._processes: dict[str, asyncio.subprocess.Process] = {}
         self._watchers: list[asyncio.Task[None]] = []
         self.addresses: dict[str, str] = {}
+        self._token = secrets.token_hex(32)
 
     async def __aenter__(self) -> LocalServices:
         self._logs.mkdir(parents=True, exist_ok=True)
@@ -51,6 +56,8 @@ class LocalServices:
             await self.__aexit__()
             raise
         self.addresses = dict(zip(self._names, found, strict=True))
+        for address in found:
+            trust_own(address, self._token)
         self._watchers = [asyncio.create_task(self._watch(name)) for name in self._names]
         return self
 
@@ -59,7 +66,14 @@ class LocalServices:
             watcher.cancel()
         await asyncio.gather(*self._watchers, return_exceptions=True)
         await asyncio.gather(*(_stop(process) for process in self._processes.values()))
+        for address in self.addresses.values():
+            forget_own(address)
         self._folder.cleanup()
+
+    @property
+    def token(self) -> str:
+        """What a client that is not merrflow's own must send. merrflow's own does so by itself, in this process."""
+        return self._token
 
     @property
     def pids(self) -> list[int]:
@@ -77,6 +91,7 @@ class LocalServices:
         environment[f"{prefix}HOST"] = "127.0.0.1"
         for name_ in ("TLS_CERT", "TLS_KEY", "TLS_CLIENT_CA", "TOKEN", "TOKEN_FILE"):  # of services that others reach
             environment.pop(prefix + name_, None)
+        environment[f"{prefix}TOKEN"] = self._token  # not an argument: those are shown to everyone
         # All four share this machine; a language model on every core would only stand in the others' way.
         environment.setdefault("MERRFLOW_LLAMA3_THREADS", str(max(1, (os.cpu_count() or 2) // 2)))
         arguments = [
@@ -116,7 +131,7 @@ class LocalServices:
 
     async def _was_ready(self, name: str) -> bool:
         """Returns once the service has died: whether it ever served."""
-        serving = asyncio.create_task(_serving(self.addresses[name]))
+        serving = asyncio.create_task(_serving(self.addresses[name], self._token))
         try:
             await self._processes[name].wait()
             return serving.done()
@@ -136,14 +151,16 @@ def embedded_engines(names: Iterable[str] = tuple(SERVICES)) -> dict[str, Engine
     return found
 
 
-async def _serving(address: str) -> None:
+async def _serving(address: str, token: str) -> None:
     """Returns once a service says that it serves."""
     options = [("grpc.enable_http_proxy", 0), ("grpc.max_reconnect_backoff_ms", 500)]
     async with grpc.aio.insecure_channel(address, options=options) as channel:
         health = health_pb2_grpc.HealthStub(channel)
         while True:
             with suppress(grpc.aio.AioRpcError):
-                async for told in health.Watch(health_pb2.HealthCheckRequest(), wait_for_ready=True):
+                asked = health_pb2.HealthCheckRequest()
+                metadata = (("authorization", f"{BEARER}{token}"),)
+                async for told in health.Watch(asked, wait_for_ready=True, metadata=metadata):
                     if told.status == health_pb2.HealthCheckResponse.SERVING:
                         return
             await asyncio.sleep(0.2)

@@ -63,6 +63,8 @@ class Node:
             elif "persistentVolumeClaim" in volume:
                 folder = self.claims[volume["persistentVolumeClaim"]["claimName"]]
                 options += ["--volume", f"{folder}:{mount['mountPath']}{':ro' if mount.get('readOnly') else ''}"]
+            elif "secret" in volume:
+                assert volume["secret"]["optional"], "there is none here"
             else:  # a claim of a StatefulSet: the image's own volume
                 options += ["--volume", mount["mountPath"]]
         if "workingDir" in container:

@@ -16,10 +16,20 @@ import pytest
 import yaml
 from prefect.utilities.templating import apply_values
 
+from merrflow_serving.catalog import SERVICES
+
 ROOT = Path(__file__).parents[2]
 KUBERNETES = ROOT / "deploy/kubernetes"
-OVERLAYS = ("base", "overlays/gpu", "overlays/small")
+# With TLS they are overlays of one's own, as docs/kubernetes.md has them.
+WITH_TLS = {"overlays/small with tls": "overlays/small", "overlays/gpu with tls": "overlays/gpu"}
+OVERLAYS = ("base", "overlays/gpu", "overlays/small", *WITH_TLS)
+CREDENTIALS = ("cert.pem", "key.pem", "ca.pem", "tokens")
 SECRETS = {"secrets/database.env": "password=not-a-secret\n", "overlays/gpu/hub.env": "HF_TOKEN=not-a-token\n"}
+SECRETS |= {
+    f"tls/certificates/{name}/{file}": f"not the {file} of {name}\n"
+    for name in (*SERVICES, "worker")
+    for file in CREDENTIALS
+}
 Object = dict[str, Any]
 WORKLOADS = ("Deployment", "StatefulSet", "CronJob", "Job")
 
@@ -39,10 +49,26 @@ def render(overlay: str) -> tuple[Object, ...]:
     command = kustomize()
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / "kubernetes"
-        shutil.copytree(KUBERNETES, copy, ignore=shutil.ignore_patterns("*.env"))
-        for name, text in SECRETS.items():
-            (copy / name).write_text(text)
+        copy_with_secrets(copy)
+        if overlay in WITH_TLS:
+            mine = {
+                "apiVersion": "kustomize.config.k8s.io/v1beta1",
+                "kind": "Kustomization",
+                "resources": [f"../{WITH_TLS[overlay]}"],
+                "components": ["../tls"],
+            }
+            (copy / "mine").mkdir()
+            (copy / "mine/kustomization.yaml").write_text(yaml.safe_dump(mine))
+            overlay = "mine"
         return build(command, copy / overlay)
+
+
+def copy_with_secrets(folder: Path) -> None:
+    """The manifests, with files of secrets that hold none."""
+    shutil.copytree(KUBERNETES, folder, ignore=shutil.ignore_patterns("*.env", "certificates"))
+    for name, text in SECRETS.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
 
 
 def build(command: list[str], folder: Path) -> tuple[Object, ...]:

@@ -25,12 +25,13 @@ FOLDERS = {name: Path("services") / entry.env_prefix.removeprefix("MERRFLOW_").l
            for name, entry in SERVICES.items()} | {"orchestrator": Path("orchestrator")}  # fmt: skip
 IMAGES = list(FOLDERS)
 BASE = ROOT / "docker-compose.yml"
+VARIABLE = r"\$\{(\w+)(?::-[\w.]+)?\}"  # with the value that an empty one has, where that matters
 OVERRIDES = sorted((ROOT / "deploy/compose").glob("*.yml"))
 
 
 def compose(path: Path = BASE) -> dict:
     values = environment()
-    return yaml.safe_load(re.sub(r"\$\{(\w+)\}", lambda match: values[match[1]], path.read_text()))
+    return yaml.safe_load(re.sub(VARIABLE, lambda match: values[match[1]], path.read_text()))
 
 
 def dockerfile(image: str) -> str:
@@ -49,7 +50,7 @@ def requirements_module():
 
 
 def test_every_variable_has_its_default_and_none_is_left_over():
-    used = {name for path in (BASE, *OVERRIDES) for name in re.findall(r"\$\{(\w+)\}", path.read_text())}
+    used = {name for path in (BASE, *OVERRIDES) for name in re.findall(VARIABLE, path.read_text())}
     assert used == set(environment())
 
 
@@ -133,6 +134,30 @@ def test_every_combination_of_files_is_valid(dialect, overrides):
         for port in service.get("ports", []):
             where = port if isinstance(port, str) else port.get("host_ip", "")
             assert where.startswith("127.0.0.1"), f"{name}: {port}"
+
+
+def listens(dialect: str, where: str) -> dict[str, set[str]]:
+    """Service -> addresses of this machine at which its ports are, with LISTEN set so."""
+    if not installed(DIALECTS[dialect]):
+        pytest.skip(f"{dialect} is not installed")
+    files = [word for file in (BASE, ROOT / "deploy/compose/observability.yml") for word in ("-f", str(file))]
+    command = [*DIALECTS[dialect], *files, "config"]
+    ended = subprocess.run(command, cwd=ROOT, env=os.environ | {"LISTEN": where}, capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr
+    found = {name: service.get("ports", []) for name, service in yaml.safe_load(ended.stdout)["services"].items()}
+    return {
+        name: {port.split(":")[0] if isinstance(port, str) else port.get("host_ip", "") for port in ports}
+        for name, ports in found.items()
+        if ports
+    }
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_listen_moves_the_services_and_nothing_that_has_no_password(dialect):
+    loopback = {name: {"127.0.0.1"} for name in (*SERVICES, "prefect", "prometheus", "grafana")}
+    assert listens(dialect, "10.0.0.7") == loopback | {name: {"10.0.0.7"} for name in SERVICES}
+    assert listens(dialect, "") == loopback, "an empty one is not every address"
+    assert environment()["LISTEN"] == "127.0.0.1"
 
 
 def test_the_real_engines_get_a_card_their_image_and_room():

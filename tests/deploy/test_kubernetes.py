@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import re
-import shutil
 
 import pytest
 import yaml
@@ -15,8 +14,8 @@ from tests.deploy.kubernetes_objects import (
     KUBERNETES,
     OVERLAYS,
     ROOT,
-    SECRETS,
     build,
+    copy_with_secrets,
     kustomize,
     of_kind,
     pod_template,
@@ -90,7 +89,7 @@ def test_ports_and_images_are_those_of_the_catalog_and_of_env(overlay, name):
         {"name": "grpc", "containerPort": entry.port},
         {"name": "metrics", "containerPort": PORT},
     ]
-    real = overlay.endswith("gpu") and name != "openface-au"
+    real = "gpu" in overlay and name != "openface-au"
     assert container["image"] == variable(name, "GPU_IMAGE" if real else "IMAGE")
     assert "command" not in container and "args" not in container, "the image's own entry point"
     service = of_kind(render(overlay), "Service")[name]["spec"]
@@ -115,7 +114,7 @@ def test_the_other_images_are_those_of_env(overlay):
 @each_service
 def test_memory_limits_and_engines_are_those_of_compose(overlay, name):
     container = model(overlay, name)
-    real = overlay.endswith("gpu") and name != "openface-au"
+    real = "gpu" in overlay and name != "openface-au"
     limit = variable(name, "GPU_MEMORY" if real else "MEMORY")
     assert container["resources"]["limits"]["memory"] == limit[:-1] + MEMORY[limit[-1]]
     assert container["resources"]["limits"].get("nvidia.com/gpu") == ("1" if real else None)
@@ -194,6 +193,10 @@ def test_what_pods_refer_to_exists(overlay):
                 used_claims.add(volume["persistentVolumeClaim"]["claimName"])
             if "configMap" in volume:
                 used.add(("ConfigMap", volume["configMap"]["name"]))
+            if "secret" in volume:
+                key = ("Secret", volume["secret"]["secretName"])
+                if key in data or not volume["secret"].get("optional"):
+                    used.add(key)
         templates = {"data"} if pod.owner == "StatefulSet/postgres" else set()
         mounted = {mount["name"] for container in pod.containers for mount in container.get("volumeMounts", [])}
         assert mounted == set(volumes) | templates, pod.owner
@@ -282,9 +285,7 @@ def test_gpu_services_wait_for_weights_and_their_card():
 
 def test_the_overlay_in_the_documentation_moves_every_image(tmp_path):
     (text,) = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs/kubernetes.md").read_text(), re.DOTALL)
-    shutil.copytree(KUBERNETES, tmp_path / "deploy/kubernetes", ignore=shutil.ignore_patterns("*.env"))
-    for name, secret in SECRETS.items():
-        (tmp_path / "deploy/kubernetes" / name).write_text(secret)
+    copy_with_secrets(tmp_path / "deploy/kubernetes")
     (tmp_path / "my").mkdir()
     (tmp_path / "my/kustomization.yaml").write_text(text)
     objects = build(kustomize(), tmp_path / "my")
@@ -298,7 +299,7 @@ def test_the_overlay_in_the_documentation_moves_every_image(tmp_path):
 
 def test_no_secret_is_in_the_repository():
     ignored = (KUBERNETES / ".gitignore").read_text().splitlines()
-    assert "*.env" in ignored
+    assert {"*.env", "/tls/certificates/"} <= set(ignored)
     for path in KUBERNETES.rglob("*.yaml"):
         for item in yaml.safe_load_all(path.read_text()):
             assert item["kind"] != "Secret" if "kind" in item else True, path

@@ -75,6 +75,7 @@ def test_the_run_is_told_what_it_needs(job, worker):
         "/clips": True,
         "/out": False,
         "/work": False,
+        "/tls": True,
         "/tmp": False,
     }
     # Prefect copies the folder in which it is started to /tmp, as if it were the code of the flow: an empty one.

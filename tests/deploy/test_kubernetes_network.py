@@ -129,7 +129,7 @@ def needed(overlay: str) -> set[tuple[str, str, int]]:
     found |= {("worker", "kubernetes-api", port) for port in (443, 6443)}
     # A policy cannot name the API server, so the worker reaches that port anywhere outside its namespace.
     found |= {("worker", whom, 443) for whom in ("stranger", "metadata", "hub", "hub6")}
-    if overlay.endswith("gpu"):
+    if "gpu" in overlay:
         found |= {(name, "dns", 53) for name in GPU}
         found |= {(name, whom, 443) for name in GPU for whom in ("hub", "hub6")}
     return found

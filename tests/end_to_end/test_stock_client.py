@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -27,7 +28,11 @@ async def test_the_documented_client_gets_all_four_answers(tmp_path):
             port = local.addresses[entry.name].rsplit(":", 1)[1]
             code = code.replace(str(entry.port), port)
         ended = subprocess.run(
-            [sys.executable, "-c", code, str(CLIP), str(picture)], capture_output=True, text=True, timeout=300
+            [sys.executable, "-c", code, str(CLIP), str(picture)],
+            env=os.environ | {"MERRFLOW_TOKEN": local.token},
+            capture_output=True,
+            text=True,
+            timeout=300,
         )
     assert ended.returncode == 0, ended.stderr
     for entry in SERVICES.values():

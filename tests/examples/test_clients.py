@@ -17,7 +17,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from merrflow.local_services import LocalServices
 from merrflow.qwen_audio.v1 import qwen_audio_pb2_grpc as pb_grpc
 from merrflow_serving.errors import NotReady, QueueFull
 from merrflow_serving.server import Server
@@ -94,14 +93,36 @@ def swelling_tone(path: Path) -> Path:
     return path
 
 
+@asynccontextmanager
+async def embedded(folder: Path) -> AsyncIterator[str]:
+    """qwen-audio with its embedded engine, without a token, as `merrflow serve` starts it. Its address."""
+    file = folder / "address"
+    arguments = ("qwen-audio", "--port", "0", "--address-file", str(file), "--stop-with-stdin")
+    with (folder / "service.log").open("wb") as log:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "merrflow_serving", *arguments),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=log,
+            stderr=log,
+        )
+    try:
+        async with asyncio.timeout(60):
+            while not file.exists():
+                assert process.returncode is None, (folder / "service.log").read_text()
+                await asyncio.sleep(0.05)
+        yield file.read_text()
+    finally:
+        process.stdin.close()
+        await process.wait()
+
+
 @LANGUAGES
 async def test_each_client_asks_the_embedded_service(tmp_path: Path, monkeypatch, language: str) -> None:
     monkeypatch.setenv("MERRFLOW_QWEN_AUDIO_MAX_MESSAGE_MIB", "1")  # so that a megabyte must be streamed
     large = swelling_tone(tmp_path / 'a tone "片".wav')
     assert CLIP.stat().st_size < 1 << 20 < large.stat().st_size
     (tmp_path / "x.wav").write_text("no sound")
-    async with LocalServices(tmp_path / "logs", None, ("qwen-audio",)) as local:
-        address = local.addresses["qwen-audio"]
+    async with embedded(tmp_path) as address:
         voice, sound, bad = [await ask(language, file, address) for file in (CLIP, large, tmp_path / "x.wav")]
     assert voice.code == 0, voice.errors
     assert re.search(r"The voice is .*\.", voice.out) and "CONTENT_SPEECH" in voice.out and "silero" in voice.out

@@ -31,6 +31,22 @@ def test_every_line_of_what_is_defended_names_a_test_that_exists():
         assert match[2] is None or match[2] in tests, f"{against}: {test}"
 
 
+def test_each_of_them_runs_in_ci():
+    """None asks for Docker or is slow; the libraries that some need are those of the tests."""
+    wanted = {cells[2].strip("`").partition("::")[0] for cells in rows("What is defended")}
+    assert len(wanted) > 10
+    for file in wanted:
+        assert not re.search(r"^pytestmark.*(DOCKER|reason_to_skip|_SLOW)", (ROOT / "tests" / file).read_text(), re.M)
+    for _, _, test in rows("What is defended"):
+        file, _, name = test.strip("`").partition("::")
+        for node in ast.parse((ROOT / "tests" / file).read_text()).body:
+            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and node.name == name:
+                marks = " ".join(ast.unparse(one) for one in node.decorator_list)
+                arguments = {one.arg for one in node.args.args}
+                assert "environ" not in marks.replace("/proc/self/environ", "") and "slow" not in marks, test
+                assert not arguments & {"container", "images", "stack"}, f"{test} needs Docker"
+
+
 def test_every_setting_that_is_named_exists():
     for service, client, _ in rows("TLS, mTLS and tokens"):
         for name in re.findall(r"`([A-Z_]{5,})", service):

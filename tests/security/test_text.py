@@ -12,7 +12,7 @@ from rich.table import Table
 from merrflow.cli.progress import show_summary
 from merrflow.cli.services import show
 from merrflow.cli.status import show_status
-from merrflow.cli.terminal import SafeConsole, printable
+from merrflow.cli.terminal import SafeConsole, json_text, printable
 from merrflow.outputs import Summary
 from merrflow_llama3 import weights
 from merrflow_llama3.chat import ChatTemplate
@@ -47,6 +47,13 @@ def test_the_check_of_these_tests_sees_what_rich_alone_lets_through():
     out = io.StringIO()
     Console(file=out).print(ESCAPES, markup=False)
     assert not harmless(out.getvalue())
+
+
+def test_json_on_a_terminal_is_obeyed_no_more_and_reads_back_as_it_was():
+    value = {f"name{ESCAPES}": f"\x9b31m\x85\x00{ESCAPES}\U000e0001 片 é 😀\n", "number": 1.5}
+    text = json_text(value)
+    assert printable(text) == text and "片 é 😀" in text and "\\u009b31m" in text
+    assert json.loads(text) == value
 
 
 def test_a_terminal_obeys_nothing_that_a_name_or_a_reason_says(tmp_path):

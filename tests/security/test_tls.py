@@ -97,7 +97,7 @@ async def test_the_health_check_of_a_container_works_with_mtls_and_token(start, 
     monkeypatch.setenv("MERRFLOW_QWEN_AUDIO_PORT", port)
     assert await asyncio.to_thread(health.main, ["qwen-audio"]) == 0
     server.service.problem = "the weights are missing"
-    await server._set_health(2)
+    server._set_health(2)
     assert await asyncio.to_thread(health.check, health.address("qwen-audio"), 5, token) == (
         False,
         "NOT_SERVING: the weights are missing",

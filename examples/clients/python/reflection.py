@@ -1,8 +1,10 @@
 """All four services by their addresses alone, without any code of merrflow: python reflection.py VIDEO IMAGE
 
+MERRFLOW_TOKEN: the services' token, where they have one.
 Needs: pip install grpcio grpcio-reflection grpcio-health-checking protobuf
 """
 
+import os
 import sys
 import time
 
@@ -13,11 +15,22 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 
 
+class WithToken(grpc.UnaryUnaryClientInterceptor, grpc.StreamStreamClientInterceptor):
+    """Sends the token in every call. On a plain channel, so to services on this machine only."""
+
+    def intercept_unary_unary(self, proceed, details, request):
+        token = os.environ.get("MERRFLOW_TOKEN")
+        metadata = [("authorization", f"Bearer {token}")] if token else None
+        return proceed(details._replace(metadata=metadata), request)
+
+    intercept_stream_stream = intercept_unary_unary
+
+
 class Service:
     """A gRPC service known by its address alone."""
 
     def __init__(self, address):
-        self.channel = grpc.insecure_channel(address)
+        self.channel = grpc.intercept_channel(grpc.insecure_channel(address), WithToken())
         self.reflection = ProtoReflectionDescriptorDatabase(self.channel)
         self.pool = DescriptorPool(self.reflection)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from merrflow.cli.terminal import SafeConsole
+from merrflow.cli.terminal import SafeConsole, json_text
 
 if TYPE_CHECKING:
     from merrflow.curation.base import Step
@@ -57,7 +56,7 @@ def curate(
         raise InputError("name the folder of a finished run with --out")
     found = work(out, load_config(config), dry_run=dry_run)
     if as_json:
-        print(json.dumps(as_values(out, found, dry_run), ensure_ascii=False, indent=2))
+        print(json_text(as_values(out, found, dry_run)))
     else:
         show(out, found, dry_run, SafeConsole(highlight=False, width=None if sys.stdout.isatty() else 160))
 

@@ -17,6 +17,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from rich.console import Console
 from rich.table import Table
 
+from merrflow.cli.terminal import json_text
 from merrflow.clients import Connection, send_media
 from merrflow.clients.addresses import targets
 from merrflow.clients.credentials import open_channel, why_refused
@@ -172,7 +173,7 @@ async def call_once(service: str, file: Path, config: Path | None, say: Callable
         say(f"asking {service} at {connection.address}")
         await connection.wait_ready()
         reply = await _ask(connection, service, file, data)
-    return json.dumps(MessageToDict(reply, preserving_proto_field_name=True), ensure_ascii=False, indent=2)
+    return json_text(MessageToDict(reply, preserving_proto_field_name=True))
 
 
 async def _reach(stack: AsyncExitStack, service: str, settings: RunSettings, say: Callable[[str], None]) -> Connection:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from rich.console import Console
@@ -16,6 +17,14 @@ def printable(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(one if one.isprintable() or one in _LAYOUT else "\ufffd" for one in text)
+
+
+def json_text(value: Any) -> str:
+    """JSON for people and programs: what a terminal would obey is written as \\uXXXX, which reads back as it was."""
+    text = json.dumps(value, ensure_ascii=False, indent=2)
+    if text.isprintable():
+        return text
+    return "".join(one if one.isprintable() or one == "\n" else json.dumps(one)[1:-1] for one in text)
 
 
 class SafeConsole(Console):

@@ -14,6 +14,20 @@ from merrflow.settings import RunSettings
 from merrflow_serving.credentials import BEARER, is_loopback, read_pem, read_tokens
 from merrflow_serving.errors import InvalidInput, NotReady
 
+# Address -> token of services that this process has started for itself. Kept here and not in the settings, which are
+# shown, logged and handed on.
+_own: dict[str, str] = {}
+
+
+def trust_own(address: str, token: str) -> None:
+    """From now on calls to this address (host:port on loopback) carry this token, whatever the settings say."""
+    _own[address] = token
+
+
+def forget_own(address: str) -> None:
+    """The service at this address has ended; another may get its port."""
+    _own.pop(address, None)
+
 
 def open_channel(target: str, host: str, options: list[tuple[str, Any]], settings: RunSettings) -> grpc.aio.Channel:
     """A channel that nobody closes but the caller.
@@ -29,6 +43,8 @@ def open_channel(target: str, host: str, options: list[tuple[str, Any]], setting
 
 
 def _open(target: str, host: str, options: list[tuple[str, Any]], settings: RunSettings) -> grpc.aio.Channel:
+    if own := _own.get(target.removeprefix("ipv4:")):
+        return grpc.aio.insecure_channel(target, options=options, interceptors=_send(own))
     tokens = read_tokens(settings.token.get_secret_value(), settings.token_file, "MERRFLOW_TOKEN_FILE")
     if settings.tls_ca:
         credentials = _tls(settings)

@@ -1,7 +1,8 @@
 """`python -m merrflow_serving.health SERVICE`: is the service in this container serving? What its health check runs.
 
 Asks by gRPC, not whether a port is open: a service whose model still loads, is missing, or which is draining is
-not healthy, and what it says about it is printed, so that `docker inspect` shows it.
+not healthy, and what it says about it is printed, so that `docker inspect` shows it. `--alive` asks less: whether the
+service answers at all, for a liveness probe, which must not kill one that loads for half an hour.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from merrflow_serving.credentials import BEARER, health_socket, read_tokens
 from merrflow_serving.errors import InvalidInput
 
 SECONDS = 5.0
+ENGINE = "merrflow.common.v1.Engine"  # whose health is SERVING as soon as the service listens
 _ANY = ("", "0.0.0.0", "::", "[::]")
 
 
@@ -44,12 +46,14 @@ def token(name: str) -> str:
     return found[0] if found else ""
 
 
-def check(where: str, seconds: float = SECONDS, bearer: str = "") -> tuple[bool, str]:
-    """Whether the service at host:port is serving, and a line that says so or why not."""
+def check(where: str, seconds: float = SECONDS, bearer: str = "", part: str = "") -> tuple[bool, str]:
+    """Whether the service at host:port is serving, and a line that says so or why not. part: `ENGINE`, or the whole."""
     metadata = [("authorization", f"{BEARER}{bearer}")] if bearer else None
     with grpc.insecure_channel(where, options=[("grpc.enable_http_proxy", 0)]) as channel:
         try:
-            health = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=seconds)
+            health = health_pb2_grpc.HealthStub(channel).Check(
+                health_pb2.HealthCheckRequest(service=part), timeout=seconds
+            )
             if health.status == health_pb2.HealthCheckResponse.SERVING:
                 return True, "SERVING"
             info = common_pb2_grpc.EngineStub(channel).Info(
@@ -64,9 +68,11 @@ def main(arguments: list[str] | None = None) -> int:
     """Exit code 0 when the service is serving, else 1."""
     parser = argparse.ArgumentParser(prog="python -m merrflow_serving.health", description=__doc__)
     parser.add_argument("service", choices=list(SERVICES))
-    service = parser.parse_args(arguments).service
+    parser.add_argument("--alive", action="store_true", help="is it alive? Its model may still load, or be missing")
+    options = parser.parse_args(arguments)
+    service = options.service
     try:
-        healthy, line = check(address(service), bearer=token(service))
+        healthy, line = check(address(service), bearer=token(service), part=ENGINE if options.alive else "")
     except InvalidInput as error:
         healthy, line = False, str(error)
     print(line)

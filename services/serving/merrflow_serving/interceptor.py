@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -17,7 +18,7 @@ from merrflow_serving.limits import Gate
 from merrflow_serving.metrics import Metrics
 
 log = structlog.get_logger()
-# Says SERVING or not and nothing else, so it is free: Kubernetes' own gRPC probes can send no token.
+# Says SERVING or not and nothing else, so it takes no token: Kubernetes' own gRPC probes can send none.
 FREE = "/grpc.health.v1.Health/Check"
 
 
@@ -25,13 +26,16 @@ class Boundary(grpc.aio.ServerInterceptor):
     """Refuses calls without a token, before a message of theirs is read. Maps `MerrflowError` to its status with a
     machine-readable reason; any other exception is INTERNAL.
 
-    Limits, metrics and log are of merrflow's own services; health and reflection are only guarded by the token.
+    Metrics and log are of merrflow's own services. Health and reflection have limits of their own, so that whoever
+    only looks takes no one's place.
     """
 
-    def __init__(self, metrics: Metrics, tokens: Tokens, gate: Gate) -> None:
+    def __init__(self, metrics: Metrics, tokens: Tokens, gate: Gate, gate_beside: Gate) -> None:
+        """gate_beside: of health and reflection."""
         self._metrics = metrics
         self._tokens = tokens
         self._gate = gate
+        self._gate_beside = gate_beside
 
     async def intercept_service(
         self,
@@ -39,14 +43,16 @@ class Boundary(grpc.aio.ServerInterceptor):
         details: grpc.HandlerCallDetails,
     ) -> grpc.RpcMethodHandler:
         handler = await continuation(details)
-        if handler is None or details.method == FREE:
+        if handler is None:
             return handler
         rpc = details.method.rsplit("/", 1)[-1]
         own = details.method.startswith("/merrflow.")
-        if not self._tokens.admits(details.invocation_metadata):
+        if details.method != FREE and not self._tokens.admits(details.invocation_metadata):
             return grpc.stream_stream_rpc_method_handler(self._refuse(rpc if own else ""))
         if not own:
-            return handler
+            return grpc.stream_stream_rpc_method_handler(
+                self._bound(handler, rpc), handler.request_deserializer, handler.response_serializer
+            )
         # On the wire a call with one message is a stream of one. Read as a stream, it has a time limit too.
         return grpc.stream_unary_rpc_method_handler(
             self._guard(handler, rpc), handler.request_deserializer, handler.response_serializer
@@ -64,6 +70,29 @@ class Boundary(grpc.aio.ServerInterceptor):
 
         return refused
 
+    def _bound(self, handler: grpc.RpcMethodHandler, rpc: str) -> Callable[..., Awaitable[None]]:
+        """Health and reflection, whatever kind of call: how many at once, and how long they may take to ask."""
+        method = handler.unary_unary or handler.unary_stream or handler.stream_stream
+
+        async def bound(requests: Any, context: grpc.aio.ServicerContext) -> None:
+            try:
+                with self._gate_beside.enter(context.peer(), rpc) as visit:
+                    parts = visit.arriving(requests)
+                    asked = parts if handler.request_streaming else await anext(parts, None)
+                    if asked is None:
+                        raise InvalidInput("the call has no request")
+                    answers = method(asked, context)
+                    if inspect.isasyncgen(answers):
+                        async for answer in answers:
+                            await context.write(answer)
+                    elif (answer := await answers) is not None:  # else it has written by itself
+                        await context.write(answer)
+            except MerrflowError as error:
+                status = error.to_status()
+                await context.abort(status.code, status.details, status.trailing_metadata)
+
+        return bound
+
     def _guard(self, handler: grpc.RpcMethodHandler, rpc: str) -> Callable[..., Awaitable[Any]]:
         async def guarded(requests: Any, context: grpc.aio.ServicerContext) -> Any:
             clear_contextvars()
@@ -72,7 +101,7 @@ class Boundary(grpc.aio.ServerInterceptor):
             code, reason = grpc.StatusCode.OK, ""
             self._metrics.begin(rpc)
             try:
-                with self._gate.enter(context.peer()) as visit:
+                with self._gate.enter(context.peer(), rpc) as visit:
                     parts = visit.arriving(requests)
                     if handler.stream_unary:
                         return await handler.stream_unary(parts, context)

@@ -19,6 +19,7 @@ from merrflow.common.v1 import common_pb2, common_pb2_grpc
 from merrflow_serving.catalog import SERVICES
 from merrflow_serving.credentials import health_socket, is_loopback, make_private, port_credentials, tokens_of
 from merrflow_serving.errors import InvalidInput
+from merrflow_serving.health_service import HealthService
 from merrflow_serving.interceptor import Boundary
 from merrflow_serving.limits import Gate
 from merrflow_serving.service import Service, ServiceSpec
@@ -49,10 +50,10 @@ class Server:
         tokens = tokens_of(settings)
         self._is_open = not (tokens or settings.tls_client_ca or is_loopback(settings.host))
         self.service = Service(spec, settings)
-        self._health = health.aio.HealthServicer()
+        self._health = HealthService()
         self._names = ("", spec.proto, common_pb2.DESCRIPTOR.services_by_name["Engine"].full_name)
         self._server = grpc.aio.server(
-            interceptors=[Boundary(self.service.metrics, tokens, Gate(settings))],
+            interceptors=[Boundary(self.service.metrics, tokens, Gate(settings), Gate(settings))],
             options=[
                 ("grpc.max_receive_message_length", settings.max_message_bytes),
                 ("grpc.max_send_message_length", -1),
@@ -82,9 +83,9 @@ class Server:
         """Listens at once and loads in the background. Raises `InvalidInput` where the port is taken."""
         settings = self.service.settings
         wanted = SERVICES[self.service.spec.name].port if settings.port is None else settings.port
-        await self._set_health(NOT_SERVING)
+        self._set_health(NOT_SERVING)
         # Info answers before the model is there: a liveness check asks for it, and lets a service load in peace.
-        await self._health.set(self._names[2], SERVING)
+        self._health.set(self._names[2], SERVING)
         try:
             port = self._listen(f"{settings.host}:{wanted}")
         except RuntimeError as error:
@@ -138,7 +139,8 @@ class Server:
 
     async def _stop(self) -> None:
         self._ending.set()
-        await self._set_health(NOT_SERVING)
+        self._set_health(NOT_SERVING)
+        self._health.end()
         self.service.refuse_new_work()
         await self._server.stop(self.service.settings.drain_seconds)
         self.service.interrupt()
@@ -151,7 +153,8 @@ class Server:
 
     async def give_up(self) -> None:
         """NOT_SERVING, and a moment for the answers that are on their way. The engine is left as it is."""
-        await self._set_health(NOT_SERVING)
+        self._set_health(NOT_SERVING)
+        self._health.end()
         self.service.refuse_new_work()
         await self._server.stop(1.0)
 
@@ -166,14 +169,14 @@ class Server:
                     return
                 await self.service.warm_up()
             if self.service.ready:
-                await self._set_health(SERVING)
+                self._set_health(SERVING)
                 log.info("serving", address=self.address, engine=self.service.info.engine)
         finally:
             self._tried.set()
 
-    async def _set_health(self, status: int) -> None:
+    def _set_health(self, status: int) -> None:
         for name in self._names:
-            await self._health.set(name, status)
+            self._health.set(name, status)
 
 
 async def serve(
