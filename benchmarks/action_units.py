@@ -2,7 +2,7 @@
 
 Frames a second and core, decoding included, in processor time, so that a busy machine tells the same. Beside it: the
 way before (an object for each landmark, fresh memory and a fresh plan of conversion for each picture), on the same
-clips in turns; the limit that the networks alone set; and how it grows over processes, as replicas of the service.
+clips in turns; the limit that the networks alone set; and how the service grows over its worker processes.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import time
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -25,6 +25,7 @@ from benchmarks.clip_files import Stopwatch, clips_in
 from merrflow_openface_au.engines import finder, landmarks
 from merrflow_openface_au.engines import mediapipe as engine_module
 from merrflow_openface_au.engines.mediapipe import MediapipeEngine
+from merrflow_openface_au.engines.mediapipe_pool import MediapipePool
 from merrflow_openface_au.engines.ring import PictureRing
 from merrflow_openface_au.settings import OpenFaceAuSettings
 from merrflow_openface_au.types import VideoResult
@@ -129,41 +130,56 @@ def compare(engine: MediapipeEngine, clips: list[Path]) -> dict[str, Any]:
     }
 
 
-def _replica(clips: list[Path]) -> tuple[int, float, float, float]:
-    """Frames, processor seconds, and when it began and ended; in a process of its own."""
-    engine = make_engine()
-    began = time.monotonic()
-    results, seconds = measure(engine, clips)
-    ended = time.monotonic()
-    engine.close()
-    return sum(len(result.frames) for result in results), seconds, began, ended
+def processor_seconds(pid: int) -> float:
+    """Of a process, all threads (proc_pid_stat(5): utime and stime)."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def scaling(clips: list[Path], processes: int) -> dict[str, float]:
-    """So many replicas at once, each with all clips."""
-    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
-        rows = list(pool.map(_replica, [clips] * processes))
-    frames = sum(row[0] for row in rows)
-    wall = max(row[3] for row in rows) - min(row[2] for row in rows)
+def own_mebibytes(pid: int) -> float:
+    """Memory of a process; what it shares counts in part (PSS)."""
+    found = re.search(r"^Pss: +(\d+) kB$", Path(f"/proc/{pid}/smaps_rollup").read_text(), re.MULTILINE)
+    return int(found[1]) / 1024 if found else 0.0
+
+
+def scaling(clips: list[Path], workers: int) -> dict[str, float]:
+    """The service's engine with so many workers at once, each with all clips; processor time of them and of itself."""
+    pool = MediapipePool(OpenFaceAuSettings(mediapipe_processes=workers))
+    pool.load()
+    with ThreadPoolExecutor(workers) as threads:
+
+        def everywhere() -> list[list[VideoResult]]:
+            return list(threads.map(lambda _: pool.run(clips), range(workers)))
+
+        everywhere()  # starts and warms them
+        before = {pid: processor_seconds(pid) for pid in (*pool.pids, os.getpid())}
+        began = time.monotonic()
+        rows = everywhere()
+        wall = time.monotonic() - began
+        took = sum(processor_seconds(pid) - seconds for pid, seconds in before.items())
+        memory = max((own_mebibytes(pid) for pid in pool.pids), default=0.0)
+    pool.close()
+    frames = sum(len(result.frames) for row in rows for result in row)
     return {
-        "processes": processes,
+        "workers": workers,
         "frames_per_second": round(frames / wall, 1),
-        "frames_per_core_second": round(frames / sum(row[1] for row in rows), 1),
-        "cores_had": round(sum(row[1] for row in rows) / wall, 2),
+        "frames_per_core_second": round(frames / took, 1),
+        "cores_had": round(took / wall, 2),
+        "worker_mib": round(memory),
     }
 
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.action_units", description=__doc__)
     parser.add_argument("--clips", type=Path, help="a folder of mp4 files")
-    parser.add_argument("--processes", type=int, nargs="*", default=[1, 2], help="replicas to try (default: 1 2)")
+    parser.add_argument("--workers", type=int, nargs="*", default=[1, 2], help="how many to try (default: 1 2)")
     options = parser.parse_args(arguments)
     clips = clips_in(options.clips)
     engine = make_engine()
     measure(engine, clips[:1])  # warm
     told = compare(engine, clips)
     engine.close()
-    told["scaling"] = [scaling(clips, count) for count in options.processes]
+    told["scaling"] = [scaling(clips, count) for count in options.workers]
     told["load"] = round(os.getloadavg()[0], 1)
     print(f"frames a core second   {told['frames_per_core_second']:8.1f}   before {told['before']:.1f}")
     print(f"networks alone         {told['limit_networks_alone']:8.1f}   limit: all else costs nothing")
@@ -172,8 +188,8 @@ def main(arguments: list[str] | None = None) -> None:
     print(f"memory for pictures    {told['pictures_made']:8d}   of {told['frames']} frames")
     for row in told["scaling"]:
         print(
-            f"{row['processes']} processes            {row['frames_per_second']:8.1f}   frames a second, on "
-            f"{row['cores_had']:.2f} cores"
+            f"{row['workers']} workers              {row['frames_per_core_second']:8.1f}   frames a core second; "
+            f"{row['frames_per_second']:.1f} a second on {row['cores_had']:.2f} cores"
         )
     print(json.dumps(told))
 

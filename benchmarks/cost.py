@@ -1,7 +1,7 @@
 """What a dataset of MERR's size costs: `python -m benchmarks.cost`, and how far that holds: `--check`.
 
 Hours by stage from `cost.yaml`, on one GPU and on eight, and which of processor, card or the number of openface-au's
-replicas is the bottleneck. `--check` runs the embedded engines on a few clips and prints predicted against measured
+workers is the bottleneck. `--check` runs the embedded engines on a few clips and prints predicted against measured
 processor seconds.
 """
 
@@ -52,7 +52,7 @@ class Plan:
 
     gpus: int
     cores: int
-    replicas: int  # of openface-au, whose embedded engine works on one video at a time
+    replicas: int  # videos that openface-au measures at once: its worker processes
     hours: dict[str, float]  # by resource
     bottleneck: str
 
@@ -105,7 +105,7 @@ def costs(figures: Mapping[str, Any]) -> list[Cost]:
 def plan(rows: list[Cost], gpus: int, cores: int, replicas: int) -> Plan:
     """How long `rows` take on a machine.
 
-    All cores share the processor's work, and all cards the models'; openface-au has one core a replica.
+    All cores share the processor's work, and all cards the models'; openface-au has one core a worker.
     """
     units = sum(row.hours for row in rows if row.stage == "action_units")
     hours = {
@@ -117,7 +117,7 @@ def plan(rows: list[Cost], gpus: int, cores: int, replicas: int) -> Plan:
 
 
 def plans(figures: Mapping[str, Any], rows: list[Cost]) -> list[Plan]:
-    """One card and eight, with the cores that come with them, with one openface-au and with one for each core."""
+    """One card and eight, with the cores that come with them; one worker of openface-au, and one for each core."""
     each = int(value(figures, "machine", "cores_per_gpu"))
     return [
         plan(rows, gpus, cores, replicas)

@@ -41,7 +41,7 @@ from merrflow.types import Clip, Outcome
 from merrflow_serving.catalog import SERVICES
 from merrflow_serving.engine import EngineInfo
 from merrflow_serving.errors import MerrflowError
-from merrflow_serving.torch.device import host_memory
+from merrflow_serving.machine import host_memory
 
 LEDGER_THREADS = 4  # one writes at a time; the others look up
 

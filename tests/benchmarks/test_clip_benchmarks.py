@@ -19,7 +19,7 @@ def one_clip(tmp_path: Path) -> Path:
 
 
 def test_action_units_both_ways(one_clip: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    action_units.main(["--clips", str(one_clip), "--processes"])
+    action_units.main(["--clips", str(one_clip), "--workers"])
     told = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert told["same_results"] is True
     assert (told["decodes"], told["clips"]) == (1, 1)

@@ -9,45 +9,27 @@ Thresholds and their reasons: `burned_in.yaml`.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cache
-from pathlib import Path
-from typing import Any, Protocol
+from dataclasses import dataclass
 
-import cv2
 import numpy as np
-import yaml
 from rapidfuzz import fuzz
 
 from merrflow.stages.language import language
 from merrflow.stages.line_tracks import Sighting, Track, in_order, make_tracks, scrolls
+from merrflow.stages.text_boxes import (
+    Known,
+    Reader,
+    Seen,
+    apart,
+    detect,
+    has_letter_size,
+    is_in_place,
+    pixels,
+    recognise,
+    same_pixels,
+)
+from merrflow.stages.text_samples import TextSample, rules
 from merrflow_serving.media.ocr import Box, TextLine
-from merrflow_serving.media.video import VideoFrame
-
-
-@cache
-def rules() -> Mapping[str, Any]:
-    """The thresholds of `burned_in.yaml`."""
-    return yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8"))
-
-
-@dataclass(frozen=True)
-class TextSample:
-    """The bottom of one frame. Lengths are pixels of `image`, which may be smaller than the video's."""
-
-    timestamp: float  # seconds from the first frame
-    image: np.ndarray  # (height - top, width, 3) uint8 RGB
-    top: int  # row of the frame at which the crop starts
-    width: int  # of the whole frame
-    height: int  # of the whole frame
-
-
-class Reader(Protocol):
-    """What is needed of `merrflow_serving.media.ocr.TextReader`."""
-
-    def detect(self, image: np.ndarray) -> tuple[Box, ...]: ...
-
-    def recognise(self, image: np.ndarray) -> TextLine | None: ...
 
 
 @dataclass(frozen=True)
@@ -61,69 +43,21 @@ class BurnedIn:
     reason: str
 
 
-def wanted(timestamp: float, last: float | None, interval: float | None = None) -> bool:
-    """Whether a frame at `timestamp` seconds becomes a sample, given when the last one was taken."""
-    interval = interval or rules()["sampling"]["seconds"]
-    return last is None or timestamp - last >= interval - 1e-3
-
-
-def take_sample(image: np.ndarray, timestamp: float) -> TextSample:
-    """The bottom of a (height, width, 3) uint8 RGB frame."""
-    sampling = rules()["sampling"]
-    height, width = image.shape[:2]
-    crop = image[min(height - 1, round(height * (1 - sampling["bottom"]))) :]
-    factor = min(1.0, sampling["max_width"] / width)
-    if factor < 1:
-        size = (round(width * factor), max(1, round(crop.shape[0] * factor)))
-        crop = cv2.resize(crop, size, interpolation=cv2.INTER_AREA)
-    height, width = max(crop.shape[0], round(height * factor)), crop.shape[1]
-    # A copy: a view would keep the whole frame in memory.
-    return TextSample(timestamp, np.array(crop, order="C"), height - crop.shape[0], width, height)
-
-
-class Sampler:
-    """Collects samples while a clip is decoded; frames in between are never converted to RGB."""
-
-    def __init__(self) -> None:
-        self.samples: list[TextSample] = []
-        self._interval: float = rules()["sampling"]["seconds"]
-        self._last: float | None = None
-
-    def add(self, frame: VideoFrame) -> None:
-        """Keeps the frame's bottom where it is due."""
-        if not wanted(frame.timestamp, self._last, self._interval):
-            return
-        self._last = frame.timestamp
-        self.samples.append(take_sample(frame.image, frame.timestamp))
-        if len(self.samples) > rules()["sampling"]["max_samples"]:
-            self.samples = self.samples[::2]
-            self._interval *= 2
-
-
-@dataclass
-class _Seen:
-    """Boxes of one sample, in shares of the frame (x, width by its width; y, height by its height)."""
-
-    sample: TextSample
-    boxes: list[Box]
-    lines: list[Sighting] = field(default_factory=list)
-
-
 def read_burned_in(samples: Sequence[TextSample], reader: Reader) -> BurnedIn:
     """The subtitle in the picture. Raises what the reader raises; everything else ends in a reason."""
     if not samples:
         return _none("no frame was sampled")
-    seen = _detect(samples, reader)
+    known: Known = {}
+    seen = detect(samples, reader, known)
     found = sum(len(one.boxes) for one in seen)
     if not found:
         return _none("nothing is written in the lowest part of the picture")
     tickers = _ticker_rows(seen)
-    known: dict[tuple[int, Box], TextLine | None] = {}
     for index, one in enumerate(seen):
-        candidates = [box for box in one.boxes if _letter_size(box, one.sample) and not _in_rows(box, tickers)]
+        candidates = [box for box in one.boxes if has_letter_size(box, one.sample) and not _in_rows(box, tickers)]
         for pieces in _join(candidates, one.sample):
             whole = _hull(pieces)
-            if _place_of_subtitle(whole):
+            if is_in_place(whole):
                 line = _read_line(index, pieces, seen, reader, known)
                 if line is not None:
                     one.lines.append(line)
@@ -146,36 +80,7 @@ def _none(reason: str) -> BurnedIn:
     return BurnedIn(None, "", {}, 0.0, reason)
 
 
-def _detect(samples: Sequence[TextSample], reader: Reader) -> list[_Seen]:
-    seen: list[_Seen] = []
-    for sample in samples:
-        if seen and not _changed(sample.image, seen[-1].sample.image):
-            seen.append(_Seen(sample, list(seen[-1].boxes)))
-            continue
-        boxes = [
-            (x / sample.width, (y + sample.top) / sample.height, w / sample.width, h / sample.height)
-            for x, y, w, h in reader.detect(sample.image)
-        ]
-        seen.append(_Seen(sample, boxes))
-    return seen
-
-
-def _changed(a: np.ndarray, b: np.ndarray) -> bool:
-    """Whether any spot of two pictures differs: the largest mean difference of an 8 x 8 block."""
-    if a.shape != b.shape:
-        return True
-    difference = cv2.absdiff(a, b).max(axis=2)
-    size = (max(1, difference.shape[1] // 8), max(1, difference.shape[0] // 8))
-    blocks = cv2.resize(difference, size, interpolation=cv2.INTER_AREA)
-    return float(blocks.max()) > 4 * rules()["unchanged"]
-
-
-def _letter_size(box: Box, sample: TextSample) -> bool:
-    share = box[3] * sample.height / min(sample.width, sample.height)
-    return rules()["letters"]["min_height"] <= share <= rules()["letters"]["max_height"]
-
-
-def _ticker_rows(seen: Sequence[_Seen]) -> list[tuple[float, float]]:
+def _ticker_rows(seen: Sequence[Seen]) -> list[tuple[float, float]]:
     """Middles and heights of rows in which text runs out of the picture."""
     rule = rules()["ticker"]
     needed = rule["samples"] if len(seen) > 2 else 1
@@ -183,7 +88,7 @@ def _ticker_rows(seen: Sequence[_Seen]) -> list[tuple[float, float]]:
     for index, one in enumerate(seen):
         for box in one.boxes:
             at_edge = box[0] < rule["edge"] or box[0] + box[2] > 1 - rule["edge"]
-            if not (at_edge and box[2] >= rule["width"] and _letter_size(box, one.sample)):
+            if not (at_edge and box[2] >= rule["width"] and has_letter_size(box, one.sample)):
                 continue
             middle = box[1] + box[3] / 2
             for row in rows:
@@ -224,34 +129,19 @@ def _hull(boxes: Sequence[Box]) -> Box:
     return (left, top, right - left, bottom - top)
 
 
-def _place_of_subtitle(box: Box) -> bool:
-    place = rules()["place"]
-    inside = box[0] >= place["margin"] and box[0] + box[2] <= 1 - place["margin"]
-    return inside and abs(box[0] + box[2] / 2 - 0.5) <= place["off_centre"]
-
-
-def _pixels(sample: TextSample, box: Box, pad: float = 0.0) -> np.ndarray:
-    height = box[3] * sample.height
-    left = int(max(0, box[0] * sample.width - pad * height))
-    right = int(min(sample.width, (box[0] + box[2]) * sample.width + pad * height)) + 1
-    top = int(max(0, box[1] * sample.height - sample.top))
-    bottom = int((box[1] + box[3]) * sample.height - sample.top) + 1
-    return sample.image[top:bottom, left:right]
-
-
 def _read_line(
     index: int,
     pieces: Sequence[Box],
-    seen: Sequence[_Seen],
+    seen: Sequence[Seen],
     reader: Reader,
-    known: dict[tuple[int, Box], TextLine | None],
+    known: Known,
 ) -> Sighting | None:
     """Reads a line piece by piece; a piece whose place did not change since the last sample keeps its text."""
     read: list[TextLine] = []
     for box in pieces:
-        line = _recall(index, box, seen, known)
+        line = known.get((index, box)) or _recall(index, box, seen, known)
         if line is None:
-            line = reader.recognise(_pixels(seen[index].sample, box))
+            line = recognise(index, box, seen[index], reader, known)
         known[index, box] = line
         if line is not None and line.confidence >= rules()["reading"]["min_confidence"]:
             read.append(line)
@@ -264,16 +154,14 @@ def _read_line(
 
 
 def _recall(
-    index: int, box: Box, seen: Sequence[_Seen], known: Mapping[tuple[int, Box], TextLine | None]
+    index: int, box: Box, seen: Sequence[Seen], known: Mapping[tuple[int, Box], TextLine | None]
 ) -> TextLine | None:
     if index == 0:
         return None
     for (when, other), line in known.items():
-        apart = max(abs(a - b) for a, b in zip(box, other, strict=True))
-        if when != index - 1 or line is None or apart > 0.01:
+        if when != index - 1 or line is None or apart(box, other) > 0.01:
             continue
-        now, before = _pixels(seen[index].sample, other), _pixels(seen[when].sample, other)
-        if now.shape == before.shape and float(cv2.absdiff(now, before).mean()) < rules()["unchanged"]:
+        if same_pixels(seen[when], seen[index], other):
             return line
     return None
 
@@ -304,11 +192,11 @@ def _read_again(
     hull = _hull([one.box for one in sightings])
     crops: list[np.ndarray] = []
     for pad in (0.0, rule["pad"]):
-        same = [_pixels(samples[one.sample], hull, pad) for one in sightings]
+        same = [pixels(samples[one.sample], hull, pad) for one in sightings]
         same = [crop for crop in same if crop.shape == same[0].shape]
         crops.append(np.mean(same, axis=0).round().astype(np.uint8))
     few = sightings[:: -(-len(sightings) // rule["votes"])]
-    crops += [_pixels(samples[one.sample], one.box, rule["pad"]) for one in few]
+    crops += [pixels(samples[one.sample], one.box, rule["pad"]) for one in few]
     lines = [reader.recognise(crop) for crop in crops]
     return [(line.text, line.confidence) for line in lines if line is not None]
 

@@ -18,7 +18,7 @@ from scenedetect import FrameTimecode
 from scenedetect.detectors import ContentDetector
 
 from merrflow.stages import likeness, voice
-from merrflow.stages.burned_in import Sampler, TextSample
+from merrflow.stages.text_samples import Sampler, TextSample
 from merrflow.types import Probe, Shot
 from merrflow_serving.errors import TooLarge, UnreadableMedia
 from merrflow_serving.media.audio import SAMPLE_RATE, AudioCollector

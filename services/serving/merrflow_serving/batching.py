@@ -1,4 +1,4 @@
-"""Dynamic batching: many requests wait together, one thread runs the model.
+"""Dynamic batching: many requests wait together, one thread runs the model (or a few, where the engine asks for it).
 
 A batch starts when it is full, or once its first request and the model have both waited `max_delay`. While it runs,
 the next fills, so under load batches are full and nobody waits for the delay.
@@ -52,12 +52,12 @@ class _Waiting:
 
 
 class Batcher:
-    """Feeds `run` with batches from one thread. `start` before the first `submit`, `stop` at the end."""
+    """Feeds `run` with batches, one at a time in each lane. `start` before the first `submit`, `stop` at the end."""
 
     def __init__(
         self,
         run: Callable[[Sequence[Any]], list[Any]],
-        thread: ThreadPoolExecutor,
+        threads: ThreadPoolExecutor,
         *,
         max_batch_size: int,
         max_delay: float,
@@ -66,12 +66,14 @@ class Batcher:
         on_lost: Callable[[MerrflowError], None] = lambda error: None,
         max_run: float = 0.0,
         guard: Callable[[], AbstractContextManager[Any]] = nullcontext,
+        lanes: int = 1,
     ) -> None:
         """`observe(batch size, model seconds, queue seconds of each)` is called after each batch, `on_lost` once its
         requests are answered where the engine's device is gone, or where a batch takes longer than `max_run` seconds
-        (0: no limit). `guard` gives a context around each batch."""
+        (0: no limit). `guard` gives a context around each batch. `lanes`: how many batches are in work at once, each on
+        one of as many `threads`."""
         self._run = run
-        self._thread = thread
+        self._threads = threads
         self.max_batch_size = max(1, max_batch_size)
         self._max_delay = max_delay
         self._queue: asyncio.Queue[_Waiting] = asyncio.Queue(max_queue)
@@ -79,7 +81,8 @@ class Batcher:
         self._on_lost = on_lost
         self._max_run = max_run
         self._guard = guard
-        self._task: asyncio.Task[None] | None = None
+        self._lanes = lanes
+        self._tasks: list[asyncio.Task[None]] = []
         self._free_since = 0.0  # monotonic time at which the last batch ended
 
     @property
@@ -88,13 +91,13 @@ class Batcher:
         return self._queue.qsize()
 
     def start(self) -> None:
-        self._task = asyncio.create_task(self._work(), name="batcher")
+        self._tasks = [asyncio.create_task(self._work(), name=f"batcher {lane}") for lane in range(self._lanes)]
 
     async def stop(self) -> None:
-        """Ends the worker. Requests still waiting are cancelled; drain first."""
-        if self._task:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        """Ends all lanes. Requests still waiting are cancelled; drain first."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         while not self._queue.empty():
             self._queue.get_nowait().future.cancel()
 
@@ -137,7 +140,7 @@ class Batcher:
     async def _answer(self, batch: list[_Waiting]) -> None:
         started = time.monotonic()
         items = [waiting.item for waiting in batch]
-        work = asyncio.get_running_loop().run_in_executor(self._thread, self._run_safely, items)
+        work = asyncio.get_running_loop().run_in_executor(self._threads, self._run_safely, items)
         if not (await asyncio.wait([work], timeout=self._max_run or None))[0]:
             self._on_lost(EngineHung(f"the engine has been at work on one batch for {self._max_run:.0f} s"))
         try:

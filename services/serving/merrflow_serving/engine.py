@@ -43,7 +43,7 @@ class EngineInfo:
 
 
 class Engine(Protocol, Generic[Item, Result]):
-    """A model. One thread of the service calls it, so it needs no locks of its own.
+    """A model. One thread of the service calls it, so it needs no locks of its own, unless it has `lanes`.
 
     `info()` must answer before `load()`: a client asks it to find out whether there is work at all.
     """
@@ -58,7 +58,8 @@ class Engine(Protocol, Generic[Item, Result]):
     # An engine on an accelerator also has `memory() -> merrflow_serving.torch.device.Memory`, for `Info`; called
     # from any thread once the engine is loaded. And `need() -> merrflow_serving.torch.need.Need | None`, None on CPUs,
     # for whoever plans before anything is loaded. One that can give up in the middle of `run` has `interrupt()`,
-    # called from another thread.
+    # called from another thread. One that works on several batches at once has `lanes: int`, known before `load`: as
+    # many threads then call `run`, and `close` may come while they do, and ends them.
 
     def close(self) -> None:
         """Frees what `load` took. Called once, after the last `run`."""

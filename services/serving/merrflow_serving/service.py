@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import faulthandler
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from importlib import import_module
 from pathlib import Path
@@ -17,6 +16,7 @@ import structlog
 from structlog.contextvars import bind_contextvars
 
 from merrflow.common.v1 import common_pb2
+from merrflow_serving.alarm import Alarm
 from merrflow_serving.batching import Answer, Batcher
 from merrflow_serving.engine import Engine, EngineInfo
 from merrflow_serving.errors import PASSING, EngineFault, InvalidInput, MerrflowError, NotReady, TooLarge
@@ -28,6 +28,7 @@ from merrflow_serving.weights import progress
 
 log = structlog.get_logger()
 CLOSE_SECONDS = 5.0  # for an engine to end
+LONGEST_PATH = 4096  # characters; Linux takes as many bytes (PATH_MAX)
 NATIVE_SECONDS = 10.0  # beyond the longest run; then a process that hangs is ended without the interpreter's help
 
 
@@ -65,12 +66,15 @@ class Service:
         self.problem = ""
         self.may_pass = False  # the problem; then another warm-up may succeed
         self._step = progress.Step("starting")
-        self._model_thread = ThreadPoolExecutor(1, thread_name_prefix="model")
+        limit = settings.max_run_seconds
+        self._alarm = Alarm(limit + NATIVE_SECONDS if limit else 0.0)
+        self._lanes = max(1, getattr(self.engine, "lanes", 1))
+        self._model_threads = ThreadPoolExecutor(self._lanes, thread_name_prefix="model")
         self._decoders = ThreadPoolExecutor(4, thread_name_prefix="decode")
         self.max_batch_size = settings.max_batch_size or self.info.limits.max_batch_size
         self._batcher = Batcher(
             self.engine.run,
-            self._model_thread,
+            self._model_threads,
             max_batch_size=self.max_batch_size,
             max_delay=settings.max_delay_ms / 1000,
             max_queue=settings.max_queue,
@@ -78,6 +82,7 @@ class Service:
             on_lost=self._give_up,
             max_run=settings.max_run_seconds,
             guard=self._guard,
+            lanes=self._lanes,
         )
         self.owns_process = False  # set where the process may be ended for the engine's sake
         self.lost = asyncio.Event()  # set once the engine can do no more work in this process
@@ -92,8 +97,8 @@ class Service:
         loop = asyncio.get_running_loop()
         self.now_doing("loading its model")
         try:
-            await loop.run_in_executor(self._model_thread, self.engine.load)
-            results = await loop.run_in_executor(self._model_thread, self.engine.run, [self.spec.warmup()])
+            await loop.run_in_executor(self._model_threads, self.engine.load)
+            results = await loop.run_in_executor(self._model_threads, self.engine.run, [self.spec.warmup()])
             if not isinstance(results, list | tuple) or len(results) != 1 or results[0] is None:
                 raise EngineFault("the engine gave no result for the item that warms it up")
             if isinstance(results[0], BaseException):
@@ -133,17 +138,9 @@ class Service:
         """What `Info` tells from now on, as long as the service does not serve."""
         self._step = progress.Step(text)
 
-    @contextmanager
-    def _guard(self) -> Iterator[None]:
-        """Around a batch: ends the process where native code hangs and keeps the interpreter to itself."""
-        limit = self.settings.max_run_seconds
-        if self.owns_process and limit:
-            faulthandler.dump_traceback_later(limit + NATIVE_SECONDS, exit=True)
-        try:
-            yield
-        finally:
-            if self.owns_process:
-                faulthandler.cancel_dump_traceback_later()
+    def _guard(self) -> AbstractContextManager[None]:
+        """Around a batch, where the process is the service's own."""
+        return self._alarm.over() if self.owns_process else nullcontext()
 
     def _give_up(self, error: MerrflowError) -> None:
         self.refuse_new_work()
@@ -167,9 +164,9 @@ class Service:
         """Ends the queue and frees the engine. False where that does not end: only the process' end does."""
         self.refuse_new_work()
         await self._batcher.stop()
-        closing = asyncio.get_running_loop().run_in_executor(self._model_thread, self._close_engine)
+        closing = asyncio.get_running_loop().run_in_executor(self._model_threads, self._close_engine)
         has_ended = bool((await asyncio.wait([closing], timeout=CLOSE_SECONDS))[0])
-        for threads in (self._model_thread, self._decoders):
+        for threads in (self._model_threads, self._decoders):
             threads.shutdown(wait=has_ended)
         return has_ended
 
@@ -203,6 +200,8 @@ class Service:
     def _under_root(self, text: str) -> Path:
         if "\0" in text:
             raise InvalidInput("a path cannot hold a zero byte", reason="PATH_REFUSED")
+        if len(text) > LONGEST_PATH:  # to follow a path costs the square of its length
+            raise InvalidInput(f"the path has more than {LONGEST_PATH} characters", reason="PATH_REFUSED")
         try:
             path = Path(text).resolve()  # follows links and `..`, so that neither leads out of a root
             path.lstat()
@@ -258,7 +257,7 @@ class Service:
         """The answer to `Info`."""
         step = self._step if self._closed else progress.now() or self._step
         limits = asdict(self.info.limits) | {
-            "max_batch_size": self.max_batch_size,
+            "max_batch_size": self.max_batch_size * self._lanes,  # as many requests are in work at once
             "max_queue": self.settings.max_queue,
             "max_message_bytes": self.settings.max_message_bytes,
             "max_media_bytes": self.settings.max_media_bytes,

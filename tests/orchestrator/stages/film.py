@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import cv2
 import numpy as np
 
-from merrflow.stages.burned_in import TextSample, take_sample, wanted
+from merrflow.stages.text_samples import TextSample, take_sample, wanted
 
 WIDTH, HEIGHT = 720, 404
 Draw = Callable[[np.ndarray, float], None]

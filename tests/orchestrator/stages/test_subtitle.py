@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from merrflow.stages.burned_in import Sampler, read_burned_in, rules, take_sample
+from merrflow.stages.burned_in import read_burned_in
 from merrflow.stages.language import language
 from merrflow.stages.line_tracks import Sighting, make_tracks
 from merrflow.stages.sidecar import decode_text, find_sidecars, read_cues
 from merrflow.stages.subtitle import find_subtitle
+from merrflow.stages.text_samples import Sampler, rules, take_sample
 from merrflow.types import Clip
 from merrflow_serving.errors import NotReady
 from merrflow_serving.media.ocr import TextReader
@@ -259,6 +261,37 @@ def test_pictures_that_do_not_change_are_read_once(reader):
     counting = Counting(reader)
     assert read_burned_in(still, counting).text == "nothing moves here"
     assert (counting.detected, counting.recognised) == (1, 1)
+
+
+def noisy(samples):
+    """As after compression: no picture is as the one before, and no place in it."""
+    drawn = np.random.default_rng(5)
+    return [
+        replace(one, image=np.clip(one.image + drawn.normal(0, 12, one.image.shape), 0, 255).astype(np.uint8))
+        for one in samples
+    ]
+
+
+def test_a_sample_between_two_with_the_same_line_is_not_looked_at(reader):
+    counting = Counting(reader)
+    found = read_burned_in(noisy(film(3.5, [subtitle("do you really think so")])), counting)
+    assert found.text == "do you really think so" and "7 of 7 pictures" in found.reason
+    assert (counting.detected, counting.recognised) == (4, 4)
+
+
+def test_a_short_line_between_two_others_is_read(reader):
+    """It stands as long as a subtitle stays at least, 5/6 s; so does a pause, and what is said once more after it."""
+    draws = [
+        subtitle("go away", 0, 1.0),
+        subtitle("tell me why", 1.0, 1.84),
+        subtitle("go away", 1.84, 3.0),
+    ]
+    assert read_burned_in(noisy(film(3.0, draws)), reader).text == "go away tell me why"  # said once more is one line
+
+
+def test_a_short_line_where_nothing_stands_before_or_after_is_read(reader):
+    draws = [logo("LIVE", 20, baseline=330), subtitle("come on", 0.9, 1.74)]
+    assert read_burned_in(noisy(film(3.0, draws)), reader).text == "come on"
 
 
 def test_tickers_and_logos_are_not_even_read(reader):

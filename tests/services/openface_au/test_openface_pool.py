@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +13,7 @@ from hypothesis import strategies as st
 
 from merrflow_openface_au.engines.openface import OpenFaceEngine
 from merrflow_openface_au.engines.openface_clip import VideoFacts
-from merrflow_openface_au.engines.openface_pool import Job, Settled, cores, run_all, settle, share
+from merrflow_openface_au.engines.openface_pool import Job, Settled, run_all, settle, share
 from merrflow_openface_au.engines.openface_process import Ended
 from merrflow_openface_au.settings import OpenFaceAuSettings
 from merrflow_openface_au.types import VideoResult
@@ -43,16 +42,6 @@ def test_every_clip_is_shared_out_once(lengths, processes, most) -> None:
         loads = [sum(len(one.facts.timestamps) for one in group) for group in groups]
         if all(len(group) < most for group in groups):  # LPT: no group is ahead by more than its last clip
             assert max(loads) - min(loads) <= max(lengths)
-
-
-def test_cores(tmp_path, monkeypatch) -> None:
-    own = len(os.sched_getaffinity(0))
-    quota = tmp_path / "cpu.max"
-    monkeypatch.setattr("merrflow_openface_au.engines.openface_pool.CPU_QUOTA", quota)
-    assert cores() == own
-    for text, expected in (("max 100000", own), ("100000 100000", 1), ("20000 100000", 1), ("garbage", own)):
-        quota.write_text(text)
-        assert cores() == expected
 
 
 # who is to blame

@@ -1,12 +1,17 @@
-"""Batches that fill: clients that ask again as soon as they are answered come into one batch."""
+"""Batches that fill: clients that ask again as soon as they are answered come into one batch. And lanes."""
 
 from __future__ import annotations
 
 import asyncio
+import faulthandler
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from merrflow_serving.batching import Batcher
+import pytest
+
+from merrflow_serving.alarm import Alarm
+from merrflow_serving.batching import Batcher, EngineHung
 
 
 async def test_two_half_batches_become_one() -> None:
@@ -32,3 +37,64 @@ async def test_two_half_batches_become_one() -> None:
             await batcher.stop()
     assert sum(sizes) == 48
     assert sizes.count(8) >= 4  # all eight together, but for the beginning and the end
+
+
+async def test_each_lane_works_on_a_batch_of_its_own() -> None:
+    together = threading.Barrier(3, timeout=10)
+
+    def run(items: list[int]) -> list[int]:
+        together.wait()  # breaks unless three batches are in work at once
+        return [-item for item in items]
+
+    with ThreadPoolExecutor(3) as threads:
+        batcher = Batcher(run, threads, max_batch_size=1, max_delay=0.0, max_queue=64, lanes=3)
+        batcher.start()
+        answers = await asyncio.gather(*(batcher.submit(number) for number in range(1, 7)))
+        await batcher.stop()
+    assert [answer.result for answer in answers] == [-1, -2, -3, -4, -5, -6]
+    assert {answer.batch_size for answer in answers} == {1}
+
+
+async def test_a_lane_that_hangs_is_told_and_the_others_go_on() -> None:
+    free, lost = threading.Event(), []
+
+    def run(items: list[str]) -> list[str]:
+        if items == ["hang"]:
+            free.wait(10)
+        return items
+
+    with ThreadPoolExecutor(2) as threads:
+        batcher = Batcher(
+            run, threads, max_batch_size=1, max_delay=0.0, max_queue=64, max_run=0.2, on_lost=lost.append, lanes=2
+        )
+        batcher.start()
+        hung = asyncio.create_task(batcher.submit("hang"))
+        for number in range(5):
+            assert (await batcher.submit(str(number))).result == str(number)
+        assert not lost
+        await asyncio.sleep(0.4)
+        assert [type(error) for error in lost] == [EngineHung] and not hung.done()
+        assert (await batcher.submit("after")).result == "after"
+        free.set()
+        assert (await hung).result == "hang"
+        await batcher.stop()
+
+
+def test_the_alarm_is_for_the_work_that_must_end_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, alarms = [100.0], []
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(faulthandler, "dump_traceback_later", lambda left, exit: alarms.append(left))
+    monkeypatch.setattr(faulthandler, "cancel_dump_traceback_later", lambda: alarms.append(None))
+    alarm = Alarm(10.0)
+    first, second = alarm.over(), alarm.over()
+    first.__enter__()
+    now[0] = 104.0
+    second.__enter__()
+    assert alarms == [10.0, 6.0]
+    first.__exit__(None, None, None)
+    assert alarms[-1] == 10.0  # the second's own
+    second.__exit__(None, None, None)
+    assert alarms[-1] is None
+    with Alarm(0.0).over():
+        pass
+    assert len(alarms) == 4

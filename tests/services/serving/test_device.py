@@ -7,7 +7,6 @@ import subprocess
 import sys
 import textwrap
 import weakref
-from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
@@ -24,7 +23,6 @@ from merrflow_serving.torch.device import (
     attention_of,
     device_of,
     dtype_of,
-    host_memory,
     memory,
     run_split,
 )
@@ -310,26 +308,6 @@ def test_memory_of_this_process() -> None:
     found = memory(CPU)
     assert 10 << 20 < found.used_bytes <= found.peak_bytes <= found.total_bytes
     assert 0 < found.free_bytes < found.total_bytes
-
-
-def test_a_containers_limit_counts(tmp_path: Path) -> None:
-    (tmp_path / "self").mkdir()
-    (tmp_path / "self/status").write_text("Name:\tpython\nVmHWM:\t    3000 kB\nVmRSS:\t    2000 kB\nThreads:\t4\n")
-    (tmp_path / "meminfo").write_text("MemTotal:  16000 kB\nMemAvailable:  9000 kB\n")
-    free = host_memory(tmp_path, tmp_path)
-    assert (free.used_bytes, free.peak_bytes, free.total_bytes, free.free_bytes) == (
-        2000 * 1024,
-        3000 * 1024,
-        16000 * 1024,
-        9000 * 1024,
-    )
-    (tmp_path / "memory.max").write_text("8192000\n")
-    (tmp_path / "memory.current").write_text("8000000\n")
-    bound = host_memory(tmp_path, tmp_path)
-    assert (bound.total_bytes, bound.free_bytes) == (8192000, 192000)
-    (tmp_path / "memory.max").write_text("max\n")
-    assert host_memory(tmp_path, tmp_path) == free
-    assert host_memory(tmp_path / "none", tmp_path / "none").total_bytes == 0
 
 
 # -- on a real card ---------------------------------------------------------------------------------------------------

@@ -31,8 +31,10 @@ NOTE = (
 class MediapipeEngine:
     """Faces, head pose and Action Unit proxies of whole videos. One thread calls it."""
 
-    def __init__(self, settings: OpenFaceAuSettings) -> None:
+    def __init__(self, settings: OpenFaceAuSettings, *, decoder_threads: int = 0) -> None:
+        """decoder_threads: of a video; 0: one for each core."""
         self._settings = settings
+        self._decoder_threads = decoder_threads
         self._rules: Rules | None = None
         self._bundle: bytes | None = None
         self._finder = None
@@ -99,7 +101,12 @@ class MediapipeEngine:
             raise NotReady("the engine is not loaded")
         search = self._rules.search
         clock = _Clock(search.longest_side, self._ring)
-        frames = iter_frames(source, max_pixels=self._settings.max_pixels, max_frames=self._settings.max_frames)
+        frames = iter_frames(
+            source,
+            max_pixels=self._settings.max_pixels,
+            max_frames=self._settings.max_frames,
+            threads=self._decoder_threads,
+        )
         tracker = FaceTracker(
             self._finder,
             lambda seed: Follower(self._bundle, seed, search),

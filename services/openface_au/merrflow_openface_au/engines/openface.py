@@ -17,13 +17,14 @@ import structlog
 from merrflow_openface_au.engines.openface_binary import Binary, command_line, extra_arguments, find_binary
 from merrflow_openface_au.engines.openface_clip import look, place, write_anew
 from merrflow_openface_au.engines.openface_folder import PrivateFolder
-from merrflow_openface_au.engines.openface_pool import Job, Settled, cores, run_all, settle, share, stopped
+from merrflow_openface_au.engines.openface_pool import Job, Settled, run_all, settle, share, stopped
 from merrflow_openface_au.engines.openface_process import Call, Stopped, run_process
 from merrflow_openface_au.engines.openface_results import read_result
 from merrflow_openface_au.settings import OpenFaceAuSettings
 from merrflow_openface_au.types import Source, VideoResult
 from merrflow_serving.engine import EngineInfo, Limits
 from merrflow_serving.errors import EngineFault, MerrflowError, NotReady
+from merrflow_serving.machine import cores
 from merrflow_serving.media import openface_csv
 
 log = structlog.get_logger()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import heapq
-import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
@@ -14,8 +13,6 @@ from merrflow_openface_au.engines.openface_process import Ended
 from merrflow_openface_au.types import Source, VideoResult
 from merrflow_serving.errors import EngineFault, MerrflowError, NotReady
 from merrflow_serving.media.openface_csv import OpenFaceError
-
-CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
 
 @dataclass(frozen=True)
@@ -37,17 +34,6 @@ class Settled:
 
 
 RunGroup = Callable[[Sequence[Job]], Settled]
-
-
-def cores() -> int:
-    """Those this process may use, by its affinity and its container's quota."""
-    count = len(os.sched_getaffinity(0))
-    try:
-        quota, period = CPU_QUOTA.read_text().split()
-        count = min(count, max(1, round(int(quota) / int(period))))
-    except (OSError, ValueError):
-        pass  # no container, no quota, or an older kernel's control groups
-    return max(1, count)
 
 
 def share(jobs: Sequence[Job], processes: int, most: int) -> list[tuple[Job, ...]]:

@@ -151,8 +151,11 @@ def iter_frames(
     max_pixels: int = 0,
     max_frames: int = 0,
     on_audio: Callable[[av.AudioFrame], None] | None = None,
+    threads: int = 0,
 ) -> Iterator[VideoFrame]:
     """Decodes the first video track and, where `on_audio` wants it, the first sound track on the way.
+
+    threads: of the decoder, each of which holds pictures; 0: one for each core.
 
     Raises `UnreadableMedia`, `MissingStream` (no video track) or `TooLarge` (0 means no limit). A sound track
     that cannot be decoded raises nothing here: it is simply handed over in part.
@@ -162,7 +165,7 @@ def iter_frames(
             raise MissingStream("the file has no video track")
         video = container.streams.video[0]
         check_codec(video)
-        video.thread_type = "AUTO"
+        video.thread_type, video.thread_count = "AUTO", threads
         if max_pixels:
             _check_pixels(video.width, video.height, max_pixels)
             # the header may lie; the decoder refuses before it takes the memory (twice, as coded sizes are rounded up)

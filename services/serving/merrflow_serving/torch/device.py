@@ -5,14 +5,13 @@ from __future__ import annotations
 import gc
 import importlib.util
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import structlog
 
 from merrflow_serving.errors import EngineFault, NotReady, TooLarge
+from merrflow_serving.machine import Memory, host_memory
 from merrflow_serving.torch.lost import DeviceLost, device_errors, is_lost, is_out_of_memory
 from merrflow_serving.torch.settings import TorchSettings
 
@@ -203,16 +202,6 @@ def _empty_cache() -> None:
             torch.cuda.empty_cache()
 
 
-@dataclass(frozen=True)
-class Memory:
-    """Memory of the device an engine computes on, in bytes."""
-
-    used_bytes: int  # by this process: what torch holds on a GPU, the resident set on a CPU
-    total_bytes: int  # of the device; on a CPU what this process may use (the container's limit, else the machine's)
-    peak_bytes: int = 0  # the most this process held so far
-    free_bytes: int = 0  # what is left, others' use counted
-
-
 def memory(device: torch.device) -> Memory:
     """What this process holds on `device`, and how much there is. Cheap; does not wait for the device."""
     if device.type != "cuda":
@@ -226,33 +215,3 @@ def memory(device: torch.device) -> Memory:
 def held(settings: TorchSettings) -> Memory:
     """`memory` of the device that the settings name. Raises `NotReady` where there is no such device."""
     return memory(device_of(settings))
-
-
-def host_memory(proc: Path = Path("/proc"), cgroup: Path = Path("/sys/fs/cgroup")) -> Memory:
-    """The same for the CPU's memory (Linux)."""
-    status, machine = _kilobytes(proc / "self/status"), _kilobytes(proc / "meminfo")
-    used, total = status.get("VmRSS", 0), machine.get("MemTotal", 0)
-    free = machine.get("MemAvailable", max(0, total - used))
-    try:
-        bound = int((cgroup / "memory.max").read_text())
-        held = int((cgroup / "memory.current").read_text())
-        if bound < total:
-            total, free = bound, min(free, max(0, bound - held))
-    except (OSError, ValueError):  # no cgroup v2, or "max": no limit of its own
-        pass
-    return Memory(used, total, status.get("VmHWM", used), free)
-
-
-def _kilobytes(file: Path) -> dict[str, int]:
-    """Lines such as "VmRSS:   1234 kB", as bytes."""
-    found = {}
-    try:
-        lines = file.read_text().splitlines()
-    except OSError:
-        return {}
-    for line in lines:
-        name, _, value = line.partition(":")
-        parts = value.split()
-        if len(parts) == 2 and parts[1] == "kB" and parts[0].isdigit():
-            found[name] = int(parts[0]) * 1024
-    return found

@@ -1,0 +1,71 @@
+"""The bottoms of frames that are read for subtitles. Thresholds and their reasons: `burned_in.yaml`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import yaml
+
+from merrflow_serving.media.video import VideoFrame
+
+
+@cache
+def rules() -> Mapping[str, Any]:
+    """The thresholds of `burned_in.yaml`."""
+    return yaml.safe_load(Path(__file__).with_name("burned_in.yaml").read_text(encoding="utf-8"))
+
+
+@dataclass(frozen=True)
+class TextSample:
+    """The bottom of one frame. Lengths are pixels of `image`, which may be smaller than the video's."""
+
+    timestamp: float  # seconds from the first frame
+    image: np.ndarray  # (height - top, width, 3) uint8 RGB
+    top: int  # row of the frame at which the crop starts
+    width: int  # of the whole frame
+    height: int  # of the whole frame
+
+
+def wanted(timestamp: float, last: float | None, interval: float | None = None) -> bool:
+    """Whether a frame at `timestamp` seconds becomes a sample, given when the last one was taken."""
+    interval = interval or rules()["sampling"]["seconds"]
+    return last is None or timestamp - last >= interval - 1e-3
+
+
+def take_sample(image: np.ndarray, timestamp: float) -> TextSample:
+    """The bottom of a (height, width, 3) uint8 RGB frame."""
+    sampling = rules()["sampling"]
+    height, width = image.shape[:2]
+    crop = image[min(height - 1, round(height * (1 - sampling["bottom"]))) :]
+    factor = min(1.0, sampling["max_width"] / width)
+    if factor < 1:
+        size = (round(width * factor), max(1, round(crop.shape[0] * factor)))
+        crop = cv2.resize(crop, size, interpolation=cv2.INTER_AREA)
+    height, width = max(crop.shape[0], round(height * factor)), crop.shape[1]
+    # A copy: a view would keep the whole frame in memory.
+    return TextSample(timestamp, np.array(crop, order="C"), height - crop.shape[0], width, height)
+
+
+class Sampler:
+    """Collects samples while a clip is decoded; frames in between are never converted to RGB."""
+
+    def __init__(self) -> None:
+        self.samples: list[TextSample] = []
+        self._interval: float = rules()["sampling"]["seconds"]
+        self._last: float | None = None
+
+    def add(self, frame: VideoFrame) -> None:
+        """Keeps the frame's bottom where it is due."""
+        if not wanted(frame.timestamp, self._last, self._interval):
+            return
+        self._last = frame.timestamp
+        self.samples.append(take_sample(frame.image, frame.timestamp))
+        if len(self.samples) > rules()["sampling"]["max_samples"]:
+            self.samples = self.samples[::2]
+            self._interval *= 2
