@@ -25,6 +25,7 @@ from merrflow_serving.errors import EngineFault, MerrflowError, QueueFull
 from merrflow_serving.torch.lost import DeviceLost, is_lost
 
 log = structlog.get_logger()
+RETURN_SHARE = 0.05  # of a batch's time, for which the next waits for those whom it answered
 
 
 class EngineHung(MerrflowError):
@@ -84,6 +85,7 @@ class Batcher:
         self._lanes = lanes
         self._tasks: list[asyncio.Task[None]] = []
         self._free_since = 0.0  # monotonic time at which the last batch ended
+        self._last_seconds = 0.0  # that it took
 
     @property
     def waiting(self) -> int:
@@ -121,9 +123,10 @@ class Batcher:
 
     async def _collect(self) -> list[_Waiting]:
         batch = [await self._queue.get()]
-        # From the end of the last batch at the earliest: those it answered often ask again at once, and would else
-        # miss this one each time, so that two half batches took turns.
-        deadline = max(batch[0].since, self._free_since) + self._max_delay
+        # Those whom the last batch answered often ask again at once. They would miss this one each time, so that two
+        # half batches took turns, if it did not wait for them too: a small share of the time that it takes.
+        for_old = max(self._max_delay, RETURN_SHARE * self._last_seconds) if self._max_delay else 0.0
+        deadline = max(batch[0].since + self._max_delay, self._free_since + for_old)
         while len(batch) < self.max_batch_size:
             if not self._queue.empty():
                 batch.append(self._queue.get_nowait())
@@ -149,7 +152,7 @@ class Batcher:
             log.exception("engine fault")
             results = [EngineFault("the engine failed on this input, and cannot say how")] * len(batch)
         self._free_since = time.monotonic()
-        model_seconds = time.monotonic() - started
+        model_seconds = self._last_seconds = time.monotonic() - started
         queue_seconds = [started - waiting.since for waiting in batch]
         self._observe(len(batch), model_seconds, queue_seconds)
         for waiting, result, queued in zip(batch, results, queue_seconds, strict=True):

@@ -39,6 +39,30 @@ async def test_two_half_batches_become_one() -> None:
     assert sizes.count(8) >= 4  # all eight together, but for the beginning and the end
 
 
+async def test_a_long_batch_is_worth_a_longer_wait_for_those_it_answered() -> None:
+    """Eight clients in two halves that need some hundredths of a second to ask again, and a delay far below that."""
+    sizes: list[int] = []
+
+    def run(items: list[int]) -> list[int]:
+        time.sleep(0.8)
+        sizes.append(len(items))
+        return items
+
+    with ThreadPoolExecutor(1) as thread:
+        batcher = Batcher(run, thread, max_batch_size=16, max_delay=0.001, max_queue=64)
+        batcher.start()
+
+        async def client(late: float) -> None:
+            await asyncio.sleep(late)
+            for _ in range(3):
+                await batcher.submit(1)
+                await asyncio.sleep(0.01)
+
+        await asyncio.gather(*(client(0.3 * (number % 2)) for number in range(8)))
+        await batcher.stop()
+    assert sizes[:2] == [4, 8] and len(sizes) <= 4, "not 4 and 4 in turns to the end"
+
+
 async def test_each_lane_works_on_a_batch_of_its_own() -> None:
     together = threading.Barrier(3, timeout=10)
 
