@@ -48,8 +48,10 @@ def environment(faults: Faults, settings: Mapping[str, object]) -> dict[str, str
 
 def start(command: Sequence[str], env: Mapping[str, str]) -> subprocess.Popen[str]:
     """A run, with its output to be read from `ended`."""
+    # A shell's background jobs ignore Ctrl-C, and so would all that they start: here a run is one in the foreground.
+    foreground = ["env", "--default-signal=INT", *command]
     return subprocess.Popen(
-        command, env=dict(env), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        foreground, env=dict(env), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
 
 
