@@ -32,6 +32,10 @@ PREFECT_DEFAULTS = {
     "DO_NOT_TRACK": "1",
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "180",
     "PREFECT_CLIENT_METRICS_ENABLED": "false",
+    # A server that hangs is asked for 1.5 minutes, one that is gone for 14 s; by Prefect's own numbers it is 6 minutes
+    # a question, in which the run would be done and not end.
+    "PREFECT_API_REQUEST_TIMEOUT": "20",
+    "PREFECT_CLIENT_MAX_RETRIES": "3",
 }
 PUBLISH_SECONDS = 60.0  # for Prefect's tables and last state, after the outputs are written
 PARAMETER_BYTES = 100_000  # Prefect refuses parameters above 512 KiB
