@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
+import os
 import sys
+import threading
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -26,6 +28,7 @@ UNUSABLE = 2  # exit code for unusable arguments
 UNFINISHED = 1  # exit code where some clips still need another run
 INTERRUPTED = 130
 TERMINATED = 143
+EXIT_SECONDS = 15.0  # for what Prefect has left to send
 _STOPPED = "stopped; the same command goes on from here"
 
 # Where there is no terminal, lines are as long as they need to be.
@@ -309,4 +312,14 @@ def main() -> Any:
             raise
     if message:
         errors.print(f"merrflow: {message}", style="red", markup=False, soft_wrap=True)
+    _end_within(EXIT_SECONDS, code)
     sys.exit(code)
+
+
+def _end_within(seconds: float, code: int) -> None:
+    """Ends the process by then, whatever still waits: at an interpreter's end Prefect sends its last events, without a
+    limit where its server hangs. All that is merrflow's own is closed by now."""
+    sys.stdout.flush()
+    last = threading.Timer(seconds, os._exit, (code,))
+    last.daemon = True
+    last.start()
