@@ -181,9 +181,10 @@ async def without_prefect(session: Session, request: Request) -> None:
 
 
 def _be_hasty(seconds: float) -> None:
-    from merrflow import claims, database, ledger
+    from merrflow import claims, database
+    from merrflow.ledger import store
 
-    ledger.PATIENCE_SECONDS = float(os.environ.get("MERRFLOW_FAULTS_PATIENCE", seconds))
+    store.PATIENCE_SECONDS = float(os.environ.get("MERRFLOW_FAULTS_PATIENCE", seconds))
     claims._KEEP = claims._TAKE_BACK = seconds
     milliseconds = round(seconds * 1000)
     database._CLIENT_SETTINGS |= {"tcp_user_timeout": milliseconds, "connect_timeout": 2}

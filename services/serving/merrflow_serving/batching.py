@@ -177,8 +177,11 @@ class Batcher:
                 return [self._run_safely([item])[0] for item in items]
             if isinstance(error, MerrflowError):
                 return [error]
-            log.exception("engine fault")
-            return [_fault(error)]
+            try:
+                log.exception("engine fault")
+                return [_fault(error)]
+            except Exception:  # an error that cannot even be printed; here, so that it stays this item's own
+                return [EngineFault("the engine failed on this input, and cannot say how")]
 
 
 def _one_each(results: Any, count: int) -> list[Any]:

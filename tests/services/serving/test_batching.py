@@ -12,6 +12,7 @@ import pytest
 
 from merrflow_serving.alarm import Alarm
 from merrflow_serving.batching import Batcher, EngineHung
+from merrflow_serving.errors import EngineFault
 
 
 async def test_two_half_batches_become_one() -> None:
@@ -61,6 +62,25 @@ async def test_a_long_batch_is_worth_a_longer_wait_for_those_it_answered() -> No
         await asyncio.gather(*(client(0.3 * (number % 2)) for number in range(8)))
         await batcher.stop()
     assert sizes[:2] == [4, 8] and len(sizes) <= 4, "not 4 and 4 in turns to the end"
+
+
+async def test_an_error_that_cannot_be_printed_is_its_own_items_alone() -> None:
+    class Mute(RuntimeError):  # the kind that is asked whether the device is gone
+        def __str__(self) -> str:
+            raise RuntimeError("no words")
+
+    def run(items: list[int]) -> list[int]:
+        if 0 in items:
+            raise Mute
+        return items
+
+    with ThreadPoolExecutor(1) as thread:
+        batcher = Batcher(run, thread, max_batch_size=4, max_delay=0.05, max_queue=64)
+        batcher.start()
+        answers = await asyncio.gather(*(batcher.submit(item) for item in range(4)), return_exceptions=True)
+        await batcher.stop()
+    assert isinstance(answers[0], EngineFault) and "cannot say how" in str(answers[0])
+    assert [answer.result for answer in answers[1:]] == [1, 2, 3]
 
 
 async def test_each_lane_works_on_a_batch_of_its_own() -> None:

@@ -45,13 +45,20 @@ class DeviceLost(MerrflowError):
     reason = "DEVICE_LOST"
 
 
+def _words(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception:  # an error that cannot even be printed
+        return ""
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """True where the device (or the machine) had too little memory, and a smaller batch may do."""
     if type(error).__name__ in ("OutOfMemoryError", "MemoryError"):
         return True
     if getattr(error, "error_code", None) in MEMORY_CODES:
         return True
-    return isinstance(error, RuntimeError) and bool(_MEMORY.search(str(error)))
+    return isinstance(error, RuntimeError) and bool(_MEMORY.search(_words(error)))
 
 
 def is_lost(error: BaseException) -> bool:
@@ -62,8 +69,8 @@ def is_lost(error: BaseException) -> bool:
         return False
     if type(error).__name__ == "AcceleratorError":
         code = getattr(error, "error_code", None)
-        return code not in CALL_CODES if code is not None else not _CALL.search(str(error))
-    text = str(error)
+        return code not in CALL_CODES if code is not None else not _CALL.search(_words(error))
+    text = _words(error)
     return bool(_LOST.search(text)) and ("CUDA" in text or "CUBLAS" in text or "CUDNN" in text or "GPU" in text)
 
 
@@ -75,5 +82,5 @@ def device_errors() -> Iterator[None]:
     except Exception as error:
         if isinstance(error, DeviceLost) or not is_lost(error):
             raise
-        first_line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        first_line = _words(error).strip().splitlines()[0] if _words(error).strip() else type(error).__name__
         raise DeviceLost(f"the accelerator cannot be used any more ({first_line}); the service must restart") from error
