@@ -6,13 +6,28 @@ import asyncio
 import faulthandler
 import threading
 import time
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 
 from merrflow_serving.alarm import Alarm
 from merrflow_serving.batching import Batcher, EngineHung
 from merrflow_serving.errors import EngineFault
+
+
+@asynccontextmanager
+async def at_work(run: Callable[[list[int]], list[int]], **limits: Any) -> AsyncIterator[Batcher]:
+    """A batcher with one thread."""
+    with ThreadPoolExecutor(1) as thread:
+        batcher = Batcher(run, thread, max_queue=64, **limits)
+        batcher.start()
+        try:
+            yield batcher
+        finally:
+            await batcher.stop()
 
 
 async def test_two_half_batches_become_one() -> None:
@@ -23,19 +38,15 @@ async def test_two_half_batches_become_one() -> None:
         sizes.append(len(items))
         return items
 
-    with ThreadPoolExecutor(1) as thread:
-        batcher = Batcher(run, thread, max_batch_size=16, max_delay=0.05, max_queue=64)
-        batcher.start()
+    async with at_work(run, max_batch_size=16, max_delay=0.05) as batcher:
 
         async def client(late: float) -> None:
             await asyncio.sleep(late)
             for item in range(6):
                 await batcher.submit(item)
 
-        try:  # the second half asks while the first is at work
-            await asyncio.gather(*(client(0.0 if number < 4 else 0.08) for number in range(8)))
-        finally:
-            await batcher.stop()
+        # the second half asks while the first is at work
+        await asyncio.gather(*(client(0.0 if number < 4 else 0.08) for number in range(8)))
     assert sum(sizes) == 48
     assert sizes.count(8) >= 4  # all eight together, but for the beginning and the end
 
@@ -49,9 +60,7 @@ async def test_a_long_batch_is_worth_a_longer_wait_for_those_it_answered() -> No
         sizes.append(len(items))
         return items
 
-    with ThreadPoolExecutor(1) as thread:
-        batcher = Batcher(run, thread, max_batch_size=16, max_delay=0.001, max_queue=64)
-        batcher.start()
+    async with at_work(run, max_batch_size=16, max_delay=0.001) as batcher:
 
         async def client(late: float) -> None:
             await asyncio.sleep(late)
@@ -60,7 +69,6 @@ async def test_a_long_batch_is_worth_a_longer_wait_for_those_it_answered() -> No
                 await asyncio.sleep(0.01)
 
         await asyncio.gather(*(client(0.3 * (number % 2)) for number in range(8)))
-        await batcher.stop()
     assert sizes[:2] == [4, 8] and len(sizes) <= 4, "not 4 and 4 in turns to the end"
 
 
@@ -74,11 +82,8 @@ async def test_an_error_that_cannot_be_printed_is_its_own_items_alone() -> None:
             raise Mute
         return items
 
-    with ThreadPoolExecutor(1) as thread:
-        batcher = Batcher(run, thread, max_batch_size=4, max_delay=0.05, max_queue=64)
-        batcher.start()
+    async with at_work(run, max_batch_size=4, max_delay=0.05) as batcher:
         answers = await asyncio.gather(*(batcher.submit(item) for item in range(4)), return_exceptions=True)
-        await batcher.stop()
     assert isinstance(answers[0], EngineFault) and "cannot say how" in str(answers[0])
     assert [answer.result for answer in answers[1:]] == [1, 2, 3]
 

@@ -6,7 +6,7 @@ each Action Unit how far the two agree. Nothing here is, or is called, OpenFace.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from merrflow_openface_au.engines.follower import Follower
 from merrflow_openface_au.engines.ring import PictureRing
@@ -26,6 +26,18 @@ NOTE = (
     "Action Unit proxies from MediaPipe blendshapes and face-mesh distances, scaled to FACS 0-5; "
     "not OpenFace, not FACS coding"
 )
+
+
+def answered(measure: Callable[[Source], VideoResult | MerrflowError], source: Source) -> VideoResult | MerrflowError:
+    """What `measure` returns or raises: one video's trouble must not reach its neighbours."""
+    try:
+        return measure(source)
+    except MerrflowError as error:
+        return error
+    except Exception as error:
+        fault = EngineFault(f"the video could not be measured: {type(error).__name__}: {error}")
+        fault.__cause__ = error
+        return fault
 
 
 class MediapipeEngine:
@@ -84,17 +96,7 @@ class MediapipeEngine:
 
     def run(self, batch: Sequence[Source]) -> list[VideoResult | MerrflowError]:
         """One result or error for each video, in order; a video's result depends on that video alone."""
-        return [self._run_one(source) for source in batch]
-
-    def _run_one(self, source: Source) -> VideoResult | MerrflowError:
-        try:
-            return self._measure(source)
-        except MerrflowError as error:
-            return error
-        except Exception as error:  # one video's trouble must not reach its neighbours
-            fault = EngineFault(f"the video could not be measured: {type(error).__name__}: {error}")
-            fault.__cause__ = error
-            return fault
+        return [answered(self._measure, source) for source in batch]
 
     def _measure(self, source: Source) -> VideoResult:
         if self._rules is None or self._bundle is None or self._finder is None:

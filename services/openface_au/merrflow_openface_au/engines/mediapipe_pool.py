@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import structlog
 
-from merrflow_openface_au.engines.mediapipe import MediapipeEngine
+from merrflow_openface_au.engines.mediapipe import MediapipeEngine, answered
 from merrflow_openface_au.engines.mediapipe_process import Worker, WorkerEnded
 from merrflow_openface_au.settings import OpenFaceAuSettings
 from merrflow_openface_au.types import Source, VideoResult
@@ -92,7 +92,7 @@ class MediapipePool:
         """One result or error for each video, in order; one that ends its worker costs itself alone."""
         if self.lanes == 1:
             return self._own.run(batch)
-        return [self._measure(source) for source in batch]
+        return [answered(self._measure, source) for source in batch]
 
     def _measure(self, source: Source) -> VideoResult | MerrflowError:
         worker = self._free.get()
@@ -115,12 +115,6 @@ class MediapipePool:
             return EngineFault(
                 f"the process that measured the video was {how}, each time it worked on it", reason="ENGINE_ENDED"
             )
-        except MerrflowError as error:
-            return error
-        except Exception as error:  # one video's trouble must not reach its neighbours
-            fault = EngineFault(f"the video could not be measured: {type(error).__name__}: {error}")
-            fault.__cause__ = error
-            return fault
         finally:
             self._free.put(worker)
 

@@ -82,5 +82,5 @@ def device_errors() -> Iterator[None]:
     except Exception as error:
         if isinstance(error, DeviceLost) or not is_lost(error):
             raise
-        first_line = _words(error).strip().splitlines()[0] if _words(error).strip() else type(error).__name__
+        first_line = next(iter(_words(error).strip().splitlines()), type(error).__name__)
         raise DeviceLost(f"the accelerator cannot be used any more ({first_line}); the service must restart") from error
