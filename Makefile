@@ -12,7 +12,10 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 STAMP := $(VENV)/.installed
 DEV_STAMP := $(VENV)/.installed-dev
 
-.PHONY: help install demo test fuzz lint protos protos-check protos-release clean
+# The package merrflow comes from two folders, which mypy can only follow as one.
+TYPES := build/types
+
+.PHONY: help install demo test fuzz lint types protos protos-check protos-release clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-14s %s\n", $$1, $$2}'
@@ -34,6 +37,11 @@ lint: $(DEV_STAMP) ## check style, and the protos' rules
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	cd protos && ../$(BIN)/buf lint
+
+types: $(DEV_STAMP) ## check types
+	rm -rf $(TYPES) && mkdir -p $(TYPES)/merrflow
+	ln -s $(CURDIR)/orchestrator/merrflow/* $(CURDIR)/protos/python/merrflow/* $(TYPES)/merrflow
+	MYPYPATH=$(TYPES) $(BIN)/mypy -p merrflow $(patsubst services/%,-p merrflow_%,$(filter services/%,$(DISTRIBUTIONS)))
 
 protos: $(DEV_STAMP) ## write the gRPC stubs anew
 	PYTHON=$(abspath $(BIN)/python) protos/generate.sh
