@@ -16,14 +16,14 @@ from unittest.mock import patch
 from benchmarks.action_units import as_before, make_engine, measure
 from benchmarks.clip_files import Stopwatch, clips_in
 from benchmarks.clips import fill, make_clips
-from merrflow.export.everything import write_all
-from merrflow.fingerprint import file_sha256
-from merrflow.ledger import Ledger
-from merrflow.reader import SharedReader
-from merrflow.report import write_report
-from merrflow.stages import likeness, peak_frame, probe, text_boxes, voice
+from merrflow.core.fingerprint import file_sha256
+from merrflow.core.records import Clip, Peak
+from merrflow.datasets.export.everything import write_all
+from merrflow.datasets.report import write_report
+from merrflow.stages import peak_frame, perceptual_hash, probe, text_boxes, voice
 from merrflow.stages.burned_in import read_burned_in
-from merrflow.types import Clip, Peak
+from merrflow.stages.text_reader import SharedReader
+from merrflow.store import Ledger
 from merrflow_qwen_audio.engines.prosody import ProsodyEngine
 from merrflow_qwen_audio.settings import QwenAudioSettings
 from merrflow_qwen_audio.types import ToneItem
@@ -71,7 +71,7 @@ class Work:
                 self._prosody.run([ToneItem(audio)])
             with watch.of("probe: voice and sound hashes"):
                 voice.voice_energy(audio)
-                likeness.sound_hashes(audio)
+                perceptual_hash.sound_hashes(audio)
         with watch.of("ocr"):
             said = read_burned_in(decoded.text_samples, self._reader)
         return facts.seconds, [facts, units, picture, (said.text, said.language, said.also)]

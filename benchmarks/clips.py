@@ -14,16 +14,8 @@ import sqlalchemy as sa
 
 from benchmarks.fixed import ENGINES
 from merrflow.clients import identity, limits_of
-from merrflow.database import connect
-from merrflow.export.dataset import RECORDS
-from merrflow.facs import load_rules
-from merrflow.inputs import Found, find_clips
-from merrflow.keys import WorkKeys
-from merrflow.ledger import RECORD, Ledger, batched
-from merrflow.local_services import embedded_engines
-from merrflow.reader import SharedReader
-from merrflow.settings import load_settings
-from merrflow.types import (
+from merrflow.core.inputs import Found
+from merrflow.core.records import (
     Clip,
     Curves,
     Label,
@@ -39,6 +31,15 @@ from merrflow.types import (
     Subtitle,
     Tone,
 )
+from merrflow.core.settings import load_settings
+from merrflow.datasets.entries import RECORDS
+from merrflow.facs import load_rules
+from merrflow.formats.clip_list import find_clips
+from merrflow.pipeline.cache_keys import WorkKeys
+from merrflow.pipeline.local_services import embedded_engines
+from merrflow.stages.text_reader import SharedReader
+from merrflow.store import RECORD, Ledger, batched
+from merrflow.store.database import connect
 from merrflow_serving.engine import EngineInfo
 
 DESCRIBED = 28_618 / 70_000  # MERR: of all clips, those with a record

@@ -3,17 +3,18 @@
 from pkgutil import extend_path
 from typing import Any
 
+from merrflow.core.version import __version__
+
 # The gRPC stubs (merrflow.<service>.v1) come with their own distribution, merrflow-protos.
 __path__ = extend_path(__path__, __name__)
 
-__version__ = "0.1.0"
-__all__ = ["annotate"]
+__all__ = ["__version__", "annotate"]
 
 
 def __getattr__(name: str) -> Any:
     # `merrflow.annotate` without making every import of a stub load the whole orchestrator.
     if name == "annotate":
-        from merrflow.run import annotate
+        from merrflow.flow.run import annotate
 
         return annotate
     raise AttributeError(f"module 'merrflow' has no attribute {name!r}")

@@ -9,10 +9,10 @@ import pytest
 from benchmarks.clips import DESCRIBED, embedded, fill, fixed, keys_for, make_clips
 from benchmarks.fixed import Noted, Pace, noted
 from benchmarks.flow import CALLS, merrflow_run, paces
-from merrflow.fingerprint import file_sha256
-from merrflow.inputs import find_clips
-from merrflow.ledger import Ledger
+from merrflow.core.fingerprint import file_sha256
+from merrflow.formats.clip_list import find_clips
 from merrflow.stages.probe import decode
+from merrflow.store import Ledger
 
 
 def test_clips_differ_and_are_one_film(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from merrflow.settings import RunSettings
+from merrflow.core.settings import RunSettings
 from merrflow_serving.catalog import SERVICES
 from tests.deploy.stack import DIALECTS, ROOT, installed, variable
 from tests.deploy.stack import defaults as environment

@@ -20,11 +20,11 @@ from typing import Any
 import pytest
 
 from merrflow import annotate
-from merrflow import session as sessions
-from merrflow.gpu_sharing import open_sharing
-from merrflow.gpu_sharing.containers import Containers
-from merrflow.inputs import InputError
-from merrflow.session import Request, open_session
+from merrflow.core.errors import InputError
+from merrflow.pipeline import session as sessions
+from merrflow.pipeline.gpu_phases import open_sharing
+from merrflow.pipeline.gpu_phases.containers import Containers
+from merrflow.pipeline.session import Request, open_session
 from merrflow_serving.catalog import SERVICES
 from tests.records import timeless
 

@@ -8,7 +8,7 @@ import re
 import pytest
 import yaml
 
-from merrflow.settings import RunSettings
+from merrflow.core.settings import RunSettings
 from merrflow_serving.catalog import SERVICES
 from tests.deploy.kubernetes_objects import (
     KUBERNETES,

@@ -9,7 +9,7 @@ import threading
 
 import pytest
 
-from merrflow.settings import RunSettings
+from merrflow.core.settings import RunSettings
 from merrflow_serving import health
 from merrflow_serving.catalog import SERVICES
 from merrflow_serving.server import Server

@@ -22,7 +22,7 @@ import pytest
 import yaml
 
 from merrflow.cli.services import call_once
-from merrflow.local_services import LocalServices
+from merrflow.pipeline.local_services import LocalServices
 from merrflow_serving.catalog import SERVICES
 from merrflow_serving.media.images import encode_jpeg
 from merrflow_serving.media.video import read_frames

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from merrflow.local_services import LocalServices
+from merrflow.pipeline.local_services import LocalServices
 from merrflow_serving.catalog import SERVICES
 
 ROOT = Path(__file__).parents[2]

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from merrflow.outputs import Summary
-from merrflow.session import Request, open_session
+from merrflow.datasets.outputs import Summary
+from merrflow.pipeline.session import Request, open_session
 from merrflow_serving.catalog import SERVICES
 from tests.faults.processes import Faults, Supervised, supervised
 from tests.orchestrator.fakes import make_video

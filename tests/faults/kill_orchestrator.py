@@ -22,7 +22,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
-from merrflow.inputs import InputError
+from merrflow.core.errors import InputError
 from tests.faults.conftest import make_clips
 from tests.faults.processes import Faults, addresses, supervised
 from tests.faults.processes_checks import assert_nothing_done_again, assert_whole, finished_work

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import av
 
-from merrflow.database import place_of
-from merrflow.ledger import RECORD, Ledger
-from merrflow.types import Outcome
+from merrflow.core.records import Outcome
+from merrflow.store import RECORD, Ledger
+from merrflow.store.database import place_of
 
 STAGE_SERVICES = {
     "action_units": "openface-au",

@@ -21,8 +21,8 @@ from pathlib import Path
 
 import pytest
 
-from merrflow.session import Request, Session
-from merrflow.stops import writing_outputs
+from merrflow.core.errors import writing_outputs
+from merrflow.pipeline.session import Request, Session
 from merrflow_serving.catalog import SERVICES
 from tests.faults.processes import ROOT, Faults
 from tests.faults.processes_checks import open_ledger
@@ -170,7 +170,7 @@ def ending(*processes: subprocess.Popen[str]) -> Iterator[None]:
 
 
 async def without_prefect(session: Session, request: Request) -> None:
-    """What the flow does of a run, for `merrflow.run._run_flow`."""
+    """What the flow does of a run, for `merrflow.flow.run._run_flow`."""
     await session.wait_ready()
     async for names in session.rounds():
         try:
@@ -181,11 +181,11 @@ async def without_prefect(session: Session, request: Request) -> None:
 
 
 def _be_hasty(seconds: float) -> None:
-    from merrflow import claims, database
-    from merrflow.ledger import store
+    from merrflow.store import database, locks
+    from merrflow.store import ledger as store
 
     store.PATIENCE_SECONDS = float(os.environ.get("MERRFLOW_FAULTS_PATIENCE", seconds))
-    claims._KEEP = claims._TAKE_BACK = seconds
+    locks._KEEP = locks._TAKE_BACK = seconds
     milliseconds = round(seconds * 1000)
     database._CLIENT_SETTINGS |= {"tcp_user_timeout": milliseconds, "connect_timeout": 2}
     database._SERVER_SETTINGS = (
@@ -195,8 +195,8 @@ def _be_hasty(seconds: float) -> None:
 
 
 def _main() -> None:
-    from merrflow import run
     from merrflow.cli import main
+    from merrflow.flow import run
 
     if haste := os.environ.get("MERRFLOW_FAULTS_HASTE"):
         _be_hasty(float(haste))

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from merrflow import run
-from merrflow.database_faults import LedgerGone
-from merrflow.outputs import Summary
-from merrflow.run import annotate_request
-from merrflow.session import Request, Session
-from merrflow.stops import OutputsGone
+from merrflow.core.errors import OutputsGone
+from merrflow.datasets.outputs import Summary
+from merrflow.flow import run
+from merrflow.flow.run import annotate_request
+from merrflow.pipeline.session import Request, Session
+from merrflow.store.database_retries import LedgerGone
 from tests.faults.conftest import make_clips
 from tests.faults.processes_checks import assert_whole, outcomes
 from tests.faults.surroundings import assert_kept, done_rows, remount, small_disk, without_prefect

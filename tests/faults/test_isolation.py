@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from merrflow import local_services
-from merrflow.clients.line import Line
 from merrflow.clients.replica import State
-from merrflow.local_services import LocalServices
+from merrflow.clients.wait_queue import Line
+from merrflow.pipeline import local_services
+from merrflow.pipeline.local_services import LocalServices
 from tests.faults.conftest import annotate, make_clips
 from tests.faults.processes import Faults, addresses, supervised
 from tests.faults.processes_checks import assert_nothing_done_again, assert_whole, finished_work

@@ -10,14 +10,16 @@ from pathlib import Path
 
 import pytest
 
-from merrflow import database, run
-from merrflow.database_faults import LedgerGone
-from merrflow.inputs import Found, InputError
-from merrflow.ledger import Ledger, StageRow, existing_ledger, store
-from merrflow.outputs import Summary
-from merrflow.run import annotate_request
-from merrflow.session import Request, Session
-from merrflow.types import Outcome
+from merrflow.core.errors import InputError
+from merrflow.core.inputs import Found
+from merrflow.core.records import Outcome
+from merrflow.datasets.outputs import Summary
+from merrflow.flow import run
+from merrflow.flow.run import annotate_request
+from merrflow.pipeline.session import Request, Session
+from merrflow.store import Ledger, StageRow, database, existing_ledger
+from merrflow.store import ledger as store
+from merrflow.store.database_retries import LedgerGone
 from tests.faults.conftest import make_clips
 from tests.faults.processes_checks import assert_whole
 from tests.faults.surroundings import assert_kept, done_rows, without_prefect

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from merrflow import run
-from merrflow.database import place_of
-from merrflow.exclusive import exclusive_ledger
-from merrflow.inputs import InputError
-from merrflow.ledger import Ledger
-from merrflow.run import annotate_request
-from merrflow.session import Request
+from merrflow.core.errors import InputError
+from merrflow.flow import run
+from merrflow.flow.run import annotate_request
+from merrflow.pipeline.session import Request
+from merrflow.store import Ledger
+from merrflow.store.database import place_of
+from merrflow.store.exclusive import exclusive_ledger
 from tests.faults.conftest import make_clips
 from tests.faults.processes import Faults, supervised
 from tests.faults.processes import addresses as addresses_of

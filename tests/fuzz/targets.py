@@ -10,15 +10,18 @@ import grpc
 import numpy as np
 from pydantic import TypeAdapter
 
-from merrflow.facs.datafile import DataFileError
+from merrflow.core.datafile import DataFileError
+from merrflow.core.errors import InputError
+from merrflow.core.inputs import assign_names
+from merrflow.core.paths import path_text, safe_name, text_path
+from merrflow.core.records import Clip, Peak, Probe, Shot
+from merrflow.core.settings import load_settings
 from merrflow.facs.lexicon import load_lexicon
 from merrflow.facs.rules import load_rules
-from merrflow.inputs import InputError, assign_names, find_clips, path_text, safe_name, text_path
-from merrflow.merr_files import read_annotations, read_labels, read_sentences
-from merrflow.settings import load_settings
+from merrflow.formats.clip_list import find_clips
+from merrflow.formats.merr import read_annotations, read_labels, read_sentences
+from merrflow.formats.openface_csv import read_openface
 from merrflow.stages import peak_frame, probe, subtitle
-from merrflow.stages.openface_csv import read_openface
-from merrflow.types import Clip, Peak, Probe, Shot
 from merrflow_serving.errors import MerrflowError
 from merrflow_serving.media.audio import decode_audio
 from merrflow_serving.media.images import decode_image

@@ -6,7 +6,7 @@ import ast
 import re
 from pathlib import Path
 
-from merrflow.settings import RunSettings
+from merrflow.core.settings import RunSettings
 from merrflow_serving.settings import ServiceSettings
 
 ROOT = Path(__file__).parents[2]

@@ -16,8 +16,8 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from merrflow.clients import Connection
 from merrflow.clients.credentials import forget_own, open_channel, trust_own
 from merrflow.common.v1 import common_pb2, common_pb2_grpc
-from merrflow.local_services import LocalServices
-from merrflow.settings import load_settings
+from merrflow.core.settings import load_settings
+from merrflow.pipeline.local_services import LocalServices
 
 NAME = "qwen-audio"
 

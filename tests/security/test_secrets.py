@@ -10,15 +10,15 @@ from rich.console import Console
 
 from merrflow.cli.app import app
 from merrflow.cli.services import show_settings
-from merrflow.inputs import InputError
-from merrflow.pool.submit import _parameters
-from merrflow.session import Request, open_session
-from merrflow.settings import load_settings
+from merrflow.core.errors import InputError
+from merrflow.core.settings import load_settings
+from merrflow.flow.submit import _parameters
+from merrflow.pipeline.session import Request, open_session
 from merrflow_serving import health
 from merrflow_serving.server import Server
 from merrflow_serving.service import ServiceSettings
 from tests.orchestrator.fakes import fake_services, make_video
-from tests.orchestrator.test_pipeline import annotate
+from tests.orchestrator.pipeline.test_pipeline import annotate
 from tests.services.serving.toy import SPEC
 
 PASSWORD, TOKEN = "hunter2-of-postgres", "token-of-the-services-0123"

@@ -111,7 +111,7 @@ def test_templates_of_pages_escape_by_default():
             assert "autoescape=True" in source, file
     for page in (ROOT / "orchestrator/merrflow").rglob("*.html.j2"):
         assert not re.search(r"\|\s*safe|autoescape\s+false", page.read_text()), page
-    assert "innerHTML" not in (ROOT / "orchestrator/merrflow/report/filters.js").read_text()
+    assert "innerHTML" not in (ROOT / "orchestrator/merrflow/datasets/report/filters.js").read_text()
 
 
 def test_every_published_port_of_a_container_is_on_loopback():

@@ -13,7 +13,7 @@ from merrflow.cli.progress import show_summary
 from merrflow.cli.services import show
 from merrflow.cli.status import show_status
 from merrflow.cli.terminal import SafeConsole, json_text, printable
-from merrflow.outputs import Summary
+from merrflow.datasets.outputs import Summary
 from merrflow_llama3 import weights
 from merrflow_llama3.chat import ChatTemplate
 from merrflow_llama3.prompt import load_prompt
@@ -21,7 +21,7 @@ from merrflow_llama3.types import Clues
 from merrflow_serving import logs
 from tests.orchestrator import fakes
 from tests.orchestrator.fakes import FakeReasoner, FakeScene, FakeTone, fake_services, make_video
-from tests.orchestrator.test_pipeline import annotate, read_json
+from tests.orchestrator.pipeline.test_pipeline import annotate, read_json
 
 ESCAPES = "\x1b]0;title\x07\x1b[2J\x9b31m\r\x08‮gpj.exe"
 ORDERS = (

@@ -12,7 +12,7 @@ import pytest
 from merrflow.cli.services import call_once, look
 from merrflow.clients import Connection
 from merrflow.common.v1 import common_pb2, common_pb2_grpc
-from merrflow.settings import load_settings
+from merrflow.core.settings import load_settings
 from merrflow_serving import health
 from merrflow_serving.credentials import health_socket, make_private
 from merrflow_serving.errors import InvalidInput, NotReady
@@ -144,7 +144,7 @@ def test_settings_that_would_leave_a_service_open_or_mute(settings, said, tmp_pa
 
 
 def test_half_of_a_clients_settings_is_an_error(certificates):
-    from merrflow.inputs import InputError
+    from merrflow.core.errors import InputError
 
     with pytest.raises(InputError, match="tls_cert and tls_key go together"):
         load_settings(None, tls_cert=certificates.client.cert)

@@ -12,9 +12,9 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from merrflow.clients import Connection, send_media
 from merrflow.common.v1 import common_pb2, common_pb2_grpc
+from merrflow.core.settings import load_settings
 from merrflow.qwen_audio.v1 import qwen_audio_pb2 as pb
 from merrflow.qwen_audio.v1 import qwen_audio_pb2_grpc as pb_grpc
-from merrflow.settings import load_settings
 from merrflow_serving.credentials import Tokens, is_loopback, read_tokens
 from merrflow_serving.errors import InvalidInput, NotReady, from_rpc_error
 from merrflow_serving.server import Server

@@ -20,7 +20,7 @@ from merrflow.cli.evaluate import evaluate
 from merrflow.cli.export import export_run
 from merrflow.cli.mine import mine_run
 from merrflow.cli.terminal import SafeConsole
-from merrflow.inputs import InputError
+from merrflow.core.errors import InputError
 from merrflow_serving.catalog import SERVICES
 from merrflow_serving.errors import MerrflowError
 
@@ -137,7 +137,7 @@ def run(
     """
     from merrflow.cli.gpu_plan import gpu_options, look_at_plan
     from merrflow.cli.progress import watch_run
-    from merrflow.session import Request
+    from merrflow.pipeline.session import Request
 
     overrides = {"rules": rules, "labels_from": labels_from, "neutral_sample": neutral_sample, "seed": seed}
     overrides["shard_size"] = shard_size
@@ -205,7 +205,7 @@ def worker(
 
     Several workers on several machines need one ledger for all: MERRFLOW_LEDGER_URL, a PostgreSQL database.
     """
-    from merrflow.pool.worker import WorkerOptions, work
+    from merrflow.flow.worker import WorkerOptions, work
 
     options = WorkerOptions(pool, kind, limit, job_template, register_only, inputs, out)
     raise typer.Exit(asyncio.run(work(options, say=lambda text: errors.print(text, markup=False))))
@@ -263,8 +263,8 @@ def status(out: OutOption, as_json: Annotated[bool, typer.Option("--json", help=
 @app.command()
 def report(out: OutOption) -> None:
     """Write all output files of a folder again from its ledger, report.html among them. Calls no model."""
-    from merrflow.ledger import existing_ledger
-    from merrflow.outputs import write_outputs
+    from merrflow.datasets.outputs import write_outputs
+    from merrflow.store import existing_ledger
 
     summary = write_outputs(existing_ledger(out), out)
     console.print(f"{summary.out / 'report.html'}: {summary.coarse} coarse, {summary.fine} fine records")

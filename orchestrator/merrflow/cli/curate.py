@@ -14,8 +14,8 @@ from rich.table import Table
 from merrflow.cli.terminal import SafeConsole, json_text
 
 if TYPE_CHECKING:
-    from merrflow.curation.base import Step
-    from merrflow.curation.curate import Curated
+    from merrflow.datasets.curation.base import Step
+    from merrflow.datasets.curation.curate import Curated
 
 EXAMPLES = 2  # reasons shown for each filter
 REASON_LENGTH = 160  # characters
@@ -45,9 +45,9 @@ def curate(
 
     [bold]Example:[/bold] merrflow curate --out out/ --dry-run
     """
-    from merrflow.curation.config import PACKAGED, load_config
-    from merrflow.curation.curate import curate as work
-    from merrflow.inputs import InputError
+    from merrflow.core.errors import InputError
+    from merrflow.datasets.curation.config import PACKAGED, load_config
+    from merrflow.datasets.curation.curate import curate as work
 
     if print_config:
         print(PACKAGED.read_text(encoding="utf-8"), end="")
@@ -63,7 +63,7 @@ def curate(
 
 def as_values(out: Path, found: Curated, dry_run: bool) -> dict[str, Any]:
     """What was found as JSON; the dropped clips themselves only for a dry run, else they are in the file."""
-    from merrflow.curation.result import FILE, counts
+    from merrflow.datasets.curation.result import FILE, counts
 
     values: dict[str, Any] = {
         "out": str(out.absolute()),

@@ -13,12 +13,13 @@ import typer
 from rich.console import Console
 
 from merrflow.cli.terminal import SafeConsole
-from merrflow.inputs import InputError, path_text
+from merrflow.core.errors import InputError
+from merrflow.core.paths import path_text
 
 if TYPE_CHECKING:
-    from merrflow.evaluate.compare import RunReport
-    from merrflow.evaluate.rulesets import RulesReport
-    from merrflow.evaluate.runs import FinishedRun
+    from merrflow.datasets.evaluation.compare import RunReport
+    from merrflow.datasets.evaluation.rulesets import RulesReport
+    from merrflow.datasets.evaluation.runs import FinishedRun
 
 VERSION = "1"  # of evaluation.json
 JSON_NAME, PICTURE_NAME = "evaluation.json", "evaluation.png"
@@ -95,11 +96,11 @@ def measure(against: Path, out: Path | None, rules: tuple[str, ...], picture: Pa
     """Reads both sides and measures. Raises InputError, before any work where it can."""
     if out is None and not rules:
         raise InputError("say what to measure: a run (--out DIR), rule sets (--rules NAME), or both")
-    from merrflow.evaluate.compare import compare
-    from merrflow.evaluate.picture import check_picture
-    from merrflow.evaluate.rulesets import evaluate_rules, load_rule_sets
-    from merrflow.fingerprint import file_sha256
-    from merrflow.merr_files import read_annotations
+    from merrflow.core.fingerprint import file_sha256
+    from merrflow.datasets.evaluation.compare import compare
+    from merrflow.datasets.evaluation.picture import check_picture
+    from merrflow.datasets.evaluation.rulesets import evaluate_rules, load_rule_sets
+    from merrflow.formats.merr import read_annotations
 
     if picture:
         check_picture(picture)
@@ -115,9 +116,9 @@ def measure(against: Path, out: Path | None, rules: tuple[str, ...], picture: Pa
 
 def read_run(out: Path) -> FinishedRun:
     """A run from its folder: its ledger, or, without one, its records.jsonl. Raises InputError."""
-    from merrflow.evaluate.runs import read_ledger, read_lines
-    from merrflow.ledger import existing_ledger
-    from merrflow.settings import load_settings
+    from merrflow.core.settings import load_settings
+    from merrflow.datasets.evaluation.runs import read_ledger, read_lines
+    from merrflow.store import existing_ledger
 
     lines = out / "records.jsonl"
     if lines.is_file() and not (out / "ledger.db").is_file() and not load_settings().ledger_url:
@@ -128,15 +129,15 @@ def read_run(out: Path) -> FinishedRun:
 
 def as_text(found: Evaluation) -> str:
     """As JSON, the same for the same results."""
-    from merrflow.evaluate.measures import plain
+    from merrflow.datasets.evaluation.measures import plain
 
     return json.dumps(plain(found), ensure_ascii=False, indent=2) + "\n"
 
 
 def write(found: Evaluation, text: str, out: Path | None, picture: Path | None) -> list[Path]:
     """Writes evaluation.json of a run, and the picture; each whole or not at all. Returns their paths."""
-    from merrflow.evaluate.picture import draw
-    from merrflow.export.files import whole_text
+    from merrflow.core.atomic_files import whole_text
+    from merrflow.datasets.evaluation.picture import draw
 
     data = out / JSON_NAME if out else None
     drawing = picture or (out / PICTURE_NAME if out else None)
@@ -153,7 +154,7 @@ def write(found: Evaluation, text: str, out: Path | None, picture: Path | None) 
 
 def show(found: Evaluation, console: Console) -> None:
     """As tables."""
-    from merrflow.evaluate.tables import show_rules, show_run
+    from merrflow.datasets.evaluation.tables import show_rules, show_run
 
     if found.run:
         show_run(found.run, console)

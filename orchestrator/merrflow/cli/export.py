@@ -11,8 +11,8 @@ import typer
 from rich.console import Console
 
 from merrflow.cli.terminal import SafeConsole
-from merrflow.export.build import Exported, Format, export
-from merrflow.inputs import InputError
+from merrflow.core.errors import InputError
+from merrflow.datasets.export.export import Exported, Format, export
 
 
 def export_run(
@@ -58,7 +58,7 @@ def export_run(
 
     [bold]Example:[/bold] merrflow export --out out/ --format huggingface --split test=0.1
     """
-    from merrflow.ledger import existing_ledger
+    from merrflow.store import existing_ledger
 
     shares = parse_split(split)
     ledger = existing_ledger(out)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from merrflow.gpu_sharing import open_sharing, parse_memory
-from merrflow.gpu_sharing.show import plan_table
-from merrflow.inputs import InputError
+from merrflow.core.errors import InputError
+from merrflow.pipeline.gpu_phases import open_sharing, parse_memory
+from merrflow.pipeline.gpu_phases.show import plan_table
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from merrflow.session import Request
+    from merrflow.pipeline.session import Request
 
 
 def gpu_options(sharing: str | None, memory: str | None, *, plan_only: bool, server: bool) -> dict[str, Any]:

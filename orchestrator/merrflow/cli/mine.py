@@ -14,8 +14,8 @@ from rich.table import Table
 from merrflow.cli.terminal import SafeConsole
 
 if TYPE_CHECKING:
-    from merrflow.ledger import Ledger
-    from merrflow.mining import Mined
+    from merrflow.datasets.mining import Mined
+    from merrflow.store import Ledger
 
 
 def mine_run(
@@ -45,11 +45,11 @@ def mine_run(
 
     [bold]Example:[/bold] merrflow mine disgust --out out/ --top 100 --csv disgust.csv --html disgust.html
     """
-    from merrflow.facs.datafile import DataFileError
+    from merrflow.core.datafile import DataFileError
+    from merrflow.core.errors import InputError
+    from merrflow.datasets.mining import mine
     from merrflow.facs.rules import load_rules
-    from merrflow.inputs import InputError
-    from merrflow.ledger import existing_ledger
-    from merrflow.mining import mine
+    from merrflow.store import existing_ledger
 
     console = SafeConsole(highlight=False, width=None if sys.stdout.isatty() else 160)
     ledger = existing_ledger(out)
@@ -69,9 +69,9 @@ def rules_of(ledger: Ledger) -> str:
 
     Raises `InputError` where it was a file of the user's own: by another set, the list would be another.
     """
-    from merrflow.export.dataset import entries
+    from merrflow.core.errors import InputError
+    from merrflow.datasets.entries import entries
     from merrflow.facs.rules import packaged_rules
-    from merrflow.inputs import InputError
 
     first = next(entries(ledger), None)
     if first is None:
@@ -85,9 +85,9 @@ def rules_of(ledger: Ledger) -> str:
 
 def write_files(found: Mined, csv: Path | None, html: Path | None) -> None:
     """Writes what was asked for. Raises `InputError` where it cannot be written."""
-    from merrflow.inputs import InputError
-    from merrflow.mining.sheet import write_sheet
-    from merrflow.mining.worklist import write_csv
+    from merrflow.core.errors import InputError
+    from merrflow.datasets.mining.review_queue import write_csv
+    from merrflow.datasets.mining.sheet import write_sheet
 
     for path, write in ((csv, write_csv), (html, write_sheet)):
         if path is not None:
@@ -99,7 +99,7 @@ def write_files(found: Mined, csv: Path | None, html: Path | None) -> None:
 
 def show(found: Mined, console: Console, as_json: bool = False) -> None:
     """The list as a table, what cannot be measured before it; or all of it as JSON."""
-    from merrflow.mining.worklist import shown_label, values
+    from merrflow.datasets.mining.review_queue import shown_label, values
 
     if as_json:
         console.print_json(json.dumps(values(found)))

@@ -11,7 +11,7 @@ import typer
 from rich.markup import escape
 
 from merrflow.cli.terminal import SafeConsole
-from merrflow.inputs import InputError
+from merrflow.core.errors import InputError
 
 if TYPE_CHECKING:
     from merrflow_serving.weights.look import State

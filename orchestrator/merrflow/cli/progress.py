@@ -19,11 +19,11 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from merrflow.gpu_sharing.show import plan_table
-from merrflow.outputs import Summary
-from merrflow.run import annotate_request
-from merrflow.session import Request, Session
-from merrflow.types import Outcome
+from merrflow.core.records import Outcome
+from merrflow.datasets.outputs import Summary
+from merrflow.flow.run import annotate_request
+from merrflow.pipeline.gpu_phases.show import plan_table
+from merrflow.pipeline.session import Request, Session
 
 PLAIN_SECONDS = 15.0  # between two lines where there is no terminal to redraw
 SHOWN_PROBLEMS = 10

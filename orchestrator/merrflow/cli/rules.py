@@ -12,7 +12,7 @@ import typer
 from rich.markup import escape
 
 from merrflow.cli.terminal import SafeConsole
-from merrflow.inputs import InputError
+from merrflow.core.errors import InputError
 
 console = SafeConsole(highlight=False, width=None if sys.stdout.isatty() else 160)
 app = typer.Typer(
@@ -105,10 +105,10 @@ def fit_to(against: Path, out: Path, like: str) -> Any:
     """Fits, and writes the whole file or none. Raises InputError."""
     from pydantic import TypeAdapter, ValidationError
 
-    from merrflow.export.files import whole_text
-    from merrflow.facs.annotations import read_labelled
+    from merrflow.core.atomic_files import whole_text
     from merrflow.facs.render import rules_yaml
     from merrflow.facs.rules import SUFFIXES, Name
+    from merrflow.formats.labelled import read_labelled
 
     if out.suffix not in SUFFIXES:
         raise InputError(f"{out}: a rule set's file ends in .yaml or .yml")

@@ -8,8 +8,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from merrflow.cli.progress import PLAIN_SECONDS, SHOWN_PROBLEMS
-from merrflow.pool.submit import ServerRun, run_on_server
-from merrflow.session import Request
+from merrflow.flow.submit import ServerRun, run_on_server
+from merrflow.pipeline.session import Request
 
 _WORDS = {
     "Scheduled": "waiting for a worker",

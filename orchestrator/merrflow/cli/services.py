@@ -23,13 +23,13 @@ from merrflow.clients.addresses import targets
 from merrflow.clients.credentials import open_channel, why_refused
 from merrflow.clients.replica import CHANNEL_OPTIONS
 from merrflow.common.v1 import common_pb2, common_pb2_grpc
-from merrflow.inputs import InputError
+from merrflow.core.errors import InputError
+from merrflow.core.settings import RunSettings, load_settings
 from merrflow.llama3.v1 import llama3_pb2
-from merrflow.local_services import LocalServices
 from merrflow.minigpt_v2.v1 import minigpt_v2_pb2
 from merrflow.openface_au.v1 import openface_au_pb2
+from merrflow.pipeline.local_services import LocalServices
 from merrflow.qwen_audio.v1 import qwen_audio_pb2
-from merrflow.settings import RunSettings, load_settings
 from merrflow_serving.catalog import SERVICES
 from merrflow_serving.errors import NotReady
 

@@ -9,9 +9,9 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from merrflow.export.dataset import entries
-from merrflow.ledger import existing_ledger
-from merrflow.types import Outcome
+from merrflow.core.records import Outcome
+from merrflow.datasets.entries import entries
+from merrflow.store import existing_ledger
 
 SHOWN_REASONS = 20
 

@@ -7,6 +7,6 @@ works next; `addresses.py` where they are.
 from merrflow.clients.connection import Connection
 from merrflow.clients.replica import Identity, identity, limits_of
 from merrflow.clients.replicas import ServiceGone
-from merrflow.clients.services import Reply, Services, send_media
+from merrflow.clients.services import Services, send_media
 
-__all__ = ["Connection", "Identity", "Reply", "ServiceGone", "Services", "identity", "limits_of", "send_media"]
+__all__ = ["Connection", "Identity", "ServiceGone", "Services", "identity", "limits_of", "send_media"]

@@ -16,11 +16,11 @@ import grpc
 from merrflow.clients.replica import Replica, State
 from merrflow.clients.replicas import Replicas
 from merrflow.common.v1 import common_pb2
+from merrflow.core.settings import RunSettings
 from merrflow.llama3.v1 import llama3_pb2_grpc
 from merrflow.minigpt_v2.v1 import minigpt_v2_pb2_grpc
 from merrflow.openface_au.v1 import openface_au_pb2_grpc
 from merrflow.qwen_audio.v1 import qwen_audio_pb2_grpc
-from merrflow.settings import RunSettings
 from merrflow_serving.errors import EngineFault, MerrflowError, NotReady, from_rpc_error
 
 MAX_LOSSES = 4  # tries at a call in which the connection is lost: two beside others, and two alone

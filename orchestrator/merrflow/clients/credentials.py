@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import grpc
 
-from merrflow.settings import RunSettings
+from merrflow.core.settings import RunSettings
 from merrflow_serving.credentials import BEARER, is_loopback, read_pem, read_tokens
 from merrflow_serving.errors import InvalidInput, NotReady
 

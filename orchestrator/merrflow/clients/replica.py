@@ -10,7 +10,7 @@ import grpc
 
 from merrflow.clients.credentials import open_channel, why_refused
 from merrflow.common.v1 import common_pb2, common_pb2_grpc
-from merrflow.settings import RunSettings
+from merrflow.core.settings import RunSettings
 from merrflow_serving.engine import EngineInfo, Limits
 
 LOOK_SECONDS = 5.0  # that a replica has to say who it is, before it counts as silent

@@ -14,11 +14,11 @@ from contextlib import AbstractAsyncContextManager, suppress
 import grpc
 
 from merrflow.clients.addresses import targets
-from merrflow.clients.line import Line
 from merrflow.clients.replica import Replica, State, Told, Unanswered, difference, difference_in_limits, identity
+from merrflow.clients.wait_queue import Line
 from merrflow.common.v1 import common_pb2
-from merrflow.settings import RunSettings
-from merrflow.stops import RunStopped
+from merrflow.core.errors import RunStopped
+from merrflow.core.settings import RunSettings
 from merrflow_serving.catalog import SERVICES
 from merrflow_serving.errors import NotReady
 

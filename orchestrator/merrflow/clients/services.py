@@ -7,21 +7,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from merrflow.clients.connection import Connection
 from merrflow.clients.replica import Identity, identity, limits_of
-from merrflow.clues import Clues
 from merrflow.common.v1 import common_pb2
-from merrflow.inputs import path_text
-from merrflow.llama3.v1 import llama3_pb2
-from merrflow.minigpt_v2.v1 import minigpt_v2_pb2
-from merrflow.openface_au.v1 import openface_au_pb2
-from merrflow.qwen_audio.v1 import qwen_audio_pb2
-from merrflow.settings import RunSettings
-from merrflow.types import (
+from merrflow.core.paths import path_text
+from merrflow.core.records import (
     ActionUnitSeries,
     Face,
     FaceFrame,
@@ -32,6 +26,13 @@ from merrflow.types import (
     Scene,
     Tone,
 )
+from merrflow.core.settings import RunSettings
+from merrflow.llama3.v1 import llama3_pb2
+from merrflow.minigpt_v2.v1 import minigpt_v2_pb2
+from merrflow.openface_au.v1 import openface_au_pb2
+from merrflow.qwen_audio.v1 import qwen_audio_pb2
+from merrflow.stages.clues import Clues
+from merrflow.stages.stage import Reply
 from merrflow_serving.errors import EngineFault, MerrflowError
 
 CHUNK = 1 << 19  # bytes; below any message limit that can be set
@@ -40,16 +41,6 @@ _OUTCOMES = {
     common_pb2.OUTCOME_TRUNCATED: Outcome.TRUNCATED,
     common_pb2.OUTCOME_REFUSED: Outcome.REFUSED,
 }
-
-
-@dataclass(frozen=True)
-class Reply:
-    """A service's answer: the value, who gave it, and whether it is whole."""
-
-    value: Any
-    origin: Origin
-    outcome: Outcome = Outcome.DONE
-    reason: str = ""  # why the outcome is not DONE
 
 
 class Services:

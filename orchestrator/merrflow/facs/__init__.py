@@ -1,6 +1,6 @@
 """Facial Action Coding System: units, phrases and rules, all from versioned data files in this folder."""
 
-from merrflow.facs.datafile import DataFileError
+from merrflow.core.datafile import DataFileError
 from merrflow.facs.lexicon import Lexicon, load_lexicon
 from merrflow.facs.rules import PeakRules, Rule, RuleSet, UnknownLabel, load_rules, packaged_rules
 from merrflow.facs.units import ActionUnit, action_units, expressive

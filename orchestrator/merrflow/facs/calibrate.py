@@ -14,12 +14,12 @@ from typing import Any
 
 import numpy as np
 
+from merrflow.core.errors import InputError
 from merrflow.facs import soundness
 from merrflow.facs.annotations import Annotations
 from merrflow.facs.evidence import judge
 from merrflow.facs.fitted import Fit, Measured
 from merrflow.facs.rules import Neutral, Rule, RuleSet
-from merrflow.inputs import InputError
 
 FOLDS = 5
 REPEATS = 5

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from merrflow.facs.datafile import Strict
+from merrflow.core.datafile import Strict
 
 Share = Annotated[float, Field(ge=0, le=1)]
 

@@ -11,7 +11,7 @@ from typing import Annotated
 
 from pydantic import Field, StringConstraints, model_validator
 
-from merrflow.facs.datafile import DataFileError, Fault, Faults, Strict, read
+from merrflow.core.datafile import DataFileError, Fault, Faults, Strict, read
 from merrflow.facs.units import Code
 
 # Control characters would break the tables and JSON lines that such text ends up in.

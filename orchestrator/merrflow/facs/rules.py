@@ -10,8 +10,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, PrivateAttr, StringConstraints, model_validator
 
+from merrflow.core.datafile import DataFileError, Fault, Faults, Strict, read
 from merrflow.facs import soundness
-from merrflow.facs.datafile import DataFileError, Fault, Faults, Strict, read
 from merrflow.facs.fitted import Fit
 from merrflow.facs.lexicon import Lexicon, Line, lexicon_path, load_lexicon
 from merrflow.facs.units import Code

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from itertools import combinations
 from typing import TYPE_CHECKING
 
-from merrflow.facs.datafile import Fault
+from merrflow.core.datafile import Fault
 from merrflow.facs.units import expressive
 
 if TYPE_CHECKING:

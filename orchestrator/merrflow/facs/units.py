@@ -8,7 +8,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, model_validator
 
-from merrflow.facs.datafile import Strict, read
+from merrflow.core.datafile import Strict, read
 
 
 class ActionUnit(Strict):

@@ -15,7 +15,6 @@ import numpy as np
 from rapidfuzz import fuzz
 
 from merrflow.stages.language import language
-from merrflow.stages.line_tracks import Sighting, Track, in_order, make_tracks, scrolls
 from merrflow.stages.text_boxes import (
     Known,
     Reader,
@@ -28,6 +27,7 @@ from merrflow.stages.text_boxes import (
     recognise,
     same_pixels,
 )
+from merrflow.stages.text_line_tracks import Sighting, Track, in_order, make_tracks, scrolls
 from merrflow.stages.text_samples import TextSample, rules
 from merrflow_serving.media.ocr import Box, TextLine
 

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
 
-from merrflow.facs.datafile import Strict, read
+from merrflow.core.datafile import Strict, read
+from merrflow.core.records import Label, Scene, Subtitle, Tone
 from merrflow.stages.clue_text import WORD, ended, listed, opened, sentences, tidy
-from merrflow.types import Label, Scene, Subtitle, Tone
 
 _A_BEFORE_VOWEL = re.compile(r"\b([Aa])(?= (?!one\b|once\b|eu|ew)[aeio])")
 

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
-from merrflow.stages.claims import Mention, mentions
+from merrflow.core.records import Claim, Tone
 from merrflow.stages.grounding_rules import GroundingRules, Quality, Ranges, read_rules
-from merrflow.types import Claim, Tone
+from merrflow.stages.tone_claims import Mention, mentions
 
 SUPPORTED, CONTRADICTED, UNDECIDED, UNMEASURED = "supported", "contradicted", "undecided", "unmeasured"
 _AROUSAL = "arousal"

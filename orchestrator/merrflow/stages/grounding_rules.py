@@ -8,7 +8,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
-from merrflow.facs.datafile import Strict, read
+from merrflow.core.datafile import Strict, read
 
 
 def _ordered(limits: tuple[float | None, float | None]) -> tuple[float | None, float | None]:

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from merrflow.core.records import Label, Peak
 from merrflow.facs.evidence import Evidence, judge
 from merrflow.facs.lexicon import Lexicon
 from merrflow.facs.rules import RuleSet
 from merrflow.facs.units import expressive
-from merrflow.types import Label, Peak
 
 _GIVEN = {"table": "given in the table", "model": "given by the model"}
 

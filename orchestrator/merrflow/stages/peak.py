@@ -10,10 +10,10 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from merrflow.core.records import ActionUnitSeries, Face, Peak, Shot, Subject
 from merrflow.facs.rules import PeakRules
 from merrflow.facs.units import action_units
 from merrflow.stages.skip import Skip
-from merrflow.types import ActionUnitSeries, Face, Peak, Shot, Subject
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from merrflow.types import Peak, Probe, Shot
+from merrflow.core.records import Peak, Probe, Shot
 from merrflow_serving.errors import UnreadableMedia
 from merrflow_serving.media.images import encode_jpeg
 from merrflow_serving.media.video import read_frames

@@ -17,14 +17,14 @@ import numpy as np
 from scenedetect import FrameTimecode
 from scenedetect.detectors import ContentDetector
 
-from merrflow.stages import likeness, voice
+from merrflow.core.records import Probe, Shot
+from merrflow.stages import perceptual_hash, voice
 from merrflow.stages.text_samples import Sampler, TextSample
-from merrflow.types import Probe, Shot
 from merrflow_serving.errors import TooLarge, UnreadableMedia
 from merrflow_serving.media.audio import SAMPLE_RATE, AudioCollector
 from merrflow_serving.media.video import VideoFrame, iter_frames, open_media
 
-VERSION = f"3.{voice.VERSION}.{likeness.VERSION}"
+VERSION = f"3.{voice.VERSION}.{perceptual_hash.VERSION}"
 MAX_FPS = 1000  # more frames a second are a fault of the file's clock
 SHOT_WIDTH = 160  # pixels; cuts show at any size, and small frames are quick
 SHORTEST_SHOT = 5  # frames; shorter flashes are not shots
@@ -53,7 +53,7 @@ def decode(path: Path, *, max_seconds: float, max_pixels: int, with_text: bool =
     collector = AudioCollector()
     sampler = Sampler()
     cuts = _Cuts()
-    likes = likeness.LikenessSampler()
+    likes = perceptual_hash.LikenessSampler()
     frame: VideoFrame | None = None
     width = height = 0  # of the first frame, as openface-au has it; later ones may have another size
 

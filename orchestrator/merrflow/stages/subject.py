@@ -10,11 +10,11 @@ from statistics import fmean, median
 
 from pydantic import model_validator
 
-from merrflow.facs.datafile import Strict, read
+from merrflow.core.datafile import Strict, read
+from merrflow.core.records import ActionUnitSeries, Shot, Subject
 from merrflow.stages.skip import Skip
 from merrflow.stages.tracks import FollowRules, Track, follow, size
 from merrflow.stages.voice import SpeakingRules, has_voice, with_voice
-from merrflow.types import ActionUnitSeries, Shot, Subject
 
 
 class DropRules(Strict):

@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from merrflow.inputs import safe_name
+from merrflow.core.paths import safe_name
+from merrflow.core.records import Clip, Subtitle
+from merrflow.formats.subtitle_files import BadSidecar, find_sidecars, overlapping, read_cues
 from merrflow.stages.burned_in import read_burned_in
 from merrflow.stages.language import language
-from merrflow.stages.sidecar import BadSidecar, find_sidecars, overlapping, read_cues
 from merrflow.stages.text_boxes import Reader
 from merrflow.stages.text_samples import TextSample
-from merrflow.types import Clip, Subtitle
 from merrflow_serving.errors import MerrflowError
 
 VERSION = "2"

@@ -9,7 +9,7 @@ from typing import Protocol
 import cv2
 import numpy as np
 
-from merrflow.stages.line_tracks import Sighting
+from merrflow.stages.text_line_tracks import Sighting
 from merrflow.stages.text_samples import TextSample, rules
 from merrflow_serving.media.ocr import Box, TextLine
 

@@ -15,8 +15,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean, median
 
-from merrflow.facs.datafile import Strict
-from merrflow.types import ActionUnitSeries, Face, Shot
+from merrflow.core.datafile import Strict
+from merrflow.core.records import ActionUnitSeries, Face, Shot
 
 Box = tuple[float, float, float, float]
 Seat = tuple[Shot, Face]  # where in a shot a person is, typically

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from pydantic import Field
 
-from merrflow.facs.datafile import Strict
+from merrflow.core.datafile import Strict
 from merrflow_serving.media.audio import SAMPLE_RATE
 
 VERSION = "1"  # of voice_energy, as part of the probe's key: another band or step gives other values

@@ -7,16 +7,15 @@ import socket
 import subprocess
 import sys
 import threading
-from pathlib import Path
 
 import pytest
 
 from merrflow.clients import Connection, ServiceGone
+from merrflow.core.settings import load_settings
 from merrflow.qwen_audio.v1 import qwen_audio_pb2 as pb
-from merrflow.settings import load_settings
 from merrflow_serving.errors import EngineFault, NotReady
+from tests.paths import ROOT
 
-ROOT = Path(__file__).parents[3]
 # The toy service, whose engine takes its whole process down on the sound b"poison".
 SERVER = """
 import asyncio, os, sys

@@ -14,14 +14,12 @@ import threading
 import time
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from pathlib import Path
 
 from merrflow.qwen_audio.v1 import qwen_audio_pb2 as pb
 from merrflow_serving.engine import EngineInfo, Limits
 from merrflow_serving.server import Server, serve
+from tests.paths import ROOT
 from tests.services.serving import toy
-
-ROOT = Path(__file__).parents[3]
 
 
 class Echo:

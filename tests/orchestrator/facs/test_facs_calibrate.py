@@ -10,16 +10,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from merrflow.core.errors import InputError
 from merrflow.facs import load_rules
-from merrflow.facs.annotations import read_labelled
 from merrflow.facs.calibrate import accuracy, calibrate, ceiling, predict
 from merrflow.facs.render import rules_yaml
 from merrflow.facs.units import openface_units
-from merrflow.inputs import InputError
+from merrflow.formats.labelled import read_labelled
+from tests.paths import SHARED
 
 pytest.importorskip("sklearn")
-ROOT = Path(__file__).resolve().parents[3]
-ANNOTATIONS = ROOT.parent / "shared" / "merr" / "merr_fine_grained.half.json"
+ANNOTATIONS = SHARED / "merr" / "merr_fine_grained.half.json"
 OPENFACE = openface_units()
 DEFAULT = load_rules("default")
 published = pytest.mark.skipif(not ANNOTATIONS.is_file(), reason="no published annotations in ../shared/merr")

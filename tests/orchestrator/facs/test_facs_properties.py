@@ -12,10 +12,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy.stats import chisquare
 
+from merrflow.core.records import Peak
 from merrflow.facs import load_lexicon, load_rules, packaged_rules
 from merrflow.facs.evidence import judge
 from merrflow.stages import label
-from merrflow.types import Peak
 from tests.orchestrator.facs.rule_sets import CODES, intensities, measurable, present, rule_sets
 
 UNIT = re.compile(r"AU\d\d")

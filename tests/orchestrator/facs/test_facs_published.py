@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import pytest
 
+from merrflow.core.records import Peak
 from merrflow.facs import load_lexicon, load_rules
 from merrflow.facs.evidence import judge
 from merrflow.facs.units import openface_units
 from merrflow.stages.label import Given, decide
-from merrflow.types import Peak
+from tests.paths import SHARED
 
-ANNOTATIONS = Path(__file__).resolve().parents[4] / "shared" / "merr" / "merr_fine_grained.half.json"
+ANNOTATIONS = SHARED / "merr" / "merr_fine_grained.half.json"
 OPENFACE = openface_units()
 NOT_PHRASES = {"A look of disapprroval": "A look of disapproval"}  # a spelling error of theirs
 

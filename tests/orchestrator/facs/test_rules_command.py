@@ -12,8 +12,8 @@ import yaml
 from typer.testing import CliRunner
 
 from merrflow.cli import rules as command
+from merrflow.core.errors import InputError
 from merrflow.facs import load_rules, packaged_rules
-from merrflow.inputs import InputError
 from tests.orchestrator.facs.test_facs_calibrate import planted, write
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from merrflow.types import ActionUnitSeries, Face, FaceFrame
+from merrflow.core.records import ActionUnitSeries, Face, FaceFrame
 
 ALL = tuple(f"AU{n:02}" for n in (1, 2, 4, 5, 6, 7, 9, 10, 12, 14, 15, 17, 20, 23, 25, 26, 28, 45))
 

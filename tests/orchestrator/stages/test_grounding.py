@@ -7,23 +7,23 @@ import json
 import re
 from collections import Counter
 from importlib.resources import files
-from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from merrflow.facs.datafile import DataFileError
-from merrflow.stages.claims import mentions
+from merrflow.core.datafile import DataFileError
+from merrflow.core.records import Tone
 from merrflow.stages.grounding import CONTRADICTED, ground, load_grounding
 from merrflow.stages.grounding_rules import read_rules
-from merrflow.types import Tone
+from merrflow.stages.tone_claims import mentions
 from merrflow_qwen_audio.engines.acoustics import analysis
 from merrflow_qwen_audio.types import Content
 from merrflow_qwen_audio.words import rules as engine_rules
 from merrflow_qwen_audio.words import sentence
+from tests.paths import SHARED
 
-PUBLISHED = Path(__file__).parents[4] / "shared" / "merr" / "merr_fine_grained.half.json"
+PUBLISHED = SHARED / "merr" / "merr_fine_grained.half.json"
 MEASURED = {
     "seconds": 4.0,
     "level": -27.0,

@@ -11,9 +11,9 @@ import av
 import numpy as np
 import pytest
 
+from merrflow.core.records import Peak
 from merrflow.stages.peak_frame import read_peak_frame
 from merrflow.stages.probe import decode
-from merrflow.types import Peak
 from merrflow_openface_au.engines.openface_clip import look
 from merrflow_serving.errors import MerrflowError, TooLarge, UnreadableMedia
 from merrflow_serving.media.images import decode_image

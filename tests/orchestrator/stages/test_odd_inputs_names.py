@@ -9,11 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from merrflow.fingerprint import file_sha256
-from merrflow.inputs import InputError, assign_names, find_clips, path_text
-from merrflow.ledger import Ledger
-from merrflow.merr_files import read_annotations
+from merrflow.core.errors import InputError
+from merrflow.core.fingerprint import file_sha256
+from merrflow.core.inputs import assign_names
+from merrflow.core.paths import path_text
+from merrflow.formats.clip_list import find_clips
+from merrflow.formats.merr import read_annotations
 from merrflow.stages.probe import decode
+from merrflow.store import Ledger
 from merrflow_serving.errors import UnreadableMedia
 from tests.orchestrator.stages.odd_films import corner, film
 

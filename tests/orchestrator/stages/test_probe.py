@@ -8,8 +8,8 @@ import av
 import numpy as np
 import pytest
 
+from merrflow.core.records import Shot
 from merrflow.stages.probe import decode
-from merrflow.types import Shot
 from merrflow_serving.errors import MissingStream, TooLarge, UnreadableMedia
 
 LIMITS = {"max_seconds": 60.0, "max_pixels": 1_000_000}

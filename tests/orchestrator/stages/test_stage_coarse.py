@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 import re
-from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from merrflow.core.records import Label, Scene, Subtitle, Tone
 from merrflow.stages.coarse import caption, compose, load_template
-from merrflow.types import Label, Scene, Subtitle, Tone
+from tests.paths import SHARED
 
-PUBLISHED = Path(__file__).parents[4] / "shared" / "merr" / "merr_fine_grained.half.json"
+PUBLISHED = SHARED / "merr" / "merr_fine_grained.half.json"
 
 
 def test_the_published_template() -> None:

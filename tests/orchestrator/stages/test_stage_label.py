@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from merrflow.core.records import Peak
 from merrflow.facs import UnknownLabel, load_lexicon, load_rules
 from merrflow.stages import label
-from merrflow.types import Peak
 from tests.orchestrator.stages.faces import ALL
 
 MERR = load_rules("merr")

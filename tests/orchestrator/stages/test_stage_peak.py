@@ -6,14 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from merrflow.core.records import Peak, Shot, Subject
 from merrflow.facs import load_lexicon, load_rules
+from merrflow.formats.openface_csv import read_openface
 from merrflow.stages import label, peak, subject
-from merrflow.stages.openface_csv import read_openface
 from merrflow.stages.probe import decode
 from merrflow.stages.skip import Skip
-from merrflow.types import Peak, Shot, Subject
+from tests.orchestrator.formats.openface_csv import SHARED, shared_series
 from tests.orchestrator.stages.faces import face, series
-from tests.orchestrator.stages.openface_csv import SHARED, shared_series
 
 MERR = load_rules("merr").peak
 DEFAULT = load_rules("default").peak

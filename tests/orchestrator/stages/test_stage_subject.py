@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from merrflow.core.records import Face, Shot, Subject
 from merrflow.stages import subject
 from merrflow.stages.skip import Skip
-from merrflow.types import Face, Shot, Subject
+from tests.orchestrator.formats.openface_csv import SHARED, shared_series
 from tests.orchestrator.stages.faces import face, series
-from tests.orchestrator.stages.openface_csv import SHARED, shared_series
 
 OPENFACE = SHARED / "openface"
 

@@ -11,19 +11,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from merrflow.core.records import Clip
+from merrflow.formats.subtitle_files import decode_text, find_sidecars, read_cues
 from merrflow.stages.burned_in import read_burned_in
 from merrflow.stages.language import language
-from merrflow.stages.line_tracks import Sighting, make_tracks
-from merrflow.stages.sidecar import decode_text, find_sidecars, read_cues
 from merrflow.stages.subtitle import find_subtitle
+from merrflow.stages.text_line_tracks import Sighting, make_tracks
 from merrflow.stages.text_samples import Sampler, rules, take_sample
-from merrflow.types import Clip
 from merrflow_serving.errors import NotReady
 from merrflow_serving.media.ocr import TextReader
 from merrflow_serving.media.video import iter_frames
 from tests.orchestrator.stages.film import film, logo, subtitle, ticker, width_of, write
+from tests.paths import SHARED
 
-CLIPS = Path(__file__).resolve().parents[4] / "shared" / "clips"
+CLIPS = SHARED / "clips"
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from merrflow.stages.subject import load_subject_rules
 from merrflow.stages.voice import SILENCE, has_voice, voice_energy, with_voice
 from merrflow_serving.media.audio import decode_audio
-from tests.orchestrator.stages.openface_csv import SHARED, shared_series
+from tests.orchestrator.formats.openface_csv import SHARED, shared_series
 
 RULES = load_subject_rules().speaking
 

@@ -1,0 +1,67 @@
+"""The errors of a run: unusable arguments, and what stops a run although no clip is to blame."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import grpc
+
+from merrflow_serving.errors import MerrflowError
+
+
+class InputError(ValueError):
+    """Unusable arguments: said in one line, before any work starts."""
+
+
+class RunStopped(MerrflowError):
+    """Every further clip would meet the same: none is given an outcome for it."""
+
+
+class OutputsGone(RunStopped):
+    """The output folder cannot be written. What is done is in the ledger."""
+
+    code = grpc.StatusCode.UNAVAILABLE
+    reason = "OUTPUTS_GONE"
+    retryable = False
+
+
+@contextmanager
+def writing_outputs(out: Path) -> Iterator[None]:
+    """Raises `OutputsGone` with what to do where a file cannot be written."""
+    try:
+        yield
+    except OSError as error:
+        where = f": {error.filename}" if error.filename else ""
+        raise OutputsGone(
+            f"the output files in {out} cannot be written ({error.strerror or error}{where}); those of before are "
+            "still whole. Make room, or make it writable, and run the same command again: finished work is not done "
+            "again"
+        ) from error
+
+
+def stop_in(error: BaseException) -> MerrflowError | None:
+    """The error that stopped a run, out of the groups that its tasks wrap around it; None where it is another."""
+    if isinstance(error, MerrflowError):
+        return error
+    inner = error.exceptions if isinstance(error, BaseExceptionGroup) else ()
+    return next((stop for one in inner if (stop := stop_in(one))), None)
+
+
+@contextmanager
+def ungrouped() -> Iterator[None]:
+    """Raises what stopped a task group as itself. (What is raised under `except*` would come out in a group again.)"""
+    try:
+        yield
+    except BaseExceptionGroup as group:
+        if stop := stop_in(group):
+            raise stop from None
+        raise
+
+
+def listed(names: Iterable[str], most: int = 300) -> str:
+    """Names from a file as a part of a message: control characters escaped, and not longer than `most` characters."""
+    text = ", ".join(names) or "none"
+    text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text[: most + 1])
+    return text if len(text) <= most else text[:most] + "..."

@@ -1,0 +1,62 @@
+"""Clips as the user gave them: names that are unique in a dataset, and what tables say of them."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from merrflow.core.paths import safe_name
+
+
+@dataclass(frozen=True)
+class Found:
+    """One clip as the user gave it."""
+
+    path: Path  # absolute
+    name: str | None = None  # given in a table
+    sentence: str | None = None
+    label: str | None = None
+    row: str = field(default="", compare=False)  # "table.csv, line 3" where it stands in a table, for messages
+
+
+def assign_names(found: Iterable[Found], taken: dict[str, Path]) -> dict[Path, str]:
+    """A unique, file-safe name for each clip: its given name, else its stem.
+
+    taken: names of earlier runs and their paths; a path keeps its name for good. Where stems collide, the
+    folder's name goes before them ("monday__clip_1"), and where that collides too, a hash of the path after.
+    """
+    keep = {path: name for name, path in taken.items()}
+    used = {name.casefold() for name in taken}
+    new = [clip for clip in found if clip.path not in keep]
+    stems = Counter(safe_name(clip.name or clip.path.stem).casefold() for clip in new)
+    names = dict(keep)
+    for clip in new:
+        name = safe_name(clip.name or clip.path.stem)
+        if stems[name.casefold()] > 1 or name.casefold() in used:
+            name = safe_name(f"{clip.path.parent.name}__{name}")
+        if name.casefold() in used:
+            name = safe_name(f"{name}__{hashlib.sha256(os.fsencode(clip.path)).hexdigest()[:8]}")
+        used.add(name.casefold())
+        names[clip.path] = name
+    return names
+
+
+def with_tables(
+    found: Iterable[Found], names: dict[Path, str], sentences: dict[str, str], labels: dict[str, str]
+) -> list[Found]:
+    """The clips with the sentences and labels that tables give them by name or stem; what stands in the clip's own
+    table row goes first."""
+    clips = list(found)
+    stems = Counter(clip.path.stem for clip in clips)
+    result = []
+    for clip in clips:
+        # A stem that several clips share does not tell which of them is meant.
+        keys = [names[clip.path], *([clip.path.stem] if stems[clip.path.stem] == 1 else [])]
+        sentence = clip.sentence or next((sentences[key] for key in keys if key in sentences), None)
+        label = clip.label or next((labels[key] for key in keys if key in labels), None)
+        result.append(replace(clip, sentence=sentence, label=label))
+    return result

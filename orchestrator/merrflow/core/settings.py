@@ -1,0 +1,193 @@
+"""Settings of a run: defaults, then a YAML file, then environment, then the command line."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection
+from contextvars import ContextVar
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+
+from merrflow.core.datafile import Loader
+from merrflow.core.errors import InputError, listed
+from merrflow_serving.catalog import SERVICES
+
+LONGEST_WAIT = 1e7  # seconds, 115 days; a deadline of 1e12 has passed at once, as gRPC counts
+_file_values: ContextVar[dict[str, Any]] = ContextVar("_file_values")  # the YAML file that is being loaded
+
+
+class RunSettings(BaseSettings):
+    """What a run can be told. Each field is also the environment variable `MERRFLOW_<FIELD>`."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="MERRFLOW_",
+        extra="forbid",
+        frozen=True,
+        env_ignore_empty=True,
+        allow_inf_nan=False,
+        hide_input_in_errors=True,  # a traceback must not print a password
+    )
+
+    openface_au_address: str = Field(
+        "", description="host:port of the openface-au service; several with commas, or a name of several hosts"
+    )
+    minigpt_v2_address: str = Field(
+        "", description="host:port of the minigpt-v2 service; several with commas, or a name of several hosts"
+    )
+    qwen_audio_address: str = Field(
+        "", description="host:port of the qwen-audio service; several with commas, or a name of several hosts"
+    )
+    llama3_address: str = Field(
+        "", description="host:port of the llama3 service; several with commas, or a name of several hosts"
+    )
+    tls_ca: str = Field(
+        "", description="PEM file of who signs the services' certificates, or `system`; empty for calls without TLS"
+    )
+    tls_cert: Path | None = Field(None, description="PEM file: this client's certificate, for services with mTLS")
+    tls_key: Path | None = Field(None, description="PEM file: its key")
+    token: SecretStr = Field(SecretStr(""), description="bearer token that the services take")
+    token_file: Path | None = Field(None, description="file with that token; the first line counts")
+    plain_token: bool = Field(
+        False, description="send the token without TLS beyond this machine: something else encrypts"
+    )
+    send_paths: bool = Field(
+        False, description="name clips to openface-au by path instead of sending bytes (shared disk)"
+    )
+    rules: str = Field("default", description="rule set: default, merr, calibrated, or a path to a YAML file")
+    labels_from: Literal["rules", "model"] = Field(
+        "rules", description="who labels expressive clips that no table labels: the rules, or the reasoning model"
+    )
+    label_scores: Literal["modalities", "all", "none"] = Field(
+        "all",
+        description="what the model weighs all labels by: all clues together; modalities: also each of face, voice and "
+        "words alone (for models of LLaMA-3's size; a small one is at chance there); none",
+    )
+    neutral_sample: float = Field(
+        0.1, ge=0, le=1, description="share of the neutral clips that become records, drawn by a seeded hash"
+    )
+    seed: int = Field(0, description="seed of everything that is drawn")
+    max_clip_seconds: float = Field(600.0, gt=0, description="longer clips fail")
+    max_pixels: int = Field(7680 * 4320, gt=0, description="clips with larger frames fail")
+    shard_size: int = Field(256, ge=1, le=1000, description="clips in one Prefect task")
+    clips_at_once: int = Field(0, ge=0, description="clips in work at the same time; 0 for a good number")
+    connect_seconds: float = Field(
+        15.0, gt=0, le=LONGEST_WAIT, description="how long a service may take to answer at first"
+    )
+    ready_seconds: float = Field(
+        600.0, gt=0, le=LONGEST_WAIT, description="how long a service may take to load its model"
+    )
+    call_seconds: float = Field(900.0, gt=0, le=LONGEST_WAIT, description="deadline of one call")
+    retry_seconds: float = Field(
+        180.0, gt=0, le=LONGEST_WAIT, description="how long a call is tried again while a service is away"
+    )
+    ledger_url: str = Field(
+        "", repr=False, description="SQLAlchemy URL of the ledger; empty for ledger.db in the output folder"
+    )
+
+    @field_validator("*")
+    @classmethod
+    def _has_no_zero_byte(cls, value: Any) -> Any:
+        text = value.get_secret_value() if isinstance(value, SecretStr) else value
+        if isinstance(text, str | Path) and "\0" in str(text):  # which no file, host or password can have
+            raise ValueError("holds a zero byte")
+        return value
+
+    @model_validator(mode="after")
+    def _scores_where_the_model_labels(self) -> RunSettings:
+        if self.labels_from == "model" and self.label_scores == "none":
+            raise ValueError("labels_from: model needs label_scores: all or modalities")
+        return self
+
+    @field_validator("ledger_url")
+    @classmethod
+    def _is_a_url(cls, value: str) -> str:
+        if value:
+            from sqlalchemy import make_url
+            from sqlalchemy.exc import ArgumentError
+
+            try:
+                make_url(value)
+            except (ArgumentError, ValueError):  # neither is told on: they may hold the password
+                raise ValueError("is no URL of a database: postgresql+psycopg://USER:PASSWORD@HOST:PORT/NAME") from None
+        return value
+
+    @model_validator(mode="after")
+    def _credentials_go_together(self) -> RunSettings:
+        if bool(self.tls_cert) != bool(self.tls_key):
+            raise ValueError("tls_cert and tls_key go together: set both, or neither")
+        if self.tls_cert and not self.tls_ca:
+            raise ValueError("tls_cert needs tls_ca: a PEM file, or `system`")
+        return self
+
+    def for_embedded_services(self) -> RunSettings:
+        """The same for services that this process starts on its loopback: without TLS; the client adds their token."""
+        plain = {"tls_ca": "", "tls_cert": None, "tls_key": None, "token": SecretStr(""), "token_file": None}
+        return self.model_copy(update=plain)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The first source that has a setting wins."""
+        return init_settings, env_settings, InitSettingsSource(settings_cls, _file_values.get({}))
+
+    def addresses(self, needed: Collection[str] = tuple(SERVICES)) -> dict[str, str]:
+        """Service name -> host:port of the needed ones, if set. Raises `InputError` where only some are."""
+        given = {name: address for name in needed if (address := getattr(self, f"{name.replace('-', '_')}_address"))}
+        if given and len(given) < len(needed):
+            missing = [SERVICES[name].env_prefix + "ADDRESS" for name in needed if name not in given]
+            raise InputError(
+                f"some services have an address and some have none: set {', '.join(missing)} too, or none of "
+                "them to let merrflow start its embedded services"
+            )
+        return given
+
+
+def load_settings(config: Path | None = None, **overrides: Any) -> RunSettings:
+    """Settings from a YAML file, the environment and overrides (None: not given), the later before the earlier.
+
+    Raises `InputError` naming where the value comes from, the setting, and what is wrong.
+    """
+    given = {name: value for name, value in overrides.items() if value is not None}
+    values = _read(config) if config else {}
+    token = _file_values.set(values)
+    try:
+        return RunSettings(**given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(map(str, first["loc"]))
+        hint = ""
+        if first["type"] == "extra_forbidden":
+            hint = f"; the settings are: {', '.join(RunSettings.model_fields)}"
+        if not name:  # settings that do not go together
+            where = "the settings"
+        elif name in given:
+            where = name
+        elif (variable := f"MERRFLOW_{name.upper()}") in map(str.upper, os.environ):
+            where = f"the environment variable {variable}"
+        else:
+            where = f"{config}: {listed([name])}"
+        raise InputError(f"{where}: {first['msg'].removeprefix('Value error, ')}{hint}") from error
+    finally:
+        _file_values.reset(token)
+
+
+def _read(config: Path) -> dict[str, Any]:
+    try:
+        values = Loader(config.read_text(encoding="utf-8")).get_single_data()
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
+        raise InputError(f"{config}: cannot be read as YAML ({' '.join(str(error).split())})") from error
+    if values is None:
+        return {}
+    if not isinstance(values, dict):
+        raise InputError(f"{config}: must hold `setting: value` lines")
+    return {str(name): value for name, value in values.items()}

@@ -1,0 +1,1 @@
+"""Finished records: curation, evaluation, mining, export and the report."""

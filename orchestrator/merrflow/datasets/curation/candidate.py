@@ -1,0 +1,91 @@
+"""What curation knows of a clip: the few things that filters look at, so that 100,000 of them fit in memory."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from merrflow.core.records import Record
+from merrflow.datasets.entries import Entry
+from merrflow.stages.grounding import CONTRADICTED, SUPPORTED
+
+_NO_FRAMES = np.zeros(0, np.uint64)
+_NO_SOUND = np.zeros(0, np.uint32)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Candidate:
+    """One clip with a record. What is None or empty is not known, which never counts against the clip."""
+
+    name: str
+    sha256: str
+    label: str
+    label_source: str  # "rules", "table", "model"
+    ruled: str  # the label by the rules alone; "" where not known
+    supported: bool | None
+    tops: Mapping[str, tuple[str, float]]  # "all", "face", "voice", "words" -> surest label and its probability
+    own: float | None  # probability of the clip's label given all clues
+    claims: tuple[str, ...]  # reasons of what the tone claims and measurement contradicts
+    claims_measured: int  # claims that measurement supports or contradicts
+    fine_text: bool
+    face_pixels: float | None  # height of the subject's face at the peak
+    height: int  # pixels of the picture
+    width: int
+    face_confidence: float | None  # 0 to 1
+    signal_to_noise: float | None  # dB
+    subject_margin: float | None  # 0 to 1; None where there is only one person
+    sharpness: float | None  # of the peak's face; read only where a filter asks for it
+    seconds: float
+    text: str  # the subtitle's letters and digits, case folded
+    frames: np.ndarray  # (frames,) uint64 hashes of pictures
+    sound: np.ndarray  # (pieces,) uint32 hashes of the sound; 0 where it is silent
+
+
+def candidate(entry: Entry, sharpness: float | None = None) -> Candidate:
+    """The part of a record that curation needs."""
+    record = entry.record
+    box = record.peak.box
+    noise = record.tone.measurements.get("signal_to_noise") if record.tone else None
+    likeness = record.probe.likeness
+    own = record.distribution.get("all", {}).get(record.label.label)
+    return Candidate(
+        name=record.name,
+        sha256=record.sha256,
+        label=sys.intern(record.label.label),
+        label_source=sys.intern(record.label.source),
+        ruled=sys.intern(record.label.ruled),
+        supported=record.label.supported,
+        tops=_tops(record),
+        own=own,
+        claims=tuple(claim.reason for claim in record.grounding if claim.verdict == CONTRADICTED),
+        claims_measured=sum(claim.verdict in (SUPPORTED, CONTRADICTED) for claim in record.grounding),
+        fine_text=entry.is_fine,
+        face_pixels=box[3] if box else None,
+        height=record.probe.height,
+        width=record.probe.width,
+        face_confidence=record.peak.confidence,
+        signal_to_noise=noise[0] if noise else None,
+        subject_margin=record.subject.margin if record.subject.persons > 1 else None,
+        sharpness=sharpness,
+        seconds=record.probe.seconds,
+        text=plain(record.subtitle.text or ""),
+        frames=np.array([int(word, 16) for word in likeness.frames], np.uint64) if likeness else _NO_FRAMES,
+        sound=np.array([int(word or "0", 16) for word in likeness.sound], np.uint32) if likeness else _NO_SOUND,
+    )
+
+
+def plain(text: str) -> str:
+    """A subtitle's letters and digits alone, so that case, blanks and stops do not tell copies apart."""
+    return "".join(letter for letter in text.casefold() if letter.isalnum())
+
+
+def _tops(record: Record) -> dict[str, tuple[str, float]]:
+    tops = {}
+    for clues, probability in record.distribution.items():
+        if probability:
+            label = min(probability, key=lambda one: (-probability[one], one))
+            tops[sys.intern(clues)] = (sys.intern(label), probability[label])
+    return tops

@@ -1,0 +1,48 @@
+"""Reads a ledger's records once, as curation needs them, with a digest by which a later change is told."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from merrflow.datasets.curation.candidate import Candidate, candidate
+from merrflow.datasets.curation.sharpness import face_sharpness
+from merrflow.datasets.entries import RECORDS, Entry
+from merrflow.store import Ledger, StageRow
+
+
+@dataclass(frozen=True)
+class Read:
+    """All that was read."""
+
+    clips: tuple[Candidate, ...]  # by name
+    digest: str  # 64 hex digits of every record and its outcome
+
+
+def read_records(ledger: Ledger, pictures: Path | None = None) -> Read:
+    """Each record is parsed once, and only what curation needs stays in memory.
+
+    pictures: the folder of the peak frames, where a filter asks how sharp they are; None leaves that unknown.
+    """
+    digest = hashlib.sha256()
+    clips = []
+    for name, row in ledger.records():
+        _add(digest, name, row)
+        record = RECORDS.validate_json(row.payload)
+        sharpness = face_sharpness(pictures / f"{name}.jpg", record.peak.box) if pictures else None
+        clips.append(candidate(Entry(record, row.outcome, row.reason), sharpness))
+    return Read(tuple(sorted(clips, key=lambda clip: clip.name)), digest.hexdigest())
+
+
+def records_digest(ledger: Ledger) -> str:
+    """The same digest without parsing: a few seconds for 100,000 records."""
+    digest = hashlib.sha256()
+    for name, row in ledger.records():
+        _add(digest, name, row)
+    return digest.hexdigest()
+
+
+def _add(digest: hashlib._Hash, name: str, row: StageRow) -> None:
+    inner = hashlib.sha256(row.payload).hexdigest()
+    digest.update(f"{name}\0{row.outcome}\0{inner}\n".encode())

@@ -1,0 +1,46 @@
+"""The files that every run ends with, in one pass over its ledger."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from merrflow.datasets.entries import entries
+from merrflow.datasets.export.jsonl import DroppedLines, RecordLines
+from merrflow.datasets.export.merr import MerrFiles
+from merrflow.datasets.export.writer import Writer
+from merrflow.store import Ledger
+
+
+@dataclass(frozen=True)
+class Written:
+    """What `write_all` wrote."""
+
+    coarse: int  # records in merr/MERR_coarse_grained.json
+    fine: int  # records in merr/MERR_fine_grained.json
+    dropped: int  # lines of dropped.jsonl
+    labels: dict[str, int]  # label -> records, most frequent first
+
+
+def write_all(ledger: Ledger, out: Path, also: Sequence[Writer] = ()) -> Written:
+    """Writes `merr/`, `records.jsonl` and `dropped.jsonl` of a run. Blocking.
+
+    The records are read and parsed once, for all files together. also: more writers to be fed in the same pass.
+    Raises `OSError`; each file is then the old one or the whole new one.
+    """
+    labels: Counter[str] = Counter()
+    with ExitStack() as stack:
+        merr = stack.enter_context(MerrFiles(out / "merr"))
+        records = stack.enter_context(RecordLines(out / "records.jsonl"))
+        dropped = stack.enter_context(DroppedLines(ledger, out / "dropped.jsonl"))
+        writers = [merr, records, dropped, *(stack.enter_context(writer) for writer in also)]
+        for entry in entries(ledger):
+            labels[entry.record.label.label] += 1
+            for writer in writers:
+                writer.add(entry)
+        for writer in writers:
+            writer.finish()
+    return Written(merr.coarse, merr.fine, dropped.count, dict(labels.most_common()))

@@ -1,0 +1,67 @@
+"""The faces of a clip as mining sees them: quickly, all of them; exactly, those of the clip's subject."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from merrflow.core.records import ActionUnitSeries, Probe
+from merrflow.facs.rules import PeakRules
+from merrflow.stages import subject
+from merrflow.stages.skip import Skip
+
+_SERIES = TypeAdapter(ActionUnitSeries)
+_PROBE = TypeAdapter(Probe)
+Box = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One face in one frame."""
+
+    frame: int
+    seconds: float
+    place: int  # among the frame's faces
+    box: Box | None  # x, y, width, height in pixels
+    present: frozenset[str]
+    intensity: Mapping[str, float]
+    confidence: float | None
+
+
+def all_faces(series: Mapping[str, Any], rules: PeakRules) -> Iterator[Seen]:
+    """Every face that is sure enough and not turned away, of a series as plain JSON.
+
+    The subject's frames are among them, so that no frame of the subject is nearer to a label than the nearest of these.
+    """
+    for frame in series["frames"]:
+        for place, face in enumerate(frame["faces"]):
+            turn = max(abs(face["yaw"]), abs(face["pitch"]))
+            if face["confidence"] < rules.minimum_confidence or turn > rules.maximum_turn:
+                continue
+            intensity = face["intensity"]
+            least = rules.minimum_intensity
+            present = frozenset(code for code in face["present"] if intensity.get(code, least) >= least)
+            yield Seen(frame["index"], frame["timestamp"], place, face["box"], present, intensity, face["confidence"])
+
+
+def subject_of(record: Mapping[str, Any] | None, series: Mapping[str, Any], probe: Mapping[str, Any] | None) -> Any:
+    """(frame, place) of the subject's faces: those of the record, or chosen now where there is none.
+
+    Returns the Skip where nobody in the clip is followed.
+    """
+    if record is not None and record["subject"]["faces"]:
+        return {tuple(face) for face in record["subject"]["faces"]}
+    measured = _SERIES.validate_python(series)
+    facts = _PROBE.validate_python(probe) if probe else None
+    chosen = subject.choose(measured, facts.shots if facts else (), facts.voice_energy if facts else ())
+    return chosen if isinstance(chosen, Skip) else set(chosen.faces)
+
+
+def peak_face(record: Mapping[str, Any]) -> Seen:
+    """The record's peak, for records that were made from given peaks and have no series."""
+    peak = record["peak"]
+    present, box = frozenset(peak["action_units"]), peak.get("box")
+    return Seen(peak["index"], peak["timestamp"], 0, box, present, peak["intensity"], peak.get("confidence"))

@@ -1,0 +1,68 @@
+"""Which state of the ledger a folder's output files were written of, so that a run that changed nothing need not read
+70,000 records to write the same bytes again.
+
+Only a hint: where the stamp is missing, is of another version, or a file is not as it was left, all are written anew.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from merrflow.core.atomic_files import whole_text
+from merrflow.core.fingerprint import fingerprint
+from merrflow.core.version import __version__
+from merrflow.datasets.export.everything import Written
+
+NAME = ".outputs.json"
+FILES = (
+    "merr/MERR_coarse_grained.json",
+    "merr/MERR_coarse_grained.txt",
+    "merr/MERR_fine_grained.json",
+    "merr/MERR_fine_grained.txt",
+    "records.jsonl",
+    "dropped.jsonl",
+    "report.html",
+)
+
+
+class _Stamp(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    made_of: list[str]
+    files: dict[str, tuple[int, int]]  # name -> size, mtime_ns
+    written: Written
+
+
+def read_stamp(out: Path, state: str) -> Written | None:
+    """What was written of this state of the ledger; None where that is not what lies there now."""
+    try:
+        stamp = _Stamp.model_validate_json((out / NAME).read_bytes())
+        current = stamp.made_of == _made_of(out, state) and stamp.files == _files(out)
+    except (OSError, ValidationError):
+        return None
+    return stamp.written if current else None
+
+
+def write_stamp(out: Path, state: str, written: Written) -> None:
+    """Remembers that the files which lie there now were written of this state of the ledger."""
+    stamp = _Stamp(made_of=_made_of(out, state), files=_files(out), written=written)
+    with whole_text(out / NAME) as file:
+        file.write(stamp.model_dump_json())
+
+
+def _made_of(out: Path, state: str) -> list[str]:
+    return [state, __version__, _code(), out.resolve().name]  # the report's title is the folder's name
+
+
+def _code() -> str:
+    """Changes with an upgrade of what writes the files, also where it has the same version number."""
+    package = Path(__file__).parent
+    found = [(path.name, path.stat()) for part in ("export", "report") for path in sorted((package / part).iterdir())]
+    return fingerprint([[name, stat.st_size, stat.st_mtime_ns] for name, stat in found if "." in name])
+
+
+def _files(out: Path) -> dict[str, tuple[int, int]]:
+    found = {name: (out / name).stat() for name in FILES}
+    return {name: (stat.st_size, stat.st_mtime_ns) for name, stat in found.items()}

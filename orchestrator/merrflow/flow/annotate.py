@@ -1,0 +1,252 @@
+"""The Prefect flow: shards of clips, with progress, a table of outcomes and links.
+
+Prefect holds runs, schedules and progress; which clip is done is known to the ledger alone. So a task is a
+shard, never a clip (a task run costs tens of milliseconds and a megabyte), and a run that was killed goes on
+where the ledger ends. As a deployment (pool/), a run of more than one shard hands its shards to all workers of the
+pool, each as a flow run of its own; elsewhere they are tasks in this process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Annotated, Any, Literal
+
+import httpx
+from prefect import flow, get_run_logger, task
+from prefect.artifacts import (
+    acreate_link_artifact,
+    acreate_progress_artifact,
+    acreate_table_artifact,
+    aupdate_progress_artifact,
+)
+from prefect.exceptions import PrefectException
+from pydantic import Field
+
+from merrflow.core.errors import ungrouped, writing_outputs
+from merrflow.datasets.outputs import Summary
+from merrflow.flow import shards
+from merrflow.flow.termination import undisturbed
+from merrflow.pipeline.session import Request, Session, open_session, open_shard
+
+PROGRESS_SECONDS = 2.0  # between two updates of the progress artifact; one costs 12 ms
+SHARDS_AT_ONCE = 2  # so that the services stay busy while a shard runs out of clips
+SHOW_SECONDS = 20.0  # for a server to take what is shown
+TABLE_ROWS = 500
+LOGGED_PROBLEMS = 100
+
+
+@flow(name="annotate", flow_run_name="annotate into {out}", persist_result=False)
+async def annotate_flow(
+    inputs: list[str],
+    out: str,
+    transcripts: str | None = None,
+    labels: str | None = None,
+    action_units: str | None = None,
+    config: str | None = None,
+    rules: str | None = None,
+    labels_from: Literal["rules", "model"] | None = None,
+    label_scores: Literal["modalities", "all", "none"] | None = None,
+    neutral_sample: Annotated[float, Field(ge=0, le=1)] | None = None,
+    seed: int | None = None,
+    shard_size: Annotated[int, Field(ge=1, le=1000)] | None = None,
+) -> dict[str, Any]:
+    """Turns clips into MERR records: faces, scene, tone, subtitle, and what they say together about the emotion.
+
+    A second run into the same folder does only what is missing. Stopping a run loses nothing.
+
+    Args:
+        inputs: Video files, folders of them, or CSV tables with a column `path`, as the workers see them.
+        out: The folder for the records, the report and the ledger; one for each dataset.
+        transcripts: A CSV with the columns `name` and `sentence`, or MERR's JSON. Empty: sidecar files and burned-in
+            subtitles are read.
+        labels: Labels that are known already: a CSV with the columns `name` and `label`, or MERR's JSON or TXT.
+        action_units: Action Units that are known already: a folder of OpenFace's CSVs, or MERR's JSON.
+        config: A YAML file with settings, for those that are not here.
+    """
+    # The rest of the form is described by the settings themselves (pool/register.py).
+    settings = {
+        "rules": rules,
+        "labels_from": labels_from,
+        "label_scores": label_scores,
+        "neutral_sample": neutral_sample,
+        "seed": seed,
+        "shard_size": shard_size,
+    }
+    given = {name: value for name, value in settings.items() if value not in (None, "")}  # "": a field of the form
+    files = (file or None for file in (transcripts, config, labels, action_units))
+    request = Request(tuple(inputs), out, *files, given)
+    async with shards.alive(request):
+        await shards.wait_for_earlier(request)
+        async with open_session(request, hand_out=shards.is_deployed()) as session:
+            with undisturbed():
+                await session.wait_ready()
+                try:
+                    await (_hand_out if session.is_handed_out else _run_shards)(session, request)
+                finally:  # what is done is written out, however the shards ended
+                    with writing_outputs(session.out):
+                        summary = await asyncio.to_thread(session.write_outputs)
+                for name, reason in summary.problems[:LOGGED_PROBLEMS]:
+                    get_run_logger().warning("%s failed: %s", name, reason)
+                async with _as_far_as_prefect_is_there():
+                    await _publish(session, summary)
+    return {
+        "outcomes": summary.outcomes,
+        "labels": summary.labels,
+        "coarse": summary.coarse,
+        "fine": summary.fine,
+    }
+
+
+@annotate_flow.on_cancellation
+async def _cancel_shards(flow: Any, flow_run: Any, state: Any) -> None:
+    await shards.cancel(flow_run)
+
+
+@task(name="annotate-shard", task_run_name="shard-{number}-of-{total}", persist_result=False)
+async def annotate_shard(out: str, number: int, total: int, names: list[str]) -> dict[str, int]:
+    """Takes a shard's clips to their outcomes; returns how many came to which."""
+    async with open_session(Request((), out)) as session:
+        return await _annotate(session, number, total, names)
+
+
+@flow(name="annotate-shard", flow_run_name="shard {number} of {total} into {out}", persist_result=False)
+async def annotate_shard_flow(
+    out: str, number: int, total: int, names: list[str], request: dict[str, Any]
+) -> dict[str, int]:
+    """A part of a large run, started by the flow `annotate`; there is no need to start one by hand.
+
+    Args:
+        out: The folder of the dataset.
+        number: Which shard this is.
+        total: Of how many.
+        names: The clips of this shard, as the run registered them.
+        request: What the run was asked for.
+    """
+    asked = shards.request_from(request)
+    async with shards.alive(asked), open_shard(asked, names) as session:
+        await session.wait_ready()
+        async with _progress(session, len(session.todo), description=f"shard {number} of {total}"):
+            return await _annotate(session, number, total, names)
+
+
+async def _annotate(session: Session, number: int, total: int, names: list[str]) -> dict[str, int]:
+    log = get_run_logger()
+    log.info("shard %d of %d: %d clips", number, total, len(names))
+    counts = dict(await session.annotate(names))
+    log.info("shard %d of %d: %s", number, total, ", ".join(f"{count} {word}" for word, count in counts.items()))
+    return {str(outcome): count for outcome, count in counts.items()}
+
+
+def _split(session: Session, names: list[str]) -> list[list[str]]:
+    size = session.settings.shard_size
+    return [names[start : start + size] for start in range(0, len(names), size)]
+
+
+async def _run_shards(session: Session, request: Request) -> None:
+    """The shards as tasks in this process; where services take turns on a GPU, again in each phase."""
+    total = len(session.todo)
+    async with _progress(session, total, description=f"{total} clips into {session.out}"):
+        async for names in session.rounds():
+            await _run_round(session, names)
+
+
+async def _run_round(session: Session, names: list[str]) -> None:
+    parts = _split(session, names)
+    turns = asyncio.Semaphore(SHARDS_AT_ONCE)
+
+    async def one(number: int, shard: list[str]) -> None:
+        async with turns:
+            await annotate_shard(str(session.out), number, len(parts), shard)
+
+    with ungrouped():
+        async with asyncio.TaskGroup() as group:
+            for number, shard in enumerate(parts, 1):
+                group.create_task(one(number, shard))
+
+
+async def _hand_out(session: Session, request: Request) -> None:
+    """The shards as flow runs, for all workers."""
+    parts = _split(session, [clip.name for clip in session.todo])
+    total = len(session.todo)
+    get_run_logger().info("%d clips in %d shards for the workers of this pool", total, len(parts))
+
+    async def finished() -> int:
+        return await asyncio.to_thread(session.finished)
+
+    async with _progress(session, total, finished, description=f"{total} clips in {len(parts)} shards"):
+        await shards.hand_out(request, parts)
+
+
+@asynccontextmanager
+async def _progress(
+    session: Session, total: int, finished: Callable[[], Awaitable[int]] | None = None, *, description: str
+) -> Any:
+    """Keeps a progress artifact up to date, at most every few seconds. finished: how many clips are done, where the
+    session does not hear of each."""
+    artifact = None
+    async with _as_far_as_prefect_is_there():
+        artifact = await acreate_progress_artifact(progress=0.0, key="merrflow-progress", description=description)
+    before, done, shown = session.on_advance, 0.0, -1.0
+
+    def on_advance(clips: float) -> None:
+        nonlocal done
+        done += clips
+        before(clips)
+
+    async def show() -> None:
+        nonlocal shown
+        count = min(await finished(), total) if finished else done
+        if count != shown and artifact:
+            shown = count
+            async with _as_far_as_prefect_is_there():
+                await aupdate_progress_artifact(artifact, progress=100.0 * count / total if total else 100.0)
+
+    async def update() -> None:
+        while True:
+            await asyncio.sleep(PROGRESS_SECONDS)
+            await show()
+
+    session.on_advance = on_advance
+    updating = asyncio.create_task(update())
+    try:
+        yield
+    finally:
+        session.on_advance = before
+        updating.cancel()
+        await asyncio.gather(updating, return_exceptions=True)
+        await show()
+
+
+@asynccontextmanager
+async def _as_far_as_prefect_is_there() -> Any:
+    """What is only shown: a server that is away, or answers nothing, must not stop the clips."""
+    try:
+        async with asyncio.timeout(SHOW_SECONDS):
+            yield
+    except (httpx.HTTPError, PrefectException, TimeoutError) as error:
+        get_run_logger().debug("Prefect's server is away: %s", error)
+
+
+async def _publish(session: Session, summary: Summary) -> None:
+    """The table of outcomes and the link to the report, beside the run in Prefect's UI."""
+    counts = [{"what": "clips", "how many": summary.clips}]
+    counts += [{"what": f"outcome: {name}", "how many": count} for name, count in summary.outcomes.items()]
+    counts += [{"what": f"label: {name}", "how many": count} for name, count in summary.labels.items()]
+    counts += [
+        {"what": "coarse-grained records", "how many": summary.coarse},
+        {"what": "fine-grained records", "how many": summary.fine},
+        {"what": "to try again", "how many": summary.try_again},
+        {"what": "unfinished", "how many": summary.unfinished},
+    ]
+    await acreate_table_artifact(table=counts, key="merrflow-outcomes", description="How the clips came out")
+    rows = await asyncio.to_thread(session.table, TABLE_ROWS)
+    await acreate_table_artifact(table=rows, key="merrflow-clips", description=f"Clip by clip (the first {TABLE_ROWS})")
+    await acreate_link_artifact(
+        link=(summary.out / "report.html").as_uri(),
+        link_text="report.html",
+        key="merrflow-report",
+        description=f"All results are in {summary.out}, finished {time.strftime('%Y-%m-%d %H:%M')}",
+    )

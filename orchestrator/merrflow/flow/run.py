@@ -1,0 +1,211 @@
+"""`annotate`: a whole run, from Python or the command line."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import json
+import logging
+import os
+import threading
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from merrflow.core.errors import InputError, stop_in, writing_outputs
+from merrflow.core.records import Outcome
+from merrflow.datasets.outputs import Summary
+from merrflow.flow.termination import termination_cancels
+from merrflow.pipeline.session import Request, Session, open_session
+from merrflow.store.exclusive import alone_here
+from merrflow_serving.errors import MerrflowError
+
+# A run started by hand speaks for itself; Prefect's own lines on the console would only stand in between. Its
+# server makes its database at first use, which takes longer than its default patience on small machines.
+PREFECT_DEFAULTS = {
+    "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
+    "PREFECT_LOGGING_SERVER_LEVEL": "CRITICAL",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "DO_NOT_TRACK": "1",
+    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "180",
+    "PREFECT_CLIENT_METRICS_ENABLED": "false",
+    # A server that hangs is asked for 1.5 minutes, one that is gone for 14 s; by Prefect's own numbers it is 6 minutes
+    # a question, in which the run would be done and not end.
+    "PREFECT_API_REQUEST_TIMEOUT": "20",
+    "PREFECT_CLIENT_MAX_RETRIES": "3",
+}
+PUBLISH_SECONDS = 60.0  # for Prefect's tables and last state, after the outputs are written
+PARAMETER_BYTES = 100_000  # Prefect refuses parameters above 512 KiB
+log = logging.getLogger(__name__)
+
+
+def annotate(
+    clips: str | Path | Iterable[str | Path],
+    out: str | Path,
+    *,
+    transcripts: str | Path | None = None,
+    config: str | Path | None = None,
+    labels: str | Path | None = None,
+    action_units: str | Path | None = None,
+    **settings: Any,
+) -> Summary:
+    """Turns clips into MERR records in the folder `out`, and returns how it went.
+
+    clips: video files, folders, or CSV tables with a column `path`; one or several.
+    transcripts: a CSV with the columns `name` and `sentence`, or MERR's JSON. config: a YAML file with settings.
+    labels: a CSV with the columns `name` and `label`, or MERR's JSON or TXT. action_units: a folder of OpenFace's
+    CSVs, or MERR's JSON, where Action Units are known already.
+    settings: single settings, such as `neutral_sample=1.0` (see `merrflow.core.settings.RunSettings`).
+    Raises `merrflow.core.errors.InputError` for unusable arguments. Works inside a notebook too; interrupting it
+    loses nothing.
+    """
+    inputs = [clips] if isinstance(clips, str | Path) else list(clips)
+    request = Request(
+        inputs=tuple(str(item) for item in inputs),
+        out=str(out),
+        transcripts=str(transcripts) if transcripts else None,
+        config=str(config) if config else None,
+        labels=str(labels) if labels else None,
+        action_units=str(action_units) if action_units else None,
+        overrides=settings,
+    )
+    # A loop in a thread of its own, because a notebook's own event loop is in the way otherwise.
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, name="merrflow", daemon=True)
+    thread.start()
+    run = asyncio.run_coroutine_threadsafe(annotate_request(request), loop)
+    try:
+        return run.result()
+    except KeyboardInterrupt:
+        run.cancel()
+        raise
+    finally:
+        asyncio.run_coroutine_threadsafe(_settled(), loop).result(60)
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(5)
+
+
+async def _settled() -> None:
+    """Returns once all other tasks have ended, so that services are stopped and files closed."""
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    await asyncio.wait(others, timeout=50) if others else None
+
+
+async def annotate_request(
+    request: Request,
+    *,
+    say: Callable[[str], None] = lambda text: None,
+    on_start: Callable[[Session], None] = lambda session: None,
+) -> Summary:
+    """One run. say: told what is waited for. on_start: told the session before its first clip."""
+    await _check_prefect()
+    with alone_here(Path(request.out)), termination_cancels():
+        async with open_session(request, say) as session:
+            on_start(session)
+            if session.todo:
+                session.raise_if_broken()
+                say("starting the Prefect flow while the models load")
+                done = _finished_names(session)
+                try:
+                    await _run_flow_within_reason(session, request)
+                except (InputError, MerrflowError):
+                    raise
+                except Exception as error:
+                    if stop := stop_in(error):
+                        raise stop from error
+                    # Prefect's own troubles, as when its server is gone: the ledger knows what is done all the same.
+                    log.debug("flow", exc_info=True)
+                    await _go_on_without_prefect(session, done, error, say)
+            if session.summary is None:
+                with writing_outputs(session.out):
+                    await asyncio.to_thread(session.write_outputs)
+            return session.summary
+
+
+def _finished_names(session: Session) -> set[str]:
+    """The names of the clips that come to an outcome, from now on."""
+    names: set[str] = set()
+    before = session.on_clip
+
+    def on_clip(name: str, outcome: Outcome) -> None:
+        names.add(name)
+        before(name, outcome)
+
+    session.on_clip = on_clip
+    return names
+
+
+async def _go_on_without_prefect(
+    session: Session, done: set[str], error: Exception, say: Callable[[str], None]
+) -> None:
+    left = [clip.name for clip in session.todo if clip.name not in done]
+    if not left or session.plan:  # phases (gpu_sharing/) begin anew with the next run
+        say(f"the Prefect flow ended early ({type(error).__name__}); what is done is written out")
+        return
+    say(f"Prefect is gone ({type(error).__name__}); going on without it")
+    session.summary = None
+    try:
+        await session.wait_ready()
+        await session.annotate(left)
+    except Exception as group:
+        if stop := stop_in(group):
+            raise stop from group
+        raise
+    finally:
+        with writing_outputs(session.out):
+            await asyncio.to_thread(session.write_outputs)
+
+
+async def _run_flow_within_reason(session: Session, request: Request) -> None:
+    """The flow, given up where Prefect's server does not let it end once the outputs are written."""
+    async with asyncio.timeout(None) as patience:
+
+        async def watch() -> None:
+            while True:
+                await asyncio.sleep(1.0)
+                if session.summary:
+                    return patience.reschedule(asyncio.get_running_loop().time() + PUBLISH_SECONDS)
+
+        watching = asyncio.create_task(watch())
+        try:
+            await _run_flow(session, request)
+        finally:
+            watching.cancel()
+
+
+async def _run_flow(session: Session, request: Request) -> None:
+    for name, value in PREFECT_DEFAULTS.items():
+        os.environ.setdefault(name, value)
+    from merrflow.flow.annotate import annotate_flow
+
+    # The session of this folder is open, so the flow joins it; its parameters only tell people what was asked.
+    inputs = list(request.inputs)
+    if len(json.dumps(inputs)) > PARAMETER_BYTES:
+        inputs = [*inputs[:20], f"and {len(inputs) - 20} more"]
+    shown = inspect.signature(annotate_flow.fn).parameters
+    await annotate_flow(
+        inputs,
+        str(session.out),
+        request.transcripts,
+        request.labels,
+        request.action_units,
+        request.config,
+        **{name: value for name, value in request.overrides.items() if name in shown},
+    )
+
+
+async def _check_prefect() -> None:
+    """Raises `InputError` where a Prefect server is set that does not answer."""
+    url = os.environ.get("PREFECT_API_URL")
+    if not url:
+        return
+    try:
+        async with httpx.AsyncClient(timeout=10) as client:
+            (await client.get(f"{url.rstrip('/')}/health")).raise_for_status()
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        raise InputError(
+            f"Prefect's server does not answer at {url} ({type(error).__name__}): start it with `prefect server "
+            "start`, or unset PREFECT_API_URL to run without it"
+        ) from error

@@ -1,0 +1,138 @@
+"""A run's shards as flow runs of their own, which any worker of the pool may take.
+
+The run only waits for them. What it and they do is remembered by the ledger alone, so each of them may die and be
+started again by another worker (warden.py): the shard goes on with its own missing clips; the run first waits for the
+shards that are still under way, and then hands out what is left.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from prefect import get_run_logger, runtime
+from prefect.client.orchestration import PrefectClient, get_client
+from prefect.client.schemas.filters import FlowRunFilter
+from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.deployments import arun_deployment
+from prefect.states import Cancelling
+
+from merrflow.flow.names import ANNOTATE_SHARD, life, out_tag
+from merrflow.pipeline.session import Request
+from merrflow.store.locks import Taken, claims_at
+
+POLL_SECONDS = 2.0
+TAKE_OVER_SECONDS = 30.0  # for the claim of a process that has just died
+_PAGE = 200  # the most flow runs that the server lists at once
+_UNFINISHED = [
+    kind.value
+    for kind in (
+        StateType.SCHEDULED,
+        StateType.PENDING,
+        StateType.RUNNING,
+        StateType.CANCELLING,
+        StateType.PAUSED,
+        # The warden starts a crashed one again; one that it has given up is Failed.
+        StateType.CRASHED,
+    )
+]
+_UNSUCCESSFUL = [StateType.FAILED.value, StateType.CANCELLED.value]
+
+
+class ShardFailed(RuntimeError):
+    """A shard ended without having done its clips."""
+
+
+def is_deployed() -> bool:
+    """Whether this flow run was started from a deployment, by a worker."""
+    return bool(runtime.deployment.id)
+
+
+def request_from(values: dict[str, Any]) -> Request:
+    """A request from a shard's parameters."""
+    return Request(**{**values, "inputs": tuple(values["inputs"])})
+
+
+@asynccontextmanager
+async def alive(request: Request) -> AsyncIterator[None]:
+    """Holds this flow run's claim, by which a warden knows that its process lives. Nothing outside deployments."""
+    if not is_deployed():
+        yield
+        return
+    settings = request.settings()
+    claims = claims_at(Path(request.out), settings.ledger_url)
+    hold = claims.hold(life(runtime.flow_run.id), TAKE_OVER_SECONDS)
+    try:
+        await asyncio.to_thread(hold.__enter__)
+    except Taken:
+        # Another process is alive on this flow run. Whatever this one would report is not true of that one, so it goes
+        # without a word to the server.
+        get_run_logger().warning("this flow run is under way in another process; leaving it to that one")
+        os._exit(0)
+    try:
+        yield
+    finally:
+        await asyncio.to_thread(hold.__exit__, None, None, None)
+
+
+async def wait_for_earlier(request: Request) -> None:
+    """Returns once no shard of an earlier try at this folder is under way. Nothing outside deployments."""
+    if is_deployed():
+        async with get_client() as client:
+            await _ended(client, [out_tag(request.out), "shard"])
+
+
+async def hand_out(request: Request, parts: Sequence[Sequence[str]]) -> None:
+    """Has all shards done by the workers. Raises `ShardFailed` with the reason of one that failed, when all have
+    ended."""
+    attempt = f"attempt:{runtime.flow_run.id}-{runtime.flow_run.run_count}"
+    # What the shards read is decided here, once; the clips are in the ledger.
+    asked = asdict(request) | {"inputs": [], "transcripts": None, "labels": None}
+    async with get_client() as client:
+        for number, names in enumerate(parts, 1):
+            await arun_deployment(
+                ANNOTATE_SHARD,
+                client=client,
+                parameters={
+                    "out": request.out,
+                    "number": number,
+                    "total": len(parts),
+                    "names": list(names),
+                    "request": asked,
+                },
+                tags=[out_tag(request.out), "shard", attempt],
+                idempotency_key=f"{attempt}-{number}",
+                timeout=0,
+            )
+        await _ended(client, [attempt])
+        failed = await _runs(client, [attempt], _UNSUCCESSFUL)
+        if failed:
+            for run in failed:
+                get_run_logger().error("%s: %s", run.name, run.state.message if run.state else "")
+            message = failed[0].state.message if failed[0].state else ""
+            raise ShardFailed(f"{len(failed)} of {len(parts)} shards failed; {failed[0].name}: {message}")
+
+
+async def cancel(flow_run: FlowRun) -> None:
+    """Cancels what is left of a run's shards."""
+    async with get_client() as client:
+        tags = [out_tag(str(flow_run.parameters.get("out"))), "shard"]
+        for run in await _runs(client, tags, _UNFINISHED):
+            await client.set_flow_run_state(run.id, Cancelling(message="the run was cancelled"))
+
+
+async def _ended(client: PrefectClient, tags: list[str]) -> None:
+    while True:
+        if not await _runs(client, tags, _UNFINISHED, limit=1):
+            return
+        await asyncio.sleep(POLL_SECONDS)
+
+
+async def _runs(client: PrefectClient, tags: list[str], states: list[str], limit: int = _PAGE) -> list[FlowRun]:
+    found = FlowRunFilter.model_validate({"tags": {"all_": tags}, "state": {"type": {"any_": states}}})
+    return await client.read_flow_runs(flow_run_filter=found, limit=limit)

@@ -1,0 +1,90 @@
+"""`merrflow worker`: registers the deployments, runs Prefect's worker, and has a warden beside it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+from merrflow.core.errors import InputError
+from merrflow.core.settings import load_settings
+from merrflow.flow.names import POOL
+
+LEAST_PLACES = 2  # a run that waits for its shards takes one
+STOP_SECONDS = 60.0  # for the flow runs of this worker to write out what they have
+
+
+@dataclass(frozen=True)
+class WorkerOptions:
+    """What `merrflow worker` is told."""
+
+    pool: str = POOL
+    kind: str = "process"
+    limit: int = LEAST_PLACES
+    job_template: Path | None = None
+    register_only: bool = False
+    inputs: str = ""
+    out: str = ""
+
+
+async def work(options: WorkerOptions, say: Callable[[str], None]) -> int:
+    """Works until SIGTERM or SIGINT; returns the exit code. Raises `InputError`."""
+    if options.limit < LEAST_PLACES:
+        raise InputError(f"--limit must be at least {LEAST_PLACES}: a run that waits for its shards takes one place")
+    url = os.environ.setdefault("PREFECT_API_URL", "http://127.0.0.1:4200/api")
+    # A killed worker's shard goes to another only when the server knows it is gone; the warden sees to that.
+    os.environ.setdefault("PREFECT_FLOW_RUN_EXECUTE_SIGTERM_BEHAVIOR", "reschedule")
+    ledger_url = load_settings().ledger_url
+    await _server(url, say)
+    from merrflow.flow.deployment import register  # imports Prefect, which reads the environment
+    from merrflow.flow.zombie_runs import Warden
+
+    await register(options.pool, options.kind, options.job_template, options.inputs, options.out)
+    say(f"registered annotate/annotate in the work pool {options.pool!r}")
+    if options.register_only:
+        return 0
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "prefect", "worker", "start", "--pool", options.pool, "--type", options.kind),
+        *("--limit", str(options.limit), "--with-healthcheck", "--install-policy", "never"),
+    )
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    watching = asyncio.create_task(Warden(options.pool, options.kind, ledger_url).watch())
+    ended, stopped = asyncio.create_task(process.wait()), asyncio.create_task(stop.wait())
+    await asyncio.wait((ended, stopped, watching), return_when=asyncio.FIRST_COMPLETED)
+    watching.cancel()
+    stopped.cancel()
+    if not ended.done():
+        say("stopping; what is under way goes on in another worker, or here after the next start")
+        process.terminate()
+        try:
+            await asyncio.wait_for(ended, STOP_SECONDS)
+        except TimeoutError:
+            process.kill()
+            await process.wait()
+        return 0
+    return process.returncode or 1  # a worker that ends by itself is started again by whoever supervises it
+
+
+async def _server(url: str, say: Callable[[str], None]) -> None:
+    """Returns once the server answers."""
+    told = False
+    async with httpx.AsyncClient(timeout=10) as client:
+        while True:
+            try:
+                (await client.get(f"{url.rstrip('/')}/health")).raise_for_status()
+                return
+            except httpx.InvalidURL as error:
+                raise InputError(f"PREFECT_API_URL: {url!r} is not a URL ({error})") from error
+            except httpx.HTTPError as error:
+                if not told:
+                    say(f"waiting for Prefect's server at {url} ({type(error).__name__})")
+                    told = True
+            await asyncio.sleep(1)

@@ -1,0 +1,1 @@
+"""Files that people bring: one strict reader for each format."""

@@ -1,0 +1,105 @@
+"""Action Units that people have already, instead of the openface-au service: OpenFace's CSVs, or MERR's JSON.
+
+The CSVs give every frame, so that subject and peak are found as ever. The JSON gives the peak itself, and no more.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from merrflow.core.errors import InputError
+from merrflow.core.paths import path_text
+from merrflow.core.records import ActionUnitSeries, Clip, Origin, Peak, Probe
+from merrflow.facs.units import openface_units
+from merrflow.formats import openface_csv
+from merrflow.formats.merr import MerrAnnotation, read_annotations
+from merrflow.formats.openface_folder import OpenFaceFolder, named_by_folder
+from merrflow_serving.errors import InvalidInput
+
+
+class GivenCsv:
+    """A folder of OpenFace's CSVs, one a clip."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = OpenFaceFolder.read(folder)
+
+    def stamp(self, clip: Clip) -> Any:
+        """What the clip's Action Units depend on: its file, by name, size and time, and how it is read."""
+        try:
+            path = self._folder.find(clip)
+        except InputError as error:
+            return [openface_csv.VERSION, str(error)]
+        stat = path.stat() if path else None
+        return [openface_csv.VERSION, path and path.name, stat and [stat.st_size, stat.st_mtime_ns]]
+
+    def read(self, clip: Clip, probe: Probe) -> tuple[ActionUnitSeries, Origin]:
+        """Every frame's faces. Blocking. Raises `InvalidInput` where the clip has no file, or a wrong one."""
+        try:
+            path = self._folder.find(clip)
+        except InputError as error:
+            raise openface_csv.OpenFaceError(str(error)) from error
+        if path is None:
+            raise openface_csv.OpenFaceError(f"{self._folder.folder}: no CSV is named like the clip {clip.name}")
+        model = f"OpenFace {openface_csv.version_of(openface_csv.read_header(path))}"
+        return openface_csv.read_openface(path, probe=probe), _origin("openface-csv", model, path)
+
+
+class GivenPeaks:
+    """MERR's JSON: of each clip the peak frame and the Action Units that are present there."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._annotations = read_annotations(path, whole=False)
+
+    def stamp(self, clip: Clip) -> Any:
+        """What the clip's peak depends on."""
+        found = self._find(clip)
+        return [found.peak_index, found.peak_units] if found else None
+
+    def peak(self, clip: Clip, probe: Probe) -> tuple[Peak, Origin]:
+        """The peak as it is written. Raises `InvalidInput` where the clip has none, or one beyond its end."""
+        found = self._find(clip)
+        where = f"{path_text(self._path)}: clip {clip.name!r}"
+        if found is None:
+            raise InvalidInput(f"{where} is not in it")
+        if found.peak_index is None or found.peak_units is None:
+            raise InvalidInput(f"{where} has no peak_index or no peak_AU_list")
+        if found.peak_index >= probe.frame_count:
+            raise InvalidInput(
+                f"{where}: peak_index {found.peak_index} is beyond the clip, which has {probe.frame_count} frames"
+            )
+        units = tuple(sorted(set(found.peak_units)))
+        at = round(found.peak_index / probe.fps, 6)
+        file = path_text(Path(self._path.name))
+        reason = f"frame {found.peak_index} with {' '.join(units) or 'no Action Unit'}, as {file} has it"
+        return Peak(found.peak_index, at, units, {}, (), 0.0, reason), _origin("merr-json", "OpenFace", self._path)
+
+    def _find(self, clip: Clip) -> MerrAnnotation | None:
+        # a stem that several clips share does not tell which of them is meant
+        stem = None if named_by_folder(clip) else self._annotations.get(clip.path.stem)
+        return self._annotations.get(clip.name) or stem
+
+    @property
+    def measurable(self) -> tuple[str, ...]:
+        """MERR's Action Units are OpenFace's."""
+        return openface_units()
+
+
+Given = GivenCsv | GivenPeaks
+
+
+def read_given(path: Path) -> Given:
+    """By what `path` is, a folder or a .json file. Raises `InputError`."""
+    if path.is_dir():
+        return GivenCsv(path)
+    if path.suffix.lower() == ".json":
+        return GivenPeaks(path)
+    if not path.exists():
+        raise InputError(f"{path}: no such file or folder")
+    raise InputError(f"{path}: neither a folder of OpenFace's CSVs nor MERR's JSON")
+
+
+def _origin(engine: str, model: str, path: Path) -> Origin:
+    file = path_text(Path(path.name))
+    return Origin(engine, model, "", "", f"read from {file}, not measured by merrflow", 0.0, 0.0)

@@ -1,5 +1,0 @@
-"""Work lists of the clips of a finished run that come nearest to a rare label. Calls no model."""
-
-from merrflow.mining.rank import Candidate, Mined, mine
-
-__all__ = ["Candidate", "Mined", "mine"]

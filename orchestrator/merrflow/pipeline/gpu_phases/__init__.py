@@ -1,0 +1,11 @@
+"""One GPU for models that do not fit on it together: a run in phases, each with the containers it needs.
+
+`plan` says which services share a phase, `containers` starts and stops them through Docker, `described` is what each of
+them says of itself without loading, `turns` goes through the phases, `sharing` puts it together.
+"""
+
+from merrflow.pipeline.gpu_phases.phases import Turns
+from merrflow.pipeline.gpu_phases.plan import Phase, Plan, parse_memory
+from merrflow.pipeline.gpu_phases.setup import Sharing, open_sharing
+
+__all__ = ["Phase", "Plan", "Sharing", "Turns", "open_sharing", "parse_memory"]

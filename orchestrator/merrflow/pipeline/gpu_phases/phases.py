@@ -1,0 +1,150 @@
+"""A run in rounds: first a look at what is missing, then a phase after the other, each with its own containers.
+
+A clip goes through the pipeline in each phase that has something for it, as far as the services of the phase reach;
+the ledger remembers what it came to. The last phase it needs takes it to its outcome. So a run that was stopped goes
+on, and a phase in which nothing is missing starts no container.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
+from typing import Protocol
+
+from merrflow.clients import Identity, Services, identity
+from merrflow.core.errors import InputError
+from merrflow.core.settings import RunSettings
+from merrflow.pipeline.gpu_phases.plan import Phase, Plan
+from merrflow.pipeline.pause import OWN_WORK, Paused
+from merrflow.pipeline.pipeline import Pipeline
+from merrflow_serving.errors import MerrflowError, NotReady
+
+CONNECT_SECONDS = 2.0  # one try; between two of them its container is looked at
+# Whose answer each service's input is made from: until that is there, nobody knows whether it will be asked.
+FOLLOWERS: Mapping[str, tuple[str, ...]] = {
+    "openface-au": ("minigpt-v2", "qwen-audio", "llama3"),
+    "minigpt-v2": ("llama3",),
+    "qwen-audio": ("llama3",),
+    "llama3": (),
+}
+
+
+class Fleet(Protocol):
+    """The services' containers; see `containers.Containers`."""
+
+    def running(self) -> frozenset[str]: ...
+    def start(self, services: Iterable[str]) -> None: ...
+    def stop(self, services: Iterable[str]) -> None: ...
+    def trouble(self, service: str) -> str: ...
+
+
+class Turns:
+    """Who is on the card when, and which clips are worked on then."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        fleet: Fleet,
+        addresses: Mapping[str, str],
+        identities: Mapping[str, Identity],
+        settings: RunSettings,
+        say: Callable[[str], None] = lambda text: None,
+    ) -> None:
+        """identities: of the engines as planned for; a service that turns out to be another one ends the run."""
+        self.plan = plan
+        self.services = Services(dict(addresses), settings.model_copy(update={"connect_seconds": CONNECT_SECONDS}))
+        self._fleet = fleet
+        self._identities = identities
+        self._settings = settings
+        self._say = say
+        self._waiting: dict[str, frozenset[str]] = {}  # clip -> services it waits for
+        self._passed: dict[str, float] = {}  # clip -> share of its way
+        self.on_advance: Callable[[float], None] = lambda clips: None  # told by how many clips, in parts, it went on
+
+    async def rounds(self, clips: Sequence[str], pipeline: Pipeline) -> AsyncIterator[list[str]]:
+        """The clips of each round, once its services are warm. What becomes of a clip is told to `paused` or `done`
+        before the next round. Raises `InputError` where a service does not come up."""
+        pipeline.absent = frozenset({*self._identities, OWN_WORK})
+        self._waiting = dict.fromkeys(clips, frozenset())
+        yield list(clips)
+        for number, phase in enumerate(self.plan.phases, 1):
+            here = frozenset({*phase.services, *self.plan.throughout})
+            names = [name for name in clips if self._waiting.get(name, frozenset()) & here]
+            if not names:
+                continue
+            needed = self._needed(names) & here
+            try:
+                await self._switch(number, phase, needed)
+            except MerrflowError as error:
+                raise InputError(str(error)) from error
+            pipeline.absent = frozenset(self._identities) - needed
+            yield names
+
+    def paused(self, clip: str, pause: Paused) -> None:
+        """The clip went as far as the round's services reach."""
+        # Before its first stage nobody knows what a clip will need.
+        waits = frozenset(self._identities) if OWN_WORK in pause.services else pause.services
+        self._waiting[clip] = waits
+        count = len(self.plan.phases)
+        first = next((n for n, phase in enumerate(self.plan.phases) if waits & set(phase.services)), count - 1)
+        self._advance(clip, 0.0 if waits & set(self.plan.throughout) else first / count)
+
+    def done(self, clip: str) -> None:
+        """The clip came to its outcome."""
+        self._waiting.pop(clip, None)
+        self._advance(clip, 1.0)
+
+    def _advance(self, clip: str, share: float) -> None:
+        before = self._passed.get(clip, 0.0)
+        if share > before:
+            self._passed[clip] = share
+            self.on_advance(share - before)
+
+    def _needed(self, names: Collection[str]) -> frozenset[str]:
+        """What these clips wait for, and what may be asked once that has answered."""
+        waits = frozenset().union(*(self._waiting[name] for name in names))
+        return waits.union(*(FOLLOWERS[service] for service in waits)) & frozenset(self._identities)
+
+    async def _switch(self, number: int, phase: Phase, needed: frozenset[str]) -> None:
+        """The needed services up and warm, and none on the card that is not of the phase."""
+        running = await asyncio.to_thread(self._fleet.running)
+        stop = sorted(running & frozenset(self.plan.on_gpu) - frozenset(phase.services))
+        start = sorted(needed - running)
+        words = [f"{what} {', '.join(names)}" for what, names in (("stopping", stop), ("starting", start)) if names]
+        if words:
+            self._say(f"phase {number} of {len(self.plan.phases)}: {', '.join(words)}")
+        await asyncio.to_thread(self._fleet.stop, stop)
+        await asyncio.to_thread(self._fleet.start, start)
+        try:
+            async with asyncio.TaskGroup() as group:
+                for name in sorted(needed):
+                    group.create_task(self._ready(name))
+        except ExceptionGroup as several:  # not except*: what is raised there comes out in a group again
+            raise several.exceptions[0] from None
+
+    async def _ready(self, name: str) -> None:
+        """Returns once the service is warm. Raises `NotReady` with its problem, or its container's."""
+        connection = self.services.connections[name]
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._settings.ready_seconds
+        while True:
+            try:
+                await connection.connect()
+                found = identity(connection.info.engine)
+                if found != self._identities[name]:
+                    raise InputError(
+                        f"at {connection.address} {name} runs {_short(found)}, and its container is set to "
+                        f"{_short(self._identities[name])}: set the address of the container, or create it anew "
+                        "(`docker-compose up --no-start`)"
+                    )
+                return await connection.wait_ready()
+            except NotReady:
+                trouble = await asyncio.to_thread(self._fleet.trouble, name)
+                if trouble:
+                    raise NotReady(f"the service {name} did not come up: {trouble}") from None
+                if connection.info.problem or loop.time() > deadline:
+                    raise
+
+
+def _short(engine: Identity) -> str:
+    return f"{engine['engine']} {engine['model']} {engine['revision'][:24]}".strip()

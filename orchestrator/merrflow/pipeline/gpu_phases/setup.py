@@ -1,0 +1,128 @@
+"""From a compose project to a plan, and back to the project as it was found."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from merrflow.clients import Identity
+from merrflow.core.atomic_files import whole_bytes
+from merrflow.core.errors import InputError
+from merrflow.core.settings import RunSettings
+from merrflow.pipeline.gpu_phases.containers import Containers
+from merrflow.pipeline.gpu_phases.described import Described
+from merrflow.pipeline.gpu_phases.phases import Fleet, Turns
+from merrflow.pipeline.gpu_phases.plan import Plan, gib, make_plan
+from merrflow_serving.catalog import SERVICES
+from merrflow_serving.errors import MerrflowError
+
+FOUND_FILE = ".containers.json"  # in the output folder: what ran before the run, for one that could not put it back
+
+
+class Project(Fleet, Protocol):
+    """A compose project; see `containers.Containers`."""
+
+    def replicas(self, service: str) -> int: ...
+    def address(self, service: str) -> str: ...
+    def describe(self, service: str) -> str: ...
+
+
+@dataclass(frozen=True)
+class Sharing:
+    """A planned run: which services take turns, and who they are."""
+
+    plan: Plan
+    described: Mapping[str, Described]
+    project: Project
+    addresses: Mapping[str, str]
+
+    @property
+    def identities(self) -> dict[str, Identity]:
+        """Of each service's engine, as `Services.identities`."""
+        return {name: one.identity for name, one in self.described.items()}
+
+    @property
+    def limits(self) -> dict[str, Identity]:
+        """What each service refuses as too large, as `Services.limits`."""
+        return {name: one.limits for name, one in self.described.items()}
+
+    @property
+    def largest_batch(self) -> int:
+        """Of all services."""
+        return max(one.engine.limits.max_batch_size for one in self.described.values())
+
+    @asynccontextmanager
+    async def turns(
+        self, settings: RunSettings, out: Path, say: Callable[[str], None] = lambda text: None
+    ) -> AsyncIterator[Turns]:
+        """The run's turns; at the end the containers are put back as they were found. Raises `InputError`.
+
+        out: the output folder, where what ran before is kept meanwhile, for a run that is killed.
+        """
+        file = out / FOUND_FILE
+        found = await asyncio.to_thread(self._found, file)
+        turns = Turns(self.plan, self.project, self.addresses, self.identities, settings, say)
+        try:
+            yield turns
+        finally:
+            await turns.services.__aexit__()
+            await asyncio.shield(asyncio.to_thread(self._put_back, found, file))
+
+    async def tidy(self, out: Path) -> None:
+        """Where an earlier run was killed before it put the containers back: does so. For a run with nothing to do."""
+        file = out / FOUND_FILE
+        if file.exists():
+            await asyncio.to_thread(self._put_back, await asyncio.to_thread(self._found, file), file)
+
+    def _found(self, file: Path) -> frozenset[str]:
+        """What ran before this run, or before an earlier one that was killed."""
+        try:
+            return frozenset(json.loads(file.read_text())) & frozenset(self.described)
+        except (OSError, ValueError, TypeError):
+            running = self.project.running()
+            whole_bytes(file, json.dumps(sorted(running)).encode())
+            return running
+
+    def _put_back(self, found: frozenset[str], file: Path) -> None:
+        running = self.project.running()
+        self.project.stop(sorted(running - found))
+        self.project.start(sorted(found - running))
+        file.unlink(missing_ok=True)
+
+
+async def open_sharing(
+    settings: RunSettings,
+    needed: Sequence[str] = tuple(SERVICES),
+    memory: int = 0,
+    project: Project | None = None,
+) -> Sharing:
+    """Asks the needed services' containers what they need, and plans. memory: bytes of the card; 0 to ask for it.
+    project: another than the one that is found. Raises `InputError` with what to do."""
+    addresses = settings.addresses(needed)
+    try:
+        found = project or await asyncio.to_thread(Containers.find, needed)
+        texts = await asyncio.gather(*(asyncio.to_thread(found.describe, name) for name in needed))
+        described = {name: Described.parse(name, text) for name, text in zip(needed, texts, strict=True)}
+        addresses = addresses or {name: found.address(name) for name in needed}
+        models = [one.model(found.replicas(name)) for name, one in described.items()]
+    except MerrflowError as error:
+        raise InputError(str(error)) from error
+    plan = make_plan(models, memory or _card(described))
+    return Sharing(plan, described, found, addresses)
+
+
+def _card(described: Mapping[str, Described]) -> int:
+    """Bytes of the card that the services see; of several the smallest. 0 where none needs one."""
+    claims = [one for one in described.values() if one.full]
+    blind = [one.service for one in claims if not one.card]
+    if blind:
+        raise InputError(
+            f"{', '.join(blind)} needs {gib(max(one.full for one in claims))} of GPU memory and its container does not "
+            "see how much there is: give it as --gpu-memory 24GiB (nvidia-smi tells it)"
+        )
+    return min((one.card for one in claims), default=0)

@@ -1,0 +1,54 @@
+"""What a file found is as a row of the ledger, and whether anything in it is new."""
+
+from __future__ import annotations
+
+from operator import itemgetter
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+from merrflow.core.fingerprint import file_sha256
+from merrflow.core.inputs import Found
+from merrflow.core.paths import path_text
+
+CHANGING = ("size", "mtime_ns", "sha256", "sentence", "label")
+REGISTERED = ("name", "path", *CHANGING)
+_registered = itemgetter(*REGISTERED)
+
+
+def row_of(clip: Found, name: str, old: sa.Row | None) -> dict[str, Any]:
+    """The clip's row; its bytes are read only where its size or time is not as it was."""
+    size, mtime_ns = _stat(clip.path)
+    same = old is not None and old.sha256 and (old.size, old.mtime_ns) == (size, mtime_ns)
+    return {
+        "name": name,
+        "path": path_text(clip.path),
+        "size": size,
+        "mtime_ns": mtime_ns,
+        "sha256": old.sha256 if same else hash_of(clip.path),
+        "sentence": clip.sentence,
+        "label": clip.label,
+        "retry": False,
+    }
+
+
+def differs(row: dict[str, Any], old: sa.Row | None) -> bool:
+    """Whether the row has anything to write."""
+    return old is None or _registered(row) != tuple(old)
+
+
+def _stat(path: Path) -> tuple[int, int]:
+    try:
+        stat = path.stat()
+    except OSError:
+        return 0, 0
+    return stat.st_size, stat.st_mtime_ns
+
+
+def hash_of(path: Path) -> str:
+    """sha256 of the file; "" where it cannot be read."""
+    try:
+        return file_sha256(path)
+    except OSError:
+        return ""

@@ -1,0 +1,55 @@
+"""What the ledger tells of clips and their stages."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from merrflow.core.records import Clip, Outcome
+
+
+@dataclass(frozen=True)
+class StageRow:
+    """One finished stage of one clip."""
+
+    outcome: Outcome
+    reason: str
+    payload: bytes  # JSON; empty where the stage has no result
+    seconds: float
+    attempts: int = 1
+    retry: bool = False
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How one clip came out, without what it is made of: cheap for any number of clips."""
+
+    name: str
+    outcome: Outcome | None  # None while it is not finished
+    reason: str
+    retry: bool
+
+
+@dataclass(frozen=True)
+class ClipRow:
+    """One clip of the dataset and how it came out; `outcome` is None while it is not finished."""
+
+    clip: Clip
+    outcome: Outcome | None
+    reason: str
+    retry: bool
+    fingerprint: str | None
+
+
+@dataclass(frozen=True)
+class Stored:
+    """One clip that came to an outcome, and what its stages left: JSON, None where there is none."""
+
+    name: str
+    path: Path
+    outcome: Outcome
+    reason: str
+    sentence: str | None
+    record: bytes | None
+    stages: Mapping[str, bytes]  # stage -> its newest result

@@ -1,0 +1,244 @@
+"""Each filter by itself: what it drops, what it spares, and that what is not known never counts."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from merrflow.core.records import Claim, Outcome
+from merrflow.datasets.curation.base import Filter
+from merrflow.datasets.curation.candidate import Candidate, candidate
+from merrflow.datasets.curation.config import CurationConfig, packaged
+from merrflow.datasets.curation.filters import make_filters
+from merrflow.datasets.curation.near import NearDuplicates
+from merrflow.datasets.entries import Entry
+from tests.orchestrator.datasets.report.runs import record
+
+RNG = np.random.default_rng(4)
+LOOKS = RNG.integers(0, 2**63, 8, np.uint64)
+SOUND = RNG.integers(1, 2**32, 40, np.uint32)
+OTHER_SOUND = RNG.integers(1, 2**32, 40, np.uint32)
+LINE, OTHER_LINE = "nobodyevertoldme", "thisissomethingelse"
+
+
+def clip(name: str = "clip", **changes: object) -> Candidate:
+    """A happy clip with a likeness, and nothing else known."""
+    first = candidate(Entry(record(name), Outcome.DONE, ""))
+    values: dict[str, object] = {"sha256": f"sha of {name}", "frames": LOOKS, "sound": SOUND, "text": LINE}
+    return replace(first, **(values | changes))
+
+
+def only(name: str, **section: object) -> Filter:
+    """One filter of the defaults, its section changed."""
+    config = packaged()
+    changes: dict[str, object] = {"order": (name,)}
+    key = name if name in CurationConfig.model_fields else "best"
+    if section:
+        changes[key] = getattr(config, key).model_copy(update=section)
+    return make_filters(config.model_copy(update=changes))[0]
+
+
+@pytest.mark.parametrize(
+    ("top", "own", "dropped"),
+    [
+        (("sad", 0.9), 0.01, True),
+        (("sad", 0.59), 0.01, False),  # not sure enough
+        (("sad", 0.9), 0.06, False),  # something is left to the label
+        (("surprise", 0.9), 0.01, False),  # not opposite
+        (("happy", 0.9), 0.9, False),
+        (("bored", 0.9), 0.01, False),  # a label whose valence is not known
+    ],
+)
+def test_distribution(top: tuple[str, float], own: float, dropped: bool) -> None:
+    found = only("distribution").judge([clip(tops={"all": top}, own=own)])
+    assert bool(found.drops) is dropped
+    assert found.unjudged == 0
+
+
+def test_distribution_of_any_other_label_where_asked() -> None:
+    one = clip(tops={"all": ("surprise", 0.9)}, own=0.01)
+    assert only("distribution", opposite_only=False).judge([one]).drops == {
+        "clip": "labelled happy (1% by all clues), while the clues say surprise (90%)"
+    }
+
+
+@pytest.mark.parametrize(
+    ("tops", "dropped"),
+    [
+        ({"face": ("happy", 0.9), "words": ("sad", 0.9)}, True),
+        ({"face": ("happy", 0.9), "voice": ("surprise", 0.9), "words": ("fear", 0.85)}, True),
+        ({"face": ("happy", 0.9), "words": ("sad", 0.7)}, False),
+        ({"face": ("angry", 0.9), "words": ("sad", 0.9)}, False),
+        ({"face": ("happy", 0.9), "all": ("sad", 0.9)}, False),  # "all" is no modality
+    ],
+)
+def test_modalities(tops: dict[str, tuple[str, float]], dropped: bool) -> None:
+    assert bool(only("modalities").judge([clip(tops=tops)]).drops) is dropped
+
+
+@pytest.mark.parametrize(
+    ("source", "supported", "ruled", "by_default", "strictly"),
+    [
+        ("table", False, "angry", True, True),
+        ("model", False, "neutral", False, True),
+        ("table", False, "", False, True),
+        ("table", True, "angry", False, False),
+        ("table", None, "angry", False, False),
+        ("rules", False, "angry", False, False),
+    ],
+)
+def test_support(source: str, supported: bool | None, ruled: str, by_default: bool, strictly: bool) -> None:
+    one = clip(label_source=source, supported=supported, ruled=ruled)
+    assert bool(only("support").judge([one]).drops) is by_default
+    assert bool(only("support", drop="unsupported").judge([one]).drops) is strictly
+
+
+@pytest.mark.parametrize(("wrong", "right", "dropped"), [(1, 0, True), (1, 1, True), (1, 2, False), (0, 2, False)])
+def test_tone(wrong: int, right: int, dropped: bool) -> None:
+    claims = [Claim("loud", "loud", "contradicted", "-40 dB")] * wrong
+    claims += [Claim("fast", "fast", "supported", "")] * right + [Claim("sad", "sad", "unmeasured", "")] * 3
+    one = candidate(Entry(replace(record("clip"), grounding=tuple(claims)), Outcome.DONE, ""))
+    assert bool(only("tone").judge([one]).drops) is dropped
+
+
+def test_quality_names_every_fault() -> None:
+    one = clip(face_pixels=39.96, face_confidence=0.2, signal_to_noise=-3.0)
+    assert only("quality").judge([one]).drops["clip"] == (
+        "the height of the face is 39.96 pixels, below 40; the confidence in the face is 0.2, below 0.5; "
+        "the voice over the noise is -3 dB, below 0"
+    )
+
+
+@pytest.mark.parametrize(
+    ("rule", "changes"),
+    [
+        ({"fine_text": True}, {"fine_text": False}),
+        ({"face_share": 0.5}, {"face_pixels": 100.0, "height": 360}),
+        ({"subject_margin": 0.2}, {"subject_margin": 0.1}),
+        ({"sharpness": 50.0}, {"sharpness": 10.0}),
+    ],
+)
+def test_quality_measures_that_are_off_by_default(rule: dict[str, object], changes: dict[str, object]) -> None:
+    assert not only("quality").judge([clip(**changes)]).drops
+    assert only("quality", **rule).judge([clip(**changes)]).drops
+
+
+def test_what_is_not_known_never_counts() -> None:
+    """A record of an older run, without likeness, distribution, grounding, box, confidence, tone."""
+    bare = record("bare", tone=None, subtitle=replace(record("x").subtitle, text=None))
+    other = replace(bare, name="other", sha256="cd" * 32)
+    clips = [candidate(Entry(one, Outcome.DONE, "")) for one in (bare, other)]
+    for one in make_filters(packaged()):
+        found = one.judge(clips)
+        assert not found.drops, one.name
+        judged = one.name in ("exact", "neutral", "overabundance", "support")
+        assert found.unjudged == (0 if judged else 2), one.name
+
+
+def flipped(words: np.ndarray, bits: int, width: int) -> np.ndarray:
+    """Words with just so many bits turned in each, others in each."""
+    rng = np.random.default_rng(bits)
+    masks = [sum(1 << int(bit) for bit in rng.choice(width, bits, replace=False)) for _ in words]
+    return words ^ np.array(masks, words.dtype)
+
+
+NO_SOUND = SOUND[:0]
+
+
+@pytest.mark.parametrize(
+    ("changes", "copy"),
+    [
+        ({"frames": flipped(LOOKS, 4, 64), "sound": flipped(SOUND, 5, 32), "text": OTHER_LINE}, True),  # retitled
+        ({"frames": flipped(LOOKS, 30, 64), "sound": flipped(SOUND, 3, 32)}, True),  # another picture over it
+        ({"frames": LOOKS ^ np.uint64(0x5555555555555555)}, True),  # mirrored
+        ({"frames": LOOKS[::2], "sound": SOUND[4:]}, True),  # cut
+        ({"sound": NO_SOUND}, True),  # muted: pictures and subtitle
+        ({"sound": NO_SOUND, "text": ""}, True),  # only pictures, the very same
+        ({"sound": NO_SOUND, "text": "", "frames": flipped(LOOKS, 4, 64)}, False),  # only pictures, alike
+        ({"sound": NO_SOUND, "text": OTHER_LINE}, False),  # another line in front of the same camera
+        ({"sound": OTHER_SOUND}, False),  # another take: same pictures, same line
+        ({"frames": flipped(LOOKS, 30, 64), "text": OTHER_LINE}, False),  # under the same music
+        ({"frames": flipped(LOOKS, 30, 64), "sound": OTHER_SOUND}, False),  # the same line elsewhere
+        ({"seconds": 1.2}, False),  # a part of a longer clip
+        ({"sound": np.where(np.arange(40) < 35, 0, SOUND).astype(np.uint32)}, True),  # too little sound to say
+    ],
+)
+def test_two_of_three_witnesses(changes: dict[str, object], copy: bool) -> None:
+    one, other = clip("one", face_confidence=0.9), clip("other", face_confidence=0.8, **changes)
+    drops = only("near").judge([other, one]).drops
+    assert set(drops) == ({"other"} if copy else set())
+
+
+def test_groups_keep_the_best_by_the_order_asked() -> None:
+    clips = [
+        clip("a", fine_text=False, face_confidence=0.99),
+        clip("b", face_confidence=0.7, face_pixels=200.0),
+        clip("c", face_confidence=0.7, face_pixels=None),
+        clip("d", face_confidence=None, face_pixels=300.0),
+    ]
+    assert set(only("near").judge(clips).drops) == {"a", "c", "d"}
+    by_size = NearDuplicates(packaged().near, ("face_size",)).judge(clips)
+    assert set(by_size.drops) == {"a", "b", "c"}
+    same = [replace(one, sha256="same") for one in clips]
+    assert only("exact").judge(same).drops == {name: "the same bytes as b" for name in "acd"}
+
+
+def test_each_that_goes_is_a_copy_of_one_that_stays() -> None:
+    """Pieces of 8 s, one second apart, of one take: neighbours are copies, those further apart are not."""
+    looks, sound = RNG.integers(0, 2**63, 60, np.uint64), RNG.integers(1, 2**32, 420, np.uint32)
+    clips = [
+        clip(f"{at:02}", frames=looks[2 * at : 2 * at + 16], sound=sound[15 * at : 15 * at + 120], text="", seconds=8.0)
+        for at in range(20)
+    ]
+    drops = only("near").judge(RNG.permutation(clips).tolist()).drops
+    stay = {one.name for one in clips} - set(drops)
+    assert stay == {f"{at:02}" for at in range(0, 20, 3)}
+    assert all(reason.split()[3].rstrip(":") in stay for reason in drops.values())
+
+
+def test_of_very_many_copies_one_is_left() -> None:
+    flips = np.uint32(1) << RNG.integers(0, 32, (300, 40), np.uint32)
+    clips = [clip(f"{index:03}", sound=SOUND ^ flips[index]) for index in range(300)]
+    assert len(only("near").judge(clips).drops) == 299
+
+
+def test_neutral_sample_by_number_is_a_part_of_a_larger_one() -> None:
+    clips = [clip(f"clip_{index}", label="neutral") for index in range(50)] + [clip("happy")]
+    kept = []
+    for number in (5, 20):
+        drops = only("neutral", number=number).judge(clips).drops
+        assert "happy" not in drops
+        kept.append({one.name for one in clips} - set(drops) - {"happy"})
+    assert (len(kept[0]), len(kept[1])) == (5, 20)
+    assert kept[0] < kept[1]
+
+
+def test_the_draw_follows_the_bytes_not_the_name() -> None:
+    clips = [clip(f"clip_{index}", label="neutral") for index in range(20)]
+    renamed = [replace(one, name=f"renamed_{one.name}") for one in clips]
+    half = only("neutral", share=0.5)
+    assert {f"renamed_{name}" for name in half.judge(clips).drops} == set(half.judge(renamed).drops)
+
+
+def test_overabundance_by_quality_keeps_the_best() -> None:
+    clips = [clip(f"clip_{index}", face_confidence=index / 10) for index in range(5)]
+    drops = only("overabundance", caps={"happy": 2}, keep="best").judge(clips).drops
+    assert set(drops) == {"clip_0", "clip_1", "clip_2"}
+    assert drops["clip_0"] == "5 happy clips, of which the best 2 stay (the cap of this label)"
+
+
+@pytest.mark.parametrize(("to", "left"), [("rarest", 6), ("median", 9)])
+def test_overabundance_by_ratio(to: str, left: int) -> None:
+    counts = {"happy": 40, "sad": 3, "fear": 2}
+    clips = [clip(f"{label}_{index}", label=label) for label, count in counts.items() for index in range(count)]
+    drops = only("overabundance", ratio=3.0, to=to, spare=1).judge(clips).drops
+    assert len(clips) - len(drops) == left + 3 + 2
+    assert all(name.startswith("happy") for name in drops)
+    assert not only("overabundance", ratio=3.0, to=to, spare=40).judge(clips).drops
+
+
+def test_no_clips_at_all() -> None:
+    for one in make_filters(packaged()):
+        assert one.judge([]).drops == {}

@@ -1,0 +1,186 @@
+"""MERR's files: read with a reader made from the format's description, field by field."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from merrflow.core.records import Label, Outcome, Peak, Record, Subtitle, Tone
+from merrflow.datasets.export.export import Format, export
+from merrflow.datasets.export.merr import SUBTITLES, write_merr
+from merrflow.datasets.export.merr_strict import published, published_units
+from merrflow.facs import load_lexicon, load_rules
+from tests.orchestrator.datasets.export.merr_loader import NINE, load
+from tests.orchestrator.datasets.report.runs import many, record, run
+from tests.paths import SHARED
+
+PUBLISHED = SHARED / "merr" / "merr_fine_grained.half.json"
+
+
+def labelled(name: str, label: str, present: tuple[str, ...], **changes: object) -> Record:
+    """A record with this label and these units at its peak."""
+    return replace(
+        record(name, **changes),
+        label=Label(label, "table", (), (), "default 1", "given"),
+        peak=Peak(20, 0.8, present, {}, present[:1], 1.0, "why"),
+    )
+
+
+def test_every_field_is_where_trainers_look_for_it(tmp_path: Path) -> None:
+    silent = replace(record("b", "sad"), subtitle=Subtitle(None, "none", "", "no subtitle"), tone=None)
+    ledger = run(tmp_path, [record("a"), silent])
+    done = export(ledger, tmp_path, Format.MERR)
+    assert done.folder == tmp_path / "export" / "merr"
+    assert done.records == 2
+    first, second = load(done.folder, "fine")
+    assert (first.name, first.frames, first.label) == ("a", 50, "happy")
+    assert first.fields == {
+        "AU_list": ["AU12"],
+        "visual_prior_list": ["Big smile"],
+        "audio_prior_list": "A bright voice.",
+        "peak_index": "20",
+        "peak_AU_list": ["AU06", "AU12"],
+        "pseu_emotion": "happy",
+        "text": "What a day",
+        "smp_reason_caption": "The smile and the bright voice tell of joy.",
+    }
+    assert first.instruction == "The person in video says: What a day. "
+    assert second.fields["audio_prior_list"] == second.fields["text"] == ""
+    assert "nan" not in second.instruction
+    coarse = load(done.folder, "coarse")
+    assert coarse[0].fields["caption"] == "This person smiles. Saying: What a day"
+
+
+def test_what_was_refused_is_in_the_coarse_file_only(tmp_path: Path) -> None:
+    ledger = run(tmp_path, [replace(record("a"), reasoning=None)], outcome=Outcome.REFUSED, reason="declined")
+    done = export(ledger, tmp_path, Format.MERR)
+    assert [sample.name for sample in load(done.folder, "coarse")] == ["a"]
+    assert load(done.folder, "fine") == []
+    assert json.loads((done.folder / "MERR_fine_grained.json").read_text()) == {}
+
+
+def test_labels_that_merr_does_not_have_are_left_out_and_counted(tmp_path: Path) -> None:
+    ledger = run(tmp_path, [record("a", "disgust"), record("b", "anger"), record("c", "sad")])
+    for format in (Format.MERR, Format.MERR_STRICT):
+        done = export(ledger, tmp_path, format)
+        assert [(s.name, s.label) for s in load(done.folder, "fine")] == [("b", "angry"), ("c", "sad")]
+        assert done.left_out == {"a label that MERR does not have": 1}
+    # a run's own files keep them all
+    assert write_merr(ledger, tmp_path / "own") == (3, 3)
+
+
+@pytest.mark.parametrize("word", ["", "None", "null", "NA", "nan", "-nan", "#N/A", "=1+1", "-5", "@here", "\x00\n"])
+def test_no_sentence_becomes_a_number_or_a_formula(tmp_path: Path, word: str) -> None:
+    ledger = run(tmp_path, [replace(record("a"), subtitle=Subtitle(word, "table", "en", "")), record("b")])
+    folder = export(ledger, tmp_path, Format.MERR).folder
+    spoken = " ".join(word.replace("\x00", " ").split())
+    said = load(folder, "coarse")[0].instruction  # which holds that pandas has read text
+    assert said.removeprefix("The person in video says: ").removesuffix(". ").strip() == spoken
+    with (folder / SUBTITLES).open(newline="") as file:
+        sentence = next(csv.DictReader(file))["sentence"]
+    assert sentence and not sentence.startswith(("=", "-", "@"))
+
+
+def test_pandas_knows_no_further_word_for_a_missing_value() -> None:
+    from pandas._libs.parsers import STR_NA_VALUES
+
+    from merrflow.datasets.export.merr import _MISSING
+
+    assert set(STR_NA_VALUES) - {""} <= _MISSING
+
+
+def test_hostile_text_stays_text(tmp_path: Path) -> None:
+    evil = 'quote " comma, \r\nnext\x00\x1b[31m </s><VideoHere> \u2028 end \U0001f600'
+    one = replace(record("a"), subtitle=Subtitle(evil, "srt", "en", ""), coarse=evil, tone=Tone(evil, "speech", {}, ()))
+    one = replace(one, reasoning=replace(one.reasoning, text=evil * 2000))
+    folder = export(run(tmp_path, [one, record("b")]), tmp_path, Format.MERR).folder
+    sample = load(folder, "fine")[0]
+    for text in (sample.fields["text"], sample.fields["smp_reason_caption"], sample.instruction):
+        assert "</s>" not in text and "<VideoHere>" not in text
+        assert 'quote " comma,' in text and "\U0001f600" in text
+    assert len(sample.fields["smp_reason_caption"]) > 2000 * len(evil)
+    assert len(pd.read_csv(folder / SUBTITLES)) == 2
+
+
+def test_remarks_tell_what_a_trainer_stumbles_over(tmp_path: Path) -> None:
+    chinese = replace(record("0001"), subtitle=Subtitle("你好", "srt", "zh", ""), path="/data/other.mkv")
+    remarks = " ".join(export(run(tmp_path, [chinese]), tmp_path, Format.MERR_STRICT).remarks)
+    assert "not English" in remarks and "pandas" in remarks
+    assert "empty AU_list" not in remarks
+
+
+@pytest.mark.parametrize(
+    "names", [("NA", "b"), ("1e5", "2.5"), ("0001", "0002"), ("0001", "b"), ("1", "nan"), ("1_0", "2")]
+)
+def test_names_that_pandas_does_not_read_as_text_are_counted(tmp_path: Path, names: tuple[str, ...]) -> None:
+    done = export(run(tmp_path, [record(name) for name in names]), tmp_path, Format.MERR)
+    read = pd.read_csv(done.folder / SUBTITLES)
+    lost = sum(read.loc[read["name"] == name].empty for name in names)
+    told = [remark for remark in done.remarks if "pandas" in remark]
+    assert told == ([told[0]] if lost else []) and all(remark.endswith(f": {lost}") for remark in told)
+
+
+class TestStrict:
+    def test_under_sad_the_dimple_is_written_as_published(self) -> None:
+        found = published(labelled("a", "sad", ("AU04", "AU14", "AU15")))
+        assert found.label.action_units == ("AU04", "AU15", "AU15")
+        lexicon = load_lexicon("merr")
+        assert found.label.expressions[0] in lexicon.phrases["AU04"]
+        assert found.label.expressions[1] in lexicon.phrases["AU15"]
+        assert found.label.expressions[2] in lexicon.errata["sad"]["AU14"]
+
+    def test_under_another_label_it_is_not(self) -> None:
+        assert published(labelled("a", "happy", ("AU12", "AU14"))).label.action_units == ("AU12", "AU14")
+
+    def test_the_coarse_text_has_the_same_phrases(self) -> None:
+        found = published(labelled("a", "sad", ("AU14",)))
+        phrase = found.label.expressions[0]
+        assert phrase.lower() in found.coarse.lower()
+        assert "Big smile" not in found.coarse
+        assert found.coarse.endswith("Saying: What a day.") or "Saying: What a day" in found.coarse
+
+    def test_phrases_are_those_of_the_clip_and_the_unit(self) -> None:
+        one, other = (published(labelled("a", "fear", units)) for units in (("AU01", "AU05"), ("AU05", "AU20")))
+        assert one.label.expressions[0] == other.label.expressions[0]  # AU05's, whatever stands beside it
+
+    def test_a_whole_export(self, tmp_path: Path) -> None:
+        ledger = run(tmp_path, [labelled("a", "sad", ("AU14",)), labelled("b", "doubt", ("AU04",))])
+        done = export(ledger, tmp_path, Format.MERR_STRICT)
+        first, second = load(done.folder, "fine")
+        assert first.fields["AU_list"] == ["AU15"]
+        assert first.fields["peak_AU_list"] == ["AU14"]
+        assert second.fields["AU_list"] == []
+        assert any("empty AU_list" in remark for remark in done.remarks)
+
+    @pytest.mark.skipif(not PUBLISHED.exists(), reason="the published annotations are not here")
+    def test_it_reproduces_the_published_lists(self) -> None:
+        published_records = json.loads(PUBLISHED.read_text(encoding="utf-8"))
+        right, total = Counter(), Counter()
+        for fields in published_records.values():
+            label = fields["pseu_emotion"]
+            rule = load_rules("merr").rule(label)
+            written = rule.published_as if rule else {}
+            units = [written.get(unit, unit) for unit in published_units(label, tuple(fields["peak_AU_list"]))]
+            right[rule is None] += units == fields["AU_list"]
+            total[rule is None] += 1
+        assert total[False] > 1500 and total[True] > 600
+        assert right[False] / total[False] >= 0.97
+        assert right[True] / total[True] >= 0.56  # neutral
+
+
+def test_the_labels_are_merrs() -> None:
+    assert set(load_rules("merr").labels) == set(NINE)
+
+
+def test_a_thousand_records_load(tmp_path: Path) -> None:
+    ledger = run(tmp_path, many(1000, NINE))
+    folder = export(ledger, tmp_path, Format.MERR).folder
+    samples = load(folder, "coarse")
+    assert [sample.name for sample in samples] == [f"clip_{i:05}" for i in range(1000)]
+    assert [sample.label for sample in samples[:9]] == list(NINE)

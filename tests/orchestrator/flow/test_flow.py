@@ -1,0 +1,63 @@
+"""The Prefect flow against a real Prefect server: what its UI shows of a run."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
+from prefect.testing.utilities import prefect_test_harness
+
+from merrflow.flow.run import annotate_request
+from merrflow.pipeline.session import Request
+from tests.orchestrator.fakes import fake_services, make_video
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _prefect_server():
+    with prefect_test_harness(server_startup_timeout=180):
+        yield
+
+
+async def test_a_run_its_shards_its_progress_and_its_tables_are_in_prefect(tmp_path):
+    for number in range(5):
+        make_video(tmp_path / f"clips/c{number}.mp4", "red", seed=number)
+    make_video(tmp_path / "clips/nobody.mp4", "blue")
+    heard = []
+    async with fake_services() as addresses:
+        request = Request((str(tmp_path / "clips"),), str(tmp_path / "out"), overrides=addresses | {"shard_size": 2})
+        summary = await annotate_request(
+            request, on_start=lambda session: setattr(session, "on_clip", lambda name, outcome: heard.append(name))
+        )
+    assert summary.outcomes == {"done": 5, "skipped": 1}
+    assert sorted(heard) == ["c0", "c1", "c2", "c3", "c4", "nobody"], "whoever watches hears of every clip once"
+
+    async with get_client() as client:
+        (run,) = await client.read_flow_runs()
+        tasks = await client.read_task_runs()
+        artifacts = await client.read_artifacts(
+            artifact_filter=ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[run.id]))
+        )
+    assert run.state.is_completed()
+    assert run.parameters["inputs"] == [str(tmp_path / "clips")]
+    assert {task.name for task in tasks} == {"shard-1-of-3", "shard-2-of-3", "shard-3-of-3"}
+    assert all(task.state.is_completed() for task in tasks)
+    kinds = {artifact.key: artifact for artifact in artifacts}
+    assert set(kinds) == {"merrflow-progress", "merrflow-outcomes", "merrflow-clips", "merrflow-report"}
+    assert float(kinds["merrflow-progress"].data) == 100.0
+    rows = json.loads(kinds["merrflow-clips"].data)
+    assert [(row["clip"], row["outcome"]) for row in rows][-2:] == [("c4", "done"), ("nobody", "skipped")]
+    counts = {row["what"]: row["how many"] for row in json.loads(kinds["merrflow-outcomes"].data)}
+    assert counts["outcome: done"] == 5 and counts["label: happy"] == 5
+
+
+async def test_nothing_to_do_is_no_run(tmp_path):
+    make_video(tmp_path / "a.mp4", "red")
+    async with fake_services() as addresses:
+        request = Request((str(tmp_path / "a.mp4"),), str(tmp_path / "out"), overrides=addresses)
+        await annotate_request(request)
+        async with get_client() as client:
+            before = len(await client.read_flow_runs())
+            assert (await annotate_request(request)).worked == 0
+            assert len(await client.read_flow_runs()) == before

@@ -1,0 +1,144 @@
+"""The ledger: one row for one piece of work, and nothing half."""
+
+from __future__ import annotations
+
+import os
+import threading
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from merrflow.core.inputs import Found
+from merrflow.core.records import Outcome
+from merrflow.store import RECORD, Ledger, StageRow
+
+
+@pytest.fixture
+def ledger(tmp_path, ledger_url):
+    ledger = Ledger.in_folder(tmp_path, ledger_url)
+    yield ledger
+    ledger.close()
+
+
+def enter(ledger: Ledger, *paths: Path, **values):
+    return ledger.register([Found(path, **values) for path in paths], {path: path.stem for path in paths})
+
+
+def clip_file(folder: Path, name: str, data: bytes = b"video") -> Path:
+    path = folder / name
+    path.write_bytes(data)
+    return path
+
+
+def test_register_hashes_once_and_again_when_the_file_changes(ledger, tmp_path, monkeypatch):
+    path = clip_file(tmp_path, "a.mp4")
+    first = enter(ledger, path)[0]
+    monkeypatch.setattr("merrflow.store.registration.file_sha256", lambda path: "hashed again")
+    assert enter(ledger, path)[0].sha256 == first.sha256
+    path.write_bytes(b"other video")
+    assert enter(ledger, path)[0].sha256 == "hashed again"
+
+
+def test_a_file_that_cannot_be_read_is_entered_all_the_same(ledger, tmp_path):
+    assert enter(ledger, tmp_path / "gone.mp4")[0].sha256 == ""
+    assert ledger.names() == {"gone": tmp_path / "gone.mp4"}
+
+
+def test_a_new_sentence_replaces_the_old(ledger, tmp_path):
+    path = clip_file(tmp_path, "a.mp4")
+    enter(ledger, path, sentence="one")
+    enter(ledger, path, sentence="two")
+    assert [row.clip.sentence for row in ledger.clips()] == ["two"]
+
+
+def test_stage_rows_by_fingerprint(ledger, tmp_path):
+    enter(ledger, clip_file(tmp_path, "a.mp4"))
+    assert ledger.stage("a", "tone", "f1") is None
+    row = StageRow(Outcome.DONE, "", '{"text": "轻声"}'.encode(), 0.5)
+    ledger.save_stage("a", "tone", "f1", row)
+    ledger.save_stage("a", "tone", "f2", StageRow(Outcome.FAILED, "no", b"", 0.1, 2, True))
+    assert ledger.stage("a", "tone", "f1") == row
+    assert ledger.stage("a", "tone", "f2").attempts == 2
+    assert ledger.stage("a", "scene", "f1") is None
+
+
+def test_only_the_current_record_counts(ledger, tmp_path):
+    enter(ledger, clip_file(tmp_path, "b.mp4"), clip_file(tmp_path, "a.mp4"))
+    for name in "ab":
+        ledger.finish_clip(name, "old", StageRow(Outcome.DONE, "", b"old " + name.encode(), 1.0))
+    ledger.finish_clip("a", "new", StageRow(Outcome.DONE, "", b"new a", 1.0))
+    ledger.finish_clip("b", "new", StageRow(Outcome.SKIPPED, "no face", b"", 1.0))
+    assert [(name, row.payload) for name, row in ledger.records()] == [("a", b"new a")]
+    assert ledger.finished() == {"a": "new", "b": "new"}
+
+
+def test_a_failure_that_may_pass_is_not_finished(ledger, tmp_path):
+    enter(ledger, clip_file(tmp_path, "a.mp4"))
+    ledger.finish_clip("a", "f", StageRow(Outcome.FAILED, "service away", b"", 1.0, retry=True))
+    assert ledger.finished() == {}
+    ledger.finish_clip("a", "f", StageRow(Outcome.FAILED, "not a video", b"", 1.0, 2))
+    assert ledger.finished() == {"a": "f"}
+
+
+def test_many_threads_write_at_once(ledger, tmp_path):
+    enter(ledger, *(clip_file(tmp_path, f"c{number}.mp4") for number in range(8)))
+
+    def work(name: str) -> None:
+        for number in range(20):
+            ledger.save_stage(name, "tone", f"f{number}", StageRow(Outcome.DONE, "", b"x", 0.1))
+        ledger.finish_clip(name, "f", StageRow(Outcome.DONE, "", name.encode(), 1.0))
+
+    threads = [threading.Thread(target=work, args=(f"c{number}",)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(list(ledger.records())) == 8
+
+
+def test_a_killed_writer_leaves_whole_rows(tmp_path):
+    path = clip_file(tmp_path, "a.mp4")
+    child = os.fork()
+    if child == 0:
+        ledger = Ledger.in_folder(tmp_path)
+        enter(ledger, path)
+        for number in range(1000):
+            ledger.finish_clip("a", f"f{number}", StageRow(Outcome.DONE, "", b"payload " * 100, 1.0))
+            if number == 50:
+                os.kill(os.getpid(), 9)
+    os.waitpid(child, 0)
+    ledger = Ledger.in_folder(tmp_path)
+    (name, row), *rest = ledger.records()
+    assert (name, row.payload, rest) == ("a", b"payload " * 100, [])
+    assert ledger.finished() == {"a": "f50"}
+    ledger.close()
+
+
+outcomes = st.sampled_from(list(Outcome))
+events = st.tuples(
+    st.sampled_from("abc"), st.sampled_from(["f1", "f2"]), outcomes, st.booleans(), st.binary(max_size=20)
+)
+
+
+@given(st.lists(events, max_size=25))
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_the_last_word_on_a_clip_is_what_the_ledger_tells(tmp_path_factory, done):
+    folder = tmp_path_factory.mktemp("ledger")
+    ledger = Ledger.in_folder(folder)
+    enter(ledger, *(clip_file(folder, f"{name}.mp4", name.encode()) for name in "abc"))
+    expected = {}
+    for name, print_, outcome, retry, payload in done:
+        ledger.finish_clip(name, print_, StageRow(outcome, "why", payload, 1.0, retry=retry))
+        expected[name] = (print_, outcome, retry, payload)
+    assert ledger.finished() == {name: row[0] for name, row in expected.items() if not row[2]}
+    assert {name: row.payload for name, row in ledger.records()} == {
+        name: row[3] for name, row in expected.items() if row[3]
+    }
+    for name, (print_, outcome, retry, _) in expected.items():
+        assert (ledger.stage(name, RECORD, print_).outcome, ledger.stage(name, RECORD, print_).retry) == (
+            outcome,
+            retry,
+        )
+    ledger.close()
