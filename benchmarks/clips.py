@@ -35,8 +35,9 @@ from merrflow.core.settings import load_settings
 from merrflow.datasets.entries import RECORDS
 from merrflow.facs import load_rules
 from merrflow.formats.clip_list import find_clips
-from merrflow.pipeline.cache_keys import WorkKeys
+from merrflow.pipeline.cache_keys import CacheKeys
 from merrflow.pipeline.local_services import embedded_engines
+from merrflow.stages.graph import GRAPH
 from merrflow.stages.text_reader import SharedReader
 from merrflow.store import RECORD, Ledger, batched
 from merrflow.store.database import connect
@@ -64,7 +65,7 @@ def make_clips(folder: Path, count: int, *, frames: int = 12) -> None:
         (folder / f"clip_{number:05}.mp4").write_bytes(film + box)
 
 
-def fill(out: Path, folder: Path, keys: WorkKeys, *, finished: int, seconds: float = 4.0) -> None:
+def fill(out: Path, folder: Path, keys: CacheKeys, *, finished: int, seconds: float = 4.0) -> None:
     """A ledger in `out` that knows the first `finished` clips of `folder` as done by these keys, DESCRIBED of them
     with a record and a picture, the others as skipped; without the stages in between. seconds: of each clip."""
     out.mkdir(parents=True, exist_ok=True)
@@ -79,7 +80,7 @@ def fill(out: Path, folder: Path, keys: WorkKeys, *, finished: int, seconds: flo
         stages, updates = [], []
         for number, clip in batch:
             described = int((number + 1) * DESCRIBED) > int(number * DESCRIBED)
-            key = keys.of(clip)
+            key = keys.of_record(clip)
             outcome, reason = (Outcome.DONE, "") if described else (Outcome.SKIPPED, "no face in any frame")
             payload = zlib.compress(RECORDS.dump_json(_of(pattern, clip, number)), 6) if described else b""
             stages.append((clip.name, key, outcome.value, reason, payload))
@@ -103,11 +104,12 @@ def fixed() -> dict[str, EngineInfo]:
     return {name: engine(None).info() for name, engine in ENGINES.items()}
 
 
-def keys_for(engines: dict[str, EngineInfo]) -> WorkKeys:
+def keys_for(engines: dict[str, EngineInfo]) -> CacheKeys:
     """The keys of a run with these engines and no settings of its own."""
     settings = load_settings(None)
     rules = load_rules(settings.rules)
-    return WorkKeys(
+    return CacheKeys(
+        GRAPH,
         {name: identity(engine) for name, engine in engines.items()},
         {name: limits_of(engine.limits) for name, engine in engines.items()},
         settings,

@@ -21,10 +21,11 @@ import pytest
 
 from merrflow import annotate
 from merrflow.core.errors import InputError
-from merrflow.pipeline import session as sessions
+from merrflow.pipeline import open_session as sessions
 from merrflow.pipeline.gpu_phases import open_sharing
 from merrflow.pipeline.gpu_phases.containers import Containers
-from merrflow.pipeline.session import Request, open_session
+from merrflow.pipeline.open_session import open_session
+from merrflow.pipeline.request import Request
 from merrflow_serving.catalog import SERVICES
 from tests.records import timeless
 

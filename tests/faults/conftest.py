@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from merrflow.datasets.outputs import Summary
-from merrflow.pipeline.session import Request, open_session
+from merrflow.pipeline.open_session import open_session
+from merrflow.pipeline.request import Request
 from merrflow_serving.catalog import SERVICES
 from tests.faults.processes import Faults, Supervised, supervised
 from tests.orchestrator.fakes import make_video

@@ -22,7 +22,8 @@ from pathlib import Path
 import pytest
 
 from merrflow.core.errors import writing_outputs
-from merrflow.pipeline.session import Request, Session
+from merrflow.pipeline.request import Request
+from merrflow.pipeline.session import Session
 from merrflow_serving.catalog import SERVICES
 from tests.faults.processes import ROOT, Faults
 from tests.faults.processes_checks import open_ledger

@@ -13,7 +13,8 @@ from merrflow.core.errors import OutputsGone
 from merrflow.datasets.outputs import Summary
 from merrflow.flow import run
 from merrflow.flow.run import annotate_request
-from merrflow.pipeline.session import Request, Session
+from merrflow.pipeline.request import Request
+from merrflow.pipeline.session import Session
 from merrflow.store.database_retries import LedgerGone
 from tests.faults.conftest import make_clips
 from tests.faults.processes_checks import assert_whole, outcomes
@@ -42,7 +43,7 @@ async def annotate(clips: Path, out: Path, on_clip: Callable[[int], None] = lamb
             done.append(name)
             on_clip(len(done))
 
-        session.on_clip = note
+        session.clip_finished.connect(note)
 
     async with fake_services() as addresses:
         values = {"label_scores": "none", "clips_at_once": 1} | addresses

@@ -16,7 +16,8 @@ from merrflow.core.records import Outcome
 from merrflow.datasets.outputs import Summary
 from merrflow.flow import run
 from merrflow.flow.run import annotate_request
-from merrflow.pipeline.session import Request, Session
+from merrflow.pipeline.request import Request
+from merrflow.pipeline.session import Session
 from merrflow.store import Ledger, StageRow, database, existing_ledger
 from merrflow.store import ledger as store
 from merrflow.store.database_retries import LedgerGone
@@ -52,7 +53,7 @@ async def annotate(clips: Path, out: Path, on_clip=None, **settings: object) -> 
 
         def on_start(session: Session) -> None:
             if on_clip:
-                session.on_clip = lambda name, outcome: on_clip(name)
+                session.clip_finished.connect(lambda name, outcome: on_clip(name))
 
         return await annotate_request(request, on_start=on_start)
 

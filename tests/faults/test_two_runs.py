@@ -14,7 +14,7 @@ import pytest
 from merrflow.core.errors import InputError
 from merrflow.flow import run
 from merrflow.flow.run import annotate_request
-from merrflow.pipeline.session import Request
+from merrflow.pipeline.request import Request
 from merrflow.store import Ledger
 from merrflow.store.database import place_of
 from merrflow.store.exclusive import exclusive_ledger

@@ -12,7 +12,7 @@ import av
 import numpy as np
 
 from merrflow_serving.media.images import encode_jpeg
-from tests.orchestrator.stages import openface_csv
+from tests.orchestrator.formats import openface_csv
 
 FRAMES, SIZE = 12, (64, 48)
 

@@ -13,7 +13,8 @@ from merrflow.cli.services import show_settings
 from merrflow.core.errors import InputError
 from merrflow.core.settings import load_settings
 from merrflow.flow.submit import _parameters
-from merrflow.pipeline.session import Request, open_session
+from merrflow.pipeline.open_session import open_session
+from merrflow.pipeline.request import Request
 from merrflow_serving import health
 from merrflow_serving.server import Server
 from merrflow_serving.service import ServiceSettings

@@ -137,7 +137,7 @@ def run(
     """
     from merrflow.cli.gpu_plan import gpu_options, look_at_plan
     from merrflow.cli.progress import watch_run
-    from merrflow.pipeline.session import Request
+    from merrflow.pipeline.request import Request
 
     overrides = {"rules": rules, "labels_from": labels_from, "neutral_sample": neutral_sample, "seed": seed}
     overrides["shard_size"] = shard_size

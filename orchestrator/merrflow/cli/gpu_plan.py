@@ -11,7 +11,7 @@ from merrflow.pipeline.gpu_phases.show import plan_table
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from merrflow.pipeline.session import Request
+    from merrflow.pipeline.request import Request
 
 
 def gpu_options(sharing: str | None, memory: str | None, *, plan_only: bool, server: bool) -> dict[str, Any]:

@@ -23,7 +23,8 @@ from merrflow.core.records import Outcome
 from merrflow.datasets.outputs import Summary
 from merrflow.flow.run import annotate_request
 from merrflow.pipeline.gpu_phases.show import plan_table
-from merrflow.pipeline.session import Request, Session
+from merrflow.pipeline.request import Request
+from merrflow.pipeline.session import Session
 
 PLAIN_SECONDS = 15.0  # between two lines where there is no terminal to redraw
 SHOWN_PROBLEMS = 10
@@ -70,7 +71,8 @@ async def watch_run(request: Request, console: Console) -> Summary:
                 progress.update(bar, advance=clips)
                 plain.advance(clips)
 
-            session.on_clip, session.on_advance = on_clip, on_advance
+            session.clip_finished.connect(on_clip)
+            session.advanced.connect(on_advance)
             if session.plan:
                 console.print(plan_table(session.plan))
 

@@ -9,7 +9,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 
 from merrflow.cli.progress import PLAIN_SECONDS, SHOWN_PROBLEMS
 from merrflow.flow.submit import ServerRun, run_on_server
-from merrflow.pipeline.session import Request
+from merrflow.pipeline.request import Request
 
 _WORDS = {
     "Scheduled": "waiting for a worker",

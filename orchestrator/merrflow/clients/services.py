@@ -17,6 +17,7 @@ from merrflow.common.v1 import common_pb2
 from merrflow.core.paths import path_text
 from merrflow.core.records import (
     ActionUnitSeries,
+    Clues,
     Face,
     FaceFrame,
     LabelScores,
@@ -31,7 +32,6 @@ from merrflow.llama3.v1 import llama3_pb2
 from merrflow.minigpt_v2.v1 import minigpt_v2_pb2
 from merrflow.openface_au.v1 import openface_au_pb2
 from merrflow.qwen_audio.v1 import qwen_audio_pb2
-from merrflow.stages.clues import Clues
 from merrflow.stages.stage import Reply
 from merrflow_serving.errors import EngineFault, MerrflowError
 

@@ -6,7 +6,7 @@ Every type here is what one stage returns and the ledger stores. Units are in th
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 
@@ -188,6 +188,32 @@ class Claim:
     quality: str  # what they claim, a name of grounding.yaml: "high pitch"
     verdict: str  # "supported", "contradicted", "undecided" (measured, between the two), "unmeasured"
     reason: str  # "pitch_median 118 Hz, at least 165 for high pitch"
+
+
+@dataclass(frozen=True)
+class Clues:
+    """The clues of a clip as the reasoning model is given them: plain text, empty if a clue is missing."""
+
+    scene: str = ""
+    expressions: tuple[str, ...] = ()
+    tone: str = ""
+    subtitle: str = ""
+
+    def labelled(self, found: Label) -> Clues:
+        """The same with the expressions that the label rests on, as MERR's prompt has them."""
+        return replace(self, expressions=found.expressions)
+
+    def views(self, wanted: str) -> dict[str, Clues]:
+        """What to weigh labels by. wanted: "none", "all" (one view of all clues), or "modalities" (each alone too)."""
+        if wanted == "none":
+            return {}
+        alone = {
+            "face": Clues(expressions=self.expressions),
+            "voice": Clues(tone=self.tone),
+            "words": Clues(subtitle=self.subtitle),
+        }
+        views = {"all": self} | (alone if wanted == "modalities" else {})
+        return {name: view for name, view in views.items() if view != Clues()}
 
 
 @dataclass(frozen=True)

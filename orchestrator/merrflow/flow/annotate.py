@@ -2,16 +2,19 @@
 
 Prefect holds runs, schedules and progress; which clip is done is known to the ledger alone. So a task is a
 shard, never a clip (a task run costs tens of milliseconds and a megabyte), and a run that was killed goes on
-where the ledger ends. As a deployment (pool/), a run of more than one shard hands its shards to all workers of the
+where the ledger ends. As a deployment, a run of more than one shard hands its shards to all workers of the
 pool, each as a flow run of its own; elsewhere they are tasks in this process.
 """
 
 from __future__ import annotations
 
 import asyncio
+import inspect
+import json
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from functools import wraps
 from typing import Annotated, Any, Literal
 
 import httpx
@@ -22,6 +25,7 @@ from prefect.artifacts import (
     acreate_table_artifact,
     aupdate_progress_artifact,
 )
+from prefect.cache_policies import NO_CACHE
 from prefect.exceptions import PrefectException
 from pydantic import Field
 
@@ -29,13 +33,17 @@ from merrflow.core.errors import ungrouped, writing_outputs
 from merrflow.datasets.outputs import Summary
 from merrflow.flow import shards
 from merrflow.flow.termination import undisturbed
-from merrflow.pipeline.session import Request, Session, open_session, open_shard
+from merrflow.pipeline.open_session import open_session, open_shard
+from merrflow.pipeline.pause import Round
+from merrflow.pipeline.request import Request
+from merrflow.pipeline.session import Session
 
 PROGRESS_SECONDS = 2.0  # between two updates of the progress artifact; one costs 12 ms
 SHARDS_AT_ONCE = 2  # so that the services stay busy while a shard runs out of clips
 SHOW_SECONDS = 20.0  # for a server to take what is shown
 TABLE_ROWS = 500
 LOGGED_PROBLEMS = 100
+PARAMETER_BYTES = 100_000  # Prefect refuses parameters above 512 KiB
 
 
 @flow(name="annotate", flow_run_name="annotate into {out}", persist_result=False)
@@ -81,17 +89,44 @@ async def annotate_flow(
     async with shards.alive(request):
         await shards.wait_for_earlier(request)
         async with open_session(request, hand_out=shards.is_deployed()) as session:
-            with undisturbed():
-                await session.wait_ready()
-                try:
-                    await (_hand_out if session.is_handed_out else _run_shards)(session, request)
-                finally:  # what is done is written out, however the shards ended
-                    with writing_outputs(session.out):
-                        summary = await asyncio.to_thread(session.write_outputs)
-                for name, reason in summary.problems[:LOGGED_PROBLEMS]:
-                    get_run_logger().warning("%s failed: %s", name, reason)
-                async with _as_far_as_prefect_is_there():
-                    await _publish(session, summary)
+            return await _annotate_all(session, request)
+
+
+async def annotate_in(session: Session, request: Request) -> dict[str, Any]:
+    """The same flow over a session that is open already, in this process. Its parameters only say what was asked."""
+
+    @wraps(annotate_flow.fn)
+    async def annotate_open(*args: Any, **kwargs: Any) -> dict[str, Any]:
+        return await _annotate_all(session, request)
+
+    inputs = list(request.inputs)
+    if len(json.dumps(inputs)) > PARAMETER_BYTES:
+        inputs = [*inputs[:20], f"and {len(inputs) - 20} more"]
+    shown = inspect.signature(annotate_flow.fn).parameters
+    run = flow(annotate_open, name=annotate_flow.name, flow_run_name="annotate into {out}", persist_result=False)
+    return await run(
+        inputs,
+        str(session.out),
+        request.transcripts,
+        request.labels,
+        request.action_units,
+        request.config,
+        **{name: value for name, value in request.overrides.items() if name in shown},
+    )
+
+
+async def _annotate_all(session: Session, request: Request) -> dict[str, Any]:
+    with undisturbed():
+        await session.wait_ready()
+        try:
+            await (_hand_out if session.is_handed_out else _run_shards)(session, request)
+        finally:  # what is done is written out, however the shards ended
+            with writing_outputs(session.out):
+                summary = await asyncio.to_thread(session.write_outputs)
+        for name, reason in summary.problems[:LOGGED_PROBLEMS]:
+            get_run_logger().warning("%s failed: %s", name, reason)
+        async with _as_far_as_prefect_is_there():
+            await _publish(session, summary)
     return {
         "outcomes": summary.outcomes,
         "labels": summary.labels,
@@ -105,11 +140,18 @@ async def _cancel_shards(flow: Any, flow_run: Any, state: Any) -> None:
     await shards.cancel(flow_run)
 
 
-@task(name="annotate-shard", task_run_name="shard-{number}-of-{total}", persist_result=False)
-async def annotate_shard(out: str, number: int, total: int, names: list[str]) -> dict[str, int]:
-    """Takes a shard's clips to their outcomes; returns how many came to which."""
-    async with open_session(Request((), out)) as session:
-        return await _annotate(session, number, total, names)
+@task(
+    name="annotate-shard",
+    task_run_name="shard-{number}-of-{total}",
+    persist_result=False,
+    cache_policy=NO_CACHE,  # the ledger remembers; and a session cannot be hashed
+)
+async def annotate_shard(
+    session: Session, number: int, total: int, names: list[str], absent: frozenset[str] = frozenset()
+) -> dict[str, int]:
+    """Takes a shard's clips to their outcomes, as far as they go without the services that are absent; returns how many
+    came to which."""
+    return await _annotate(session, number, total, names, absent)
 
 
 @flow(name="annotate-shard", flow_run_name="shard {number} of {total} into {out}", persist_result=False)
@@ -132,34 +174,36 @@ async def annotate_shard_flow(
             return await _annotate(session, number, total, names)
 
 
-async def _annotate(session: Session, number: int, total: int, names: list[str]) -> dict[str, int]:
+async def _annotate(
+    session: Session, number: int, total: int, names: list[str], absent: frozenset[str] = frozenset()
+) -> dict[str, int]:
     log = get_run_logger()
     log.info("shard %d of %d: %d clips", number, total, len(names))
-    counts = dict(await session.annotate(names))
+    counts = dict(await session.annotate(names, absent))
     log.info("shard %d of %d: %s", number, total, ", ".join(f"{count} {word}" for word, count in counts.items()))
     return {str(outcome): count for outcome, count in counts.items()}
 
 
-def _split(session: Session, names: list[str]) -> list[list[str]]:
+def _split(session: Session, names: Sequence[str]) -> list[list[str]]:
     size = session.settings.shard_size
-    return [names[start : start + size] for start in range(0, len(names), size)]
+    return [list(names[start : start + size]) for start in range(0, len(names), size)]
 
 
 async def _run_shards(session: Session, request: Request) -> None:
     """The shards as tasks in this process; where services take turns on a GPU, again in each phase."""
     total = len(session.todo)
     async with _progress(session, total, description=f"{total} clips into {session.out}"):
-        async for names in session.rounds():
-            await _run_round(session, names)
+        async for one in session.rounds():
+            await _run_round(session, one)
 
 
-async def _run_round(session: Session, names: list[str]) -> None:
-    parts = _split(session, names)
-    turns = asyncio.Semaphore(SHARDS_AT_ONCE)
+async def _run_round(session: Session, clips: Round) -> None:
+    parts = _split(session, clips.names)
+    places = asyncio.Semaphore(SHARDS_AT_ONCE)
 
     async def one(number: int, shard: list[str]) -> None:
-        async with turns:
-            await annotate_shard(str(session.out), number, len(parts), shard)
+        async with places:
+            await annotate_shard(session, number, len(parts), shard, clips.absent)
 
     with ungrouped():
         async with asyncio.TaskGroup() as group:
@@ -189,12 +233,11 @@ async def _progress(
     artifact = None
     async with _as_far_as_prefect_is_there():
         artifact = await acreate_progress_artifact(progress=0.0, key="merrflow-progress", description=description)
-    before, done, shown = session.on_advance, 0.0, -1.0
+    done, shown = 0.0, -1.0
 
-    def on_advance(clips: float) -> None:
+    def advance(clips: float) -> None:
         nonlocal done
         done += clips
-        before(clips)
 
     async def show() -> None:
         nonlocal shown
@@ -209,15 +252,14 @@ async def _progress(
             await asyncio.sleep(PROGRESS_SECONDS)
             await show()
 
-    session.on_advance = on_advance
-    updating = asyncio.create_task(update())
-    try:
-        yield
-    finally:
-        session.on_advance = before
-        updating.cancel()
-        await asyncio.gather(updating, return_exceptions=True)
-        await show()
+    with session.advanced.connected(advance):
+        updating = asyncio.create_task(update())
+        try:
+            yield
+        finally:
+            updating.cancel()
+            await asyncio.gather(updating, return_exceptions=True)
+            await show()
 
 
 @asynccontextmanager

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
-import json
 import logging
 import os
 import threading
@@ -15,10 +13,11 @@ from typing import Any
 import httpx
 
 from merrflow.core.errors import InputError, stop_in, writing_outputs
-from merrflow.core.records import Outcome
 from merrflow.datasets.outputs import Summary
 from merrflow.flow.termination import termination_cancels
-from merrflow.pipeline.session import Request, Session, open_session
+from merrflow.pipeline.open_session import open_session
+from merrflow.pipeline.request import Request
+from merrflow.pipeline.session import Session
 from merrflow.store.exclusive import alone_here
 from merrflow_serving.errors import MerrflowError
 
@@ -37,7 +36,6 @@ PREFECT_DEFAULTS = {
     "PREFECT_CLIENT_MAX_RETRIES": "3",
 }
 PUBLISH_SECONDS = 60.0  # for Prefect's tables and last state, after the outputs are written
-PARAMETER_BYTES = 100_000  # Prefect refuses parameters above 512 KiB
 log = logging.getLogger(__name__)
 
 
@@ -107,7 +105,8 @@ async def annotate_request(
             if session.todo:
                 session.raise_if_broken()
                 say("starting the Prefect flow while the models load")
-                done = _finished_names(session)
+                done: set[str] = set()  # names of the clips that come to an outcome
+                session.clip_finished.connect(lambda name, outcome: done.add(name))
                 try:
                     await _run_flow_within_reason(session, request)
                 except (InputError, MerrflowError):
@@ -124,28 +123,14 @@ async def annotate_request(
             return session.summary
 
 
-def _finished_names(session: Session) -> set[str]:
-    """The names of the clips that come to an outcome, from now on."""
-    names: set[str] = set()
-    before = session.on_clip
-
-    def on_clip(name: str, outcome: Outcome) -> None:
-        names.add(name)
-        before(name, outcome)
-
-    session.on_clip = on_clip
-    return names
-
-
 async def _go_on_without_prefect(
     session: Session, done: set[str], error: Exception, say: Callable[[str], None]
 ) -> None:
     left = [clip.name for clip in session.todo if clip.name not in done]
-    if not left or session.plan:  # phases (gpu_sharing/) begin anew with the next run
+    if not left or session.plan:  # phases (gpu_phases/) begin anew with the next run
         say(f"the Prefect flow ended early ({type(error).__name__}); what is done is written out")
         return
     say(f"Prefect is gone ({type(error).__name__}); going on without it")
-    session.summary = None
     try:
         await session.wait_ready()
         await session.annotate(left)
@@ -178,22 +163,11 @@ async def _run_flow_within_reason(session: Session, request: Request) -> None:
 async def _run_flow(session: Session, request: Request) -> None:
     for name, value in PREFECT_DEFAULTS.items():
         os.environ.setdefault(name, value)
-    from merrflow.flow.annotate import annotate_flow
-
-    # The session of this folder is open, so the flow joins it; its parameters only tell people what was asked.
-    inputs = list(request.inputs)
-    if len(json.dumps(inputs)) > PARAMETER_BYTES:
-        inputs = [*inputs[:20], f"and {len(inputs) - 20} more"]
-    shown = inspect.signature(annotate_flow.fn).parameters
-    await annotate_flow(
-        inputs,
-        str(session.out),
-        request.transcripts,
-        request.labels,
-        request.action_units,
-        request.config,
-        **{name: value for name, value in request.overrides.items() if name in shown},
+    from merrflow.flow.annotate import (
+        annotate_in,  # Prefect reads its settings from the environment when it is imported
     )
+
+    await annotate_in(session, request)
 
 
 async def _check_prefect() -> None:

@@ -23,7 +23,7 @@ from prefect.deployments import arun_deployment
 from prefect.states import Cancelling
 
 from merrflow.flow.names import ANNOTATE_SHARD, life, out_tag
-from merrflow.pipeline.session import Request
+from merrflow.pipeline.request import Request
 from merrflow.store.locks import Taken, claims_at
 
 POLL_SECONDS = 2.0

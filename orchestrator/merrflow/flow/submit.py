@@ -17,7 +17,7 @@ from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 
 from merrflow.core.errors import InputError
 from merrflow.flow.names import ANNOTATE
-from merrflow.pipeline.session import Request
+from merrflow.pipeline.request import Request
 
 DEFAULT_URL = "http://127.0.0.1:4200/api"
 POLL_SECONDS = 1.0

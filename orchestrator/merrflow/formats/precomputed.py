@@ -18,13 +18,13 @@ from merrflow.formats.openface_folder import OpenFaceFolder, named_by_folder
 from merrflow_serving.errors import InvalidInput
 
 
-class GivenCsv:
+class PrecomputedUnits:
     """A folder of OpenFace's CSVs, one a clip."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = OpenFaceFolder.read(folder)
 
-    def stamp(self, clip: Clip) -> Any:
+    def cache_key(self, clip: Clip) -> Any:
         """What the clip's Action Units depend on: its file, by name, size and time, and how it is read."""
         try:
             path = self._folder.find(clip)
@@ -45,14 +45,14 @@ class GivenCsv:
         return openface_csv.read_openface(path, probe=probe), _origin("openface-csv", model, path)
 
 
-class GivenPeaks:
+class PrecomputedPeaks:
     """MERR's JSON: of each clip the peak frame and the Action Units that are present there."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._annotations = read_annotations(path, whole=False)
 
-    def stamp(self, clip: Clip) -> Any:
+    def cache_key(self, clip: Clip) -> Any:
         """What the clip's peak depends on."""
         found = self._find(clip)
         return [found.peak_index, found.peak_units] if found else None
@@ -86,15 +86,15 @@ class GivenPeaks:
         return openface_units()
 
 
-Given = GivenCsv | GivenPeaks
+Precomputed = PrecomputedUnits | PrecomputedPeaks
 
 
-def read_given(path: Path) -> Given:
+def read_precomputed(path: Path) -> Precomputed:
     """By what `path` is, a folder or a .json file. Raises `InputError`."""
     if path.is_dir():
-        return GivenCsv(path)
+        return PrecomputedUnits(path)
     if path.suffix.lower() == ".json":
-        return GivenPeaks(path)
+        return PrecomputedPeaks(path)
     if not path.exists():
         raise InputError(f"{path}: no such file or folder")
     raise InputError(f"{path}: neither a folder of OpenFace's CSVs nor MERR's JSON")

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 SUFFIXES = (".srt", ".vtt")
 MAX_BYTES = 16 << 20  # no subtitle file is larger; a video under a wrong name is
@@ -171,3 +172,8 @@ def overlapping(cues: Iterable[Cue], seconds: float) -> Sequence[str]:
         if cue.start < seconds and cue.end > 0 and (not texts or texts[-1] != cue.text):
             texts.append(cue.text)
     return texts
+
+
+def sidecar_key(clip: Path) -> list[list[Any]]:
+    """Subtitle files beside the clip, by name, size and time: enough to see that one came or changed."""
+    return [[path.name, (stat := path.stat()).st_size, stat.st_mtime_ns] for path in find_sidecars(clip)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,14 @@ class Paused:
     """A clip without an outcome; it goes on once these services are there."""
 
     services: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Round:
+    """Clips to go through the pipeline, and what they cannot ask meanwhile."""
+
+    names: Sequence[str]
+    absent: frozenset[str] = frozenset()
 
 
 class Pause(Exception):

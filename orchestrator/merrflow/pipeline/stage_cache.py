@@ -1,6 +1,6 @@
-"""A stage's result, computed once: taken from the ledger where it is known, else computed and written there.
+"""The stage cache: each result is computed once. It comes from the ledger if it is there, else it is kept there.
 
-Failures are remembered too, so that bad input is not tried again.
+Failures are kept too, so that bad input is not tried again.
 """
 
 from __future__ import annotations
@@ -10,44 +10,22 @@ import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Generic, TypeVar
 
 import grpc
 from pydantic import TypeAdapter, ValidationError
 
 from merrflow.core.errors import RunStopped
-from merrflow.core.fingerprint import fingerprint
-from merrflow.core.records import (
-    ActionUnitSeries,
-    Clip,
-    LabelScores,
-    Origin,
-    Outcome,
-    Probe,
-    Reasoning,
-    Scene,
-    Subtitle,
-    Tone,
-)
-from merrflow.pipeline.cache_keys import WorkKeys
-from merrflow.stages.stage import Reply
-from merrflow.stages.validation import unusable
+from merrflow.core.records import Clip, Origin, Outcome
+from merrflow.pipeline.cache_keys import CacheKeys
+from merrflow.stages.stage import Reply, Result, Stage
 from merrflow.store import RECORD, Ledger, StageRow
+from merrflow.store.ledger import PackedRow
 from merrflow_serving.errors import EngineFault, MerrflowError, TooLarge
 
 Value = TypeVar("Value")
 MAX_ATTEMPTS = 3  # at work that ends in a service's own fault
-
-
-@dataclass(frozen=True)
-class Known(Generic[Value]):
-    """A stage's result, computed now or remembered."""
-
-    value: Value
-    origin: Origin | None
-    outcome: Outcome
-    reason: str
-    seconds: float
 
 
 @dataclass(frozen=True)
@@ -58,69 +36,88 @@ class Payload(Generic[Value]):
     origin: Origin | None
 
 
-PAYLOADS = {
-    kind: TypeAdapter(Payload[kind])
-    for kind in (Probe, ActionUnitSeries, Subtitle, Scene, Tone, LabelScores, Reasoning)
-}
+@cache
+def codec(kind: type[Any]) -> TypeAdapter[Payload[Any]]:
+    """Results of this type to JSON and back."""
+    return TypeAdapter(Payload[kind])  # type: ignore[valid-type]  # a type that is known at run time only
 
 
-def _packed(kind: type, stage: str, reply: Reply) -> bytes:
-    """A reply as the ledger keeps it. Raises `EngineFault` where it is nonsense, which must not stay there for good."""
-    nonsense = unusable(reply)
-    payload = PAYLOADS[kind].dump_json(Payload(reply.value, reply.origin))
-    if not nonsense:
+def _packed(stage: Stage[Any], reply: Reply[Any]) -> bytes:
+    """A reply as the ledger keeps it. Raises `EngineFault` if it is nonsense, which must not stay there for good."""
+    assert stage.result is not None
+    problem = stage.check(reply)
+    payload = codec(stage.result).dump_json(Payload(reply.value, reply.origin))
+    if not problem:
         try:
-            PAYLOADS[kind].validate_json(payload)
-        except ValidationError as error:  # such as a number that is none
+            codec(stage.result).validate_json(payload)
+        except ValidationError as error:  # such as NaN
             first = error.errors(include_url=False, include_input=False)[0]
-            nonsense = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
-    if nonsense:
-        raise EngineFault(f"the engine's answer cannot be used ({stage}): {nonsense}")
+            problem = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+    if problem:
+        raise EngineFault(f"the engine's answer cannot be used ({stage.name}): {problem}")
     return payload
 
 
-class Memory:
-    """The ledger as the stages see it, off the event loop."""
+class StageCache:
+    """The ledger as a run's clips see it, off the event loop."""
 
-    def __init__(self, ledger: Ledger, keys: WorkKeys, threads: ThreadPoolExecutor) -> None:
+    def __init__(self, ledger: Ledger, keys: CacheKeys, threads: ThreadPoolExecutor) -> None:
         """threads: of the ledger alone, so that no look-up waits behind clips that are decoded."""
-        self._ledger = ledger
-        self._keys = keys
+        self.keys = keys
+        self.ledger = ledger
         self._threads = threads
 
-    async def remember(
-        self, clip: Clip, stage: str, key: Any, kind: type, compute: Callable[[], Awaitable[Reply]]
-    ) -> Known[Any]:
-        """The result of type `kind` for this clip, stage and key. Raises `MerrflowError` where the work failed,
-        now or in an earlier run: with the code INVALID_ARGUMENT where another try is of no use."""
-        print_ = fingerprint(stage, clip.sha256, key)
-        row = await self._ask(self._ledger.stage, clip.name, stage, print_)
-        if row is None:
-            row = await self._ask(self._ledger.stage, clip.name, stage, self._keys.refused(print_))
+    async def open(self, clip: Clip) -> ClipCache:
+        """What is known of a clip, read at once."""
+        return ClipCache(self, clip, await self.ask(self.ledger.stages, clip.name))
+
+    async def ask(self, function: Callable[..., Value], *arguments: Any) -> Value:
+        """Runs blocking work of the ledger."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, function, *arguments)
+
+
+class ClipCache:
+    """The cached results of one clip."""
+
+    def __init__(self, cache: StageCache, clip: Clip, rows: dict[tuple[str, str], PackedRow]) -> None:
+        """rows: by stage and key."""
+        self._cache = cache
+        self._clip = clip
+        self._rows = rows
+
+    async def result(
+        self, stage: Stage[Value], depends_on: Any, compute: Callable[[], Awaitable[Reply[Value]]]
+    ) -> Result[Value]:
+        """The stage's result. depends_on: beside the clip's bytes.
+
+        Raises `MerrflowError` if the work failed, now or in an earlier run: with the code INVALID_ARGUMENT if another
+        try is of no use.
+        """
+        assert stage.result is not None
+        keys = self._cache.keys
+        key = keys.of_stage(stage, self._clip, depends_on)
+        row = await self._row(stage.name, key) or await self._row(stage.name, keys.refused(key))
         again = row is not None and row.outcome is Outcome.FAILED and row.retry
         if row is None or again:
-            row = await self._compute(clip, stage, print_, kind, compute, row.attempts + 1 if row else 1)
+            row = await self._compute(stage, key, compute, row.attempts + 1 if row else 1)
         if row.outcome is Outcome.FAILED:
-            failure = MerrflowError(row.reason, reason=row.payload.decode() or None)
             # What failed for good failed on its input; the rest is worth another try.
-            failure.code = grpc.StatusCode.UNAVAILABLE if row.retry else grpc.StatusCode.INVALID_ARGUMENT
-            raise failure
-        payload = PAYLOADS[kind].validate_json(row.payload)
-        return Known(payload.value, payload.origin, row.outcome, row.reason, row.seconds)
+            code = grpc.StatusCode.UNAVAILABLE if row.retry else grpc.StatusCode.INVALID_ARGUMENT
+            raise KnownFailure(row.reason, code, row.payload.decode() or None)
+        payload = codec(stage.result).validate_json(row.payload)
+        return Result(payload.value, payload.origin, row.outcome, row.reason, row.seconds)
+
+    async def _row(self, stage: str, key: str) -> StageRow | None:
+        packed = self._rows.get((stage, key))
+        return await self._cache.ask(self._cache.ledger.unpack, packed) if packed else None
 
     async def _compute(
-        self,
-        clip: Clip,
-        stage: str,
-        print_: str,
-        kind: type,
-        compute: Callable[[], Awaitable[Reply]],
-        attempt: int,
+        self, stage: Stage[Value], key: str, compute: Callable[[], Awaitable[Reply[Value]]], attempt: int
     ) -> StageRow:
         started = time.monotonic()
         try:
             reply = await compute()
-            payload = await self._ask(_packed, kind, stage, reply)
+            payload = await self._cache.ask(_packed, stage, reply)
         except RunStopped:
             raise
         except MerrflowError as error:
@@ -129,26 +126,31 @@ class Memory:
             reason = error.reason.encode()
             row = StageRow(Outcome.FAILED, str(error), reason, seconds, attempt, error.retryable or fault)
             if error.reason == TooLarge.reason:
-                print_ = self._keys.refused(print_)
+                key = self._cache.keys.refused(key)
         else:
             row = StageRow(
                 reply.outcome,
-                "" if reply.outcome is Outcome.DONE else reply.reason or f"the {stage} was {reply.outcome}",
+                "" if reply.outcome is Outcome.DONE else reply.reason or f"the {stage.name} was {reply.outcome}",
                 payload,
                 round(time.monotonic() - started, 3),
                 attempt,
             )
-        await self._ask(self._ledger.save_stage, clip.name, stage, print_, row)
+        await self._cache.ask(self._cache.ledger.save_stage, self._clip.name, stage.name, key, row)
         return row
 
-    async def before(self, clip: Clip, key: str) -> int:
+    async def attempts(self, key: str) -> int:
         """How often the clip was brought to an outcome under this key."""
-        old = await self._ask(self._ledger.stage, clip.name, RECORD, key)
+        old = await self._row(RECORD, key)
         return old.attempts if old else 0
 
-    async def finish(self, clip: Clip, key: str, row: StageRow) -> None:
-        """Remembers the clip's outcome and its record."""
-        await self._ask(self._ledger.finish_clip, clip.name, key, row)
+    async def finish(self, key: str, row: StageRow) -> None:
+        """Keeps the clip's outcome and its record."""
+        await self._cache.ask(self._cache.ledger.finish_clip, self._clip.name, key, row)
 
-    async def _ask(self, function: Callable[..., Value], *arguments: Any) -> Value:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, function, *arguments)
+
+class KnownFailure(MerrflowError):
+    """Work that failed, with what the ledger knows of it."""
+
+    def __init__(self, message: str, code: grpc.StatusCode, reason: str | None) -> None:
+        super().__init__(message, reason=reason)
+        self.code = code

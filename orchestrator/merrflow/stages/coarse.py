@@ -10,6 +10,7 @@ from importlib.resources import files
 from merrflow.core.datafile import Strict, read
 from merrflow.core.records import Label, Scene, Subtitle, Tone
 from merrflow.stages.clue_text import WORD, ended, listed, opened, sentences, tidy
+from merrflow.stages.stage import Stage
 
 _A_BEFORE_VOWEL = re.compile(r"\b([Aa])(?= (?!one\b|once\b|eu|ew)[aeio])")
 
@@ -290,3 +291,12 @@ def _fill(pattern: str, clue: str) -> str:
 @cache
 def _set(words: str) -> frozenset[str]:
     return frozenset(words.split())
+
+
+STAGE = Stage(
+    name="coarse",
+    purpose="the coarse-grained description, by a template",
+    compute=lambda work, label, scene, tone, said: caption(label, scene, tone, said),
+    needs=("label", "scene", "tone", "subtitle"),
+    data_version=lambda: load_template().version,
+)

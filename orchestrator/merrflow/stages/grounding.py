@@ -14,6 +14,7 @@ from importlib.resources import files
 
 from merrflow.core.records import Claim, Tone
 from merrflow.stages.grounding_rules import GroundingRules, Quality, Ranges, read_rules
+from merrflow.stages.stage import Stage
 from merrflow.stages.tone_claims import Mention, mentions
 
 SUPPORTED, CONTRADICTED, UNDECIDED, UNMEASURED = "supported", "contradicted", "undecided", "unmeasured"
@@ -188,3 +189,12 @@ def _words(ranges: Ranges, units: Mapping[str, str]) -> str:
 def _number(value: float) -> str:
     """Three digits at most after the first, without trailing zeros: "118", "-21.7", "0.45"."""
     return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+STAGE = Stage(
+    name="grounding",
+    purpose="what the tone claims, held against what was measured",
+    compute=lambda work, tone: ground(tone),
+    needs=("tone",),
+    data_version=lambda: load_grounding().version,
+)

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
+from merrflow.core.fingerprint import fraction
 from merrflow.core.records import Label, Peak
 from merrflow.facs.evidence import Evidence, judge
 from merrflow.facs.lexicon import Lexicon
 from merrflow.facs.rules import RuleSet
 from merrflow.facs.units import expressive
+from merrflow.stages.stage import Skip, Stage, Work
 
 _GIVEN = {"table": "given in the table", "model": "given by the model"}
 
 
 @dataclass(frozen=True)
-class Given:
+class GivenLabel:
     """A label that does not come from the rules, as its source wrote it; an empty one counts as none."""
 
     label: str
@@ -24,7 +26,7 @@ class Given:
     detail: str = ""  # what the source says of it, for the reason: "probability 0.62 of 9 labels"
 
     @classmethod
-    def likeliest(cls, probability: Mapping[str, float]) -> Given:
+    def likeliest(cls, probability: Mapping[str, float]) -> GivenLabel:
         """The top label of a model's distribution; the alphabet decides a tie. Raises ValueError where it is empty."""
         if not probability:
             raise ValueError("a distribution without a label")
@@ -37,7 +39,7 @@ def decide(
     clip: str,
     rules: RuleSet,
     measurable: Sequence[str],
-    given: Given | None = None,
+    given: GivenLabel | None = None,
     lexicon: Lexicon | None = None,
 ) -> Label:
     """The label, the units that support it and a phrase for each of them.
@@ -111,7 +113,7 @@ def _ruled(ranked: Sequence[Evidence], rules: RuleSet, peak: Peak) -> str:
 
 def _checked(
     label: str,
-    given: Given,
+    given: GivenLabel,
     own: Evidence | None,
     ruled: str,
     ranked: Sequence[Evidence],
@@ -175,3 +177,47 @@ def _blind(ranked: Sequence[Evidence], rules: RuleSet) -> str:
         label for label in rules.labels for evidence in ranked if evidence.label == label and not evidence.judgeable
     ]
     return f"; {', '.join(blind)} cannot be told with what this engine measures" if blind else ""
+
+
+def by_rules(work: Work, peak: Peak, measurable: Sequence[str]) -> Label | Skip:
+    """The label of the table, else of the rules. Skip for a neutral clip that is not drawn into the neutral sample."""
+    given = GivenLabel(work.clip.label, "table") if work.clip.label else None
+    return _kept(work, peak, measurable, given)
+
+
+def final(work: Work, found: Label) -> Label:
+    """The rules' label is the record's."""
+    return found
+
+
+def by_model(
+    work: Work, found: Label, peak: Peak, measurable: Sequence[str], scores: Mapping[str, Mapping[str, float]]
+) -> Label | Skip:
+    """The label that the model finds likeliest for an expressive clip that no table labels."""
+    if found.source != "rules" or found.label == work.run.rules.neutral.label:
+        return found
+    # without a clue that the model can use, the rules' label remains
+    return _kept(work, peak, measurable, GivenLabel.likeliest(scores["all"]) if "all" in scores else None)
+
+
+def _kept(work: Work, peak: Peak, measurable: Sequence[str], given: GivenLabel | None) -> Label | Skip:
+    run = work.run
+    found = decide(peak, work.clip.name, run.rules, measurable, given, run.lexicon)
+    share = run.settings.neutral_sample
+    drawn = fraction("neutral", run.settings.seed, work.clip.sha256) < share
+    if found.label == run.rules.neutral.label and found.source != "table" and not drawn:
+        return Skip(f"{found.reason}; not in the neutral sample of {share:.0%}")
+    return found
+
+
+RULES_LABEL = Stage(
+    name="rules_label",
+    purpose="the label by rules or table; neutral clips end here, but for a sample",
+    compute=by_rules,
+    needs=("peak", "measurable"),
+    settings=("neutral_sample", "seed"),
+)
+STAGE = Stage(
+    name="label", purpose="the pseudo-label", compute=final, needs=("rules_label",), settings=("labels_from",)
+)
+FROM_MODEL = replace(STAGE, compute=by_model, needs=("rules_label", "peak", "measurable", "label_scores"))

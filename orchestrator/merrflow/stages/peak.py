@@ -10,10 +10,10 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from merrflow.core.records import ActionUnitSeries, Face, Peak, Shot, Subject
+from merrflow.core.records import ActionUnitSeries, Face, Peak, Probe, Shot, Subject
 from merrflow.facs.rules import PeakRules
 from merrflow.facs.units import action_units
-from merrflow.stages.skip import Skip
+from merrflow.stages.stage import Skip, Stage, Work
 
 
 @dataclass(frozen=True)
@@ -160,3 +160,15 @@ def _reason(best, frequent, counts, total, seen, candidates, subject, notes) -> 
     if len(seen) < len(subject.faces):
         notes = [*notes, f"{len(subject.faces) - len(seen)} frames of low confidence left out"]
     return "; ".join([text, *notes])
+
+
+def _peak(work: Work, series: ActionUnitSeries, person: Subject, probe: Probe) -> Peak | Skip:
+    return find(series, person, work.run.rules.peak, probe.shots)
+
+
+STAGE = Stage(
+    name="peak",
+    purpose="the peak frame",
+    compute=_peak,
+    needs=("action_units", "subject", "probe"),
+)

@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from merrflow.core.atomic_files import whole_bytes
+from merrflow.core.errors import writing_outputs
 from merrflow.core.records import Peak, Probe, Shot
+from merrflow.stages.stage import Stage, Work
 from merrflow_serving.errors import UnreadableMedia
 from merrflow_serving.media.images import encode_jpeg
 from merrflow_serving.media.video import read_frames
@@ -48,3 +51,21 @@ def read_peak_frame(path: Path, probe: Probe, peak: Peak) -> PeakFrame:
             if index in frames
         ),
     )
+
+
+async def _peak_frame(work: Work, probe: Probe, peak: Peak) -> PeakFrame:
+    """Reads the frame and writes it beside the records."""
+    run, clip = work.run, work.clip
+    frame = await run.in_thread(read_peak_frame, clip.path, probe, peak)
+    with writing_outputs(run.out):
+        await run.in_thread(whole_bytes, run.out / "peaks" / f"{clip.name}.jpg", frame.image)
+    return frame
+
+
+STAGE = Stage(
+    name="peak_frame",
+    purpose="the peak frame as a picture, with frames around it",
+    compute=_peak_frame,
+    needs=("probe", "peak"),
+    lazy=True,
+)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from scenedetect.detectors import ContentDetector
 
 from merrflow.core.records import Probe, Shot
 from merrflow.stages import perceptual_hash, voice
+from merrflow.stages.stage import Stage, Work
 from merrflow.stages.text_samples import Sampler, TextSample
 from merrflow_serving.errors import TooLarge, UnreadableMedia
 from merrflow_serving.media.audio import SAMPLE_RATE, AudioCollector
@@ -186,3 +188,38 @@ class _Cuts:
         edges = [0, *(cut for cut in sorted(set(self._cuts)) if 0 < cut < count), count]
         for start, end in pairwise(edges):
             yield Shot(start, end)
+
+
+async def _decode(work: Work) -> Decoded:
+    settings = work.run.settings
+    decode_clip = partial(
+        decode,
+        work.clip.path,
+        max_seconds=settings.max_clip_seconds,
+        max_pixels=settings.max_pixels,
+        with_text=not work.clip.sentence,
+    )
+    return await work.run.in_thread(decode_clip)
+
+
+async def _probe(work: Work) -> Probe:
+    decoded: Decoded = await work.use("decoded")
+    return decoded.probe
+
+
+DECODED = Stage(
+    name="decoded",
+    purpose="the clip, decoded once: shots, sound, pictures for OCR",
+    compute=_decode,
+    lazy=True,
+)
+STAGE = Stage(
+    name="probe",
+    purpose="size, length, shots, voice energy, perceptual hashes",
+    compute=_probe,
+    uses=("decoded",),
+    result=Probe,
+    version=VERSION,
+    key=lambda work: [work.run.settings.max_clip_seconds, work.run.settings.max_pixels],
+    settings=("max_clip_seconds", "max_pixels"),
+)

@@ -1,18 +1,139 @@
-"""What a stage is."""
+"""What a stage is: a step of a clip's way, with all that the pipeline must know to run it and to remember its result.
+
+A stage computes from frozen dataclasses to a frozen dataclass. `graph.py` lists the stages; the order of the work, what
+runs at the same time, cache keys, codecs, GPU phases and the picture in docs/architecture.md follow from what is here.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Generic, Protocol, TypeVar
 
-from merrflow.core.records import Origin, Outcome
+from merrflow.core.records import ActionUnitSeries, Clip, Clues, LabelScores, Origin, Outcome, Reasoning, Scene, Tone
+from merrflow.core.settings import RunSettings
+from merrflow.facs import Lexicon, RuleSet
+from merrflow.formats.precomputed import Precomputed
+from merrflow.stages.text_reader import SharedReader
+
+Value = TypeVar("Value")
+Identity = Mapping[str, str]  # of an engine: what its answers depend on
+FIRST_VERSION = "1"
 
 
 @dataclass(frozen=True)
-class Reply:
-    """A service's answer: the value, who gave it, and whether it is whole."""
+class Reply(Generic[Value]):
+    """What a stage computed, with the engine that answered and whether the answer is whole."""
 
-    value: Any
-    origin: Origin
+    value: Value
+    origin: Origin | None = None
     outcome: Outcome = Outcome.DONE
     reason: str = ""  # why the outcome is not DONE
+
+
+@dataclass(frozen=True)
+class Skip:
+    """What a stage returns if the clip ends there, filtered by a rule. `reason`: a sentence without a full stop."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class Missing:
+    """Why a clip has nothing for an optional stage, such as no sound track; empty if that needs no word."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class Result(Generic[Value]):
+    """A stage's result for one clip, computed now or taken from the stage cache."""
+
+    value: Value
+    origin: Origin | None = None
+    outcome: Outcome = Outcome.DONE
+    reason: str = ""
+    seconds: float | None = None  # wall time of a cached stage
+
+
+class Services(Protocol):
+    """The model services; see `merrflow.clients`. Each call raises `MerrflowError`."""
+
+    async def action_units(self, clip: str, path: Path) -> Reply[ActionUnitSeries]: ...
+    async def scene(self, clip: str, image: bytes, context: Sequence[tuple[float, bytes]]) -> Reply[Scene]: ...
+    async def tone(self, clip: str, wav: bytes) -> Reply[Tone]: ...
+    async def reason(self, clip: str, clues: Clues, label: str, seed: int) -> Reply[Reasoning]: ...
+    async def score(self, clip: str, clues: Clues, labels: Sequence[str]) -> Reply[LabelScores]: ...
+
+
+class InThread(Protocol):
+    """Runs blocking work on a thread, off the event loop."""
+
+    def __call__(self, function: Callable[..., Value], *arguments: Any) -> Awaitable[Value]: ...
+
+
+@dataclass(frozen=True)
+class Run:
+    """What the clips of a run have in common."""
+
+    settings: RunSettings
+    rules: RuleSet
+    lexicon: Lexicon
+    identities: Mapping[str, Identity]  # service -> its engine
+    reader: SharedReader  # OCR for burned-in text
+    precomputed: Precomputed | None  # Action Units from files, instead of the service
+    out: Path  # the output folder
+    services: Services
+    in_thread: InThread
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a stage works with, beside the results that it needs."""
+
+    clip: Clip
+    run: Run
+    use: Callable[[str], Awaitable[Any]]  # the value of a stage in `uses`, computed at most once a clip
+
+
+def _nothing(work: Work, *needs: Any) -> Any:
+    return []
+
+
+def _usable(reply: Reply[Any]) -> str:
+    return ""
+
+
+@dataclass(frozen=True)
+class Stage(Generic[Value]):
+    """One step.
+
+    `compute(work, *needs)` is given the values of `needs` in their order. It returns the value, a `Reply`, or a `Skip`
+    (the clip ends here); it may be a coroutine function. Without `result` it must be cheap: it is then computed in
+    every run.
+    """
+
+    name: str
+    purpose: str  # a few words, for the picture
+    compute: Callable[..., Any]
+    needs: tuple[str, ...] = ()
+    after: tuple[str, ...] = ()  # stages that must have let the clip go on, although their results are not needed
+    uses: tuple[str, ...] = ()  # lazy stages, fetched by `work.use` if there is anything to compute
+    lazy: bool = False  # computed only if another stage uses it; not a part of the record
+    service: str | None = None  # its name in the catalog; None for work of this process
+    result: type[Value] | None = None  # what the stage cache keeps; None for stages that are not cached
+    version: str = FIRST_VERSION  # raise it if the code changes what comes out; see tests/orchestrator/stages
+    key: Callable[..., Any] = _nothing  # (work, *needs) -> what the result depends on, beside the clip's bytes
+    settings: tuple[str, ...] = ()  # settings of the run that change the result
+    data_version: Callable[[], str] | None = None  # of the YAML file that it reads, if any
+    check: Callable[[Reply[Any]], str] = field(default=_usable)  # why an engine's answer cannot be used, or ""
+    optional: bool = False  # the record can be without it, with the reason in `missing`
+    without: Callable[..., Missing | None] | None = (
+        None  # (work, *needs) -> why the clip has nothing for an optional stage
+    )
+
+    @property
+    def is_cached(self) -> bool:
+        """Whether the ledger keeps its results."""
+        return self.result is not None

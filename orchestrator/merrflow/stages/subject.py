@@ -11,8 +11,8 @@ from statistics import fmean, median
 from pydantic import model_validator
 
 from merrflow.core.datafile import Strict, read
-from merrflow.core.records import ActionUnitSeries, Shot, Subject
-from merrflow.stages.skip import Skip
+from merrflow.core.records import ActionUnitSeries, Curves, Probe, Shot, Subject
+from merrflow.stages.stage import Skip, Stage, Work
 from merrflow.stages.tracks import FollowRules, Track, follow, size
 from merrflow.stages.voice import SpeakingRules, has_voice, with_voice
 
@@ -180,3 +180,39 @@ def _reason(
     if dropped:
         text += f"; {dropped} brief or tiny {'face' if dropped == 1 else 'faces'} left out"
     return text
+
+
+def curves_of(series: ActionUnitSeries, person: Subject) -> Curves:
+    """The subject's Action Units over time."""
+    faces = [(series.frames[frame], series.frames[frame].faces[face]) for frame, face in person.faces]
+    units = sorted({unit for _, face in faces for unit in face.intensity})
+    return Curves(
+        timestamps=tuple(frame.timestamp for frame, _ in faces),
+        frames=tuple(frame.index for frame, _ in faces),
+        intensity={unit: tuple(face.intensity.get(unit, 0.0) for _, face in faces) for unit in units},
+    )
+
+
+def _subject(work: Work, series: ActionUnitSeries, probe: Probe) -> Subject | Skip:
+    return choose(series, probe.shots, probe.voice_energy)
+
+
+STAGE = Stage(
+    name="subject",
+    purpose="the person that the record is about, followed through the clip",
+    compute=_subject,
+    needs=("action_units", "probe"),
+    data_version=lambda: load_subject_rules().version,
+)
+CURVES = Stage(
+    name="curves",
+    purpose="the subject's Action Units over time",
+    compute=lambda work, series, person: curves_of(series, person),
+    needs=("action_units", "subject"),
+)
+MEASURABLE = Stage(
+    name="measurable",
+    purpose="which Action Units the engine measures",
+    compute=lambda work, series: series.measurable,
+    needs=("action_units",),
+)

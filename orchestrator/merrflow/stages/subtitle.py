@@ -10,10 +10,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from merrflow.core.paths import safe_name
-from merrflow.core.records import Clip, Subtitle
-from merrflow.formats.subtitle_files import BadSidecar, find_sidecars, overlapping, read_cues
+from merrflow.core.records import Clip, Probe, Subtitle
+from merrflow.formats.subtitle_files import BadSidecar, find_sidecars, overlapping, read_cues, sidecar_key
 from merrflow.stages.burned_in import read_burned_in
 from merrflow.stages.language import language
+from merrflow.stages.stage import Stage, Work
 from merrflow.stages.text_boxes import Reader
 from merrflow.stages.text_samples import TextSample
 from merrflow_serving.errors import MerrflowError
@@ -63,3 +64,21 @@ def _from_sidecar(path: Path, seconds: float) -> Subtitle:
     text = " ".join(texts)
     source = path.suffix.lower().lstrip(".")
     return Subtitle(text, source, language(text), f"{safe_name(path.name)}: {len(texts)} of {len(cues)} lines")
+
+
+async def _subtitle(work: Work, probe: Probe) -> Subtitle:
+    samples = () if work.clip.sentence else (await work.use("decoded")).text_samples
+    return await work.run.in_thread(find_subtitle, work.clip, probe.seconds, samples, work.run.reader)
+
+
+STAGE = Stage(
+    name="subtitle",
+    purpose="what is said: table, subtitle file, or text in the picture",
+    compute=_subtitle,
+    needs=("probe",),
+    after=("rules_label",),
+    uses=("decoded",),
+    result=Subtitle,
+    version=VERSION,
+    key=lambda work, probe: [work.clip.sentence, sidecar_key(work.clip.path), work.run.reader.identity],
+)

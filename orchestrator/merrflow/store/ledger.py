@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
@@ -27,6 +27,7 @@ from merrflow.store.rows import ClipRow, StageRow, Standing, Stored
 from merrflow.store.tables import ABOUT, CLIPS, META, RECORD, STAGES, VERSION
 
 Value = TypeVar("Value")
+PackedRow: TypeAlias = sa.Row[Any]  # of the table `stages`; its payload is compressed
 log = logging.getLogger(__name__)
 PATIENCE_SECONDS = 180.0  # that a database may be away or locked before the run stops
 _PAGE = 25  # clips whose stages are read at once; a clip's Action Units take a megabyte
@@ -158,13 +159,14 @@ class Ledger:
         query = sa.select(sa.func.count()).where(STAGES.c.stage == RECORD, STAGES.c.finished_at >= moment)
         return self._do(lambda db: db.scalar(query)) or 0
 
-    def stage(self, clip: str, stage: str, fingerprint: str) -> StageRow | None:
-        """What is known of this work; None where it was never done."""
-        query = sa.select(STAGES).where(
-            STAGES.c.clip == clip, STAGES.c.stage == stage, STAGES.c.fingerprint == fingerprint
-        )
-        row = self._do(lambda db: db.execute(query).first())
-        if row is None or not self._is_whole(row):
+    def stages(self, clip: str) -> dict[tuple[str, str], PackedRow]:
+        """All that is known of a clip, by stage and fingerprint; `unpack` reads what is wanted of it."""
+        rows = self._rows(sa.select(STAGES).where(STAGES.c.clip == clip))
+        return {(row.stage, row.fingerprint): row for row in rows}
+
+    def unpack(self, row: PackedRow) -> StageRow | None:
+        """A row of `stages`; None if it is damaged, and then it is gone."""
+        if not self._is_whole(row):
             return None
         return StageRow(Outcome(row.outcome), row.reason, _unpack(row.payload), row.seconds, row.attempts, row.retry)
 

@@ -10,7 +10,7 @@ from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRun
 from prefect.testing.utilities import prefect_test_harness
 
 from merrflow.flow.run import annotate_request
-from merrflow.pipeline.session import Request
+from merrflow.pipeline.request import Request
 from tests.orchestrator.fakes import fake_services, make_video
 
 
@@ -28,7 +28,7 @@ async def test_a_run_its_shards_its_progress_and_its_tables_are_in_prefect(tmp_p
     async with fake_services() as addresses:
         request = Request((str(tmp_path / "clips"),), str(tmp_path / "out"), overrides=addresses | {"shard_size": 2})
         summary = await annotate_request(
-            request, on_start=lambda session: setattr(session, "on_clip", lambda name, outcome: heard.append(name))
+            request, on_start=lambda session: session.clip_finished.connect(lambda name, outcome: heard.append(name))
         )
     assert summary.outcomes == {"done": 5, "skipped": 1}
     assert sorted(heard) == ["c0", "c1", "c2", "c3", "c4", "nobody"], "whoever watches hears of every clip once"

@@ -10,8 +10,9 @@ import pytest
 
 from merrflow.core.errors import InputError
 from merrflow.core.records import Clip
-from merrflow.formats.precomputed import GivenPeaks
-from merrflow.pipeline.session import Request, open_session
+from merrflow.formats.precomputed import PrecomputedPeaks
+from merrflow.pipeline.open_session import open_session
+from merrflow.pipeline.request import Request
 from tests.orchestrator.fakes import calls, fake_services, make_video
 
 FRAMES = 12
@@ -115,11 +116,11 @@ def test_a_stem_of_several_clips_is_nobodys_name_in_the_json(tmp_path):
     merr = tmp_path / "merr.json"
     one = {"peak_index": 3, "peak_AU_list": ["AU12"]}
     merr.write_text(json.dumps({"a": one, "friday__b": one}))
-    given = GivenPeaks(merr)
-    assert given.stamp(Clip("a", Path("/monday/a.mp4"), "0"))
-    assert given.stamp(Clip("renamed", Path("/monday/a.mp4"), "0"))
-    assert given.stamp(Clip("friday__b", Path("/friday/b.mp4"), "0"))
-    assert given.stamp(Clip("tuesday__a", Path("/tuesday/a.mp4"), "0")) is None, "another clip is named a"
+    given = PrecomputedPeaks(merr)
+    assert given.cache_key(Clip("a", Path("/monday/a.mp4"), "0"))
+    assert given.cache_key(Clip("renamed", Path("/monday/a.mp4"), "0"))
+    assert given.cache_key(Clip("friday__b", Path("/friday/b.mp4"), "0"))
+    assert given.cache_key(Clip("tuesday__a", Path("/tuesday/a.mp4"), "0")) is None, "another clip is named a"
 
 
 async def test_files_whose_names_are_no_text_are_read_and_named(tmp_path):

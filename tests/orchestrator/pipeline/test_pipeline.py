@@ -11,7 +11,8 @@ from dataclasses import replace
 import pytest
 
 from merrflow.core.errors import InputError
-from merrflow.pipeline.session import Request, open_session
+from merrflow.pipeline.open_session import open_session
+from merrflow.pipeline.request import Request
 from merrflow_serving.errors import EngineFault, InvalidInput, NotReady, TooLarge
 from tests.orchestrator import fakes
 from tests.orchestrator.fakes import calls, fake_services, make_video, trouble

@@ -85,22 +85,24 @@ def test_what_cannot_be_measured_is_said() -> None:
     ],
 )
 def test_a_given_label_wins_and_is_checked(given, intensity, expected, part) -> None:
-    found = label.decide(peak(intensity), "clip", DEFAULT, ALL, given=label.Given(given, "table"))
+    found = label.decide(peak(intensity), "clip", DEFAULT, ALL, given=label.GivenLabel(given, "table"))
     assert (found.label, found.source) == (expected, "table")
     assert found.reason.startswith(f"{expected}: given in the table; ")
     assert part in found.reason
 
 
 def test_a_given_label_takes_its_own_units() -> None:
-    found = label.decide(peak({}, ("AU01", "AU04", "AU25")), "clip", MERR, ALL, given=label.Given("angry", "table"))
+    found = label.decide(
+        peak({}, ("AU01", "AU04", "AU25")), "clip", MERR, ALL, given=label.GivenLabel("angry", "table")
+    )
     assert (found.label, found.action_units) == ("angry", ("AU04",))
-    neutral = label.decide(peak({}, ("AU04", "AU25")), "clip", MERR, ALL, given=label.Given("neutral", "table"))
+    neutral = label.decide(peak({}, ("AU04", "AU25")), "clip", MERR, ALL, given=label.GivenLabel("neutral", "table"))
     assert neutral.action_units == ("AU04",)  # as in the published neutral records
 
 
 def test_a_label_of_the_model_comes_with_its_probability_and_is_checked_likewise() -> None:
-    given = label.Given.likeliest({"angry": 0.2, "sad": 0.62, "neutral": 0.18})
-    assert given == label.Given("sad", "model", "probability 0.62 of 3 labels")
+    given = label.GivenLabel.likeliest({"angry": 0.2, "sad": 0.62, "neutral": 0.18})
+    assert given == label.GivenLabel("sad", "model", "probability 0.62 of 3 labels")
     found = label.decide(peak({"AU06": 2, "AU12": 2}), "clip", DEFAULT, ALL, given=given)
     assert (found.label, found.source, found.ruled, found.supported) == ("sad", "model", "happy", False)
     assert found.reason.startswith(
@@ -110,23 +112,23 @@ def test_a_label_of_the_model_comes_with_its_probability_and_is_checked_likewise
 
 
 def test_a_tie_in_the_distribution_is_decided_by_the_alphabet() -> None:
-    first = label.Given.likeliest({"sad": 0.5, "happy": 0.5})
-    assert first == label.Given.likeliest({"happy": 0.5, "sad": 0.5})
+    first = label.GivenLabel.likeliest({"sad": 0.5, "happy": 0.5})
+    assert first == label.GivenLabel.likeliest({"happy": 0.5, "sad": 0.5})
     assert first.label == "happy"
     with pytest.raises(ValueError, match="without a label"):
-        label.Given.likeliest({})
+        label.GivenLabel.likeliest({})
 
 
 def test_support_is_of_the_labels_own_rule() -> None:
     # sad stands too, although happy comes first in the order of `merr`
-    found = label.decide(peak({}, ("AU04", "AU12")), "clip", MERR, ALL, given=label.Given("sad", "table"))
+    found = label.decide(peak({}, ("AU04", "AU12")), "clip", MERR, ALL, given=label.GivenLabel("sad", "table"))
     assert (found.ruled, found.supported, found.action_units) == ("happy", True, ("AU04",))
-    alone = label.decide(peak({"AU04": 1}), "clip", DEFAULT, ALL, given=label.Given("sad", "table"))
+    alone = label.decide(peak({"AU04": 1}), "clip", DEFAULT, ALL, given=label.GivenLabel("sad", "table"))
     assert (alone.ruled, alone.supported) == ("neutral", False)
-    blind = label.decide(peak({}), "clip", DEFAULT, ("AU25",), given=label.Given("happy", "table"))
+    blind = label.decide(peak({}), "clip", DEFAULT, ("AU25",), given=label.GivenLabel("happy", "table"))
     assert blind.supported is None
     assert "happy" not in blind.scores
-    calm = label.Given("neutral", "table")
+    calm = label.GivenLabel("neutral", "table")
     assert label.decide(peak({}), "clip", DEFAULT, ALL, given=calm).supported is True
     assert label.decide(peak({"AU06": 2, "AU12": 2}), "clip", DEFAULT, ALL, given=calm).supported is False
     assert label.decide(peak({}), "clip", DEFAULT, ("AU25",), given=calm).supported is None
@@ -141,7 +143,7 @@ def test_scores_rank_the_labels() -> None:
 
 def test_disgusts_units_are_the_list_of_a_neutral_clip_as_published() -> None:
     units = ("AU04", "AU09", "AU15", "AU20")
-    found = label.decide(peak({}, units), "clip", MERR, ALL, given=label.Given("neutral", "table"))
+    found = label.decide(peak({}, units), "clip", MERR, ALL, given=label.GivenLabel("neutral", "table"))
     assert found.action_units == ("AU09", "AU15", "AU20")
     assert label.decide(peak({}, units), "clip", MERR, ALL).label == "worried"
 
@@ -164,9 +166,9 @@ def test_calibrated_weights() -> None:
 
 
 def test_an_empty_label_is_none() -> None:
-    assert label.decide(peak({}), "clip", DEFAULT, ALL, given=label.Given(" ", "table")).source == "rules"
+    assert label.decide(peak({}), "clip", DEFAULT, ALL, given=label.GivenLabel(" ", "table")).source == "rules"
 
 
 def test_an_unknown_label_is_an_error_that_names_it() -> None:
     with pytest.raises(UnknownLabel, match=r"'bored': the rule set default 1 has neutral, happy"):
-        label.decide(peak({}), "clip", DEFAULT, ALL, given=label.Given("bored", "table"))
+        label.decide(peak({}), "clip", DEFAULT, ALL, given=label.GivenLabel("bored", "table"))

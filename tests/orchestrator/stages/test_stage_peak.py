@@ -11,7 +11,7 @@ from merrflow.facs import load_lexicon, load_rules
 from merrflow.formats.openface_csv import read_openface
 from merrflow.stages import label, peak, subject
 from merrflow.stages.probe import decode
-from merrflow.stages.skip import Skip
+from merrflow.stages.stage import Skip
 from tests.orchestrator.formats.openface_csv import SHARED, shared_series
 from tests.orchestrator.stages.faces import face, series
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from merrflow.core.records import Face, Shot, Subject
 from merrflow.stages import subject
-from merrflow.stages.skip import Skip
+from merrflow.stages.stage import Skip
 from tests.orchestrator.formats.openface_csv import SHARED, shared_series
 from tests.orchestrator.stages.faces import face, series
 

@@ -11,7 +11,7 @@ from pydantic import TypeAdapter
 from merrflow.core.records import ActionUnitSeries, Probe
 from merrflow.facs.rules import PeakRules
 from merrflow.stages import subject
-from merrflow.stages.skip import Skip
+from merrflow.stages.stage import Skip
 
 _SERIES = TypeAdapter(ActionUnitSeries)
 _PROBE = TypeAdapter(Probe)

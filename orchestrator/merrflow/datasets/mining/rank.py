@@ -19,7 +19,7 @@ from merrflow.datasets.mining.onset import held, lasting
 from merrflow.datasets.mining.settings import MiningRules, load_mining
 from merrflow.facs.rules import RuleSet, UnknownLabel
 from merrflow.facs.units import openface_units
-from merrflow.stages.skip import Skip
+from merrflow.stages.stage import Skip
 from merrflow.store import Ledger, Stored
 
 

@@ -4,8 +4,8 @@
 them says of itself without loading, `turns` goes through the phases, `sharing` puts it together.
 """
 
-from merrflow.pipeline.gpu_phases.phases import Turns
+from merrflow.pipeline.gpu_phases.phases import GpuPhases
 from merrflow.pipeline.gpu_phases.plan import Phase, Plan, parse_memory
 from merrflow.pipeline.gpu_phases.setup import Sharing, open_sharing
 
-__all__ = ["Phase", "Plan", "Sharing", "Turns", "open_sharing", "parse_memory"]
+__all__ = ["GpuPhases", "Phase", "Plan", "Sharing", "open_sharing", "parse_memory"]

@@ -14,19 +14,13 @@ from typing import Protocol
 from merrflow.clients import Identity, Services, identity
 from merrflow.core.errors import InputError
 from merrflow.core.settings import RunSettings
+from merrflow.core.signal import Signal
 from merrflow.pipeline.gpu_phases.plan import Phase, Plan
-from merrflow.pipeline.pause import OWN_WORK, Paused
-from merrflow.pipeline.pipeline import Pipeline
+from merrflow.pipeline.pause import OWN_WORK, Paused, Round
+from merrflow.stages.graph import GRAPH
 from merrflow_serving.errors import MerrflowError, NotReady
 
 CONNECT_SECONDS = 2.0  # one try; between two of them its container is looked at
-# Whose answer each service's input is made from: until that is there, nobody knows whether it will be asked.
-FOLLOWERS: Mapping[str, tuple[str, ...]] = {
-    "openface-au": ("minigpt-v2", "qwen-audio", "llama3"),
-    "minigpt-v2": ("llama3",),
-    "qwen-audio": ("llama3",),
-    "llama3": (),
-}
 
 
 class Fleet(Protocol):
@@ -38,7 +32,7 @@ class Fleet(Protocol):
     def trouble(self, service: str) -> str: ...
 
 
-class Turns:
+class GpuPhases:
     """Who is on the card when, and which clips are worked on then."""
 
     def __init__(
@@ -59,14 +53,13 @@ class Turns:
         self._say = say
         self._waiting: dict[str, frozenset[str]] = {}  # clip -> services it waits for
         self._passed: dict[str, float] = {}  # clip -> share of its way
-        self.on_advance: Callable[[float], None] = lambda clips: None  # told by how many clips, in parts, it went on
+        self.advanced: Signal[[float]] = Signal()  # by how many clips, in parts, the run went on
 
-    async def rounds(self, clips: Sequence[str], pipeline: Pipeline) -> AsyncIterator[list[str]]:
+    async def rounds(self, clips: Sequence[str]) -> AsyncIterator[Round]:
         """The clips of each round, once its services are warm. What becomes of a clip is told to `paused` or `done`
         before the next round. Raises `InputError` where a service does not come up."""
-        pipeline.absent = frozenset({*self._identities, OWN_WORK})
         self._waiting = dict.fromkeys(clips, frozenset())
-        yield list(clips)
+        yield Round(list(clips), frozenset({*self._identities, OWN_WORK}))
         for number, phase in enumerate(self.plan.phases, 1):
             here = frozenset({*phase.services, *self.plan.throughout})
             names = [name for name in clips if self._waiting.get(name, frozenset()) & here]
@@ -77,8 +70,7 @@ class Turns:
                 await self._switch(number, phase, needed)
             except MerrflowError as error:
                 raise InputError(str(error)) from error
-            pipeline.absent = frozenset(self._identities) - needed
-            yield names
+            yield Round(names, frozenset(self._identities) - needed)
 
     def paused(self, clip: str, pause: Paused) -> None:
         """The clip went as far as the round's services reach."""
@@ -98,12 +90,13 @@ class Turns:
         before = self._passed.get(clip, 0.0)
         if share > before:
             self._passed[clip] = share
-            self.on_advance(share - before)
+            self.advanced(share - before)
 
     def _needed(self, names: Collection[str]) -> frozenset[str]:
         """What these clips wait for, and what may be asked once that has answered."""
         waits = frozenset().union(*(self._waiting[name] for name in names))
-        return waits.union(*(FOLLOWERS[service] for service in waits)) & frozenset(self._identities)
+        # Until a service has answered, nobody knows whether those that build on its answer will be asked.
+        return waits.union(*(GRAPH.services_after(service) for service in waits)) & frozenset(self._identities)
 
     async def _switch(self, number: int, phase: Phase, needed: frozenset[str]) -> None:
         """The needed services up and warm, and none on the card that is not of the phase."""

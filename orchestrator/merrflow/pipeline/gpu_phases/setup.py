@@ -16,7 +16,7 @@ from merrflow.core.errors import InputError
 from merrflow.core.settings import RunSettings
 from merrflow.pipeline.gpu_phases.containers import Containers
 from merrflow.pipeline.gpu_phases.described import Described
-from merrflow.pipeline.gpu_phases.phases import Fleet, Turns
+from merrflow.pipeline.gpu_phases.phases import Fleet, GpuPhases
 from merrflow.pipeline.gpu_phases.plan import Plan, gib, make_plan
 from merrflow_serving.catalog import SERVICES
 from merrflow_serving.errors import MerrflowError
@@ -57,20 +57,20 @@ class Sharing:
         return max(one.engine.limits.max_batch_size for one in self.described.values())
 
     @asynccontextmanager
-    async def turns(
+    async def phases(
         self, settings: RunSettings, out: Path, say: Callable[[str], None] = lambda text: None
-    ) -> AsyncIterator[Turns]:
-        """The run's turns; at the end the containers are put back as they were found. Raises `InputError`.
+    ) -> AsyncIterator[GpuPhases]:
+        """The run's phases; at the end the containers are put back as they were found. Raises `InputError`.
 
         out: the output folder, where what ran before is kept meanwhile, for a run that is killed.
         """
         file = out / FOUND_FILE
         found = await asyncio.to_thread(self._found, file)
-        turns = Turns(self.plan, self.project, self.addresses, self.identities, settings, say)
+        phases = GpuPhases(self.plan, self.project, self.addresses, self.identities, settings, say)
         try:
-            yield turns
+            yield phases
         finally:
-            await turns.services.__aexit__()
+            await phases.services.__aexit__()
             await asyncio.shield(asyncio.to_thread(self._put_back, found, file))
 
     async def tidy(self, out: Path) -> None:

@@ -12,7 +12,7 @@ from prefect.client.orchestration import get_client
 from merrflow.flow.names import POOL
 from merrflow.flow.run import annotate_request
 from merrflow.flow.submit import run_on_server
-from merrflow.pipeline.session import Request
+from merrflow.pipeline.request import Request
 from merrflow.store import Ledger
 from merrflow.store.database import place_of
 from tests.orchestrator.fakes import calls, fake_services, make_video

@@ -12,10 +12,12 @@ from typing import Any
 import pytest
 
 from merrflow.core.errors import InputError
-from merrflow.pipeline import session as sessions
+from merrflow.datasets.outputs import Summary
+from merrflow.pipeline import open_session as sessions
 from merrflow.pipeline.gpu_phases import open_sharing
 from merrflow.pipeline.gpu_phases.setup import FOUND_FILE
-from merrflow.pipeline.session import Request, Summary, open_session
+from merrflow.pipeline.open_session import open_session
+from merrflow.pipeline.request import Request
 from tests.orchestrator import fakes
 from tests.orchestrator.fakes import fake_services, make_video
 from tests.orchestrator.pipeline.gpu_phases.project import GIB, SIZES, FakeProject, free_ports
@@ -55,12 +57,12 @@ async def in_turns(clips: Path, out: Path, *, rounds: int = 100, memory: int = 0
     )  # fmt: skip
     async with open_session(request) as session:
         in_turns.advanced = 0.0
-        session.on_advance = lambda clips: setattr(in_turns, "advanced", in_turns.advanced + clips)
+        session.advanced.connect(lambda clips: setattr(in_turns, "advanced", in_turns.advanced + clips))
         number = 0
-        async for names in session.rounds():
+        async for one in session.rounds():
             if number == rounds:
                 raise Killed
-            await session.annotate(names)
+            await session.annotate(one.names, one.absent)
             number += 1
         return await asyncio.to_thread(session.write_outputs)
 

@@ -1,0 +1,89 @@
+"""One clip through the graph of stages: each stage runs as soon as what it needs is there, and at most once."""
+
+from __future__ import annotations
+
+import asyncio
+from inspect import isawaitable
+from typing import Any
+
+import grpc
+
+from merrflow.core.records import Clip, Outcome, Record
+from merrflow.pipeline.pause import OWN_WORK, Pause, all_or_none
+from merrflow.pipeline.stage_cache import ClipCache
+from merrflow.stages.graph import Graph
+from merrflow.stages.record import assemble
+from merrflow.stages.stage import Reply, Result, Run, Skip, Stage, Work
+from merrflow_serving.errors import MerrflowError
+
+
+class Skipped(Exception):
+    """A stage ended the clip's way, with the reason."""
+
+
+class ClipRun:
+    """The stages of one clip as tasks, made when something needs them."""
+
+    def __init__(self, graph: Graph, run: Run, cache: ClipCache, clip: Clip, absent: frozenset[str]) -> None:
+        """absent: services that are not asked now; with `OWN_WORK`, what this process computes for the cache."""
+        self._graph = graph
+        self._run = run
+        self._cache = cache
+        self._clip = clip
+        self._absent = absent
+        self._tasks: dict[str, asyncio.Task[Result[Any]]] = {}
+
+    async def record(self) -> tuple[Record, Outcome, str]:
+        """The clip's record, how it came out and why.
+
+        Raises `Skipped`, `Pause` if a service is absent whose answer is not cached, and what fails a required stage.
+        """
+        names = [stage.name for stage in self._graph if not stage.lazy]
+        results = await all_or_none(*map(self._task, names))
+        await self._task("peak_frame")  # every record has its picture
+        return assemble(self._clip, dict(zip(names, results, strict=True)))
+
+    def _task(self, name: str) -> asyncio.Task[Result[Any]]:
+        if name not in self._tasks:
+            self._tasks[name] = asyncio.ensure_future(self._result(self._graph[name]))
+        return self._tasks[name]
+
+    async def _result(self, stage: Stage[Any]) -> Result[Any]:
+        found = await all_or_none(*map(self._task, (*stage.after, *stage.needs)))
+        needs = [result.value for result in found[len(stage.after) :]]
+
+        async def use(name: str) -> Any:
+            if name not in stage.uses:
+                raise KeyError(f"the stage {stage.name!r} uses {name!r} without saying so")
+            return (await self._task(name)).value
+
+        work = Work(self._clip, self._run, use)
+        missing = stage.without(work, *needs) if stage.without else None
+        if missing:
+            return Result(None, reason=missing.reason)
+        if not stage.is_cached:
+            reply = await _reply(stage, work, needs)
+            return Result(reply.value, reply.origin, reply.outcome, reply.reason)
+
+        async def compute() -> Reply[Any]:
+            service = stage.service or OWN_WORK
+            if service in self._absent:
+                raise Pause(frozenset({service}))
+            return await _reply(stage, work, needs)
+
+        try:
+            return await self._cache.result(stage, stage.key(work, *needs), compute)
+        except MerrflowError as error:
+            # What a service calls bad input costs an optional stage its result, not the clip its record.
+            if not stage.optional or error.code is not grpc.StatusCode.INVALID_ARGUMENT:
+                raise
+            return Result(None, outcome=Outcome.FAILED, reason=str(error))
+
+
+async def _reply(stage: Stage[Any], work: Work, needs: list[Any]) -> Reply[Any]:
+    value = stage.compute(work, *needs)
+    if isawaitable(value):
+        value = await value
+    if isinstance(value, Skip):
+        raise Skipped(value.reason)
+    return value if isinstance(value, Reply) else Reply(value)

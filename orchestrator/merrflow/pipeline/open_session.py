@@ -1,0 +1,228 @@
+"""Opens a run: checks its arguments, starts or connects its services, and closes all in order.
+
+Everything that can be wrong with the arguments is found here, before any work starts, as one `InputError`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from merrflow.clients import Services, identity, limits_of
+from merrflow.core.errors import InputError
+from merrflow.core.inputs import Found, assign_names, with_tables
+from merrflow.core.records import Clip
+from merrflow.core.settings import RunSettings
+from merrflow.facs import DataFileError, RuleSet, UnknownLabel, load_rules
+from merrflow.formats.clip_list import find_clips
+from merrflow.formats.merr import read_labels, read_sentences
+from merrflow.formats.precomputed import Precomputed, read_precomputed
+from merrflow.pipeline.cache_keys import CacheKeys
+from merrflow.pipeline.gpu_phases import Sharing, open_sharing
+from merrflow.pipeline.local_services import LocalServices, embedded_engines
+from merrflow.pipeline.pipeline import Pipeline
+from merrflow.pipeline.request import Request
+from merrflow.pipeline.session import Engaged, Session
+from merrflow.pipeline.stage_cache import StageCache
+from merrflow.stages.graph import graph_for
+from merrflow.stages.stage import Run
+from merrflow.stages.text_reader import SharedReader
+from merrflow.store import Ledger
+from merrflow.store.database import place_of
+from merrflow.store.exclusive import exclusive, exclusive_ledger
+from merrflow_serving.engine import EngineInfo
+from merrflow_serving.errors import MerrflowError
+
+LEDGER_THREADS = 4  # one writes at a time; the others look up
+
+
+@asynccontextmanager
+async def open_session(
+    request: Request, say: Callable[[str], None] = lambda text: None, *, hand_out: bool = False
+) -> AsyncIterator[Session]:
+    """Checks everything, starts or connects the services, and closes them at the end.
+
+    Raises `InputError`. say: told in a few words what is being waited for. hand_out: if there is more to do than one
+    shard, others do it (flow/shards.py), and no services are started here.
+    """
+    out = request.folder
+    settings = request.settings()
+    precomputed = _precomputed(request)
+    settings.addresses(request.needed())  # all or none: said before the clips are read
+    found = find_clips(request.inputs)
+    sentences = read_sentences(Path(request.transcripts)) if request.transcripts else {}
+    rules = _rules(settings)
+    labels = read_labels(Path(request.labels), rules.normal) if request.labels else {}
+    _check_labels(rules, found)
+    async with AsyncExitStack() as stack:
+        stack.enter_context(exclusive(out))
+        ledger = _ledger(settings, out)
+        stack.callback(ledger.close)
+        stack.enter_context(exclusive_ledger(ledger.place, out))
+        say("reading the list of clips")
+        await asyncio.to_thread(ledger.follow_moved, found)
+        names = assign_names(found, ledger.names())
+        for table, file in ((sentences, request.transcripts), (labels, request.labels)):
+            _check_names(table, names, found, file or "")
+        if sentences or labels:
+            found = with_tables(found, names, sentences, labels)
+        clips = await asyncio.to_thread(ledger.register, found, names)
+        least = settings.shard_size if hand_out else None
+        sharing = None
+        if request.gpu_sharing:
+            say("asking the services' containers what they need of the GPU")
+            sharing = await open_sharing(settings, request.needed(), request.gpu_memory)
+        yield await _furnish(stack, request, settings, precomputed, rules, ledger, clips, say, least, sharing)
+
+
+@asynccontextmanager
+async def open_shard(request: Request, names: Sequence[str]) -> AsyncIterator[Session]:
+    """A part of a run that another process has opened: these of its clips, which are in its ledger already. Writes no
+    output files. Raises `InputError`."""
+    out = request.folder
+    settings = request.settings()
+    precomputed = _precomputed(request)
+    rules = _rules(settings)
+    async with AsyncExitStack() as stack:
+        ledger = _ledger(settings, out, make=False)
+        stack.callback(ledger.close)
+        clips = await asyncio.to_thread(ledger.named, names)
+        yield await _furnish(stack, request, settings, precomputed, rules, ledger, clips)
+
+
+def _precomputed(request: Request) -> Precomputed | None:
+    """Action Units from files, if the request names any."""
+    return read_precomputed(Path(request.action_units).expanduser()) if request.action_units else None
+
+
+async def _furnish(
+    stack: AsyncExitStack,
+    request: Request,
+    settings: RunSettings,
+    precomputed: Precomputed | None,
+    rules: RuleSet,
+    ledger: Ledger,
+    clips: list[Clip],
+    say: Callable[[str], None] = lambda text: None,
+    most: int | None = None,
+    sharing: Sharing | None = None,
+) -> Session:
+    """A session over registered clips, with the services and the pipeline if there is something to do; without them if
+    more than `most` clips are to do."""
+    out, needed = request.folder, request.needed()
+    addresses = settings.addresses(needed)
+    services = phases = None
+    if addresses and not sharing:
+        say("asking the services which engines they run")
+        services = await _start(stack, Services(addresses, settings))
+    cores = os.cpu_count() or 1
+    reader = SharedReader(min(cores, 4))
+    lexicon = rules.phrases()
+    if sharing:
+        identities, limits = sharing.identities, sharing.limits
+    elif services:
+        identities, limits = services.identities(), services.limits()
+    else:
+        engines = _embedded(needed)
+        identities = {name: identity(engine) for name, engine in engines.items()}
+        limits = {name: limits_of(engine.limits) for name, engine in engines.items()}
+    graph = graph_for(settings.labels_from, precomputed)
+    keys = CacheKeys(graph, identities, limits, settings, rules, lexicon, reader.identity, precomputed)
+    todo = await asyncio.to_thread(_todo, clips, ledger, keys, out)
+    if not todo or (most is not None and len(todo) > most):
+        if sharing:
+            await sharing.tidy(out)
+        return Session(out, settings, ledger, clips, todo, services)
+    if sharing:
+        phases = await stack.enter_async_context(sharing.phases(settings, out, say))
+        services = phases.services
+    if services is None:
+        say("starting the embedded services")
+        root = _common_root(clips)
+        local = await _start(stack, LocalServices(out / "logs", root, needed))
+        settings = settings.for_embedded_services().model_copy(update={"send_paths": root is not None})
+        services = await _start(stack, Services(local.addresses, settings))
+    threads = stack.enter_context(ThreadPoolExecutor(cores, thread_name_prefix="stage"))
+    asking = stack.enter_context(ThreadPoolExecutor(LEDGER_THREADS, thread_name_prefix="ledger"))
+
+    def in_thread(function: Callable[..., Any], *arguments: Any) -> asyncio.Future[Any]:
+        return asyncio.get_running_loop().run_in_executor(threads, function, *arguments)
+
+    run = Run(settings, rules, lexicon, identities, reader, precomputed, out, services, in_thread)
+    pipeline = Pipeline(graph, run, StageCache(ledger, keys, asking))
+    engaged = Engaged(pipeline, phases, sharing.largest_batch if sharing else 0)
+    return Session(out, settings, ledger, clips, todo, None if phases else services, engaged)
+
+
+async def _start(stack: AsyncExitStack, context: Any) -> Any:
+    try:
+        return await stack.enter_async_context(context)
+    except MerrflowError as error:
+        raise InputError(str(error)) from error
+
+
+def _todo(clips: list[Clip], ledger: Ledger, keys: CacheKeys, out: Path) -> list[Clip]:
+    """The clips whose work is not all there. A record without its picture is put right from the ledger."""
+    finished = ledger.finished()
+    pictures = {path.stem for path in (out / "peaks").glob("*.jpg")}
+    unseen = ledger.described() - pictures
+
+    def is_done(clip: Clip) -> bool:
+        key = keys.of_record(clip)
+        return clip.name not in unseen and finished.get(clip.name) in (key, keys.refused(key))
+
+    return [clip for clip in clips if not is_done(clip)]
+
+
+def _embedded(names: list[str]) -> dict[str, EngineInfo]:
+    try:
+        return embedded_engines(names)
+    except MerrflowError as error:
+        raise InputError(str(error)) from error
+
+
+def _rules(settings: RunSettings) -> RuleSet:
+    try:
+        return load_rules(settings.rules)
+    except DataFileError as error:
+        raise InputError(str(error)) from error
+
+
+def _check_labels(rules: RuleSet, found: list[Found]) -> None:
+    for clip in found:
+        try:
+            if clip.label:
+                rules.normal(clip.label)
+        except UnknownLabel as error:
+            raise InputError(f"{clip.row}: {error}") from error
+
+
+def _check_names(table: dict[str, str], names: dict[Path, str], found: list[Found], file: str) -> None:
+    """A table that names none of the clips is another dataset's, or has names of another form."""
+    known = {name for clip in found for name in (names[clip.path], clip.path.stem)}
+    if table and not known & set(table):
+        raise InputError(
+            f"{file}: names none of the {len(found)} clips; it has {min(table)!r}, and the clips {min(known)!r}"
+        )
+
+
+def _ledger(settings: RunSettings, out: Path, *, make: bool = True) -> Ledger:
+    try:
+        return Ledger(place_of(out, settings.ledger_url, make=make))
+    except (SQLAlchemyError, ImportError) as error:
+        where = "the ledger_url setting" if settings.ledger_url else out / "ledger.db"
+        reason = str(error).splitlines()[0]
+        raise InputError(f"the ledger cannot be opened ({where}): {reason}") from error
+
+
+def _common_root(clips: list[Clip]) -> Path | None:
+    """The folder above all clips, if the embedded services may be allowed to read from it by path."""
+    root = Path(os.path.commonpath([clip.path.parent.resolve() for clip in clips]))
+    return None if root == Path(root.anchor) or ":" in str(root) else root

@@ -1,0 +1,41 @@
+"""What a run is asked for."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from merrflow.core.settings import RunSettings, load_settings
+from merrflow.stages import action_units
+from merrflow.stages.graph import GRAPH
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a run is asked for; plain values, so that it can be a Prefect parameter."""
+
+    inputs: tuple[str, ...]
+    out: str
+    transcripts: str | None = None
+    config: str | None = None
+    labels: str | None = None
+    action_units: str | None = None  # OpenFace's CSVs or MERR's JSON, instead of the service
+    overrides: dict[str, Any] = field(default_factory=dict)
+    gpu_sharing: Literal["", "sequential"] = ""  # sequential: phase by phase, with the containers each needs
+    gpu_memory: int = 0  # bytes of the card that is shared so; 0 to ask the containers
+
+    @property
+    def folder(self) -> Path:
+        """The output folder, wherever the process goes. Links stay as they were named."""
+        return Path(os.path.abspath(Path(self.out).expanduser()))
+
+    def settings(self) -> RunSettings:
+        """The settings of the file, the environment and the overrides. Raises `InputError`."""
+        return load_settings(Path(self.config) if self.config else None, **self.overrides)
+
+    def needed(self) -> list[str]:
+        """The services that it needs."""
+        graph = GRAPH.with_stages(action_units.FROM_CSV) if self.action_units else GRAPH
+        return list(graph.services)

@@ -1,0 +1,69 @@
+"""Action Units in every frame: measured by the service, or read from files that people already have."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from merrflow.core.records import ActionUnitSeries, Curves, Peak, Probe, Subject
+from merrflow.formats.precomputed import PrecomputedPeaks, PrecomputedUnits
+from merrflow.stages import peak, subject
+from merrflow.stages.stage import Reply, Stage, Work
+from merrflow.stages.validation import series_problem
+
+SERVICE = "openface-au"
+
+
+async def _measure(work: Work, probe: Probe) -> Reply[ActionUnitSeries]:
+    return await work.run.services.action_units(work.clip.name, work.clip.path)
+
+
+async def _read(work: Work, probe: Probe) -> Reply[ActionUnitSeries]:
+    files = work.run.precomputed
+    assert isinstance(files, PrecomputedUnits)
+    return Reply(*await work.run.in_thread(files.read, work.clip, probe))
+
+
+def _file_key(work: Work, probe: Probe) -> Any:
+    files = work.run.precomputed
+    assert files is not None
+    return files.cache_key(work.clip)
+
+
+STAGE = Stage(
+    name="action_units",
+    purpose="faces and their Action Units in every frame",
+    compute=_measure,
+    needs=("probe",),
+    service=SERVICE,
+    result=ActionUnitSeries,
+    key=lambda work, probe: work.run.identities[SERVICE],
+    check=series_problem,
+)
+FROM_CSV = replace(STAGE, purpose="from OpenFace's CSV files", compute=_read, service=None, key=_file_key)
+
+
+def _read_peak(work: Work, probe: Probe) -> Reply[Peak]:
+    file = work.run.precomputed
+    assert isinstance(file, PrecomputedPeaks)
+    return Reply(*file.peak(work.clip, probe))
+
+
+def _no_faces(work: Work, found: Peak) -> Subject:
+    return Subject((), 0, 0.0, found.reason)
+
+
+def _measurable(work: Work) -> tuple[str, ...]:
+    file = work.run.precomputed
+    assert isinstance(file, PrecomputedPeaks)
+    return file.measurable
+
+
+# MERR's JSON has no frames, only the peak itself: the stages that would find it hand it on.
+FROM_PEAKS = (
+    replace(FROM_CSV, purpose="from MERR's JSON: the peak only", compute=_read_peak, result=None),
+    replace(peak.STAGE, compute=lambda work, found: found, needs=("action_units",)),
+    replace(subject.STAGE, compute=_no_faces, needs=("peak",)),
+    replace(subject.CURVES, compute=lambda work: Curves((), (), {}), needs=()),
+    replace(subject.MEASURABLE, compute=_measurable, needs=()),
+)

@@ -1,0 +1,49 @@
+"""The record: what all stages found out about a clip, put together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from merrflow.core.paths import path_text
+from merrflow.core.records import Clip, Outcome, Record
+from merrflow.stages import coarse
+from merrflow.stages.stage import Result
+
+
+def assemble(clip: Clip, results: Mapping[str, Result[Any]]) -> tuple[Record, Outcome, str]:
+    """The record, how the clip came out, and why if that is not `DONE`. results: of every stage that is not lazy."""
+    value = {name: result.value for name, result in results.items()}
+    reasoning = results["reasoning"]
+    record = Record(
+        name=clip.name,
+        path=path_text(clip.path),
+        sha256=clip.sha256,
+        probe=value["probe"],
+        subject=value["subject"],
+        peak=value["peak"],
+        label=value["label"],
+        subtitle=value["subtitle"],
+        scene=value["scene"],
+        tone=value["tone"],
+        coarse=value["coarse"],
+        coarse_template=coarse.load_template().version,
+        reasoning=reasoning.value,
+        origins={name: result.origin for name, result in results.items() if result.origin},
+        seconds={name: result.seconds for name, result in results.items() if result.seconds is not None},
+        missing=_missing(results),
+        curves=value["curves"],
+        measurable=value["measurable"],
+        grounding=value["grounding"],
+        distribution=value["label_scores"],
+    )
+    if reasoning.value is None:
+        return record, Outcome.FAILED, f"no fine-grained text: {reasoning.reason}"
+    return record, reasoning.outcome, reasoning.reason
+
+
+def _missing(results: Mapping[str, Result[Any]]) -> dict[str, str]:
+    """Why the record is without a clue, or with one that is not whole."""
+    said = results["subtitle"].value
+    without = {"subtitle": said.reason} if said.text is None else {}
+    return without | {name: result.reason for name, result in results.items() if result.reason}

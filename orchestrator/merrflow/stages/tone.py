@@ -1,0 +1,37 @@
+"""How the voice sounds, in words."""
+
+from __future__ import annotations
+
+from merrflow.core.records import Probe, Tone
+from merrflow.stages.stage import Missing, Reply, Stage, Work
+from merrflow.stages.validation import text_problem
+from merrflow_serving.media.audio import encode_wav
+
+SERVICE = "qwen-audio"
+
+
+async def _describe(work: Work, probe: Probe) -> Reply[Tone]:
+    audio = (await work.use("decoded")).audio
+    return await work.run.services.tone(work.clip.name, await work.run.in_thread(encode_wav, audio))
+
+
+def _no_sound(work: Work, probe: Probe) -> Missing | None:
+    if probe.audio_seconds:
+        return None
+    return Missing(f"the file has {'an empty' if probe.audio_seconds == 0 else 'no'} sound track")
+
+
+STAGE = Stage(
+    name="tone",
+    purpose="how the voice sounds",
+    compute=_describe,
+    needs=("probe",),
+    after=("rules_label",),
+    uses=("decoded",),
+    service=SERVICE,
+    result=Tone,
+    key=lambda work, probe: work.run.identities[SERVICE],
+    check=text_problem,
+    optional=True,
+    without=_no_sound,
+)
