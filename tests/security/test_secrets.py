@@ -16,7 +16,7 @@ from merrflow.flow.submit import _parameters
 from merrflow.pipeline.session import Request, open_session
 from merrflow_serving import health
 from merrflow_serving.server import Server
-from merrflow_serving.service import ServiceSettings
+from merrflow_serving.settings import ServiceSettings
 from tests.orchestrator.fakes import fake_services, make_video
 from tests.orchestrator.pipeline.test_pipeline import annotate
 from tests.services.serving.toy import SPEC
