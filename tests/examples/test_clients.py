@@ -20,7 +20,7 @@ import pytest
 from merrflow.qwen_audio.v1 import qwen_audio_pb2_grpc as pb_grpc
 from merrflow_serving.errors import NotReady, QueueFull
 from merrflow_serving.server import Server
-from merrflow_serving.service import ServiceSettings
+from merrflow_serving.settings import ServiceSettings
 from tests.services.serving.toy import SPEC, Toy, ToyEngine
 
 ROOT = Path(__file__).parents[2]

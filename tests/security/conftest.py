@@ -9,7 +9,7 @@ import pytest
 
 from merrflow_serving.catalog import SERVICES
 from merrflow_serving.server import Server
-from merrflow_serving.service import ServiceSettings
+from merrflow_serving.settings import ServiceSettings
 from tests.security.certificates import Certificates, make
 from tests.services.serving.toy import SPEC, ToyEngine
 

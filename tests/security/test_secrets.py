@@ -17,7 +17,7 @@ from merrflow.pipeline.open_session import open_session
 from merrflow.pipeline.request import Request
 from merrflow_serving import health
 from merrflow_serving.server import Server
-from merrflow_serving.service import ServiceSettings
+from merrflow_serving.settings import ServiceSettings
 from tests.orchestrator.fakes import fake_services, make_video
 from tests.orchestrator.pipeline.test_pipeline import annotate
 from tests.services.serving.toy import SPEC

@@ -132,7 +132,7 @@ def test_a_folder_that_others_may_enter_holds_no_socket(tmp_path):
         ({"tls_key": "cert"}, "TLS_CERT and .*TLS_KEY go together"),
         ({"tls_client_ca": "cert"}, "TLS_CLIENT_CA needs"),
         ({"tls_cert": "missing", "tls_key": "missing"}, "missing cannot be read"),
-        ({"tls_cert": "text", "tls_key": "text"}, "is no PEM file"),
+        ({"tls_cert": "text", "tls_key": "text"}, "is not a PEM file"),
     ],
 )
 def test_settings_that_would_leave_a_service_open_or_mute(settings, said, tmp_path, certificates):

@@ -18,7 +18,7 @@ from merrflow.qwen_audio.v1 import qwen_audio_pb2_grpc as pb_grpc
 from merrflow_serving.credentials import Tokens, is_loopback, read_tokens
 from merrflow_serving.errors import InvalidInput, NotReady, from_rpc_error
 from merrflow_serving.server import Server
-from merrflow_serving.service import ServiceSettings
+from merrflow_serving.settings import ServiceSettings
 from tests.security.conftest import TOKEN
 from tests.services.serving.toy import SPEC, ToyEngine
 

@@ -1,13 +1,29 @@
-"""The llama3 service: a language model reasons over the clues of a clip (MERR's fine-grained description)."""
+"""The llama3 service: a language model reasons over the clues of a clip (MERR's fine-grained description).
+
+An engine takes `ReasonItem` and `ScoreItem`, answers with `Reasoned` and `Scored`, and is configured by
+`Llama3Settings`. Importing this package loads no model and no model library.
+"""
 
 from __future__ import annotations
 
 from merrflow_llama3.service import register
 from merrflow_llama3.settings import Llama3Settings
-from merrflow_llama3.types import Clues, ReasonItem
+from merrflow_llama3.types import Clues, LabelScore, Reasoned, ReasonItem, Scored, ScoreItem
+from merrflow_serving.answers import Outcome
 from merrflow_serving.catalog import SERVICES
 from merrflow_serving.service import ServiceSpec
 
+__all__ = [
+    "SPEC",
+    "Clues",
+    "LabelScore",
+    "Llama3Settings",
+    "Outcome",
+    "ReasonItem",
+    "Reasoned",
+    "ScoreItem",
+    "Scored",
+]
 __version__ = "0.1.0"
 
 

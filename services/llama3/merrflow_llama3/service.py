@@ -8,6 +8,7 @@ from itertools import chain
 import grpc
 
 from merrflow.llama3.v1 import llama3_pb2, llama3_pb2_grpc
+from merrflow_llama3.settings import Llama3Settings
 from merrflow_llama3.types import Clues, ReasonItem, ScoreItem
 from merrflow_serving.errors import TooLarge
 from merrflow_serving.service import Service
@@ -66,6 +67,6 @@ def _clues(clues: llama3_pb2.Clues) -> Clues:
     return Clues(clues.scene, tuple(clues.expressions), clues.tone, clues.subtitle, clues.label)
 
 
-def register(service: Service, server: grpc.aio.Server) -> None:
+def register(service: Service[Llama3Settings], server: grpc.aio.Server) -> None:
     """Adds the servicer to the server."""
     llama3_pb2_grpc.add_EmotionReasonerServicer_to_server(EmotionReasoner(service), server)

@@ -1,6 +1,6 @@
-"""`merrflow-serve SERVICE`: runs one model service. What containers start.
+"""`merrflow-serve SERVICE`: runs one model service. This is what containers start.
 
-`merrflow-serve describe SERVICE` only tells, as JSON, what would run; see `merrflow_serving.describe`.
+`merrflow-serve describe SERVICE` only prints, as JSON, what would run; see `merrflow_serving.describe`.
 """
 
 from __future__ import annotations
@@ -12,11 +12,12 @@ import sys
 from contextlib import redirect_stdout
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+import structlog
 from pydantic import ValidationError
 
-from merrflow_serving import logs
+from merrflow_serving import logs, plugins
 from merrflow_serving.catalog import SERVICES
 from merrflow_serving.describe import describe
 from merrflow_serving.errors import InvalidInput, MerrflowError
@@ -24,24 +25,35 @@ from merrflow_serving.server import serve
 from merrflow_serving.service import ServiceSpec
 from merrflow_serving.settings import ServiceSettings
 
+S = TypeVar("S", bound=ServiceSettings)
+log = structlog.get_logger()
 
-def load_spec(name: str) -> ServiceSpec:
-    """The service of that name, if its distribution is installed here; else `MerrflowError`."""
+
+class _Parser(argparse.ArgumentParser):
+    """Its help lists the engines that are installed, for which it has to import their services."""
+
+    def format_help(self) -> str:
+        return f"{super().format_help()}\nengines installed here:\n{_engines()}"
+
+
+def load_spec(name: str) -> ServiceSpec[Any]:
+    """The service of that name, if its distribution is installed here; else raises `MerrflowError`."""
     found = [point for point in entry_points(group="merrflow.services") if point.name == name]
     if not found:
         known = ", ".join(SERVICES)
         hint = f"pip install merrflow-{name}" if name in SERVICES else f"the services are: {known}"
         raise MerrflowError(f"the service {name!r} is not installed here; {hint}")
-    return found[0].load()
+    spec: ServiceSpec[Any] = found[0].load()
+    return spec
 
 
-def read_settings(spec: ServiceSpec, **given: Any) -> ServiceSettings:
-    """A service's settings from the environment and `given`; raises `InvalidInput` naming the one at fault."""
+def read_settings(spec: ServiceSpec[S], **given: Any) -> S:
+    """A service's settings from the environment and `given`; raises `InvalidInput` naming the one that is wrong."""
     try:
         return spec.settings(**given)
     except ValidationError as error:
         first = error.errors()[0]
-        name = f"{spec.settings.model_config['env_prefix']}{'_'.join(map(str, first['loc'])).upper()}"
+        name = spec.settings.variable("_".join(map(str, first["loc"])))
         raise InvalidInput(f"setting {name}: {first['msg']}") from error
 
 
@@ -50,12 +62,12 @@ def main(arguments: list[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
     if arguments[:1] == ["describe"]:
         return _describe(arguments[1:])
-    parser = argparse.ArgumentParser(prog="merrflow-serve", description=__doc__)
+    parser = _Parser(prog="merrflow-serve", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("service", help=f"one of {', '.join(SERVICES)}")
     parser.add_argument("--host", help="address to listen on (default 127.0.0.1)")
-    parser.add_argument("--port", type=int, help="gRPC port; 0 takes a free one")
+    parser.add_argument("--port", type=int, help="gRPC port; 0 for any free one")
     parser.add_argument("--engine", help="engine to load")
-    parser.add_argument("--address-file", type=Path, help="write host:port here once listening")
+    parser.add_argument("--address-file", type=Path, help="write host:port to this file once listening")
     parser.add_argument("--stop-with-stdin", action="store_true", help="end when standard input closes")
     options = parser.parse_args(arguments)
     try:
@@ -63,6 +75,8 @@ def main(arguments: list[str] | None = None) -> int:
         given = {name: getattr(options, name) for name in ("host", "port", "engine")}
         settings = read_settings(spec, **{name: value for name, value in given.items() if value is not None})
         logs.configure(settings.log_level, settings.log_format)
+        for line in plugins.problems(spec.name, spec.engines):
+            log.warning("plug-in ignored", why=line)
         asyncio.run(serve(spec, settings, address_file=options.address_file, stop_with_stdin=options.stop_with_stdin))
     except MerrflowError as error:
         print(f"merrflow-serve: {error}", file=sys.stderr)
@@ -75,7 +89,7 @@ def _describe(arguments: list[str]) -> int:
     parser.add_argument("service", help=f"one of {', '.join(SERVICES)}")
     options = parser.parse_args(arguments)
     try:
-        with redirect_stdout(sys.stderr):  # a model library's words must not stand in the JSON
+        with redirect_stdout(sys.stderr):  # what a model library prints must not get into the JSON
             spec = load_spec(options.service)
             found = describe(spec, read_settings(spec))
     except MerrflowError as error:
@@ -83,6 +97,21 @@ def _describe(arguments: list[str]) -> int:
         return 2
     print(json.dumps(found))
     return 0
+
+
+def _engines() -> str:
+    """A line for each service that is installed, and one for each plug-in that cannot be used."""
+    lines, problems = [], dict.fromkeys(plugins.misplaced())
+    for name in SERVICES:
+        try:
+            built_in = load_spec(name).engines
+        except Exception as error:  # the help must not fail for one service that is missing or broken
+            lines.append(f"  {name}: {error}\n")
+            continue
+        added = [f"{plugin.engine} (of {plugin.distribution})" for plugin in plugins.of_service(name)]
+        lines.append(f"  {name}: {', '.join([*built_in, *added])}\n")
+        problems |= dict.fromkeys(plugins.problems(name, built_in))
+    return "".join([*lines, *(f"not usable: {problem}\n" for problem in problems)])
 
 
 if __name__ == "__main__":

@@ -1,28 +1,30 @@
-"""What engines of several services answer with, and how it travels."""
+"""What engines of several services answer with, and how it is sent."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import cast
 
 from merrflow.common.v1 import common_pb2
 
 
 class Outcome(StrEnum):
-    """How words came out. Names as in `merrflow.common.v1.Outcome`."""
+    """How an engine's text came out. Names as in `merrflow.common.v1.Outcome`."""
 
     DONE = "done"
     TRUNCATED = "truncated"  # cut by the token limit
     REFUSED = "refused"  # the model declined, or gave no usable answer
 
-    def to_proto(self) -> int:
-        return common_pb2.Outcome.Value(f"OUTCOME_{self.name}")
+    def to_proto(self) -> common_pb2.Outcome:
+        # What the generated stubs call Outcome is an int when the program runs.
+        return cast("common_pb2.Outcome", common_pb2.Outcome.Value(f"OUTCOME_{self.name}"))
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """One measured quantity. As `merrflow.common.v1.Measurement`."""
+    """One measured quantity, as in `merrflow.common.v1.Measurement`."""
 
     name: str
     value: float
@@ -30,5 +32,5 @@ class Measurement:
 
 
 def measurement_messages(measurements: Iterable[Measurement]) -> list[common_pb2.Measurement]:
-    """Measurements as they travel."""
+    """Measurements as they are sent."""
     return [common_pb2.Measurement(name=one.name, value=one.value, unit=one.unit) for one in measurements]

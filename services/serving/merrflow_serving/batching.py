@@ -1,11 +1,11 @@
-"""Dynamic batching: many requests wait together, one thread runs the model (or a few, where the engine asks for it).
+"""Dynamic batching: many requests wait together, one thread runs the model (or several, for a `Parallel` engine).
 
 A batch starts when it is full, or once its first request and the model have both waited `max_delay`. While it runs,
 the next fills, so under load batches are full and nobody waits for the delay.
 
-Whatever an engine does, each request gets an answer or an error. One that hangs cannot be stopped: then the service
-gives up, and its requests are left to the end of the process, so that clients see a lost connection and find out whose
-it was.
+Whatever an engine does, each request gets an answer or an error. An engine that hangs cannot be stopped: then the
+service gives up, and its requests stay unanswered until the process ends, so that clients see a lost connection and can
+find out which request caused it.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from merrflow_serving.errors import EngineFault, MerrflowError, QueueFull
 from merrflow_serving.torch.lost import DeviceLost, is_lost
 
 log = structlog.get_logger()
-RETURN_SHARE = 0.05  # of a batch's time, for which the next waits for those whom it answered
+RETURN_SHARE = 0.05  # of a batch's time, for which the next one waits for the clients that it answered
 
 
 class EngineHung(MerrflowError):
-    """The engine did not come back from a batch; only the end of its process frees it."""
+    """The engine did not return from a batch; only the end of its process frees it."""
 
     code = grpc.StatusCode.UNAVAILABLE
     reason = "ENGINE_HUNG"
@@ -53,11 +53,11 @@ class _Waiting:
 
 
 class Batcher:
-    """Feeds `run` with batches, one at a time in each lane. `start` before the first `submit`, `stop` at the end."""
+    """Calls `run` with batches, one at a time in each lane. `start` before the first `submit`, `stop` at the end."""
 
     def __init__(
         self,
-        run: Callable[[Sequence[Any]], list[Any]],
+        run: Callable[[Sequence[Any]], Sequence[Any]],
         threads: ThreadPoolExecutor,
         *,
         max_batch_size: int,
@@ -69,10 +69,10 @@ class Batcher:
         guard: Callable[[], AbstractContextManager[Any]] = nullcontext,
         lanes: int = 1,
     ) -> None:
-        """`observe(batch size, model seconds, queue seconds of each)` is called after each batch, `on_lost` once its
-        requests are answered where the engine's device is gone, or where a batch takes longer than `max_run` seconds
-        (0: no limit). `guard` gives a context around each batch. `lanes`: how many batches are in work at once, each on
-        one of as many `threads`."""
+        """`observe(batch size, model seconds, queue seconds of each)` is called after each batch. `on_lost` is called
+        if the engine's device is gone, once the batch's requests are answered, and if a batch takes longer than
+        `max_run` seconds (0: no limit). `guard` makes a context around each batch. `lanes`: how many batches run at
+        once, each on one of as many `threads`."""
         self._run = run
         self._threads = threads
         self.max_batch_size = max(1, max_batch_size)
@@ -85,12 +85,16 @@ class Batcher:
         self._lanes = lanes
         self._tasks: list[asyncio.Task[None]] = []
         self._free_since = 0.0  # monotonic time at which the last batch ended
-        self._last_seconds = 0.0  # that it took
+        self._last_seconds = 0.0  # how long it took
 
     @property
     def waiting(self) -> int:
         """Requests in the queue."""
         return self._queue.qsize()
+
+    def limit_batches(self, size: int) -> None:
+        """Changes the largest number of requests in a batch, from the next batch on."""
+        self.max_batch_size = max(1, size)
 
     def start(self) -> None:
         self._tasks = [asyncio.create_task(self._work(), name=f"batcher {lane}") for lane in range(self._lanes)]
@@ -123,8 +127,8 @@ class Batcher:
 
     async def _collect(self) -> list[_Waiting]:
         batch = [await self._queue.get()]
-        # Those whom the last batch answered often ask again at once. They would miss this one each time, so that two
-        # half batches took turns, if it did not wait for them too: a small share of the time that it takes.
+        # Clients that the last batch answered often ask again at once. If this batch did not wait for them too, for a
+        # small share of the time that it takes, they would miss it each time, and two half batches would alternate.
         for_old = max(self._max_delay, RETURN_SHARE * self._last_seconds) if self._max_delay else 0.0
         deadline = max(batch[0].since + self._max_delay, self._free_since + for_old)
         while len(batch) < self.max_batch_size:
@@ -148,7 +152,7 @@ class Batcher:
             self._on_lost(EngineHung(f"the engine has been at work on one batch for {self._max_run:.0f} s"))
         try:
             results = await work
-        except Exception:  # such as an error of the engine that cannot even be printed; the queue must go on
+        except Exception:  # such as an error of the engine that cannot even be printed; the queue must continue
             log.exception("engine fault")
             results = [EngineFault("the engine failed on this input, and cannot say how")] * len(batch)
         self._free_since = time.monotonic()
@@ -167,11 +171,11 @@ class Batcher:
             self._on_lost(lost)
 
     def _run_safely(self, items: list[Any]) -> list[Any]:
-        """One result or error for each item, whatever the engine does. Runs on the model thread."""
+        """One result or error for each item, whatever the engine does. Called on the model thread."""
         try:
             return _one_each(self._run(items), len(items))
         except BaseException as error:  # SystemExit and its like would end the service
-            if is_lost(error):  # one by one would fail too, and wait for a dead device
+            if is_lost(error):  # one by one they would fail too, after waiting for a dead device
                 return [error if isinstance(error, DeviceLost) else DeviceLost(str(error))] * len(items)
             if len(items) > 1:  # find the item that broke the batch; its neighbours get their results
                 return [self._run_safely([item])[0] for item in items]
@@ -180,12 +184,12 @@ class Batcher:
             try:
                 log.exception("engine fault")
                 return [_fault(error)]
-            except Exception:  # an error that cannot even be printed; here, so that it stays this item's own
+            except Exception:  # an error that cannot even be printed; caught here, so that it affects this item only
                 return [EngineFault("the engine failed on this input, and cannot say how")]
 
 
 def _one_each(results: Any, count: int) -> list[Any]:
-    """The results, each a result or a `MerrflowError`. Raises `EngineFault` where they are not one for each item."""
+    """The results, each a result or a `MerrflowError`. Raises `EngineFault` if there is not one for each item."""
     if not isinstance(results, list | tuple):
         raise EngineFault(f"the engine gave no list of results, but {type(results).__name__}")
     if len(results) != count:
@@ -197,7 +201,7 @@ def _result(result: Any) -> Any:
     if result is None:
         return EngineFault("the engine gave no result for this input")
     if isinstance(result, BaseException) and not isinstance(result, MerrflowError):
-        return _fault(result)  # a future takes not every exception, and SystemExit would end the service
+        return _fault(result)  # a future does not accept every exception, and SystemExit would end the service
     return result
 
 

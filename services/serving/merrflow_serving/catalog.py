@@ -12,7 +12,7 @@ from dataclasses import dataclass
 class ServiceEntry:
     """One model service."""
 
-    name: str  # the container's name and the word for `merrflow serve`
+    name: str  # the container's name, and what `merrflow serve` calls it
     port: int  # gRPC, inside its container and, by default, on loopback
     proto: str  # full gRPC name of its main service
     module: str  # import package of its distribution
@@ -20,7 +20,7 @@ class ServiceEntry:
 
     @property
     def env_prefix(self) -> str:
-        """Environment variables of its settings start with this, such as `MERRFLOW_QWEN_AUDIO_`."""
+        """What the environment variables of its settings start with, such as `MERRFLOW_QWEN_AUDIO_`."""
         return f"MERRFLOW_{self.name.upper().replace('-', '_')}_"
 
 

@@ -1,6 +1,6 @@
 """Who may call a service: TLS or mTLS on its port, bearer tokens in its calls, and the socket of its own health check.
 
-Beyond loopback a token travels under TLS only, unless `PLAIN_TOKEN` says that something else encrypts.
+Beyond loopback a token is only sent over TLS, unless `PLAIN_TOKEN` says that something else encrypts.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import os
 import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import grpc
 
@@ -26,7 +26,7 @@ _MARK = "-----BEGIN "
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches the host. A name other than "localhost" may lead anywhere."""
+    """Whether the host can be reached from this machine only. A name other than "localhost" may be any machine's."""
     try:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
@@ -34,18 +34,18 @@ def is_loopback(host: str) -> bool:
 
 
 def read_pem(path: Path, setting: str) -> bytes:
-    """A PEM file. Raises `InvalidInput` naming the setting; what is in the file is never told."""
+    """A PEM file. Raises `InvalidInput` naming the setting, and never showing what is in the file."""
     try:
         content = path.read_bytes()
     except OSError as error:
         raise InvalidInput(f"setting {setting}: {path} cannot be read ({error.strerror})") from error
     if _MARK.encode() not in content:
-        raise InvalidInput(f"setting {setting}: {path} is no PEM file (it has no line that starts with {_MARK!r})")
+        raise InvalidInput(f"setting {setting}: {path} is not a PEM file (it has no line that starts with {_MARK!r})")
     return content
 
 
 def read_tokens(text: str, file: Path | None, setting: str) -> tuple[str, ...]:
-    """Every token that is good: the one given, or the file's, one a line, so that an old and a new one overlap.
+    """Every valid token: the one given and those of the file, one per line, so that old and new ones can overlap.
 
     setting: the variable of the file, such as "MERRFLOW_LLAMA3_TOKEN_FILE". Raises `InvalidInput`.
     """
@@ -69,7 +69,7 @@ def read_tokens(text: str, file: Path | None, setting: str) -> tuple[str, ...]:
 
 
 class Tokens:
-    """The bearer tokens that a service takes; with none, everyone is let in."""
+    """The bearer tokens that a service accepts; without any, everyone is admitted."""
 
     def __init__(self, tokens: Iterable[str]) -> None:
         self._tokens = tuple(token.encode() for token in tokens)
@@ -78,49 +78,49 @@ class Tokens:
         return bool(self._tokens)
 
     def admits(self, metadata: Iterable[tuple[str, str | bytes]]) -> bool:
-        """Whether a call's metadata carry a good token. Takes equally long whichever token is wrong, and where."""
+        """Whether a call's metadata contain a valid token. Takes the same time however a wrong token differs."""
         if not self._tokens:
             return True
         given = b""
         for key, value in metadata or ():
             if key == "authorization" and isinstance(value, str) and value[: len(BEARER)].lower() == BEARER.lower():
                 given = value[len(BEARER) :].encode()
-        good = False
+        is_valid = False
         for token in self._tokens:
-            good |= hmac.compare_digest(given, token)
-        return good
+            is_valid |= hmac.compare_digest(given, token)
+        return is_valid
 
 
 def tokens_of(settings: ServiceSettings) -> Tokens:
-    """The tokens that the settings name. Raises `InvalidInput`, also where one would travel in the clear."""
-    prefix = settings.model_config["env_prefix"]
-    found = read_tokens(settings.token.get_secret_value(), settings.token_file, f"{prefix}TOKEN_FILE")
+    """The tokens that the settings name. Raises `InvalidInput`, also if one would be sent without encryption."""
+    variable = settings.variable
+    found = read_tokens(settings.token.get_secret_value(), settings.token_file, variable("TOKEN_FILE"))
     if found and not settings.tls_cert and not settings.plain_token and not is_loopback(settings.host):
         raise InvalidInput(
-            f"a token without TLS can be read by whoever is between: set {prefix}TLS_CERT and {prefix}TLS_KEY, or "
-            f"{prefix}PLAIN_TOKEN=true where something else encrypts"
+            f"a token without TLS can be read on the network: set {variable('TLS_CERT')} and "
+            f"{variable('TLS_KEY')}, or {variable('PLAIN_TOKEN')}=true if something else encrypts"
         )
     return Tokens(found)
 
 
 def port_credentials(settings: ServiceSettings) -> grpc.ServerCredentials | None:
-    """TLS for a service's port; None for a plain one. Raises `InvalidInput` where a file cannot be used.
+    """TLS for a service's port; None for a plain one. Raises `InvalidInput` if a file cannot be used.
 
-    The files are read again where they have changed, so that a renewed certificate needs no restart.
+    The files are read again when they have changed, so that a renewed certificate needs no restart.
     """
-    prefix = settings.model_config["env_prefix"]
+    certificate, key, client_ca = map(settings.variable, ("TLS_CERT", "TLS_KEY", "TLS_CLIENT_CA"))
     if bool(settings.tls_cert) != bool(settings.tls_key):
-        raise InvalidInput(f"{prefix}TLS_CERT and {prefix}TLS_KEY go together: set both, or neither")
+        raise InvalidInput(f"{certificate} and {key} go together: set both, or neither")
     if not settings.tls_cert:
         if settings.tls_client_ca:
-            raise InvalidInput(f"{prefix}TLS_CLIENT_CA needs {prefix}TLS_CERT and {prefix}TLS_KEY")
+            raise InvalidInput(f"{client_ca} needs {certificate} and {key}")
         return None
-    paths = {"TLS_CERT": settings.tls_cert, "TLS_KEY": settings.tls_key, "TLS_CLIENT_CA": settings.tls_client_ca}
-    files = {f"{prefix}{name}": path for name, path in paths.items() if path}
+    paths = {certificate: settings.tls_cert, key: settings.tls_key, client_ca: settings.tls_client_ca}
+    files = {name: path for name, path in paths.items() if path}
     needs_client = settings.tls_client_ca is not None
-    return grpc.dynamic_ssl_server_credentials(
-        _configuration(files), _reload(files), require_client_authentication=needs_client
-    )
+    # The stubs do not know that it may return None.
+    fetch = cast("Callable[[], grpc.ServerCertificateConfiguration]", _Reload(files))
+    return grpc.dynamic_ssl_server_credentials(_configuration(files), fetch, needs_client)
 
 
 def _configuration(files: dict[str, Path]) -> grpc.ServerCertificateConfiguration:
@@ -128,41 +128,42 @@ def _configuration(files: dict[str, Path]) -> grpc.ServerCertificateConfiguratio
     return grpc.ssl_server_certificate_configuration([(key, chain)], clients[0] if clients else None)
 
 
-def _reload(files: dict[str, Path]) -> Callable[[], grpc.ServerCertificateConfiguration | None]:
-    """For each handshake: what the files hold now, or None where they have not changed or are being written."""
+class _Reload:
+    """Called for each handshake: what the files contain now, or None if they are unchanged or are being written."""
 
-    def stamp() -> tuple[int, ...] | None:
-        try:
-            return tuple(path.stat().st_mtime_ns for path in files.values())
-        except OSError:
-            return None
+    def __init__(self, files: dict[str, Path]) -> None:
+        self._files = files
+        self._loaded = self._modified()
 
-    known = [stamp()]
-
-    def fetch() -> grpc.ServerCertificateConfiguration | None:
-        now = stamp()
-        if now is None or now == known[0]:
+    def __call__(self) -> grpc.ServerCertificateConfiguration | None:
+        now = self._modified()
+        if now is None or now == self._loaded:
             return None
         try:
-            found = _configuration(files)
+            found = _configuration(self._files)
         except InvalidInput:
             return None
-        known[0] = now
+        self._loaded = now
         return found
 
-    return fetch
+    def _modified(self) -> tuple[int, ...] | None:
+        """Nanoseconds."""
+        try:
+            return tuple(path.stat().st_mtime_ns for path in self._files.values())
+        except OSError:
+            return None
 
 
 def health_socket(service: str, port: int) -> Path:
     """Where a service with TLS also listens, for its own health check: a socket that only its user can open.
 
-    So the check needs no certificate of a client, and works whatever names the service's certificate has.
+    So the check needs no client certificate, and works whatever names the service's certificate has.
     """
     return Path(tempfile.gettempdir()) / f"merrflow-{os.getuid()}" / f"{service}-{port}.sock"
 
 
 def make_private(folder: Path) -> None:
-    """Makes the folder of sockets. Raises `InvalidInput` where another user has made it, or may look in."""
+    """Makes the folder of sockets. Raises `InvalidInput` if another user made it or may read it."""
     try:
         folder.mkdir(mode=0o700, exist_ok=True)
         found = folder.lstat()

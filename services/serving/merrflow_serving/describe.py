@@ -1,25 +1,28 @@
-"""`python -m merrflow_serving describe SERVICE`: what a service would be here, as one line of JSON, without loading it.
+"""`merrflow-serve describe SERVICE`: what a service would run on this machine, as one line of JSON, without loading it.
 
-For whoever plans before anything runs: which engine, model and revision would answer, what it refuses as too large, and
-how much GPU memory it would take (0 for an engine that computes on the CPU).
+For planning before anything runs: which engine, model and revision would answer, what it refuses as too large, and how
+much GPU memory it would need (0 for an engine that computes on the CPU).
 """
 
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Any
+from typing import Any, TypeVar
 
+from merrflow_serving.engine import PlansMemory
 from merrflow_serving.errors import MerrflowError
 from merrflow_serving.service import ServiceSpec
 from merrflow_serving.settings import ServiceSettings
 from merrflow_serving.torch.need import Need
 
+S = TypeVar("S", bound=ServiceSettings)
 
-def describe(spec: ServiceSpec, settings: ServiceSettings) -> dict[str, Any]:
+
+def describe(spec: ServiceSpec[S], settings: S) -> dict[str, Any]:
     """Values that JSON can hold; sizes in bytes.
 
     service, version; engine and limits as in `EngineInfo`; need: {least_bytes, full_bytes}; gpu: {name, uuid,
-    total_bytes}, or None for an engine on the CPU; problem: why it could not be told, or "".
+    total_bytes}, or None for an engine on the CPU; problem: why the need is unknown, or "".
     Raises `InvalidInput` for an engine that does not exist.
     """
     engine = spec.make_engine(settings)
@@ -27,7 +30,7 @@ def describe(spec: ServiceSpec, settings: ServiceSettings) -> dict[str, Any]:
     limits = info.pop("limits")
     need, gpu, problem = Need(0, 0), None, ""
     try:
-        if hasattr(engine, "need"):
+        if isinstance(engine, PlansMemory):
             need = engine.need() or need
         if need.full or need.share:
             gpu = _gpu(info["device"])
@@ -36,8 +39,8 @@ def describe(spec: ServiceSpec, settings: ServiceSettings) -> dict[str, Any]:
         problem = str(error)
     except ImportError as error:
         problem = f"the engine {info['engine']} needs {error.name or error}, which is not installed here"
-    except RuntimeError as error:  # torch's word for a card that is full, or gone
-        problem = f"the GPU cannot be asked: {error}"
+    except RuntimeError as error:  # what torch raises for a card that is full, or gone
+        problem = f"the GPU cannot be used: {error}"
     return {
         "service": spec.name,
         "version": spec.version,
@@ -50,7 +53,7 @@ def describe(spec: ServiceSpec, settings: ServiceSettings) -> dict[str, Any]:
 
 
 def _gpu(device: str) -> dict[str, Any]:
-    """The card that `device` ("cuda:0"; "auto" for an engine that finds it itself) stands for."""
+    """The card that `device` ("cuda:0"; "auto" for an engine that chooses it itself) names."""
     import torch
 
     if not torch.cuda.is_available():

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Generic, Protocol, TypeVar
+from typing import Protocol, TypeVar, runtime_checkable
 
 from merrflow_serving.errors import MerrflowError
+from merrflow_serving.machine import Memory
+from merrflow_serving.torch.need import Need
 
-Item = TypeVar("Item")
-Result = TypeVar("Result")
+Item = TypeVar("Item", contravariant=True)
+Result = TypeVar("Result", covariant=True)
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What an engine takes; 0 means no limit. Fields as `merrflow.common.v1.Limits`."""
+    """What an engine accepts; 0 means no limit. Fields as in `merrflow.common.v1.Limits`."""
 
     max_batch_size: int = 1
     max_pixels: int = 0
@@ -25,9 +27,9 @@ class Limits:
 
 @dataclass(frozen=True)
 class EngineInfo:
-    """Who computes. Part of every clue's provenance and fingerprint: a change here means new work.
+    """Which model computes. Part of every clue's provenance and cache key: a change here means new work.
 
-    Fields as `merrflow.common.v1.EngineInfo`.
+    Fields as in `merrflow.common.v1.EngineInfo`.
     """
 
     engine: str
@@ -42,28 +44,65 @@ class EngineInfo:
     limits: Limits = field(default_factory=Limits)
 
 
-class Engine(Protocol, Generic[Item, Result]):
-    """A model. One thread of the service calls it, so it needs no locks of its own, unless it has `lanes`.
+@runtime_checkable
+class Engine(Protocol[Item, Result]):
+    """A model. It is constructed with its service's settings, and used by one thread, so it needs no locks of its own
+    unless it is `Parallel`.
 
-    `info()` must answer before `load()`: a client asks it to find out whether there is work at all.
+    `info()` must answer before `load()`: a client calls it to find out whether there is any work to do. What else an
+    engine can do is optional: `HasMemory`, `PlansMemory`, `Interruptible`, `Parallel`.
     """
 
     def load(self) -> None:
-        """Loads the model. Raises `NotReady` with what to do where files are missing or wrong."""
+        """Loads the model. Raises `NotReady`, saying what to do, if files are missing or wrong."""
 
-    def run(self, batch: Sequence[Item]) -> list[Result | MerrflowError]:
-        """One result or one error for each item, in order. An item's error hurts no neighbour."""
+    def run(self, batch: Sequence[Item]) -> Sequence[Result | MerrflowError]:
+        """One result or one error for each item, in the order of the items; a list or a tuple. An error affects its own
+        item only."""
         ...
 
-    # An engine on an accelerator also has `memory() -> merrflow_serving.torch.device.Memory`, for `Info`; called
-    # from any thread once the engine is loaded. And `need() -> merrflow_serving.torch.need.Need | None`, None on CPUs,
-    # for whoever plans before anything is loaded. One that can give up in the middle of `run` has `interrupt()`,
-    # called from another thread. One that works on several batches at once has `lanes: int`, known before `load`: as
-    # many threads then call `run`, and `close` may come while they do, and ends them.
-
     def close(self) -> None:
-        """Frees what `load` took. Called once, after the last `run`."""
+        """Frees what `load` acquired. Called once, after the last `run`."""
 
     def info(self) -> EngineInfo:
-        """Engine, model, revision, limits; cheap and without loading."""
+        """Engine, model, revision and limits. Cheap, and does not load anything."""
+        ...
+
+
+@runtime_checkable
+class HasMemory(Protocol):
+    """An engine that reports the memory of its device, for `Info` and the metrics page."""
+
+    def memory(self) -> Memory:
+        """Called from any thread, once the engine is loaded."""
+        ...
+
+
+@runtime_checkable
+class PlansMemory(Protocol):
+    """An engine that knows how much GPU memory it will need."""
+
+    def need(self) -> Need | None:
+        """Called before `load`; None if it computes on the CPU. Raises `NotReady` if the weights are missing."""
+        ...
+
+
+@runtime_checkable
+class Interruptible(Protocol):
+    """An engine that can give up in the middle of `run`."""
+
+    def interrupt(self) -> None:
+        """Called from another thread than the one inside `run`."""
+
+
+@runtime_checkable
+class Parallel(Protocol):
+    """An engine that works on several batches at once: `lanes` threads call `run` at the same time.
+
+    `close` may be called while they do; it must end them.
+    """
+
+    @property
+    def lanes(self) -> int:
+        """At least 1; known before `load`."""
         ...

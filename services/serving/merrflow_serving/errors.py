@@ -1,4 +1,4 @@
-"""The one family of errors that services raise. Each carries its gRPC status and a reason a machine can read.
+"""The errors that services raise. Each carries its gRPC status and a machine-readable reason.
 
 `interceptor.py` maps them to gRPC once, for all services; clients map them back with `from_rpc_error`.
 """
@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from typing import Any, cast
 
 import grpc
 from google.protobuf import any_pb2
@@ -13,25 +14,28 @@ from google.rpc import code_pb2, error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
 ERROR_DOMAIN = "merrflow"
-# Bytes of a message that travel. gRPC's clients refuse a status with more than 8 KiB of headers now and then, and one
-# with more than 16 always: as RESOURCE_EXHAUSTED, which would be tried again. A byte takes up to 4 1/3 in two headers.
+# Bytes of a message that are sent. gRPC's clients sometimes refuse a status with more than 8 KiB of headers, and always
+# one with more than 16: as RESOURCE_EXHAUSTED, which would be retried. A byte takes up to 4 1/3 bytes in two headers.
 LONGEST_MESSAGE = 1500
 
 
 class MerrflowError(Exception):
-    """Root of all errors. `str(error)` is a sentence for people; `reason` is a stable word for machines."""
+    """Base of all errors. `str(error)` is a sentence for people; `reason` is a stable word for programs."""
 
     code: grpc.StatusCode = grpc.StatusCode.INTERNAL
     reason: str = "INTERNAL"
 
-    def __init__(self, message: str, *, reason: str | None = None) -> None:
+    def __init__(self, message: str, *, reason: str | None = None, code: grpc.StatusCode | None = None) -> None:
+        """reason, code: instead of those of the class."""
         super().__init__(message)
         if reason is not None:
             self.reason = reason
+        if code is not None:
+            self.code = code
 
     @property
     def retryable(self) -> bool:
-        """True where the same request may succeed later or elsewhere."""
+        """True if the same request may succeed later or elsewhere."""
         return self.code in RETRYABLE
 
     def to_status(self) -> grpc.Status:
@@ -51,32 +55,32 @@ class InvalidInput(MerrflowError):
 
 
 class UnreadableMedia(InvalidInput):
-    """The bytes are not the video, sound or image they should be."""
+    """The bytes are not a video, sound or image file that can be decoded."""
 
     reason = "MEDIA_UNREADABLE"
 
 
 class MissingStream(InvalidInput):
-    """The file is sound, but has no video or no audio track."""
+    """The file can be read, but has no video or no audio track."""
 
     reason = "STREAM_MISSING"
 
 
 class TooLarge(InvalidInput):
-    """More pixels, frames, seconds, bytes or tokens than the service takes."""
+    """More pixels, frames, seconds, bytes or tokens than the service accepts."""
 
     reason = "TOO_LARGE"
 
 
 class QueueFull(MerrflowError):
-    """Too many requests wait. Back off and try again."""
+    """Too many requests are waiting. Back off and retry."""
 
     code = grpc.StatusCode.RESOURCE_EXHAUSTED
     reason = "QUEUE_FULL"
 
 
 class ClientLimit(MerrflowError):
-    """One client asks too much at once. Wait for answers, then go on."""
+    """One client has too many requests at once. Wait for answers before sending more."""
 
     code = grpc.StatusCode.RESOURCE_EXHAUSTED
     reason = "CLIENT_LIMIT"
@@ -90,7 +94,7 @@ class TooSlow(MerrflowError):
 
 
 class Unauthenticated(MerrflowError):
-    """The call carries no token, or not a good one. Not tried again."""
+    """The call carries no token, or a wrong one. Not retried."""
 
     code = grpc.StatusCode.UNAUTHENTICATED
     reason = "TOKEN_REFUSED"
@@ -104,13 +108,13 @@ class NotReady(MerrflowError):
 
 
 class EngineFault(MerrflowError):
-    """The engine broke on input it should have taken: a bug here, not the caller's."""
+    """The engine failed on valid input: a bug of the service, not of its caller."""
 
     reason = "ENGINE_FAULT"
 
 
-# Reasons for which an engine cannot be loaded now, and which pass or are mended outside of the service's process: room
-# on the disk, the hub, its licence, files put in place. What only another setting or package mends is not among them.
+# Reasons why an engine cannot be loaded, that may be resolved while the service runs: disk space, the hub, its licence,
+# missing files. What needs another setting or package is not among them.
 PASSING = frozenset({"STORAGE", "HUB_UNREACHABLE", "MODEL_GATED", "MODEL_MISSING"})
 RETRYABLE = frozenset(
     {
@@ -129,16 +133,14 @@ def _cut(text: str) -> str:
 
 
 def from_rpc_error(error: grpc.RpcError) -> MerrflowError:
-    """The error a client received, with the code and reason the server sent."""
+    """The error a client received, with the code and reason that the server sent."""
     code = error.code()
     reason = code.name
-    status = None
-    with suppress(ValueError, AttributeError):  # a status of another server, or none at all
-        status = rpc_status.from_call(error)
+    status: Any = None
+    with suppress(ValueError, AttributeError):  # a status from another server, or no call at all
+        status = rpc_status.from_call(cast(grpc.Call, error))  # every error of a call is its call too
     for detail in status.details if status else ():
         info = error_details_pb2.ErrorInfo()
         if detail.Unpack(info):
             reason = info.reason
-    mapped = MerrflowError(error.details() or code.name, reason=reason)
-    mapped.code = code
-    return mapped
+    return MerrflowError(error.details() or code.name, reason=reason, code=code)

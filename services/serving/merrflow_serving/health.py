@@ -1,8 +1,9 @@
-"""`python -m merrflow_serving.health SERVICE`: is the service in this container serving? What its health check runs.
+"""`python -m merrflow_serving.health SERVICE`: is the service in this container serving? The container's health check.
 
-Asks by gRPC, not whether a port is open: a service whose model still loads, is missing, or which is draining is
-not healthy, and what it says about it is printed, so that `docker inspect` shows it. `--alive` asks less: whether the
-service answers at all, for a liveness probe, which must not kill one that loads for half an hour.
+It calls the service by gRPC, as an open port means little: a service whose model is still loading or missing, or which
+is draining, is not healthy. What the service says about that is printed, so that `docker inspect` shows it. `--alive`
+checks only whether the service answers at all, for a liveness probe, which must not kill one that loads for half an
+hour.
 """
 
 from __future__ import annotations
@@ -21,12 +22,12 @@ from merrflow_serving.credentials import BEARER, health_socket, read_tokens
 from merrflow_serving.errors import InvalidInput
 
 SECONDS = 5.0
-ENGINE = "merrflow.common.v1.Engine"  # whose health is SERVING as soon as the service listens
+ENGINE = "merrflow.common.v1.Engine"  # its health is SERVING as soon as the service listens
 _ANY = ("", "0.0.0.0", "::", "[::]")
 
 
 def address(name: str) -> str:
-    """Where the service of this container listens, from the same environment that the service reads.
+    """Where the service of this container listens, from the same environment variables that the service reads.
 
     A service with TLS has a socket for this, which needs no certificate; see `credentials.health_socket`.
     """
@@ -39,7 +40,7 @@ def address(name: str) -> str:
 
 
 def token(name: str) -> str:
-    """The token that the service of this container takes; empty for none. Raises `InvalidInput`."""
+    """The token that the service of this container accepts; empty for none. Raises `InvalidInput`."""
     prefix = SERVICES[name].env_prefix
     file = os.environ.get(f"{prefix}TOKEN_FILE")
     found = read_tokens(os.environ.get(f"{prefix}TOKEN", ""), Path(file) if file else None, f"{prefix}TOKEN_FILE")
@@ -47,7 +48,10 @@ def token(name: str) -> str:
 
 
 def check(where: str, seconds: float = SECONDS, bearer: str = "", part: str = "") -> tuple[bool, str]:
-    """Whether the service at host:port is serving, and a line that says so or why not. part: `ENGINE`, or the whole."""
+    """Whether the service at host:port is serving, and a line that says so or why not.
+
+    part: `ENGINE` for whether it answers at all; empty for the service as a whole.
+    """
     metadata = [("authorization", f"{BEARER}{bearer}")] if bearer else None
     with grpc.insecure_channel(where, options=[("grpc.enable_http_proxy", 0)]) as channel:
         try:
@@ -65,10 +69,12 @@ def check(where: str, seconds: float = SECONDS, bearer: str = "", part: str = ""
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Exit code 0 when the service is serving, else 1."""
+    """Exit code 0 if the service is serving, else 1."""
     parser = argparse.ArgumentParser(prog="python -m merrflow_serving.health", description=__doc__)
     parser.add_argument("service", choices=list(SERVICES))
-    parser.add_argument("--alive", action="store_true", help="is it alive? Its model may still load, or be missing")
+    parser.add_argument(
+        "--alive", action="store_true", help="only check that it answers; its model may be loading or missing"
+    )
     options = parser.parse_args(arguments)
     service = options.service
     try:

@@ -1,4 +1,4 @@
-"""Around every RPC: who may call, errors become gRPC statuses, requests are counted, one log line tells the rest."""
+"""Around every RPC: who may call, errors become gRPC statuses, requests are counted, and each is logged in one line."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 import inspect
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import grpc
 import structlog
@@ -17,49 +17,56 @@ from merrflow_serving.errors import EngineFault, InvalidInput, MerrflowError, Un
 from merrflow_serving.limits import Gate
 from merrflow_serving.metrics import Metrics
 
+if TYPE_CHECKING:  # grpc's own classes cannot be subscripted
+    _Interceptor = grpc.aio.ServerInterceptor[Any, Any]
+    _Handler = grpc.RpcMethodHandler[Any, Any]
+    _Context = grpc.aio.ServicerContext[Any, Any]
+else:
+    _Interceptor = grpc.aio.ServerInterceptor
+
 log = structlog.get_logger()
-# Says SERVING or not and nothing else, so it takes no token: Kubernetes' own gRPC probes can send none.
-FREE = "/grpc.health.v1.Health/Check"
+# Reports SERVING or not and nothing else, so it needs no token: Kubernetes' own gRPC probes cannot send one.
+WITHOUT_TOKEN = "/grpc.health.v1.Health/Check"
 
 
-class Boundary(grpc.aio.ServerInterceptor):
-    """Refuses calls without a token, before a message of theirs is read. Maps `MerrflowError` to its status with a
+class Boundary(_Interceptor):
+    """Refuses calls without a token before any of their messages is read. Maps `MerrflowError` to its status with a
     machine-readable reason; any other exception is INTERNAL.
 
-    Metrics and log are of merrflow's own services. Health and reflection have limits of their own, so that whoever
-    only looks takes no one's place.
+    Only merrflow's own services are counted and logged. Health and reflection have limits of their own, so that
+    callers of these take no capacity from the others.
     """
 
-    def __init__(self, metrics: Metrics, tokens: Tokens, gate: Gate, gate_beside: Gate) -> None:
-        """gate_beside: of health and reflection."""
+    def __init__(self, metrics: Metrics, tokens: Tokens, gate: Gate, probe_gate: Gate) -> None:
+        """probe_gate: for health and reflection."""
         self._metrics = metrics
         self._tokens = tokens
         self._gate = gate
-        self._gate_beside = gate_beside
+        self._probe_gate = probe_gate
 
     async def intercept_service(
         self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler]],
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[_Handler]],
         details: grpc.HandlerCallDetails,
-    ) -> grpc.RpcMethodHandler:
+    ) -> _Handler:
         handler = await continuation(details)
         if handler is None:
             return handler
         rpc = details.method.rsplit("/", 1)[-1]
         own = details.method.startswith("/merrflow.")
-        if details.method != FREE and not self._tokens.admits(details.invocation_metadata):
+        if details.method != WITHOUT_TOKEN and not self._tokens.admits(details.invocation_metadata):
             return grpc.stream_stream_rpc_method_handler(self._refuse(rpc if own else ""))
         if not own:
             return grpc.stream_stream_rpc_method_handler(
                 self._bound(handler, rpc), handler.request_deserializer, handler.response_serializer
             )
-        # On the wire a call with one message is a stream of one. Read as a stream, it has a time limit too.
+        # On the wire a call with one message is a stream of one. Read as a stream, it gets a time limit too.
         return grpc.stream_unary_rpc_method_handler(
             self._guard(handler, rpc), handler.request_deserializer, handler.response_serializer
         )
 
     def _refuse(self, rpc: str) -> Callable[..., Awaitable[None]]:
-        async def refused(requests: Any, context: grpc.aio.ServicerContext) -> None:
+        async def refused(requests: Any, context: _Context) -> None:
             error = Unauthenticated("this service takes calls with its token only: authorization: Bearer TOKEN")
             if rpc:
                 self._metrics.begin(rpc)
@@ -70,22 +77,23 @@ class Boundary(grpc.aio.ServerInterceptor):
 
         return refused
 
-    def _bound(self, handler: grpc.RpcMethodHandler, rpc: str) -> Callable[..., Awaitable[None]]:
-        """Health and reflection, whatever kind of call: how many at once, and how long they may take to ask."""
-        method = handler.unary_unary or handler.unary_stream or handler.stream_stream
+    def _bound(self, handler: _Handler, rpc: str) -> Callable[..., Awaitable[None]]:
+        """Limits health and reflection, whatever kind of call: how many at once, and how long a request may take."""
+        # The stubs have handlers of the blocking API only.
+        method: Any = handler.unary_unary or handler.unary_stream or handler.stream_stream
 
-        async def bound(requests: Any, context: grpc.aio.ServicerContext) -> None:
+        async def bound(requests: Any, context: _Context) -> None:
             try:
-                with self._gate_beside.enter(context.peer(), rpc) as visit:
+                with self._probe_gate.enter(context.peer(), rpc) as visit:
                     parts = visit.arriving(requests)
-                    asked = parts if handler.request_streaming else await anext(parts, None)
-                    if asked is None:
+                    request = parts if handler.request_streaming else await anext(parts, None)
+                    if request is None:
                         raise InvalidInput("the call has no request")
-                    answers = method(asked, context)
+                    answers = method(request, context)
                     if inspect.isasyncgen(answers):
                         async for answer in answers:
                             await context.write(answer)
-                    elif (answer := await answers) is not None:  # else it has written by itself
+                    elif (answer := await answers) is not None:  # otherwise it has written its answers itself
                         await context.write(answer)
             except MerrflowError as error:
                 status = error.to_status()
@@ -93,8 +101,11 @@ class Boundary(grpc.aio.ServerInterceptor):
 
         return bound
 
-    def _guard(self, handler: grpc.RpcMethodHandler, rpc: str) -> Callable[..., Awaitable[Any]]:
-        async def guarded(requests: Any, context: grpc.aio.ServicerContext) -> Any:
+    def _guard(self, handler: _Handler, rpc: str) -> Callable[..., Awaitable[Any]]:
+        stream_method: Any = handler.stream_unary
+        method: Any = handler.unary_unary
+
+        async def guarded(requests: Any, context: _Context) -> Any:
             clear_contextvars()
             bind_contextvars(rpc=rpc, clip="")
             started = time.monotonic()
@@ -103,13 +114,13 @@ class Boundary(grpc.aio.ServerInterceptor):
             try:
                 with self._gate.enter(context.peer(), rpc) as visit:
                     parts = visit.arriving(requests)
-                    if handler.stream_unary:
-                        return await handler.stream_unary(parts, context)
+                    if stream_method:
+                        return await stream_method(parts, context)
                     request = await anext(parts, None)
                     if request is None:
                         raise InvalidInput("the call has no request")
                     bind_contextvars(clip=getattr(request, "clip", ""))
-                    return await handler.unary_unary(request, context)
+                    return await method(request, context)
             except asyncio.CancelledError:
                 code = grpc.StatusCode.CANCELLED
                 raise

@@ -6,32 +6,35 @@ import logging
 import sys
 
 import structlog
+from structlog.typing import EventDict, Processor
 
 LONGEST_VALUE = 2000  # characters
 
 
 def configure(level: str, form: str) -> None:
-    """Sets up logging for the process. `clip` and other bound context is in every line."""
+    """Sets up logging for the process. Every line has `clip` and other bound context."""
     if form == "auto":
         form = "console" if sys.stderr.isatty() else "json"
-    last = structlog.processors.JSONRenderer() if form == "json" else structlog.dev.ConsoleRenderer()
+    rendering: list[Processor] = (
+        [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+        if form == "json"
+        else [_printable, structlog.dev.ConsoleRenderer()]
+    )
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
             _short,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info if form == "json" else _unchanged,
-            *([] if form == "json" else [_printable]),
-            last,
+            *rendering,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level.upper())),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
 
 
-def _short(logger: object, method: str, event: dict) -> dict:
-    """A client names its clip, and its message may have megabytes. Tracebacks are added later, and stay whole."""
+def _short(logger: object, method: str, event: EventDict) -> EventDict:
+    """Clients choose the clip's name, which may have megabytes. Tracebacks are added later, and are not shortened."""
     return {key: _beginning(value) if isinstance(value, str) else value for key, value in event.items()}
 
 
@@ -39,14 +42,10 @@ def _beginning(value: str) -> str:
     return value if len(value) <= LONGEST_VALUE else f"{value[:LONGEST_VALUE]}..."
 
 
-def _printable(logger: object, method: str, event: dict) -> dict:
-    """A client names its clip: on a terminal that must stay text, without escape sequences. JSON has none."""
+def _printable(logger: object, method: str, event: EventDict) -> EventDict:
+    """Clients choose the clip's name: on a terminal it must not contain escape sequences. JSON escapes them."""
     return {key: _text(value) if isinstance(value, str) else value for key, value in event.items()}
 
 
 def _text(value: str) -> str:
     return "".join(one if one.isprintable() or one in "\n\t" else "\ufffd" for one in value)
-
-
-def _unchanged(logger: object, method: str, event: dict) -> dict:
-    return event

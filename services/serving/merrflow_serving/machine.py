@@ -21,7 +21,7 @@ class Memory:
     used_bytes: int  # by this process: what torch holds on a GPU, the resident set on a CPU
     total_bytes: int  # of the device; on a CPU what this process may use (the container's limit, else the machine's)
     peak_bytes: int = 0  # the most this process held so far
-    free_bytes: int = 0  # what is left, others' use counted
+    free_bytes: int = 0  # what is left, with the use of other processes counted
 
 
 def cores() -> int:
@@ -30,7 +30,7 @@ def cores() -> int:
 
 
 def host_memory() -> Memory:
-    """The machine's memory, or the container's where that has less (Linux)."""
+    """The machine's memory, or the container's if that is less (Linux)."""
     status, machine = _kilobytes(PROC / "self/status"), _kilobytes(PROC / "meminfo")
     used, total = status.get("VmRSS", 0), machine.get("MemTotal", 0)
     free = machine.get("MemAvailable", max(0, total - used))
@@ -42,7 +42,7 @@ def host_memory() -> Memory:
 
 
 def _quota() -> float:
-    """Cores by the container's share of time; very many where it has no such limit."""
+    """Cores by the container's share of processor time; very many if it has no such limit."""
     words = _text(CGROUP / "cpu.max").split()
     if len(words) != 2:
         words = [_text(CGROUP / "cpu" / f"cpu.cfs_{name}_us").strip() for name in ("quota", "period")]

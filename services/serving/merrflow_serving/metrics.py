@@ -1,7 +1,7 @@
-"""Prometheus metrics of a service process. Names are the same in all services; the label `service` tells them apart.
+"""Prometheus metrics of a service process. Names are the same in all services; the label `service` distinguishes them.
 
 No label holds a clip, a path or an error's text, so that a service has a few hundred series however much it answers.
-What each means to an operator: docs/observability.md. Names follow https://prometheus.io/docs/practices/naming/.
+What each means for operations: docs/observability.md. Names follow https://prometheus.io/docs/practices/naming/.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 @dataclass(frozen=True)
 class State:
-    """What a service is at this moment."""
+    """A service's state at this moment."""
 
     version: str
     engine: EngineInfo
@@ -48,7 +48,8 @@ class Metrics:
     """The metrics of one service process, in a registry of their own."""
 
     def __init__(self, service: str) -> None:
-        disable_created_metrics()  # a second series for each counter, which nobody asks for
+        # Otherwise each counter has a second series, which nobody needs.
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # without annotations, though the rest has some
         self.registry = CollectorRegistry()
         self._service = service
         self._requests = Counter(
@@ -76,9 +77,9 @@ class Metrics:
         return Histogram(name, text, ("service",), buckets=buckets, registry=self.registry).labels(self._service)
 
     def expect(self, proto: str) -> None:
-        """Begins the series of each RPC of a gRPC service (its full name; its stubs are loaded) before any request.
+        """Creates the series of each RPC before any request. proto: the full name of a gRPC service with loaded stubs.
 
-        A series that only begins with its first request hides that one from `rate()`.
+        If a series began with its first request, `rate()` would not see that one.
         """
         for method in descriptor_pool.Default().FindServiceByName(proto).methods:
             self._requests.labels(self._service, method.name, "OK", "")
@@ -86,11 +87,11 @@ class Metrics:
             self._in_flight.labels(self._service, method.name)
 
     def begin(self, rpc: str) -> None:
-        """A request came in."""
+        """A request arrived."""
         self._in_flight.labels(self._service, rpc).inc()
 
     def end(self, rpc: str, code: str, reason: str, seconds: float) -> None:
-        """A request that began is answered. `reason` is the error's word for machines, "" where there is none."""
+        """A request that began is answered. `reason` is that of the error, "" without one."""
         self._in_flight.labels(self._service, rpc).dec()
         self._requests.labels(self._service, rpc, code, reason).inc()
         self._request_seconds.labels(self._service, rpc).observe(seconds)
@@ -103,11 +104,11 @@ class Metrics:
             self._queue_seconds.observe(seconds)
 
     def follow(self, state: Callable[[], State]) -> None:
-        """Adds what `state()` says. It is asked at every read of the page, by that read's thread."""
+        """Adds what `state()` returns. It is called for every read of the page, on that read's thread."""
         self.registry.register(_StateCollector(self._service, state))
 
     def serve(self, host: str, port: int) -> None:
-        """Opens the page that Prometheus reads. Raises `OSError` where the port is taken."""
+        """Opens the page that Prometheus reads. Raises `OSError` if the port is in use."""
         start_http_server(port, addr=host, registry=self.registry)
 
 

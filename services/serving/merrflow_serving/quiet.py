@@ -22,7 +22,7 @@ CHATTER = re.compile(
 
 @contextmanager
 def quiet_stderr() -> Iterator[None]:
-    """Drops native information and warnings while it is open; everything else is written on leaving."""
+    """Inside the block, drops native information and warnings; everything else is written at its end."""
     sys.stderr.flush()
     try:
         keep = os.dup(2)

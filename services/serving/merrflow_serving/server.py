@@ -9,6 +9,7 @@ import sys
 import threading
 from contextlib import suppress
 from pathlib import Path
+from typing import TypeVar
 
 import grpc
 import structlog
@@ -28,13 +29,14 @@ from merrflow_serving.settings import ServiceSettings
 log = structlog.get_logger()
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
-AGAIN_SECONDS = 60.0  # between tries to load an engine whose problem may pass
-LOADING_SECONDS = 3.0  # that a stop waits for an engine which still loads
+AGAIN_SECONDS = 60.0  # between attempts to load an engine whose problem may pass
+LOADING_SECONDS = 3.0  # for which a stop waits for an engine that is still loading
 EXIT_LOST = 74  # exit code of a process whose device is gone (EX_IOERR), so that a supervisor starts another
+S = TypeVar("S", bound=ServiceSettings)
 
 
 class _Engine(common_pb2_grpc.EngineServicer):
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: Service[ServiceSettings]) -> None:
         self._service = service
 
     async def Info(self, request: common_pb2.InfoRequest, context: object) -> common_pb2.InfoResponse:  # noqa: N802
@@ -44,12 +46,16 @@ class _Engine(common_pb2_grpc.EngineServicer):
 class Server:
     """A service on a port. `start`, then `stop`; or `serve` for a whole process."""
 
-    def __init__(self, spec: ServiceSpec, settings: ServiceSettings) -> None:
-        """Raises `InvalidInput` where the settings' tokens or certificates cannot be used."""
+    def __init__(self, spec: ServiceSpec[S], settings: S, *, owns_process: bool = False) -> None:
+        """owns_process: whether the process may be ended if the engine hangs.
+
+        Raises `InvalidInput` if the tokens or certificates of the settings cannot be used.
+        """
         self._credentials = port_credentials(settings)
         tokens = tokens_of(settings)
         self._is_open = not (tokens or settings.tls_client_ca or is_loopback(settings.host))
-        self.service = Service(spec, settings)
+        service = Service(spec, settings, owns_process=owns_process)
+        self.service: Service[ServiceSettings] = service
         self._health = HealthService()
         self._names = ("", spec.proto, common_pb2.DESCRIPTOR.services_by_name["Engine"].full_name)
         self._server = grpc.aio.server(
@@ -61,11 +67,11 @@ class Server:
                 ("grpc.keepalive_time_ms", 60_000),
                 ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
                 ("grpc.keepalive_permit_without_calls", 1),
-                # Whoever connects and says nothing is let go.
+                # Whoever connects and sends nothing is disconnected.
                 ("grpc.server_handshake_timeout_ms", int(settings.idle_seconds * 1000)),
             ],
         )
-        spec.register(self.service, self._server)
+        spec.register(service, self._server)
         self.service.metrics.expect(spec.proto)
         common_pb2_grpc.add_EngineServicer_to_server(_Engine(self.service), self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
@@ -74,24 +80,24 @@ class Server:
             reflection.enable_server_reflection(names, self._server)
         self.address = ""
         self._warm_up: asyncio.Task[None] | None = None
-        self._tried = asyncio.Event()  # the engine was loaded, or could not be
+        self._tried = asyncio.Event()  # set once the engine was loaded, or could not be
         self._ending = asyncio.Event()
-        self.abandoned = False  # by `stop`: the engine was still loading, so the process must be ended to free it
+        self.abandoned = False  # set by `stop` if the engine did not end in time: only the end of the process frees it
         self._stopping: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Listens at once and loads in the background. Raises `InvalidInput` where the port is taken."""
+        """Listens at once and loads in the background. Raises `InvalidInput` if the port is in use."""
         settings = self.service.settings
         wanted = SERVICES[self.service.spec.name].port if settings.port is None else settings.port
         self._set_health(NOT_SERVING)
-        # Info answers before the model is there: a liveness check asks for it, and lets a service load in peace.
+        # Info answers before the model is loaded: a liveness probe asks for this name, and lets the service load.
         self._health.set(self._names[2], SERVING)
         try:
             port = self._listen(f"{settings.host}:{wanted}")
         except RuntimeError as error:
             raise InvalidInput(
                 f"cannot listen on {settings.host}:{wanted}: the port is in use or not allowed; choose "
-                f"another with {settings.model_config['env_prefix']}PORT or --port (0 takes a free one)"
+                f"another with {settings.variable('PORT')} or --port (0 takes a free one)"
             ) from error
         if self._credentials:
             self._listen_to_health_check(health_socket(self.service.spec.name, wanted))
@@ -132,7 +138,7 @@ class Server:
         return self._warm_up is not None and self._warm_up.done()
 
     async def stop(self) -> None:
-        """NOT_SERVING, finish what is in flight, free the engine. A second call waits for the first."""
+        """Sets NOT_SERVING, finishes what is in flight, closes the engine. A second call waits for the first."""
         if self._stopping is None:
             self._stopping = asyncio.create_task(self._stop())
         await self._stopping
@@ -144,7 +150,7 @@ class Server:
         self.service.refuse_new_work()
         await self._server.stop(self.service.settings.drain_seconds)
         self.service.interrupt()
-        if self._warm_up:  # the engine cannot be freed in the middle of loading, which may be a download of an hour
+        if self._warm_up:  # the engine cannot be closed in the middle of loading, which may be an hour's download
             _, loading = await asyncio.wait([self._warm_up], timeout=LOADING_SECONDS)
             if loading:
                 self.abandoned = True
@@ -152,7 +158,7 @@ class Server:
         self.abandoned = not await self.service.close()
 
     async def give_up(self) -> None:
-        """NOT_SERVING, and a moment for the answers that are on their way. The engine is left as it is."""
+        """Sets NOT_SERVING and gives answers that are being sent a moment. The engine is left as it is."""
         self._set_health(NOT_SERVING)
         self._health.end()
         self.service.refuse_new_work()
@@ -180,19 +186,19 @@ class Server:
 
 
 async def serve(
-    spec: ServiceSpec,
-    settings: ServiceSettings,
+    spec: ServiceSpec[S],
+    settings: S,
     *,
     address_file: Path | None = None,
     stop_with_stdin: bool = False,
 ) -> None:
     """Runs a service until SIGTERM or SIGINT, until standard input ends, or until its device is lost (exit code 74).
 
-    Where the engine still loads when it is to stop, the process ends there and then: what was pulled of weights stays.
+    If the engine is still loading when the service is to stop, the process ends at once: what was downloaded is kept.
 
-    address_file: where to write "host:port" once the service listens, for whoever started it.
-    stop_with_stdin: end when standard input closes, so that no service outlives the process that began it,
-    however that ended.
+    address_file: where to write "host:port" once the service listens, for the process that started it.
+    stop_with_stdin: end when standard input closes, so that no service outlives the process that started it, however
+    that process ended.
     """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -200,11 +206,10 @@ async def serve(
         loop.add_signal_handler(number, stop.set)
     if stop_with_stdin:
         threading.Thread(target=_watch_stdin, args=(loop, stop), daemon=True).start()
-    server = Server(spec, settings)
-    server.service.owns_process = True
+    server = Server(spec, settings, owns_process=True)
     await server.start()
-    told = settings.model_dump(mode="json")
-    log.info("listening", service=spec.name, version=spec.version, address=server.address, settings=told)
+    shown = settings.model_dump(mode="json")
+    log.info("listening", service=spec.name, version=spec.version, address=server.address, settings=shown)
     if address_file:
         partial = address_file.with_suffix(".part")
         partial.write_text(server.address)
@@ -212,7 +217,7 @@ async def serve(
     if await _first(stop, server.service.lost) is server.service.lost:
         log.error("the engine is lost; this process ends", problem=server.service.problem)
         await server.give_up()
-        os._exit(EXIT_LOST)  # nothing that waits for the device may hold the process up
+        os._exit(EXIT_LOST)  # not sys.exit: something may wait for the device for ever
     log.info("draining")
     await server.stop()
     if server.abandoned:

@@ -12,9 +12,9 @@ MIB = 1 << 20
 
 
 class ServiceSettings(BaseSettings):
-    """What every service can be told. A service adds its engines' options in a subclass.
+    """The settings of every service. A service adds its engines' options in a subclass.
 
-    Each field is the environment variable `MERRFLOW_<SERVICE>_<FIELD>`, such as `MERRFLOW_LLAMA3_PORT`.
+    Each field is read from the environment variable `MERRFLOW_<SERVICE>_<FIELD>`, such as `MERRFLOW_LLAMA3_PORT`.
     """
 
     model_config = SettingsConfigDict(extra="ignore", env_ignore_empty=True, hide_input_in_errors=True)
@@ -24,7 +24,7 @@ class ServiceSettings(BaseSettings):
         None,
         ge=0,
         le=65535,
-        description="gRPC port; 0 takes a free one, unset the service's own (catalog.py)",
+        description="gRPC port; 0 for any free one; unset: the service's own (catalog.py)",
     )
     engine: str = Field("", description="engine to load; empty for the service's default")
     media_roots: Annotated[list[Path], NoDecode] = Field(
@@ -41,13 +41,17 @@ class ServiceSettings(BaseSettings):
     receive_seconds: float = Field(600.0, gt=0, description="how long a request may take to arrive")
     tls_cert: Path | None = Field(None, description="PEM file: the service's certificate and its chain; then TLS only")
     tls_key: Path | None = Field(None, description="PEM file: the certificate's key")
-    tls_client_ca: Path | None = Field(None, description="PEM file: who signs clients' certificates; then mTLS only")
+    tls_client_ca: Path | None = Field(None, description="PEM file: the CA of clients' certificates; then mTLS only")
     token: SecretStr = Field(SecretStr(""), description="bearer token that every call must carry")
-    token_file: Path | None = Field(None, description="file of such tokens, one a line; each is good")
-    plain_token: bool = Field(False, description="take tokens without TLS beyond loopback: something else encrypts")
+    token_file: Path | None = Field(None, description="file with such tokens, one per line; each is accepted")
+    plain_token: bool = Field(
+        False, description="accept tokens without TLS beyond loopback, because something else encrypts"
+    )
     drain_seconds: float = Field(30.0, ge=0, description="time for requests in flight after SIGTERM")
     max_run_seconds: float = Field(
-        600.0, ge=0, description="longest work on one batch; then the engine hangs and its process ends; 0 for no limit"
+        600.0,
+        ge=0,
+        description="longest time for one batch; then the process ends, as its engine hangs; 0 for no limit",
     )
     metrics_host: str = Field("127.0.0.1", description="address of the Prometheus page")
     metrics_port: int = Field(0, ge=0, le=65535, description="port of the Prometheus page; 0 for none")
@@ -66,6 +70,11 @@ class ServiceSettings(BaseSettings):
     @classmethod
     def _resolve(cls, roots: list[Path]) -> list[Path]:
         return [root.resolve() for root in roots]
+
+    @classmethod
+    def variable(cls, field: str) -> str:
+        """The environment variable of a field."""
+        return f"{cls.model_config.get('env_prefix', '')}{field.upper()}"
 
     @property
     def max_message_bytes(self) -> int:

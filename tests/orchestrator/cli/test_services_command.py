@@ -14,7 +14,7 @@ from merrflow.cli.services import look, show
 from merrflow_serving.catalog import SERVICES
 from merrflow_serving.errors import NotReady
 from merrflow_serving.server import Server
-from merrflow_serving.service import ServiceSettings
+from merrflow_serving.settings import ServiceSettings
 from tests.services.serving.toy import SPEC, ToyEngine
 
 

@@ -10,7 +10,8 @@ import torch
 from merrflow_llama3 import SPEC
 from merrflow_serving.errors import NotReady
 from merrflow_serving.torch import device as devices
-from merrflow_serving.torch.estimate import CARD_24_GB, CARD_80_GB, GIB
+from merrflow_serving.torch.estimate import GIB
+from tests.services.cards import CARD_24_GB, CARD_80_GB
 
 LLAMA_3_8B = {
     "model_type": "llama",

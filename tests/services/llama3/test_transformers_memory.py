@@ -8,7 +8,8 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from merrflow_llama3.engines.batched import MAX_REQUESTS
 from merrflow_llama3.engines.transformers.memory import PAGE, plan, working_bytes
-from merrflow_serving.torch.estimate import CARD_24_GB, CARD_80_GB, CONTEXT_BYTES, kv_bytes_per_token, module_bytes
+from merrflow_serving.torch.estimate import CONTEXT_BYTES, kv_bytes_per_token, module_bytes
+from tests.services.cards import CARD_24_GB, CARD_80_GB
 
 LLAMA_3_8B = LlamaConfig(
     vocab_size=128256, hidden_size=4096, intermediate_size=14336, num_hidden_layers=32, num_attention_heads=32,

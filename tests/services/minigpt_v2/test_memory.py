@@ -14,6 +14,7 @@ from merrflow_minigpt_v2.engines.minigpt_v2.prompts import load_asking
 from merrflow_minigpt_v2.settings import MiniGptSettings
 from merrflow_serving.torch import estimate
 from merrflow_serving.weights.checkpoint import parameters_on_meta
+from tests.services.cards import CARD_24_GB, CARD_80_GB
 
 SHAPE = published()
 TEMPLATE_TOKENS = 32  # two starts and about 20 pieces in Llama 2's vocabulary
@@ -64,7 +65,7 @@ def test_every_weight_has_a_name_in_the_files(parts):
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-@pytest.mark.parametrize(("card", "rows"), [(estimate.CARD_24_GB, GPU_ROWS), (estimate.CARD_80_GB, 64)])
+@pytest.mark.parametrize(("card", "rows"), [(CARD_24_GB, GPU_ROWS), (CARD_80_GB, 64)])
 def test_a_card_holds_it_with_its_largest_batch(parts, dtype, card, rows):
     tower, projection, llama = parts
     settings = MiniGptSettings()
@@ -81,7 +82,7 @@ def test_a_card_holds_it_with_its_largest_batch(parts, dtype, card, rows):
     )
     speaking = estimate.decoder_activation_bytes(LLAMA_2_7B, dtype, rows=rows, tokens=places)
     plan = estimate.Plan(weights, cache, max(seeing, speaking))
-    assert plan.fits(card), plan.total / estimate.GIB
+    assert plan.total <= card, plan.total / estimate.GIB
 
 
 def _answer_tokens(prompt: str) -> int:

@@ -11,7 +11,8 @@ from transformers import LlamaConfig
 from merrflow_minigpt_v2 import SPEC
 from merrflow_serving.errors import NotReady
 from merrflow_serving.torch import device as devices
-from merrflow_serving.torch.estimate import CARD_24_GB, GIB
+from merrflow_serving.torch.estimate import GIB
+from tests.services.cards import CARD_24_GB
 
 
 @pytest.fixture

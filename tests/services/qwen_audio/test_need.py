@@ -12,7 +12,8 @@ from merrflow_qwen_audio.engines.listening.need import PROMPT_TOKENS
 from merrflow_qwen_audio.prompt import load_prompt
 from merrflow_serving.errors import NotReady
 from merrflow_serving.torch import device as devices
-from merrflow_serving.torch.estimate import CARD_24_GB, CARD_80_GB, GIB
+from merrflow_serving.torch.estimate import GIB
+from tests.services.cards import CARD_24_GB, CARD_80_GB
 from tests.services.qwen_audio import checkpoints2
 from tests.services.qwen_audio.test_qwen_checkpoint import PUBLISHED
 

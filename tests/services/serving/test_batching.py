@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from merrflow_serving.alarm import Alarm
 from merrflow_serving.batching import Batcher, EngineHung
 from merrflow_serving.errors import EngineFault
+from merrflow_serving.watchdog import Watchdog
 
 
 @asynccontextmanager
@@ -104,7 +104,7 @@ async def test_each_lane_works_on_a_batch_of_its_own() -> None:
     assert {answer.batch_size for answer in answers} == {1}
 
 
-async def test_a_lane_that_hangs_is_told_and_the_others_go_on() -> None:
+async def test_a_lane_that_hangs_is_reported_and_the_others_continue() -> None:
     free, lost = threading.Event(), []
 
     def run(items: list[str]) -> list[str]:
@@ -129,21 +129,21 @@ async def test_a_lane_that_hangs_is_told_and_the_others_go_on() -> None:
         await batcher.stop()
 
 
-def test_the_alarm_is_for_the_work_that_must_end_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    now, alarms = [100.0], []
+def test_the_watchdog_is_set_to_the_earliest_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, timers = [100.0], []
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
-    monkeypatch.setattr(faulthandler, "dump_traceback_later", lambda left, exit: alarms.append(left))
-    monkeypatch.setattr(faulthandler, "cancel_dump_traceback_later", lambda: alarms.append(None))
-    alarm = Alarm(10.0)
-    first, second = alarm.over(), alarm.over()
+    monkeypatch.setattr(faulthandler, "dump_traceback_later", lambda left, exit: timers.append(left))
+    monkeypatch.setattr(faulthandler, "cancel_dump_traceback_later", lambda: timers.append(None))
+    watchdog = Watchdog(10.0)
+    first, second = watchdog.over(), watchdog.over()
     first.__enter__()
     now[0] = 104.0
     second.__enter__()
-    assert alarms == [10.0, 6.0]
+    assert timers == [10.0, 6.0]
     first.__exit__(None, None, None)
-    assert alarms[-1] == 10.0  # the second's own
+    assert timers[-1] == 10.0  # the second's own
     second.__exit__(None, None, None)
-    assert alarms[-1] is None
-    with Alarm(0.0).over():
+    assert timers[-1] is None
+    with Watchdog(0.0).over():
         pass
-    assert len(alarms) == 4
+    assert len(timers) == 4

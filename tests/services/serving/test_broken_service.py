@@ -94,7 +94,7 @@ async def test_a_problem_that_only_a_restart_mends_is_not_tried_again(monkeypatc
         assert (await seen.info()).doing == "waiting to be restarted"
 
 
-async def test_any_fault_is_told_in_one_line() -> None:
+async def test_any_fault_is_reported_in_one_line() -> None:
     ToyEngine.load_fault = RuntimeError("first line\n  second\tline")
     async with running() as seen:
         await seen.server.wait_ready()
@@ -114,7 +114,7 @@ async def test_the_same_problem_is_logged_once(monkeypatch, capfd) -> None:
     assert said.count("the hub is down") == 1 and said.count("the disk is full") == 1
 
 
-async def test_while_it_loads_it_tells_what_it_does_and_since_when() -> None:
+async def test_while_it_loads_it_reports_what_it_does_and_since_when() -> None:
     ToyEngine.loading.clear()
     async with running() as seen:
         assert (await seen.info()).doing == "loading its model"
@@ -162,7 +162,7 @@ async def test_a_stop_does_not_wait_for_the_engine_to_load(tmp_path: Path) -> No
     ],
 )
 def test_the_real_process_stays_up_and_says_why(tmp_path: Path, service, variables, kept_out, words) -> None:
-    """The services as their containers start them, with something lacking."""
+    """The services as their containers start them, with something missing."""
     (tmp_path / "sitecustomize.py").write_text(
         f"import sys\nfor name in {kept_out.split()!r}: sys.modules[name] = None\n"
     )

@@ -1,4 +1,4 @@
-"""Where engines compute, what they do when memory ends, and how a dead accelerator is told."""
+"""Where engines compute, what they do when memory runs out, and how a dead accelerator is recognised."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_with_cards(card) -> None:
         device_of(Settings(device="cuda:2"))
 
 
-def test_rocm_is_not_claimed(card, monkeypatch) -> None:
+def test_rocm_is_not_supported(card, monkeypatch) -> None:
     card()
     monkeypatch.setattr(torch.version, "hip", "6.0")
     assert device_of(Settings()) == CPU
@@ -288,7 +288,7 @@ def test_errors_of_a_call_are_neither(error: Exception) -> None:
         raise error
 
 
-def test_run_split_tells_a_lost_device_at_once() -> None:
+def test_run_split_reports_a_lost_device_at_once() -> None:
     calls = []
 
     def run(chunk: list[int]) -> list[int]:
@@ -330,7 +330,7 @@ def test_a_real_card_splits_a_batch_that_does_not_fit() -> None:
 
 
 @has_cuda
-def test_a_real_card_that_is_lost_is_told() -> None:
+def test_a_real_card_that_is_lost_is_reported() -> None:
     """A device-side assert: what torch raises then, and at every later call, is a lost device."""
     code = """
         import torch

@@ -9,7 +9,7 @@ import pytest
 
 from merrflow_serving import health
 from merrflow_serving.server import Server
-from merrflow_serving.service import ServiceSettings
+from merrflow_serving.settings import ServiceSettings
 from tests.services.serving.toy import SPEC, ToyEngine
 
 

@@ -1,4 +1,4 @@
-"""Long names, paths and messages: told in short, to the client and to the log."""
+"""Long names, paths and messages: shortened for the client and for the log."""
 
 from __future__ import annotations
 

@@ -54,14 +54,14 @@ def test_an_engine_on_the_cpu_needs_nothing_of_a_gpu():
     assert (found["need"], found["gpu"], found["problem"]) == ({"least_bytes": 0, "full_bytes": 0}, None, "")
 
 
-def test_a_need_is_told_with_the_card_or_without_one():
+def test_a_need_is_reported_with_the_card_or_without_one():
     found = told(Hungry)
     assert found["gpu"].keys() == {"name", "uuid", "total_bytes"}
     total = found["gpu"]["total_bytes"]  # 0 where the tests run without a GPU
     assert found["need"] == {"least_bytes": 2 << 30, "full_bytes": max(3 << 30, total // 2)}
 
 
-def test_what_lacks_is_a_problem_and_not_a_crash():
+def test_what_is_missing_is_a_problem_and_not_a_crash():
     assert told(Lacking)["problem"] == "toy.bin is missing: pip install toy-model"
     assert told(Bare)["problem"] == "the engine toy needs toylib, which is not installed here"
 

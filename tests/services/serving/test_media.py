@@ -69,7 +69,7 @@ def test_limits_on_length_and_size():
         list(iter_frames(film(), max_pixels=3000))
 
 
-def test_missing_tracks_are_told_apart_from_unreadable_files():
+def test_missing_tracks_are_distinguished_from_unreadable_files():
     with pytest.raises(MissingStream, match="no sound track"):
         decode_audio(film())
     with pytest.raises(MissingStream, match="no video track"):

@@ -21,9 +21,9 @@ from merrflow.qwen_audio.v1 import qwen_audio_pb2_grpc as pb_grpc
 from merrflow_serving.engine import EngineInfo
 from merrflow_serving.metrics import Metrics, State
 from merrflow_serving.server import Server
-from merrflow_serving.service import ServiceSettings
+from merrflow_serving.settings import ServiceSettings
 from merrflow_serving.torch.device import Memory
-from merrflow_serving.torch.gpu import GpuState, gpu_state
+from merrflow_serving.torch.gpu import GpuMonitor, GpuState
 from tests.services.serving.test_server import _fresh_engine, failure, request  # noqa: F401
 from tests.services.serving.toy import SPEC, ToyEngine
 
@@ -89,7 +89,7 @@ async def test_every_rpc_has_its_series_before_the_first_request():
     assert not [name for name in found if "gpu" in name], "the engine computes on a CPU"
 
 
-async def test_outcomes_are_told_apart_by_code_and_reason():
+async def test_outcomes_are_distinguished_by_code_and_reason():
     async with running(max_queue=1, max_batch_size=1) as (_, stub, page):
         await stub.Describe(request(b"x"))
         await failure(stub.Describe(request(b"bad")))
@@ -190,7 +190,7 @@ def test_gpu_shows_what_is_known_of_it():
     assert "gpu_memory" not in unknown and "gpu_utilization" in unknown
 
 
-def test_gpu_is_asked_by_its_index_and_never_in_vain(monkeypatch):
+def test_gpu_is_measured_by_its_index_and_never_needlessly(monkeypatch):
     asked = []
 
     def utilization(index: int) -> int:
@@ -198,20 +198,20 @@ def test_gpu_is_asked_by_its_index_and_never_in_vain(monkeypatch):
         return 40
 
     monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(cuda=SimpleNamespace(utilization=utilization)))
-    assert gpu_state("cuda:1", lambda: MEMORY) == GpuState("cuda:1", MEMORY, 0.4)
-    assert gpu_state("cuda", None) == GpuState("cuda", None, 0.4)
+    assert GpuMonitor().state("cuda:1", lambda: MEMORY) == GpuState("cuda:1", MEMORY, 0.4)
+    assert GpuMonitor().state("cuda", None) == GpuState("cuda", None, 0.4)
     assert asked == [1, 0], "never without an index: torch would then take up the card in this process"
-    assert gpu_state("cpu", lambda: MEMORY) is None
+    assert GpuMonitor().state("cpu", lambda: MEMORY) is None
 
 
-def test_gpu_that_cannot_be_asked_hides_nothing_else(monkeypatch):
+def test_gpu_that_cannot_be_measured_hides_nothing_else(monkeypatch):
     def fails(*_: object):
         raise RuntimeError("CUDA error: the launch timed out")
 
     monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(cuda=SimpleNamespace(utilization=fails)))
-    assert gpu_state("cuda:0", fails) == GpuState("cuda:0")
+    assert GpuMonitor().state("cuda:0", fails) == GpuState("cuda:0")
     monkeypatch.delitem(sys.modules, "torch")
-    assert gpu_state("cuda:0", lambda: MEMORY) == GpuState("cuda:0", MEMORY)
+    assert GpuMonitor().state("cuda:0", lambda: MEMORY) == GpuState("cuda:0", MEMORY)
 
 
 def test_page_keeps_to_prometheus_conventions():

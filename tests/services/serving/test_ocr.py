@@ -28,7 +28,7 @@ def page(*lines: tuple[str, int, int, int], size: tuple[int, int] = (240, 720)) 
     return image
 
 
-def test_reads_english_and_chinese_where_they_stand(reader):
+def test_reads_english_and_chinese_with_their_positions(reader):
     image = page(("I organized that plan", 60, 180, 30), ("您真这么认为啊", 100, 80, 36))
     lines = reader.read(image)
     assert [line.text for line in lines] == ["您真这么认为啊", "I organized that plan"]

@@ -20,7 +20,7 @@ from merrflow.qwen_audio.v1 import qwen_audio_pb2 as pb
 from merrflow.qwen_audio.v1 import qwen_audio_pb2_grpc as pb_grpc
 from merrflow_serving.errors import InvalidInput, from_rpc_error
 from merrflow_serving.server import EXIT_LOST, Server
-from merrflow_serving.service import ServiceSettings
+from merrflow_serving.settings import ServiceSettings
 from tests.services.serving.toy import SPEC, ToyEngine
 
 
@@ -92,7 +92,7 @@ async def test_health_follows_warm_up_and_draining():
         await stopping
 
 
-async def test_missing_weights_leave_the_service_up_and_telling_why():
+async def test_missing_weights_leave_the_service_up_and_saying_why():
     ToyEngine.missing_weights = True
     async with running() as (_, channel):
         status = await health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest())
@@ -204,7 +204,7 @@ async def test_a_lost_device_ends_the_process(tmp_path):
             process.kill()
 
 
-async def test_info_tells_the_memory_of_the_device():
+async def test_info_reports_the_memory_of_the_device():
     async with running() as (_, channel):
         info = await common_pb2_grpc.EngineStub(channel).Info(common.InfoRequest())
         assert (info.memory.used_bytes, info.memory.total_bytes, info.memory.peak_bytes) == (3, 10, 5)

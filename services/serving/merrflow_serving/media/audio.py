@@ -1,4 +1,4 @@
-"""Decoding of sound to what speech models take: 16 kHz, mono, float32 in [-1, 1]."""
+"""Decoding of sound to the input of speech models: 16 kHz, mono, float32 in [-1, 1]."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ SAMPLE_RATE = 16_000  # Hz
 
 
 class AudioCollector:
-    """Turns decoded sound frames into one array: the mean of the channels, 16 kHz, [-1, 1], no NaN.
+    """Joins decoded sound frames to one array: the mean of the channels, 16 kHz, [-1, 1], no NaN.
 
-    ffmpeg's own step from stereo to mono adds the channels at 0.707 each, which makes speech 3 dB louder and
-    clips it; so channels are averaged here. More than two channels go to stereo by ffmpeg's matrix first.
+    ffmpeg's own conversion from stereo to mono adds the channels at 0.707 each, which makes speech 3 dB louder and
+    clips it; so channels are averaged here. More than two channels are first mixed to stereo by ffmpeg's matrix.
     """
 
     def __init__(self) -> None:
@@ -28,9 +28,9 @@ class AudioCollector:
         self.size = 0  # samples so far
 
     def add(self, frame: av.AudioFrame) -> None:
-        """Takes the next frame. Streams may change their layout or rate on the way."""
+        """Takes the next frame. A stream may change its layout or rate in the middle."""
         kind = (frame.format.name, frame.layout.name, frame.sample_rate)
-        if kind != self._kind:
+        if self._resampler is None or kind != self._kind:
             self._flush()
             layout = "mono" if frame.layout.nb_channels == 1 else "stereo"
             self._resampler = av.AudioResampler(format="fltp", layout=layout, rate=SAMPLE_RATE)

@@ -14,7 +14,7 @@ def decode_image(source: Source, *, max_pixels: int = 0) -> np.ndarray:
 
     Raises `UnreadableMedia` or `TooLarge` (0 means no limit).
     """
-    # One thread: to start one a core costs as much again as the picture, and each leaves a heap of its own behind.
+    # One thread: starting one per core takes as long as decoding the picture, and each leaves a heap behind.
     for frame in iter_frames(source, max_pixels=max_pixels, threads=1):
         return frame.image
     raise UnreadableMedia("the file holds no image")

@@ -1,11 +1,11 @@
 """Reads the CSV files of OpenFace 1 and 2 as the faces of a clip's frames.
 
-Sources: OpenFace's wiki, "Output Format", and its RecorderCSV. `FeatureExtraction` writes one row a frame, with
-`success` 0 where the face is lost; `FaceLandmarkVidMulti` one row a frame and face, and none for a frame without faces.
-OpenFace 2 has the column `face_id`, OpenFace 1 has not; blanks after the commas come and go with the version.
+Sources: OpenFace's wiki, "Output Format", and its RecorderCSV. `FeatureExtraction` writes one row per frame, with
+`success` 0 if the face is lost; `FaceLandmarkVidMulti` one row per frame and face, and none for a frame without faces.
+OpenFace 2 has the column `face_id`, OpenFace 1 does not; whether blanks follow the commas depends on the version.
 
 Only what merrflow uses is read: gaze, eye landmarks, 3D landmarks and shape parameters may be left out or broken.
-Rows with `success` 0 stand for a frame without a face, and nothing else in them is looked at but frame and confidence.
+A row with `success` 0 means a frame without a face; only its frame and confidence are read.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ from merrflow_serving.media.openface_rows import (
 
 __all__ = ["VERSION", "OpenFaceClip", "OpenFaceError", "OpenFaceFace", "read_faces", "read_header", "version_of"]
 
-VERSION = "1"  # part of the key of what was read: another reading gives other Action Units
+VERSION = "1"  # part of the cache key of what was read: another version reads other Action Units
 PRESENT_FROM = 1.0  # intensity (FACS level A, a trace) from which a unit without its presence column is present
-FRAMES_APART = 1  # by so many frames may OpenFace's decoder and ours count differently
-MAX_FACES = 16  # in one frame, on average
+FRAMES_APART = 1  # by as many frames the counts of OpenFace's decoder and ours may differ
+MAX_FACES = 16  # per frame, on average
 HEAD_MILLIMETRES = 140.0  # median side of the landmarks' box around pose_T, measured on five television clips
 UPPER_LIP, LOWER_LIP, LIP_CORNERS = 62, 66, (48, 54)  # inner lips, outer corners (iBUG 300-W, as OpenFace)
 
@@ -47,21 +47,21 @@ class OpenFaceFace:
     pitch: float  # degrees, positive: chin up
     yaw: float  # degrees, positive: to the right side of the picture
     roll: float  # degrees, positive: clockwise for the viewer
-    intensity: Mapping[str, float]  # "AU06" -> 0 to 5; AUs told by presence only are not in it
+    intensity: Mapping[str, float]  # "AU06" -> 0 to 5; without AUs of which only the presence is known
     present: frozenset[str]  # AUs that are present
     mouth_opening: float | None  # gap between the inner lips over the mouth's width
 
 
 @dataclass(frozen=True)
 class OpenFaceClip:
-    """All that one file tells."""
+    """All that is read of one file."""
 
     units: tuple[str, ...]  # the Action Units that the file has, ascending
     frames: tuple[tuple[OpenFaceFace, ...], ...]  # for each frame of the clip its faces, largest first
 
 
 def version_of(header: Sequence[str]) -> str:
-    """The OpenFace that writes files with these columns, "1" or "2". The files say no more of their origin."""
+    """The version of OpenFace that writes files with these columns, "1" or "2". The files say no more about it."""
     return "2" if "face_id" in [name.strip() for name in header] else "1"
 
 
@@ -70,17 +70,18 @@ def read_faces(
 ) -> OpenFaceClip:
     """The faces of every frame of a clip. Blocking: some tens of milliseconds for 300 frames.
 
-    width, height: of the clip's frames, in pixels. frame_count: frames that decode. known: the Action Units that
-    may be in the file, None for any.
+    width, height: of the clip's frames, in pixels. frame_count: frames that can be decoded. known: the Action Units
+    that the file may contain, None for any.
 
-    - Frames count from 0, also where the file counts from 1.
-    - Pose: OpenFace's radians (R = Rx Ry Rz, x to the right, y down, z away) as the degrees of `OpenFaceFace`.
+    - Frames count from 0, also if the file counts from 1.
+    - Pose: OpenFace's radians (R = Rx Ry Rz, x to the right, y down, z away) converted to the degrees of
+      `OpenFaceFace`.
     - Box: around the landmarks; without them, a head's size around pose_T in the camera that OpenFace assumes;
-      without either, the whole picture, which tells no place.
-    - Mouth opening: between the inner lips over the mouth's width, both in the picture; needs landmarks.
-    - Presence: the column AUxx_c, or, where a unit has intensity only, from intensity 1.
+      without either, the whole picture, which is no position.
+    - Mouth opening: gap between the inner lips over the mouth's width, both in the picture; needs landmarks.
+    - Presence: the column AUxx_c, or, if a unit has intensity only, from intensity 1.
 
-    Raises `OpenFaceError`: not such a file, a value that cannot be, rows missing, or another clip's number of frames.
+    Raises `OpenFaceError`: not an OpenFace file, an impossible value, missing rows, or another clip's number of frames.
     """
     _check_size(path, frame_count)
     columns, rows = read_rows(path, known=known)
@@ -94,14 +95,14 @@ def read_faces(
             faces.setdefault(row.frame - first, []).append(reader.face(row.confidence, row.values))
     if reader.no_place and any(len(several) > 1 for several in faces.values()):
         raise OpenFaceError(
-            f"{path}: several faces in a frame, but neither x_0 ... y_67 nor pose_Tx tell where they are"
+            f"{path}: several faces in a frame, but neither x_0 ... y_67 nor pose_Tx to say where they are"
         )
     frames = (tuple(sorted(faces.get(index, ()), key=_area, reverse=True)) for index in range(frame_count))
     return OpenFaceClip(columns.units, tuple(frames))
 
 
 def _check_size(path: Path, frame_count: int) -> None:
-    """Raises `OpenFaceError` for files far larger than the clip can need, before anything of them is in memory."""
+    """Raises `OpenFaceError` for a file far larger than the clip can need, before reading any of it."""
     limit = MAX_ROW_BYTES * (2 + MAX_FACES * (frame_count + FRAMES_APART))
     try:
         size = path.stat().st_size
@@ -114,9 +115,9 @@ def _check_size(path: Path, frame_count: int) -> None:
 
 
 def _first_frame(rows: Sequence[Row], columns: Columns, frame_count: int) -> int:
-    """What the file calls the first frame: 0 or 1. Raises `OpenFaceError` for rows twice, missing or too many.
+    """The number of the file's first frame: 0 or 1. Raises `OpenFaceError` for duplicate, missing or surplus rows.
 
-    With several faces, frames without one have no rows, so that nothing can be said of missing ones.
+    With several faces, frames without any have no rows, so that missing rows cannot be detected.
     """
     several = any(row.face_id != rows[0].face_id for row in rows)
     lines: dict[tuple[int, int], int] = {}
@@ -124,7 +125,7 @@ def _first_frame(rows: Sequence[Row], columns: Columns, frame_count: int) -> int
         earlier = lines.setdefault((row.frame, row.face_id), row.line)
         if earlier != row.line:
             face = f" and face {row.face_id}" if several else ""
-            raise _at(columns, row, f"{row.frame}{face} stands in line {earlier} already")
+            raise _at(columns, row, f"{row.frame}{face} is already in line {earlier}")
     by_frame = {row.frame: row for row in rows}
     numbers = sorted(by_frame)
     first = min(numbers[0], 1)
@@ -148,7 +149,7 @@ def _at(columns: Columns, row: Row, fault: str) -> OpenFaceError:
 
 
 class _FaceReader:
-    """Makes faces of rows' values."""
+    """Makes a face of the values of a row."""
 
     def __init__(self, columns: Columns, width: int, height: int) -> None:
         self._columns = columns
@@ -171,13 +172,13 @@ class _FaceReader:
         return OpenFaceFace(box, confidence, pitch, yaw, roll, intensity, frozenset(present), mouth)
 
     def _box(self, values: Sequence[float]) -> tuple[float, float, float, float]:
-        """Without landmarks: from pose_T in millimetres, with the focal length that OpenFace takes by default."""
+        """Without landmarks: from pose_T in millimetres, with OpenFace's default focal length."""
         width, height = self._size
         if self._place is None:
             return (0.0, 0.0, float(width), float(height))
         x, y, z = (values[place] for place in self._place)
         if z <= 0:
-            return (0.0, 0.0, 0.0, 0.0)  # behind the camera: no face that could be followed
+            return (0.0, 0.0, 0.0, 0.0)  # behind the camera: not a face that could be followed
         scale = (500 * width / 640 + 500 * height / 480) / 2 / z
         side = HEAD_MILLIMETRES * scale
         return (width / 2 + x * scale - side / 2, height / 2 + y * scale - side / 2, side, side)
@@ -186,8 +187,8 @@ class _FaceReader:
 def degrees(rx: float, ry: float, rz: float) -> tuple[float, float, float]:
     """Pitch, yaw and roll of `OpenFaceFace` from OpenFace's angles in radians.
 
-    OpenFace: R = Rx Ry Rz with x to the right, y down and z away from the camera. Here, with y up and z to the
-    camera: R = Ry(yaw) Rx(-pitch) Rz(-roll), so that a nod of a turned head is no roll.
+    OpenFace: R = Rx Ry Rz with x to the right, y down and z away from the camera. Here, with y up and z towards the
+    camera: R = Ry(yaw) Rx(-pitch) Rz(-roll), so that the nod of a turned head is not a roll.
     """
     (sx, sy, sz), (cx, cy, cz) = map(math.sin, (rx, ry, rz)), map(math.cos, (rx, ry, rz))
     yaw = math.atan2(-sy, cx * cy)

@@ -1,6 +1,6 @@
-"""The rows of an OpenFace CSV, checked value by value; openface_csv.py makes faces of them.
+"""The rows of an OpenFace CSV, checked value by value; openface_csv.py turns them into faces.
 
-Standard library only, so that whoever reads such a file can import it.
+Standard library only, so that anything that reads such a file can import it.
 """
 
 from __future__ import annotations
@@ -13,13 +13,17 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from merrflow_serving.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from _csv import Reader
 
 MAX_ROW_BYTES = 16_384  # OpenFace 2's 714 columns take about 7,000
 LANDMARKS = tuple(f"{axis}_{number}" for axis in "xy" for number in range(68))
 POSE, PLACE = ("pose_Rx", "pose_Ry", "pose_Rz"), ("pose_Tx", "pose_Ty", "pose_Tz")
-# whatever begins like a unit is one, or a slip that would silently leave it out
+# Whatever begins like a unit is one, or a typing error that would silently leave it out.
 _UNIT = re.compile(r"[Aa][Uu](\d{1,4})(?:_([rc])$)?.*")
 
 
@@ -29,20 +33,20 @@ class OpenFaceError(InvalidInput):
     reason = "OPENFACE_CSV"
 
     def __init__(self, message: str) -> None:
-        # file names that are no UTF-8 reach Python as lone surrogates, which no ledger can store
+        # File names that are not UTF-8 reach Python as lone surrogates, which no ledger can store,
         text = message.encode(errors="backslashreplace").decode()
-        # and a damaged file's cells can hold control characters
+        # and the cells of a damaged file can contain control characters.
         super().__init__("".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text))
 
 
 @dataclass(frozen=True)
 class Columns:
-    """Where in a row what is."""
+    """The position of each value in a row."""
 
     path: Path
     names: tuple[str, ...]
-    values: tuple[int, ...]  # of all that is read of a face, in the order of `order`; intensities first
-    order: dict[str, int]  # column name -> place among those values
+    values: tuple[int, ...]  # positions of all that is read of a face, in the order of `order`; intensities first
+    order: dict[str, int]  # column name -> index among those values
     intensity: dict[str, str]  # "AU06" -> column
     presence: dict[str, str]
 
@@ -52,7 +56,7 @@ class Columns:
         return tuple(sorted({*self.intensity, *self.presence}))
 
     def places(self, names: Sequence[str]) -> list[int] | None:
-        """Where these columns stand among a row's values; None where the file has not all of them."""
+        """The indices of these columns among a row's values; None if the file does not have all of them."""
         return [self.order[name] for name in names] if all(name in self.order for name in names) else None
 
 
@@ -68,7 +72,7 @@ class Row:
 
 
 def read_rows(path: Path, *, known: Collection[str] | None = None) -> tuple[Columns, list[Row]]:
-    """Everything in the file that is used. `known`: the Action Units that may be in it, None for any.
+    """All that is used of the file. known: the Action Units that it may contain, None for any.
 
     Raises `OpenFaceError`.
     """
@@ -104,7 +108,7 @@ def _open(path: Path) -> io.TextIOWrapper:
 def _lines(path: Path, file: io.TextIOWrapper) -> Iterator[str]:
     for number, line in enumerate(iter(lambda: file.readline(2 * MAX_ROW_BYTES), ""), 1):
         if "\0" in line:
-            raise OpenFaceError(f"{path}, line {number}: holds NUL bytes; the file is damaged")
+            raise OpenFaceError(f"{path}, line {number}: contains NUL bytes; the file is damaged")
         if len(line) >= 2 * MAX_ROW_BYTES:
             raise OpenFaceError(f"{path}, line {number}: longer than any row of OpenFace")
         yield line
@@ -146,7 +150,7 @@ def _columns(path: Path, names: tuple[str, ...], known: Collection[str] | None) 
             wanted += group
     for name in ("frame", "face_id", "confidence", "success", *wanted):
         if names.count(name) > 1:
-            raise OpenFaceError(f"{path}, line 1: column {name} stands twice")
+            raise OpenFaceError(f"{path}, line 1: column {name} occurs twice")
     places = {name: place for place, name in enumerate(names)}
     return Columns(
         path=path,
@@ -158,14 +162,14 @@ def _columns(path: Path, names: tuple[str, ...], known: Collection[str] | None) 
     )
 
 
-def _rows(table: Iterator[list[str]], columns: Columns) -> Iterator[Row]:
+def _rows(table: Reader, columns: Columns) -> Iterator[Row]:
     frame, success, confidence = (columns.names.index(name) for name in ("frame", "success", "confidence"))
     face_id = columns.names.index("face_id") if "face_id" in columns.names else None
-    pick = itemgetter(*columns.values, success)  # at least two, so that it always gives a tuple
+    pick = itemgetter(*columns.values, success)  # at least two, so that it always returns a tuple
     for cells in table:
         if not any(cells):  # a blank line
             continue
-        line = table.line_num  # type: ignore[attr-defined]
+        line = table.line_num
         if len(cells) != len(columns.names):
             short = "; the line is cut off" if len(cells) < len(columns.names) else ""
             raise OpenFaceError(
@@ -191,7 +195,7 @@ class _Cells:
     cells: Sequence[str]
 
     def number(self, place: int, low: float, high: float, whole: bool = False) -> float:
-        """The value of one cell. Raises `OpenFaceError` where it is none between `low` and `high`."""
+        """The value of one cell. Raises `OpenFaceError` unless it is a number between `low` and `high`."""
         text = self.cells[place].strip()
         try:
             value = math.nan if "_" in text else float(text)  # Python reads 1_0 as 10
@@ -202,7 +206,7 @@ class _Cells:
         if not math.isfinite(value):
             fault = "is not a number"
         elif whole:
-            fault = "is neither 0 nor 1" if high == 1 else "is no number to count with"
+            fault = "is neither 0 nor 1" if high == 1 else "is not a whole number"
         else:
             fault = f"is not between {low:g} and {high:g}"
         shown = text if len(text) <= 40 else text[:37] + "..."
@@ -210,22 +214,22 @@ class _Cells:
         raise OpenFaceError(f"{self.columns.path}, line {self.line}, column {name}: {shown!r} {fault}")
 
     def checked(self, texts: Sequence[str]) -> tuple[float, ...]:
-        """The values of a face. Only where something is odd does the slow way find which cell is at fault."""
+        """The values of a face. Checked cell by cell, which is slow, only if one of them is wrong."""
         columns = self.columns
-        units, told = len(columns.intensity), len(columns.intensity) + len(columns.presence)
+        units, flags = len(columns.intensity), len(columns.intensity) + len(columns.presence)
         try:
             values = tuple(map(float, texts))
             if (
                 math.isfinite(sum(values))
                 and "_" not in "".join(texts)
                 and all(0 <= value <= 5 for value in values[:units])
-                and {0.0, 1.0}.issuperset(values[units:told])
+                and {0.0, 1.0}.issuperset(values[units:flags])
             ):
                 return values
         except ValueError:
             pass
         return (
             *(self.number(place, 0, 5) for place in columns.values[:units]),
-            *(self.number(place, 0, 1, whole=True) for place in columns.values[units:told]),
-            *(self.number(place, -1e9, 1e9) for place in columns.values[told:]),
+            *(self.number(place, 0, 1, whole=True) for place in columns.values[units:flags]),
+            *(self.number(place, -1e9, 1e9) for place in columns.values[flags:]),
         )

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import av
 import av.error
@@ -22,9 +23,12 @@ import numpy as np
 from merrflow_serving.errors import MissingStream, TooLarge, UnreadableMedia
 from merrflow_serving.media.convert import Converter
 
+if TYPE_CHECKING:
+    from av.audio.stream import AudioStream
+
 Source = Path | bytes
-# ffmpeg also knows formats that name other files or addresses (playlists, concat, SDP): a clip must not make it open
-# them, so only formats that hold their own media are taken. Names as ffmpeg's demuxers have them.
+# ffmpeg also has formats that refer to other files or addresses (playlists, concat, SDP): a clip must not make it open
+# these, so only formats that contain their media are accepted. Names of ffmpeg's demuxers.
 FORMATS = (
     *(
         "mov",
@@ -73,7 +77,7 @@ class VideoFrame:
     index: int
     timestamp: float  # seconds from the first frame
     raw: av.VideoFrame
-    converter: Converter | None = None  # of the video it comes from; None for a frame on its own
+    converter: Converter | None = None  # of the video it belongs to; None for a frame on its own
 
     @property
     def size(self) -> tuple[int, int]:
@@ -83,15 +87,15 @@ class VideoFrame:
 
     @cached_property
     def image(self) -> np.ndarray:
-        """(height, width, 3) uint8 RGB, turned as the rotation flag says."""
+        """(height, width, 3) uint8 RGB, rotated as the rotation flag says."""
         return np.ascontiguousarray(self.view(max(self.raw.width, self.raw.height)))
 
     def scaled(self, longest: int) -> np.ndarray:
-        """As `image`, shrunk so that no side is longer than `longest` pixels; never enlarged."""
+        """Like `image`, shrunk so that no side is longer than `longest` pixels; never enlarged."""
         return np.ascontiguousarray(self.view(longest))
 
     def view(self, longest: int) -> np.ndarray:
-        """As `scaled`, but where ffmpeg wrote it, so that rows may lie apart in memory: for who copies it anyway."""
+        """Like `scaled`, but without a copy of ffmpeg's memory, so that there may be gaps between rows."""
         factor = min(1.0, longest / max(self.raw.width, self.raw.height))
         width, height = (max(1, round(side * factor)) for side in (self.raw.width, self.raw.height))
         if self.converter is None:
@@ -104,19 +108,20 @@ class VideoFrame:
 
 @contextmanager
 def open_media(source: Source) -> Iterator[av.container.InputContainer]:
-    """Opens a file or bytes; `UnreadableMedia` where ffmpeg cannot, or stumbles while it is open.
+    """Opens a file or bytes. Raises `UnreadableMedia` if ffmpeg cannot open it, or fails inside the block.
 
-    Only regular files of the known `FORMATS`: nothing that the media name is opened, be it a file or an address.
+    Only regular files in one of `FORMATS`: no file or address that the media refer to is opened.
     """
     if not (len(source) if isinstance(source, bytes) else _file_size(source)):
         raise UnreadableMedia("the file is empty (0 bytes)")
     try:
+        target: io.BytesIO | str
         if isinstance(source, bytes):
             target, protocol = io.BytesIO(source), "none"
         else:
-            target, protocol = os.path.abspath(source), "file"  # an absolute path is never read as an address
+            target, protocol = os.path.abspath(source), "file"  # an absolute path is never taken for an address
         options = {"format_whitelist": ",".join(FORMATS), "protocol_whitelist": protocol, "pattern_type": "none"}
-        with av.open(target, options=options, metadata_errors="replace") as container:
+        with av.open(target, "r", options=options, metadata_errors="replace") as container:
             yield container
     except FileNotFoundError as error:
         raise UnreadableMedia("the file does not exist") from error
@@ -127,7 +132,7 @@ def open_media(source: Source) -> Iterator[av.container.InputContainer]:
 
 
 def _file_size(path: Path) -> int:
-    """Bytes. Raises `UnreadableMedia` for what is no regular file: opening a pipe or a device may wait for ever."""
+    """Bytes. Raises `UnreadableMedia` unless it is a regular file: opening a pipe or a device may wait for ever."""
     try:
         found = path.stat()
     except (OSError, ValueError) as error:
@@ -141,7 +146,7 @@ def _file_size(path: Path) -> int:
 
 
 def _turns(raw: av.VideoFrame) -> int:
-    """Quarter turns counterclockwise that the rotation flag asks for, 0 to 3."""
+    """Quarter turns counterclockwise that the rotation flag requires, 0 to 3."""
     return round((raw.rotation or 0) / 90) % 4
 
 
@@ -153,12 +158,12 @@ def iter_frames(
     on_audio: Callable[[av.AudioFrame], None] | None = None,
     threads: int = 0,
 ) -> Iterator[VideoFrame]:
-    """Decodes the first video track and, where `on_audio` wants it, the first sound track on the way.
+    """Decodes the first video track and, if `on_audio` is given, calls it with the frames of the first sound track.
 
-    threads: of the decoder, each of which holds pictures; 0: one for each core.
+    threads: of the decoder, each of which holds pictures in memory; 0: one per core.
 
     Raises `UnreadableMedia`, `MissingStream` (no video track) or `TooLarge` (0 means no limit). A sound track
-    that cannot be decoded raises nothing here: it is simply handed over in part.
+    that cannot be decoded raises nothing here: only a part of it reaches `on_audio`.
     """
     with open_media(source) as container:
         if not container.streams.video:
@@ -168,15 +173,16 @@ def iter_frames(
         video.thread_type, video.thread_count = "AUTO", threads
         if max_pixels:
             _check_pixels(video.width, video.height, max_pixels)
-            # the header may lie; the decoder refuses before it takes the memory (twice, as coded sizes are rounded up)
+            # The header may be wrong; the decoder refuses before it allocates (twice, as coded sizes are rounded up).
             video.codec_context.options = {"max_pixels": str(2 * max_pixels + MARGIN_PIXELS)}
         audio = [track for track in container.streams.audio[:1] if on_audio and track.codec_context]
         rate = float(video.average_rate or 25)
         first: float | None = None
         index = 0
         converter = Converter()
-        for packet in container.demux(video, *audio):
-            if packet.stream.type == "audio":
+        packets: Iterator[av.Packet[Any]] = container.demux(video, *audio)
+        for packet in packets:
+            if on_audio is not None and packet.stream.type == "audio":
                 _hand_over(packet, on_audio)
                 continue
             for raw in packet.decode():
@@ -191,7 +197,7 @@ def iter_frames(
 
 
 def check_codec(track: av.stream.Stream) -> None:
-    """Raises `UnreadableMedia` where ffmpeg knows no decoder for a track."""
+    """Raises `UnreadableMedia` if ffmpeg has no decoder for a track."""
     if track.codec_context is None:
         raise UnreadableMedia(f"the {track.type} track is in a codec that cannot be decoded")
 
@@ -202,7 +208,7 @@ def _check_pixels(width: int, height: int, max_pixels: int) -> None:
 
 
 def read_frames(source: Source, wanted: Collection[int]) -> dict[int, VideoFrame]:
-    """The frames with these numbers; those the video does not have are left out. Errors as `iter_frames`."""
+    """The frames with these numbers; those that the video does not have are left out. Raises as `iter_frames`."""
     found: dict[int, VideoFrame] = {}
     if not wanted:
         return found
@@ -215,7 +221,7 @@ def read_frames(source: Source, wanted: Collection[int]) -> dict[int, VideoFrame
     return found
 
 
-def _hand_over(packet: av.Packet, on_audio: Callable[[av.AudioFrame], None]) -> None:
+def _hand_over(packet: av.Packet[AudioStream], on_audio: Callable[[av.AudioFrame], None]) -> None:
     try:
         for raw in packet.decode():
             on_audio(raw)

@@ -1,4 +1,4 @@
-"""What computes, in which numbers, how much fits, and what is done when it does not."""
+"""Device, number format, attention code and memory of engines on torch, and what happens when a batch does not fit."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ FLASH_CAPABILITY = (8, 0)  # flash-attn 2 runs on Ampere and newer
 
 
 def device_of(settings: TorchSettings) -> torch.device:
-    """Where to compute. `auto`: the first CUDA device, else the CPU. ROCm and MPS are not claimed: nobody tried them.
+    """Where to compute. `auto`: the first CUDA device, else the CPU. ROCm and MPS are not supported, as untested.
 
-    Raises `NotReady` where the settings name a CUDA device that is not there, with what torch says of it.
+    Raises `NotReady` if the settings name a CUDA device that torch does not have, with torch's reason.
     """
     import torch
 
@@ -38,8 +38,8 @@ def device_of(settings: TorchSettings) -> torch.device:
     name = settings.device
     if name == "auto":
         name = "cuda" if usable else "cpu"
-        if not usable and torch.backends.cuda.is_built():
-            _tell_once(why_no_cuda())
+        if not usable and torch.backends.cuda.is_built():  # type: ignore[no-untyped-call]  # torch's own gap
+            _warn_once(why_no_cuda())
     device = torch.device(name)
     if device.type == "cuda":
         count = torch.cuda.device_count() if usable else 0
@@ -48,8 +48,8 @@ def device_of(settings: TorchSettings) -> torch.device:
             why = "" if usable else f" ({why_no_cuda()})"
             raise NotReady(
                 f"device {settings.device!r} is set, but torch {torch.__version__} sees {count} CUDA devices{why}; "
-                f"set {_variable(settings, 'DEVICE')}=auto or cpu, or see to the driver, a CUDA build of torch, and "
-                "that the container is given the GPU (deploy/compose/gpu.yml)",
+                f"set {settings.variable('DEVICE')}=auto or cpu, or check the driver, that torch is built for CUDA, "
+                "and that the container has access to the GPU (deploy/compose/gpu.yml)",
                 reason="DEVICE_MISSING",
             )
         return torch.device("cuda", index)
@@ -57,28 +57,28 @@ def device_of(settings: TorchSettings) -> torch.device:
 
 
 def why_no_cuda() -> str:
-    """What torch says of a CUDA it cannot use, such as that the driver is too old; "" where it says nothing."""
+    """Why torch cannot use CUDA, such as that the driver is too old, in its own words; "" if it does not say."""
     import torch
 
     if torch.version.hip is not None:
-        return "this is a ROCm build of torch, which nobody tried here"
+        return "this is a ROCm build of torch, which is not supported"
     try:
-        torch.cuda.init()
-    except Exception as error:  # it raises of many kinds
+        torch.cuda.init()  # type: ignore[no-untyped-call]  # torch's own gap
+    except Exception as error:  # it raises many kinds
         return next(iter(str(error).strip().splitlines()), type(error).__name__)
     return ""
 
 
 @cache
-def _tell_once(why: str) -> None:
+def _warn_once(why: str) -> None:
     log.warning("no CUDA device can be used, so this computes on the CPU", why=why)
 
 
 def dtype_of(settings: TorchSettings, device: torch.device) -> torch.dtype:
     """Number format of weights and arithmetic.
 
-    `auto`: float32 on a CPU; on CUDA bfloat16 where the card computes in it (Ampere and newer), else float16.
-    Raises `NotReady` where bfloat16 is asked of a card that would only emulate it.
+    `auto`: float32 on a CPU; on CUDA bfloat16 if the card supports it (Ampere and newer), else float16.
+    Raises `NotReady` if the settings ask for bfloat16 on a card that would only emulate it.
     """
     import torch
 
@@ -90,7 +90,7 @@ def dtype_of(settings: TorchSettings, device: torch.device) -> torch.dtype:
         return torch.bfloat16 if native else torch.float16
     if wanted == "bfloat16" and not native:
         raise NotReady(
-            f"{torch.cuda.get_device_name(device)} has no bfloat16; set {_variable(settings, 'DTYPE')}=float16",
+            f"{torch.cuda.get_device_name(device)} has no bfloat16; set {settings.variable('DTYPE')}=float16",
             reason="DTYPE_UNSUPPORTED",
         )
     return {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}[wanted]
@@ -99,14 +99,14 @@ def dtype_of(settings: TorchSettings, device: torch.device) -> torch.dtype:
 def _has_bfloat16(device: torch.device) -> bool:
     import torch
 
-    return torch.cuda.get_device_capability(device) >= (8, 0)  # is_bf16_supported() also counts emulation
+    return torch.cuda.get_device_capability(device) >= (8, 0)  # is_bf16_supported() includes emulation
 
 
 def attention_of(settings: TorchSettings, device: torch.device) -> str:
     """Name for transformers' `attn_implementation`: "sdpa", "eager" or "flash_attention_2".
 
-    `auto`: flash_attention_2 where it is installed, the card takes it and the numbers are 16 bits wide; else sdpa.
-    Raises `NotReady` where flash_attention_2 is asked for and cannot be had.
+    `auto`: flash_attention_2 if it is installed, the card supports it and the numbers have 16 bits; else sdpa.
+    Raises `NotReady` if the settings ask for flash_attention_2 and it cannot be used.
     """
     if settings.attention in ("sdpa", "eager"):
         return settings.attention
@@ -115,7 +115,7 @@ def attention_of(settings: TorchSettings, device: torch.device) -> str:
         return "sdpa" if problem else "flash_attention_2"
     if problem:
         raise NotReady(
-            f"flash_attention_2 cannot be used: {problem}; set {_variable(settings, 'ATTENTION')}=auto",
+            f"flash_attention_2 cannot be used: {problem}; set {settings.variable('ATTENTION')}=auto",
             reason="ATTENTION_UNSUPPORTED",
         )
     return "flash_attention_2"
@@ -129,18 +129,14 @@ def _flash_problem(settings: TorchSettings, device: torch.device) -> str:
     if importlib.util.find_spec("flash_attn") is None:
         return "the package flash-attn is not installed"
     if torch.cuda.get_device_capability(device) < FLASH_CAPABILITY:
-        return f"{torch.cuda.get_device_name(device)} is older than it takes"
+        return f"{torch.cuda.get_device_name(device)} is older than it supports"
     if dtype_of(settings, device) == torch.float32:
-        return "it does not take float32"
+        return "it does not support float32"
     return ""
 
 
-def _variable(settings: TorchSettings, name: str) -> str:
-    return f"{settings.model_config.get('env_prefix', '')}{name}"
-
-
 class BatchLimit:
-    """How many items an engine takes at once. Out of memory lowers it; nothing raises it again."""
+    """How many items an engine runs at once. Running out of memory lowers it; nothing raises it again."""
 
     def __init__(self, size: int) -> None:
         if size < 1:
@@ -152,7 +148,7 @@ class BatchLimit:
         return self._size
 
     def lower(self, tried: int) -> int:
-        """The limit after a batch of `tried` items did not fit: half of these, never more than before, at least 1."""
+        """The new limit after a batch of `tried` items did not fit: half of that, at most the old limit, at least 1."""
         self._size = max(1, min(self._size, tried // 2))
         return self._size
 
@@ -160,10 +156,10 @@ class BatchLimit:
 def run_split(run: Callable[[list[T]], list[R]], items: list[T], limit: BatchLimit) -> list[R]:
     """`run` over all items in chunks of at most `limit.size`, results in order.
 
-    Out of memory empties the device's cache, halves the limit and goes on with the same items; what was computed
-    before is kept. So items that need the same memory should be neighbours: sort before.
-    Raises `TooLarge` where a single item does not fit, `DeviceLost` where the device is gone, `EngineFault` where
-    `run` gives another number of results than it got items; what else `run` raises passes.
+    If memory runs out, this empties the device's cache, halves the limit and continues with the same items; what was
+    computed before is kept. So items that need as much memory should be next to each other: sort them first.
+    Raises `TooLarge` if a single item does not fit, `DeviceLost` if the device is gone, `EngineFault` if `run` returns
+    another number of results than it was given items, and whatever else `run` raises.
     """
     results: list[R] = []
     while len(results) < len(items):
@@ -183,7 +179,7 @@ def run_split(run: Callable[[list[T]], list[R]], items: list[T], limit: BatchLim
 
 
 def _try(run: Callable[[list[T]], list[R]], chunk: list[T]) -> list[R] | None:
-    """The results, or None where they did not fit."""
+    """The results, or None if the items did not fit."""
     try:
         with device_errors():
             return list(run(chunk))
@@ -203,7 +199,7 @@ def _empty_cache() -> None:
 
 
 def memory(device: torch.device) -> Memory:
-    """What this process holds on `device`, and how much there is. Cheap; does not wait for the device."""
+    """What this process holds on `device`, and the size of the device. Cheap; does not wait for the device."""
     if device.type != "cuda":
         return host_memory()
     import torch
@@ -213,5 +209,5 @@ def memory(device: torch.device) -> Memory:
 
 
 def held(settings: TorchSettings) -> Memory:
-    """`memory` of the device that the settings name. Raises `NotReady` where there is no such device."""
+    """`memory` of the device that the settings name. Raises `NotReady` if there is no such device."""
     return memory(device_of(settings))

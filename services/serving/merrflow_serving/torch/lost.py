@@ -1,4 +1,4 @@
-"""A device that is gone: recognised, told from lack of memory, and given a name. Imports no torch."""
+"""Recognises errors that mean a device is gone, as opposed to out of memory. Imports no torch."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _LOST = re.compile(
     re.IGNORECASE,
 )
 _CALL = re.compile(r"no kernel image|invalid device function|invalid configuration argument|invalid argument", re.I)
-# cuBLAS and the CPU's allocator tell of lack of memory in words only.
+# cuBLAS and the CPU's allocator report a lack of memory in the message only.
 _MEMORY = re.compile(r"out of memory|can't allocate memory|_STATUS_ALLOC_FAILED", re.IGNORECASE)
 
 
@@ -53,7 +53,7 @@ def _words(error: BaseException) -> str:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """True where the device (or the machine) had too little memory, and a smaller batch may do."""
+    """True if the device (or the machine) had too little memory, so that a smaller batch may succeed."""
     if type(error).__name__ in ("OutOfMemoryError", "MemoryError"):
         return True
     if getattr(error, "error_code", None) in MEMORY_CODES:
@@ -62,7 +62,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def is_lost(error: BaseException) -> bool:
-    """True where no further call on the device can succeed in this process."""
+    """True if no further call on the device can succeed in this process."""
     if isinstance(error, DeviceLost):
         return True
     if not isinstance(error, RuntimeError) or is_out_of_memory(error):
@@ -76,7 +76,7 @@ def is_lost(error: BaseException) -> bool:
 
 @contextmanager
 def device_errors() -> Iterator[None]:
-    """Inside, an error that means a lost device becomes `DeviceLost`; every other one passes as it is."""
+    """Inside the block, an error that means a lost device becomes `DeviceLost`; every other one is left as it is."""
     try:
         yield
     except Exception as error:

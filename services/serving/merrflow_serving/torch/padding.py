@@ -8,9 +8,9 @@ import torch
 
 
 def left_padded(rows: Sequence[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Prompts [(tokens, width)] as (rows, longest, width), and the mask (rows, longest) of what is no padding.
+    """Prompts [(tokens, width)] as (rows, longest, width), and a mask (rows, longest): 0 for padding.
 
-    Padding stands on the left, so that every row's next token is at the same place.
+    The padding is on the left, so that every row's next token has the same position.
     """
     longest = max(len(row) for row in rows)
     embeddings = rows[0].new_zeros(len(rows), longest, rows[0].shape[1])

@@ -22,19 +22,19 @@ class TorchSettings(ServiceSettings):
     """
 
     weights: str = Field(
-        "", description="a local folder with the weights; empty: below models_dir, pulled from the hub where absent"
+        "", description="a local folder with the weights; empty: below models_dir, pulled from the hub if absent"
     )
     hub: Literal["huggingface", "modelscope"] = Field(
         default_factory=default_hub, description="where weights are pulled from"
     )
     models_dir: Path = Field(default_factory=default_models_dir, description="folder that keeps pulled weights")
-    offline: bool = Field(default_factory=default_offline, description="never reach for a hub")
+    offline: bool = Field(default_factory=default_offline, description="never connect to a hub")
     device: str = Field("auto", pattern=f"^({DEVICES})$", description="auto, cpu, cuda, or cuda:1; auto: cuda if any")
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
-        "auto", description="number format of the weights; auto: bfloat16 on CUDA where the card has it, float32 on CPU"
+        "auto", description="number format of the weights; auto: bfloat16 on CUDA if the card has it, float32 on CPU"
     )
     attention: Literal["auto", "sdpa", "eager", "flash_attention_2"] = Field(
-        "auto", description="attention code; auto: flash_attention_2 where it is installed and the card takes it"
+        "auto", description="attention code; auto: flash_attention_2 if it is installed and the card supports it"
     )
 
     @field_validator("models_dir")

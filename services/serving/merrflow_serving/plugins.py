@@ -1,0 +1,134 @@
+"""Engines that other distributions add to a service, found by entry point.
+
+An entry point of the group `merrflow.engines` is named SERVICE.ENGINE, and its value is a class that takes the
+service's settings and is an `Engine`:
+
+    [project.entry-points."merrflow.engines"]
+    "llama3.echo" = "acme_echo:EchoReasoner"
+
+Nothing of a plug-in is imported unless the settings choose its engine (`MERRFLOW_LLAMA3_ENGINE=echo`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+from merrflow_serving.catalog import SERVICES
+from merrflow_serving.engine import Engine
+from merrflow_serving.errors import InvalidInput, MerrflowError
+from merrflow_serving.settings import ServiceSettings
+
+GROUP = "merrflow.engines"
+METHODS = ("load", "run", "close", "info")
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """One entry point."""
+
+    point: EntryPoint
+
+    @property
+    def service(self) -> str:
+        return self.point.name.partition(".")[0]
+
+    @property
+    def engine(self) -> str:
+        return self.point.name.partition(".")[2]
+
+    @property
+    def distribution(self) -> str:
+        """Its distribution and the version of that, such as "acme-echo 0.1.0"."""
+        found = self.point.dist
+        return f"{found.name} {found.version}" if found is not None else "an unknown distribution"
+
+    def __str__(self) -> str:
+        return f"the engine plug-in {self.point.name} of {self.distribution}"
+
+    def create(self, settings: ServiceSettings) -> Engine[Any, Any]:
+        """The engine, not loaded yet. Raises `InvalidInput` naming the plug-in if that fails."""
+        try:
+            make = self.point.load()
+        except Exception as error:  # whatever the code of others raises while it is imported
+            raise InvalidInput(f"{self} cannot be imported from {self.point.value!r}: {_one_line(error)}") from error
+        try:
+            engine = make(settings)
+        except MerrflowError:
+            raise
+        except Exception as error:
+            raise InvalidInput(f"{self} cannot be created by {self.point.value!r}: {_one_line(error)}") from error
+        if not isinstance(engine, Engine):
+            raise InvalidInput(f"{self} is not an engine: {_lacking(engine)}")
+        return engine
+
+
+def find(service: str, engine: str, built_in: Collection[str]) -> Plugin | None:
+    """The plug-in that adds `engine` to `service`; None if it is one of the `built_in` engines.
+
+    Raises `InvalidInput` if there is no such engine, and if more than one has this name.
+    """
+    named = [plugin for plugin in of_service(service) if plugin.engine == engine]
+    if problem := _clash(named, built_in):
+        raise InvalidInput(problem)
+    if engine in built_in:
+        return None
+    if named:
+        return named[0]
+    others = ", ".join(f"{plugin.engine} ({plugin.distribution})" for plugin in of_service(service))
+    parts = [
+        f"{service} has no engine {engine!r}; it has: {', '.join(built_in)}",
+        *([f"and from plug-ins: {others}"] if others else []),
+        *misplaced(),
+    ]
+    raise InvalidInput("; ".join(parts))
+
+
+def of_service(service: str) -> list[Plugin]:
+    """The plug-ins for a service, by name."""
+    return [plugin for plugin in _all() if plugin.service == service and plugin.engine]
+
+
+def misplaced() -> list[str]:
+    """A line for each plug-in that no service can use."""
+    found = []
+    for plugin in _all():
+        if not (plugin.service and plugin.engine):
+            found.append(f"{plugin} is not named SERVICE.ENGINE")
+        elif plugin.service not in SERVICES:
+            found.append(f"{plugin} is for a service that does not exist; the services are: {', '.join(SERVICES)}")
+    return found
+
+
+def problems(service: str, built_in: Collection[str]) -> list[str]:
+    """A line for each plug-in that `service` cannot use, or that no service can."""
+    found = of_service(service)
+    names = dict.fromkeys(plugin.engine for plugin in found)
+    clashes = (_clash([plugin for plugin in found if plugin.engine == name], built_in) for name in names)
+    return [*misplaced(), *filter(None, clashes)]
+
+
+def _lacking(engine: object) -> str:
+    """Which methods of `Engine` an object does not have."""
+    missing = [f"{name}()" for name in METHODS if not callable(getattr(engine, name, None))]
+    return f"{type(engine).__name__} has no {' and no '.join(missing)}"
+
+
+def _clash(named: list[Plugin], built_in: Collection[str]) -> str:
+    """What is wrong if these plug-ins, all of one name, cannot be told apart; "" if they can."""
+    if named and named[0].engine in built_in:
+        return f"{named[0]} has the name of a built-in engine of {named[0].service}; uninstall or rename it"
+    if len(named) > 1:
+        return f"{named[0]} and that of {named[1].distribution} have the same name; uninstall one of them"
+    return ""
+
+
+def _all() -> list[Plugin]:
+    found = [Plugin(point) for point in entry_points(group=GROUP)]
+    return sorted(found, key=lambda plugin: (plugin.point.name, plugin.distribution))
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())

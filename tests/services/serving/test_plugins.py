@@ -1,0 +1,131 @@
+"""Plug-ins that cannot be used: each is reported in one line that names the distribution at fault."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from merrflow_serving import __main__ as command
+from merrflow_serving import plugins
+from merrflow_serving.errors import InvalidInput, NotReady
+from tests.services.serving.toy import SPEC
+
+ENGINE = """
+class Good:
+    def __init__(self, settings): self.settings = settings
+    def load(self): pass
+    def run(self, batch): return list(batch)
+    def close(self): pass
+    def info(self): return None
+
+class Half:
+    def __init__(self, settings): pass
+    def load(self): pass
+    def info(self): return None
+
+class Picky(Good):
+    def __init__(self, settings): raise ValueError("no luck\\ntoday")
+
+def absent(settings):
+    from merrflow_serving import NotReady
+    raise NotReady("acme.bin is missing: pip install acme-model")
+"""
+
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Installs a distribution with one entry point."""
+    (tmp_path / "acme_engine.py").write_text(ENGINE)
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def install(distribution: str, name: str, value: str = "acme_engine:Good") -> None:
+        folder = tmp_path / f"{distribution.replace('-', '_')}-0.1.0.dist-info"
+        folder.mkdir()
+        (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 0.1.0\n")
+        (folder / "entry_points.txt").write_text(f"[{plugins.GROUP}]\n{name} = {value}\n")
+
+    return install
+
+
+def refused(engine: str) -> str:
+    with pytest.raises(InvalidInput) as caught:
+        SPEC.make_engine(SPEC.settings(engine=engine))
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_a_plug_in_gets_the_services_settings(install) -> None:
+    install("acme-good", "qwen-audio.good")
+    settings = SPEC.settings(engine="good")
+    assert SPEC.make_engine(settings).settings is settings
+    assert plugins.problems(SPEC.name, SPEC.engines) == []
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (
+            "acme_gone:Engine",
+            "cannot be imported from 'acme_gone:Engine': ModuleNotFoundError: No module named 'acme_gone'",
+        ),
+        (
+            "acme_engine:Gone",
+            "cannot be imported from 'acme_engine:Gone': AttributeError: module 'acme_engine' has no attribute 'Gone'",
+        ),
+        ("acme_engine:Picky", "cannot be created by 'acme_engine:Picky': ValueError: no luck today"),
+        ("acme_engine:Half", "is not an engine: Half has no run() and no close()"),
+    ],
+)
+def test_one_that_cannot_be_made_is_named_with_the_error(install, value: str, message: str) -> None:
+    install("acme-bad", "qwen-audio.bad", value)
+    assert refused("bad") == f"the engine plug-in qwen-audio.bad of acme-bad 0.1.0 {message}"
+    assert SPEC.make_engine(SPEC.settings()), "the service's own engines do not need it"
+
+
+def test_what_an_engine_itself_says_is_kept(install) -> None:
+    install("acme-absent", "qwen-audio.absent", "acme_engine:absent")
+    with pytest.raises(NotReady, match="^acme.bin is missing: pip install acme-model$"):
+        SPEC.make_engine(SPEC.settings(engine="absent"))
+
+
+def test_two_of_one_name_are_both_named(install) -> None:
+    install("acme-one", "qwen-audio.good")
+    install("acme-two", "qwen-audio.good")
+    message = refused("good")
+    assert message == (
+        "the engine plug-in qwen-audio.good of acme-one 0.1.0 and that of acme-two 0.1.0 have the same name; "
+        "uninstall one of them"
+    )
+    assert plugins.problems(SPEC.name, SPEC.engines) == [message]
+    assert SPEC.make_engine(SPEC.settings(engine="toy"))
+
+
+def test_one_with_the_name_of_a_built_in_engine(install) -> None:
+    install("acme-toy", "qwen-audio.toy")
+    message = (
+        "the engine plug-in qwen-audio.toy of acme-toy 0.1.0 has the name of a built-in engine of qwen-audio; "
+        "uninstall or rename it"
+    )
+    assert refused("toy") == refused("") == message, "never a guess which of the two is meant"
+    assert plugins.problems(SPEC.name, SPEC.engines) == [message]
+
+
+@pytest.mark.parametrize(
+    ("name", "fault"),
+    [
+        (
+            "qwen_audio.good",
+            "is for a service that does not exist; the services are: openface-au, minigpt-v2, qwen-audio, llama3",
+        ),
+        ("good", "is not named SERVICE.ENGINE"),
+    ],
+)
+def test_one_for_no_service(install, capsys, name: str, fault: str) -> None:
+    install("acme-lost", name)
+    message = f"the engine plug-in {name} of acme-lost 0.1.0 {fault}"
+    assert refused("good") == f"qwen-audio has no engine 'good'; it has: toy; {message}"
+    assert plugins.problems(SPEC.name, SPEC.engines) == [message]
+    with pytest.raises(SystemExit):
+        command.main(["--help"])
+    assert f"not usable: {message}\n" in capsys.readouterr().out
