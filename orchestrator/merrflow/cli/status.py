@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from rich.table import Table
 
 from merrflow.core.records import Outcome
 from merrflow.datasets.entries import entries
+from merrflow.stages.graph import GRAPH
 from merrflow.store import existing_ledger
 
 SHOWN_REASONS = 20
@@ -21,7 +22,7 @@ def read_status(out: Path) -> dict[str, Any]:
     ledger = existing_ledger(out)
     rows = ledger.clips()
     labels: Counter[str] = Counter()
-    seconds: Counter[str] = Counter()
+    seconds: defaultdict[str, float] = defaultdict(float)
     worked: Counter[str] = Counter()
     for entry in entries(ledger):
         labels[entry.record.label.label] += 1
@@ -39,7 +40,9 @@ def read_status(out: Path) -> dict[str, Any]:
         "reasons": [
             {"outcome": outcome, "reason": reason, "clips": count} for (outcome, reason), count in reasons.most_common()
         ],
-        "mean_seconds": {stage: round(seconds[stage] / worked[stage], 3) for stage in seconds},
+        "mean_seconds": {
+            stage.name: round(seconds[stage.name] / worked[stage.name], 3) for stage in GRAPH if stage.name in seconds
+        },
     }
 
 

@@ -13,12 +13,12 @@ import inspect
 import json
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from functools import wraps
 from typing import Annotated, Any, Literal
 
 import httpx
-from prefect import flow, get_run_logger, task
+from prefect import Flow, flow, get_run_logger, task
 from prefect.artifacts import (
     acreate_link_artifact,
     acreate_progress_artifact,
@@ -32,7 +32,6 @@ from pydantic import Field
 from merrflow.core.errors import ungrouped, writing_outputs
 from merrflow.datasets.outputs import Summary
 from merrflow.flow import shards
-from merrflow.flow.termination import undisturbed
 from merrflow.pipeline.open_session import open_session, open_shard
 from merrflow.pipeline.pause import Round
 from merrflow.pipeline.request import Request
@@ -84,27 +83,42 @@ async def annotate_flow(
         "shard_size": shard_size,
     }
     given = {name: value for name, value in settings.items() if value not in (None, "")}  # "": a field of the form
-    files = (file or None for file in (transcripts, config, labels, action_units))
-    request = Request(tuple(inputs), out, *files, given)
+    request = Request(
+        tuple(inputs),
+        out,
+        transcripts=transcripts or None,
+        config=config or None,
+        labels=labels or None,
+        action_units=action_units or None,
+        overrides=given,
+    )
     async with shards.alive(request):
         await shards.wait_for_earlier(request)
         async with open_session(request, hand_out=shards.is_deployed()) as session:
             return await _annotate_all(session, request)
 
 
-async def annotate_in(session: Session, request: Request) -> dict[str, Any]:
-    """The same flow over a session that is open already, in this process. Its parameters only say what was asked."""
+async def annotate_in(
+    session: Session, request: Request, undisturbed: Callable[[], AbstractContextManager[None]] = nullcontext
+) -> None:
+    """The same flow over a session that is open already, in this process. Its parameters only say what was asked.
+
+    undisturbed: holds off Prefect's handler of SIGTERM while the clips are worked on (termination.py).
+    """
 
     @wraps(annotate_flow.fn)
     async def annotate_open(*args: Any, **kwargs: Any) -> dict[str, Any]:
-        return await _annotate_all(session, request)
+        with undisturbed():
+            return await _annotate_all(session, request)
 
     inputs = list(request.inputs)
     if len(json.dumps(inputs)) > PARAMETER_BYTES:
         inputs = [*inputs[:20], f"and {len(inputs) - 20} more"]
     shown = inspect.signature(annotate_flow.fn).parameters
-    run = flow(annotate_open, name=annotate_flow.name, flow_run_name="annotate into {out}", persist_result=False)
-    return await run(
+    run: Flow[..., Any] = Flow(
+        annotate_open, name=annotate_flow.name, flow_run_name="annotate into {out}", persist_result=False
+    )
+    await run(
         inputs,
         str(session.out),
         request.transcripts,
@@ -116,17 +130,16 @@ async def annotate_in(session: Session, request: Request) -> dict[str, Any]:
 
 
 async def _annotate_all(session: Session, request: Request) -> dict[str, Any]:
-    with undisturbed():
-        await session.wait_ready()
-        try:
-            await (_hand_out if session.is_handed_out else _run_shards)(session, request)
-        finally:  # what is done is written out, however the shards ended
-            with writing_outputs(session.out):
-                summary = await asyncio.to_thread(session.write_outputs)
-        for name, reason in summary.problems[:LOGGED_PROBLEMS]:
-            get_run_logger().warning("%s failed: %s", name, reason)
-        async with _as_far_as_prefect_is_there():
-            await _publish(session, summary)
+    await session.wait_ready()
+    try:
+        await (_hand_out if session.is_handed_out else _run_shards)(session, request)
+    finally:  # what is done is written out, however the shards ended
+        with writing_outputs(session.out):
+            summary = await asyncio.to_thread(session.write_outputs)
+    for name, reason in summary.problems[:LOGGED_PROBLEMS]:
+        get_run_logger().warning("%s failed: %s", name, reason)
+    async with _as_far_as_prefect_is_there():
+        await _publish(session, summary)
     return {
         "outcomes": summary.outcomes,
         "labels": summary.labels,

@@ -8,8 +8,9 @@ from typing import Any
 
 from prefect.client.orchestration import PrefectClient, get_client
 from prefect.client.schemas.actions import WorkPoolCreate, WorkPoolUpdate
-from prefect.deployments.runner import EntrypointType, RunnerDeployment
+from prefect.deployments.runner import RunnerDeployment
 from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
+from prefect.types.entrypoint import EntrypointType
 from prefect.workers.utilities import get_default_base_job_template_for_infrastructure_type
 
 from merrflow.core.errors import InputError
@@ -34,7 +35,7 @@ async def register(
         await _make_pool(client, pool, kind, await _template(kind, job_template))
         await _make_queue(client, pool, RUNS, RUNS_AT_ONCE)
         await _make_queue(client, pool, SHARDS, None)
-    first = {"inputs": [inputs]} if inputs else {}
+    first: dict[str, Any] = {"inputs": [inputs]} if inputs else {}
     first |= {"out": out} if out else {}
     for flow, queue, parameters in ((annotate_flow, RUNS, first), (annotate_shard_flow, SHARDS, {})):
         deployment = await flow.ato_deployment(
@@ -48,11 +49,11 @@ async def register(
         )
         if flow is annotate_flow:
             _explain(deployment)
-        await deployment.apply()
+        await deployment.aapply()
 
 
 def _explain(deployment: RunnerDeployment) -> None:
-    """Makes the form say of every field what it is for, and what holds where it is left empty."""
+    """Makes the form say of every field what it is for, and what holds if it is left empty."""
     settings = load_settings()
     properties = deployment._parameter_openapi_schema.properties
     for name, field in properties.items():
@@ -62,15 +63,15 @@ def _explain(deployment: RunnerDeployment) -> None:
         if field.get("default", 0) is None:
             del field["default"]
         if name in RunSettings.model_fields:
-            told = RunSettings.model_fields[name].description
-            field["description"] = f"{told[0].upper()}{told[1:]}. Empty: {getattr(settings, name)}."
+            purpose = RunSettings.model_fields[name].description or name
+            field["description"] = f"{purpose[0].upper()}{purpose[1:]}. Empty: {getattr(settings, name)}."
 
 
 async def _template(kind: str, file: Path | None) -> dict[str, Any]:
     if file:
         try:
-            return json.loads(file.read_text())
-        except (OSError, ValueError) as error:
+            return dict(json.loads(file.read_text()))
+        except (OSError, ValueError, TypeError) as error:
             raise InputError(f"{file}: not a base job template in JSON ({error})") from error
     template = await get_default_base_job_template_for_infrastructure_type(kind)
     if template is None:

@@ -13,6 +13,6 @@ def out_tag(out: str) -> str:
     return f"out:{out}"
 
 
-def life(flow_run_id: object) -> str:
-    """The claim that a flow run's process holds as long as it lives."""
+def run_lock(flow_run_id: object) -> str:
+    """The name of the lock that a flow run's process holds as long as it lives."""
     return f"flow-run-{flow_run_id}"

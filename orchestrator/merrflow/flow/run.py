@@ -14,7 +14,7 @@ import httpx
 
 from merrflow.core.errors import InputError, stop_in, writing_outputs
 from merrflow.datasets.outputs import Summary
-from merrflow.flow.termination import termination_cancels
+from merrflow.flow.termination import Termination, termination_cancels
 from merrflow.pipeline.open_session import open_session
 from merrflow.pipeline.request import Request
 from merrflow.pipeline.session import Session
@@ -99,7 +99,7 @@ async def annotate_request(
 ) -> Summary:
     """One run. say: told what is waited for. on_start: told the session before its first clip."""
     await _check_prefect()
-    with alone_here(Path(request.out)), termination_cancels():
+    with alone_here(Path(request.out)), termination_cancels() as termination:
         async with open_session(request, say) as session:
             on_start(session)
             if session.todo:
@@ -108,7 +108,7 @@ async def annotate_request(
                 done: set[str] = set()  # names of the clips that come to an outcome
                 session.clip_finished.connect(lambda name, outcome: done.add(name))
                 try:
-                    await _run_flow_within_reason(session, request)
+                    await _run_flow_within_reason(session, request, termination)
                 except (InputError, MerrflowError):
                     raise
                 except Exception as error:
@@ -117,10 +117,10 @@ async def annotate_request(
                     # Prefect's own troubles, as when its server is gone: the ledger knows what is done all the same.
                     log.debug("flow", exc_info=True)
                     await _go_on_without_prefect(session, done, error, say)
-            if session.summary is None:
-                with writing_outputs(session.out):
-                    await asyncio.to_thread(session.write_outputs)
-            return session.summary
+            if session.summary:
+                return session.summary
+            with writing_outputs(session.out):
+                return await asyncio.to_thread(session.write_outputs)
 
 
 async def _go_on_without_prefect(
@@ -143,8 +143,8 @@ async def _go_on_without_prefect(
             await asyncio.to_thread(session.write_outputs)
 
 
-async def _run_flow_within_reason(session: Session, request: Request) -> None:
-    """The flow, given up where Prefect's server does not let it end once the outputs are written."""
+async def _run_flow_within_reason(session: Session, request: Request, termination: Termination) -> None:
+    """The flow, given up if Prefect's server does not let it end once the outputs are written."""
     async with asyncio.timeout(None) as patience:
 
         async def watch() -> None:
@@ -155,23 +155,22 @@ async def _run_flow_within_reason(session: Session, request: Request) -> None:
 
         watching = asyncio.create_task(watch())
         try:
-            await _run_flow(session, request)
+            await _run_flow(session, request, termination)
         finally:
             watching.cancel()
 
 
-async def _run_flow(session: Session, request: Request) -> None:
+async def _run_flow(session: Session, request: Request, termination: Termination) -> None:
     for name, value in PREFECT_DEFAULTS.items():
         os.environ.setdefault(name, value)
-    from merrflow.flow.annotate import (
-        annotate_in,  # Prefect reads its settings from the environment when it is imported
-    )
+    # Prefect reads its settings from the environment when it is imported.
+    from merrflow.flow.annotate import annotate_in
 
-    await annotate_in(session, request)
+    await annotate_in(session, request, termination.undisturbed)
 
 
 async def _check_prefect() -> None:
-    """Raises `InputError` where a Prefect server is set that does not answer."""
+    """Raises `InputError` if a Prefect server is set that does not answer."""
     url = os.environ.get("PREFECT_API_URL")
     if not url:
         return

@@ -1,7 +1,7 @@
 """A run's shards as flow runs of their own, which any worker of the pool may take.
 
-The run only waits for them. What it and they do is remembered by the ledger alone, so each of them may die and be
-started again by another worker (warden.py): the shard goes on with its own missing clips; the run first waits for the
+The run only waits for them. Only the ledger remembers what it and they have done, so each of them may die and be
+started again by another worker (zombie_runs.py): a shard goes on with its own missing clips; a run first waits for the
 shards that are still under way, and then hands out what is left.
 """
 
@@ -22,12 +22,12 @@ from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.deployments import arun_deployment
 from prefect.states import Cancelling
 
-from merrflow.flow.names import ANNOTATE_SHARD, life, out_tag
+from merrflow.flow.names import ANNOTATE_SHARD, out_tag, run_lock
 from merrflow.pipeline.request import Request
 from merrflow.store.locks import Taken, claims_at
 
 POLL_SECONDS = 2.0
-TAKE_OVER_SECONDS = 30.0  # for the claim of a process that has just died
+TAKE_OVER_SECONDS = 30.0  # for the lock of a process that has just died
 _PAGE = 200  # the most flow runs that the server lists at once
 _UNFINISHED = [
     kind.value
@@ -37,7 +37,7 @@ _UNFINISHED = [
         StateType.RUNNING,
         StateType.CANCELLING,
         StateType.PAUSED,
-        # The warden starts a crashed one again; one that it has given up is Failed.
+        # zombie_runs.py starts a crashed one again; one that it has given up is Failed.
         StateType.CRASHED,
     )
 ]
@@ -60,13 +60,13 @@ def request_from(values: dict[str, Any]) -> Request:
 
 @asynccontextmanager
 async def alive(request: Request) -> AsyncIterator[None]:
-    """Holds this flow run's claim, by which a warden knows that its process lives. Nothing outside deployments."""
+    """Holds this flow run's lock, which shows that its process lives. Nothing outside deployments."""
     if not is_deployed():
         yield
         return
     settings = request.settings()
     claims = claims_at(Path(request.out), settings.ledger_url)
-    hold = claims.hold(life(runtime.flow_run.id), TAKE_OVER_SECONDS)
+    hold = claims.hold(run_lock(runtime.flow_run.id), TAKE_OVER_SECONDS)
     try:
         await asyncio.to_thread(hold.__enter__)
     except Taken:

@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any
 
 import httpx
@@ -104,7 +105,7 @@ async def _follow(
             found = {}
         progress = found.get("merrflow-progress")
         state = run.state
-        on_state(state.name if state else "", float(progress) / 100 if progress is not None else None, page)
+        on_state((state.name or "") if state else "", float(progress) / 100 if progress is not None else None, page)
         if state and state.is_final() and not state.is_crashed():
             break
         await asyncio.sleep(POLL_SECONDS)
@@ -118,4 +119,5 @@ async def _artifacts(client: PrefectClient, run: FlowRun) -> dict[str, Any]:
     """Key -> data of a run's artifacts; of a run that was started again, those of the last try."""
     mine = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[run.id]))
     found = await client.read_artifacts(artifact_filter=mine)
-    return {artifact.key: artifact.data for artifact in sorted(found, key=lambda artifact: artifact.created)}
+    keyed = [(one.created, one.key, one.data) for one in found if one.created and one.key]
+    return {key: data for _, key, data in sorted(keyed, key=itemgetter(0))}

@@ -8,22 +8,38 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-_active = False
-
 
 class TerminationSignal(BaseException):
     """The run was told to end. Prefect's of the same name is raised wherever the process happens to be."""
 
 
+class Termination:
+    """Whether SIGTERM is handled here."""
+
+    def __init__(self, is_handled: bool) -> None:
+        self._is_handled = is_handled
+
+    @contextmanager
+    def undisturbed(self) -> Iterator[None]:
+        """Sets aside another handler of SIGTERM that was put on top, as Prefect's is."""
+        if not self._is_handled:
+            yield
+            return
+        before = signal.signal(signal.SIGTERM, lambda number, frame: None)  # the event loop's is called all the same
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGTERM, before)
+
+
 @contextmanager
-def termination_cancels() -> Iterator[None]:
+def termination_cancels() -> Iterator[Termination]:
     """Within it SIGTERM cancels the current task, once; `TerminationSignal` is raised when that has ended.
 
     Outside the main thread, where no handler can be set, it changes nothing.
     """
-    global _active
     if threading.current_thread() is not threading.main_thread():
-        yield
+        yield Termination(False)
         return
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
     before = signal.getsignal(signal.SIGTERM)
@@ -36,27 +52,12 @@ def termination_cancels() -> Iterator[None]:
             task.cancel()
 
     loop.add_signal_handler(signal.SIGTERM, on_signal)
-    _active = True
     try:
-        yield
+        yield Termination(True)
     except asyncio.CancelledError:
         if came:
             raise TerminationSignal from None
         raise
     finally:
-        _active = False
         loop.remove_signal_handler(signal.SIGTERM)
-        signal.signal(signal.SIGTERM, before)
-
-
-@contextmanager
-def undisturbed() -> Iterator[None]:
-    """Within `termination_cancels`, sets aside another handler that was put on top of it, as Prefect's is."""
-    if not _active:
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, lambda number, frame: None)  # the event loop's is called all the same
-    try:
-        yield
-    finally:
         signal.signal(signal.SIGTERM, before)

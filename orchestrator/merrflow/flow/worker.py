@@ -1,4 +1,4 @@
-"""`merrflow worker`: registers the deployments, runs Prefect's worker, and has a warden beside it."""
+"""`merrflow worker`: registers the deployments, runs Prefect's worker, and watches for zombie runs."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ STOP_SECONDS = 60.0  # for the flow runs of this worker to write out what they h
 
 @dataclass(frozen=True)
 class WorkerOptions:
-    """What `merrflow worker` is told."""
+    """The options of `merrflow worker`."""
 
     pool: str = POOL
     kind: str = "process"
@@ -38,12 +38,12 @@ async def work(options: WorkerOptions, say: Callable[[str], None]) -> int:
     if options.limit < LEAST_PLACES:
         raise InputError(f"--limit must be at least {LEAST_PLACES}: a run that waits for its shards takes one place")
     url = os.environ.setdefault("PREFECT_API_URL", "http://127.0.0.1:4200/api")
-    # A killed worker's shard goes to another only when the server knows it is gone; the warden sees to that.
+    # A killed worker's shard goes to another only when the server knows it is gone (zombie_runs.py).
     os.environ.setdefault("PREFECT_FLOW_RUN_EXECUTE_SIGTERM_BEHAVIOR", "reschedule")
     ledger_url = load_settings().ledger_url
     await _server(url, say)
     from merrflow.flow.deployment import register  # imports Prefect, which reads the environment
-    from merrflow.flow.zombie_runs import Warden
+    from merrflow.flow.zombie_runs import ZombieRunDetector
 
     await register(options.pool, options.kind, options.job_template, options.inputs, options.out)
     say(f"registered annotate/annotate in the work pool {options.pool!r}")
@@ -56,7 +56,7 @@ async def work(options: WorkerOptions, say: Callable[[str], None]) -> int:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    watching = asyncio.create_task(Warden(options.pool, options.kind, ledger_url).watch())
+    watching = asyncio.create_task(ZombieRunDetector(options.pool, options.kind, ledger_url).watch())
     ended, stopped = asyncio.create_task(process.wait()), asyncio.create_task(stop.wait())
     await asyncio.wait((ended, stopped, watching), return_when=asyncio.FIRST_COMPLETED)
     watching.cancel()

@@ -1,8 +1,8 @@
-"""Starts again what died: flow runs whose process is gone.
+"""Zombie runs: flow runs whose process is gone, although Prefect calls them Running. They are started again.
 
-Prefect's server does not see that a worker was killed: its flow runs stay Running. But each holds a claim as long as
-its process lives (shards.py), so one whose claim is free at several looks in a row is dead, and is scheduled again for
-any worker to take. Every worker has a warden; that two of them schedule a run makes no difference.
+Prefect's server does not notice that a worker was killed. But each flow run holds a lock as long as its process lives
+(shards.py), so a run whose lock is free several times in a row is dead, and is scheduled again for any worker to take.
+Every worker has a detector; it does no harm if two of them schedule the same run.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ from prefect.exceptions import PrefectException
 from prefect.states import AwaitingRetry, Failed
 from sqlalchemy.exc import SQLAlchemyError
 
-from merrflow.flow.names import MAX_STARTS, life
+from merrflow.flow.names import MAX_STARTS, run_lock
 from merrflow.store.locks import claims_at
 
 LOOK_SECONDS = 10.0
-LOOKS = 3  # in a row, before a run counts as dead; a database that restarts frees its claims for some seconds
-# What is being started has no claim yet: a process takes seconds, a job of a cluster may wait for a machine.
+LOOKS = 3  # in a row, before a run counts as dead; a database that restarts frees its locks for some seconds
+# A run that is being started has no lock yet: a process takes seconds, a job of a cluster may wait for a machine.
 START_SECONDS = {"process": 90.0}
 LONG_START_SECONDS = 3600.0
 _LIVING = [StateType.PENDING.value, StateType.RUNNING.value, StateType.CRASHED.value]
 log = logging.getLogger(__name__)
 
 
-class Warden:
-    """Looks after the flow runs of a work pool."""
+class ZombieRunDetector:
+    """Watches the flow runs of a work pool, and schedules those again whose process has died."""
 
     def __init__(self, pool: str, kind: str, ledger_url: str) -> None:
         self._pool = pool
@@ -43,14 +43,14 @@ class Warden:
         self._missed: Counter[str] = Counter()
 
     async def watch(self) -> None:
-        """Looks every few seconds, for ever."""
+        """Looks every few seconds, forever."""
         while True:
             await asyncio.sleep(LOOK_SECONDS)
             try:
                 async with get_client() as client:
                     await self.look(client)
             except (httpx.HTTPError, PrefectException, SQLAlchemyError, OSError) as error:
-                self._missed.clear()  # nothing is known now, so nobody is dead
+                self._missed.clear()  # nothing is known now, so no run counts as dead
                 log.warning("cannot look after the runs now: %s", str(error).splitlines()[0] if str(error) else error)
 
     async def look(self, client: PrefectClient) -> None:
@@ -74,11 +74,11 @@ class Warden:
     async def _is_dead(self, run: FlowRun) -> bool:
         if run.state is None:
             return False
-        # A run that has not begun has no claim: neither dead nor alive for a while.
+        # A run that has not begun has no lock: for a while it is neither dead nor alive.
         if run.state.type is StateType.PENDING and _age(run) < self._start:
             return False
         claims = claims_at(Path(str(run.parameters.get("out"))), self._ledger_url)
-        return await asyncio.to_thread(claims.is_free, life(run.id))
+        return await asyncio.to_thread(claims.is_free, run_lock(run.id))
 
     async def _revive(self, client: PrefectClient, run: FlowRun) -> None:
         current = await client.read_flow_run(run.id)
@@ -94,4 +94,4 @@ class Warden:
 
 
 def _age(run: FlowRun) -> timedelta:
-    return datetime.now(UTC) - run.state.timestamp
+    return datetime.now(UTC) - run.state.timestamp if run.state else timedelta()

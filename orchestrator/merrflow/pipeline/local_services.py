@@ -175,7 +175,8 @@ def _offer_to_kernel(pid: int) -> None:
 async def _stop(process: asyncio.subprocess.Process) -> None:
     if process.returncode is not None:
         return
-    process.stdin.close()
+    if process.stdin:
+        process.stdin.close()
     try:
         await asyncio.wait_for(process.wait(), 20)
     except TimeoutError:

@@ -156,7 +156,7 @@ async def _furnish(
         return asyncio.get_running_loop().run_in_executor(threads, function, *arguments)
 
     run = Run(settings, rules, lexicon, identities, reader, precomputed, out, services, in_thread)
-    pipeline = Pipeline(graph, run, StageCache(ledger, keys, asking))
+    pipeline = Pipeline(graph, run, StageCache(ledger, graph, keys, asking))
     engaged = Engaged(pipeline, phases, sharing.largest_batch if sharing else 0)
     return Session(out, settings, ledger, clips, todo, None if phases else services, engaged)
 

@@ -10,7 +10,6 @@ import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cache
 from typing import Any, Generic, TypeVar
 
 import grpc
@@ -19,6 +18,7 @@ from pydantic import TypeAdapter, ValidationError
 from merrflow.core.errors import RunStopped
 from merrflow.core.records import Clip, Origin, Outcome
 from merrflow.pipeline.cache_keys import CacheKeys
+from merrflow.stages.graph import Graph
 from merrflow.stages.stage import Reply, Result, Stage
 from merrflow.store import RECORD, Ledger, StageRow
 from merrflow.store.ledger import PackedRow
@@ -36,34 +36,46 @@ class Payload(Generic[Value]):
     origin: Origin | None
 
 
-@cache
-def codec(kind: type[Any]) -> TypeAdapter[Payload[Any]]:
-    """Results of this type to JSON and back."""
-    return TypeAdapter(Payload[kind])  # type: ignore[valid-type]  # a type that is known at run time only
+class Codecs:
+    """Results of the stages to JSON and back."""
 
+    def __init__(self, graph: Graph) -> None:
+        self._adapters: dict[str, TypeAdapter[Payload[Any]]] = {
+            stage.name: TypeAdapter(Payload[stage.result])  # type: ignore[name-defined]  # known at run time only
+            for stage in graph
+            if stage.is_cached
+        }
 
-def _packed(stage: Stage[Any], reply: Reply[Any]) -> bytes:
-    """A reply as the ledger keeps it. Raises `EngineFault` if it is nonsense, which must not stay there for good."""
-    assert stage.result is not None
-    problem = stage.check(reply)
-    payload = codec(stage.result).dump_json(Payload(reply.value, reply.origin))
-    if not problem:
+    def unpack(self, stage: Stage[Value], payload: bytes) -> Payload[Value]:
+        """What `pack` packed."""
+        return self._adapters[stage.name].validate_json(payload)
+
+    def pack(self, stage: Stage[Any], reply: Reply[Any]) -> bytes:
+        """A reply as the ledger keeps it. Raises `EngineFault` for nonsense, which must not stay there for good."""
+        problem = stage.check(reply)
+        payload = self._adapters[stage.name].dump_json(Payload(reply.value, reply.origin))
+        if not problem:
+            problem = self._misshapen(stage, payload)
+        if problem:
+            raise EngineFault(f"the engine's answer cannot be used ({stage.name}): {problem}")
+        return payload
+
+    def _misshapen(self, stage: Stage[Any], payload: bytes) -> str:
         try:
-            codec(stage.result).validate_json(payload)
+            self.unpack(stage, payload)
         except ValidationError as error:  # such as NaN
             first = error.errors(include_url=False, include_input=False)[0]
-            problem = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
-    if problem:
-        raise EngineFault(f"the engine's answer cannot be used ({stage.name}): {problem}")
-    return payload
+            return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+        return ""
 
 
 class StageCache:
     """The ledger as a run's clips see it, off the event loop."""
 
-    def __init__(self, ledger: Ledger, keys: CacheKeys, threads: ThreadPoolExecutor) -> None:
+    def __init__(self, ledger: Ledger, graph: Graph, keys: CacheKeys, threads: ThreadPoolExecutor) -> None:
         """threads: of the ledger alone, so that no look-up waits behind clips that are decoded."""
         self.keys = keys
+        self.codecs = Codecs(graph)
         self.ledger = ledger
         self._threads = threads
 
@@ -93,7 +105,6 @@ class ClipCache:
         Raises `MerrflowError` if the work failed, now or in an earlier run: with the code INVALID_ARGUMENT if another
         try is of no use.
         """
-        assert stage.result is not None
         keys = self._cache.keys
         key = keys.of_stage(stage, self._clip, depends_on)
         row = await self._row(stage.name, key) or await self._row(stage.name, keys.refused(key))
@@ -104,7 +115,7 @@ class ClipCache:
             # What failed for good failed on its input; the rest is worth another try.
             code = grpc.StatusCode.UNAVAILABLE if row.retry else grpc.StatusCode.INVALID_ARGUMENT
             raise KnownFailure(row.reason, code, row.payload.decode() or None)
-        payload = codec(stage.result).validate_json(row.payload)
+        payload = self._cache.codecs.unpack(stage, row.payload)
         return Result(payload.value, payload.origin, row.outcome, row.reason, row.seconds)
 
     async def _row(self, stage: str, key: str) -> StageRow | None:
@@ -117,7 +128,7 @@ class ClipCache:
         started = time.monotonic()
         try:
             reply = await compute()
-            payload = await self._cache.ask(_packed, stage, reply)
+            payload = await self._cache.ask(self._cache.codecs.pack, stage, reply)
         except RunStopped:
             raise
         except MerrflowError as error:

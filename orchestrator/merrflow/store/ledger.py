@@ -170,6 +170,11 @@ class Ledger:
             return None
         return StageRow(Outcome(row.outcome), row.reason, _unpack(row.payload), row.seconds, row.attempts, row.retry)
 
+    def stage(self, clip: str, stage: str, fingerprint: str) -> StageRow | None:
+        """What is known of this work; None if it was never done."""
+        row = self.stages(clip).get((stage, fingerprint))
+        return self.unpack(row) if row is not None else None
+
     def save_stage(self, clip: str, stage: str, fingerprint: str, row: StageRow) -> None:
         """Remembers a finished stage."""
         self._do(lambda db: self._put_stage(db, clip, stage, fingerprint, row))

@@ -22,11 +22,6 @@ def ledger(tmp_path, ledger_url):
     ledger.close()
 
 
-def stage_of(ledger, clip, stage, fingerprint):
-    row = ledger.stages(clip).get((stage, fingerprint))
-    return row and ledger.unpack(row)
-
-
 def enter(ledger: Ledger, *paths: Path, **values):
     return ledger.register([Found(path, **values) for path in paths], {path: path.stem for path in paths})
 
@@ -60,13 +55,13 @@ def test_a_new_sentence_replaces_the_old(ledger, tmp_path):
 
 def test_stage_rows_by_fingerprint(ledger, tmp_path):
     enter(ledger, clip_file(tmp_path, "a.mp4"))
-    assert stage_of(ledger, "a", "tone", "f1") is None
+    assert ledger.stage("a", "tone", "f1") is None
     row = StageRow(Outcome.DONE, "", '{"text": "轻声"}'.encode(), 0.5)
     ledger.save_stage("a", "tone", "f1", row)
     ledger.save_stage("a", "tone", "f2", StageRow(Outcome.FAILED, "no", b"", 0.1, 2, True))
-    assert stage_of(ledger, "a", "tone", "f1") == row
-    assert stage_of(ledger, "a", "tone", "f2").attempts == 2
-    assert stage_of(ledger, "a", "scene", "f1") is None
+    assert ledger.stage("a", "tone", "f1") == row
+    assert ledger.stage("a", "tone", "f2").attempts == 2
+    assert ledger.stage("a", "scene", "f1") is None
 
 
 def test_only_the_current_record_counts(ledger, tmp_path):
@@ -142,7 +137,7 @@ def test_the_last_word_on_a_clip_is_what_the_ledger_tells(tmp_path_factory, done
         name: row[3] for name, row in expected.items() if row[3]
     }
     for name, (print_, outcome, retry, _) in expected.items():
-        assert (stage_of(ledger, name, RECORD, print_).outcome, stage_of(ledger, name, RECORD, print_).retry) == (
+        assert (ledger.stage(name, RECORD, print_).outcome, ledger.stage(name, RECORD, print_).retry) == (
             outcome,
             retry,
         )

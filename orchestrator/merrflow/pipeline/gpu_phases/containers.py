@@ -128,10 +128,10 @@ class Containers:
                 said = container.logs(stdout=True, stderr=True, tail=LOG_LINES).decode(errors="replace").strip()
                 if "unrecognized arguments" in said:
                     said = "its image is older than this merrflow; build it again and create the container anew"
-                raise InputError(f"{service} cannot tell what it needs: {said or f'exit code {code}'}")
-            return container.logs(stdout=True, stderr=False).decode()
+                raise InputError(f"{service} cannot say what it needs: {said or f'exit code {code}'}")
+            return str(container.logs(stdout=True, stderr=False).decode())
         except (DockerException, OSError) as error:
-            raise InputError(f"{service} cannot tell what it needs: {_first_line(error)}") from error
+            raise InputError(f"{service} cannot say what it needs: {_first_line(error)}") from error
         finally:
             if container is not None:
                 with suppress(DockerException, OSError):
@@ -191,7 +191,7 @@ class Containers:
             container.reload()
         except (DockerException, OSError) as error:
             raise NotReady(f"the container {container.name} is gone: {_first_line(error)}; {_HOW}") from error
-        return container.attrs
+        return dict(container.attrs)
 
 
 def _absent(services: Collection[str], projects: dict[str, Any], wanted: str) -> str:

@@ -105,7 +105,7 @@ async def open_sharing(
     project: another than the one that is found. Raises `InputError` with what to do."""
     addresses = settings.addresses(needed)
     try:
-        found = project or await asyncio.to_thread(Containers.find, needed)
+        found = project if project else await asyncio.to_thread(_containers, needed)
         texts = await asyncio.gather(*(asyncio.to_thread(found.describe, name) for name in needed))
         described = {name: Described.parse(name, text) for name, text in zip(needed, texts, strict=True)}
         addresses = addresses or {name: found.address(name) for name in needed}
@@ -114,6 +114,10 @@ async def open_sharing(
         raise InputError(str(error)) from error
     plan = make_plan(models, memory or _card(described))
     return Sharing(plan, described, found, addresses)
+
+
+def _containers(needed: Sequence[str]) -> Project:
+    return Containers.find(needed)
 
 
 def _card(described: Mapping[str, Described]) -> int:

@@ -10,8 +10,8 @@ import pytest
 from prefect.client.schemas.objects import StateType
 from prefect.states import Crashed, Pending, Running
 
-from merrflow.flow.names import MAX_STARTS, POOL, life
-from merrflow.flow.zombie_runs import LOOKS, Warden
+from merrflow.flow.names import MAX_STARTS, POOL, run_lock
+from merrflow.flow.zombie_runs import LOOKS, ZombieRunDetector
 from merrflow.store.locks import claims_at
 
 
@@ -41,7 +41,7 @@ def flow_run(out, state, **more) -> SimpleNamespace:
     return SimpleNamespace(**{**known, "parameters": {"out": str(out)}, "state": state, **more})
 
 
-async def look(warden: Warden, server: Server, times: int = LOOKS) -> list[str]:
+async def look(warden: ZombieRunDetector, server: Server, times: int = LOOKS) -> list[str]:
     for _ in range(times):
         await warden.look(server)
     return [name for _, name, _ in server.set]
@@ -49,7 +49,7 @@ async def look(warden: Warden, server: Server, times: int = LOOKS) -> list[str]:
 
 async def test_a_dead_run_is_scheduled_again_when_it_was_found_dead_often_enough(tmp_path):
     server = Server(flow_run(tmp_path, Running()))
-    warden = Warden(POOL, "process", "")
+    warden = ZombieRunDetector(POOL, "process", "")
     assert await look(warden, server, LOOKS - 1) == []
     assert await look(warden, server, 1) == ["AwaitingRetry"]
     assert server.set[0][2], "whatever Prefect's rules say of that change"
@@ -57,16 +57,18 @@ async def test_a_dead_run_is_scheduled_again_when_it_was_found_dead_often_enough
 
 
 async def test_a_crashed_run_is_scheduled_again(tmp_path):
-    assert await look(Warden(POOL, "process", ""), Server(flow_run(tmp_path, Crashed()))) == ["AwaitingRetry"]
+    assert await look(ZombieRunDetector(POOL, "process", ""), Server(flow_run(tmp_path, Crashed()))) == [
+        "AwaitingRetry"
+    ]
 
 
 async def test_a_living_run_is_left_alone_and_a_pause_of_its_claim_does_no_harm(tmp_path):
     run = flow_run(tmp_path, Running())
-    server, warden = Server(run), Warden(POOL, "process", "")
-    with claims_at(tmp_path).hold(life(run.id)):
+    server, warden = Server(run), ZombieRunDetector(POOL, "process", "")
+    with claims_at(tmp_path).hold(run_lock(run.id)):
         assert await look(warden, server) == []
     await warden.look(server)  # a moment without
-    with claims_at(tmp_path).hold(life(run.id)):
+    with claims_at(tmp_path).hold(run_lock(run.id)):
         await warden.look(server)
     assert await look(warden, server, LOOKS - 1) == [], "counted anew"
 
@@ -76,22 +78,22 @@ async def test_a_living_run_is_left_alone_and_a_pause_of_its_claim_does_no_harm(
 async def test_what_is_being_started_gets_its_time(tmp_path, kind, seconds, dead):
     state = Pending()
     state.timestamp = datetime.now(UTC) - timedelta(seconds=seconds)
-    assert bool(await look(Warden(POOL, kind, ""), Server(flow_run(tmp_path, state)))) == dead
+    assert bool(await look(ZombieRunDetector(POOL, kind, ""), Server(flow_run(tmp_path, state)))) == dead
 
 
 async def test_a_run_that_dies_again_and_again_is_given_up(tmp_path):
     server = Server(flow_run(tmp_path, Crashed(), run_count=MAX_STARTS))
-    assert await look(Warden(POOL, "process", ""), server) == ["Failed"]
+    assert await look(ZombieRunDetector(POOL, "process", ""), server) == ["Failed"]
 
 
 async def test_another_pools_run_is_not_ours(tmp_path):
     server = Server(flow_run(tmp_path, Crashed(), work_pool_name="other"))
-    assert await look(Warden(POOL, "process", ""), server) == []
+    assert await look(ZombieRunDetector(POOL, "process", ""), server) == []
 
 
 async def test_a_run_that_went_on_meanwhile_is_left_alone(tmp_path):
     run = flow_run(tmp_path, Running())
-    server, warden = Server(run), Warden(POOL, "process", "")
+    server, warden = Server(run), ZombieRunDetector(POOL, "process", "")
     await look(warden, server, LOOKS - 1)
     fresh = Running()
     fresh.id = uuid4()
