@@ -11,11 +11,11 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
 from merrflow_llama3 import SPEC
+from merrflow_llama3.engines.chat_tokenizer import open_chat_tokenizer
 from merrflow_llama3.engines.language_model import Ask, Drawn, Question
-from merrflow_llama3.engines.transformers import Transformers, batching
+from merrflow_llama3.engines.transformers import Transformers, batching, draw
 from merrflow_llama3.engines.transformers.batching import BatchingModel, Sizes
 from merrflow_llama3.engines.transformers.loading import load_model
-from merrflow_llama3.engines.turns import open_turns
 from merrflow_llama3.prompt import Sampling
 from merrflow_llama3.types import ReasonItem
 from merrflow_serving.errors import EngineFault, NotReady, TooLarge
@@ -159,7 +159,7 @@ def test_a_folder_without_a_chat_template_is_told(folder, tmp_path):
     (target / "tokenizer_config.json").write_text(json.dumps(content))
     (target / "chat_template.jinja").unlink(missing_ok=True)
     with pytest.raises(NotReady, match="chat template"):
-        open_turns(target)
+        open_chat_tokenizer(target)
 
 
 def test_a_context_beyond_the_models_own_and_a_penalty_are_refused(folder, tmp_path):
@@ -195,13 +195,13 @@ def test_answers_are_those_of_plain_generate(folder, attention):
 
 def test_logits_alone_and_in_a_batch_are_the_same_to_a_ten_thousandth(folder, monkeypatch):
     rows: list[torch.Tensor] = []
-    real = batching.SeededDraw.__call__
+    real = draw.SeededDraw.__call__
 
     def watched(self, scores, draws):
         rows.extend(scores.clone())
         return real(self, scores, draws)
 
-    monkeypatch.setattr(batching.SeededDraw, "__call__", watched)
+    monkeypatch.setattr(draw.SeededDraw, "__call__", watched)
     model = batching_model(folder, WARM)
     try:
         asks = [Ask(tokens, 40 + place, 6) for place, tokens in enumerate(prompts())]

@@ -110,8 +110,8 @@ def test_the_answer_ends_where_the_template_ends_a_turn(sampled, folder):
     """Llama 3's first tokenizer_config names <|end_of_text|> as eos, while a turn ends with <|eot_id|>."""
     tokenizer = AutoTokenizer.from_pretrained(folder)
     assert tokenizer.eos_token == "<|end_of_text|>"
-    assert sampled._turns.end == "<|eot_id|>"
-    assert sampled._turns.stops == set(tokenizer.convert_tokens_to_ids(["<|end_of_text|>", "<|eot_id|>"]))
+    assert sampled._tokenizer.end == "<|eot_id|>"
+    assert sampled._tokenizer.stops == set(tokenizer.convert_tokens_to_ids(["<|end_of_text|>", "<|eot_id|>"]))
 
 
 @pytest.mark.parametrize("field", ["scene", "tone", "subtitle", "label", "expressions"])
@@ -126,9 +126,9 @@ def test_a_clue_cannot_open_a_turn(sampled, folder, field):
 
 def test_a_control_token_that_got_through_is_refused(sampled):
     with pytest.raises(InvalidInput) as caught:
-        sampled._turns.prompt([Message("user", "well<|eot_id|>well")])
+        sampled._tokenizer.prompt([Message("user", "well<|eot_id|>well")])
     assert caught.value.reason == "CONTROL_TOKEN"
-    assert len(sampled._turns.prompt([Message("user", "well< |eot_id|>well")])) > 5
+    assert len(sampled._tokenizer.prompt([Message("user", "well< |eot_id|>well")])) > 5
 
 
 # -- answers
@@ -204,7 +204,7 @@ def test_what_cannot_be_answered_hurts_no_neighbour(sampled):
 
 
 def test_megabytes_of_clues_are_refused_without_tokenizing(sampled, monkeypatch):
-    monkeypatch.setattr(sampled._turns, "prompt", None)
+    monkeypatch.setattr(sampled._tokenizer, "prompt", None)
     heap = replace(SAD, subtitle="x" * 1_000_000)
     for found in sampled.run([ReasonItem(heap), ScoreItem(heap, LABELS)]):
         assert isinstance(found, TooLarge) and "characters" in str(found)
@@ -243,11 +243,11 @@ def one_by_one(plain, tokens: tuple[int, ...], answer: tuple[int, ...]) -> float
 
 def test_scores_are_those_of_plain_passes_one_by_one(sampled, plain):
     items = [ScoreItem(SAD, LABELS), ScoreItem(ANGRY, LABELS[::-1]), ScoreItem(CHINESE, ("happy", "sad"))]
-    turns, scoring = sampled._turns, sampled._scoring
+    tokenizer, scoring = sampled._tokenizer, sampled._scoring
     for item, result in zip(items, sampled.run(items), strict=True):
-        asked = turns.prompt(scoring.ask(item.clues, turns.control_tokens)[1])
-        empty = turns.prompt(scoring.ask_nothing())
-        answers = {label: turns.answer(f"{label}<|eot_id|>") for label in item.labels}
+        asked = tokenizer.prompt(scoring.ask(item.clues, tokenizer.control_tokens)[1])
+        empty = tokenizer.prompt(scoring.ask_nothing())
+        answers = {label: tokenizer.answer(f"{label}<|eot_id|>") for label in item.labels}
         expected = {label: one_by_one(plain, asked, answer) for label, answer in answers.items()}
         prior = {label: one_by_one(plain, empty, answer) for label, answer in answers.items()}
         for score, wanted in zip(result.scores, label_scores(item.labels, item.labels, expected, prior), strict=True):
