@@ -1,11 +1,11 @@
-"""Many prompts at once against one after the other, with the llama3 service's `transformers` engine.
+"""Many prompts at once compared with one after the other, by the llama3 service's `transformers` engine.
 
     python -m benchmarks.continuous_batching                                  # the packaged SmolLM2, on this machine
     python -m benchmarks.continuous_batching --weights /models/Meta-Llama-3-8B-Instruct --prompts 64
 
-Both ways read the same prompts (the service's own, over made-up clues of different lengths) with the same loaded
-weights and take the likeliest token each time: transformers' plain `generate` prompt by prompt, and the engine. The
-last line is one JSON object.
+Both read the same prompts (the service's own, over made-up clues of different lengths) with the same loaded weights
+and pick the likeliest token each time: transformers' plain `generate` prompt by prompt, and the engine. The last line
+is one JSON object.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from typing import Any
 
 import torch
 
-from benchmarks.card import device_name
-from benchmarks.llama import answer_alone, answer_together, same
+from benchmarks.support.answers import answer_alone, answer_together, same
+from benchmarks.support.card import device_name
 from merrflow_llama3 import gguf_files
 from merrflow_llama3.engines.chat_tokenizer import ChatTokenizer, open_chat_tokenizer
 from merrflow_llama3.engines.language_model import Tokens
@@ -53,7 +53,7 @@ LABELS = ("sad", "angry", "happy", "surprise", "neutral", "")
 
 
 def main() -> None:
-    """Measures, and prints what was seen."""
+    """Measures, and prints the figures."""
     options = _options()
     if options.threads:
         torch.set_num_threads(options.threads)
@@ -102,7 +102,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--weights", default="", help="a folder or GGUF file; default: the packaged SmolLM2")
     parser.add_argument("--prompts", type=int, default=32, help="how many; default: 32")
-    parser.add_argument("--alone", type=int, default=0, help="of these, how many one by one; 0: all")
+    parser.add_argument("--alone", type=int, default=0, help="how many of them one by one; 0: all")
     parser.add_argument("--requests", type=int, default=64, help="answers at once")
     parser.add_argument("--answer-tokens", type=int, default=48, help="at most, of an answer; default: 48")
     parser.add_argument("--context-tokens", type=int, default=1024, help="prompt and answer together")
@@ -125,7 +125,9 @@ def _prompts(tokenizer: ChatTokenizer, count: int) -> list[Tokens]:
 
 
 def _one_by_one(model: Any, tokenizer: ChatTokenizer, prompts: list[Tokens], most: int) -> tuple[float, list[Tokens]]:
-    answer_alone(model, tokenizer.stops, prompts[0], most)  # the first call pays for what later ones find ready
+    answer_alone(
+        model, tokenizer.stops, prompts[0], most
+    )  # the first call is slower: it sets up what later calls reuse
     started = time.perf_counter()
     answers = [answer_alone(model, tokenizer.stops, tokens, most) for tokens in prompts]
     return time.perf_counter() - started, answers

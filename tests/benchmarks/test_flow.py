@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.clips import DESCRIBED, embedded, fill, fixed, keys_for, make_clips
-from benchmarks.fixed import Noted, Pace, noted
 from benchmarks.flow import CALLS, merrflow_run, paces
+from benchmarks.support.fixed_services import Noted, Pace, noted
+from benchmarks.support.made_up_dataset import DESCRIBED, embedded, fill, fixed, keys_for, make_clips
 from merrflow.core.fingerprint import file_sha256
 from merrflow.formats.clip_list import find_clips
 from merrflow.stages.probe import decode
