@@ -127,7 +127,7 @@ class PromptFile(_Part):
         return [*([Message("system", self.system)] if self.system else []), Message("user", question)]
 
     def stamp(self, **parameters: int | str) -> str:
-        """ "<name>@<version>+<hash>": the hash of all that shapes an answer beside the model and the code.
+        """ "<name>@<version>+<hash>": the hash of all that shapes an answer besides the model and the code.
 
         It covers this file, the data files and the parameters given, so that a text is never attributed to a prompt
         that has changed since.

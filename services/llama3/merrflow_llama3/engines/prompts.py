@@ -28,7 +28,7 @@ def longest_answer(settings: Llama3Settings, prompt: Prompt) -> int:
 
 
 def prompt_versions(settings: Llama3Settings, names: PromptNames) -> dict[str, str]:
-    """`EngineInfo`'s fields for the two prompts: name and hash of all that shapes an answer beside model and code.
+    """`EngineInfo`'s fields for the two prompts: name and hash of all that shapes an answer besides model and code.
 
     Raises `NotReady` if a prompt cannot be used.
     """

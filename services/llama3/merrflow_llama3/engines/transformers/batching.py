@@ -199,7 +199,7 @@ class BatchingModel:
         if self._model.config._attn_implementation == "sdpa":
             attention.register()
             self._model.set_attn_implementation(attention.NAME)
-        self._manager.warmup()  # CUDA graphs of the largest shapes, where they are used
+        self._manager.warmup()  # CUDA graphs of the largest shapes, if they are used
         self._manager.start()
 
     def _stop(self) -> None:

@@ -1,4 +1,4 @@
-"""How much of a device the key-value cache takes, and how many answers fit beside the weights."""
+"""How much of a device the key-value cache takes, and how many answers fit next to the weights."""
 
 from __future__ import annotations
 
