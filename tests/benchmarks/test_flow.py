@@ -44,7 +44,7 @@ def test_a_run_over_a_filled_ledger_finds_nothing_to_do(tmp_path: Path) -> None:
     make_clips(tmp_path / "clips", 5)
     fill(tmp_path / "out", tmp_path / "clips", keys_for(embedded()), finished=5)
     ran = merrflow_run(tmp_path / "clips", tmp_path / "out")
-    assert "5 clips" in ran.told and "5 of them by an earlier run" in ran.told
+    assert "5 clips" in ran.printed and "5 of them by an earlier run" in ran.printed
     assert ran.cpu_seconds > 0 and ran.peak_mib > 20
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -63,20 +64,26 @@ def make(name: str, folder: Path, **settings: object) -> BatchedReasoner:
     return SPEC.make_engine(SPEC.settings(engine=name, weights=str(folder), device="cpu", **given))
 
 
+@contextmanager
+def loaded(name: str, folder: Path, **settings: object) -> Iterator[BatchedReasoner]:
+    made = make(name, folder, **settings)
+    made.load()
+    try:
+        yield made
+    finally:
+        made.close()
+
+
 @pytest.fixture(scope="module", params=ENGINES)
 def sampled(request, folder, fake) -> Iterator[BatchedReasoner]:
-    made = make(request.param, folder)
-    made.load()
-    yield made
-    made.close()
+    with loaded(request.param, folder) as made:
+        yield made
 
 
 @pytest.fixture(scope="module", params=ENGINES)
 def greedy(request, folder, fake, greedy_prompt) -> Iterator[BatchedReasoner]:
-    made = make(request.param, folder, prompt=greedy_prompt)
-    made.load()
-    yield made
-    made.close()
+    with loaded(request.param, folder, prompt=greedy_prompt) as made:
+        yield made
 
 
 @pytest.fixture(scope="module")
@@ -163,9 +170,7 @@ def test_sampled_text_depends_on_clues_and_seed_alone(sampled):
 
 def test_a_failed_check_is_tried_again_with_another_seed(folder, fake, monkeypatch):
     for name in ENGINES:
-        made = make(name, folder, attempts=3)
-        made.load()
-        try:
+        with loaded(name, folder, attempts=3) as made:
             seen: dict[str, list[str]] = {}
 
             def strict(answer, seen=seen):
@@ -179,8 +184,6 @@ def test_a_failed_check_is_tried_again_with_another_seed(folder, fake, monkeypat
             assert (angry.outcome, angry.reason, angry.attempts) == (Outcome.DONE, "", 2)
             assert all(len(set(texts)) == len(texts) for texts in seen.values())  # a fresh seed each
             assert angry.text == seen[made.compose(ANGRY)[1]][1] and sad.text == seen[made.compose(SAD)[1]][0]
-        finally:
-            made.close()
 
 
 def test_what_cannot_be_answered_hurts_no_neighbour(sampled):
@@ -212,24 +215,12 @@ def test_megabytes_of_clues_are_refused_without_tokenizing(sampled, monkeypatch)
 
 def test_answer_tokens_count_towards_the_context(folder, fake):
     for name in ENGINES:
-        made = make(name, folder)
-        made.load()
-        try:
+        with loaded(name, folder) as made:
             prompt = len(made.compose(SAD)[2])
-        finally:
-            made.close()
-        exact = make(name, folder, context_tokens=prompt + 12)
-        exact.load()
-        try:
+        with loaded(name, folder, context_tokens=prompt + 12) as exact:
             assert isinstance(exact.run([ReasonItem(SAD)])[0], Reasoned)
-        finally:
-            exact.close()
-        short = make(name, folder, context_tokens=prompt + 11)
-        short.load()
-        try:
+        with loaded(name, folder, context_tokens=prompt + 11) as short:
             assert isinstance(short.run([ReasonItem(SAD)])[0], TooLarge)
-        finally:
-            short.close()
 
 
 # -- scores
