@@ -18,8 +18,7 @@ from merrflow_serving.service import Service
 class EmotionReasoner(llama3_pb2_grpc.EmotionReasonerServicer):
     """Passes clues to the engine, and its description or label scores back."""
 
-    def __init__(self, service: Service) -> None:
-        assert isinstance(service.settings, Llama3Settings)  # as in SPEC
+    def __init__(self, service: Service[Llama3Settings]) -> None:
         self._service = service
         self._longest = service.settings.max_clue_characters
 
