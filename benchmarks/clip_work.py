@@ -38,7 +38,7 @@ LIMITS |= {"export": 0.01, "report": 0.01}
 class AnyKey:
     """Cache keys of a made-up ledger, which no run reads."""
 
-    def of(self, clip: Clip) -> str:
+    def of_record(self, clip: Clip) -> str:
         return clip.name
 
 

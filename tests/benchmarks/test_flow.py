@@ -33,7 +33,7 @@ def test_a_filled_ledger_is_finished_work(tmp_path: Path) -> None:
     found = find_clips([tmp_path / "clips"])
     clips = ledger.register(found, {clip.path: clip.path.stem for clip in found})
     finished = ledger.finished()
-    assert [finished.get(clip.name) == keys.of(clip) for clip in clips] == [True] * 15 + [False] * 5
+    assert [finished.get(clip.name) == keys.of_record(clip) for clip in clips] == [True] * 15 + [False] * 5
     described = ledger.described()
     assert len(described) == int(15 * DESCRIBED)
     assert [name for name, _ in ledger.records()] == sorted(described)
