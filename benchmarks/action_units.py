@@ -1,8 +1,9 @@
 """How fast openface-au's embedded engine is: `python -m benchmarks.action_units`.
 
-Frames a second and core, decoding included, in processor time, so that a busy machine tells the same. Beside it: the
-way before (an object for each landmark, fresh memory and a fresh plan of conversion for each picture), on the same
-clips in turns; the limit that the networks alone set; and how the service grows over its worker processes.
+Frames a second and core, decoding included, in processor time, so that the result does not depend on how busy the
+machine is. For comparison: the engine as it was before (an object for each landmark, new memory and a new conversion
+plan for each picture), alternating on the same clips; the limit that the networks alone set; and how the service
+scales with its worker processes.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from unittest.mock import patch
 
 import numpy as np
 
-from benchmarks.clip_files import Stopwatch, clips_in
+from benchmarks.support.clip_files import Stopwatch, clips_in
 from merrflow_openface_au.engines import finder, landmarks
 from merrflow_openface_au.engines import mediapipe as engine_module
 from merrflow_openface_au.engines.mediapipe import MediapipeEngine
@@ -35,7 +36,7 @@ LEAST_SHARE = 0.5  # of the networks' own speed; the rest is decoding, pictures 
 
 
 def make_engine() -> MediapipeEngine:
-    """A loaded one, with the defaults."""
+    """The engine with default settings, loaded."""
     engine = MediapipeEngine(OpenFaceAuSettings())
     engine.load()
     return engine
@@ -43,7 +44,7 @@ def make_engine() -> MediapipeEngine:
 
 @contextmanager
 def as_before() -> Iterator[None]:
-    """The engine as it was: slower, and with the same results."""
+    """The engine as it was before: slower, with the same results."""
 
     def plain(frame: VideoFrame, longest: int) -> np.ndarray:
         return view(VideoFrame(frame.index, frame.timestamp, frame.raw), longest)
@@ -59,7 +60,7 @@ def as_before() -> Iterator[None]:
 
 @contextmanager
 def watched(watch: Stopwatch) -> Iterator[dict[str, int]]:
-    """Counts decodes, frames decoded, and memory taken for pictures; times the networks."""
+    """Counts decodes, decoded frames and allocations for pictures; times the networks."""
     counts = {"decodes": 0, "frames_decoded": 0, "pictures_made": 0}
     frames_of, look, search = engine_module.iter_frames, landmarks.detect, finder.FaceFinder._detect
 
@@ -104,7 +105,7 @@ def measure(engine: MediapipeEngine, clips: list[Path]) -> tuple[list[VideoResul
 
 
 def compare(engine: MediapipeEngine, clips: list[Path]) -> dict[str, Any]:
-    """Each clip both ways, in turns, and once more with counters."""
+    """Each clip both ways, alternating, and once more with counters."""
     now = before = 0.0
     frames, same = 0, True
     for clip in clips:
@@ -137,13 +138,13 @@ def processor_seconds(pid: int) -> float:
 
 
 def own_mebibytes(pid: int) -> float:
-    """Memory of a process; what it shares counts in part (PSS)."""
+    """Memory of a process in MiB; shared memory counts in part (PSS)."""
     found = re.search(r"^Pss: +(\d+) kB$", Path(f"/proc/{pid}/smaps_rollup").read_text(), re.MULTILINE)
     return int(found[1]) / 1024 if found else 0.0
 
 
 def scaling(clips: list[Path], workers: int) -> dict[str, float]:
-    """The service's engine with so many workers at once, each with all clips; processor time of them and of itself."""
+    """The service's engine with `workers` at once, each on all clips; processor time includes the service's own."""
     pool = MediapipePool(OpenFaceAuSettings(mediapipe_processes=workers))
     pool.load()
     with ThreadPoolExecutor(workers) as threads:
@@ -177,21 +178,21 @@ def main(arguments: list[str] | None = None) -> None:
     clips = clips_in(options.clips)
     engine = make_engine()
     measure(engine, clips[:1])  # warm
-    told = compare(engine, clips)
+    figures = compare(engine, clips)
     engine.close()
-    told["scaling"] = [scaling(clips, count) for count in options.workers]
-    told["load"] = round(os.getloadavg()[0], 1)
-    print(f"frames a core second   {told['frames_per_core_second']:8.1f}   before {told['before']:.1f}")
-    print(f"networks alone         {told['limit_networks_alone']:8.1f}   limit: all else costs nothing")
-    print(f"share of that limit    {told['share_of_limit']:8.2f}   at least {LEAST_SHARE}")
-    print(f"decodes of a clip      {told['decodes'] / told['clips']:8.2f}   limit 1")
-    print(f"memory for pictures    {told['pictures_made']:8d}   of {told['frames']} frames")
-    for row in told["scaling"]:
+    figures["scaling"] = [scaling(clips, count) for count in options.workers]
+    figures["load"] = round(os.getloadavg()[0], 1)
+    print(f"frames a core second   {figures['frames_per_core_second']:8.1f}   before {figures['before']:.1f}")
+    print(f"networks alone         {figures['limit_networks_alone']:8.1f}   limit: all else costs nothing")
+    print(f"share of that limit    {figures['share_of_limit']:8.2f}   at least {LEAST_SHARE}")
+    print(f"decodes of a clip      {figures['decodes'] / figures['clips']:8.2f}   limit 1")
+    print(f"memory for pictures    {figures['pictures_made']:8d}   of {figures['frames']} frames")
+    for row in figures["scaling"]:
         print(
             f"{row['workers']} workers              {row['frames_per_core_second']:8.1f}   frames a core second; "
             f"{row['frames_per_second']:.1f} a second on {row['cores_had']:.2f} cores"
         )
-    print(json.dumps(told))
+    print(json.dumps(figures))
 
 
 if __name__ == "__main__":

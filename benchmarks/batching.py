@@ -1,12 +1,12 @@
-"""What dynamic batching reaches of the ceiling that a model's latency and batch give.
+"""How close dynamic batching comes to the ceiling that a model's latency and batch size set.
 
     python -m benchmarks.batching
     python -m benchmarks.batching --latency 0.2 --batch 32 --clients 1 --clients 256 --seconds 20
 
-A service (minigpt-v2's, its engine replaced by one that takes a fixed time for a batch, however full) runs in a process
-of its own; clients, all in this process, each ask again as soon as they have their answer. With n clients at most
-n items can be in a batch, so the ceiling is min(n, batch) / latency. The rounds of client numbers are repeated, because
-the machine may be shared. The last line is one JSON object.
+A service (minigpt-v2, with an engine that takes a fixed time for a batch, however full) runs in a process of its own.
+Clients, all in this process, ask again as soon as they have their answer. With n clients a batch can hold at most n
+items, so the ceiling is min(n, batch) / latency. All rounds are repeated, because the machine may be shared. The last
+line is one JSON object.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ import grpc
 import numpy as np
 from PIL import Image
 
-from benchmarks.fixed import Pace, fixed_services
+from benchmarks.support.fixed_services import Pace, fixed_services
 from merrflow.minigpt_v2.v1 import minigpt_v2_pb2 as pb
 from merrflow.minigpt_v2.v1 import minigpt_v2_pb2_grpc as rpc
 
-LIMIT = 0.9  # of the ceiling, where batches can be filled twice over
+LIMIT = 0.9  # of the ceiling, if there are twice as many clients as a batch holds
 
 
 @dataclass(frozen=True)
@@ -40,11 +40,11 @@ class Round:
 
     clients: int
     rate: float  # answers a second
-    of_ceiling: float  # rate against what clients, batch and latency allow
+    of_ceiling: float  # share of what clients, batch and latency allow
     p50: float  # seconds from asking to the answer
     p99: float
     mean_batch: float  # items
-    refused: int  # calls turned away, of which the client asks again
+    refused: int  # calls refused, which the client repeats
 
 
 def ceiling(pace: Pace, clients: int) -> float:
@@ -63,7 +63,7 @@ def summed(
 
 
 async def measure(address: str, pace: Pace, clients: int, seconds: float) -> Round:
-    """Clients that ask again and again for `seconds`, after one batch that is not timed."""
+    """Clients that ask repeatedly for `seconds`, after one batch that is not timed."""
     request = pb.DescribeRequest(clip="clip")
     request.image.data = _picture()
     taken: list[float] = []
@@ -97,7 +97,7 @@ async def measure(address: str, pace: Pace, clients: int, seconds: float) -> Rou
 
 
 def main() -> None:
-    """Measures, and prints what was seen."""
+    """Measures, and prints the figures."""
     options = _options()
     pace = Pace(options.latency, options.batch)
     numbers = options.clients or [1, 8, 64, 256]
@@ -140,7 +140,7 @@ def main() -> None:
 
 
 async def _first_answer(stub: rpc.SceneDescriberStub, request: pb.DescribeRequest) -> None:
-    """Returns once the service serves."""
+    """Returns once the service answers."""
     for _ in range(600):
         try:
             await stub.Describe(request, wait_for_ready=True)

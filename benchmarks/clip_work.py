@@ -1,7 +1,8 @@
 """What merrflow's own work on a clip costs: `python -m benchmarks.clip_work`.
 
-Processor seconds for a second of video, by stage, and each stage's share. Where a stage was mended, the old way runs in
-the same run, on the same clips, in turns. Report and export are counted on a made-up ledger of `--records` records.
+Processor seconds for a second of video, by stage, and each stage's share. A stage that was made faster is also run the
+old way, in the same run, alternating on the same clips. Report and export are measured on a made-up ledger of
+`--records` records.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ from typing import Any
 from unittest.mock import patch
 
 from benchmarks.action_units import as_before, make_engine, measure
-from benchmarks.clip_files import Stopwatch, clips_in
-from benchmarks.clips import fill, make_clips
+from benchmarks.support.clip_files import Stopwatch, clips_in
+from benchmarks.support.made_up_dataset import fill, make_clips
 from merrflow.core.fingerprint import file_sha256
 from merrflow.core.records import Clip, Peak
 from merrflow.datasets.export.everything import write_all
@@ -28,16 +29,16 @@ from merrflow_qwen_audio.engines.prosody import ProsodyEngine
 from merrflow_qwen_audio.settings import QwenAudioSettings
 from merrflow_qwen_audio.types import ToneItem
 
-MENDED = ("action_units", "probe", "peak_frame", "ocr")  # the peak frame by its conversion only
-# Processor seconds a second of video; what a stage may cost, so that a core does at least this much.
+IMPROVED = ("action_units", "probe", "peak_frame", "ocr")  # the peak frame by its conversion only
+# The most that a stage may cost: processor seconds for a second of video.
 LIMITS = {"probe": 0.15, "prosody": 0.06, "ocr": 0.40, "peak_frame": 0.08, "hash": 0.005, "action_units": 1.0}
 LIMITS |= {"export": 0.01, "report": 0.01}
 
 
 class AnyKey:
-    """Keys of a made-up ledger, which no run reads."""
+    """Cache keys of a made-up ledger, which no run reads."""
 
-    def of(self, clip: Clip) -> str:
+    def of_record(self, clip: Clip) -> str:
         return clip.name
 
 
@@ -55,7 +56,7 @@ class Work:
         self._prosody.close()
 
     def on(self, clip: Path, watch: Stopwatch) -> tuple[float, list[Any]]:
-        """Seconds of video, and what the mended stages gave."""
+        """Seconds of video, and the results of the improved stages."""
         with watch.of("hash"):
             file_sha256(clip)
         with watch.of("probe"):
@@ -78,7 +79,7 @@ class Work:
 
 
 def both_ways(clips: list[Path]) -> dict[str, Any]:
-    """Each clip as it is done and as it was done before, in turns."""
+    """Each clip as it is done now and as it was done before, alternating."""
     work, now, before = Work(), Stopwatch(), Stopwatch()
     work.on(clips[0], Stopwatch())  # warm
     seconds, same = 0.0, True
@@ -94,7 +95,7 @@ def both_ways(clips: list[Path]) -> dict[str, Any]:
         "seconds": round(seconds, 2),
         "same_results": same,
         "now": {name: value / seconds for name, value in now.seconds.items()},
-        "before": {name: value / seconds for name, value in before.seconds.items() if name in MENDED},
+        "before": {name: value / seconds for name, value in before.seconds.items() if name in IMPROVED},
     }
 
 
@@ -120,19 +121,19 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--clips", type=Path, help="a folder of mp4 files")
     parser.add_argument("--records", type=int, default=500, help="clips in the ledger that is exported (default 500)")
     options = parser.parse_args(arguments)
-    told = both_ways(clips_in(options.clips))
-    told["now"] |= outputs(options.records)
-    whole = sum(value for name, value in told["now"].items() if ":" not in name)
-    print(f"{told['clips']} clips, {told['seconds']} s of video; CPU ms for a second of video")
+    figures = both_ways(clips_in(options.clips))
+    figures["now"] |= outputs(options.records)
+    whole = sum(value for name, value in figures["now"].items() if ":" not in name)
+    print(f"{figures['clips']} clips, {figures['seconds']} s of video; CPU ms for a second of video")
     print(f"{'stage':32}{'ms':>8}{'before':>8}{'limit':>8}{'share':>8}")
-    for name, value in sorted(told["now"].items(), key=lambda item: -item[1]):
-        old, limit = told["before"].get(name), LIMITS.get(name)
+    for name, value in sorted(figures["now"].items(), key=lambda item: -item[1]):
+        old, limit = figures["before"].get(name), LIMITS.get(name)
         cells = [f"{1000 * cell:8.1f}" if cell is not None else " " * 8 for cell in (value, old, limit)]
         print(f"{name:32}{''.join(cells)}{value / whole:8.1%}")
-    told["limits"] = LIMITS
+    figures["limits"] = LIMITS
     for part in ("now", "before"):
-        told[part] = {name: round(value, 5) for name, value in told[part].items()}
-    print(json.dumps(told))
+        figures[part] = {name: round(value, 5) for name, value in figures[part].items()}
+    print(json.dumps(figures))
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
-"""Many prompts at once against one after the other, with the llama3 service's `transformers` engine.
+"""Many prompts at once compared with one after the other, by the llama3 service's `transformers` engine.
 
     python -m benchmarks.continuous_batching                                  # the packaged SmolLM2, on this machine
     python -m benchmarks.continuous_batching --weights /models/Meta-Llama-3-8B-Instruct --prompts 64
 
-Both ways read the same prompts (the service's own, over made-up clues of different lengths) with the same loaded
-weights and take the likeliest token each time: transformers' plain `generate` prompt by prompt, and the engine. The
-last line is one JSON object.
+Both read the same prompts (the service's own, over made-up clues of different lengths) with the same loaded weights
+and pick the likeliest token each time: transformers' plain `generate` prompt by prompt, and the engine. The last line
+is one JSON object.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from typing import Any
 
 import torch
 
-from benchmarks.card import device_name
-from benchmarks.llama import answer_alone, answer_together, same
-from merrflow_llama3 import weights
+from benchmarks.support.answers import answer_alone, answer_together, same
+from benchmarks.support.card import device_name
+from merrflow_llama3 import gguf_files
+from merrflow_llama3.engines.chat_tokenizer import ChatTokenizer, open_chat_tokenizer
 from merrflow_llama3.engines.language_model import Tokens
 from merrflow_llama3.engines.transformers.batching import BatchingModel, Sizes
 from merrflow_llama3.engines.transformers.loading import load_model
-from merrflow_llama3.engines.turns import Turns, open_turns
 from merrflow_llama3.prompt import load_prompt
 from merrflow_llama3.settings import Llama3Settings
 from merrflow_llama3.types import Clues
@@ -53,22 +53,22 @@ LABELS = ("sad", "angry", "happy", "surprise", "neutral", "")
 
 
 def main() -> None:
-    """Measures, and prints what was seen."""
+    """Measures, and prints the figures."""
     options = _options()
     if options.threads:
         torch.set_num_threads(options.threads)
-    path = Path(options.weights) if options.weights else weights.locate(None)
+    path = Path(options.weights) if options.weights else gguf_files.locate(None)
     settings = Llama3Settings(device=options.device, dtype=options.dtype, attention=options.attention)
     device = device_of(settings)
-    turns = open_turns(path, weights.header(path) if path.suffix == ".gguf" else None)
+    tokenizer = open_chat_tokenizer(path, gguf_files.header(path) if path.suffix == ".gguf" else None)
     attention = attention_of(settings, device)
     model = load_model(path, device=device, dtype=dtype_of(settings, device), attention=attention)
-    prompts = _prompts(turns, options.prompts)
+    prompts = _prompts(tokenizer, options.prompts)
     print(f"{path.name} on {device_name(device)}, {model.dtype}, {attention}, {torch.get_num_threads()} threads")
     print(f"{len(prompts)} prompts of {min(map(len, prompts))} to {max(map(len, prompts))} tokens")
 
-    one_by_one, alone = _one_by_one(model, turns, prompts[: options.alone or None], options.answer_tokens)
-    together, batched = _together(model, turns, prompts, options)
+    one_by_one, alone = _one_by_one(model, tokenizer, prompts[: options.alone or None], options.answer_tokens)
+    together, batched = _together(model, tokenizer, prompts, options)
     identical = same(alone, batched)
     rate_alone = sum(map(len, alone)) / one_by_one
     rate_batched = sum(map(len, batched)) / together
@@ -102,7 +102,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--weights", default="", help="a folder or GGUF file; default: the packaged SmolLM2")
     parser.add_argument("--prompts", type=int, default=32, help="how many; default: 32")
-    parser.add_argument("--alone", type=int, default=0, help="of these, how many one by one; 0: all")
+    parser.add_argument("--alone", type=int, default=0, help="how many of them one by one; 0: all")
     parser.add_argument("--requests", type=int, default=64, help="answers at once")
     parser.add_argument("--answer-tokens", type=int, default=48, help="at most, of an answer; default: 48")
     parser.add_argument("--context-tokens", type=int, default=1024, help="prompt and answer together")
@@ -113,30 +113,32 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _prompts(turns: Turns, count: int) -> list[Tokens]:
+def _prompts(tokenizer: ChatTokenizer, count: int) -> list[Tokens]:
     prompt = load_prompt("grounded")
     drawn = random.Random(20260101)
     prompts = []
     while len(prompts) < count:
         clues = Clues(*(drawn.choice(kind) for kind in (SCENES, FACES, TONES, WORDS, LABELS)))
-        question = prompt.fill(prompt.prepare(clues, turns.control_tokens), turns.control_tokens)
-        prompts.append(turns.prompt(prompt.conversation(question)))
+        question = prompt.fill(prompt.prepare(clues, tokenizer.control_tokens), tokenizer.control_tokens)
+        prompts.append(tokenizer.prompt(prompt.conversation(question)))
     return prompts
 
 
-def _one_by_one(model: Any, turns: Turns, prompts: list[Tokens], most: int) -> tuple[float, list[Tokens]]:
-    answer_alone(model, turns.stops, prompts[0], most)  # the first call pays for what later ones find ready
+def _one_by_one(model: Any, tokenizer: ChatTokenizer, prompts: list[Tokens], most: int) -> tuple[float, list[Tokens]]:
+    answer_alone(
+        model, tokenizer.stops, prompts[0], most
+    )  # the first call is slower: it sets up what later calls reuse
     started = time.perf_counter()
-    answers = [answer_alone(model, turns.stops, tokens, most) for tokens in prompts]
+    answers = [answer_alone(model, tokenizer.stops, tokens, most) for tokens in prompts]
     return time.perf_counter() - started, answers
 
 
 def _together(
-    model: Any, turns: Turns, prompts: list[Tokens], options: argparse.Namespace
+    model: Any, tokenizer: ChatTokenizer, prompts: list[Tokens], options: argparse.Namespace
 ) -> tuple[float, list[Tokens]]:
     greedy = load_prompt("grounded").sampling.model_copy(update={"temperature": 0.0})
     sizes = Sizes(min(options.requests, len(prompts)), options.context_tokens)
-    batching = BatchingModel(model, stops=turns.stops, sampling=greedy, sizes=sizes)
+    batching = BatchingModel(model, stops=tokenizer.stops, sampling=greedy, sizes=sizes)
     try:
         answer_together(batching, prompts[:1], options.answer_tokens)
         started = time.perf_counter()

@@ -1,8 +1,8 @@
-"""What a dataset of MERR's size costs: `python -m benchmarks.cost`, and how far that holds: `--check`.
+"""What a dataset of MERR's size costs: `python -m benchmarks.cost`, and how accurate that is: `--check`.
 
-Hours by stage from `cost.yaml`, on one GPU and on eight, and which of processor, card or the number of openface-au's
-workers is the bottleneck. `--check` runs the embedded engines on a few clips and prints predicted against measured
-processor seconds.
+Hours by stage from `cost.yaml`, on one GPU and on eight, and which is the bottleneck: processor, GPU or the number of
+openface-au's workers. `--check` runs the embedded engines on a few clips and prints predicted and measured processor
+seconds.
 """
 
 from __future__ import annotations
@@ -21,38 +21,32 @@ from typing import Any
 import av
 import yaml
 
-from benchmarks.clip_files import clips_in
+from benchmarks.support.clip_files import clips_in
 
 FIGURES = Path(__file__).with_suffix(".yaml")
 KINDS = ("measured", "data sheet", "assumed", "published")
 CHECK_LIMIT = 0.25  # of the measured seconds: how far the prediction may be off
-CHECKED = (
-    "hash",
-    "probe",
-    "action_units",
-    "ocr",
-    "peak_frame",
-    "measures_of_sound",
-)  # that a run of embedded engines has
+# The stages of a run of the embedded engines.
+CHECKED = ("hash", "probe", "action_units", "ocr", "peak_frame", "measures_of_sound")
 
 
 @dataclass(frozen=True)
 class Cost:
-    """Of one stage over the whole dataset."""
+    """The cost of one stage over the whole dataset."""
 
     stage: str
     on: str  # "cpu" or "gpu"
-    hours: float  # of one core, or of one card
+    hours: float  # of one core, or of one GPU
     kind: str
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A machine, and how long the dataset takes there if all works at once."""
+    """A machine, and how long the dataset takes there if all parts work at once."""
 
     gpus: int
     cores: int
-    replicas: int  # videos that openface-au measures at once: its worker processes
+    replicas: int  # openface-au's worker processes, each with one video at a time
     hours: dict[str, float]  # by resource
     bottleneck: str
 
@@ -62,7 +56,7 @@ class Plan:
 
 
 def load_figures(path: Path = FIGURES) -> dict[str, Any]:
-    """The file. Raises ValueError where a figure does not say what kind it is and where it comes from."""
+    """The file. Raises `ValueError` if a figure does not say what kind it is and where it comes from."""
     figures = yaml.safe_load(path.read_text(encoding="utf-8"))
     for part, group in figures.items():
         for name, figure in group.items():
@@ -76,7 +70,7 @@ def value(figures: Mapping[str, Any], part: str, name: str) -> float:
 
 
 def unit_seconds(figures: Mapping[str, Any], stage: Mapping[str, Any]) -> float:
-    """Seconds of one core, or of one card at the assumed share of its limit, for one unit of a stage."""
+    """Seconds of one core, or of one GPU at the assumed share of its limit, for one unit of a stage."""
     if "seconds" in stage:
         return stage["seconds"]
     limit = stage["limit"]
@@ -105,7 +99,7 @@ def costs(figures: Mapping[str, Any]) -> list[Cost]:
 def plan(rows: list[Cost], gpus: int, cores: int, replicas: int) -> Plan:
     """How long `rows` take on a machine.
 
-    All cores share the processor's work, and all cards the models'; openface-au has one core a worker.
+    All cores share the processor's work, and all GPUs that of the models; openface-au has one core a worker.
     """
     units = sum(row.hours for row in rows if row.stage == "action_units")
     hours = {
@@ -117,7 +111,7 @@ def plan(rows: list[Cost], gpus: int, cores: int, replicas: int) -> Plan:
 
 
 def plans(figures: Mapping[str, Any], rows: list[Cost]) -> list[Plan]:
-    """One card and eight, with the cores that come with them; one worker of openface-au, and one for each core."""
+    """One GPU and eight, with the cores that come with them; one worker of openface-au, and one for each core."""
     each = int(value(figures, "machine", "cores_per_gpu"))
     return [
         plan(rows, gpus, cores, replicas)
@@ -141,7 +135,7 @@ def predicted(figures: Mapping[str, Any], clips: list[Path]) -> float:
 
 
 def measured(clips: list[Path]) -> float:
-    """Processor seconds that `merrflow run` and the services it starts take for `clips`, from start to end."""
+    """Processor seconds that `merrflow run` and the services it starts take for `clips`."""
     with tempfile.TemporaryDirectory() as out:
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
         command = [str(Path(sys.executable).with_name("merrflow")), "run", *map(str, clips), "--out", out]
@@ -153,7 +147,7 @@ def measured(clips: list[Path]) -> float:
 
 
 def check(figures: Mapping[str, Any], clips: list[Path]) -> dict[str, float]:
-    """A small run against its prediction."""
+    """A small run compared with its prediction."""
     expected, took = predicted(figures, clips), measured(clips)
     return {
         "clips": len(clips),
@@ -178,17 +172,17 @@ def main(arguments: list[str] | None = None) -> None:
     made = plans(figures, rows)
     for one in made:
         print(f"{one.gpus:4} {one.cores:6} {one.replicas:12} {one.wall_hours:8.2f}  {one.bottleneck}")
-    told: dict[str, Any] = {
+    content: dict[str, Any] = {
         "hours": {row.stage: round(row.hours, 4) for row in rows},
         "plans": [vars(one) | {"wall_hours": one.wall_hours} for one in made],
     }
     if options.check:
-        told["check"] = found = check(figures, clips_in(options.clips))
+        content["check"] = found = check(figures, clips_in(options.clips))
         print(
             f"check: {found['predicted']} s CPU predicted, {found['measured']} measured: {found['error']:+.0%}, "
             f"limit {CHECK_LIMIT:.0%}"
         )
-    print(json.dumps(told))
+    print(json.dumps(content))
 
 
 if __name__ == "__main__":

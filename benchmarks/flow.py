@@ -1,18 +1,18 @@
 """What the flow itself costs, and whether it keeps the services busy.
 
-    python -m benchmarks.flow                              # all three parts at the issue's sizes: about an hour
+    python -m benchmarks.flow                              # all three parts at full size: about an hour
     python -m benchmarks.flow --part busy --clips 600 --rate 5
     python -m benchmarks.flow --part rerun --clips 70000
 
 busy: `merrflow run` over the four services as processes, whose engines take a fixed time for a batch, however full
-(benchmarks/fixed.py). The clips are one tiny real video many times, with a few other bytes behind the film, so that the
-probe and the peak frame are read for real and cost little. The slowest service is llama3.
-memory: the most memory that `merrflow run` holds with 200 clips to do, once in a dataset of 1,000 and once in one of
-70,000 clips, whose others are finished; their ledger is written by a program (benchmarks/clips.py).
-rerun: `merrflow run` over a dataset in which all is finished, with no service at work.
+(support/fixed_services.py). The clips are one tiny real video many times, with a few different bytes after the film, so
+that the probe and the peak frame are read for real and cost little. The slowest service is llama3.
+memory: the peak memory of `merrflow run` with 200 clips to do, once in a dataset of 1,000 clips and once in one of
+70,000, whose other clips are finished; their ledger is written directly (support/made_up_dataset.py).
+rerun: `merrflow run` over a dataset in which everything is finished, without services.
 
-Everything is measured on `merrflow run` as a process. Where the machine is shared, take the CPU seconds and the ratios;
-the wall time holds for the load that stands beside it. The last line is one JSON object.
+Everything is measured on `merrflow run` as a process. On a shared machine, use the CPU seconds and the ratios; wall
+time depends on the load printed next to it. The last line is one JSON object.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.clips import embedded, fill, fixed, keys_for, make_clips
-from benchmarks.fixed import Noted, Pace, fixed_services
+from benchmarks.support.fixed_services import Noted, Pace, fixed_services
+from benchmarks.support.made_up_dataset import embedded, fill, fixed, keys_for, make_clips
 from merrflow_serving.catalog import SERVICES
 
 BUSY_LIMIT = 0.95  # of the slowest service's ceiling
@@ -48,35 +48,35 @@ class Ran:
     cpu_seconds: float  # of its own process; Prefect's server is another
     peak_mib: float  # resident memory of its own process
     load: float  # of the machine, at its end
-    told: str  # its last lines
+    printed: str  # its output
 
 
 def merrflow_run(folder: Path, out: Path, addresses: dict[str, str] | None = None) -> Ran:
-    """`merrflow run FOLDER --out OUT` as a process. Raises `RuntimeError` where it fails."""
+    """`merrflow run FOLDER --out OUT` as a process. Raises `RuntimeError` if it fails."""
     environment = {name: value for name, value in os.environ.items() if not name.endswith("_ADDRESS")}
     for name, address in (addresses or {}).items():
         environment[f"{SERVICES[name].env_prefix}ADDRESS"] = address
     command = [sys.executable, "-c", "from merrflow.cli import main; main()", "run", str(folder), "--out", str(out)]
-    with tempfile.TemporaryFile() as said:
+    with tempfile.TemporaryFile() as output:
         started = time.monotonic()
-        process = subprocess.Popen(command, stdout=said, stderr=said, env=environment)
+        process = subprocess.Popen(command, stdout=output, stderr=output, env=environment)
         cpu = peak = 0.0
         try:
             while process.poll() is None:
-                cpu, peak = _looked_at(process.pid, cpu, peak)
+                cpu, peak = _usage(process.pid, cpu, peak)
                 time.sleep(0.1)
-        finally:  # nothing to do where it has ended; else the benchmark was stopped
+        finally:  # no effect if it has ended; otherwise the benchmark was interrupted
             process.terminate()
         seconds = time.monotonic() - started
-        said.seek(0)
-        told = said.read().decode(errors="replace")
+        output.seek(0)
+        printed = output.read().decode(errors="replace")
     if process.returncode:
-        raise RuntimeError(f"merrflow run ended with {process.returncode}:\n{told[-2000:]}")
-    return Ran(seconds, cpu, peak, os.getloadavg()[0], told.strip())
+        raise RuntimeError(f"merrflow run ended with {process.returncode}:\n{printed[-2000:]}")
+    return Ran(seconds, cpu, peak, os.getloadavg()[0], printed.strip())
 
 
-def _looked_at(pid: int, cpu: float, peak: float) -> tuple[float, float]:
-    """CPU seconds and peak MiB of a process so far; as before where it has ended."""
+def _usage(pid: int, cpu: float, peak: float) -> tuple[float, float]:
+    """CPU seconds and peak MiB of a process so far; unchanged if it has ended."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
         lines = Path(f"/proc/{pid}/status").read_text().splitlines()
@@ -89,7 +89,7 @@ def _looked_at(pid: int, cpu: float, peak: float) -> tuple[float, float]:
 
 
 def paces(rate: float) -> dict[str, Pace]:
-    """llama3 takes `rate` clips a second; each of the others, in one batch a second, half as many again."""
+    """llama3 takes `rate` clips a second; each of the others 1.5 times as many, in one batch a second."""
     others = Pace(1.0, max(BATCH, round(1.5 * rate)))
     return {name: others for name in SERVICES} | {"llama3": Pace(BATCH / (rate * CALLS), BATCH)}
 
@@ -101,7 +101,7 @@ def busy(folder: Path, clips: int, rate: float, frames: int) -> dict[str, Any]:
     with fixed_services(folder, chosen, frames=frames) as running:
         ran = merrflow_run(folder / "clips", folder / "out", {name: one.address for name, one in running.items()})
         noted: dict[str, Noted] = {name: one.stop() for name, one in running.items()}
-    print(ran.told.splitlines()[-3] if len(ran.told.splitlines()) > 2 else ran.told)
+    print(ran.printed.splitlines()[-3] if len(ran.printed.splitlines()) > 2 else ran.printed)
     for name, one in noted.items():
         print(
             f"  {name:12} {one.items:6} items, {one.items / one.batches:4.1f} a batch, busy {one.share_busy():6.1%}, "
@@ -136,7 +136,7 @@ def memory(folder: Path, few: int, many: int) -> dict[str, Any]:
             done = running["llama3"].stop().items
         if done != CALLS * TO_DO:
             raise RuntimeError(
-                f"of {clips} clips {done / CALLS:g} were done, not {TO_DO}: the ledger is not as a run's"
+                f"of {clips} clips {done / CALLS:g} were done, not {TO_DO}: the ledger differs from a run's"
             )
         peaks[clips], runs[clips] = ran.peak_mib, _numbers(ran)
         print(f"memory: {clips} clips, {TO_DO} to do: {ran.peak_mib:.0f} MiB, {ran.cpu_seconds:.1f} s CPU")
@@ -146,7 +146,7 @@ def memory(folder: Path, few: int, many: int) -> dict[str, Any]:
 
 
 def rerun(folder: Path, clips: int) -> dict[str, Any]:
-    """A run over finished clips: once where the outputs are not written yet, then twice where they are."""
+    """A run over finished clips: once before the outputs are written, then twice after."""
     make_clips(folder / "clips", clips)
     fill(folder / "out", folder / "clips", keys_for(embedded()), finished=clips)
     first, *again = (merrflow_run(folder / "clips", folder / "out") for _ in range(3))
@@ -160,7 +160,7 @@ def rerun(folder: Path, clips: int) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Measures, and prints what was seen."""
+    """Measures, and prints the figures."""
     options = _options()
     found: dict[str, Any] = {"benchmark": "flow", "cores": os.cpu_count(), "load": os.getloadavg()[0]}
     parts = options.part or ["busy", "memory", "rerun"]
@@ -178,7 +178,7 @@ def main() -> None:
 
 
 def _numbers(ran: Ran) -> dict[str, float]:
-    return {name: round(value, 3) for name, value in asdict(ran).items() if name != "told"}
+    return {name: round(value, 3) for name, value in asdict(ran).items() if name != "printed"}
 
 
 def _options() -> argparse.Namespace:

@@ -1,15 +1,15 @@
-"""The real models at full size with random weights: how fast, beside one by one and beside the card's limits.
+"""The real models at full size with random weights: speed compared with one by one, and with the GPU's limits.
 
     python -m benchmarks.gpu                                    # all models, batches of 1, 16 and 64, on the first GPU
     python -m benchmarks.gpu --model llama3 --batch 64 --tokens 256
     python -m benchmarks.gpu --small                            # tiny shapes, on a CPU too: proves the script
 
-No files are read: weights are drawn on the device, prompts are random tokens, and every answer has exactly as many
-tokens as asked for. Each model goes through the code of its engine. docs/benchmarks.md explains the columns. The last
+No files are read: weights are drawn on the device, prompts are random tokens, and every answer has exactly the number
+of tokens asked for. Each model runs through the code of its engine. docs/benchmarks.md explains the columns. The last
 line is one JSON object.
 
-Run it from the top of the repository after `make install`. On a machine that has torch and transformers of its own,
-leave those (transformers not older than constraints.txt says) and add what the engines' code names:
+Run it from the top of the repository after `make install`. On a machine that already has torch and transformers, keep
+those (transformers not older than constraints.txt says) and add what the engines import:
 
     pip install --no-deps -c constraints.txt --target deps pydantic pydantic-core pydantic-settings python-dotenv
         annotated-types typing-inspection typing-extensions structlog rich pygments markdown-it-py mdurl pillow
@@ -17,7 +17,7 @@ leave those (transformers not older than constraints.txt says) and add what the 
     export PYTHONPATH=deps:protos/python:services/serving:services/minigpt_v2:services/qwen_audio:services/llama3
     python -m benchmarks.gpu
 
-Servers and video decoding are not needed: where their packages are missing they are left out.
+Servers and video decoding are not needed: if their packages are missing, they are left out.
 """
 
 from __future__ import annotations
@@ -33,43 +33,43 @@ import torch
 import transformers
 from rich.console import Console
 
-from benchmarks.bare import engines_alone
-from benchmarks.card import measure_card
-from benchmarks.how import How
-from benchmarks.rows import Row, show
-from benchmarks.timing import release
+from benchmarks.models.bare import engines_alone
+from benchmarks.models.rows import Row, show
+from benchmarks.models.setup import Setup
+from benchmarks.models.timing import release
+from benchmarks.support.card import measure_card
 
 MODELS = {"minigpt-v2": "minigpt_v2", "qwen-audio": "qwen_audio", "llama3": "llama3"}
-_WIDTH = 200  # columns, where the output is no terminal
+_WIDTH = 200  # columns, if the output is not a terminal
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Measures, and prints what was seen."""
+    """Measures, and prints the figures."""
     options = _parser().parse_args(arguments)
     engines_alone()
     if options.threads:
         torch.set_num_threads(options.threads)
     transformers.logging.set_verbosity_error()
-    how = _how(options)
+    setup = _setup(options)
     console = Console()
     if not console.is_terminal:
         console = Console(width=_WIDTH)
     rows = []
     for name in options.model or MODELS:
-        for found in _measure(name)(how):
+        for found in _measure(name)(setup):
             rows += found
             console.print(f"{name}, batch {found[0].batch}: {found[0].note or 'measured'}", highlight=False)
         release()
-    show(how.card, rows, console)
-    print(json.dumps(_content(options, how, rows)))
+    show(setup.card, rows, console)
+    print(json.dumps(_content(options, setup, rows)))
 
 
-def _measure(name: str) -> Callable[[How], Iterator[list[Row]]]:
-    """Imported when it is its turn: a model needs its own service's packages only."""
+def _measure(name: str) -> Callable[[Setup], Iterator[list[Row]]]:
+    """Imported when it is needed: a model requires the packages of its own service only."""
     return import_module(f"benchmarks.models.{MODELS[name]}").measure
 
 
-def _how(options: argparse.Namespace) -> How:
+def _setup(options: argparse.Namespace) -> Setup:
     from merrflow_llama3.settings import Llama3Settings
     from merrflow_serving.torch.device import attention_of, device_of, dtype_of
 
@@ -78,9 +78,9 @@ def _how(options: argparse.Namespace) -> How:
     if device.type == "cpu" and not options.small:
         raise SystemExit("full-size models need a CUDA device; add --small for tiny shapes on the CPU")
     dtype = dtype_of(settings, device)
-    # MiniGPT-v2's tower multiplies in float16 beside a language model in any 16-bit format.
+    # MiniGPT-v2's tower computes in float16, even if the language model uses another 16-bit format.
     dtypes = {dtype} if dtype == torch.float32 else {dtype, torch.float16}
-    return How(
+    return Setup(
         device=device,
         dtype=dtype,
         attention=attention_of(settings, device),
@@ -94,24 +94,24 @@ def _how(options: argparse.Namespace) -> How:
     )
 
 
-def _content(options: argparse.Namespace, how: How, rows: Sequence[Row]) -> dict[str, Any]:
+def _content(options: argparse.Namespace, setup: Setup, rows: Sequence[Row]) -> dict[str, Any]:
     return {
         "benchmark": "gpu",
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "torch": torch.__version__,
         "transformers": transformers.__version__,
-        "device": how.card.name,
-        "device_memory_bytes": how.card.memory_bytes,
-        "bandwidth_bytes_per_second": round(how.card.bandwidth),
-        "peak_flops_per_second": {name: round(peak) for name, peak in how.card.peaks.items()},
-        "dtype": str(how.dtype).removeprefix("torch."),
-        "attention": how.attention,
+        "device": setup.card.name,
+        "device_memory_bytes": setup.card.memory_bytes,
+        "bandwidth_bytes_per_second": round(setup.card.bandwidth),
+        "peak_flops_per_second": {name: round(peak) for name, peak in setup.card.peaks.items()},
+        "dtype": str(setup.dtype).removeprefix("torch."),
+        "attention": setup.attention,
         "threads": torch.get_num_threads(),
-        "size": how.size,
-        "answer_tokens": how.tokens,
-        "alone": how.alone,
-        "seconds": how.seconds,
-        "seed": how.seed,
+        "size": setup.size,
+        "answer_tokens": setup.tokens,
+        "alone": setup.alone,
+        "seconds": setup.seconds,
+        "seed": setup.seed,
         "rows": [row.content() for row in rows],
     }
 

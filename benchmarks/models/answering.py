@@ -1,4 +1,4 @@
-"""Models of a tower and a language model: the tower alone, and whole answers on pictures or clips."""
+"""Models of a tower and a language model: the tower alone, and whole answers about pictures or clips."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from typing import TypeVar
 import numpy as np
 import torch
 
-from benchmarks.how import How
-from benchmarks.llama import same
-from benchmarks.rows import Row
-from benchmarks.timing import Timed, split_note, timed
-from benchmarks.work import Decoder, Encoder, bound
+from benchmarks.models.rows import Row
+from benchmarks.models.setup import Setup
+from benchmarks.models.timing import Timed, split_note, timed
+from benchmarks.models.work import Decoder, Encoder, bound
+from benchmarks.support.answers import same
 
 R = TypeVar("R")
 Ids = tuple[int, ...]
 
 
 @dataclass(frozen=True)
-class Told:
-    """What the engine answered to a batch."""
+class Answered:
+    """The engine's answers to a batch."""
 
     answers: list[Ids]
     encoded_at_once: int
@@ -34,7 +34,7 @@ class Answering(ABC):
 
     name: str
     unit: str  # of an item
-    how: How
+    setup: Setup
     encoder: Encoder
     decoder: Decoder
     prompt: int  # places of a prompt in the language model's context, the item's included
@@ -45,11 +45,11 @@ class Answering(ABC):
 
     @abstractmethod
     def items(self, count: int) -> list[np.ndarray]:
-        """As the engine gets them; the first ones are the same for any count."""
+        """Items as the engine receives them; the first ones are the same for any count."""
 
     @abstractmethod
     def prepared(self, items: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """As the tower takes them."""
+        """Items as the tower takes them."""
 
     @abstractmethod
     def encode(self, prepared: Sequence[np.ndarray]) -> list[torch.Tensor]:
@@ -60,29 +60,29 @@ class Answering(ABC):
         """Tower and transformers' plain `generate` for a single item."""
 
     @abstractmethod
-    def answer(self, items: Sequence[np.ndarray]) -> Told:
-        """The engine's way through a batch, with at most as many at once as there are items."""
+    def answer(self, items: Sequence[np.ndarray]) -> Answered:
+        """The engine on a batch, with at most as many at once as there are items."""
 
     def rows(self, batch: int) -> list[Row]:
         """Of the tower and of whole answers; see `benchmarks.models.each.Measured`."""
         return [self._tower(batch), *self._answers(batch)]
 
     def _timed(self, run: Callable[[int], R]) -> Timed[R]:
-        return timed(run, seconds=self.how.seconds, device=self.how.device)
+        return timed(run, seconds=self.setup.seconds, device=self.setup.device)
 
     def _tower(self, batch: int) -> Row:
-        how, items = self.how, self.prepared(self.items(max(batch, self.how.alone)))
+        setup, items = self.setup, self.prepared(self.items(max(batch, self.setup.alone)))
         if self._alone_encoded is None:
-            self._alone_encoded = self._timed(lambda _: [self.encode([one])[0] for one in items[: how.alone]])
+            self._alone_encoded = self._timed(lambda _: [self.encode([one])[0] for one in items[: setup.alone]])
         found = self._timed(lambda _: self.encode(items[:batch]))
-        least = bound([self.encoder.batch(batch)], how.card)
+        least = bound([self.encoder.batch(batch)], setup.card)
         return Row(
             self.name,
             "tower",
             batch,
             self.unit,
             rate=batch / found.seconds,
-            one_by_one=how.alone / self._alone_encoded.seconds,
+            one_by_one=setup.alone / self._alone_encoded.seconds,
             limit=batch / least.seconds,
             limited_by=least.by,
             at_once=batch,
@@ -93,16 +93,16 @@ class Answering(ABC):
         )
 
     def _answers(self, batch: int) -> list[Row]:
-        how, items = self.how, self.items(max(batch, self.how.alone))
+        setup, items = self.setup, self.items(max(batch, self.setup.alone))
         if self._alone_answered is None:
-            self._alone_answered = self._timed(lambda _: [self.answer_alone(item) for item in items[: how.alone]])
+            self._alone_answered = self._timed(lambda _: [self.answer_alone(item) for item in items[: setup.alone]])
         alone, found = self._alone_answered, self._timed(lambda _: self.answer(items[:batch]))
-        told = found.first
-        encoded, rows = told.encoded_at_once, told.decoded_at_once
-        encoding = bound([self.encoder.batch(encoded)], how.card)
-        passes = [self.decoder.prompts(rows, self.prompt), *self.decoder.steps(rows, self.prompt, how.tokens)]
-        decoding = bound(passes, how.card)
-        # Seconds for one item at the sizes that the engine took, whatever the batch.
+        answered = found.first
+        encoded, rows = answered.encoded_at_once, answered.decoded_at_once
+        encoding = bound([self.encoder.batch(encoded)], setup.card)
+        passes = [self.decoder.prompts(rows, self.prompt), *self.decoder.steps(rows, self.prompt, setup.tokens)]
+        decoding = bound(passes, setup.card)
+        # Seconds for one item at the sizes that the engine used.
         each = encoding.seconds / encoded + decoding.seconds / rows
         common = {
             "model": self.name,
@@ -112,17 +112,17 @@ class Answering(ABC):
             "at_once": rows,
             "rounds": found.rounds,
             "weight_bytes": self.encoder.weight_bytes + self.decoder.weight_bytes,
-            "cache_bytes": rows * (self.prompt + how.tokens) * self.decoder.cache_bytes,
+            "cache_bytes": rows * (self.prompt + setup.tokens) * self.decoder.cache_bytes,
             "peak_bytes": found.peak_bytes,
-            "identical": same(alone.first, told.answers),
-            "compared": min(how.alone, batch),
+            "identical": same(alone.first, answered.answers),
+            "compared": min(setup.alone, batch),
             "note": split_note(batch, rows),
         }
-        words = sum(map(len, told.answers))
+        words = sum(map(len, answered.answers))
         of_items = Row(
             unit=self.unit,
             rate=batch / found.seconds,
-            one_by_one=how.alone / alone.seconds,
+            one_by_one=setup.alone / alone.seconds,
             limit=1 / each,
             items=batch,
             **common,
@@ -131,7 +131,7 @@ class Answering(ABC):
             unit="tokens",
             rate=words / found.seconds,
             one_by_one=sum(map(len, alone.first)) / alone.seconds,
-            limit=how.tokens / each,
+            limit=setup.tokens / each,
             items=words,
             **common,
         )

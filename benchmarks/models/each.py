@@ -1,27 +1,27 @@
-"""The way through the batch sizes of a model, the same for all models."""
+"""Measures a model at each batch size."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
-from benchmarks.rows import Row
-from benchmarks.timing import attempt
+from benchmarks.models.rows import Row
+from benchmarks.models.timing import attempt
 
 
 class Measured(Protocol):
     """A built model."""
 
     def rows(self, batch: int) -> list[Row]:
-        """What was measured at a batch size. Raises `TooLarge` or torch's own error where memory does not suffice."""
+        """The figures at a batch size. Raises `TooLarge` or torch's own error if the memory is too small."""
 
 
 def each_batch(
     name: str, parts: Sequence[tuple[str, str]], build: Callable[[], Measured], batches: Sequence[int]
 ) -> Iterator[list[Row]]:
-    """Builds the model and gives rows as they are ready; rows that say so where memory does not suffice.
+    """Builds the model and yields rows as they are ready; if the memory is too small, rows that say so.
 
-    parts: each with what it counts, as the model's `rows` gives them.
+    parts: each with its unit, in the order of the model's `rows`.
     """
     built: list[Measured] = []
 

@@ -1,4 +1,4 @@
-"""MiniGPT-v2: the vision tower alone, and whole answers through the engine, preparing the pictures included."""
+"""MiniGPT-v2: the vision tower alone, and whole answers through the engine, including preparation of pictures."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import numpy as np
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from benchmarks.how import How, no_stop
-from benchmarks.llama import generated
-from benchmarks.models.answering import Answering, Ids, Told
+from benchmarks.models.answering import Answered, Answering, Ids
 from benchmarks.models.each import each_batch
-from benchmarks.random_weights import randomised
-from benchmarks.rows import Row
-from benchmarks.shapes import shape
-from benchmarks.work import Decoder, picture_encoder
+from benchmarks.models.random_weights import randomised
+from benchmarks.models.rows import Row
+from benchmarks.models.setup import Setup, no_stop
+from benchmarks.models.shapes import shape
+from benchmarks.models.work import Decoder, picture_encoder
+from benchmarks.support.answers import generated
 from merrflow_minigpt_v2.engines.minigpt_v2 import language, pixels, vision
 from merrflow_minigpt_v2.engines.minigpt_v2.architecture import Architecture, published
 from merrflow_minigpt_v2.engines.minigpt_v2.engine import MiniGptV2
@@ -35,7 +35,7 @@ PARTS = (("tower", "images"), ("answers", "images"), ("answers", "tokens"))
 
 
 class Numbers:
-    """In the tokenizer's place: prompts of random tokens, as long as the published one; answers as their ids."""
+    """Replaces the tokenizer: prompts are random tokens, as many as in the published one; answers are their ids."""
 
     def __init__(self, before: int, after: int, vocabulary: int, seed: int) -> None:
         drawn = np.random.default_rng(seed).integers(0, vocabulary, before + after).tolist()
@@ -49,10 +49,10 @@ class Numbers:
 
 
 class Unloaded(MiniGptV2):
-    """The engine with a model given to it, where `load` would read one."""
+    """The engine with a model passed in, which `load` would read from files."""
 
     def speech(self, model: LlamaForCausalLM, stop: int) -> Speech:
-        """The voice as `load` sets it up, but for what ends an answer."""
+        """The language model as `load` sets it up, except for what ends an answer."""
         if self._asking is None:
             raise self._problem
         return Speech(model, self._asking.decoding, [stop], self._asking.answer_tokens)
@@ -68,23 +68,23 @@ class MiniGpt(Answering):
 
     name, unit = NAME, "images"
 
-    def __init__(self, how: How) -> None:
+    def __init__(self, setup: Setup) -> None:
         super().__init__()
-        self.how = how
-        about = shape(NAME, how.size)
+        self.setup = setup
+        about = shape(NAME, setup.size)
         self.shape = _architecture(about["vision"])
         config = LlamaConfig(**about["language"])
         with parameters_on_meta():
-            tower = vision.build(self.shape, how.attention)
+            tower = vision.build(self.shape, setup.attention)
             joined = torch.nn.Linear(self.shape.vision.width * self.shape.projection.patches, config.hidden_size)
-            model = language.build(config, how.attention)
-        made = {"device": how.device, "seed": how.seed}
-        tower = randomised(tower, dtype=vision.number_format(how.dtype), **made)
+            model = language.build(config, setup.attention)
+        made = {"device": setup.device, "seed": setup.seed}
+        tower = randomised(tower, dtype=vision.number_format(setup.dtype), **made)
         self.eyes = Eyes(self.shape, tower, randomised(joined, dtype=torch.float32, **made))
-        self.model = randomised(model, dtype=how.dtype, **made)
-        self.tokens = Numbers(about["before"], about["after"], config.vocab_size, how.seed)
+        self.model = randomised(model, dtype=setup.dtype, **made)
+        self.tokens = Numbers(about["before"], about["after"], config.vocab_size, setup.seed)
         self.stop = no_stop(config.vocab_size)
-        settings = MiniGptSettings(device=str(how.device), answer_tokens=how.tokens, decoding="greedy")
+        settings = MiniGptSettings(device=str(setup.device), answer_tokens=setup.tokens, decoding="greedy")
         self.engine = Unloaded(settings, self.shape)
         self.speech = self.engine.speech(self.model, self.stop)
         self._pictures, self._instruction = settings.encoder_batch, settings.max_instruction_tokens
@@ -95,7 +95,7 @@ class MiniGpt(Answering):
 
     def items(self, count: int) -> list[np.ndarray]:
         """(height, width, 3) uint8 each: blocks of random colours."""
-        coarse = np.random.default_rng(self.how.seed).integers(0, 256, (count, 6, 8, 3), dtype=np.uint8)
+        coarse = np.random.default_rng(self.setup.seed).integers(0, 256, (count, 6, 8, 3), dtype=np.uint8)
         return [one.repeat(self._height // 6, 0).repeat(self._width // 8, 1) for one in coarse]
 
     def prepared(self, items: Sequence[np.ndarray]) -> list[np.ndarray]:
@@ -108,9 +108,9 @@ class MiniGpt(Answering):
     def answer_alone(self, item: np.ndarray) -> Ids:
         seen = self.eyes.see(self.prepared([item]))[0]
         row = self.speech.splice(Question(seen, self.tokens.prompt("")))
-        return generated(self.model, [self.stop], self.how.tokens, inputs_embeds=row[None])
+        return generated(self.model, [self.stop], self.setup.tokens, inputs_embeds=row[None])
 
-    def answer(self, items: Sequence[np.ndarray]) -> Told:
+    def answer(self, items: Sequence[np.ndarray]) -> Answered:
         encoding, decoding = BatchLimit(min(self._pictures, len(items))), BatchLimit(len(items))
         self.engine.give(
             Loaded(
@@ -119,7 +119,7 @@ class MiniGpt(Answering):
                 self.speech,
                 self.tokens,
                 instruction_tokens=self._instruction,
-                answer_tokens=self.how.tokens,
+                answer_tokens=self.setup.tokens,
                 encoding=encoding,
                 decoding=decoding,
             )
@@ -129,7 +129,7 @@ class MiniGpt(Answering):
             if isinstance(scene, MerrflowError):
                 raise RuntimeError(f"the engine refused a frame: {scene}")
             answers.append(tuple(map(int, scene.text.split())))
-        return Told(answers, encoding.size, decoding.size)
+        return Answered(answers, encoding.size, decoding.size)
 
 
 def _architecture(vision_shape: dict[str, int]) -> Architecture:
@@ -140,6 +140,6 @@ def _architecture(vision_shape: dict[str, int]) -> Architecture:
     return whole.model_copy(update={"image": image, "vision": whole.vision.model_copy(update=sizes)})
 
 
-def measure(how: How) -> Iterator[list[Row]]:
+def measure(setup: Setup) -> Iterator[list[Row]]:
     """Rows of each batch size; see `each_batch`."""
-    return each_batch(NAME, PARTS, lambda: MiniGpt(how), how.batches)
+    return each_batch(NAME, PARTS, lambda: MiniGpt(setup), setup.batches)

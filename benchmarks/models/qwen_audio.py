@@ -1,4 +1,4 @@
-"""Qwen-Audio: the audio tower alone, and whole answers on clips of one window."""
+"""Qwen-Audio: the audio tower alone, and whole answers about clips of one window."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import torch
 
-from benchmarks.how import How, no_stop
-from benchmarks.llama import generated
-from benchmarks.models.answering import Answering, Ids, Told
+from benchmarks.models.answering import Answered, Answering, Ids
 from benchmarks.models.each import each_batch
-from benchmarks.random_weights import randomised
-from benchmarks.rows import Row
-from benchmarks.shapes import shape
-from benchmarks.work import Decoder, sound_encoder
+from benchmarks.models.random_weights import randomised
+from benchmarks.models.rows import Row
+from benchmarks.models.setup import Setup, no_stop
+from benchmarks.models.shapes import shape
+from benchmarks.models.work import Decoder, sound_encoder
+from benchmarks.support.answers import generated
 from merrflow_qwen_audio.engines.listening.asking import Prompted, ask
 from merrflow_qwen_audio.engines.listening.encoder import Canvas, Encoder
 from merrflow_qwen_audio.engines.listening.mel import SAMPLE_RATE
@@ -29,18 +29,18 @@ PARTS = (("tower", "clips"), ("answers", "clips"), ("answers", "tokens"))
 
 
 class Unread(QwenAudio):
-    """The engine's model over random weights: the files, and with them the tokenizer, are left out."""
+    """The engine's model with random weights, without files and tokenizer."""
 
-    def __init__(self, sizes: Shape, how: How) -> None:
-        self.parts = without_data(sizes, how.attention)
-        randomised(self.parts, dtype=how.dtype, device=how.device, seed=how.seed)
-        self.encoder = Encoder(self.parts.tower, Canvas(sizes.mel_bins, round_up=False, blank=True), how.device)
+    def __init__(self, sizes: Shape, setup: Setup) -> None:
+        self.parts = without_data(sizes, setup.attention)
+        randomised(self.parts, dtype=setup.dtype, device=setup.device, seed=setup.seed)
+        self.encoder = Encoder(self.parts.tower, Canvas(sizes.mel_bins, round_up=False, blank=True), setup.device)
         self.language = self.parts.language
         self.context = sizes.context
         self.stop = (no_stop(sizes.vocab_size),)
 
     def text(self, ids: Sequence[int]) -> str:
-        """The ids, without a tokenizer."""
+        """The ids, because there is no tokenizer."""
         return " ".join(map(str, ids))
 
 
@@ -49,14 +49,16 @@ class Qwen(Answering):
 
     name, unit = NAME, "clips"
 
-    def __init__(self, how: How) -> None:
+    def __init__(self, setup: Setup) -> None:
         super().__init__()
-        self.how = how
-        about = shape(NAME, how.size)
+        self.setup = setup
+        about = shape(NAME, setup.size)
         sizes = Shape(**about["model"])
-        self.listener = Unread(sizes, how)
+        self.listener = Unread(sizes, setup)
         self.samples = round(about["clip_seconds"] * SAMPLE_RATE)
-        drawn = np.random.default_rng(how.seed).integers(0, sizes.vocab_size, about["before"] + about["after"]).tolist()
+        drawn = (
+            np.random.default_rng(setup.seed).integers(0, sizes.vocab_size, about["before"] + about["after"]).tolist()
+        )
         self.question = Question(tuple(drawn[: about["before"]]), tuple(drawn[about["before"] :]))
         self.prompt = len(self.question) + self.listener.span(self.samples)
         parts = self.listener.parts
@@ -65,7 +67,7 @@ class Qwen(Answering):
 
     def items(self, count: int) -> list[np.ndarray]:
         """(samples,) float32 each: noise of different loudness."""
-        drawn = np.random.default_rng(self.how.seed)
+        drawn = np.random.default_rng(self.setup.seed)
         return [drawn.normal(0.0, 0.02 * (1 + place % 7), self.samples).astype(np.float32) for place in range(count)]
 
     def prepared(self, items: Sequence[np.ndarray]) -> list[np.ndarray]:
@@ -76,16 +78,16 @@ class Qwen(Answering):
 
     def answer_alone(self, item: np.ndarray) -> Ids:
         row = self.listener.splice(self.question, self.listener.hear([item])[0])
-        return generated(self.listener.language, self.listener.stop, self.how.tokens, inputs_embeds=row[None])
+        return generated(self.listener.language, self.listener.stop, self.setup.tokens, inputs_embeds=row[None])
 
-    def answer(self, items: Sequence[np.ndarray]) -> Told:
+    def answer(self, items: Sequence[np.ndarray]) -> Answered:
         prompts = [Prompted(clip, self.question, self.prompt) for clip in items]
         limit = BatchLimit(len(prompts))
-        replies = ask(self.listener, prompts, limit, answer_tokens=self.how.tokens)
+        replies = ask(self.listener, prompts, limit, answer_tokens=self.setup.tokens)
         answers = [tuple(map(int, reply.text.split())) for reply in replies]
-        return Told(answers, limit.size, limit.size)
+        return Answered(answers, limit.size, limit.size)
 
 
-def measure(how: How) -> Iterator[list[Row]]:
+def measure(setup: Setup) -> Iterator[list[Row]]:
     """Rows of each batch size; see `each_batch`."""
-    return each_batch(NAME, PARTS, lambda: Qwen(how), how.batches)
+    return each_batch(NAME, PARTS, lambda: Qwen(setup), setup.batches)

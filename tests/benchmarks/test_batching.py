@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.batching import ceiling, measure, summed
-from benchmarks.fixed import Pace, fixed_services
+from benchmarks.support.fixed_services import Pace, fixed_services
 
 
 def test_no_batch_is_larger_than_there_are_clients() -> None:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import action_units, clip_files, clip_work
+from benchmarks import action_units, clip_work
+from benchmarks.support import clip_files
 
 SHORT = clip_files.OWN / "quiet_goodbye.mp4"
 

@@ -6,9 +6,9 @@ import random
 
 import torch
 
-from benchmarks.llama import answer_alone, answer_together, same
-from benchmarks.random_weights import randomised
-from benchmarks.shapes import shape
+from benchmarks.models.random_weights import randomised
+from benchmarks.models.shapes import shape
+from benchmarks.support.answers import answer_alone, answer_together, same
 from merrflow_llama3.engines.transformers.batching import BatchingModel, Sizes
 from merrflow_llama3.prompt import Sampling
 from merrflow_serving.weights.checkpoint import parameters_on_meta

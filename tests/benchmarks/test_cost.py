@@ -38,7 +38,7 @@ def test_replicas_beyond_the_cores_gain_nothing() -> None:
 
 
 def test_a_prediction_grows_with_the_clips(tmp_path: Path) -> None:
-    from benchmarks.clips import make_clips
+    from benchmarks.support.made_up_dataset import make_clips
 
     make_clips(tmp_path, 3)
     clips = sorted(tmp_path.glob("*.mp4"))

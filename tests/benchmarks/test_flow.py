@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.clips import DESCRIBED, embedded, fill, fixed, keys_for, make_clips
-from benchmarks.fixed import Noted, Pace, noted
 from benchmarks.flow import CALLS, merrflow_run, paces
+from benchmarks.support.fixed_services import Noted, Pace, noted
+from benchmarks.support.made_up_dataset import DESCRIBED, embedded, fill, fixed, keys_for, make_clips
 from merrflow.core.fingerprint import file_sha256
 from merrflow.formats.clip_list import find_clips
 from merrflow.stages.probe import decode
@@ -33,7 +33,7 @@ def test_a_filled_ledger_is_finished_work(tmp_path: Path) -> None:
     found = find_clips([tmp_path / "clips"])
     clips = ledger.register(found, {clip.path: clip.path.stem for clip in found})
     finished = ledger.finished()
-    assert [finished.get(clip.name) == keys.of(clip) for clip in clips] == [True] * 15 + [False] * 5
+    assert [finished.get(clip.name) == keys.of_record(clip) for clip in clips] == [True] * 15 + [False] * 5
     described = ledger.described()
     assert len(described) == int(15 * DESCRIBED)
     assert [name for name, _ in ledger.records()] == sorted(described)
@@ -44,7 +44,7 @@ def test_a_run_over_a_filled_ledger_finds_nothing_to_do(tmp_path: Path) -> None:
     make_clips(tmp_path / "clips", 5)
     fill(tmp_path / "out", tmp_path / "clips", keys_for(embedded()), finished=5)
     ran = merrflow_run(tmp_path / "clips", tmp_path / "out")
-    assert "5 clips" in ran.told and "5 of them by an earlier run" in ran.told
+    assert "5 clips" in ran.printed and "5 of them by an earlier run" in ran.printed
     assert ran.cpu_seconds > 0 and ran.peak_mib > 20
 
 

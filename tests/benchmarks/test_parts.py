@@ -8,13 +8,13 @@ import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from benchmarks.card import copy_rate, measure_card, product_rate
-from benchmarks.how import How
 from benchmarks.models.llama3 import Llama3
-from benchmarks.random_weights import randomised
-from benchmarks.rows import Row
-from benchmarks.shapes import shape
-from benchmarks.timing import attempt, split_note, timed
+from benchmarks.models.random_weights import randomised
+from benchmarks.models.rows import Row
+from benchmarks.models.setup import Setup
+from benchmarks.models.shapes import shape
+from benchmarks.models.timing import attempt, split_note, timed
+from benchmarks.support.card import copy_rate, measure_card, product_rate
 from merrflow_serving.errors import TooLarge
 from merrflow_serving.weights.checkpoint import parameters_on_meta
 
@@ -41,8 +41,10 @@ def test_weights_come_from_the_seed_in_the_engines_format() -> None:
 
 
 def test_no_two_rounds_have_a_prompt_in_common() -> None:
-    how = How(CPU, torch.float32, "sdpa", "small", (1,), 4, 1, 0.0, 0, measure_card(CPU, [torch.float32], small=True))
-    prompts = Llama3(how).prompts
+    setup = Setup(
+        CPU, torch.float32, "sdpa", "small", (1,), 4, 1, 0.0, 0, measure_card(CPU, [torch.float32], small=True)
+    )
+    prompts = Llama3(setup).prompts
     rounds = [*prompts(3, -1), *prompts(3, 0), *prompts(3, 1)]
     assert len(set(rounds)) == 9
     assert len({prompt[:16] for prompt in rounds}) == 9
@@ -85,7 +87,7 @@ def test_what_memory_does_not_hold_becomes_rows() -> None:
 def test_the_card_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     """With a clock that ticks half a second at each look."""
     ticks = iter(range(10_000))
-    monkeypatch.setattr("benchmarks.card.time.perf_counter", lambda: next(ticks) / 2)
+    monkeypatch.setattr("benchmarks.support.card.time.perf_counter", lambda: next(ticks) / 2)
     assert copy_rate(CPU, 1000) == 4000.0  # read and written, in half a second
     assert product_rate(CPU, torch.float32, 10) == 4000.0
     card = measure_card(CPU, [torch.float32, torch.float64], small=True)

@@ -7,13 +7,13 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from benchmarks.card import Card
-from benchmarks.how import How
 from benchmarks.models.llama3 import Llama3
 from benchmarks.models.minigpt_v2 import MiniGpt
 from benchmarks.models.qwen_audio import Qwen
-from benchmarks.shapes import shape
-from benchmarks.work import Decoder, Work, bound, picture_encoder, sound_encoder
+from benchmarks.models.setup import Setup
+from benchmarks.models.shapes import shape
+from benchmarks.models.work import Decoder, Work, bound, picture_encoder, sound_encoder
+from benchmarks.support.card import Card
 from merrflow_minigpt_v2.engines.minigpt_v2 import vision
 from merrflow_minigpt_v2.engines.minigpt_v2.architecture import published
 from merrflow_qwen_audio.engines.qwen_audio.config import Shape
@@ -26,8 +26,8 @@ CARD = Card("made up", 0, bandwidth=1000.0, peaks={"float32": 4000.0})
 H100 = Card("H100", 80 << 30, bandwidth=3.35e12, peaks={"bfloat16": 989e12, "float16": 989e12})
 
 
-def how(attention: str = "eager") -> How:
-    return How(torch.device("cpu"), torch.float32, attention, "small", (1,), 4, 1, 0.0, 0, CARD)
+def setup(attention: str = "eager") -> Setup:
+    return Setup(torch.device("cpu"), torch.float32, attention, "small", (1,), 4, 1, 0.0, 0, CARD)
 
 
 def test_a_tiny_decoder_by_hand() -> None:
@@ -67,18 +67,18 @@ def test_a_pass_takes_the_longer_of_reading_and_computing() -> None:
 
 
 def test_operations_are_those_that_torch_counts() -> None:
-    pictures = MiniGpt(how())
+    pictures = MiniGpt(setup())
     with FlopCounterMode(display=False) as counted:
         pictures.encode(pictures.prepared(pictures.items(3)))
     assert counted.get_total_flops() == pictures.encoder.batch(3).flops
 
-    sounds = Qwen(how())
+    sounds = Qwen(setup())
     with FlopCounterMode(display=False) as counted:
         sounds.encode(sounds.items(2))
     filters = 2 * 80 * 201 * 3000  # of the spectrogram, which is no part of the tower
     assert counted.get_total_flops() == sounds.encoder.batch(2).flops + 2 * filters
 
-    texts = Llama3(how())
+    texts = Llama3(setup())
     with torch.inference_mode(), FlopCounterMode(display=False) as counted:
         texts.model(input_ids=torch.tensor(texts.prompts(2, 0)), logits_to_keep=1)
     hidden_pairs = 48 * 47 // 2  # eager attention multiplies them, and masks them

@@ -14,7 +14,7 @@ from merrflow.cli.services import show
 from merrflow.cli.status import show_status
 from merrflow.cli.terminal import SafeConsole, json_text, printable
 from merrflow.datasets.outputs import Summary
-from merrflow_llama3 import weights
+from merrflow_llama3 import gguf_files
 from merrflow_llama3.chat import ChatTemplate
 from merrflow_llama3.prompt import load_prompt
 from merrflow_llama3.types import Clues
@@ -100,7 +100,7 @@ def test_a_clips_name_writes_no_line_of_the_log_and_no_escape(form, capsys):
 
 @pytest.mark.parametrize("prompt", ["small", "grounded", "merr"])
 def test_orders_in_a_subtitle_add_no_turn_and_no_line_to_the_prompt(prompt):
-    header = weights.header(weights.locate(None))
+    header = gguf_files.header(gguf_files.locate(None))
     template, asked = ChatTemplate(header), load_prompt(prompt)
 
     def render(subtitle: str) -> str:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 import jinja2
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from merrflow_llama3.gguf import GGUFHeader
+_MARK = "MERRFLOW-QUESTION"  # in the place of a question
 
 
 @dataclass(frozen=True)
@@ -20,30 +20,41 @@ class Message:
     content: str
 
 
-class ChatTemplate:
-    """The Jinja template of a GGUF file. It comes with the model, so it runs in a sandbox."""
+@dataclass(frozen=True)
+class ChatFormat:
+    """How a model wants a conversation written."""
 
-    def __init__(self, header: GGUFHeader) -> None:
-        """Raises `ValueError` where the file has no template, or one that cannot be read."""
-        if not header.chat_template:
+    chat_template: str  # Jinja source; empty if there is none
+    control_tokens: tuple[str, ...]  # spellings that the tokenizer turns into special tokens
+    bos_token: str
+    eos_token: str
+    adds_bos: bool  # the tokenizer puts the bos token first by itself
+
+
+class ChatTemplate:
+    """The Jinja template of a model. It comes with the model, so it runs in a sandbox."""
+
+    def __init__(self, chat: ChatFormat) -> None:
+        """Raises `ValueError` if there is no template, or one that cannot be read."""
+        if not chat.chat_template:
             raise ValueError("the model file has no chat template")
         environment = ImmutableSandboxedEnvironment(
             trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]
         )
         environment.globals["raise_exception"] = _raise
         # Some templates write today's date; the text of a clip must not depend on the day.
-        environment.globals["strftime_now"] = lambda form: datetime(2025, 1, 1).strftime(form)
+        environment.globals["strftime_now"] = lambda pattern: datetime(2025, 1, 1).strftime(pattern)
         try:
-            self._template = environment.from_string(header.chat_template)
+            self._template = environment.from_string(chat.chat_template)
         except jinja2.TemplateError as error:
             raise ValueError(f"the model's chat template cannot be read: {error}") from error
-        self._header = header
+        self._chat = chat
 
     def render(self, messages: Sequence[Message]) -> str:
         """The prompt, up to where the assistant's answer begins.
 
-        Templates without a system role get its content before the first user turn. The bos token is left
-        out where the tokenizer adds it. Raises `ValueError` where the template takes no such conversation.
+        If the template has no system role, that content goes before the first user turn. The bos token is left out
+        if the tokenizer adds it. Raises `ValueError` if the template refuses the conversation.
         """
         try:
             text = self._fill(messages)
@@ -52,14 +63,21 @@ class ChatTemplate:
                 text = self._fill(_without_system(messages))
             except jinja2.TemplateError as error:
                 raise ValueError(f"the model's chat template refuses the conversation: {error}") from error
-        return text.removeprefix(self._header.bos_token) if self._header.adds_bos else text
+        return text.removeprefix(self._chat.bos_token) if self._chat.adds_bos else text
+
+    def before_question(self, conversation: Callable[[str], Sequence[Message]]) -> str:
+        """The part of a prompt that is the same for every clip: all that comes before the question.
+
+        conversation: puts a question into its turns. Raises `ValueError` as `render` does.
+        """
+        return self.render(conversation(_MARK)).split(_MARK)[0]
 
     def _fill(self, messages: Sequence[Message]) -> str:
         return self._template.render(
             messages=[{"role": message.role, "content": message.content} for message in messages],
             add_generation_prompt=True,
-            bos_token=self._header.bos_token,
-            eos_token=self._header.eos_token,
+            bos_token=self._chat.bos_token,
+            eos_token=self._chat.eos_token,
         )
 
 

@@ -1,6 +1,6 @@
-"""Is an answer a usable description? Pure functions; each returns why not, or None.
+"""Does an answer pass as a description? Pure functions; each returns the reason why it fails, or None.
 
-They see the text, the prepared clues and the question, never the model, so they hold for any engine.
+They see the text, the prepared clues and the question, never the model, so they apply to any engine.
 """
 
 from __future__ import annotations
@@ -9,10 +9,11 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from merrflow_llama3 import claims
+from merrflow_llama3 import faithfulness
 from merrflow_llama3 import text as texts
+from merrflow_llama3.check_rules import check_rules
+from merrflow_llama3.language import foreign_sentence
 from merrflow_llama3.lexicon import label_words
-from merrflow_llama3.rules import rules
 from merrflow_llama3.types import Clues
 
 _END = re.compile(r"[.!?][\"')]*$")
@@ -21,8 +22,8 @@ _NAME = re.compile(r"(?<=[a-z,;:] )[A-Z][a-z]+")
 _NUMBER = re.compile(r"\d+")
 _DOUBLED = re.compile(r"\b(\w[\w' -]*?\w),? and (?:the |a |an )?\1\b", re.IGNORECASE)
 _QUOTE = re.compile(r'"[^"]*"')
-_EXPRESSION = "*"  # stands for an expression, however many words it has
-_ECHO_WORDS = 12  # a run of the question's words this long is an echo; quoting the subtitle is not
+_EXPRESSION = "*"  # takes the place of an expression, however many words it has
+_ECHO_WORDS = 12  # a run of the question's words as long as this is an echo; quoting the subtitle is not
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class Answer:
     """What a check sees."""
 
     text: str
-    clues: Clues  # as the prompt takes them
+    clues: Clues  # prepared (`PromptFile.prepare`)
     question: str
     cut: bool = False  # by the token limit
 
@@ -39,7 +40,7 @@ def refusal(answer: Answer) -> str | None:
     """The model declines instead of answering: one of its first two sentences begins with a known phrase."""
     plain = answer.text.replace("’", "'").lower()
     for sentence in sentences(_QUOTE.sub('""', plain))[:2]:
-        for phrase in rules().refusals:
+        for phrase in check_rules().refusals:
             if re.match(rf"(?:hello[,!.]?\s*)?{re.escape(phrase)}\b", sentence.strip()):
                 return f'the model declined ("{phrase}")'
     return None
@@ -55,31 +56,31 @@ def cut_off(answer: Answer) -> str | None:
 def length(answer: Answer) -> str | None:
     """Too few or too many words."""
     count = len(answer.text.split())
-    if count < rules().min_words:
+    if count < check_rules().min_words:
         return f"only {count} words"
-    return f"{count} words" if count > rules().max_words else None
+    return f"{count} words" if count > check_rules().max_words else None
 
 
 def run_on(answer: Answer) -> str | None:
-    """A sentence that does not come to an end; what it quotes does not count."""
+    """A sentence that does not end; what it quotes does not count."""
     longest = max((len(sentence.split()) for sentence in _unquoted(answer)), default=0)
-    return f"a sentence of {longest} words" if longest > rules().max_sentence_words else None
+    return f"a sentence of {longest} words" if longest > check_rules().max_sentence_words else None
 
 
 def english(answer: Answer) -> str | None:
-    """Letters of another script, or the small words of another language; a quotation may be in any."""
+    """Letters of another script, or the small words of another language; quotations may be in any language."""
     share = texts.latin_share(answer.text)
     if not texts.words(answer.text):
         return "not English"
-    if share < rules().min_latin_share:
+    if share < check_rules().min_latin_share:
         return f"only {share:.0%} of the letters are Latin"
-    return claims.english_words(_unquoted(answer))
+    return foreign_sentence(_unquoted(answer))
 
 
 def repetition(answer: Answer) -> str | None:
-    """A sentence, or a long run of words, that comes twice; "the brows and the brows".
+    """A sentence, or a long run of words, that occurs twice; "the brows and the brows".
 
-    An expression may come twice in its own words: as what is seen, and as the ground for what is felt.
+    An expression may occur twice in its own words: as what is seen, and as the reason for what is felt.
     """
     found = [" ".join(texts.words(sentence)) for sentence in sentences(answer.text)]
     if len(set(found)) < len(found):
@@ -87,29 +88,29 @@ def repetition(answer: Answer) -> str | None:
     doubled = _DOUBLED.search(_QUOTE.sub('""', answer.text))
     if doubled:
         return f'"{doubled.group(0)}"'
-    width = rules().max_repeated_words
-    told = f" {' '.join(texts.words(_QUOTE.sub('', answer.text)))} "
+    width = check_rules().max_repeated_words
+    said = f" {' '.join(texts.words(_QUOTE.sub('', answer.text)))} "
     for expression in answer.clues.expressions:
-        told = told.replace(f" {' '.join(texts.words(expression))} ", f" {_EXPRESSION} ")
-    stream = told.split()
+        said = said.replace(f" {' '.join(texts.words(expression))} ", f" {_EXPRESSION} ")
+    stream = said.split()
     runs = [tuple(stream[i : i + width]) for i in range(len(stream) - width + 1)]
     return None if len(set(runs)) == len(runs) else f"{width} words in a row come twice"
 
 
 def echo(answer: Answer) -> str | None:
-    """The prompt's frame, or a long stretch of the question, stands in the answer."""
+    """The prompt's frame, or a long part of the question, is repeated in the answer."""
     lower = answer.text.lower()
-    for trace in rules().echoes:
+    for trace in check_rules().echoes:
         if trace in lower:
             return f'holds "{trace}" of the prompt'
-    told = " ".join(texts.words(f"{answer.clues.scene} {answer.clues.tone} {' '.join(answer.clues.expressions)}"))
+    clues = " ".join(texts.words(f"{answer.clues.scene} {answer.clues.tone} {' '.join(answer.clues.expressions)}"))
     asked = texts.words(
         answer.question.replace(answer.clues.subtitle, "") if answer.clues.subtitle else answer.question
     )
     said = " ".join(texts.words(answer.text))
     for start in range(len(asked) - _ECHO_WORDS + 1):
         run = " ".join(asked[start : start + _ECHO_WORDS])
-        if run in said and run not in told:  # clues may be told in their own words
+        if run in said and run not in clues:  # clues may be repeated in their own words
             return "repeats the question"
     return None
 
@@ -123,7 +124,7 @@ def label(answer: Answer) -> str | None:
 
 
 def invention(answer: Answer) -> str | None:
-    """A name (a capital inside a sentence), a number or a quotation that no clue holds."""
+    """A name (a capital inside a sentence), a number or a quotation that no clue contains."""
     clues = answer.clues
     known = " ".join((clues.scene, clues.tone, clues.subtitle, clues.label, *clues.expressions))
     plain = _QUOTE.sub('""', answer.text)
@@ -139,17 +140,17 @@ def invention(answer: Answer) -> str | None:
 
 def voice(answer: Answer) -> str | None:
     """A quality of the voice that the tone clue denies."""
-    return claims.voice_claim(_unquoted(answer), answer.clues)
+    return faithfulness.denied_voice(_unquoted(answer), answer.clues)
 
 
 def face(answer: Answer) -> str | None:
-    """An expression that no clue tells."""
-    return claims.face_claim(_unquoted(answer), answer.clues)
+    """An expression that no clue mentions."""
+    return faithfulness.unmentioned_expression(_unquoted(answer), answer.clues)
 
 
 def feeling(answer: Answer) -> str | None:
-    """Another feeling than the label's, said to be the person's."""
-    return claims.other_feeling(_unquoted(answer), answer.clues.label)
+    """A feeling other than the label's, said to be the person's."""
+    return faithfulness.other_feeling(_unquoted(answer), answer.clues.label)
 
 
 def _unquoted(answer: Answer) -> list[str]:
@@ -163,12 +164,12 @@ CHECKS: tuple[Callable[[Answer], str | None], ...] = (
 
 
 def failures(answer: Answer) -> tuple[str, ...]:
-    """Why the answer is not usable; empty where it is. `refusal` and `cut_off` come first."""
+    """Why the answer fails; empty if it passes. `refusal` and `cut_off` come first."""
     return tuple(reason for check in CHECKS if (reason := check(answer)) is not None)
 
 
 def sentences(text: str) -> list[str]:
-    """The sentences of a text; end marks inside quotation marks do not end one. The last may lack its mark."""
+    """The sentences of a text; end marks inside quotation marks do not end one. The last may have none."""
     # Marks inside a quotation are hidden while cutting, so that a quoted question stays in its sentence.
     masked = _QUOTE.sub(lambda match: re.sub(r"[.!?]", "\0", match.group(0)), text)
     found, end = [], 0

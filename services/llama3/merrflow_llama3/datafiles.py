@@ -1,4 +1,4 @@
-"""Reading of the package's YAML files: prompts, lexicon, phrases, check rules."""
+"""Reads the package's YAML files: prompts, lexicon, phrases, check rules."""
 
 from __future__ import annotations
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from merrflow_llama3.chat import ChatFormat
+
 _SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 _STRING, _ARRAY = 8, 9
 _CONTROL, _USER_DEFINED = 3, 4  # token types that are matched before the text is tokenised
@@ -24,18 +26,13 @@ class NotGGUF(ValueError):
 
 
 @dataclass(frozen=True)
-class GGUFHeader:
+class GGUFHeader(ChatFormat):
     """What a GGUF file says about its model."""
 
     name: str
     quantisation: str  # such as "Q4_1"
-    licence: str  # SPDX where the file gives one
-    context_tokens: int  # the longest context the model was trained for; 0 where unknown
-    chat_template: str  # Jinja source; empty where there is none
-    control_tokens: tuple[str, ...]  # spellings that the tokenizer turns into special tokens
-    bos_token: str
-    eos_token: str
-    adds_bos: bool  # the tokenizer puts the bos token first by itself
+    licence: str  # SPDX if the file names one
+    context_tokens: int  # the longest context the model was trained for; 0 if unknown
 
 
 def read_header(path: Path) -> GGUFHeader:
@@ -66,7 +63,7 @@ def read_header(path: Path) -> GGUFHeader:
 
 
 def _adds_bos_by_default(values: dict[str, Any]) -> bool:
-    # What llama.cpp assumes where the file does not say (llama-vocab.cpp).
+    # What llama.cpp assumes if the file does not say (llama-vocab.cpp).
     pre = values.get("tokenizer.ggml.pre", "")
     return values.get("tokenizer.ggml.model") == "llama" or pre in ("llama3", "llama-v3", "llama-bpe")
 

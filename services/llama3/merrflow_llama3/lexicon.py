@@ -1,4 +1,4 @@
-"""The words around the clues: what each label is called and may be told by (`data/lexicon.yaml`)."""
+"""The words around the clues: what each label is called and recognised by (`data/lexicon.yaml`)."""
 
 from __future__ import annotations
 
@@ -47,19 +47,19 @@ def word_list(name: str) -> frozenset[str]:
 
 
 def voice_grounds(tone: str) -> list[str]:
-    """What a tone gives as grounds for a conclusion: "fast pace", "quiet voice"; what stands out goes first.
+    """The qualities of a voice that a conclusion can rest on: "fast pace", "quiet voice", in the order of the text.
 
-    Unremarkable qualities ("a normal tone") count only where nothing else is said.
+    Unremarkable qualities ("a normal tone") count only if nothing else is said.
     """
     nouns, plain = word_list("voice_nouns"), word_list("voice_plain")
     adjectives = word_list("voice_adjectives") | plain
     found: dict[str, str] = {}
-    told = words(tone)
-    for index, word in enumerate(told):
-        if word not in adjectives or (index and told[index - 1] in word_list("voice_softeners")):
+    said = words(tone)
+    for index, word in enumerate(said):
+        if word not in adjectives or (index and said[index - 1] in word_list("voice_softeners")):
             continue
         noun = []
-        for follower in told[index + 1 : index + 3]:
+        for follower in said[index + 1 : index + 3]:
             if follower not in nouns:
                 break
             noun.append(follower)
@@ -69,27 +69,28 @@ def voice_grounds(tone: str) -> list[str]:
 
 
 def gender(scene_words: list[str], tone_words: list[str]) -> str:
-    """ "she", "he" or "" for the person the clues speak of; "" also where they disagree.
+    """ "she", "he" or "" for the person the clues speak of; "" also if they disagree.
 
     In the scene the first person named counts, since the subject is named first.
     """
-    told = set()
+    found = set()
     first = [word for word in scene_words if word in word_list("women") | word_list("men") | {"person", "people"}]
     for word in first[:1] + tone_words:
         if word in word_list("women"):
-            told.add("she")
+            found.add("she")
         elif word in word_list("men"):
-            told.add("he")
-    return told.pop() if len(told) == 1 else ""
+            found.add("he")
+    return found.pop() if len(found) == 1 else ""
 
 
 @cache
 def verbs() -> dict[str, str]:
     """Verbs of captions: "sitting" -> "sits"."""
-    return read_data("lexicon")["caption_verbs"]
+    forms: dict[str, str] = read_data("lexicon")["caption_verbs"]
+    return forms
 
 
 def has_verb(phrase: str) -> bool:
-    """Whether a caption's words hold a finite verb already."""
+    """Whether a caption already has a finite verb."""
     finite = set(verbs().values()) | {"is", "are", "was", "were", "has", "have", "can"}
     return any(word in finite for word in words(phrase))

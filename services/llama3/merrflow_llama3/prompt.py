@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal, Self, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from merrflow_llama3 import text
 from merrflow_llama3.chat import Message
@@ -16,7 +16,7 @@ from merrflow_llama3.datafiles import read_text
 from merrflow_llama3.types import Clues
 from merrflow_serving.errors import NotReady
 
-Kind = TypeVar("Kind", bound="Asking")
+Kind = TypeVar("Kind", bound="PromptFile")
 
 
 class _Part(BaseModel):
@@ -24,7 +24,7 @@ class _Part(BaseModel):
 
 
 class Piece(_Part):
-    """Part of the question; left out where the clue it `needs` is missing or the one it `lacks` is there."""
+    """Part of the question; left out if the clue it `needs` is missing or the one it `lacks` is present."""
 
     text: str
     needs: Literal["scene", "expressions", "tone", "subtitle", "label", ""] = ""
@@ -42,7 +42,7 @@ class ExampleClues(_Part):
 
 
 class Example(_Part):
-    """One turn the model is shown as its own."""
+    """One question and answer, shown to the model as an earlier turn."""
 
     clues: ExampleClues
     answer: str
@@ -58,8 +58,8 @@ class Sampling(_Part):
     repeat_penalty: float
 
 
-class Asking(_Part):
-    """What all prompt files share: how clues become a question."""
+class PromptFile(_Part):
+    """What all prompt files have in common: how clues become a question."""
 
     data: ClassVar[tuple[str, ...]] = ("lexicon", "phrases")  # files that shape the answer too
 
@@ -69,7 +69,7 @@ class Asking(_Part):
     question: tuple[Piece, ...]
     expressions: Literal["as_given", "noun_phrases"]
     subtitle: Literal["any_language", "quotable_only"]
-    answer_starts: str  # the answer's first words, which the model goes on from
+    answer_starts: str  # the answer's first words, which the model continues
     digest: str = ""  # of this file
 
     @model_validator(mode="after")
@@ -81,7 +81,7 @@ class Asking(_Part):
         return self
 
     def prepare(self, clues: Clues, control_tokens: Iterable[str] = ()) -> Clues:
-        """The clues as this prompt takes them: clean single lines, phrases and languages as the file says.
+        """The clues as this prompt uses them: clean single lines, phrases and languages as the file says.
 
         Control tokens are broken, so that a clue is plain text wherever it is used.
         """
@@ -107,7 +107,7 @@ class Asking(_Part):
         )
 
     def fill(self, clues: Clues, control_tokens: Iterable[str] = ()) -> str:
-        """The question over prepared clues. Control tokens in it are broken: it stays one turn's plain text."""
+        """The question over prepared clues. Control tokens in it are broken, so it stays plain text within one turn."""
         values: Mapping[str, Any] = {
             "scene": clues.scene,
             "expressions": ", ".join(clues.expressions),
@@ -123,14 +123,14 @@ class Asking(_Part):
         return text.neutralise("".join(pieces).strip(), control_tokens)
 
     def conversation(self, question: str) -> list[Message]:
-        """System and the question, in turns."""
+        """The system prompt and the question, as turns."""
         return [*([Message("system", self.system)] if self.system else []), Message("user", question)]
 
     def stamp(self, **parameters: int | str) -> str:
-        """ "<name>@<version>+<hash>": the hash of all that shapes an answer beside the model and the code.
+        """ "<name>@<version>+<hash>": the hash of all that shapes an answer besides the model and the code.
 
-        It covers this file, the data files and the parameters given, so a text can never be taken for the work
-        of a prompt that has changed since.
+        It covers this file, the data files and the parameters given, so that a text is never attributed to a prompt
+        that has changed since.
         """
         digest = hashlib.sha256(self.digest.encode())
         for name in self.data:
@@ -139,18 +139,19 @@ class Asking(_Part):
         return f"{self.name}@{self.version}+{digest.hexdigest()[:8]}"
 
 
-class Prompt(Asking):
+class Prompt(PromptFile):
     """A prompt for reasoning."""
 
-    data: ClassVar[tuple[str, ...]] = (*Asking.data, "checks")
+    data: ClassVar[tuple[str, ...]] = (*PromptFile.data, "checks")
 
     examples: tuple[Example, ...]
-    guide: Literal["none", "clues"]  # "clues": a grammar built for each clip (guide.py)
+    # "clues": answers follow a grammar built for each clip (grammar.py). Prompt files call it `guide`.
+    grammar: Literal["none", "clues"] = Field(alias="guide")
     answer_tokens: int
     sampling: Sampling
 
     def conversation(self, question: str) -> list[Message]:
-        """System, examples and the question, in turns."""
+        """The system prompt, the examples and the question, as turns."""
         *turns, asked = super().conversation(question)
         for example in self.examples:
             clues = self.prepare(Clues(**example.clues.model_dump()))
@@ -161,13 +162,13 @@ class Prompt(Asking):
 def load_prompt(name: str) -> Prompt:
     """A packaged prompt for reasoning by name ("grounded", "merr", "small"), or one by the path of its YAML file.
 
-    Raises `NotReady` with what is wrong where it cannot be used.
+    Raises `NotReady` that says what is wrong if it cannot be used.
     """
     return load(name, Prompt, "`grounded`, `merr`, `small`")
 
 
 def load(name: str, kind: type[Kind], packaged: str) -> Kind:
-    """A prompt file as `kind`; `packaged` tells which names there are. Raises `NotReady`."""
+    """A prompt file as `kind`. `packaged`: the names of packaged ones, for the error. Raises `NotReady`."""
     path = Path(name)
     try:
         source = path.read_text(encoding="utf-8") if path.suffix else read_text("prompts", f"{name}.yaml")

@@ -1,7 +1,7 @@
-"""How likely each label of a closed set is: prompts for it, and from log-likelihoods to shares.
+"""How likely each label of a closed set is: the prompts, and how log-likelihoods become probabilities.
 
-A label's score is the likelihood of its tokens and of the end behind them, as the answer to a short question over
-the clues. A language model prefers some labels whatever the clues say, so the share of a label follows
+A label's score is the likelihood of its tokens and of the end after them, as the answer to a short question over
+the clues. A language model prefers some labels whatever the clues say, so the probability of a label follows
 p(label | clues) / p(label | no clue). Over a closed set this is both contextual calibration (Zhao et al. 2021,
 "Calibrate Before Use", in its diagonal form) and domain-conditional PMI (Holtzman et al. 2021, "Surface Form
 Competition: Why the Highest Probability Answer Isn't Always Right").
@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from merrflow_llama3.chat import Message
-from merrflow_llama3.prompt import Asking, load
+from merrflow_llama3.prompt import PromptFile, load
 from merrflow_llama3.text import neutralise, one_line
 from merrflow_llama3.types import Clues, LabelScore
 from merrflow_serving.errors import InvalidInput
@@ -22,12 +22,13 @@ from merrflow_serving.errors import InvalidInput
 Tokens = tuple[int, ...]
 _MOST_LABELS = 100
 _LONGEST_LABEL = 80  # characters
+MOST_PRIORS = 64  # sets of labels whose scores without clues an engine keeps
 
 
-class ScoringPrompt(Asking):
+class ScoringPrompt(PromptFile):
     """A prompt for scoring labels. The label is read in the words `<answer_starts><before><label><end>`."""
 
-    before: str  # what parts the answer's first words from the label, such as a space
+    before: str  # what separates the answer's first words from the label, such as a space
     end: str  # what ends the answer; empty for the model's own end of a turn
 
     def ask(self, clues: Clues, control_tokens: Iterable[str] = ()) -> tuple[Clues, list[Message]]:
@@ -43,7 +44,7 @@ class ScoringPrompt(Asking):
 def load_scoring_prompt(name: str) -> ScoringPrompt:
     """A packaged scoring prompt by name ("score", "score_small"), or one by the path of its YAML file.
 
-    Raises `NotReady` with what is wrong where it cannot be used.
+    Raises `NotReady` that says what is wrong if it cannot be used.
     """
     return load(name, ScoringPrompt, "`score`, `score_small`")
 
@@ -51,7 +52,7 @@ def load_scoring_prompt(name: str) -> ScoringPrompt:
 def clean_labels(labels: Sequence[str], control_tokens: Iterable[str] = ()) -> tuple[str, ...]:
     """The labels as the model reads them: clean, on one line, in lower case, in the given order.
 
-    Raises `InvalidInput` for fewer than two or more than 100, an empty or overlong one, or one that stands twice.
+    Raises `InvalidInput` for fewer than two labels or more than 100, and for one that is empty, too long or repeated.
     """
     if len(labels) > _MOST_LABELS:
         raise InvalidInput(f"{len(labels)} labels are too many: give {_MOST_LABELS} or fewer", reason="LABELS")
@@ -60,15 +61,15 @@ def clean_labels(labels: Sequence[str], control_tokens: Iterable[str] = ()) -> t
     if "" in clean:
         raise InvalidInput(f"label {clean.index('') + 1} of {len(clean)} is empty: leave it out", reason="LABELS")
     if len(clean) < 2:
-        raise InvalidInput(f"there must be two labels or more to weigh; {len(clean) or 'none'} given", reason="LABELS")
+        raise InvalidInput(f"there must be two labels or more to score; {len(clean) or 'none'} given", reason="LABELS")
     for label in clean:
         if len(label) > _LONGEST_LABEL:
             raise InvalidInput(
-                f"the label {label[:40]!r}... has {len(label)} characters: {_LONGEST_LABEL} are the most",
+                f"the label {label[:40]!r}... has {len(label)} characters: {_LONGEST_LABEL} is the most",
                 reason="LABELS",
             )
         if clean.count(label) > 1:
-            raise InvalidInput(f"the label {label!r} stands twice: give each label once", reason="LABELS")
+            raise InvalidInput(f"the label {label!r} is given twice: give each label once", reason="LABELS")
     return clean
 
 
@@ -80,7 +81,7 @@ def sequence_likelihoods(
     """The log-likelihood of each label's tokens, each token given those before it.
 
     `likeliest(tokens)` gives log-likelihoods of the likeliest tokens after `tokens`, `exact(tokens, token)` that of any
-    one. What labels begin with alike is asked once.
+    one token. A beginning that labels share is asked for once.
     """
     asked: dict[Tokens, set[int]] = {}  # tokens so far -> what may follow: a trie over the labels' tokens
     for tokens in sequences.values():
@@ -100,7 +101,10 @@ def sequence_likelihoods(
 def label_scores(
     labels: Sequence[str], read: Sequence[str], likelihoods: Mapping[str, float], prior: Mapping[str, float]
 ) -> tuple[LabelScore, ...]:
-    """The scores in the order of `labels`; `read` are the same labels as the model reads them."""
+    """The scores in the order of `labels`; `read` are the same labels as the model reads them.
+
+    likelihoods, prior: natural log-likelihoods of the read labels over the clues, and over no clue.
+    """
     corrected = [likelihoods[label] - prior[label] for label in read]
     highest = max(corrected)
     shares = [math.exp(value - highest) for value in corrected]

@@ -1,4 +1,4 @@
-"""The gRPC face of the llama3 service."""
+"""The gRPC interface of the llama3 service."""
 
 from __future__ import annotations
 
@@ -10,18 +10,22 @@ import grpc
 from merrflow.llama3.v1 import llama3_pb2, llama3_pb2_grpc
 from merrflow_llama3.settings import Llama3Settings
 from merrflow_llama3.types import Clues, ReasonItem, ScoreItem
+from merrflow_serving.catalog import SERVICES
 from merrflow_serving.errors import TooLarge
 from merrflow_serving.service import Service
 
 
 class EmotionReasoner(llama3_pb2_grpc.EmotionReasonerServicer):
-    """Takes clues, gives a description or the labels' scores; the engine does the rest."""
+    """Passes clues to the engine, and its description or label scores back."""
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: Service[Llama3Settings]) -> None:
         self._service = service
+        self._longest = service.settings.max_clue_characters
 
     async def Reason(  # noqa: N802
-        self, request: llama3_pb2.ReasonRequest, context: grpc.aio.ServicerContext
+        self,
+        request: llama3_pb2.ReasonRequest,
+        context: grpc.aio.ServicerContext[llama3_pb2.ReasonRequest, llama3_pb2.ReasonResponse],
     ) -> llama3_pb2.ReasonResponse:
         self._check_length(request.clues)
         answer = await self._service.run(ReasonItem(_clues(request.clues), request.seed), clip=request.clip)
@@ -36,7 +40,9 @@ class EmotionReasoner(llama3_pb2_grpc.EmotionReasonerServicer):
         )
 
     async def Score(  # noqa: N802
-        self, request: llama3_pb2.ScoreRequest, context: grpc.aio.ServicerContext
+        self,
+        request: llama3_pb2.ScoreRequest,
+        context: grpc.aio.ServicerContext[llama3_pb2.ScoreRequest, llama3_pb2.ScoreResponse],
     ) -> llama3_pb2.ScoreResponse:
         self._check_length(request.clues, request.labels)
         item = ScoreItem(_clues(request.clues), tuple(request.labels))
@@ -49,16 +55,15 @@ class EmotionReasoner(llama3_pb2_grpc.EmotionReasonerServicer):
 
     def _check_length(self, clues: llama3_pb2.Clues, labels: Iterable[str] = ()) -> None:
         """Raises `TooLarge` before the text is cleaned or tokenised, which takes long for megabytes."""
-        limit = self._service.settings.max_clue_characters
         length = sum(map(len, (clues.scene, clues.tone, clues.subtitle, clues.label)))
         for phrase in chain(clues.expressions, labels):
-            length += len(phrase) + 1  # what parts it from the next; so empty ones are not free
-            if length > limit:
+            length += len(phrase) + 1  # for the separator, so that empty phrases count too
+            if length > self._longest:
                 break
-        if length > limit:
-            variable = f"{self._service.settings.model_config['env_prefix']}MAX_CLUE_CHARACTERS"
+        if length > self._longest:
+            variable = f"{SERVICES['llama3'].env_prefix}MAX_CLUE_CHARACTERS"
             raise TooLarge(
-                f"the clues have more than {limit} characters: shorten the scene, the tone or the subtitle, "
+                f"the clues have more than {self._longest} characters: shorten the scene, the tone or the subtitle, "
                 f"or raise {variable}"
             )
 

@@ -19,7 +19,7 @@ class Llama3Settings(TorchSettings):
     model: str = Field(
         "llama-3-8b-instruct",
         description="weights of the engines `transformers` and `vllm`: an entry of `merrflow models list`, or a "
-        "repository as organisation/name[@revision]; not read where `weights` names a folder or a GGUF file",
+        "repository as organisation/name[@revision]; not used if `weights` names a folder or a GGUF file",
     )
     model_path: Path | None = Field(
         None, description="a GGUF file for the engine `llamacpp`; unset for the packaged SmolLM2-135M-Instruct"
@@ -38,13 +38,13 @@ class Llama3Settings(TorchSettings):
     context_tokens: int = Field(
         2048,
         ge=256,
-        description="tokens of prompt and answer together; in `llamacpp` reasoning and scoring hold as many each",
+        description="tokens of prompt and answer together; in `llamacpp` for reasoning and for scoring each",
     )
     max_clue_characters: int = Field(
         32_768,
         ge=1,
-        description="longest clues of a request, labels to weigh included; the default is more than fills the 8,192 "
-        "tokens of LLaMA-3, and is refused before anything is done with the text",
+        description="longest clues of a request, including labels to score; longer ones are refused before anything is "
+        "done with the text. The default is more than the 8,192 tokens of LLaMA-3 hold",
     )
     answer_tokens: int = Field(0, ge=0, description="longest answer; 0 for the prompt file's own limit")
     attempts: int = Field(
@@ -54,5 +54,5 @@ class Llama3Settings(TorchSettings):
         description="answers to generate, each with a seed of its own, until one passes the checks",
     )
     gpu_share: float = Field(
-        0.9, gt=0, le=1, description="share of the card that the engine `vllm` takes for weights and cache"
+        0.9, gt=0, le=1, description="share of the GPU's memory that the engine `vllm` takes for weights and cache"
     )

@@ -1,4 +1,4 @@
-"""Clue text is data: made one line, robbed of control tokens, and cut into what can be quoted."""
+"""Clue text is data: put on one line, freed of control tokens, and cut into what can be quoted."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from merrflow_llama3.datafiles import read_data
 _WORD = re.compile(r"[a-z]+(?:[-'’][a-z]+)*")
 _QUOTABLE = re.compile(r"[A-Za-z][A-Za-z0-9 ,.'’:;!?-]*")
 _LONGEST_QUOTE = 14  # words; a longer sentence is quoted by its beginning
-_CUT_QUOTE = 10  # words of it, where no comma tells where to stop
+_CUT_QUOTE = 10  # words of it, if no comma says where to stop
 _STRAIGHT = str.maketrans("\u2018\u2019\u201c\u201d", "''\"\"")
 CUT_MARK = " ..."
 _MOST_QUOTES = 4
@@ -21,7 +21,7 @@ _MOST_QUOTES = 4
 def one_line(text: str) -> str:
     """The text on one line: NFC, runs of white space as one space, control and format characters gone.
 
-    Line breaks structure a prompt, so a clue must not hold any; invisible characters have no business in one.
+    Line breaks structure a prompt, so a clue must not hold any; invisible characters do not belong in one.
     """
     text = unicodedata.normalize("NFC", text)
     text = "".join(
@@ -40,10 +40,10 @@ def straight_quotes(text: str) -> str:
 def neutralise(text: str, control_tokens: Iterable[str]) -> str:
     """The text with every control token of the model's vocabulary broken by a space after its first character.
 
-    llama.cpp turns the spelling of a control token into the token wherever it stands, so a subtitle could
-    otherwise end its turn and open another. What is left reads the same for a person, and is plain text.
+    llama.cpp turns the spelling of a control token into the token wherever it occurs, so a subtitle could otherwise
+    end its turn and open another. The result reads the same for a person, and is plain text.
     """
-    # Some vocabularies list runs of spaces too: no danger, and a space put into one would only make another.
+    # Some vocabularies list runs of spaces too. They are harmless, and a space put into one would only make another.
     bare = {token.strip() for token in control_tokens}
     tokens = sorted((token for token in bare if len(token) > 1), key=len, reverse=True)
     found = True
@@ -62,7 +62,7 @@ def words(text: str) -> list[str]:
 
 
 def latin_share(text: str) -> float:
-    """Share of Latin letters without their accents among all letters, 0 to 1; 1 where there are no letters."""
+    """Share of Latin letters without their accents among all letters, 0 to 1; 1 if there are no letters."""
     letters = [character for character in text if character.isalpha()]
     latin = sum(unicodedata.name(character, "").startswith("LATIN") for character in letters)
     return latin / len(letters) if letters else 1.0
@@ -71,8 +71,8 @@ def latin_share(text: str) -> float:
 def quotable(text: str) -> tuple[str, ...]:
     """The sentences of a subtitle that may be quoted in an English text: Latin letters and plain marks only.
 
-    A sentence of more than 14 words is quoted up to a comma, or to its 10th word and " ...", and only where no
-    whole one can be. Empty where nothing can be quoted.
+    A sentence of more than 14 words is quoted up to a comma, or to its 10th word and " ...", and only if no whole one
+    can be. Empty if nothing can be quoted.
     """
     whole: list[str] = []
     cut: list[str] = []
@@ -84,8 +84,8 @@ def quotable(text: str) -> tuple[str, ...]:
             whole.append(sentence)
         else:
             cut.append(_beginning(sentence))
-    told = [quote for quote in whole if len(words(quote)) > 1] or cut or whole
-    return tuple(dict.fromkeys(told))[:_MOST_QUOTES]
+    chosen = [quote for quote in whole if len(words(quote)) > 1] or cut or whole
+    return tuple(dict.fromkeys(chosen))[:_MOST_QUOTES]
 
 
 def _beginning(sentence: str) -> str:
@@ -98,7 +98,8 @@ def _beginning(sentence: str) -> str:
 
 @cache
 def _phrases() -> dict[str, str]:
-    return read_data("phrases")["phrases"]
+    phrases: dict[str, str] = read_data("phrases")["phrases"]
+    return phrases
 
 
 def plain_expression(phrase: str) -> str:

@@ -1,4 +1,4 @@
-"""What goes into the reasoning engines and what comes out."""
+"""What an engine of the llama3 service takes and returns."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ class Clues:
 
     @property
     def empty(self) -> bool:
-        """True where there is nothing to reason over; a label alone is a conclusion, not a clue."""
+        """True if there is nothing to reason over; a label alone is a conclusion, not a clue."""
         return not (self.scene or self.expressions or self.tone or self.subtitle)
 
 
 def no_clue(given: Clues) -> InvalidInput:
-    """The error for clues of which a prompt can use none."""
+    """The error for clues none of which a prompt can use."""
     missing = "no clue at all" if given.empty else "no clue that this prompt can use (English text only)"
     return InvalidInput(f"there is {missing}: give a scene, expressions, a tone or a subtitle", reason="NO_CLUE")
 
@@ -44,15 +44,15 @@ class Reasoned:
 
     text: str
     outcome: Outcome
-    reason: str  # why the outcome is not `done`; empty where it is
-    prompt_tokens: int  # with the fixed part that is computed only once
+    reason: str  # why the outcome is not `done`; empty if it is
+    prompt_tokens: int  # including the part that is the same for every clip
     answer_tokens: int  # of the attempt that `text` comes from
     attempts: int  # answers generated until one passed the checks, 1 or more
 
 
 @dataclass(frozen=True)
 class ScoreItem:
-    """One clip whose labels to weigh. The same clues and set of labels give the same scores, in any order of labels."""
+    """One clip whose labels to score. The same clues and set of labels give the same scores, in any order of labels."""
 
     clues: Clues  # `label` is not read
     labels: tuple[str, ...]  # at least two, each once
@@ -63,7 +63,7 @@ class LabelScore:
     """How likely one label is."""
 
     label: str  # as in the item
-    probability: float  # share among the labels, 0 to 1, all in all 1; corrected by the score without clues
+    probability: float  # share among the labels, 0 to 1, adding up to 1; corrected by the score without clues
     log_likelihood: float  # natural logarithm of the label's likelihood as the answer, not corrected
 
 
@@ -72,4 +72,8 @@ class Scored:
     """The labels' scores."""
 
     scores: tuple[LabelScore, ...]  # in the order of the item's labels
-    prompt_tokens: int  # of the prompt over the clues, with the fixed part that is computed only once
+    prompt_tokens: int  # of the prompt over the clues, including the part that is the same for every clip
+
+
+Item = ReasonItem | ScoreItem
+Result = Reasoned | Scored

@@ -8,6 +8,7 @@ from pathlib import Path
 
 CGROUP = Path("/sys/fs/cgroup")
 PROC = Path("/proc")
+CPUS = Path("/sys/devices/system/cpu")
 _MEMORY_FILES = (  # the bound, and what is held of it
     ("memory.max", "memory.current"),
     ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
@@ -29,6 +30,14 @@ def cores() -> int:
     return max(1, min(len(os.sched_getaffinity(0)), round(_quota()) or 1))
 
 
+def physical_cores() -> int:
+    """Physical cores, at least 1: the hardware threads of one core count once.
+
+    Work that keeps a core busy is slower on two threads of one core than on one.
+    """
+    return min(len({_core(cpu) for cpu in os.sched_getaffinity(0)}), cores())
+
+
 def host_memory() -> Memory:
     """The machine's memory, or the container's if that is less (Linux)."""
     status, machine = _kilobytes(PROC / "self/status"), _kilobytes(PROC / "meminfo")
@@ -39,6 +48,11 @@ def host_memory() -> Memory:
         if bound.isdigit() and held.isdigit() and int(bound) < total:
             total, free = int(bound), min(free, max(0, int(bound) - int(held)))
     return Memory(used, total, status.get("VmHWM", used), free)
+
+
+def _core(cpu: int) -> str:
+    """What the hardware threads of a core have in common."""
+    return _text(CPUS / f"cpu{cpu}/topology/thread_siblings_list").strip() or str(cpu)
 
 
 def _quota() -> float:

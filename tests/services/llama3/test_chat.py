@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from merrflow_llama3 import weights
+from merrflow_llama3 import gguf_files
 from merrflow_llama3.chat import ChatTemplate, Message
 
 TALK = [Message("system", "S"), Message("user", "U")]
@@ -14,7 +14,7 @@ TALK = [Message("system", "S"), Message("user", "U")]
 
 @pytest.fixture(scope="module")
 def header():
-    return weights.header(weights.locate(None))
+    return gguf_files.header(gguf_files.locate(None))
 
 
 def test_packaged_template(header):

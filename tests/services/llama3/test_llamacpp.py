@@ -12,10 +12,11 @@ from dataclasses import replace
 
 import pytest
 
-from merrflow_llama3 import checks, guide, weights
+from merrflow_llama3 import checks, gguf_files
 from merrflow_llama3.datafiles import read_text
 from merrflow_llama3.engines.drafts import derived_seed
 from merrflow_llama3.engines.llamacpp import LlamaCpp
+from merrflow_llama3.grammar import answer_grammar
 from merrflow_llama3.prompt import load_prompt
 from merrflow_llama3.settings import Llama3Settings
 from merrflow_llama3.types import Clues, Outcome, Reasoned, ReasonItem, ScoreItem
@@ -32,7 +33,7 @@ def test_every_clue_set_gives_a_usable_answer(engine):
         assert (result.outcome, result.reason) == (Outcome.DONE, "")
         prepared, question, _ = engine.compose(clues)
         assert checks.failures(checks.Answer(result.text, prepared, question)) == ()
-        allowed = re.fullmatch(r"%llguidance \{\}\nstart: /(.*)/\n", guide.grammar(prepared)).group(1)
+        allowed = re.fullmatch(r"%llguidance \{\}\nstart: /(.*)/\n", answer_grammar(prepared)).group(1)
         assert re.fullmatch(allowed, result.text.removeprefix("In the video,"))  # the grammar was obeyed
         assert result.answer_tokens > 20 and result.prompt_tokens > 200
 
@@ -179,7 +180,7 @@ def test_info_answers_before_load():
     fresh = LlamaCpp(Llama3Settings())
     info = fresh.info()
     assert (info.engine, info.model, info.dtype) == ("llamacpp", "SmolLM2-135M-Instruct", "Q4_1")
-    assert info.revision == weights.PACKAGED.revision
+    assert info.revision == gguf_files.PACKAGED.revision
     assert re.fullmatch(r"small@1\+[0-9a-f]{8}", info.prompt_version)
     assert info.licence == "Apache-2.0"
     assert info.limits.max_tokens == 2048
@@ -198,7 +199,7 @@ def test_info_answers_before_load():
 
 def test_any_gguf_by_path_takes_the_grounded_prompt(tmp_path):
     path = tmp_path / "some model.gguf"
-    path.symlink_to(weights.locate(None))
+    path.symlink_to(gguf_files.locate(None))
     made = LlamaCpp(Llama3Settings(model_path=path, threads=1, answer_tokens=40, attempts=1))
     info = made.info()
     assert info.prompt_version.startswith("grounded@1+")
@@ -228,7 +229,7 @@ def test_files_that_are_no_models(tmp_path):
         LlamaCpp(Llama3Settings(model_path=tmp_path / "none.gguf")).load()
     assert LlamaCpp(Llama3Settings(model_path=wrong)).info().revision == ""
     damaged = tmp_path / "damaged.gguf"
-    with weights.locate(None).open("rb") as source, damaged.open("wb") as target:
+    with gguf_files.locate(None).open("rb") as source, damaged.open("wb") as target:
         shutil.copyfileobj(source, target)
         target.truncate(50_000_000)
     engine = LlamaCpp(Llama3Settings(model_path=damaged, threads=1))

@@ -12,10 +12,11 @@ import torch
 from merrflow.common.v1 import common_pb2, common_pb2_grpc
 from merrflow.llama3.v1 import llama3_pb2 as pb
 from merrflow.llama3.v1 import llama3_pb2_grpc as pb_grpc
-from merrflow_llama3 import SPEC, claims, weights
+from merrflow_llama3 import SPEC, gguf_files
 from merrflow_llama3.engines import transformers as package
 from merrflow_llama3.engines.language_model import Ask
 from merrflow_llama3.engines.transformers import Transformers
+from merrflow_llama3.language import foreign_sentence
 from merrflow_llama3.types import ScoreItem
 from merrflow_serving.server import Server
 from tests.services.llama3.clue_sets import ALL, ANGRY, CHINESE, SAD
@@ -27,7 +28,7 @@ LABELS = ("angry", "happy", "sad")
 def smol() -> Iterator[Transformers]:
     made = Transformers(
         SPEC.settings(
-            engine="transformers", weights=str(weights.locate(None)), device="cpu", threads=1, max_batch_size=32,
+            engine="transformers", weights=str(gguf_files.locate(None)), device="cpu", threads=1, max_batch_size=32,
             context_tokens=640, answer_tokens=32, attempts=1, score_prompt="score_small",
         )
     )  # fmt: skip
@@ -39,7 +40,7 @@ def smol() -> Iterator[Transformers]:
 def test_32_mixed_prompts_at_once_give_the_tokens_of_one_by_one(smol):
     drawn = random.Random(5)
     words = " ".join(f"{clues.scene} {clues.tone} {clues.subtitle}" for clues in ALL).split()
-    prompts = [smol._turns.answer(" ".join(drawn.sample(words, drawn.randint(1, 12)))) for _ in range(32)]
+    prompts = [smol._tokenizer.answer(" ".join(drawn.sample(words, drawn.randint(1, 12)))) for _ in range(32)]
     model = smol._model
     sampling, model._sampling = model._sampling, model._sampling.model_copy(update={"temperature": 0.0})
     model._restart()
@@ -53,7 +54,7 @@ def test_32_mixed_prompts_at_once_give_the_tokens_of_one_by_one(smol):
             made = model._model.generate(
                 given, attention_mask=torch.ones_like(given), do_sample=False, max_new_tokens=4
             )
-            made = [token for token in made[0, len(tokens) :].tolist() if token not in smol._turns.stops]
+            made = [token for token in made[0, len(tokens) :].tolist() if token not in smol._tokenizer.stops]
             assert list(together[place]) == made
     finally:
         model._sampling = sampling
@@ -83,7 +84,7 @@ async def test_sensible_text_through_grpc(smol, monkeypatch):
         async with grpc.aio.insecure_channel(server.address) as channel:
             info = await common_pb2_grpc.EngineStub(channel).Info(common_pb2.InfoRequest())
             assert info.ready and (info.engine.engine, info.engine.device) == ("transformers", "cpu")
-            assert info.engine.revision == weights.PACKAGED.revision and info.engine.licence == "Apache-2.0"
+            assert info.engine.revision == gguf_files.PACKAGED.revision and info.engine.licence == "Apache-2.0"
             assert info.limits.max_batch_size == 32
             stub = pb_grpc.EmotionReasonerStub(channel)
             requests = [
@@ -99,6 +100,6 @@ async def test_sensible_text_through_grpc(smol, monkeypatch):
     assert again.text == replies[1].text and len({reply.text for reply in replies}) == 4
     for reply in replies:
         assert len(reply.text.split()) > 8 and reply.text.isascii()
-        assert claims.english_words([reply.text]) is None
+        assert foreign_sentence([reply.text]) is None
         assert reply.engine == info.engine and reply.prompt_tokens > 300
     assert sum(one.probability for one in score.scores) == pytest.approx(1)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -63,20 +64,26 @@ def make(name: str, folder: Path, **settings: object) -> BatchedReasoner:
     return SPEC.make_engine(SPEC.settings(engine=name, weights=str(folder), device="cpu", **given))
 
 
+@contextmanager
+def loaded(name: str, folder: Path, **settings: object) -> Iterator[BatchedReasoner]:
+    made = make(name, folder, **settings)
+    made.load()
+    try:
+        yield made
+    finally:
+        made.close()
+
+
 @pytest.fixture(scope="module", params=ENGINES)
 def sampled(request, folder, fake) -> Iterator[BatchedReasoner]:
-    made = make(request.param, folder)
-    made.load()
-    yield made
-    made.close()
+    with loaded(request.param, folder) as made:
+        yield made
 
 
 @pytest.fixture(scope="module", params=ENGINES)
 def greedy(request, folder, fake, greedy_prompt) -> Iterator[BatchedReasoner]:
-    made = make(request.param, folder, prompt=greedy_prompt)
-    made.load()
-    yield made
-    made.close()
+    with loaded(request.param, folder, prompt=greedy_prompt) as made:
+        yield made
 
 
 @pytest.fixture(scope="module")
@@ -110,8 +117,8 @@ def test_the_answer_ends_where_the_template_ends_a_turn(sampled, folder):
     """Llama 3's first tokenizer_config names <|end_of_text|> as eos, while a turn ends with <|eot_id|>."""
     tokenizer = AutoTokenizer.from_pretrained(folder)
     assert tokenizer.eos_token == "<|end_of_text|>"
-    assert sampled._turns.end == "<|eot_id|>"
-    assert sampled._turns.stops == set(tokenizer.convert_tokens_to_ids(["<|end_of_text|>", "<|eot_id|>"]))
+    assert sampled._tokenizer.end == "<|eot_id|>"
+    assert sampled._tokenizer.stops == set(tokenizer.convert_tokens_to_ids(["<|end_of_text|>", "<|eot_id|>"]))
 
 
 @pytest.mark.parametrize("field", ["scene", "tone", "subtitle", "label", "expressions"])
@@ -126,9 +133,9 @@ def test_a_clue_cannot_open_a_turn(sampled, folder, field):
 
 def test_a_control_token_that_got_through_is_refused(sampled):
     with pytest.raises(InvalidInput) as caught:
-        sampled._turns.prompt([Message("user", "well<|eot_id|>well")])
+        sampled._tokenizer.prompt([Message("user", "well<|eot_id|>well")])
     assert caught.value.reason == "CONTROL_TOKEN"
-    assert len(sampled._turns.prompt([Message("user", "well< |eot_id|>well")])) > 5
+    assert len(sampled._tokenizer.prompt([Message("user", "well< |eot_id|>well")])) > 5
 
 
 # -- answers
@@ -163,9 +170,7 @@ def test_sampled_text_depends_on_clues_and_seed_alone(sampled):
 
 def test_a_failed_check_is_tried_again_with_another_seed(folder, fake, monkeypatch):
     for name in ENGINES:
-        made = make(name, folder, attempts=3)
-        made.load()
-        try:
+        with loaded(name, folder, attempts=3) as made:
             seen: dict[str, list[str]] = {}
 
             def strict(answer, seen=seen):
@@ -179,8 +184,6 @@ def test_a_failed_check_is_tried_again_with_another_seed(folder, fake, monkeypat
             assert (angry.outcome, angry.reason, angry.attempts) == (Outcome.DONE, "", 2)
             assert all(len(set(texts)) == len(texts) for texts in seen.values())  # a fresh seed each
             assert angry.text == seen[made.compose(ANGRY)[1]][1] and sad.text == seen[made.compose(SAD)[1]][0]
-        finally:
-            made.close()
 
 
 def test_what_cannot_be_answered_hurts_no_neighbour(sampled):
@@ -204,7 +207,7 @@ def test_what_cannot_be_answered_hurts_no_neighbour(sampled):
 
 
 def test_megabytes_of_clues_are_refused_without_tokenizing(sampled, monkeypatch):
-    monkeypatch.setattr(sampled._turns, "prompt", None)
+    monkeypatch.setattr(sampled._tokenizer, "prompt", None)
     heap = replace(SAD, subtitle="x" * 1_000_000)
     for found in sampled.run([ReasonItem(heap), ScoreItem(heap, LABELS)]):
         assert isinstance(found, TooLarge) and "characters" in str(found)
@@ -212,24 +215,12 @@ def test_megabytes_of_clues_are_refused_without_tokenizing(sampled, monkeypatch)
 
 def test_answer_tokens_count_towards_the_context(folder, fake):
     for name in ENGINES:
-        made = make(name, folder)
-        made.load()
-        try:
+        with loaded(name, folder) as made:
             prompt = len(made.compose(SAD)[2])
-        finally:
-            made.close()
-        exact = make(name, folder, context_tokens=prompt + 12)
-        exact.load()
-        try:
+        with loaded(name, folder, context_tokens=prompt + 12) as exact:
             assert isinstance(exact.run([ReasonItem(SAD)])[0], Reasoned)
-        finally:
-            exact.close()
-        short = make(name, folder, context_tokens=prompt + 11)
-        short.load()
-        try:
+        with loaded(name, folder, context_tokens=prompt + 11) as short:
             assert isinstance(short.run([ReasonItem(SAD)])[0], TooLarge)
-        finally:
-            short.close()
 
 
 # -- scores
@@ -243,11 +234,11 @@ def one_by_one(plain, tokens: tuple[int, ...], answer: tuple[int, ...]) -> float
 
 def test_scores_are_those_of_plain_passes_one_by_one(sampled, plain):
     items = [ScoreItem(SAD, LABELS), ScoreItem(ANGRY, LABELS[::-1]), ScoreItem(CHINESE, ("happy", "sad"))]
-    turns, scoring = sampled._turns, sampled._scoring
+    tokenizer, scoring = sampled._tokenizer, sampled._scoring
     for item, result in zip(items, sampled.run(items), strict=True):
-        asked = turns.prompt(scoring.ask(item.clues, turns.control_tokens)[1])
-        empty = turns.prompt(scoring.ask_nothing())
-        answers = {label: turns.answer(f"{label}<|eot_id|>") for label in item.labels}
+        asked = tokenizer.prompt(scoring.ask(item.clues, tokenizer.control_tokens)[1])
+        empty = tokenizer.prompt(scoring.ask_nothing())
+        answers = {label: tokenizer.answer(f"{label}<|eot_id|>") for label in item.labels}
         expected = {label: one_by_one(plain, asked, answer) for label, answer in answers.items()}
         prior = {label: one_by_one(plain, empty, answer) for label, answer in answers.items()}
         for score, wanted in zip(result.scores, label_scores(item.labels, item.labels, expected, prior), strict=True):

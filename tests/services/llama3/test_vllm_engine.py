@@ -57,7 +57,7 @@ def test_each_clip_has_its_own_seed_and_the_prompts_sampling(engine, monkeypatch
     for parameters in asked[0]:
         assert (parameters.temperature, parameters.top_p) == (sampling.temperature, sampling.top_p)
         assert parameters.max_tokens == 4
-        assert parameters.stop_token_ids == sorted(engine._turns.stops)
+        assert parameters.stop_token_ids == sorted(engine._tokenizer.stops)
 
 
 def test_a_dead_worker_is_a_lost_device(engine, monkeypatch):

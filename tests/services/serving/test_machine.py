@@ -35,6 +35,20 @@ def test_cores_by_the_older_quota(cgroup: Path, quota: str, expected: int) -> No
     assert machine.cores() == expected
 
 
+@pytest.mark.parametrize(("quota", "expected"), [("max 100000", 2), ("100000 100000", 1), ("800000 100000", 2)])
+def test_the_hardware_threads_of_a_core_count_once(
+    cgroup: Path, monkeypatch: pytest.MonkeyPatch, quota: str, expected: int
+) -> None:
+    monkeypatch.setattr(machine, "CPUS", cgroup)
+    monkeypatch.setattr(machine.os, "sched_getaffinity", lambda _: {0, 1, 2, 3})
+    assert machine.physical_cores() == 4  # a machine that does not say which belong together
+    for cpu in range(4):
+        (cgroup / f"cpu{cpu}/topology").mkdir(parents=True)
+        (cgroup / f"cpu{cpu}/topology/thread_siblings_list").write_text(f"{cpu % 2},{cpu % 2 + 2}\n")
+    (cgroup / "cpu.max").write_text(quota)
+    assert machine.physical_cores() == expected
+
+
 def test_a_containers_limit_counts(cgroup: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine, "PROC", cgroup)
     assert machine.host_memory().total_bytes == 0

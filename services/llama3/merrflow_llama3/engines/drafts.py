@@ -1,4 +1,4 @@
-"""Answers under check: which attempt is kept, and what is said of it."""
+"""Answers and their checks: which attempt is kept, and its outcome."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import structlog
 
 from merrflow_llama3 import checks
-from merrflow_llama3.types import Clues, Outcome, Reasoned
+from merrflow_llama3.types import Clues, Reasoned
+from merrflow_serving.answers import Outcome
 
 log = structlog.get_logger()
 
@@ -19,7 +20,7 @@ class Draft:
     """One generated answer, checked."""
 
     text: str
-    failures: tuple[str, ...]  # empty where it is usable
+    failures: tuple[str, ...]  # empty if it passes
     cut: bool
     refused: bool
     prompt_tokens: int
@@ -27,7 +28,7 @@ class Draft:
 
 
 def check(text: str, clues: Clues, question: str, *, cut: bool, prompt_tokens: int, answer_tokens: int) -> Draft:
-    """The answer `text` to `question` over prepared `clues`; `cut` by the token limit."""
+    """The answer `text` to `question` over prepared `clues`. cut: by the token limit."""
     answer = checks.Answer(text, clues, question, cut=cut)
     return Draft(
         text=text,
@@ -40,7 +41,7 @@ def check(text: str, clues: Clues, question: str, *, cut: bool, prompt_tokens: i
 
 
 def best(drafts: Sequence[Draft]) -> Reasoned:
-    """The draft with the fewest failures, the first of those; its outcome says whether it can be used."""
+    """The first of the drafts with the fewest failures; its outcome says whether it can be used."""
     chosen = min(drafts, key=lambda draft: len(draft.failures))
     reason = "; ".join(chosen.failures)
     outcome = Outcome.DONE

@@ -1,4 +1,4 @@
-"""What an engine that answers many clips at once asks of its model: tokens in, tokens and likelihoods out."""
+"""What an engine that answers many clips at once needs from its model: tokens in, tokens and likelihoods out."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ Tokens = tuple[int, ...]
 
 @dataclass(frozen=True)
 class Ask:
-    """A prompt to be answered. The same `tokens` and `seed` lead to the same answer, whatever stands beside them."""
+    """A prompt to answer. The same `tokens` and `seed` give the same answer, whatever else is asked with them."""
 
     tokens: Tokens
-    seed: int  # 0 to 2**32 - 1; not used where sampling is off (temperature 0)
+    seed: int  # 0 to 2**32 - 1; not used if sampling is off (temperature 0)
     answer_tokens: int  # the longest answer
 
 
@@ -25,7 +25,7 @@ class Drawn:
     """An answer."""
 
     tokens: Tokens  # without the one that ended it
-    cut: bool  # it came to `answer_tokens` and not to an end
+    cut: bool  # it reached `answer_tokens` before its end
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,8 @@ class Question:
         return len(self.tokens) + max(map(len, self.answers))
 
 
-# Told each answer as soon as it is there, with the place of its `Ask`; gives what to ask next in that place, or None.
+# Called with each answer as soon as it is there, and with its ask's index; returns what to ask next in that place, or
+# None.
 Finished = Callable[[int, Drawn | MerrflowError], Ask | None]
 
 

@@ -1,8 +1,8 @@
 """The `vllm` engine: a Llama-family model behind vLLM's `LLM` (docs.vllm.ai), which batches continuously by itself.
 
-vLLM brings its own torch and transformers, so this engine lives in an image of its own (Dockerfile.vllm).
-Determinism: each answer has a seed of its own; as with any half-precision batch, two almost equally likely tokens may
-come out otherwise beside other neighbours (vLLM's VLLM_BATCH_INVARIANT=1 rules that out on newer cards).
+vLLM brings its own torch and transformers, so this engine has an image of its own (Dockerfile.vllm).
+Determinism: each answer has a seed of its own. As with any half-precision batch, two almost equally likely tokens may
+be swapped in another batch (vLLM's VLLM_BATCH_INVARIANT=1 rules that out on newer GPUs).
 """
 
 from __future__ import annotations
@@ -13,48 +13,23 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
-import structlog
-
 from merrflow_llama3.engines.batched import MAX_REQUESTS, BatchedReasoner
-from merrflow_llama3.engines.language_model import Ask, Drawn, Finished, LanguageModel, Question
-from merrflow_llama3.engines.turns import Turns, open_turns
-from merrflow_llama3.engines.weights_folder import WeightsFolder
+from merrflow_llama3.engines.chat_tokenizer import ChatTokenizer, open_chat_tokenizer
+from merrflow_llama3.engines.language_model import Ask, Drawn, Finished, LanguageModel, Question, Tokens
 from merrflow_llama3.prompt import Prompt, Sampling
-from merrflow_llama3.settings import Llama3Settings
-from merrflow_serving.engine import EngineInfo, Limits
 from merrflow_serving.errors import MerrflowError, NotReady
 from merrflow_serving.torch.lost import DeviceLost, is_lost
 from merrflow_serving.torch.need import Need
 
-log = structlog.get_logger()
-
 
 class Vllm(BatchedReasoner):
-    """See the module's text."""
+    """See the module's docstring."""
 
-    def __init__(self, settings: Llama3Settings) -> None:
-        super().__init__(settings)
-        self._weights = WeightsFolder(settings)
-
-    def info(self) -> EngineInfo:
-        """Model and prompt; cheap and without loading."""
-        stamps: dict[str, str] = {}
-        with suppress(NotReady):  # `load` says why
-            stamps = self._stamps()
-        return EngineInfo(
-            engine="vllm",
-            model=self._weights.name,
-            revision=self._weights.revision(),
-            device=self._settings.device,
-            dtype=self._dtype,
-            **stamps,
-            licence=self._weights.licence,
-            note="a Llama-family model behind vLLM",
-            limits=Limits(max_batch_size=MAX_REQUESTS, max_tokens=self._settings.context_tokens),
-        )
+    engine = "vllm"
+    note = "a Llama-family model behind vLLM"
 
     def need(self) -> Need:
-        """vLLM takes its share of the card, whatever the model needs of it. Raises `NotReady` without weights."""
+        """vLLM takes its share of the GPU, whatever the model needs. Raises `NotReady` without weights."""
         import torch
 
         from merrflow_llama3.engines.transformers.need import need, read_config
@@ -69,12 +44,15 @@ class Vllm(BatchedReasoner):
         ).least
         return Need(least, least, settings.gpu_share)
 
+    def _arithmetic(self) -> tuple[str, str]:
+        return self._settings.device, self._dtype
+
     @property
     def _dtype(self) -> str:
-        """vLLM's own `auto` is known only once it has loaded; a clue's provenance must not change by that."""
+        # vLLM resolves `auto` only when it loads; a clue's provenance must not change by that.
         return "bfloat16" if self._settings.dtype == "auto" else self._settings.dtype
 
-    def _open(self, prompt: Prompt) -> tuple[LanguageModel, Turns]:
+    def _open(self, prompt: Prompt) -> tuple[LanguageModel, ChatTokenizer]:
         settings = self._settings
         path = self._weights.locate()
         if path.suffix == ".gguf":
@@ -89,7 +67,7 @@ class Vllm(BatchedReasoner):
                 f"vLLM is not installed ({error}): it needs an environment of its own, such as the image of "
                 "services/llama3/Dockerfile.vllm; MERRFLOW_LLAMA3_ENGINE=transformers runs without it"
             ) from error
-        turns = open_turns(path)
+        tokenizer = open_chat_tokenizer(path)
         try:
             llm = vllm.LLM(
                 model=str(path),
@@ -107,20 +85,21 @@ class Vllm(BatchedReasoner):
             if is_lost(error):
                 raise
             raise NotReady(f"vLLM cannot load {path}: {error}") from error
-        return VllmModel(vllm, llm, turns, prompt.sampling), turns
+        return VllmModel(vllm, llm, tokenizer.stops, prompt.sampling), tokenizer
 
 
 class VllmModel:
-    """A `LanguageModel` over vLLM's `LLM`. A retry waits for the round before it: `LLM.generate` gives all at once."""
+    """A `LanguageModel` over vLLM's `LLM`. A retry waits for its round to end: `LLM.generate` returns all at once."""
 
-    def __init__(self, vllm: Any, llm: Any, turns: Turns, sampling: Sampling) -> None:
+    def __init__(self, vllm: Any, llm: Any, stops: frozenset[int], sampling: Sampling) -> None:
+        """vllm: the module. llm: its `LLM`, loaded. stops: tokens that end an answer."""
         self._vllm = vllm
         self._llm = llm
-        self._stops = turns.stops
+        self._stops = stops
         self._sampling = sampling
 
     def generate(self, asks: Sequence[Ask], finished: Finished) -> None:
-        """Answers all, in rounds; see `LanguageModel`. Raises `DeviceLost` where vLLM's worker has died."""
+        """Answers all, in rounds; see `LanguageModel`. Raises `DeviceLost` if vLLM's worker has died."""
         waiting = dict(enumerate(asks))
         while waiting:
             outputs = self._run([ask.tokens for ask in waiting.values()], [self._drawing(a) for a in waiting.values()])
@@ -136,18 +115,18 @@ class VllmModel:
             waiting = following
 
     def likelihoods(self, questions: Sequence[Question]) -> list[tuple[float, ...] | MerrflowError]:
-        """Each answer as part of a prompt whose tokens' likelihoods vLLM tells; see `LanguageModel`."""
+        """Each answer as part of a prompt whose tokens' likelihoods vLLM returns; see `LanguageModel`."""
         prompts = [question.tokens + answer for question in questions for answer in question.answers]
-        told = self._vllm.SamplingParams(max_tokens=1, temperature=0.0, prompt_logprobs=0, detokenize=False)
-        outputs = iter(self._run(prompts, [told] * len(prompts)))
+        parameters = self._vllm.SamplingParams(max_tokens=1, temperature=0.0, prompt_logprobs=0, detokenize=False)
+        outputs = iter(self._run(prompts, [parameters] * len(prompts)))
         return [
             tuple(_sum(next(outputs).prompt_logprobs, question, answer) for answer in question.answers)
             for question in questions
         ]
 
     def close(self) -> None:
-        """Ends vLLM's worker process and frees the card."""
-        with suppress(AttributeError):  # where vLLM runs within this process there is none
+        """Ends vLLM's worker process and frees the GPU."""
+        with suppress(AttributeError):  # there is none if vLLM runs within this process
             self._llm.llm_engine.engine_core.shutdown()
         self._llm = None
         gc.collect()
@@ -166,16 +145,17 @@ class VllmModel:
             detokenize=False,  # the engine's own tokenizer does
         )
 
-    def _run(self, prompts: Sequence[tuple[int, ...]], parameters: list[Any]) -> list[Any]:
+    def _run(self, prompts: Sequence[Tokens], parameters: list[Any]) -> list[Any]:
         given = [{"prompt_token_ids": list(tokens)} for tokens in prompts]
         try:
-            return self._llm.generate(given, parameters, use_tqdm=False)
+            outputs: list[Any] = self._llm.generate(given, parameters, use_tqdm=False)
+            return outputs
         except Exception as error:
             if type(error).__name__ == "EngineDeadError" or is_lost(error):
                 raise DeviceLost(f"vLLM's worker has died ({error}); the service must restart") from error
             raise
 
 
-def _sum(told: Sequence[Any], question: Question, answer: tuple[int, ...]) -> float:
-    behind = range(len(question.tokens), len(question.tokens) + len(answer))
-    return math.fsum(told[place][token].logprob for place, token in zip(behind, answer, strict=True))
+def _sum(logprobs: Sequence[Any], question: Question, answer: Tokens) -> float:
+    places = range(len(question.tokens), len(question.tokens) + len(answer))
+    return math.fsum(logprobs[place][token].logprob for place, token in zip(places, answer, strict=True))

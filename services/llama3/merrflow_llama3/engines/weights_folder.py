@@ -6,7 +6,7 @@ import hashlib
 from functools import cache
 from pathlib import Path
 
-from merrflow_llama3 import weights as gguf_files
+from merrflow_llama3 import gguf_files
 from merrflow_llama3.settings import Llama3Settings
 from merrflow_serving import weights
 from merrflow_serving.errors import MerrflowError, NotReady
@@ -14,11 +14,11 @@ from merrflow_serving.packaged import file_sha256
 
 _READ = ("config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
 _PART = 1 << 16
-_PARTS = 64  # of each file of tensors, spread over it
+_PARTS = 64  # of each file of tensors, evenly spread
 
 
 class WeightsFolder:
-    """The weights that the settings name. Without `weights`: the entry or repository that `model` names."""
+    """The weights that the settings name: `weights`, or without it the entry or repository `model`."""
 
     def __init__(self, settings: Llama3Settings) -> None:
         self._settings = settings
@@ -31,7 +31,7 @@ class WeightsFolder:
 
     @property
     def licence(self) -> str:
-        """As the table of weights or the GGUF file tells it; empty for a folder of one's own."""
+        """From the table of weights or the GGUF file; empty for a folder given in `weights`."""
         try:
             if self._own is None:
                 return weights.entry(self._settings.model).licence
@@ -44,7 +44,7 @@ class WeightsFolder:
         return self._own is not None and self._own.suffix == ".gguf"
 
     def revision(self) -> str:
-        """What identifies the weights; empty where they are not there. Reads at most 4 MiB of each file of a folder."""
+        """What identifies the weights; empty if there are none. Reads at most 4 MiB of each file of a folder."""
         try:
             if self._own is None:
                 return weights.revision(self._settings.model, self._settings)
@@ -54,7 +54,7 @@ class WeightsFolder:
             return ""
 
     def locate(self) -> Path:
-        """The folder or GGUF file. Raises `NotReady` with what to do."""
+        """The folder or GGUF file. Raises `NotReady` that says what to do."""
         if self._own is None:
             return weights.locate(self._settings.model, self._settings)
         if self._is_file:
@@ -62,13 +62,13 @@ class WeightsFolder:
                 raise NotReady(f"{self._own} does not exist; set MERRFLOW_LLAMA3_WEIGHTS to a GGUF file or a folder")
         elif not (self._own / "config.json").is_file():
             raise NotReady(
-                f"{self._own} is no folder with a model in Hugging Face's format (there is no config.json); set "
+                f"{self._own} is not a folder with a model in Hugging Face's format (there is no config.json); set "
                 "MERRFLOW_LLAMA3_WEIGHTS to one, or leave it empty"
             )
         return self._own
 
     def folder(self) -> Path:
-        """The same without looking whether all is there, and without pulling anything."""
+        """The same without checking that it is complete, and without downloading anything."""
         return self._own or weights.folder_of(self._settings.model, self._settings)
 
 
@@ -79,7 +79,7 @@ def _state(folder: Path) -> tuple[tuple[str, int, int], ...]:
 
 @cache
 def _fingerprint(folder: Path, state: tuple[tuple[str, int, int], ...]) -> str:
-    """A hash over names, sizes, headers and samples: 16 GB are not read to answer `Info`. `state`: as `_state`."""
+    """A hash over names, sizes, headers and samples, so that `Info` need not read 16 GB. `state`: as `_state`."""
     digest = hashlib.sha256()
     for name, size, _ in state:
         digest.update(f"{name}/{size}/".encode())

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import torch
 
 __all__ = ["BatchLimit", "DeviceLost", "Memory", "attention_of", "device_errors", "device_of", "dtype_of", "is_lost"]
-__all__ += ["held", "memory", "run_split", "why_no_cuda"]
+__all__ += ["arithmetic_of", "held", "memory", "run_split", "why_no_cuda"]
 
 log = structlog.get_logger()
 T = TypeVar("T")
@@ -94,6 +94,18 @@ def dtype_of(settings: TorchSettings, device: torch.device) -> torch.dtype:
             reason="DTYPE_UNSUPPORTED",
         )
     return {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}[wanted]
+
+
+def arithmetic_of(settings: TorchSettings) -> tuple[str, str]:
+    """Device and number format for `EngineInfo`, such as ("cuda:0", "bfloat16").
+
+    The settings' own words, "auto" among them, if torch is missing or has no such device; loading reports that.
+    """
+    try:
+        device = device_of(settings)
+        return str(device), str(dtype_of(settings, device)).removeprefix("torch.")
+    except (ImportError, NotReady):
+        return settings.device, settings.dtype
 
 
 def _has_bfloat16(device: torch.device) -> bool:

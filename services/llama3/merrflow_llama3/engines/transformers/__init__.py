@@ -1,24 +1,20 @@
 """The `transformers` engine: a Llama-family model in this process, with continuous batching.
 
-Determinism: an answer depends on the clues, the seed, the prompt and the model, and on its neighbours only through
-rounding. In float32 that is a part in a million and was never seen to change a text; in bfloat16 a kernel chosen for
-another batch size can tip two almost equally likely tokens, so that a text may differ between batches.
+Determinism: an answer depends on the clues, the seed, the prompt and the model, and on the rest of its batch only
+through rounding. In float32 that is one part in a million and was never seen to change a text; in bfloat16 a kernel
+chosen for another batch size can swap two almost equally likely tokens, so a text may differ between batches.
 """
 
 from __future__ import annotations
 
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from merrflow_llama3 import weights as gguf_files
+from merrflow_llama3 import gguf_files
 from merrflow_llama3.engines.batched import MAX_REQUESTS, BatchedReasoner
+from merrflow_llama3.engines.chat_tokenizer import ChatTokenizer, open_chat_tokenizer
 from merrflow_llama3.engines.language_model import LanguageModel
-from merrflow_llama3.engines.turns import Turns, open_turns
-from merrflow_llama3.engines.weights_folder import WeightsFolder
 from merrflow_llama3.prompt import Prompt
-from merrflow_llama3.settings import Llama3Settings
-from merrflow_serving.engine import EngineInfo, Limits
 from merrflow_serving.errors import NotReady
 
 if TYPE_CHECKING:
@@ -27,39 +23,19 @@ if TYPE_CHECKING:
 
 
 class Transformers(BatchedReasoner):
-    """See the module's text."""
+    """See the module's docstring."""
 
-    def __init__(self, settings: Llama3Settings) -> None:
-        super().__init__(settings)
-        self._weights = WeightsFolder(settings)
-        self._requests = MAX_REQUESTS
-
-    def info(self) -> EngineInfo:
-        """Model and prompt; the same before and after `load`, but for the largest batch, which memory decides."""
-        device, dtype = self._arithmetic()
-        stamps: dict[str, str] = {}
-        with suppress(NotReady):  # `load` says why
-            stamps = self._stamps()
-        return EngineInfo(
-            engine="transformers",
-            model=self._weights.name,
-            revision=self._weights.revision(),
-            device=device,
-            dtype=dtype,
-            **stamps,
-            licence=self._weights.licence,
-            note="a Llama-family model with continuous batching and shared prompt beginnings",
-            limits=Limits(max_batch_size=self._requests, max_tokens=self._settings.context_tokens),
-        )
+    engine = "transformers"
+    note = "a Llama-family model with continuous batching and shared prompt beginnings"
 
     def memory(self) -> Memory:
-        """What it holds of its device."""
+        """How much of its device's memory it uses."""
         from merrflow_serving.torch.device import held
 
         return held(self._settings)
 
     def need(self) -> Need | None:
-        """GPU memory, from shapes; None on a CPU. Raises `NotReady` where device or weights are missing."""
+        """GPU memory, from shapes; None on a CPU. Raises `NotReady` if device or weights are missing."""
         from merrflow_serving.torch.device import attention_of, device_of, dtype_of
 
         settings = self._settings
@@ -81,15 +57,11 @@ class Transformers(BatchedReasoner):
         )
 
     def _arithmetic(self) -> tuple[str, str]:
-        """Device and number format. `auto` takes the import of torch: a clue's provenance holds what it stands for."""
-        with suppress(ImportError, NotReady):  # `load` says why
-            from merrflow_serving.torch.device import device_of, dtype_of
+        from merrflow_serving.torch.device import arithmetic_of
 
-            device = device_of(self._settings)
-            return str(device), str(dtype_of(self._settings, device)).removeprefix("torch.")
-        return self._settings.device, self._settings.dtype
+        return arithmetic_of(self._settings)
 
-    def _open(self, prompt: Prompt) -> tuple[LanguageModel, Turns]:
+    def _open(self, prompt: Prompt) -> tuple[LanguageModel, ChatTokenizer]:
         if prompt.sampling.repeat_penalty != 1.0:
             raise NotReady(
                 f"the prompt {prompt.name!r} sets repeat_penalty, which continuous batching does not have: set it to "
@@ -109,20 +81,20 @@ class Transformers(BatchedReasoner):
         from merrflow_serving.torch.device import attention_of, device_of, dtype_of
 
         settings = self._settings
-        turns = open_turns(path, gguf_files.header(path) if path.suffix == ".gguf" else None)
+        tokenizer = open_chat_tokenizer(path, gguf_files.header(path) if path.suffix == ".gguf" else None)
         device = device_of(settings)
         dtype = dtype_of(settings, device)
         if device.type == "cpu" and settings.threads:
             torch.set_num_threads(settings.threads)
         model = load_model(path, device=device, dtype=dtype, attention=attention_of(settings, device))
-        self._context(path, model.config)
+        self._check_positions(path, model.config)
         sizes = Sizes(settings.max_batch_size or MAX_REQUESTS, settings.context_tokens)
-        stops = turns.stops | _ends(model.generation_config)
+        stops = tokenizer.stops | _ends(model.generation_config)
         batching = BatchingModel(model, stops=stops, sampling=prompt.sampling, sizes=sizes)
         self._requests = batching.plan.requests
-        return batching, turns
+        return batching, tokenizer
 
-    def _context(self, path: Path, config: object) -> None:
+    def _check_positions(self, path: Path, config: object) -> None:
         most = getattr(config, "max_position_embeddings", 0)
         if most and self._settings.context_tokens > most:
             raise NotReady(
@@ -131,6 +103,6 @@ class Transformers(BatchedReasoner):
 
 
 def _ends(generation_config: object) -> frozenset[int]:
-    """Tokens after which the model's own settings stop; for Llama 3 <|end_of_text|> and <|eot_id|>."""
+    """Tokens at which the model's own settings stop; for Llama 3 <|end_of_text|> and <|eot_id|>."""
     ends = getattr(generation_config, "eos_token_id", None)
     return frozenset([ends] if isinstance(ends, int) else ends or ())

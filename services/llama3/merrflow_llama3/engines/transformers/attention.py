@@ -1,9 +1,9 @@
 """Attention over a batch of answers of different lengths, for machines without flash-attn.
 
 transformers' continuous batching lays all answers of a step end to end. Its own SDPA path multiplies every query with
-the keys of all answers and masks what is foreign, so that the work grows with the square of the batch. Here each
-answer meets its own keys alone: in a decoding step keys are padded to the longest answer and computed as one batch;
-in a step with prompts in it, one prompt after the other.
+the keys of all answers and masks those of others, so the work grows with the square of the batch. Here each answer
+is multiplied with its own keys only: in a decoding step keys are padded to the longest answer and computed as one
+batch; in a step with prompts in it, one prompt after the other.
 """
 
 from __future__ import annotations
@@ -29,8 +29,10 @@ def packed_attention(
     cache: Any = None,
     **kwargs: Any,
 ) -> tuple[torch.Tensor, None]:
-    """transformers' attention function. `query`: 1 x heads x tokens x width; `key`, `value`: 1 x kv heads x tokens x
-    width, those of this step alone. Gives 1 x tokens x heads x width. Without a paged cache it is plain SDPA.
+    """An attention function for transformers; without a paged cache it is plain SDPA.
+
+    query: 1 x heads x tokens x width. key, value: 1 x kv heads x tokens x width, those of this step alone.
+    Returns 1 x tokens x heads x width.
     """
     if cache is None:
         return sdpa_attention_forward(module, query, key, value, attention_mask, scaling=scaling, **kwargs)
@@ -60,7 +62,7 @@ def _decode(
     def padded(states: torch.Tensor) -> torch.Tensor:
         return states[0].index_select(1, index).view(kv_heads, answers, longest, width).transpose(0, 1)
 
-    # The query heads of one key head stand as its rows, so that keys need not be repeated.
+    # The query heads of one key head become its rows, so that keys need not be repeated.
     grouped = query[0].transpose(0, 1).reshape(answers, kv_heads, heads // kv_heads, width)
     mixed = scaled_dot_product_attention(
         grouped, padded(key), padded(value), attn_mask=inside[:, None, None, :], scale=scaling
@@ -76,7 +78,7 @@ def _prefill(
     starts_k: torch.Tensor,
     scaling: float | None,
 ) -> torch.Tensor:
-    """Whole prompts or parts of them, with or without answers that go on."""
+    """Whole prompts or parts of them, with or without the next tokens of other answers."""
     groups = query.shape[1] // key.shape[1]
     mixed = torch.empty_like(query)
     bounds = torch.stack((starts_q, starts_k)).tolist()
@@ -96,5 +98,5 @@ def _prefill(
 
 
 def register() -> None:
-    """Makes the function known to transformers by its name."""
+    """Makes the function available to transformers under its name."""
     AttentionInterface.register(NAME, packed_attention)

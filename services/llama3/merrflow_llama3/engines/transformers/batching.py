@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import gc
 import logging
-from collections.abc import Sequence
-from contextlib import nullcontext, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
 import structlog
 import torch
-from transformers import GenerationConfig, LogitsProcessorList
-from transformers.generation import ContinuousBatchingConfig
-from transformers.generation.continuous_batching.cb_logits_processors import ContinuousBatchingLogitsProcessorList
+from transformers import GenerationConfig
+from transformers.generation.configuration_utils import ContinuousBatchingConfig
 
 from merrflow_llama3.engines.language_model import Ask, Drawn, Finished, Question
 from merrflow_llama3.engines.transformers import attention
-from merrflow_llama3.engines.transformers.draw import SeededDraw
+from merrflow_llama3.engines.transformers.draw import SeededDraws
 from merrflow_llama3.engines.transformers.likelihood import likelihoods
 from merrflow_llama3.engines.transformers.memory import FLASH_PAGE, PAGE, CachePlan, plan
 from merrflow_llama3.prompt import Sampling
@@ -28,14 +27,12 @@ from merrflow_serving.torch.lost import device_errors, is_lost, is_out_of_memory
 log = structlog.get_logger()
 STEP_TOKENS = {"flash_attention_2": 8192, "sdpa": 1024}  # of prompts and answers in one step
 _ROWS = 16  # questions scored in one pass
-# What it would log is raised here; without this each fault is written out twice, with its traceback.
-logging.getLogger("ContinuousBatchingLogger").setLevel(logging.CRITICAL)
-_POLL_SECONDS = 1.0  # how often a wait looks whether the generating thread still lives
+_POLL_SECONDS = 1.0  # how often a wait checks that the generating thread is still alive
 
 
 @dataclass(frozen=True)
 class Sizes:
-    """How much is asked of a model."""
+    """How much a model is to handle."""
 
     requests: int  # answers at once
     context_tokens: int  # prompt and answer together
@@ -46,7 +43,9 @@ class BatchingModel:
     """A `LanguageModel` over a causal language model of transformers."""
 
     def __init__(self, model: Any, *, stops: frozenset[int], sampling: Sampling, sizes: Sizes) -> None:
-        """`stops`: tokens that end an answer. Raises `NotReady` where not one answer fits into the memory."""
+        """stops: tokens that end an answer. Raises `NotReady` if not one answer fits into the memory."""
+        # What it would log is raised here; without this each fault is written out twice, with its traceback.
+        logging.getLogger("ContinuousBatchingLogger").setLevel(logging.CRITICAL)
         self._model = model.eval()
         self._stops = stops
         self._sampling = sampling
@@ -61,13 +60,13 @@ class BatchingModel:
 
     @property
     def plan(self) -> CachePlan:
-        """What the cache holds now; out of memory makes it smaller."""
+        """The size of the cache; running out of memory makes it smaller."""
         return self._plan
 
-    # -- the contract of merrflow_llama3.engines.language_model.LanguageModel
+    # -- the interface of merrflow_llama3.engines.language_model.LanguageModel
 
     def generate(self, asks: Sequence[Ask], finished: Finished) -> None:
-        """Answers all; see `LanguageModel`. Raises `DeviceLost` where the device is gone."""
+        """Answers all; see `LanguageModel`. Raises `DeviceLost` if the device is gone."""
         open_asks = dict(enumerate(asks))
         while open_asks:
             error = self._generate(open_asks, finished)
@@ -89,13 +88,13 @@ class BatchingModel:
 
     def likelihoods(self, questions: Sequence[Question]) -> list[tuple[float, ...] | MerrflowError]:
         """All questions in passes of up to 16; see `LanguageModel`."""
-        order = sorted(range(len(questions)), key=lambda place: -questions[place].longest)  # alike beside alike
+        order = sorted(range(len(questions)), key=lambda place: -questions[place].longest)  # similar lengths together
         found: dict[int, tuple[float, ...] | MerrflowError] = {}
         with self._scoring_attention():
             try:
-                told = run_split(self._score, [questions[place] for place in order], self._rows)
-                found = dict(zip(order, told, strict=True))
-            except TooLarge:  # one does not fit: its neighbours get their scores
+                scored = run_split(self._score, [questions[place] for place in order], self._rows)
+                found = dict(zip(order, scored, strict=True))
+            except TooLarge:  # one does not fit: the others still get their scores
                 for place in order:
                     try:
                         found[place] = run_split(self._score, [questions[place]], self._rows)[0]
@@ -111,7 +110,7 @@ class BatchingModel:
     # -- generation
 
     def _generate(self, open_asks: dict[int, Ask], finished: Finished) -> BaseException | None:
-        """Works on `open_asks` until none is left, or gives the error that ended the generating thread."""
+        """Works on `open_asks` until none is left, or returns the error that ended the generating thread."""
         for place, ask in open_asks.items():
             self._submit(place, ask)
         running = set(open_asks)
@@ -121,7 +120,7 @@ class BatchingModel:
             if output is None:
                 if self._manager.is_running() and self._fatal() is None:
                     continue
-                return self._fatal() or EngineFault("the generating thread ended without a word")
+                return self._fatal() or EngineFault("the generating thread ended without an error")
             place = int(output.request_id)
             if output.error is not None:
                 running.discard(place)
@@ -139,7 +138,7 @@ class BatchingModel:
         return None
 
     def _give_up(self, open_asks: dict[int, Ask], finished: Finished) -> None:
-        """The first of those left has had the device to itself, and did not fit."""
+        """Ends the first of those left: it had the device to itself, and did not fit."""
         place = next(iter(open_asks))
         del open_asks[place]
         following = finished(place, TooLarge("this request alone needs more memory than the device has"))
@@ -158,10 +157,11 @@ class BatchingModel:
         return Drawn(tuple(tokens[:-1] if ended else tokens), cut=not ended)
 
     def _fatal(self) -> BaseException | None:
-        return self._manager.background_thread_status.fatal_error
+        error: BaseException | None = self._manager.background_thread_status.fatal_error
+        return error
 
     def _ended(self) -> BaseException | None:
-        """The error that ended the generating thread, once it has ended; None where it goes on."""
+        """The error that ended the generating thread, once it has ended; None if it is still running."""
         self._manager.join(0.0, timeout=_POLL_SECONDS)
         return self._fatal()
 
@@ -174,33 +174,32 @@ class BatchingModel:
         )  # fmt: skip
         if found is None:
             raise NotReady(
-                f"{self._free / 1e9:.1f} GB are free on {self._model.device}, too few for one answer of "
+                f"{self._free / 1e9:.1f} GB are free on {self._model.device}, too little for one answer of "
                 f"{self._sizes.context_tokens} tokens: lower MERRFLOW_LLAMA3_CONTEXT_TOKENS, or take a larger device"
             )
         self._plan = found
         stops = sorted(self._stops)
         self._manager = self._model.init_continuous_batching(
-            generation_config=GenerationConfig(do_sample=False, eos_token_id=stops, pad_token_id=stops[0]),
+            # transformers does not annotate it.
+            generation_config=GenerationConfig(do_sample=False, eos_token_id=stops, pad_token_id=stops[0]),  # type: ignore[no-untyped-call]
             continuous_batching_config=ContinuousBatchingConfig(
                 page_size=page,
                 num_blocks=found.tokens // page,
                 max_batch_tokens=step,
                 max_requests_per_batch=found.requests,
-                max_memory_percent=1.0,  # the plan above has left room
+                max_memory_percent=1.0,  # the plan above leaves room
                 allow_block_sharing=True,
                 auto_switch_to_flash=False,  # the setting `attention` decides
                 max_blocks_per_request=None if self._flash else 0,
             ),
         )
         if self._sampling.temperature > 0:
-            self._manager.logit_processor = ContinuousBatchingLogitsProcessorList(
-                LogitsProcessorList([SeededDraw(self._sampling)])
-            )
-            self._manager.logit_processor.tensors_required = 1  # one number for each answer
+            # The manager builds its list from the generation config, and has no parameter for another.
+            self._manager.logit_processor = SeededDraws(self._sampling)
         if self._model.config._attn_implementation == "sdpa":
             attention.register()
             self._model.set_attn_implementation(attention.NAME)
-        self._manager.warmup()  # CUDA graphs of the largest shapes, where they are used
+        self._manager.warmup()  # CUDA graphs of the largest shapes, if they are used
         self._manager.start()
 
     def _stop(self) -> None:
@@ -210,9 +209,10 @@ class BatchingModel:
             self._manager = None
         if self._model is not None and self._model.config._attn_implementation == attention.NAME:
             self._model.set_attn_implementation("sdpa")
-        gc.collect()  # the error that ended the thread and its frames hold each other, and the tensors of that step
+        # The error that ended the thread and its frames refer to each other, and to the tensors of that step.
+        gc.collect()
         if torch.cuda.is_available():
-            with suppress(RuntimeError):  # a lost device is told by the call that comes next
+            with suppress(RuntimeError):  # the next call reports a lost device
                 torch.cuda.empty_cache()
 
     def _restart(self) -> None:
@@ -224,21 +224,15 @@ class BatchingModel:
     def _score(self, questions: list[Question]) -> list[tuple[float, ...]]:
         return likelihoods(self._model, questions)
 
-    def _scoring_attention(self) -> Any:
-        if self._model.config._attn_implementation in (self._scored_with, attention.NAME):
-            return nullcontext()
-        return _Attention(self._model, self._scored_with)
-
-
-class _Attention:
-    """Another attention while it lasts: flash attention takes no mask of trees, and paged attention no plain pass."""
-
-    def __init__(self, model: Any, name: str) -> None:
-        self._model, self._name = model, name
-
-    def __enter__(self) -> None:
-        self._before = self._model.config._attn_implementation
-        self._model.set_attn_implementation(self._name)
-
-    def __exit__(self, *_: object) -> None:
-        self._model.set_attn_implementation(self._before)
+    @contextmanager
+    def _scoring_attention(self) -> Iterator[None]:
+        """Another attention meanwhile: flash attention takes no 4-D mask, and paged attention no plain pass."""
+        before = self._model.config._attn_implementation
+        if before in (self._scored_with, attention.NAME):
+            yield
+            return
+        self._model.set_attn_implementation(self._scored_with)
+        try:
+            yield
+        finally:
+            self._model.set_attn_implementation(before)

@@ -1,9 +1,9 @@
 """The next token of each answer, drawn by a seed of its own inside a batch that many share.
 
-transformers' continuous batching draws all tokens of a step from one generator, so that an answer would depend on its
-neighbours. Here sampling is a logits processor: it gets one number per answer and step, hashed from the answer's seed
-and the position, picks the token, and leaves only that one to the argmax that follows. Sums are of integers, which
-come out the same in whatever order a device adds them.
+transformers' continuous batching draws all tokens of a step from one generator, so an answer would depend on the rest
+of its batch. Here sampling is a logits processor: it gets one number per answer and step, hashed from the answer's seed
+and the position, picks the token, and leaves only that one to the argmax that follows. Sums are of integers, which are
+the same in whatever order a device adds them.
 
 The order is that of Llama 3's own code (meta-llama/llama3, llama/generation.py): temperature, then top-p over the
 tempered probabilities; top-k before and min-p after it, as in transformers and vLLM.
@@ -15,11 +15,15 @@ import hashlib
 from typing import Any
 
 import torch
-from transformers.generation.continuous_batching.cb_logits_processors import ContinuousBatchingLogitsProcessor
+from transformers import LogitsProcessorList
+from transformers.generation.continuous_batching.cb_logits_processors import (
+    ContinuousBatchingLogitsProcessor,
+    ContinuousBatchingLogitsProcessorList,
+)
 
 from merrflow_llama3.prompt import Sampling
 
-_BITS = 31  # of a share of probability, and of a draw: what a positive int32 holds
+_BITS = 31  # of a share of probability, and of a draw: as many as a positive int32 has
 _ONE = 1 << _BITS
 
 
@@ -32,7 +36,7 @@ def draw_number(seed: int, position: int) -> int:
 def choose(scores: torch.Tensor, draws: torch.Tensor, sampling: Sampling) -> torch.Tensor:
     """The chosen token of each row.
 
-    `scores`: logits, float32, rows x vocabulary. `draws`: int32, one a row; a negative one takes the likeliest token.
+    `scores`: logits, float32, rows x vocabulary. `draws`: int32, one a row; a negative one picks the likeliest token.
     A token below 2**-32 of all probability is never drawn.
     """
     tempered = scores / sampling.temperature
@@ -51,13 +55,13 @@ def choose(scores: torch.Tensor, draws: torch.Tensor, sampling: Sampling) -> tor
 
 
 def _nucleus(shares: torch.Tensor, top_p: float) -> torch.Tensor:
-    """The shares of the fewest likeliest tokens that hold `top_p` of all; equal ones stay or go together.
+    """The shares of the fewest likeliest tokens that make up `top_p` of all; equal ones stay or go together.
 
     The lowest share kept is found by halving: a step costs one sum, and a vocabulary of 128,256 is never sorted.
     """
     needed = (shares.sum(-1, keepdim=True) * top_p).ceil().to(torch.int64)
-    low = torch.zeros_like(needed)  # enough is held at or above it
-    high = shares.amax(-1, keepdim=True) + 1  # nothing is
+    low = torch.zeros_like(needed)  # the shares at or above it are enough
+    high = shares.amax(-1, keepdim=True) + 1  # no share is at or above it
     for _ in range(_BITS + 1):
         middle = (low + high) >> 1
         enough = (shares * (shares >= middle)).sum(-1, keepdim=True) >= needed
@@ -66,7 +70,7 @@ def _nucleus(shares: torch.Tensor, top_p: float) -> torch.Tensor:
 
 
 class SeededDraw(ContinuousBatchingLogitsProcessor):
-    """`choose` inside transformers' continuous batching. A request without `seed` is answered by likeliest tokens."""
+    """`choose` inside transformers' continuous batching. A request without `seed` gets the likeliest tokens."""
 
     supported_kwargs = {"seed": int}
     ignored_kwargs = ()
@@ -75,7 +79,7 @@ class SeededDraw(ContinuousBatchingLogitsProcessor):
         self._sampling = sampling
 
     def fill_defaults(self, int32_tensor: torch.Tensor) -> None:
-        """Rows of no request take the likeliest token."""
+        """Rows without a request take the likeliest token."""
         int32_tensor.fill_(-1)
 
     def prepare_tensor_args(self, requests_with_new_token: list[Any]) -> torch.Tensor:
@@ -90,3 +94,11 @@ class SeededDraw(ContinuousBatchingLogitsProcessor):
         """Scores in which the chosen token of each row is the highest."""
         chosen = choose(scores, tensor_arg[: scores.shape[0]], self._sampling)
         return torch.full_like(scores, -torch.inf).scatter_(-1, chosen.unsqueeze(-1), 0.0)
+
+
+class SeededDraws(ContinuousBatchingLogitsProcessorList):
+    """`SeededDraw` in the list that a continuous batching manager takes."""
+
+    def __init__(self, sampling: Sampling) -> None:
+        super().__init__(LogitsProcessorList([SeededDraw(sampling)]))
+        self.tensors_required = 1  # one number for each answer

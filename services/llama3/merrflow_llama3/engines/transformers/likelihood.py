@@ -17,17 +17,17 @@ _ROWS = 256  # of logits at a time: a vocabulary of 128,256 in float32 is 0.5 MB
 def likelihoods(model: Any, questions: Sequence[Question]) -> list[tuple[float, ...]]:
     """For each question the natural log-likelihood of each answer.
 
-    A question is one row: its prompt once, then its answers one behind the other. The mask lets an answer see the
-    prompt and itself, and its positions go on from the prompt's, so each is computed as if it stood alone. `model`: a
-    causal language model whose attention takes a 4-D mask (sdpa, eager).
+    A question is one row: its prompt once, then its answers one after the other. The mask lets an answer see the
+    prompt and itself, and its positions continue the prompt's, so each is computed as if it were alone.
+    model: a causal language model whose attention takes a 4-D mask (sdpa, eager).
     """
     device = model.device
     longest = max(len(question.tokens) + sum(map(len, question.answers)) for question in questions)
     ids = torch.zeros(len(questions), longest, dtype=torch.int64)
     positions = torch.zeros(len(questions), longest, dtype=torch.int64)
-    # A place of padding sees itself: a row of a softmax must hold something.
+    # Padding sees itself: a row of a softmax must not be empty.
     seen = torch.eye(longest, dtype=torch.bool).repeat(len(questions), 1, 1)
-    asked: list[tuple[int, int, int]] = []  # row, place that foretells, token foretold
+    asked: list[tuple[int, int, int]] = []  # row, place that predicts, token predicted
     for row, question in enumerate(questions):
         prompt = len(question.tokens)
         ids[row, :prompt] = torch.tensor(question.tokens)
@@ -49,13 +49,12 @@ def likelihoods(model: Any, questions: Sequence[Question]) -> list[tuple[float, 
         position_ids=positions.to(device),
         use_cache=False,
     ).last_hidden_state
-    found = _told(model.get_output_embeddings(), hidden, asked)
-    told = iter(found)
-    return [tuple(math.fsum(next(told) for _ in answer) for answer in question.answers) for question in questions]
+    found = iter(_log_likelihoods(model.get_output_embeddings(), hidden, asked))
+    return [tuple(math.fsum(next(found) for _ in answer) for answer in question.answers) for question in questions]
 
 
 def _mask(model: Any, seen: torch.Tensor) -> torch.Tensor:
-    """`seen` as the attention in use takes it: the eager one adds its mask to the scores, and would add 1 for True."""
+    """`seen` as the attention in use takes it: eager attention adds its mask to the scores, True as 1."""
     if not model.config._attn_implementation.endswith("eager"):
         return seen
     return torch.zeros(seen.shape, dtype=model.dtype, device=seen.device).masked_fill(
@@ -63,7 +62,7 @@ def _mask(model: Any, seen: torch.Tensor) -> torch.Tensor:
     )
 
 
-def _told(head: torch.nn.Module, hidden: torch.Tensor, asked: list[tuple[int, int, int]]) -> list[float]:
+def _log_likelihoods(head: torch.nn.Module, hidden: torch.Tensor, asked: list[tuple[int, int, int]]) -> list[float]:
     rows, places, tokens = (torch.tensor(column, device=hidden.device) for column in zip(*asked, strict=True))
     found = []
     for start in range(0, len(asked), _ROWS):

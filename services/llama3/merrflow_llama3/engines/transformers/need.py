@@ -1,4 +1,4 @@
-"""How much of a GPU a language model takes, from its config alone: modules on the meta device. Imports torch."""
+"""How much GPU memory a language model takes, from its config alone: modules on the meta device. Imports torch."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from merrflow_serving.weights.checkpoint import parameters_on_meta
 
 
 def read_config(path: Path) -> Any:
-    """Of a folder in Hugging Face's format, or of a GGUF file. Raises `NotReady` where there is none."""
+    """The config of a folder in Hugging Face's format, or of a GGUF file. Raises `NotReady` if there is none."""
     from_file = path.suffix == ".gguf"
     where: dict[str, Any] = {"gguf_file": path.name} if from_file else {}
     try:
@@ -30,12 +30,13 @@ def read_config(path: Path) -> Any:
 def need(
     config: Any, dtype: torch.dtype, *, requests: int, context_tokens: int, step_tokens: int, page: int = PAGE
 ) -> Need:
-    """requests: answers at once at most, of `context_tokens` each. step_tokens, page: as in `memory.plan`."""
+    """Bytes for one answer and for `requests` at once, of `context_tokens` each; the rest as in `memory.plan`."""
     with parameters_on_meta():
-        model = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
+        # transformers does not annotate it.
+        model = AutoModelForCausalLM.from_config(config, trust_remote_code=False)  # type: ignore[no-untyped-call]
     weights = module_bytes(model, dtype) + CONTEXT_BYTES
 
-    def beside(requests: int) -> int:
+    def besides(requests: int) -> int:
         return room(config, dtype, requests=requests, context_tokens=context_tokens, step_tokens=step_tokens, page=page)
 
-    return Need(weights + beside(1), weights + beside(requests))
+    return Need(weights + besides(1), weights + besides(requests))

@@ -1,4 +1,4 @@
-"""A measured line, and how lines are shown."""
+"""A row of figures, and the table of rows."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.card import Card
+from benchmarks.support.card import Card
 
 _GIB, _MIB = 1 << 30, 1 << 20
 
@@ -27,7 +27,7 @@ class Row:
     one_by_one: float | None = None
     limit: float | None = None  # what the device could do at most
     limited_by: str = ""  # memory or compute
-    at_once: int = 0  # what was computed together; below `batch` where the memory did not hold it
+    at_once: int = 0  # items computed together; less than `batch` if the memory was too small
     rounds: int = 0
     items: int = 0  # units in one round
     weight_bytes: int = 0
@@ -48,7 +48,7 @@ class Row:
         return self.rate / self.limit if self.rate and self.limit else None
 
     def content(self) -> dict[str, Any]:
-        """For JSON, with what follows from the rest."""
+        """For JSON, with the derived figures."""
         return {
             name: round(value, 4) if isinstance(value, float) else value
             for name, value in {**asdict(self), "ratio": self.ratio, "share": self.share}.items()
@@ -56,7 +56,7 @@ class Row:
 
 
 def show(card: Card, rows: Iterable[Row], console: Console) -> None:
-    """The table, below a line on the device."""
+    """Prints a line about the device, and the table."""
     peaks = ", ".join(f"{peak / 1e12:,.3g} TFLOP/s in {name}" for name, peak in sorted(card.peaks.items()))
     console.print(f"{card.name}: {card.bandwidth / 1e9:,.1f} GB/s by copying, {peaks} by a matrix product")
     table = Table(box=box.SIMPLE_HEAD)

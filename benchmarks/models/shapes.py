@@ -11,6 +11,6 @@ Size = Literal["full", "small"]
 
 
 def shape(model: str, size: Size) -> dict[str, Any]:
-    """What the file says of `model`; of an entry that differs between sizes, the one that is asked for."""
+    """The file's entries for `model`; of entries that differ between sizes, those of `size`."""
     content = yaml.safe_load(Path(__file__).with_name("shapes.yaml").read_text(encoding="utf-8"))[model]
     return {name: value[size] if isinstance(value, dict) else value for name, value in content.items()}

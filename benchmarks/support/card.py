@@ -1,4 +1,4 @@
-"""What a device can do at most, measured on it and not looked up."""
+"""What a device can do at most, measured on it rather than looked up."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import torch
 
-_REPEATS = 8  # of which the fastest counts: a limit is what can be reached
+_REPEATS = 8  # the fastest counts: a limit is what can be reached
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class Card:
     """A device and its limits."""
 
     name: str
-    memory_bytes: int  # 0 where it is the machine's
+    memory_bytes: int  # 0 on a CPU
     bandwidth: float  # bytes read and written a second, by a large copy
     peaks: dict[str, float]  # floating-point operations a second, by a large matrix product: by number format
 
@@ -36,7 +36,7 @@ def device_name(device: torch.device) -> str:
 
 
 def wait(device: torch.device) -> None:
-    """Until the device has done what it was given."""
+    """Returns when the device has finished its work."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 

@@ -1,4 +1,4 @@
-"""Weights made up where they are used: on the device, in the engine's number format, by a seed. No files."""
+"""Random weights, drawn on the device, in the engine's number format, by a seed. No files."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class RandomTensors(Mapping[str, torch.Tensor]):
         self._generator = torch.Generator(device).manual_seed(seed)
 
     def __getitem__(self, name: str) -> torch.Tensor:
-        """Matrices keep the size of what passes through them; scales of norms lie about 1, biases about 0."""
+        """Matrices preserve the magnitude of their input; scales of norms are about 1, biases about 0."""
         shape = self._shapes[name]
         dtype = self._dtype if isinstance(self._dtype, torch.dtype) else self._dtype(name)
         drawn = torch.randn(shape, generator=self._generator, device=self._device, dtype=dtype)

@@ -1,8 +1,9 @@
 """The four services with engines that take a fixed time for a batch, however full: real processes, real gRPC.
 
-    python -m benchmarks.fixed llama3 --address-file FILE
+    python -m benchmarks.support.fixed_services llama3 --address-file FILE
 
-So what is measured is all but the models. An engine notes when it worked, and writes that down when it is closed.
+With them, everything except the models is measured. An engine records when it worked, and writes that to a file when it
+is closed.
 """
 
 from __future__ import annotations
@@ -20,8 +21,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from merrflow_llama3.types import LabelScore, Reasoned, Scored, ScoreItem
-from merrflow_llama3.types import Outcome as TextOutcome
+from merrflow_llama3 import LabelScore, Outcome, Reasoned, Scored, ScoreItem
 from merrflow_minigpt_v2.types import Scene
 from merrflow_openface_au.types import ActionUnitValue, FaceResult, FrameResult, Pose, VideoResult
 from merrflow_qwen_audio.types import Content, Tone
@@ -31,6 +31,7 @@ from merrflow_serving.catalog import SERVICES
 from merrflow_serving.engine import EngineInfo, Limits
 from merrflow_serving.server import serve
 
+ROOT = Path(__file__).parents[2]
 UNITS = tuple(f"AU{code:02}" for code in (1, 2, 4, 5, 6, 7, 9, 10, 12, 14, 15, 17, 20, 23, 25, 26, 45))
 
 
@@ -49,29 +50,28 @@ class Pace:
 
 @dataclass(frozen=True)
 class Noted:
-    """What an engine did between its warm-up and its end."""
+    """What an engine did after its warm-up."""
 
     items: int
     batches: int
-    busy_seconds: float  # in which it worked at a batch
+    busy_seconds: float  # in which it worked on a batch
     span_seconds: float  # from the start of its first batch to the end of its last
     cpu_seconds: float  # of the service's process
 
     def share_busy(self) -> float:
-        """Of its span, in which it was at work."""
+        """Share of its span in which it worked."""
         return self.busy_seconds / self.span_seconds if self.span_seconds else 0.0
 
     def share_of_ceiling(self, pace: Pace) -> float:
-        """Its items a second against the most that its pace allows: 1 only where no batch had an empty place."""
+        """Its items a second as a share of the most that its pace allows; 1 only if every batch was full."""
         return self.items / self.span_seconds / pace.ceiling if self.span_seconds else 0.0
 
 
 class Fixed:
-    """An engine of the pace that the environment tells; subclasses answer."""
+    """An engine with the pace that the environment sets; subclasses answer."""
 
     def __init__(self, settings: Any) -> None:
-        told = json.loads(os.environ.get("BENCHMARK_PACE", '{"seconds": 0.02, "batch": 16}'))
-        self._pace = Pace(**told)
+        self._pace = Pace(**json.loads(os.environ.get("BENCHMARK_PACE", '{"seconds": 0.02, "batch": 16}')))
         self._frames = int(os.environ.get("BENCHMARK_FRAMES", "12"))
         self._notes = os.environ.get("BENCHMARK_NOTES", "")
         self._worked: list[tuple[float, float, int]] = []  # start, end, items of each batch
@@ -128,7 +128,7 @@ class FixedReasoner(Fixed):
     def answer(self, item: Any) -> Scored | Reasoned:
         if isinstance(item, ScoreItem):
             return Scored(tuple(LabelScore(label, 1 / len(item.labels), -1.0) for label in item.labels), 300)
-        return Reasoned("The smile and the quiet voice tell of joy, held back. " * 8, TextOutcome.DONE, "", 400, 120, 1)
+        return Reasoned("The smile and the quiet voice tell of joy, held back. " * 8, Outcome.DONE, "", 400, 120, 1)
 
 
 ENGINES = {
@@ -150,19 +150,49 @@ def noted(worked: Sequence[tuple[float, float, int]]) -> Noted:
     )
 
 
-@dataclass
 class Running:
-    """A service's process."""
+    """A service's process, with its files in `folder`."""
 
-    address: str
-    process: subprocess.Popen[bytes]
-    notes: Path
+    def __init__(self, name: str, pace: Pace, folder: Path, *, frames: int) -> None:
+        self._name = name
+        self._address, self._notes = folder / f"{name}.address", folder / f"{name}.notes"
+        self._log = folder / f"{name}.log"
+        environment = os.environ | {
+            "BENCHMARK_PACE": json.dumps(asdict(pace)),
+            "BENCHMARK_NOTES": str(self._notes),
+            "BENCHMARK_FRAMES": str(frames),
+        }
+        with self._log.open("wb") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", __spec__.name, name, "--address-file", str(self._address)],
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+                env=environment,
+                cwd=ROOT,
+            )
+
+    def wait_started(self, deadline: float) -> None:
+        """Returns once it has an address. Raises `RuntimeError` if it ends, or at `deadline` (monotonic seconds)."""
+        while not self._address.exists():
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"{self._name} did not start; see {self._log}")
+            time.sleep(0.05)
+
+    @property
+    def address(self) -> str:
+        return self._address.read_text()
 
     def stop(self) -> Noted:
-        """Drains and ends it; what its engine did."""
-        self.process.stdin.close()
-        self.process.wait(60)
-        return Noted(**json.loads(self.notes.read_text()))
+        """Drains and ends it; returns what its engine did."""
+        self.end()
+        return Noted(**json.loads(self._notes.read_text()))
+
+    def end(self) -> None:
+        """Drains and ends it, if it still runs."""
+        if self._process.poll() is None:
+            self._process.stdin.close()
+            self._process.wait(60)
 
 
 @contextmanager
@@ -171,35 +201,13 @@ def fixed_services(folder: Path, paces: dict[str, Pace], *, frames: int = 12) ->
     running: dict[str, Running] = {}
     try:
         for name, pace in paces.items():
-            address, notes = folder / f"{name}.address", folder / f"{name}.notes"
-            environment = os.environ | {
-                "BENCHMARK_PACE": json.dumps(asdict(pace)),
-                "BENCHMARK_NOTES": str(notes),
-                "BENCHMARK_FRAMES": str(frames),
-            }
-            with (folder / f"{name}.log").open("wb") as log:
-                process = subprocess.Popen(
-                    [sys.executable, "-m", "benchmarks.fixed", name, "--address-file", str(address)],
-                    stdin=subprocess.PIPE,
-                    stdout=log,
-                    stderr=log,
-                    env=environment,
-                    cwd=Path(__file__).parents[1],
-                )
-            running[name] = Running("", process, notes)
-        for name, one in running.items():
-            file, deadline = folder / f"{name}.address", time.monotonic() + 120
-            while not file.exists():
-                if one.process.poll() is not None or time.monotonic() > deadline:
-                    raise RuntimeError(f"{name} did not start; see {folder / name}.log")
-                time.sleep(0.05)
-            one.address = file.read_text()
+            running[name] = Running(name, pace, folder, frames=frames)
+        for one in running.values():
+            one.wait_started(time.monotonic() + 120)
         yield running
     finally:
         for one in running.values():
-            if one.process.poll() is None:
-                one.process.stdin.close()
-                one.process.wait(60)
+            one.end()
 
 
 def main() -> None:
@@ -209,7 +217,7 @@ def main() -> None:
     parser.add_argument("--address-file", type=Path, required=True)
     options = parser.parse_args()
     spec = load_spec(options.service)
-    spec = replace(spec, engines={"fixed": f"benchmarks.fixed:{ENGINES[options.service].__name__}"})
+    spec = replace(spec, engines={"fixed": f"{__spec__.name}:{ENGINES[options.service].__name__}"})
     settings = spec.settings(host="127.0.0.1", port=0, engine="fixed", max_queue=1024, log_level="warning")
     logs.configure(settings.log_level, settings.log_format)
     asyncio.run(serve(spec, settings, address_file=options.address_file, stop_with_stdin=True))

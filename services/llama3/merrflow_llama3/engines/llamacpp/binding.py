@@ -1,7 +1,7 @@
 """llama.cpp's server in this process, through xllamacpp: prompts in, tokens and their likelihoods out.
 
-Two sequences ("slots") keep their key-value cache side by side, so that reasoning and scoring, whose prompts begin
-differently, do not throw away each other's beginning.
+Two sequences ("slots") keep their key-value caches side by side, so that reasoning and scoring, whose prompts begin
+differently, do not discard each other's beginning.
 """
 
 from __future__ import annotations
@@ -28,24 +28,24 @@ class LoadedModel:
     """A GGUF model, loaded. One call at a time."""
 
     def __init__(self, path: Path, *, context_tokens: int, threads: int) -> None:
-        """`context_tokens` holds for each slot. Raises `NotReady` with what to do where it cannot be loaded."""
+        """context_tokens: of each slot. Raises `NotReady` that says what to do if the file cannot be loaded."""
         xllamacpp = _import_binding()
         parameters = xllamacpp.CommonParams()
         parameters.model.path = str(path)
         parameters.verbosity = _SILENT
         parameters.n_ctx = context_tokens * _SLOTS
         parameters.n_parallel = _SLOTS
-        parameters.kv_unified = False  # each slot has its own part, whatever the other holds
+        parameters.kv_unified = False  # each slot has a part of its own, whatever the other contains
         parameters.n_gpu_layers = 0
         parameters.warmup = False
-        # Beyond 512 tokens flash attention adds up by thread, so that the text would depend on their number. Without
-        # it, it does not; reading a prompt is 15 % slower.
+        # Beyond 512 tokens flash attention adds up by thread, so the text would depend on the number of threads.
+        # Without it the text does not, and reading a prompt is 15 % slower.
         parameters.flash_attn_type = xllamacpp.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_DISABLED
         parameters.cache_ram_mib = 0  # no second cache whose hits would depend on earlier clips
         parameters.cpuparams.n_threads = threads
         parameters.cpuparams_batch.n_threads = threads
-        # The binding opens an HTTP server of its own that cannot be switched off; on a socket in a folder of
-        # mode 0700 nobody else reaches it.
+        # The binding opens an HTTP server of its own that cannot be switched off. On a socket in a folder of mode
+        # 0700 nobody else can reach it.
         self._folder = Path(tempfile.mkdtemp(prefix="merrflow-llama3-"))
         self._socket = self._folder / "http.sock"
         parameters.hostnames = [str(self._socket)]
@@ -75,7 +75,7 @@ class LoadedModel:
             "cache_prompt": True,
             **{name: value for name, value in parameters.items() if value != ""},
         }
-        reply = self._server.handle_completions(request)
+        reply: dict[str, Any] = self._server.handle_completions(request)
         error = reply.get("error")
         if error is None:
             return reply
@@ -91,20 +91,20 @@ class LoadedModel:
     ) -> tuple[dict[int, float], int]:
         """Natural log-likelihoods of the next token: of the `count` likeliest, or of the token `force` alone.
 
-        They are of the model's whole vocabulary before any sampling. Second: the prompt's length in tokens.
+        They are over the model's whole vocabulary, before any sampling. Second: the prompt's length in tokens.
         """
-        # A bias decides which token is drawn, and llama.cpp tells the unbiased likelihood of the token drawn.
+        # A bias decides which token is drawn; llama.cpp reports the unbiased likelihood of that token.
         bias = {"logit_bias": [[force, 1e4]]} if force is not None else {}
         reply = self.complete(prompt, slot=slot, answer_tokens=1, n_probs=count, temperature=0, **bias)
         drawn = reply["choices"][0]["logprobs"]["content"][0]
-        told = [drawn] if force is not None else drawn["top_logprobs"]
-        found = {entry["id"]: float(entry["logprob"]) for entry in told}
+        entries = [drawn] if force is not None else drawn["top_logprobs"]
+        found = {entry["id"]: float(entry["logprob"]) for entry in entries}
         if force is not None and force not in found:
-            raise EngineFault(f"llama.cpp drew token {drawn['id']} where token {force} was asked for")
+            raise EngineFault(f"llama.cpp drew token {drawn['id']} although token {force} was asked for")
         return found, reply["usage"]["prompt_tokens"]
 
     def tokens(self, text: str) -> tuple[int, ...]:
-        """The text's tokens, without one that opens a prompt; control tokens by their spelling."""
+        """The text's tokens, without a token that opens a prompt; control tokens by their spelling."""
         # The binding has no call for this, so it goes through the server's own socket.
         body = json.dumps({"content": text, "add_special": False, "parse_special": True})
         connection = _SocketConnection(self._socket)
@@ -121,6 +121,32 @@ class LoadedModel:
         return tuple(json.loads(content)["tokens"])
 
 
+class Slot:
+    """One sequence of the model. Its prompts begin alike, and that beginning stays cached."""
+
+    def __init__(self, model: LoadedModel, number: int, beginning: str) -> None:
+        self._model = model
+        self._number = number
+        self._beginning = beginning
+        # Twice: the first computes the beginning at once, the second its last token alone, as before each clip.
+        for _ in range(2):
+            self.rewind()
+
+    def rewind(self) -> None:
+        """Cuts the cache back to the beginning."""
+        self.complete(self._beginning, answer_tokens=0)
+
+    def complete(self, prompt: str, *, answer_tokens: int, **parameters: Any) -> dict[str, Any]:
+        """As `LoadedModel.complete`."""
+        return self._model.complete(prompt, slot=self._number, answer_tokens=answer_tokens, **parameters)
+
+    def next_tokens(
+        self, prompt: Sequence[str | int], *, count: int, force: int | None = None
+    ) -> tuple[dict[int, float], int]:
+        """As `LoadedModel.next_tokens`."""
+        return self._model.next_tokens(prompt, slot=self._number, count=count, force=force)
+
+
 class _SocketConnection(http.client.HTTPConnection):
     def __init__(self, path: Path) -> None:
         super().__init__("localhost", timeout=60)
@@ -133,9 +159,9 @@ class _SocketConnection(http.client.HTTPConnection):
 
 
 def _import_binding() -> Any:
-    # llama.cpp's threads wait for each other hundreds of times a token, by default in a busy loop. Where other
-    # processes want the cores too, two such threads were 8 times slower than one; asleep they only wait.
-    # OpenMP reads its variables when it is loaded, so they are put back at once.
+    # llama.cpp's threads wait for each other hundreds of times a token, by default in a busy loop. When other
+    # processes need the cores too, two such threads were 8 times slower than one; passive ones only wait.
+    # OpenMP reads its variables when it is loaded, so they are restored at once.
     given = {name: os.environ.get(name) for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")}
     if not any(given.values()):
         os.environ.update(OMP_WAIT_POLICY="passive", GOMP_SPINCOUNT="0")
@@ -145,7 +171,7 @@ def _import_binding() -> Any:
         raise NotReady("xllamacpp, which runs the model, is not installed; run: pip install xllamacpp") from error
     except ImportError as error:
         raise NotReady(
-            f"xllamacpp cannot be loaded ({error}); where libgomp.so.1 is missing: apt-get install libgomp1"
+            f"xllamacpp cannot be loaded ({error}); if libgomp.so.1 is missing: apt-get install libgomp1"
         ) from error
     finally:
         for name, value in given.items():

@@ -1,4 +1,4 @@
-"""What a run of `benchmarks.gpu` was asked for."""
+"""What a run of `benchmarks.gpu` measures, and on what."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 import torch
 
-from benchmarks.card import Card
-from benchmarks.shapes import Size
+from benchmarks.models.shapes import Size
+from benchmarks.support.card import Card
 
 
 @dataclass(frozen=True)
-class How:
+class Setup:
     """The same for all models of a run."""
 
     device: torch.device
@@ -19,7 +19,7 @@ class How:
     attention: str  # as transformers calls it
     size: Size
     batches: tuple[int, ...]
-    tokens: int  # of every answer: exactly as many, 2 or more
+    tokens: int  # of every answer, exactly; 2 or more
     alone: int  # how many of a batch are done one by one for comparison
     seconds: float  # least time spent on a figure
     seed: int
@@ -27,9 +27,9 @@ class How:
 
 
 def no_stop(vocabulary: int) -> int:
-    """A token that ends answers and that no model can write: the first behind its vocabulary.
+    """A token that ends answers and that no model can write: the first after its vocabulary.
 
-    Random weights write until they are stopped, or stop by chance. With this no answer ends before its last token,
-    while the engines' code runs as it always does.
+    Random weights write until they are stopped, or stop by chance. With this token no answer ends early, and the
+    engines' code runs as usual.
     """
     return vocabulary

@@ -20,32 +20,32 @@ class _Part(BaseModel):
 
 
 class Language(_Part):
-    """How English is told from other languages."""
+    """What sets English apart from other languages."""
 
     shortest_sentence: int
     longest_without: int
-    english: str  # words, apart by spaces
+    english: str  # words, separated by spaces
     others: str
 
 
 class VoiceQuality(_Part):
-    """Something a text may say of a voice, and what of the tone clue denies it."""
+    """Something a text may say about a voice, and what in the tone clue denies it."""
 
     quality: str
-    says: Words  # beside a word for the voice
+    says: Words  # next to a word for the voice
     alone: Words  # anywhere
     against: Words
 
 
-class FaceClaim(_Part):
-    """Something a text may say of a face, and what of the clues tells it."""
+class Expression(_Part):
+    """Something a text may say about a face, and what in the clues supports it."""
 
     claim: str
     says: Words
     told_by: Words
 
 
-class FeelingClaims(_Part):
+class Feelings(_Part):
     """How a text says what the person feels."""
 
     who: Words
@@ -57,14 +57,14 @@ class FeelingClaims(_Part):
     words: dict[str, Words]
 
     @model_validator(mode="after")
-    def _only_known_labels(self) -> FeelingClaims:
-        told = set(self.words) | set(self.near) | {label for near in self.near.values() for label in near}
-        if told != set(labels()):
-            raise ValueError(f"labels that only one of checks and lexicon knows: {sorted(told ^ set(labels()))}")
+    def _only_known_labels(self) -> Feelings:
+        used = set(self.words) | set(self.near) | {label for near in self.near.values() for label in near}
+        if used != set(labels()):
+            raise ValueError(f"labels that only one of checks and lexicon knows: {sorted(used ^ set(labels()))}")
         return self
 
 
-class Rules(_Part):
+class CheckRules(_Part):
     """The whole file."""
 
     version: str
@@ -78,16 +78,16 @@ class Rules(_Part):
     language: Language
     voice_nouns: Words
     voice: tuple[VoiceQuality, ...]
-    face: tuple[FaceClaim, ...]
+    face: tuple[Expression, ...]
     negations: Words
-    feeling: FeelingClaims
+    feeling: Feelings
 
 
 @cache
-def rules() -> Rules:
-    """The rules, read once. Raises `NotReady` with the place where the file is wrong."""
+def check_rules() -> CheckRules:
+    """The rules, read once. Raises `NotReady` that names the wrong entry."""
     try:
-        return Rules.model_validate(read_data("checks"))
+        return CheckRules.model_validate(read_data("checks"))
     except ValidationError as error:
         first = error.errors()[0]
         raise NotReady(f"data/checks.yaml: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
@@ -96,11 +96,11 @@ def rules() -> Rules:
 @cache
 def pattern(phrases: Words) -> re.Pattern[str]:
     """Matches any of the phrases as whole words: "*" is the rest of a word, or one word; a space may be a hyphen."""
-    return re.compile(source(phrases), re.IGNORECASE)
+    return re.compile(pattern_source(phrases), re.IGNORECASE)
 
 
-def source(phrases: Iterable[str]) -> str:
-    """`pattern` as an expression to build on; for no phrases one that matches nothing."""
+def pattern_source(phrases: Iterable[str]) -> str:
+    """The expression behind `pattern`, to build larger ones from; without phrases, one that matches nothing."""
     written = [
         r"[\s-]+".join(
             r"[\w'-]+" if word == "*" else re.escape(word).replace(r"\*", r"[\w'-]*") for word in one.split()

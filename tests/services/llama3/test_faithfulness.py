@@ -1,4 +1,4 @@
-"""Checks of what an answer claims, against its own clues: each with what must be found and what must pass."""
+"""Checks of an answer against its own clues: each with what must be found and what must pass."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from merrflow_llama3 import checks, claims
+from merrflow_llama3 import checks
+from merrflow_llama3.check_rules import check_rules, pattern
 from merrflow_llama3.checks import Answer
+from merrflow_llama3.language import foreign_sentence
 from merrflow_llama3.lexicon import labels
-from merrflow_llama3.rules import pattern, rules
 from merrflow_llama3.types import Clues
 
 LOW = "The voice is low-pitched and quiet, with a slow pace; it sounds subdued"
@@ -213,19 +214,19 @@ def test_no_phrases_match_nothing():
 
 
 def test_the_rules_agree_with_themselves():
-    for quality in rules().voice:  # a quality whose own words deny it could never be held
+    for quality in check_rules().voice:  # a quality whose own words deny it could never be held
         for phrase in quality.says + quality.alone:
             assert not pattern(quality.against).fullmatch(phrase), (quality.quality, phrase)
-    for label, feelings in rules().feeling.words.items():
-        others = {word for other, told in rules().feeling.words.items() if other != label for word in told}
+    for label, feelings in check_rules().feeling.words.items():
+        others = {word for other, told in check_rules().feeling.words.items() if other != label for word in told}
         assert not others & set(feelings), label
-    for label, near in rules().feeling.near.items():
+    for label, near in check_rules().feeling.near.items():
         assert label not in near
 
 
 @given(st.sampled_from(sorted(labels())), st.data())
 def test_every_feeling_word_is_caught_for_every_distant_label(label, data):
-    told = rules().feeling
+    told = check_rules().feeling
     other = data.draw(st.sampled_from([name for name in told.words if name not in (label, *told.near[label])]))
     word = data.draw(st.sampled_from(told.words[other]))
     text = f"In the video, a person is seen. The person is feeling {word}."
@@ -234,9 +235,9 @@ def test_every_feeling_word_is_caught_for_every_distant_label(label, data):
 
 
 @given(st.text(alphabet=st.sampled_from("ab ,.-'\"*("), max_size=80))
-def test_claims_take_any_text(text):
+def test_checks_take_any_text(text):
     clues = Clues(scene=text, expressions=(text,), tone=text, label="sad")
     for check in (checks.voice, checks.face, checks.feeling, checks.english, checks.run_on):
         result = check(Answer(text, clues, text))
         assert result is None or re.search(r"\w", result)
-    assert claims.english_words([]) is None
+    assert foreign_sentence([]) is None

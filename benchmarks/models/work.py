@@ -1,8 +1,8 @@
-"""How much a model has to read and to compute, told from its modules; and how long a device takes for it at the least.
+"""How much a model reads and computes, counted from its modules, and the least time a device needs for it.
 
 Counted: products of matrices and convolutions (a multiplication and an addition are two operations), attention's two
 products, each weight read once a pass, the key-value cache read or written. Not counted: norms, activations,
-softmax, what goes between layers. So a limit is never too low, and half of it is a good figure.
+softmax, transfers between layers. So a limit is never too low, and half of it is a good figure.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from benchmarks.card import Card
+from benchmarks.support.card import Card
 from merrflow_serving.torch.estimate import kv_bytes_per_token, module_bytes
 
 
@@ -24,7 +24,7 @@ class Work:
 
     flops: float
     bytes: float
-    dtype: torch.dtype  # in which it multiplies
+    dtype: torch.dtype  # of the multiplications
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Bound:
 
 
 def bound(passes: Iterable[Work], card: Card) -> Bound:
-    """A pass takes as long as its reading or as its computing, whichever is longer; passes follow each other."""
+    """A pass takes as long as its reading or its computing, whichever is longer; passes follow each other."""
     spent = {"memory": 0.0, "compute": 0.0}
     for work in passes:
         reading, computing = work.bytes / card.bandwidth, work.flops / card.peak(work.dtype)
@@ -45,13 +45,13 @@ def bound(passes: Iterable[Work], card: Card) -> Bound:
 
 
 def held_bytes(module: nn.Module) -> int:
-    """Of parameters and buffers, as they are."""
+    """Bytes of parameters and buffers in their own formats."""
     formats = {**dict(module.named_parameters()), **dict(module.named_buffers())}
     return module_bytes(module, lambda name: formats[name].dtype)
 
 
 def linear_weights(module: nn.Module) -> int:
-    """Numbers in the matrices of its linear layers; each takes part in one multiplication a token."""
+    """Numbers in the matrices of its linear layers; each is used in one multiplication a token."""
     return sum(part.weight.numel() for part in module.modules() if isinstance(part, nn.Linear))
 
 

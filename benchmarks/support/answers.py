@@ -1,4 +1,4 @@
-"""Answers to prompts of a causal language model: plain `generate` one by one, and the llama3 service's engine."""
+"""Answers of a causal language model: by plain `generate` one by one, and by the llama3 service's engine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Time and memory of repeated work, and what is done when memory does not suffice."""
+"""Time and memory of repeated work, and rows for what does not fit into memory."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Generic, TypeVar
 
 import torch
 
-from benchmarks.card import wait
-from benchmarks.rows import Row
+from benchmarks.models.rows import Row
+from benchmarks.support.card import wait
 from merrflow_serving.errors import TooLarge
 from merrflow_serving.torch.lost import is_out_of_memory
 
@@ -25,8 +25,8 @@ class Timed(Generic[R]):
 
     rounds: int
     seconds: float  # of one round, on average
-    peak_bytes: int  # most memory held since the work began; 0 on a CPU
-    first: R  # what round 0 gave
+    peak_bytes: int  # the most memory used since the work began; 0 on a CPU
+    first: R  # what round 0 returned
 
 
 def timed(run: Callable[[int], R], *, seconds: float, device: torch.device) -> Timed[R]:
@@ -48,7 +48,7 @@ def timed(run: Callable[[int], R], *, seconds: float, device: torch.device) -> T
 
 
 def attempt(measure: Callable[[], list[Row]], blanks: list[Row]) -> list[Row]:
-    """What `measure` gives; where the memory does not suffice, `blanks` with a note that says so."""
+    """What `measure` returns; if the memory is too small, `blanks` with a note that says so."""
     problem = ""
     try:
         return measure()
@@ -57,19 +57,19 @@ def attempt(measure: Callable[[], list[Row]], blanks: list[Row]) -> list[Row]:
     except Exception as error:
         if not is_out_of_memory(error):
             raise
-    # Behind the handlers: until the error is gone, its traceback holds the tensors that filled the memory.
+    # After the handlers: until the error is gone, its traceback refers to the tensors that filled the memory.
     release()
     note = f"out of memory: {problem}" if problem else "out of memory"
     return [replace(blank, note=note) for blank in blanks]
 
 
 def release() -> None:
-    """Gives back memory that nothing uses."""
+    """Frees memory that nothing uses."""
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
 
 
 def split_note(batch: int, at_once: int) -> str:
-    """What a row says where the engine found too little memory for the whole batch."""
+    """The note of a row if the engine had too little memory for the whole batch."""
     return f"out of memory at {batch}: {at_once} at once" if at_once < batch else ""

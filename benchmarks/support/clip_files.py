@@ -1,4 +1,4 @@
-"""The clips that benchmarks of a clip's own work read, and how they count processor time."""
+"""The clips that benchmarks of the work on a clip read, and a stopwatch for processor time."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 RESEARCH = ROOT.parent / "shared" / "clips"  # television clips, beside the repository; not part of it
 OWN = ROOT / "examples" / "clips"
 
@@ -15,7 +15,7 @@ OWN = ROOT / "examples" / "clips"
 def clips_in(folder: Path | None = None) -> list[Path]:
     """The mp4 files of `folder`, else of the research clips, else of examples/clips; by name.
 
-    Raises `SystemExit` where there is none.
+    Raises `SystemExit` if there is none.
     """
     for place in (folder,) if folder else (RESEARCH, OWN):
         found = sorted(place.glob("*.mp4"))
@@ -32,7 +32,7 @@ class Stopwatch:
 
     @contextmanager
     def of(self, name: str) -> Iterator[None]:
-        """Adds what passes within to `name`."""
+        """Adds the time spent inside to `name`."""
         started = time.process_time()
         try:
             yield

@@ -1,14 +1,14 @@
 """A grammar for one clip's answer: two or three whole sentences that cannot leave the clues.
 
-A model of 135 million parameters drifts after a sentence: it repeats itself and invents people and events. So
-its choice at each token is limited to what continues a sentence over *these* clues:
+A model of 135 million parameters drifts after one sentence: it repeats itself and invents people and events. So at
+each token it may choose only what continues a sentence over *these* clues:
 
 1. what is seen and heard: parts of the scene, some of the expressions, the tone in full or in part;
 2. if something quotable is said: one sentence of it, and what it suggests under the given label;
 3. two clues of different kinds, and the feeling they show.
 
-The model chooses which parts of the scene to tell, which expressions and in what order, how much of the tone,
-which sentence of the subtitle and what it suggests, which two clues carry the conclusion, and the word for the
+The model chooses which parts of the scene to mention, which expressions and in what order, how much of the tone,
+which sentence of the subtitle and what it suggests, which two clues support the conclusion, and the word for the
 feeling (without a label: among all feelings of the lexicon). It cannot name what no clue names.
 Written for llguidance (github.com/guidance-ai/llguidance), which llama.cpp runs beside the model.
 """
@@ -23,10 +23,10 @@ from merrflow_llama3 import text
 from merrflow_llama3.lexicon import LabelWords, gender, has_verb, label_words, labels, verbs, voice_grounds
 from merrflow_llama3.types import Clues
 
-_MOST_EXPRESSIONS = 6  # that the choice is made from
-_TOLD_EXPRESSIONS = 3  # in one sentence
+_MOST_EXPRESSIONS = 6  # to choose from
+_LISTED_EXPRESSIONS = 3  # in one sentence
 _MOST_PHRASES = 6  # of one sentence of the scene
-_ASIDE_WORDS = 12  # a further statement of the scene is told only if it is this short
+_ASIDE_WORDS = 12  # a further statement of the scene is used only if it is no longer
 # How captions like to begin; the answer begins with "In the video," already.
 _FRAME = re.compile(
     r"^(in (the|this) (image|picture|photo|frame|video),? |(the|this) (image|picture|photo|frame|video) "
@@ -36,18 +36,18 @@ _FRAME = re.compile(
 _SPECIAL = re.compile(r"([!-/:-@\[-`{-~])")
 
 
-def grammar(clues: Clues) -> str:
-    """The grammar for prepared clues (`Prompt.prepare`), of which at least one must be there.
+def answer_grammar(clues: Clues) -> str:
+    """The grammar for prepared clues (`PromptFile.prepare`), at least one of which must not be empty.
 
     It describes what follows the prompt's `answer_starts`, from a space to the last full stop.
     """
     quotes = text.quotable(clues.subtitle)
     who = gender(text.words(clues.scene), text.words(clues.tone))
-    told = bool(clues.scene or clues.expressions or clues.tone)
+    observed = bool(clues.scene or clues.expressions or clues.tone)
     opened = {clues.label: label_words(clues.label)} if clues.label else labels()
     conclusions = []
-    for label in opened.values():  # what the words suggest and what is felt must be of one label
-        said = f"{_said(quotes, label)} " if quotes and told else ""
+    for label in opened.values():  # what the words suggest and what is felt must belong to the same label
+        said = f"{_said(quotes, label)} " if quotes and observed else ""
         conclusions.append(said + _concluded(clues, quotes, who, label))
     return f"%llguidance {{}}\nstart: /{_seen_and_heard(clues, quotes, who)} {_any(conclusions)}/\n"
 
@@ -94,7 +94,7 @@ def _said(quotes: tuple[str, ...], label: LabelWords) -> str:
 def _concluded(clues: Clues, quotes: tuple[str, ...], who: str, label: LabelWords) -> str:
     face = [re.sub(r"^(?:a|an|the) ", "", phrase) for phrase in clues.expressions[:_MOST_EXPRESSIONS]]
     kinds = [kind for kind in (face, voice_grounds(clues.tone), ["words"] if quotes else []) if kind]
-    if len(kinds) > 1:  # a conclusion joins what is seen with what is heard
+    if len(kinds) > 1:  # a conclusion combines what is seen with what is heard
         pairs = [(a, b) for one, other in permutations(kinds, 2) for a in one for b in other]
     else:
         pairs = list(permutations(kinds[0], 2)) if kinds else []
@@ -110,14 +110,14 @@ def _concluded(clues: Clues, quotes: tuple[str, ...], who: str, label: LabelWord
 
 
 def _statements(scene: str) -> list[str]:
-    """The scene's sentences without their marks, but for those that quote text in the picture."""
+    """The scene's sentences without their marks, except those that quote text in the picture."""
     scene = _FRAME.sub("", re.sub(r'"[^"]*"', '"', scene))
     found = [part.strip(" .!?,;") for part in re.findall(r"[^.!?]+[.!?]*", scene)]
     return [_lowered(part) for part in found if part and '"' not in part and text.words(part)]
 
 
 def _in_part(statement: str) -> str:
-    """Its first phrase, and any of the others in their order; "sitting" after the subject may become "sits"."""
+    """Its first phrase, then any of the others in order; "sitting" after the subject may become "sits"."""
     first, *others = [phrase.strip() for phrase in statement.split(",")][:_MOST_PHRASES]
     return _literal(_finite(first)) + "".join(f"(, {_literal(phrase)})?" for phrase in others if phrase)
 
@@ -134,7 +134,7 @@ def _beginning(sentence: str) -> str:
 def _finite(phrase: str) -> str:
     """A caption as a statement: "a man sitting on a bench" becomes "a man sits on a bench".
 
-    Only the first word in -ing, only where no verb stands before it, only verbs that the lexicon knows.
+    Only the first word in -ing, only if no verb comes before it, and only verbs that the lexicon knows.
     """
     match = re.search(r"\b[a-z]+ing\b", phrase)
     if not match or match.group(0) not in verbs() or has_verb(phrase[: match.start()]):
@@ -151,7 +151,7 @@ def _listed(phrases: Iterable[str]) -> str:
     """Two or three of the phrases (or the only one), in any order: "a, b and c"."""
     phrases = list(phrases)
     lists = []
-    for count in range(min(2, len(phrases)), min(_TOLD_EXPRESSIONS, len(phrases)) + 1):
+    for count in range(min(2, len(phrases)), min(_LISTED_EXPRESSIONS, len(phrases)) + 1):
         for chosen in permutations(phrases, count):
             head, last = ", ".join(chosen[:-1]), chosen[-1]
             lists.append(_literal(f"{head} and {last}" if head else last))

@@ -1,4 +1,4 @@
-"""Clips for the flow's benchmarks: many tiny real videos, and ledgers that know them as finished."""
+"""A dataset for benchmarks of the flow: many tiny real videos, and a ledger that records them as finished."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import av
 import numpy as np
 import sqlalchemy as sa
 
-from benchmarks.fixed import ENGINES
+from benchmarks.support.fixed_services import ENGINES
 from merrflow.clients import identity, limits_of
 from merrflow.core.inputs import Found
 from merrflow.core.records import (
@@ -54,7 +54,7 @@ _TEXTS = (
 
 
 def make_clips(folder: Path, count: int, *, frames: int = 12) -> None:
-    """`count` real videos of 96x64 with sound, which differ in a few bytes behind the film: one is encoded, once."""
+    """`count` real videos of 96x64 with sound, which differ in a few bytes after the film; only one is encoded."""
     folder.mkdir(parents=True, exist_ok=True)
     first = folder / "clip_00000.mp4"
     _encode(first, frames)
@@ -66,8 +66,11 @@ def make_clips(folder: Path, count: int, *, frames: int = 12) -> None:
 
 
 def fill(out: Path, folder: Path, keys: CacheKeys, *, finished: int, seconds: float = 4.0) -> None:
-    """A ledger in `out` that knows the first `finished` clips of `folder` as done by these keys, DESCRIBED of them
-    with a record and a picture, the others as skipped; without the stages in between. seconds: of each clip."""
+    """Writes a ledger into `out` in which the first `finished` clips of `folder` are done, with these cache keys.
+
+    The share DESCRIBED of them has a record and a picture, the others are skipped; the stages in between are left out.
+    seconds: length of each clip.
+    """
     out.mkdir(parents=True, exist_ok=True)
     found = find_clips([folder])[:finished]
     ledger = Ledger.in_folder(out)
@@ -100,7 +103,7 @@ def embedded() -> dict[str, EngineInfo]:
 
 
 def fixed() -> dict[str, EngineInfo]:
-    """Those of benchmarks/fixed.py."""
+    """The engines of `fixed_services`."""
     return {name: engine(None).info() for name, engine in ENGINES.items()}
 
 
@@ -120,11 +123,11 @@ def keys_for(engines: dict[str, EngineInfo]) -> CacheKeys:
 
 
 def names_of(found: list[Found]) -> dict[Path, str]:
-    """As a first run names them."""
+    """The names that a first run gives them."""
     return {clip.path: clip.path.stem for clip in found}
 
 
-# Not through the ledger's own methods: a transaction for each of 70,000 clips would take longer than all else.
+# Not through the ledger's own methods: a transaction for each of 70,000 clips would take longer than everything else.
 _INSERT = sa.text(
     "INSERT INTO stages (clip, stage, fingerprint, outcome, reason, retry, attempts, payload, seconds, finished_at) "
     f"VALUES (:c, '{RECORD}', :f, :o, :r, false, 1, :k, 1.0, :t)"

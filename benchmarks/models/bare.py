@@ -1,4 +1,4 @@
-"""The engines' code without the services around it, for machines that lack what servers need."""
+"""Imports the engines' code without the services around it, on machines without what servers need."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ SERVICES = ("merrflow_minigpt_v2", "merrflow_qwen_audio", "merrflow_llama3")
 
 
 def engines_alone() -> None:
-    """Makes the modules below each service's package importable where the package itself is not.
+    """Makes the modules of each service's package importable even if the package itself is not.
 
-    A service's `__init__` imports its server: gRPC's helpers, metrics, video decoding. No engine of torch needs them.
-    Where one of them is missing, the package stands without its `__init__`. Raises `ModuleNotFoundError` where a
-    service is not on the path at all.
+    A service's `__init__` imports its server: gRPC's helpers, metrics, video decoding. Engines on torch do not need
+    them. If one of them is missing, the package is registered without running its `__init__`. Raises
+    `ModuleNotFoundError` if a service is not on the path at all.
     """
     for name in SERVICES:
         if name in sys.modules:
@@ -25,10 +25,10 @@ def engines_alone() -> None:
         except ModuleNotFoundError as error:
             if error.name == name:
                 raise
-            sys.modules[name] = _hollow(name)
+            sys.modules[name] = _without_init(name)
 
 
-def _hollow(name: str) -> ModuleType:
+def _without_init(name: str) -> ModuleType:
     spec = find_spec(name)
     module = ModuleType(name)
     module.__path__ = list(spec.submodule_search_locations)
