@@ -1,4 +1,4 @@
-"""The gRPC face of the service: `merrflow.openface_au.v1.ActionUnits`."""
+"""The gRPC side of the service: `merrflow.openface_au.v1.ActionUnits`."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from merrflow.openface_au.v1 import openface_au_pb2_grpc as pb_grpc
 from merrflow_openface_au.types import FaceResult, VideoResult
 
 if TYPE_CHECKING:
+    Context = grpc.aio.ServicerContext[Any, Any]
+
     from merrflow_serving.service import Service
 
 
@@ -22,13 +24,14 @@ class ActionUnits(pb_grpc.ActionUnitsServicer):
         self.service = service
 
     async def Detect(  # noqa: N802
-        self, request: pb.DetectRequest, context: grpc.aio.ServicerContext
+        self, request: pb.DetectRequest, context: Context
     ) -> pb.DetectResponse:
         answer = await self.service.run(self.service.source(request.video), clip=request.clip)
-        return await self.service.offload(to_proto, answer.result, self.service.stamp(answer))
+        reply: pb.DetectResponse = await self.service.offload(to_proto, answer.result, self.service.stamp(answer))
+        return reply
 
     async def DetectStream(  # noqa: N802
-        self, parts: AsyncIterator[pb.DetectStreamRequest], context: grpc.aio.ServicerContext
+        self, parts: AsyncIterator[pb.DetectStreamRequest], context: Context
     ) -> pb.DetectStreamResponse:
         request = await self.service.receive(parts, field="video")
         return pb.DetectStreamResponse(response=await self.Detect(request, context))
