@@ -9,26 +9,26 @@ import grpc
 
 from merrflow.openface_au.v1 import openface_au_pb2 as pb
 from merrflow.openface_au.v1 import openface_au_pb2_grpc as pb_grpc
+from merrflow_openface_au.settings import OpenFaceAuSettings
 from merrflow_openface_au.types import FaceResult, VideoResult
 
 if TYPE_CHECKING:
-    Context = grpc.aio.ServicerContext[Any, Any]
-
     from merrflow_serving.service import Service
+
+    Context = grpc.aio.ServicerContext[Any, Any]
 
 
 class ActionUnits(pb_grpc.ActionUnitsServicer):
     """Answers Detect and DetectStream; errors go to the serving layer's interceptor."""
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: Service[OpenFaceAuSettings]) -> None:
         self.service = service
 
     async def Detect(  # noqa: N802
         self, request: pb.DetectRequest, context: Context
     ) -> pb.DetectResponse:
         answer = await self.service.run(self.service.source(request.video), clip=request.clip)
-        reply: pb.DetectResponse = await self.service.offload(to_proto, answer.result, self.service.stamp(answer))
-        return reply
+        return await self.service.offload(to_proto, answer.result, self.service.stamp(answer))
 
     async def DetectStream(  # noqa: N802
         self, parts: AsyncIterator[pb.DetectStreamRequest], context: Context
@@ -37,7 +37,7 @@ class ActionUnits(pb_grpc.ActionUnitsServicer):
         return pb.DetectStreamResponse(response=await self.Detect(request, context))
 
 
-def register(service: Service, server: grpc.aio.Server) -> None:
+def register(service: Service[OpenFaceAuSettings], server: grpc.aio.Server) -> None:
     """Adds the servicer to the server."""
     pb_grpc.add_ActionUnitsServicer_to_server(ActionUnits(service), server)
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from merrflow_minigpt_v2.engines.minigpt_v2.engine import CPU_ROWS
-from merrflow_minigpt_v2.service import warmup
+from merrflow_minigpt_v2.service import warmup_item
 from merrflow_minigpt_v2.settings import MiniGptSettings
 from merrflow_minigpt_v2.types import Scene, SceneItem
 from merrflow_serving.answers import Outcome
@@ -136,7 +136,7 @@ def test_a_text_cut_by_the_limit_says_so_and_a_stopped_one_is_whole(make, stops,
         scores[..., 2] = 1e4 if stops and len(steps) == 3 else -1e4
         return scores
 
-    engine._loaded.speech.model.lm_head.register_forward_hook(_favour)
+    engine._loaded.generator.model.lm_head.register_forward_hook(_favour)
     (scene,) = engine.run([item(1)])
     assert scene.outcome == outcome and scene.text and len(steps) == 3
 
@@ -149,7 +149,7 @@ def test_an_answer_without_words_is_refused(make):
         scores[..., space] = 1e4
         return scores
 
-    engine._loaded.speech.model.lm_head.register_forward_hook(_blank)
+    engine._loaded.generator.model.lm_head.register_forward_hook(_blank)
     (scene,) = engine.run([item(1)])
     assert (scene.text, scene.outcome) == ("", Outcome.REFUSED)
 
@@ -226,14 +226,16 @@ def test_an_own_prompt_longer_than_instructions_may_be(make, tmp_path):
 
 
 def test_warm_up_reaches_the_largest_shapes(make, monkeypatch):
-    from merrflow_minigpt_v2.engines.minigpt_v2.speech import Speech
-    from merrflow_minigpt_v2.engines.minigpt_v2.vision import Eyes
+    from merrflow_minigpt_v2.engines.minigpt_v2.generation import AnswerGenerator
+    from merrflow_minigpt_v2.engines.minigpt_v2.vision import VisionEncoder
 
     seen, spoken = [], []
-    see, rehearse = Eyes.see, Speech.rehearse
-    monkeypatch.setattr(Eyes, "see", lambda self, items: seen.append(len(items)) or see(self, items))
+    see, rehearse = VisionEncoder.encode, AnswerGenerator.rehearse
+    monkeypatch.setattr(VisionEncoder, "encode", lambda self, items: seen.append(len(items)) or see(self, items))
     monkeypatch.setattr(
-        Speech, "rehearse", lambda self, items: spoken.append([len(one) for one in items]) or rehearse(self, items)
+        AnswerGenerator,
+        "rehearse",
+        lambda self, items: spoken.append([len(one) for one in items]) or rehearse(self, items),
     )
     engine = make(encoder_batch=3, max_batch_size=6)
     assert seen == [3]
@@ -255,7 +257,7 @@ def test_out_of_memory_lowers_the_batch_and_loses_nothing(make, monkeypatch):
     engine = make(encoder_batch=8, max_batch_size=8)
     items = [item(number) for number in range(8)]
     expected = engine.run(items)
-    eyes, speech = engine._loaded.eyes, engine._loaded.speech
+    vision_encoder, answer_generator = engine._loaded.encoder, engine._loaded.generator
     tried = []
 
     def _fits(function, most):
@@ -267,7 +269,7 @@ def test_out_of_memory_lowers_the_batch_and_loses_nothing(make, monkeypatch):
 
         return _run
 
-    eyes.see, speech.answer = _fits(eyes.see, 3), _fits(speech.answer, 5)
+    vision_encoder.encode, answer_generator.answer = _fits(vision_encoder.encode, 3), _fits(answer_generator.answer, 5)
     assert engine.run(items) == expected
     assert tried == [8, 4, 2, 2, 2, 2, 8, 4, 4]
     tried.clear()
@@ -276,12 +278,12 @@ def test_out_of_memory_lowers_the_batch_and_loses_nothing(make, monkeypatch):
 
 
 def test_too_little_memory_for_one_row_says_so(make, monkeypatch):
-    from merrflow_minigpt_v2.engines.minigpt_v2.speech import Speech
+    from merrflow_minigpt_v2.engines.minigpt_v2.generation import AnswerGenerator
 
     def _full(self, items):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
 
-    monkeypatch.setattr(Speech, "rehearse", _full)
+    monkeypatch.setattr(AnswerGenerator, "rehearse", _full)
     with pytest.raises(NotReady, match="too little memory"):
         make()
 
@@ -297,7 +299,7 @@ def test_sampling_is_repeatable(make):
 def test_half_precision_runs(make):
     engine = make(dtype="bfloat16")
     assert engine.info().dtype == "bfloat16"
-    assert {parameter.dtype for parameter in engine._loaded.speech.model.parameters()} == {torch.bfloat16}
+    assert {parameter.dtype for parameter in engine._loaded.generator.model.parameters()} == {torch.bfloat16}
     assert engine.run([item(1)])[0].text
 
 
@@ -313,10 +315,10 @@ def test_without_torch_it_tells_what_to_install(make, monkeypatch):
 def test_not_loaded_and_closed_engines_say_so(make):
     engine = make(load=False)
     with pytest.raises(NotReady):
-        engine.run([warmup()])
+        engine.run([warmup_item()])
     engine.load()
-    assert engine.run([warmup()])[0].text
+    assert engine.run([warmup_item()])[0].text
     engine.close()
     engine.close()
     with pytest.raises(NotReady):
-        engine.run([warmup()])
+        engine.run([warmup_item()])

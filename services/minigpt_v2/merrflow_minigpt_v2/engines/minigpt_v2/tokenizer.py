@@ -18,7 +18,7 @@ from merrflow_serving.errors import NotReady
 
 @dataclass(frozen=True)
 class PromptIds:
-    """Token ids on both sides of the picture."""
+    """Token ids before and after the picture."""
 
     before: tuple[int, ...]
     after: tuple[int, ...]
@@ -31,7 +31,7 @@ class Tokenizer:
     """Prompts to ids, ids to text."""
 
     def __init__(self, path: Path, template: Template) -> None:
-        """`path`: Llama 2's `tokenizer.model`. Raises `NotReady` where it is none."""
+        """path: Llama 2's `tokenizer.model`. Raises `NotReady` if it is another file."""
         try:
             self._pieces = SentencePieceProcessor(model_file=str(path))
         except (OSError, RuntimeError) as error:
@@ -46,25 +46,25 @@ class Tokenizer:
             )
 
     def prompt(self, text: str) -> PromptIds:
-        """`<s><s>[INST] <Img>` and `</Img> {text} [/INST]`; the template's markers within `text` stay text."""
-        text = plain(text, self._template.markers)
+        """`<s><s>[INST] <Img>` and `</Img> {text} [/INST]`; the template's markers inside `text` stay text."""
+        text = break_markers(text, self._template.markers)
         before = self._pieces.encode(self._template.before)
         after = self._pieces.encode(self._template.after.replace("{text}", text))
         return PromptIds((*self._template.starts, *before), tuple(after))
 
     def text(self, ids: Sequence[int]) -> str:
-        """An answer's words up to the first stop, on one line, as MERR's authors kept them."""
+        """The text of an answer up to the first stop token, on one line, as MERR's authors kept it."""
         kept: list[int] = []
-        for one in ids:
-            if one in self._template.stops:
+        for token in ids:
+            if token in self._template.stops:
                 break
-            if one < self._pieces.vocab_size() and not self._pieces.is_control(one):
-                kept.append(one)
+            if token < self._pieces.vocab_size() and not self._pieces.is_control(token):
+                kept.append(token)
         return " ".join(self._pieces.decode(kept).split())
 
 
-def plain(text: str, markers: Iterable[str]) -> str:
-    """The text with each marker broken by a space behind its first character: for people it reads the same."""
+def break_markers(text: str, markers: Iterable[str]) -> str:
+    """The text with a space after the first character of each marker, so that none is read as one."""
     text = " ".join(text.split())
     longest_first = sorted(markers, key=len, reverse=True)
     while any(marker in text for marker in longest_first):  # breaking one may complete another

@@ -1,4 +1,4 @@
-"""The embedded engine: measures a frame and says in plain words what it measured. No language model."""
+"""The rule-based engine `measured`: measures a frame and puts the measurements in words."""
 
 from __future__ import annotations
 
@@ -7,19 +7,25 @@ from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
-from merrflow_minigpt_v2.engines.light import Light, measure_light
-from merrflow_minigpt_v2.engines.movement import Movement, measure_movement
-from merrflow_minigpt_v2.engines.people import HAND_LANDMARKER, People, PeopleFinder
+from merrflow_minigpt_v2.engines.measured.light import Light, measure_light
+from merrflow_minigpt_v2.engines.measured.movement import Movement, measure_movement
+from merrflow_minigpt_v2.engines.measured.people import HAND_LANDMARKER, People, PeopleFinder
+from merrflow_minigpt_v2.engines.measured.phrases import phrases, phrases_version
+from merrflow_minigpt_v2.engines.measured.wording import describe
+from merrflow_minigpt_v2.frames import check_frame
 from merrflow_minigpt_v2.types import Measurement, Scene, SceneItem
-from merrflow_minigpt_v2.wording import describe, phrases, stamp
 from merrflow_serving.engine import EngineInfo, Limits
-from merrflow_serving.errors import EngineFault, InvalidInput, MerrflowError, NotReady, TooLarge
+from merrflow_serving.errors import EngineFault, MerrflowError, NotReady
 from merrflow_serving.media import ocr
+from merrflow_serving.media.ocr import TextLine
 from merrflow_serving.packaged import FACE_LANDMARKER
 
 if TYPE_CHECKING:
     from merrflow_minigpt_v2.settings import MiniGptSettings
+
+Image = npt.NDArray[np.uint8]  # (height, width, 3) RGB
 
 MAX_SIDE = 1920  # pixels; larger frames are shrunk before anything is measured
 NOTE = (
@@ -52,13 +58,13 @@ class MeasuredEngine:
         """Models, their revisions, and version and hash of the phrases."""
         try:
             text = ocr.revision()
-        except NotReady:  # said again, with what to do, by `load`
+        except NotReady:  # `load` reports it, with what to do
             text = "missing"
         return EngineInfo(
             engine="measured",
             model=f"MediaPipe FaceLandmarker + HandLandmarker, {ocr.MODEL}",
             revision=f"face {FACE_LANDMARKER.revision[:23]}, hand {HAND_LANDMARKER.revision[:23]}, text {text}",
-            prompt_version=stamp(),
+            prompt_version=phrases_version(),
             licence="Apache-2.0",
             note=NOTE,
             limits=Limits(max_batch_size=4, max_pixels=self._max_pixels),
@@ -66,11 +72,11 @@ class MeasuredEngine:
 
     def run(self, batch: Sequence[SceneItem]) -> list[Scene | MerrflowError]:
         """Describes each item; see `Engine.run`."""
-        return [self._guarded(item) for item in batch]
+        return [self._scene_or_error(item) for item in batch]
 
-    def _guarded(self, item: SceneItem) -> Scene | MerrflowError:
+    def _scene_or_error(self, item: SceneItem) -> Scene | MerrflowError:
         try:
-            return self.measure(item)
+            return self._measure(item)
         except MerrflowError as error:
             return error
         except Exception as error:  # one broken item must not fail its neighbours
@@ -78,15 +84,16 @@ class MeasuredEngine:
             fault.__cause__ = error
             return fault
 
-    def measure(self, item: SceneItem) -> Scene:
+    def _measure(self, item: SceneItem) -> Scene:
         """Describes one frame. Raises `NotReady`, `InvalidInput` or `TooLarge`."""
         if self._people is None or self._reader is None:
             raise NotReady("the engine is not loaded")
-        self._check(item.image)
+        check_frame(item.image, self._max_pixels)
         image = _shrunk(item.image)
         height, width = image.shape[:2]
+        no_text: tuple[TextLine, ...] = ()
         if min(height, width) < phrases()["too_small"]:
-            people, text = People((), ()), ()
+            people, text = People((), ()), no_text
         else:
             people = self._people.find(image)
             sure = phrases()["text"]["confidence"]
@@ -101,28 +108,22 @@ class MeasuredEngine:
             on_screen_text=tuple(line.text for line in text),
         )
 
-    def _check(self, image: np.ndarray) -> None:
-        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or image.size == 0:
-            raise InvalidInput("a frame must be (height, width, 3) 8-bit RGB")
-        if image.shape[0] * image.shape[1] > self._max_pixels:
-            raise TooLarge(f"a frame of {image.shape[1]}x{image.shape[0]} has more than {self._max_pixels} pixels")
-
-    def _frames(self, item: SceneItem, image: np.ndarray) -> list[tuple[float, np.ndarray]]:
-        """The frame among its neighbours, in order of time; one at its very moment is a copy and left out."""
+    def _frames(self, item: SceneItem, image: Image) -> list[tuple[float, Image]]:
+        """The frame among its neighbours, in order of time; a neighbour at offset 0 is a copy and left out."""
         around = []
         for frame in item.context:
-            self._check(frame.image)
+            check_frame(frame.image, self._max_pixels)
             if frame.offset_seconds != 0:
                 around.append((frame.offset_seconds, frame.image))
         return sorted([*around, (0.0, image)], key=lambda one: one[0]) if around else []
 
 
-def _shrunk(image: np.ndarray) -> np.ndarray:
+def _shrunk(image: Image) -> Image:
     factor = MAX_SIDE / max(image.shape[:2])
     if factor >= 1:
         return image
     size = (max(1, round(image.shape[1] * factor)), max(1, round(image.shape[0] * factor)))
-    return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def _measurements(

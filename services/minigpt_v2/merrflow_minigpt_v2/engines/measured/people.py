@@ -9,6 +9,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from merrflow_serving.errors import NotReady
 from merrflow_serving.packaged import FACE_LANDMARKER, PackagedFile
@@ -24,12 +25,13 @@ MAX_FACES = 6
 MAX_HANDS = 6
 HAND_CONFIDENCE = 0.7  # at the model's default of 0.5 a folded collar was taken for a hand
 MAX_SIDE = 1280  # pixels; both models shrink far below it themselves
-MIN_FACE = 12  # pixels of face height; landmarks on fewer say nothing
-ZOOM = 2.0  # of the second pass, against the picture's shorter side
+MIN_FACE = 12  # pixels of face height; landmarks on smaller faces mean nothing
+ZOOM = 2.0  # of the second pass, relative to the picture's shorter side
 SAME_FACE = 0.3  # intersection over the smaller box
 FOREHEAD, CHIN = 10, 152  # of the 478 landmarks
 
 Box = tuple[float, float, float, float]  # x, y, width, height in pixels
+Image = npt.NDArray[np.uint8]  # (height, width, 3) RGB
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ class People:
 
 
 def model_paths() -> tuple[str, str]:
-    """The face and the hand model's files, checked. Raises `NotReady`."""
+    """The files of the face and the hand model, once their bytes are checked. Raises `NotReady`."""
     face, hand = FACE_LANDMARKER.path(), HAND_LANDMARKER.path()
     return str(face), str(hand)
 
@@ -95,11 +97,11 @@ class PeopleFinder:
         self._faces.close()
         self._hands.close()
 
-    def find(self, image: np.ndarray) -> People:
-        """People in a (height, width, 3) uint8 RGB picture."""
+    def find(self, image: Image) -> People:
+        """People in a (height, width, 3) RGB picture."""
         factor = min(1.0, MAX_SIDE / max(image.shape[:2]))
         if factor < 1:
-            image = cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
+            image = np.asarray(cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA), np.uint8)
         height, width = image.shape[:2]
         if min(height, width) < 2 * MIN_FACE:
             return People((), ())
@@ -115,10 +117,10 @@ class PeopleFinder:
         boxes = (_resize(_box(_points(hand, width, height)), 1 / factor) for hand in hands)
         return People(tuple(faces), tuple(boxes))
 
-    def _picture(self, image: np.ndarray) -> Any:
+    def _picture(self, image: Image) -> Any:
         return self._mp.Image(image_format=self._mp.ImageFormat.SRGB, data=np.ascontiguousarray(image))
 
-    def _detect_faces(self, image: np.ndarray, left: int, top: int, *, second_pass: bool) -> list[Face]:
+    def _detect_faces(self, image: Image, left: int, top: int, *, second_pass: bool) -> list[Face]:
         height, width = image.shape[:2]
         result = self._faces.detect(self._picture(image))
         faces = []
@@ -136,8 +138,8 @@ class PeopleFinder:
 def windows(width: int, height: int, zoom: float) -> tuple[tuple[int, int, int], ...]:
     """Overlapping squares (left, top, side) over a picture; `side` is the shorter side over `zoom`.
 
-    Squares, because the detector fits what it is given into one. Neighbours overlap by at least half, so that a
-    face smaller than that is whole in one of them.
+    They are squares because the detector fits its input into one. Neighbours overlap by at least half, so that a face
+    smaller than that is complete in one of them.
     """
     side = max(1, round(min(width, height) / zoom))
 
@@ -148,7 +150,7 @@ def windows(width: int, height: int, zoom: float) -> tuple[tuple[int, int, int],
     return tuple((left, top, side) for top in starts(height) for left in starts(width))
 
 
-def head_pose(matrix: np.ndarray) -> tuple[float, float, float]:
+def head_pose(matrix: npt.NDArray[np.floating[Any]]) -> tuple[float, float, float]:
     """Pitch, yaw, roll in degrees of a (4, 4) MediaPipe face matrix (y up, z towards the viewer).
 
     Read as yaw about y, then pitch about x, then roll about z; signs as in `Face`.
@@ -178,7 +180,7 @@ def overlap(a: Box, b: Box) -> float:
 
 
 def _cut_off(box: Box, window: tuple[int, int, int], picture: tuple[int, int]) -> bool:
-    """Whether a face leaves its window on a side that is not the picture's edge."""
+    """Whether a face extends beyond its window on a side that is not the picture's edge."""
     for near, length, start, whole in (
         (box[0], box[2], window[0], picture[0]),
         (box[1], box[3], window[1], picture[1]),
@@ -189,11 +191,11 @@ def _cut_off(box: Box, window: tuple[int, int, int], picture: tuple[int, int]) -
     return False
 
 
-def _points(landmarks: Sequence[Any], width: int, height: int) -> np.ndarray:
+def _points(landmarks: Sequence[Any], width: int, height: int) -> npt.NDArray[np.float64]:
     return np.array([(point.x * width, point.y * height) for point in landmarks])
 
 
-def _box(points: np.ndarray) -> Box:
+def _box(points: npt.NDArray[np.float64]) -> Box:
     (left, top), (right, bottom) = points.min(axis=0), points.max(axis=0)
     return (float(left), float(top), float(right - left), float(bottom - top))
 

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sentencepiece import SentencePieceProcessor
 
-from merrflow_minigpt_v2.engines.minigpt_v2.tokens import Tokenizer, plain
+from merrflow_minigpt_v2.engines.minigpt_v2.tokenizer import Tokenizer, break_markers
 from merrflow_serving.errors import NotReady
 from tests.services.minigpt_v2 import reference
 from tests.services.minigpt_v2.tiny import SHAPE, TOKENIZER
@@ -57,7 +57,7 @@ def test_a_marker_in_a_text_stays_text(tokenizer, pieces, marker):
     st.lists(st.sampled_from([*MARKERS, "[", "]", "<", ">", "/", "INST", "Img", "s", " ", "a", "\n", "é"]), max_size=8)
 )
 def test_no_text_holds_a_marker_afterwards(parts):
-    broken = plain("".join(parts), MARKERS)
+    broken = break_markers("".join(parts), MARKERS)
     assert not any(marker in broken for marker in MARKERS)
     assert broken.replace(" ", "") == "".join("".join(parts).split())  # only spaces are added or joined
 

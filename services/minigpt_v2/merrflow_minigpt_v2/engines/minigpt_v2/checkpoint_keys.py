@@ -1,4 +1,4 @@
-"""Checkpoint tables: are all names there, and tensors that are put together from several of a file's."""
+"""The keys of a checkpoint: checks that all are there, and views that compute some tensors from several others."""
 
 from __future__ import annotations
 
@@ -13,21 +13,25 @@ if TYPE_CHECKING:
 LISTED = 8  # names in an error message; the rest is counted
 
 
-def demand(present: Collection[str], required: Collection[str], *, ignored: Callable[[str], bool], origin: str) -> None:
-    """Raises `NotReady` naming each required key that a file lacks and each key it should not have."""
+def check_keys(
+    present: Collection[str], required: Collection[str], *, ignored: Callable[[str], bool], origin: str
+) -> None:
+    """Raises `NotReady` naming each key that is missing in a file and each that it should not have."""
     missing = [key for key in required if key not in present]
     wanted = frozenset(required)
     unexpected = [key for key in present if key not in wanted and not ignored(key)]
     if missing or unexpected:
-        told = [f"{word}: {_listed(keys)}" for word, keys in (("missing", missing), ("unexpected", unexpected)) if keys]
+        lists = [
+            f"{word}: {_listed(keys)}" for word, keys in (("missing", missing), ("unexpected", unexpected)) if keys
+        ]
         raise NotReady(
-            f"{origin} is not the file that MiniGPT-v2 was published with; {'; '.join(told)}. Get the file again",
+            f"{origin} is not the file that MiniGPT-v2 was published with; {'; '.join(lists)}. Get the file again",
             reason="MODEL_MISMATCH",
         )
 
 
-def shaped(tensors: Mapping[str, torch.Tensor], key: str, shape: Iterable[int], origin: str) -> torch.Tensor:
-    """A tensor of the file. Raises `NotReady` where it has another shape."""
+def tensor_of_shape(tensors: Mapping[str, torch.Tensor], key: str, shape: Iterable[int], origin: str) -> torch.Tensor:
+    """A tensor of the file. Raises `NotReady` if it has another shape."""
     tensor, wanted = tensors[key], tuple(shape)
     if tuple(tensor.shape) != wanted:
         raise NotReady(
@@ -37,27 +41,27 @@ def shaped(tensors: Mapping[str, torch.Tensor], key: str, shape: Iterable[int], 
     return tensor
 
 
-class Composed(Mapping[str, "torch.Tensor"]):
-    """A file's tensors with some replaced by what is computed from several; each is read only when asked for."""
+class ComposedTensors(Mapping[str, "torch.Tensor"]):
+    """A file's tensors, some of them computed from several others; each is read or computed only when it is used."""
 
     def __init__(
         self,
         source: Mapping[str, torch.Tensor],
         keys: Iterable[str],
-        made: Mapping[str, Callable[[], torch.Tensor]],
+        computed: Mapping[str, Callable[[], torch.Tensor]],
     ) -> None:
-        """keys: those of `source` to pass on. made: how to get each further or replaced one."""
+        """keys: those of `source` to pass on. computed: how to compute each additional or replaced one."""
         self._source = source
-        self._made = dict(made)
-        self._keys = list(dict.fromkeys([*keys, *self._made]))
+        self._computed = dict(computed)
+        self._keys = list(dict.fromkeys([*keys, *self._computed]))
 
     def __getitem__(self, key: str) -> torch.Tensor:
-        return self._made[key]() if key in self._made else self._source[key]
+        return self._computed[key]() if key in self._computed else self._source[key]
 
     def shape(self, key: str) -> tuple[int, ...]:
-        """Without reading what the file tells by its header alone."""
+        """Read from the file's header if possible, without reading the tensor."""
         shape = getattr(self._source, "shape", None)
-        if key in self._made or shape is None:
+        if key in self._computed or shape is None:
             return tuple(self[key].shape)
         return tuple(shape(key))
 

@@ -5,43 +5,16 @@ Only what was measured is said: no gender, no age, no mood; "left" and "right" a
 
 from __future__ import annotations
 
-import hashlib
-import json
 import unicodedata
-from collections.abc import Mapping, Sequence
-from functools import cache
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
 
-import yaml
-
-from merrflow_minigpt_v2.engines.light import Light
-from merrflow_minigpt_v2.engines.movement import Movement
-from merrflow_minigpt_v2.engines.people import Box, Face, People
+from merrflow_minigpt_v2.engines.measured.light import Light
+from merrflow_minigpt_v2.engines.measured.movement import Movement
+from merrflow_minigpt_v2.engines.measured.people import Box, Face, People
+from merrflow_minigpt_v2.engines.measured.phrases import on_scale, phrases
 from merrflow_serving.media.ocr import TextLine
 
-PHRASES = Path(__file__).with_name("phrases.yaml")
 _NUMBERS = ("no", "one", "two", "three", "four", "five", "six")
-
-
-@cache
-def phrases() -> Mapping[str, Any]:
-    """The content of `phrases.yaml`."""
-    return yaml.safe_load(PHRASES.read_text(encoding="utf-8"))
-
-
-def stamp() -> str:
-    """Version and hash of the phrases, so that a change counts even where its author forgot the version.
-
-    Comments in the file are no part of it: they change no sentence.
-    """
-    digest = hashlib.sha256(json.dumps(phrases()).encode()).hexdigest()
-    return f"{phrases()['version']}+{digest[:8]}"
-
-
-def on_scale(scale: Sequence[Mapping[str, Any]], value: float) -> str:
-    """The words of the first entry whose `below` exceeds the value."""
-    return next(entry["words"] for entry in scale if value < entry.get("below", float("inf")))
 
 
 def describe(size: tuple[int, int], people: People, light: Light, movement: Movement, text: Sequence[TextLine]) -> str:
@@ -87,7 +60,7 @@ def _head(face: Face) -> str:
 
 
 def _gaze(face: Face) -> str:
-    """The eyes against the head. Lids follow a lowered gaze, so that lowered and closed look alike."""
+    """Gaze relative to the head. Lids follow a lowered gaze, so lowered and closed eyes look alike."""
     rule = phrases()["gaze"]
     if face.height < rule["min_face"]:
         return ""
@@ -104,7 +77,7 @@ def _gaze(face: Face) -> str:
 
 
 def _hands(people: People) -> str:
-    """Hands against the nearest face; whose they are is not measured."""
+    """Hands relative to the nearest face; whose hands they are is not measured."""
     rule, face = phrases()["hands"], people.faces[0]
     chin = face.box[1] + face.box[3]
     near = [hand for hand in people.hands if _share_inside(hand, face.box) >= rule["at_face"]]
@@ -121,7 +94,7 @@ def _hands(people: People) -> str:
 
 
 def _share_inside(hand: Box, face: Box) -> float:
-    """How much of a hand's box lies on the face's."""
+    """The share of a hand's box that is inside the face's."""
     across = min(hand[0] + hand[2], face[0] + face[2]) - max(hand[0], face[0])
     down = min(hand[1] + hand[3], face[1] + face[3]) - max(hand[1], face[1])
     return max(0.0, across) * max(0.0, down) / max(1e-9, hand[2] * hand[3])

@@ -8,11 +8,11 @@ import random
 import pytest
 import torch
 
+from merrflow_minigpt_v2.engines.minigpt_v2.generation import Reply
 from merrflow_minigpt_v2.engines.minigpt_v2.prompts import Decoding
 from merrflow_minigpt_v2.engines.minigpt_v2.sampling import SeededNucleus
-from merrflow_minigpt_v2.engines.minigpt_v2.speech import Reply
 from tests.services.minigpt_v2 import reference
-from tests.services.minigpt_v2.models import eyes, question, speech
+from tests.services.minigpt_v2.models import answer_generator, question, vision_encoder
 from tests.services.minigpt_v2.test_vision import prepared
 from tests.services.minigpt_v2.tiny import make_files, picture
 
@@ -28,10 +28,10 @@ def files():
 @pytest.fixture(scope="module")
 def questions(files):
     """Eight, with instructions of 1 to 120 words."""
-    seen = eyes(files).see([prepared(picture(number)) for number in range(8)])
+    seen = vision_encoder(files).encode([prepared(picture(number)) for number in range(8)])
     lengths = (1, 120, 40, 3, 80, 7, 20, 60)
     return [
-        question(tokens, " ".join(["see", "the", "light"][word % 3] for word in range(length)), seed=number)
+        question(tokens, " ".join(["encode", "the", "light"][word % 3] for word in range(length)), seed=number)
         for number, (tokens, length) in enumerate(zip(seen, lengths, strict=True))
     ]
 
@@ -43,7 +43,7 @@ def steps(loaded, questions) -> list[torch.Tensor]:
 
 
 def test_alone_in_a_batch_with_longer_ones_and_in_another_order(files, questions):
-    loaded = speech(files)
+    loaded = answer_generator(files)
     alone = [loaded.answer([one])[0] for one in questions]
     assert len({reply.ids for reply in alone}) > 4  # they do say different things
     assert loaded.answer(questions) == alone
@@ -56,7 +56,7 @@ def test_alone_in_a_batch_with_longer_ones_and_in_another_order(files, questions
 
 
 def test_greedy_equals_the_description_without_cache_or_padding(files, questions):
-    loaded = speech(files, answer_tokens=6)
+    loaded = answer_generator(files, answer_tokens=6)
     for one, reply in zip(questions[:3], loaded.answer(questions[:3]), strict=True):
         expected = reference.greedy(files, loaded.splice(one), 6)
         assert list(reply.ids) == [each for each in expected if each != 2]
@@ -65,7 +65,7 @@ def test_greedy_equals_the_description_without_cache_or_padding(files, questions
 
 def test_each_row_stops_for_itself(files, questions):
     """With an output layer that favours the stop in some rows, after some steps."""
-    loaded = speech(files, answer_tokens=40)
+    loaded = answer_generator(files, answer_tokens=40)
     loaded.model.lm_head.weight.data[2] *= 2.2
     replies = loaded.answer(questions)
     lengths = [len(reply.ids) for reply in replies if reply.whole]
@@ -74,14 +74,14 @@ def test_each_row_stops_for_itself(files, questions):
 
 
 def test_the_token_limit_cuts(files, questions):
-    loaded = speech(files, answer_tokens=3)
+    loaded = answer_generator(files, answer_tokens=3)
     loaded.model.lm_head.weight.data[2] = 0
     (reply,) = loaded.answer(questions[:1])
     assert len(reply.ids) == 3 and not reply.whole
 
 
 def test_no_answer_is_empty(files, questions):
-    loaded = speech(files)
+    loaded = answer_generator(files)
     loaded.model.lm_head.weight.data[:] = 0  # all tokens alike: the first id, 0, wins unless the stop is first
     loaded.model.lm_head.weight.data[2] = 1
     loaded.model.model.norm.weight.data[:] = 1
@@ -91,12 +91,12 @@ def test_no_answer_is_empty(files, questions):
 
 
 def test_sampling_does_not_depend_on_neighbours(files, questions):
-    loaded = speech(files, decoding=DEMO)
+    loaded = answer_generator(files, decoding=DEMO)
     alone = [loaded.answer([one])[0] for one in questions]
     assert loaded.answer(questions[::-1]) == alone[::-1]
-    assert alone != speech(files).answer(questions)
-    again = question(questions[0].picture, "see", seed=99)
-    seeds = {loaded.answer([question(again.picture, "see", seed=number)])[0].ids for number in range(8)}
+    assert alone != answer_generator(files).answer(questions)
+    again = question(questions[0].picture, "encode", seed=99)
+    seeds = {loaded.answer([question(again.picture, "encode", seed=number)])[0].ids for number in range(8)}
     assert len(seeds) > 1
 
 
@@ -137,7 +137,7 @@ def test_one_token_is_left_and_it_is_never_an_impossible_one(top_p):
 
 
 def test_a_rehearsal_takes_one_step_from_the_cache(files, questions):
-    loaded = speech(files)
+    loaded = answer_generator(files)
     calls = []
     loaded.model.register_forward_pre_hook(
         lambda module, args, given: calls.append(

@@ -1,7 +1,7 @@
-"""Movement around a frame: how the camera moves, and how the person moves beside that.
+"""Movement around a frame: how the camera moves, and how the person moves relative to it.
 
-Dense optical flow (Farneback 2003) between neighbouring frames. The median flow of textured background is the
-camera's; what remains in the person's region is the person's. Pairs across a shot cut are left out.
+Dense optical flow (Farneback 2003) between neighbouring frames. The median flow of the textured background is the
+camera's; the rest of the flow in the person's region is the person's. Pairs across a shot cut are left out.
 """
 
 from __future__ import annotations
@@ -11,27 +11,31 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 SIDE = 224  # pixels of the longer side
 CUT = 0.5  # correlation of the grey histograms below which two frames are of different shots
-LONGEST = 1.0  # seconds between two frames; beyond, nothing is known of what happened
-TEXTURE = 6.0  # grey levels of gradient; flow on smooth areas is not to be trusted
+LONGEST = 1.0  # seconds between two frames; with more, what happened between them is unknown
+TEXTURE = 6.0  # grey levels of gradient; flow on smooth areas is not reliable
 MIN_SHARE = 0.02  # of the pixels that must be usable in a region
 
-Box = tuple[float, float, float, float]
+Box = tuple[float, float, float, float]  # x, y, width, height
+Image = npt.NDArray[np.uint8]  # (height, width, 3) RGB
+Grey = npt.NDArray[np.uint8]  # (height, width)
+Mask = npt.NDArray[np.bool_]  # (height, width)
 
 
 @dataclass(frozen=True)
 class Movement:
-    """Speeds over all usable pairs of frames; None where they cannot be told."""
+    """Speeds over all usable pairs of frames; None if they cannot be measured."""
 
     camera: float | None  # picture widths a second
     person: float | None  # face heights a second, 75th percentile over the face and upper body
     pairs: int  # pairs of frames used
 
 
-def measure_movement(frames: Sequence[tuple[float, np.ndarray]], face: Box | None) -> Movement:
-    """Movement over frames as (seconds, (height, width, 3) uint8 RGB) in order of time.
+def measure_movement(frames: Sequence[tuple[float, Image]], face: Box | None) -> Movement:
+    """Movement over frames as (seconds, (height, width, 3) RGB) in order of time.
 
     face: box as shares of the picture (x, y, width, height), at the described frame.
     """
@@ -41,7 +45,7 @@ def measure_movement(frames: Sequence[tuple[float, np.ndarray]], face: Box | Non
     factor = SIDE / max(height, width)
     size = (max(16, round(width * factor)), max(16, round(height * factor)))
     small = [cv2.resize(image, size, interpolation=cv2.INTER_AREA) for _, image in frames]
-    grey = [cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) for image in small]
+    grey = [np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), np.uint8) for image in small]
     times = [time for time, _ in frames]
     face_area, person_area = _regions(size, face)
     camera, person = [], []
@@ -49,7 +53,7 @@ def measure_movement(frames: Sequence[tuple[float, np.ndarray]], face: Box | Non
         seconds = after - before
         if not 0 < seconds <= LONGEST or is_cut(a, b):
             continue
-        flow = cv2.calcOpticalFlowFarneback(a, b, None, 0.5, 4, 15, 3, 7, 1.5, 0)
+        flow = cv2.calcOpticalFlowFarneback(a, b, np.zeros((*a.shape, 2), np.float32), 0.5, 4, 15, 3, 7, 1.5, 0)
         textured = _textured(a)
         background = textured & ~person_area
         if background.mean() < MIN_SHARE:
@@ -64,7 +68,7 @@ def measure_movement(frames: Sequence[tuple[float, np.ndarray]], face: Box | Non
     return Movement(_mean(camera), _mean(person), max(len(camera), len(person)))
 
 
-def is_cut(a: np.ndarray, b: np.ndarray) -> bool:
+def is_cut(a: Grey, b: Grey) -> bool:
     """Whether two grey pictures belong to different shots."""
     one, two = (cv2.calcHist([image], [0], None, [32], [0, 256]) for image in (a, b))
     if one.max() == one.sum() and two.max() == two.sum():  # two flat pictures have no correlation
@@ -72,12 +76,12 @@ def is_cut(a: np.ndarray, b: np.ndarray) -> bool:
     return float(cv2.compareHist(one, two, cv2.HISTCMP_CORREL)) < CUT
 
 
-def _textured(grey: np.ndarray) -> np.ndarray:
+def _textured(grey: Grey) -> Mask:
     return np.hypot(cv2.Sobel(grey, cv2.CV_32F, 1, 0), cv2.Sobel(grey, cv2.CV_32F, 0, 1)) / 4 > TEXTURE
 
 
-def _regions(size: tuple[int, int], face: Box | None) -> tuple[np.ndarray, np.ndarray]:
-    """Masks: the face with its shoulders, and everything that may belong to the person."""
+def _regions(size: tuple[int, int], face: Box | None) -> tuple[Mask, Mask]:
+    """The face with its shoulders, and everything that may belong to the person."""
     width, height = size
     upper, whole = np.zeros((height, width), bool), np.zeros((height, width), bool)
     if face is not None:
@@ -87,7 +91,7 @@ def _regions(size: tuple[int, int], face: Box | None) -> tuple[np.ndarray, np.nd
     return upper, whole
 
 
-def _fill(mask: np.ndarray, left: float, top: float, right: float, bottom: float) -> None:
+def _fill(mask: Mask, left: float, top: float, right: float, bottom: float) -> None:
     mask[int(max(0, top)) : int(max(0, bottom)) + 1, int(max(0, left)) : int(max(0, right)) + 1] = True
 
 

@@ -1,17 +1,21 @@
-"""Light, colour and sharpness of a picture, in CIELAB (CIE 15:2018, D65), which is close to what is seen."""
+"""Light, colour and sharpness of a picture, in CIELAB (CIE 15:2018, D65), which is close to perception."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
-SIDE = 480  # pixels; larger pictures are shrunk, means over regions do not need more
+SIDE = 480  # pixels; larger pictures are shrunk: means over regions need no more
 BAR = 20  # grey levels; rows and columns darker throughout are letterbox bars
-MAX_BARS = 0.3  # of a side; darker edges beyond that are a dark picture
+MAX_BARS = 0.3  # of a side; wider dark edges are a dark picture
 
-Box = tuple[float, float, float, float]
+Box = tuple[float, float, float, float]  # x, y, width, height in pixels
+Image = npt.NDArray[np.uint8]  # (height, width, 3) RGB
+Floats = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -28,7 +32,7 @@ class Light:
     face_difference: float | None  # L* of the face less that of its surroundings
 
 
-def active_area(image: np.ndarray) -> tuple[int, int, int, int]:
+def active_area(image: Image) -> tuple[int, int, int, int]:
     """Left, top, right, bottom of the picture inside its letterbox bars."""
     bright = image.max(axis=2)
     rows, columns = np.percentile(bright, 98, axis=1) > BAR, np.percentile(bright, 98, axis=0) > BAR
@@ -37,29 +41,29 @@ def active_area(image: np.ndarray) -> tuple[int, int, int, int]:
     return left, top, right, bottom
 
 
-def _inside(lit: np.ndarray) -> tuple[int, int]:
+def _inside(lit: npt.NDArray[Any]) -> tuple[int, int]:
     size = len(lit)
-    where = np.flatnonzero(lit)
-    if not len(where):
+    at = np.flatnonzero(lit)
+    if not len(at):
         return 0, size
-    first, last = int(where[0]), int(where[-1]) + 1
+    first, last = int(at[0]), int(at[-1]) + 1
     limit = MAX_BARS * size
     return (first if first < limit else 0), (last if size - last < limit else size)
 
 
-def lab(image: np.ndarray) -> np.ndarray:
-    """(height, width, 3) uint8 sRGB as float32 L*, a*, b*."""
-    return cv2.cvtColor(image.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
+def lab(image: Image) -> Floats:
+    """(height, width, 3) sRGB as L*, a*, b*."""
+    return np.asarray(cv2.cvtColor(image.astype(np.float32) / 255, cv2.COLOR_RGB2LAB), np.float32)
 
 
-def measure_light(image: np.ndarray, face: Box | None) -> Light:
-    """Light of a (height, width, 3) uint8 RGB picture; `face` is a box in its pixels."""
+def measure_light(image: Image, face: Box | None) -> Light:
+    """Light of a (height, width, 3) RGB picture; `face` is a box in its pixels."""
     left, top, right, bottom = active_area(image)
     area = image[top:bottom, left:right]
     factor = min(1.0, SIDE / max(area.shape[:2]))
     if factor < 1:
         size = (max(1, round(area.shape[1] * factor)), max(1, round(area.shape[0] * factor)))
-        area = cv2.resize(area, size, interpolation=cv2.INTER_AREA)
+        area = np.asarray(cv2.resize(area, size, interpolation=cv2.INTER_AREA), np.uint8)
     values = lab(area)
     lightness = values[..., 0]
     difference = None
@@ -78,8 +82,8 @@ def measure_light(image: np.ndarray, face: Box | None) -> Light:
     )
 
 
-def _face_difference(lightness: np.ndarray, face: Box) -> float | None:
-    """Median L* of the inner face less the median beside and above it; None where nothing surrounds it."""
+def _face_difference(lightness: Floats, face: Box) -> float | None:
+    """Median L* of the inner face less the median beside and above it; None if nothing surrounds it."""
     x, y, width, height = face
     inner = _cut(lightness, x + 0.2 * width, y + 0.2 * height, x + 0.8 * width, y + 0.85 * height)
     # Hair frames the face, so the surroundings start half a face width away from it.
@@ -93,7 +97,7 @@ def _face_difference(lightness: np.ndarray, face: Box) -> float | None:
     return float(np.median(inner) - np.median(around))
 
 
-def _cut(values: np.ndarray, left: float, top: float, right: float, bottom: float) -> np.ndarray:
+def _cut(values: Floats, left: float, top: float, right: float, bottom: float) -> Floats:
     height, width = values.shape
     return values[
         int(np.clip(top, 0, height)) : int(np.clip(bottom, 0, height)),
