@@ -16,42 +16,9 @@ from merrflow_minigpt_v2.types import Scene, SceneItem
 from merrflow_serving.answers import Outcome
 from merrflow_serving.errors import InvalidInput, NotReady, TooLarge
 from tests.services.minigpt_v2 import reference
-from tests.services.minigpt_v2.tiny import TinyEngine, make_files, picture
+from tests.services.minigpt_v2.tiny import TinyEngine, item, make_files, picture
 
 pytestmark = pytest.mark.usefixtures("one_thread", "any_size")
-
-
-@pytest.fixture(scope="module")
-def root(tmp_path_factory):
-    return make_files().write(tmp_path_factory.mktemp("weights"))
-
-
-@pytest.fixture(scope="module")
-def store(tmp_path_factory):
-    """Where `.pth` files are kept once converted."""
-    return tmp_path_factory.mktemp("store")
-
-
-@pytest.fixture
-def make(root, store):
-    """Engines over the small weights; closed afterwards."""
-    made = []
-
-    def _make(load: bool = True, **changed) -> TinyEngine:
-        given = {"models_dir": store, "weights": str(root), "offline": True, "device": "cpu", "answer_tokens": 12}
-        engine = TinyEngine(MiniGptSettings(**given | {"max_instruction_tokens": 200} | changed))
-        made.append(engine)
-        if load:
-            engine.load()
-        return engine
-
-    yield _make
-    for engine in made:
-        engine.close()
-
-
-def item(number: int, instruction: str = "", size: tuple[int, int] = (90, 130)) -> SceneItem:
-    return SceneItem(picture(number, *size), instruction=instruction)
 
 
 def test_a_picture_in_words_equal_the_description(make):
@@ -223,69 +190,6 @@ def test_an_own_prompt_longer_than_instructions_may_be(make, tmp_path):
     own.write_text(f"{{name: own, version: '1', text: {'light ' * 300}, answer_tokens: 5}}")
     with pytest.raises(NotReady, match="prompt own: .* MAX_INSTRUCTION_TOKENS"):
         make(prompt=str(own))
-
-
-def test_warm_up_reaches_the_largest_shapes(make, monkeypatch):
-    from merrflow_minigpt_v2.engines.minigpt_v2.generation import AnswerGenerator
-    from merrflow_minigpt_v2.engines.minigpt_v2.vision import VisionEncoder
-
-    seen, spoken = [], []
-    see, rehearse = VisionEncoder.encode, AnswerGenerator.rehearse
-    monkeypatch.setattr(VisionEncoder, "encode", lambda self, items: seen.append(len(items)) or see(self, items))
-    monkeypatch.setattr(
-        AnswerGenerator,
-        "rehearse",
-        lambda self, items: spoken.append([len(one) for one in items]) or rehearse(self, items),
-    )
-    engine = make(encoder_batch=3, max_batch_size=6)
-    assert seen == [3]
-    (lengths,) = spoken
-    # Of the longest instruction that is taken, with all its answer but the two tokens that the rehearsal adds.
-    instruction = next(count for count in range(300, 0, -1) if not isinstance(_try(engine, "a " * count), TooLarge))
-    longest = len(engine._loaded.ids("a " * instruction)) + 4  # and the picture's tokens
-    assert lengths == [longest + 12 - 1] * 6
-
-
-def _try(engine, text):
-    try:
-        return engine._loaded.ids(text)
-    except TooLarge as error:
-        return error
-
-
-def test_out_of_memory_lowers_the_batch_and_loses_nothing(make, monkeypatch):
-    engine = make(encoder_batch=8, max_batch_size=8)
-    items = [item(number) for number in range(8)]
-    expected = engine.run(items)
-    vision_encoder, answer_generator = engine._loaded.encoder, engine._loaded.generator
-    tried = []
-
-    def _fits(function, most):
-        def _run(batch):
-            tried.append(len(batch))
-            if len(batch) > most:
-                raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
-            return function(batch)
-
-        return _run
-
-    vision_encoder.encode, answer_generator.answer = _fits(vision_encoder.encode, 3), _fits(answer_generator.answer, 5)
-    assert engine.run(items) == expected
-    assert tried == [8, 4, 2, 2, 2, 2, 8, 4, 4]
-    tried.clear()
-    assert engine.run(items) == expected
-    assert tried == [2, 2, 2, 2, 4, 4]  # the limits stay low
-
-
-def test_too_little_memory_for_one_row_says_so(make, monkeypatch):
-    from merrflow_minigpt_v2.engines.minigpt_v2.generation import AnswerGenerator
-
-    def _full(self, items):
-        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
-
-    monkeypatch.setattr(AnswerGenerator, "rehearse", _full)
-    with pytest.raises(NotReady, match="too little memory"):
-        make()
 
 
 def test_sampling_is_repeatable(make):

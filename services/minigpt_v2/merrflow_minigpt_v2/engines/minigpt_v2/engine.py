@@ -41,8 +41,8 @@ NOTE = (
     "a vision-language model: it may name what is not there; weights under the Llama 2 Community License, whose terms "
     "pass on to whoever uses them or what they write"
 )
-# Rows decoded at once, unless MAX_BATCH_SIZE is set. On a GPU the key-value cache decides (512 KiB a token): a 24 GB
-# card holds 8 rows of the longest question and answer, an 80 GB card that is all MiniGPT-v2's, 64.
+# Rows decoded at once, unless MAX_BATCH_SIZE is set. On a GPU the key-value cache (512 KiB a token) is the limit: 8
+# rows of the longest question and answer fit a 24 GB card, 64 an 80 GB card that MiniGPT-v2 has to itself.
 GPU_ROWS, CPU_ROWS = 8, 4
 
 

@@ -32,7 +32,7 @@ class SeededNucleus(LogitsProcessor):
             shares[:, self._top_k :] = 0.0
             shares /= shares.sum(-1, keepdim=True)
         reached = shares.cumsum(-1)
-        # The nucleus: the fewest likeliest tokens whose shares reach top_p; it holds the first in any case.
+        # The nucleus: the fewest likeliest tokens whose shares reach top_p; the first is always in it.
         inside = (reached - shares) < self._top_p
         mass = (shares * inside).sum(-1)
         draws = torch.tensor([stream.random() for stream in self._streams], device=scores.device, dtype=mass.dtype)

@@ -130,7 +130,7 @@ class FaceTrack:
         clock = max(round(timestamp * 1000), self._clock + 1)
         sample = self._detect(crop, factor, left, top, clock)
         if sample is None and index - 1 in self._samples:
-            # Tracking was lost just now, and only the next call searches anew: call again on the same frame.
+            # Tracking was lost just now, and only the next call searches again: call once more on the same frame.
             sample = self._detect(crop, factor, left, top, clock + 1)
         if sample is None or (index - 1 in self._samples and overlap(sample.box, self._box) < MIN_OVERLAP):
             return None  # not seen, or the search took a neighbour for this face

@@ -27,7 +27,10 @@ class WorkerProcess:
     """One process with a loaded engine. One thread at a time may use it; `kill` may come from any thread."""
 
     def __init__(self, settings: OpenFaceAuSettings) -> None:
-        """Starts the process and loads its engine: 1 to 2 s of CPU time. Raises `WorkerExited` or the engine's `NotReady`."""
+        """Starts the process and loads its engine: 1 to 2 s of CPU time.
+
+        Raises `WorkerExited`, or the engine's `NotReady`.
+        """
         ours, theirs = socket.socketpair()
         self._channel = Channel(ours)
         try:

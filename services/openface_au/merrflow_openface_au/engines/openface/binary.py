@@ -61,7 +61,7 @@ class Binary:
 
 
 def find_binary(name: str) -> Binary:
-    """Finds the binary by path, or by name on PATH. Cheap: reads the binary once and lists its models. Raises `NotReady`."""
+    """Finds the binary by path, or by name on PATH. Cheap: reads it once and lists its models. Raises `NotReady`."""
     found = shutil.which(name) if name else None
     if found is None:
         path = Path(name).expanduser()

@@ -57,7 +57,7 @@ class OpenFaceEngine:
     def load(self) -> None:
         """Finds the binary and makes the private folder. Raises `NotReady` with what to do.
 
-        The models are loaded by each process anew; the service's warm-up shows whether they can be.
+        Each process loads the models itself; the service's warm-up shows whether that works.
         """
         self._extra = extra_arguments(self._settings.openface_arguments)
         self._binary = find_binary(self._settings.openface_binary)

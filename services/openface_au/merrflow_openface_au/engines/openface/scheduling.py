@@ -97,7 +97,7 @@ def evaluate_run(group: Sequence[Job], ended: ProcessResult, read: Callable[[Job
             fault = ended.fault
         else:
             fault = f"FeatureExtraction wrote no results for this video: {ended.tail}".rstrip(": ")
-        # A file that OpenFace's decoder cannot open, or counts differently, may work once rewritten; a crash would recur.
+        # A file that OpenFace's decoder cannot open, or counts differently, may work rewritten; a crash would recur.
         if not job.rewrite and (ended.clean or (index == last and ended.unopened)):
             rewritten.append(replace(job, rewrite=True))
         else:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
-from typing import Any
+from typing import NotRequired, TypedDict
 
 import yaml
 
@@ -16,34 +17,105 @@ WORDS_FILE = "data/tone_words.yaml"
 Values = Mapping[str, float]  # measurement's name -> value in its unit
 
 
+class Condition(TypedDict, total=False):
+    """Holds if every measure it names was taken and is within its limits."""
+
+    measure: str
+    at_least: float
+    at_most: float
+    and_measure: str
+    and_at_least: float
+    and_at_most: float
+    missing: str  # a measure that must not have been taken
+    least_seconds: float  # of utterance
+
+
+class Rule(Condition):
+    """What is said if the condition holds."""
+
+    words: str
+
+
+class Step(TypedDict):
+    """Words for the values below a limit; the last step of a scale has none."""
+
+    words: str
+    below: NotRequired[float]
+
+
+class Scale(TypedDict):
+    """Words for one measure, in steps."""
+
+    measure: str
+    steps: list[Step]
+    least_seconds: NotRequired[float]  # of utterance
+    needs: NotRequired[Condition]
+
+
+class ArousalCue(Condition):
+    """A sign of high or low arousal."""
+
+    points: int
+
+
+class Impression(TypedDict):
+    """What is said for a range of arousal points."""
+
+    words: str
+    at_least: NotRequired[int]
+    at_most: NotRequired[int]
+    requires: NotRequired[list[str]]  # words that must have been said
+
+
+class Arousal(TypedDict):
+    """How arousal cues add up to an impression."""
+
+    least_seconds: float  # of utterance
+    cues: list[ArousalCue]
+    impressions: list[Impression]
+
+
+class Doubtful(TypedDict):
+    """Measures that are not mentioned if one of the rules holds."""
+
+    rules: list[Condition]
+    unspoken: list[str]
+
+
 @dataclass(frozen=True)
 class Rules:
     """The rule file, read. `version` is part of every answer's provenance."""
 
     version: str
-    scales: Mapping[str, Any]
-    pauses: Sequence[Mapping[str, Any]]
-    ending: Sequence[Mapping[str, Any]]
-    quality: Sequence[Mapping[str, Any]]
-    arousal: Mapping[str, Any]
-    doubtful: Mapping[str, Any]
-    background: Sequence[Mapping[str, Any]]
+    scales: Mapping[str, Scale]
+    pauses: Sequence[Rule]
+    ending: Sequence[Rule]
+    quality: Sequence[Rule]
+    arousal: Arousal
+    doubtful: Doubtful
+    background: Sequence[Rule]
     sentences: Mapping[str, str]
     sound_level: Mapping[str, float]
 
 
 @cache
 def rules() -> Rules:
-    """The packaged rules. A file with other keys than these is a TypeError at once, not a missing word later."""
+    """The packaged rules. A file with other keys raises a TypeError at once instead of leaving a word out later."""
     text = files(__package__).joinpath(WORDS_FILE).read_text("utf-8")
     return Rules(**yaml.safe_load(text))
 
 
-def sentence(content: Content, values: Values) -> str:
-    """One sentence on the tone, or on what is heard where nobody speaks.
+def rules_version() -> str:
+    """The rule file's version and hash, so that a changed word is a changed version even if its author forgot it."""
+    data = files(__package__).joinpath(WORDS_FILE).read_bytes()
+    return f"tone_words {rules().version} sha256:{hashlib.sha256(data).hexdigest()[:12]}"
 
-    `values` are measurements in their units (dBFS, Hz, semitones, ...); what was not measured is not in it and
-    nothing is said about it.
+
+def sentence(content: Content, values: Values) -> str:
+    """One sentence about the tone, or about what is heard if nobody speaks.
+
+    `values` are measurements in their units (dBFS, Hz, semitones, ...); what was not measured is not in it and is not
+    mentioned.
     """
     if content is Content.SPEECH:
         return _speech(values)
@@ -100,7 +172,7 @@ def _impression(values: Values, said: set[str]) -> str | None:
 
 
 def _step(scale: str, values: Values) -> str | None:
-    """The words of a scale for the value measured; None where it was not, or in too short an utterance."""
+    """The words of a scale for the measured value; None if there is none, or if the utterance is too short."""
     entry = rules().scales[scale]
     value = values.get(entry["measure"])
     if value is None or values.get("utterance_seconds", 0.0) < entry.get("least_seconds", 0.0):
@@ -110,25 +182,30 @@ def _step(scale: str, values: Values) -> str | None:
     return next(step["words"] for step in entry["steps"] if "below" not in step or value < step["below"])
 
 
-def _holds(rule: Mapping[str, Any], values: Values) -> bool:
-    """True where every measure a rule names was taken and lies within its limits."""
+def _holds(rule: Condition, values: Values) -> bool:
     if values.get("utterance_seconds", 0.0) < rule.get("least_seconds", 0.0):
         return False
     if rule.get("missing") in values:
         return False
-    for prefix in ("", "and_"):
-        if (name := rule.get(prefix + "measure")) is None:
-            continue
-        value = values.get(name)
-        if value is None:
-            return False
-        if value < rule.get(prefix + "at_least", value) or value > rule.get(prefix + "at_most", value):
-            return False
-    return True
+    return all(
+        name is None or _within(values.get(name), at_least, at_most)
+        for name, at_least, at_most in (
+            (rule.get("measure"), rule.get("at_least"), rule.get("at_most")),
+            (rule.get("and_measure"), rule.get("and_at_least"), rule.get("and_at_most")),
+        )
+    )
 
 
-def _first(candidates: Sequence[Mapping[str, Any]], values: Values) -> list[str]:
-    """The words of the first rule that holds, as a list of one or none."""
+def _within(value: float | None, at_least: float | None, at_most: float | None) -> bool:
+    if value is None:
+        return False
+    too_low = at_least is not None and value < at_least
+    too_high = at_most is not None and value > at_most
+    return not (too_low or too_high)
+
+
+def _first(candidates: Sequence[Rule], values: Values) -> list[str]:
+    """The words of the first rule that holds; an empty list if none does."""
     return [rule["words"] for rule in candidates if _holds(rule, values)][:1]
 
 

@@ -1,4 +1,4 @@
-"""Qwen-Audio and Qwen-Audio-Chat: prompts, splicing and words of the first generation."""
+"""Qwen-Audio and Qwen-Audio-Chat: the prompts, modules and tokenizer of the first generation."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from merrflow_qwen_audio.engines.listening.encoder import Canvas, Encoder
-from merrflow_qwen_audio.engines.listening.model import Listener, Question
-from merrflow_qwen_audio.engines.qwen_audio.config import FILE as CONFIG_FILE
+from merrflow_qwen_audio.engines.audio_language.config_file import CONFIG_FILE
+from merrflow_qwen_audio.engines.audio_language.encoder import Canvas, Encoder
+from merrflow_qwen_audio.engines.audio_language.model import AudioLanguageModel, Question
+from merrflow_qwen_audio.engines.qwen_audio.checkpoint_keys import UnfusedTensors, check, rename
 from merrflow_qwen_audio.engines.qwen_audio.config import read_shape
-from merrflow_qwen_audio.engines.qwen_audio.keys import Unfused, check, rename
 from merrflow_qwen_audio.engines.qwen_audio.modules import without_data
-from merrflow_qwen_audio.engines.qwen_audio.special import END_OF_TEXT, IM_END, IM_START
+from merrflow_qwen_audio.engines.qwen_audio.special_tokens import END_OF_TEXT, IM_END, IM_START
 from merrflow_qwen_audio.engines.qwen_audio.tokenizer import FILE as TOKENS_FILE
 from merrflow_qwen_audio.engines.qwen_audio.tokenizer import QwenTokenizer
 from merrflow_serving.errors import InvalidInput, NotReady
 from merrflow_serving.weights.checkpoint import fill, read_tensors
 
 if TYPE_CHECKING:
-    from merrflow_qwen_audio.prompt import Prompt
+    from merrflow_qwen_audio.engines.audio_language.prompt_file import Prompt
 
 CHAT_START = "Audio 1:"  # before the sound, as the authors' `from_list_format` writes it
 
 
-class QwenAudio(Listener):
+class QwenAudioModel(AudioLanguageModel):
     """An original checkpoint, loaded."""
 
     def __init__(
@@ -39,8 +39,8 @@ class QwenAudio(Listener):
         attention: str,
         store: Path | None = None,
     ) -> None:
-        """folder: config.json, qwen.tiktoken and the weights. chat: Qwen-Audio-Chat, else Qwen-Audio.
-        store: where pickled weights are kept once they are converted (`read_tensors`).
+        """folder: config.json, qwen.tiktoken and the weights. chat: Qwen-Audio-Chat, otherwise Qwen-Audio.
+        store: where converted pickled weights are kept (`read_tensors`).
 
         Raises `NotReady` with the files or keys at fault.
         """
@@ -50,12 +50,12 @@ class QwenAudio(Listener):
         if starts != shape.audio_start:
             raise NotReady(
                 f"{folder / TOKENS_FILE} gives <audio> the id {starts}, {CONFIG_FILE} {shape.audio_start}: they are "
-                "not of one checkpoint; get both anew"
+                "not of one checkpoint; download both again"
             )
         self.parts = without_data(shape, attention)
         tensors = read_tensors(folder, store=store)
         check(self.parts.state_dict(), tensors, str(folder))
-        fill(self.parts, Unfused(tensors), rename=rename, dtype=dtype, device=device, origin=str(folder))
+        fill(self.parts, UnfusedTensors(tensors), rename=rename, dtype=dtype, device=device, origin=str(folder))
         self.encoder = Encoder(self.parts.tower, Canvas(shape.mel_bins, round_up=False, blank=True), device)
         self.language = self.parts.language
         self.context = shape.context
@@ -64,7 +64,7 @@ class QwenAudio(Listener):
         self._chat = chat
 
     def question(self, prompt: Prompt, instruction: str) -> Question:
-        """ChatML for Qwen-Audio-Chat, task tags for Qwen-Audio; the published forms."""
+        """ChatML for Qwen-Audio-Chat, task tags for Qwen-Audio, in the published forms."""
         wanted = "chat" if self._chat else "tags"
         if prompt.format != wanted:
             raise NotReady(
@@ -83,13 +83,13 @@ class QwenAudio(Listener):
         return Question(tuple(before), tuple(after))
 
     def span(self, samples: int) -> int:
-        """The sound and the marks at its ends."""
+        """The tokens of the sound and the markers at its ends."""
         return super().span(samples) + 2
 
-    def project(self, heard: torch.Tensor) -> torch.Tensor:
-        """The marks stand where the prompt's `<audio>` and `</audio>` stood."""
+    def project(self, hidden: torch.Tensor) -> torch.Tensor:
+        """The markers take the places of `<audio>` and `</audio>` in the prompt."""
         first, last = self.parts.ends.weight
-        return torch.cat((first[None], self.parts.proj(heard), last[None]))
+        return torch.cat((first[None], self.parts.proj(hidden), last[None]))
 
     def text(self, ids: Sequence[int]) -> str:
         return self.tokenizer.decode(ids)
@@ -98,4 +98,4 @@ class QwenAudio(Listener):
         try:
             return self.tokenizer.special[token]
         except KeyError:
-            raise NotReady(f"the prompt's tag {token!r} is no special token of Qwen-Audio") from None
+            raise NotReady(f"the prompt's tag {token!r} is not a special token of Qwen-Audio") from None

@@ -1,4 +1,4 @@
-"""Glottal cycles, and what varies from one to the next: jitter and shimmer.
+"""Glottal cycles, and how they vary from one to the next: jitter and shimmer.
 
 Periods are found by the cross-correlation of neighbouring cycles, as in Praat's "To PointProcess (cc)"; jitter and
 shimmer are its "local" measures (Praat manual, "Voice 2. Jitter" and "Voice 3. Shimmer").
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from merrflow_qwen_audio.arrays import Floats, Sound
 from merrflow_qwen_audio.engines.acoustics.frames import HOP, SAMPLE_RATE, runs
 from merrflow_qwen_audio.engines.acoustics.pitch import PitchTrack
 
@@ -23,13 +24,13 @@ AMPLITUDE_FACTOR = 1.6
 class CycleMeasures:
     """Cycle-to-cycle variation over all voiced stretches."""
 
-    cycles: int  # periods that entered
+    cycles: int  # periods that were used
     jitter: float  # mean absolute difference of neighbouring periods over the mean period, as a ratio
     shimmer: float  # the same of peak-to-peak amplitudes
 
 
-def cycle_measures(samples: np.ndarray, track: PitchTrack) -> CycleMeasures | None:
-    """Jitter and shimmer of (samples,) sound; None where fewer than two pairs of cycles could be found."""
+def cycle_measures(samples: Sound, track: PitchTrack) -> CycleMeasures | None:
+    """Jitter and shimmer of (samples,) sound; None if fewer than two pairs of cycles were found."""
     periods_all: list[float] = []
     differences: list[float] = []
     amplitudes_all: list[float] = []
@@ -58,7 +59,7 @@ def cycle_measures(samples: np.ndarray, track: PitchTrack) -> CycleMeasures | No
     )
 
 
-def _cycle_times(sound: np.ndarray, track: PitchTrack, start: int, end: int) -> np.ndarray:
+def _cycle_times(sound: Floats, track: PitchTrack, start: int, end: int) -> Floats:
     """Times in samples at which cycles of one voiced stretch (frames start to end) recur."""
     first, last = start * HOP, min(end * HOP, sound.size)
     middle = (start + end) // 2
@@ -71,8 +72,8 @@ def _cycle_times(sound: np.ndarray, track: PitchTrack, start: int, end: int) -> 
     return np.array([*reversed(backward), float(anchor), *forward])
 
 
-def _walk(sound: np.ndarray, track: PitchTrack, anchor: int, first: int, last: int, direction: int) -> list[float]:
-    """Cycle times from `anchor` on, up to the end of the stretch or where the cycles stop matching."""
+def _walk(sound: Floats, track: PitchTrack, anchor: int, first: int, last: int, direction: int) -> list[float]:
+    """Cycle times from `anchor` on, until the stretch ends or the cycles stop matching."""
     times: list[float] = []
     time = float(anchor)
     while True:
@@ -101,14 +102,14 @@ def _walk(sound: np.ndarray, track: PitchTrack, anchor: int, first: int, last: i
             bend = match[best - 1] - 2 * match[best] + match[best + 1]
             if abs(bend) > 1e-12:
                 shift += 0.5 * (match[best - 1] - match[best + 1]) / bend
-        # The lag is that of the rounded place, so it is added to the exact one.
+        # The lag is relative to the rounded position, and added to the exact one.
         time += low + half + shift - here
         if not first <= time < last:
             return times
         times.append(time)
 
 
-def _amplitudes(sound: np.ndarray, times: np.ndarray) -> np.ndarray:
+def _amplitudes(sound: Floats, times: Floats) -> Floats:
     """(cycles,) peak-to-peak amplitude within half a period of each time but the last."""
     values = []
     for time, period in zip(times[:-1], np.diff(times), strict=True):

@@ -1,9 +1,10 @@
-"""A recording that sends the whole engine through its work once: synthetic speech, made in memory."""
+"""Synthetic speech, made in memory: the recording that warms an engine up."""
 
 from __future__ import annotations
 
 import numpy as np
 
+from merrflow_qwen_audio.arrays import Samples
 from merrflow_qwen_audio.types import ToneItem
 
 SAMPLE_RATE = 16_000  # Hz
@@ -20,7 +21,7 @@ TILT = 0.95  # one-pole low-pass of the glottal source
 
 def spoken_vowels(
     seconds: float = 2.0, *, f0: float = 140.0, syllables_per_second: float = 5.0, breath: float = 0.006
-) -> np.ndarray:
+) -> Samples:
     """(samples,) float32 at 16 kHz: vowels one after the other, each a syllable of its own.
 
     Pulses of a moving F0 (Hz; its geometric mean over the first seconds is near `f0`), with some `breath` noise, go
@@ -46,9 +47,10 @@ def spoken_vowels(
             spectrum /= 1.0 - 2.0 * radius * turn * z + radius**2 * z**2
         sound += np.fft.irfft(spectrum, count)
     sound = np.diff(sound, prepend=0.0)  # radiation at the lips
-    return (0.3 * sound / np.abs(sound).max()).astype(np.float32)
+    recording: Samples = (0.3 * sound / np.abs(sound).max()).astype(np.float32)
+    return recording
 
 
 def warmup_item() -> ToneItem:
-    """What is sent through a fresh engine."""
+    """What is sent through an engine after it is loaded."""
     return ToneItem(spoken_vowels())

@@ -1,7 +1,7 @@
-"""From the names in an original Qwen-Audio checkpoint to those of `modules.Parts`.
+"""Maps the keys of an original Qwen-Audio checkpoint to those of `modules.Parts`.
 
-The names are those of the authors' own classes (QwenLM/Qwen-Audio, modeling_qwen.py and audio.py). Two things hide
-in them: `c_attn` holds query, key and value one below the other; and the gate of the MLP, which goes through SiLU, is
+The keys come from the authors' own classes (QwenLM/Qwen-Audio, modeling_qwen.py and audio.py). Two of them are
+unusual: `c_attn` has query, key and value one below the other; and the gate of the MLP, which goes through SiLU, is
 `w2`, while `w1` is what it gates.
 """
 
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 PARTS = ("q", "k", "v")
 _LISTED = 12
-_MARK = "#"  # between a name of the file and the part of its tensor
+_MARK = "#"  # between a key of the file and the part of its tensor
 _FUSED = re.compile(r"transformer\.h\.\d+\.attn\.c_attn\.(weight|bias)")
 
-# Kept by some versions of the authors' classes and never read: causal masks, rotary frequencies.
+# Saved by some versions of the authors' classes and never read: causal masks, rotary frequencies.
 _IGNORED = re.compile(
     r"transformer\.(h\.\d+\.attn\.(masked_bias|bias|logn_tensor|rotary_emb\.inv_freq)|rotary_emb\.inv_freq)"
 )
@@ -58,7 +58,7 @@ _NAMES = (
 
 
 def rename(key: str) -> str | None:
-    """The module's name of a key of `Unfused`; None for what is not needed; the key itself where it is unknown."""
+    """The module's name for a key of `UnfusedTensors`; None if it is not needed; the key itself if it is unknown."""
     if _IGNORED.fullmatch(key):
         return None
     if key in _WHOLE:
@@ -77,7 +77,7 @@ def rename(key: str) -> str | None:
 
 
 def original(name: str) -> str:
-    """The file's key for a name of `modules.Parts`: what `rename` leads to it from. For messages."""
+    """The file's key for a name of `modules.Parts`, the inverse of `rename`. For messages."""
     for key, target in _WHOLE.items():
         if target == name:
             return key
@@ -92,15 +92,15 @@ def original(name: str) -> str:
 
 
 def check(names: Iterable[str], tensors: Mapping[str, torch.Tensor], origin: str) -> None:
-    """Raises `NotReady` that lists, by the file's names, which tensors of `names` lack and which are too many."""
-    names = set(names)
-    missing = sorted({original(name) for name in names} - set(tensors))
-    unknown = sorted(key for key in tensors if rename(key) not in names | {None} and not _FUSED.fullmatch(key))
+    """Raises `NotReady` that lists, by the file's keys, which of `names` are missing and which are unexpected."""
+    wanted = set(names)
+    missing = sorted({original(name) for name in wanted} - set(tensors))
+    unknown = sorted(key for key in tensors if rename(key) not in wanted | {None} and not _FUSED.fullmatch(key))
     if missing or unknown:
-        told = [f"{what}: {_some(keys)}" for what, keys in (("missing", missing), ("unexpected", unknown)) if keys]
+        lists = [f"{kind}: {_some(keys)}" for kind, keys in (("missing", missing), ("unexpected", unknown)) if keys]
         raise NotReady(
-            f"{origin} is not a whole Qwen-Audio checkpoint: {'; '.join(told)}. Get it anew, or give the folder of "
-            "Qwen-Audio or Qwen-Audio-Chat",
+            f"{origin} is not a complete Qwen-Audio checkpoint: {'; '.join(lists)}. Download it again, or give the "
+            "folder of Qwen-Audio or Qwen-Audio-Chat",
             reason="MODEL_MISMATCH",
         )
 
@@ -109,12 +109,12 @@ def _some(keys: list[str]) -> str:
     return ", ".join(keys[:_LISTED]) + (f", ... ({len(keys)} in all)" if len(keys) > _LISTED else "")
 
 
-class Unfused(Mapping[str, "torch.Tensor"]):
+class UnfusedTensors(Mapping[str, "torch.Tensor"]):
     """A checkpoint's tensors with every `c_attn` shown as its three parts, `<name>#q`, `#k` and `#v`."""
 
     def __init__(self, tensors: Mapping[str, torch.Tensor]) -> None:
         self._tensors = tensors
-        self._last: tuple[str, torch.Tensor] | None = None  # a fused tensor is asked for three times in a row
+        self._last: tuple[str, torch.Tensor] | None = None  # a fused tensor is read three times in a row
 
     def __getitem__(self, key: str) -> torch.Tensor:
         name, _, part = key.partition(_MARK)
@@ -124,9 +124,9 @@ class Unfused(Mapping[str, "torch.Tensor"]):
             self._last = (name, self._tensors[name])
         tensor = self._last[1]
         rows = tensor.shape[0] // len(PARTS)
-        place = PARTS.index(part)
-        # The last part takes what is left, so that a tensor of a wrong height is seen.
-        return tensor[rows * place : rows * (place + 1) if place + 1 < len(PARTS) else None]
+        index = PARTS.index(part)
+        # The last part takes the remaining rows, so that a tensor of a wrong height is detected.
+        return tensor[rows * index : rows * (index + 1) if index + 1 < len(PARTS) else None]
 
     def shape(self, key: str) -> tuple[int, ...]:
         """As `self[key].shape`, without reading the data."""

@@ -1,10 +1,10 @@
-"""How much of a GPU an engine that listens takes, from shapes alone: modules on the meta device. Imports torch."""
+"""The GPU memory that an audio-language model needs, from shapes alone (modules on the meta device). Imports torch."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from merrflow_qwen_audio.engines.listening.capacity import row_bytes
+from merrflow_qwen_audio.engines.audio_language.capacity import row_bytes
 from merrflow_serving.torch.estimate import Plan, module_bytes
 from merrflow_serving.torch.need import Need
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from torch import nn
     from transformers import PretrainedConfig
 
-PROMPT_TOKENS = 256  # of the question; the longest packaged prompt has half of that
+PROMPT_TOKENS = 256  # of the question; the longest packaged prompt has half as many
 
 
 def need(
@@ -25,7 +25,7 @@ def need(
     windows: int,
     answer_tokens: int,
 ) -> Need:
-    """parts: all modules, on the meta device. windows: of 30 s, at once at most."""
+    """parts: all modules, on the meta device. windows: of 30 s; the most at once."""
     weights = module_bytes(parts, dtype)
     tokens = tower.max_source_positions // 2 + 2 + PROMPT_TOKENS + answer_tokens
     row = row_bytes(language, tower, dtype, tokens)

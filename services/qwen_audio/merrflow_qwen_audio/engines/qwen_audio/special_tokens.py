@@ -1,7 +1,7 @@
 """The special tokens of Qwen-Audio's tokenizer, in the order of their ids.
 
-They follow the ordinary ones (QwenLM/Qwen-Audio, tokenization_qwen.py): with the published vocabulary of 151,643
-entries, `<|endoftext|>` is 151643 and `</audio>` 155164.
+Their ids follow those of the ordinary tokens (QwenLM/Qwen-Audio, tokenization_qwen.py): with the published vocabulary
+of 151,643 entries, `<|endoftext|>` is 151643 and `</audio>` 155164.
 """
 
 from __future__ import annotations

@@ -8,9 +8,9 @@ from dataclasses import fields
 import pytest
 
 from merrflow_qwen_audio.engines.acoustics import analysis
+from merrflow_qwen_audio.synthetic_speech import spoken_vowels
+from merrflow_qwen_audio.tone_sentence import Rules, arousal_points, rules, sentence
 from merrflow_qwen_audio.types import Content, Span
-from merrflow_qwen_audio.warmup import spoken_vowels
-from merrflow_qwen_audio.words import Rules, arousal_points, rules, sentence
 
 NEUTRAL = {
     "seconds": 4.0,

@@ -1,9 +1,9 @@
-"""Whisper-shaped audio encoders on one fixed canvas, so that a recording's result does not depend on its batch.
+"""Whisper-shaped audio encoders with a fixed input length, so that a recording's result does not depend on its batch.
 
-Qwen2AudioEncoder of transformers is both Qwen-Audio's tower and Qwen2-Audio's: convolutions (25 ms frames every 10 ms,
-then every 20 ms), transformer layers, average over two steps, layer norm. Chu et al. (2023), Qwen-Audio: Advancing
-Universal Audio Understanding via Unified Large-Scale Audio-Language Models; Chu et al. (2024), Qwen2-Audio Technical
-Report.
+Qwen2AudioEncoder of transformers is the tower of both Qwen-Audio and Qwen2-Audio: convolutions (25 ms frames every
+10 ms, then every 20 ms), transformer layers, average over two steps, layer norm. Chu et al. (2023), Qwen-Audio:
+Advancing Universal Audio Understanding via Unified Large-Scale Audio-Language Models; Chu et al. (2024), Qwen2-Audio
+Technical Report.
 """
 
 from __future__ import annotations
@@ -14,18 +14,19 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from merrflow_qwen_audio.engines.listening.mel import FRAMES, HOP, LogMel
+from merrflow_qwen_audio.engines.audio_language.mel import FRAMES, HOP, LogMel
 
 if TYPE_CHECKING:
-    import numpy as np
     from transformers.models.qwen2_audio.modeling_qwen2_audio import Qwen2AudioEncoder
 
-LEAST_SAMPLES = 4 * HOP  # what gives one token; less has no place in the prompt
+    from merrflow_qwen_audio.arrays import Samples
+
+LEAST_SAMPLES = 4 * HOP  # that give one token; less gives none
 
 
 @dataclass(frozen=True)
 class Lengths:
-    """How long a recording is on its way through the encoder."""
+    """The length of a recording at each stage of the encoder."""
 
     mel: int  # frames of 10 ms
     steps: int  # of 20 ms, after the convolutions
@@ -33,7 +34,7 @@ class Lengths:
 
 
 def lengths(samples: int, *, round_up: bool) -> Lengths:
-    """round_up: whether a begun frame counts, as it does for Qwen2-Audio; Qwen-Audio drops it."""
+    """round_up: whether a partial frame counts, as for Qwen2-Audio; Qwen-Audio drops it."""
     mel = -(-samples // HOP) if round_up else samples // HOP
     steps = (mel + 1) // 2
     return Lengths(mel, steps, steps // 2)
@@ -41,17 +42,17 @@ def lengths(samples: int, *, round_up: bool) -> Lengths:
 
 @dataclass(frozen=True)
 class Canvas:
-    """How an encoder of the family is fed."""
+    """How the input of an encoder of the family is made."""
 
     bins: int
     round_up: bool
-    # The reference of Qwen-Audio cuts the canvas to the longest recording of a batch before the convolutions, so what
-    # follows the end of a recording alone is zero to them and not silence. Zeroed here, on the whole canvas.
+    # The reference code of Qwen-Audio cuts the input to the longest recording of a batch before the convolutions, so
+    # for a single recording what follows its end is zero and not silence. Here it is set to zero, in any batch.
     blank: bool
 
 
 class Encoder:
-    """Recordings in, one row of hidden states for every 40 ms out."""
+    """From recordings to one row of hidden states for every 40 ms."""
 
     def __init__(self, module: Qwen2AudioEncoder, canvas: Canvas, device: torch.device) -> None:
         self.module = module
@@ -64,8 +65,8 @@ class Encoder:
         return lengths(samples, round_up=self._canvas.round_up).tokens
 
     @torch.inference_mode()
-    def __call__(self, recordings: Sequence[np.ndarray]) -> list[torch.Tensor]:
-        """[(tokens, width)] in the module's number format, before any projection."""
+    def __call__(self, recordings: Sequence[Samples]) -> list[torch.Tensor]:
+        """[(tokens, width)] in the module's dtype, before any projection."""
         found = [lengths(samples.size, round_up=self._canvas.round_up) for samples in recordings]
         steps = torch.tensor([one.steps for one in found], device=self._positions.device)
         mel = self._mel(recordings)
@@ -75,14 +76,14 @@ class Encoder:
         return [row[: one.tokens] for row, one in zip(hidden, found, strict=True)]
 
     def _key_mask(self, steps: torch.Tensor) -> torch.Tensor:
-        """Hides what follows the end of a recording, as the attention code in use takes it.
+        """Masks what follows the end of a recording, in the form that the attention implementation takes.
 
-        It is given for full recordings too: without it another kernel would run, with other rounding.
+        It is needed for full recordings too: without it another kernel would run, with other rounding.
         """
         config = self.module.config
-        heard = self._positions[: config.max_source_positions] < steps[:, None]
+        valid = self._positions[: config.max_source_positions] < steps[:, None]
         if config._attn_implementation == "flash_attention_2":
-            return heard.long()  # (recordings, steps)
+            return valid.long()  # (recordings, steps)
         dtype = self.module.conv1.weight.dtype
-        hidden = torch.zeros(heard.shape, dtype=dtype, device=heard.device).masked_fill(~heard, torch.finfo(dtype).min)
-        return hidden[:, None, None, :].expand(-1, 1, heard.shape[1], -1)
+        hidden = torch.zeros(valid.shape, dtype=dtype, device=valid.device).masked_fill(~valid, torch.finfo(dtype).min)
+        return hidden[:, None, None, :].expand(-1, 1, valid.shape[1], -1)

@@ -1,4 +1,4 @@
-"""Prompts for models that listen: versioned YAML files in `prompts/`, chosen by the setting `prompt`."""
+"""Prompts for audio-language models: versioned YAML files in `prompts/`, chosen by the setting `prompt`."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ class _Part(BaseModel):
 
 
 class Join(_Part):
-    """How the answers on several windows follow each other; `{answer}` is filled in each."""
+    """How the answers about several windows are joined; `{answer}` is replaced in each text."""
 
     first: str
     then: str
 
 
 class Windows(_Part):
-    """How the answers on one recording's windows become one text."""
+    """How the answers about the windows of one recording become one text."""
 
-    words: Join  # answers of a word or of listed tones; `sentence` goes around the whole
+    words: Join  # answers of one word or of listed tones; `sentence` is put around the result
     texts: Join  # answers in sentences
 
 
 class Prompt(_Part):
-    """A prompt file, read. `digest` is the hash of its bytes."""
+    """A prompt file. `digest` is the hash of its bytes."""
 
     name: str
     version: str
@@ -54,11 +54,11 @@ class Prompt(_Part):
     digest: str = ""
 
     @model_validator(mode="after")
-    def _usable(self) -> Self:
+    def _complete(self) -> Self:
         joins = (self.windows.words, self.windows.texts)
         for text in (self.sentence, *(text for join in joins for text in (join.first, join.then))):
             if text.count("{answer}") != 1:
-                raise ValueError(f"{text!r} must hold {{answer}} once")
+                raise ValueError(f"{text!r} must contain {{answer}} once")
         if self.format == "chat" and not self.question:
             raise ValueError("a chat prompt needs a question")
         if self.format == "tags" and not self.tags:
@@ -66,16 +66,16 @@ class Prompt(_Part):
         return self
 
     def stamp(self, **parameters: object) -> str:
-        """ "<name>@<version>+<hash>" of the file and of the parameters that shape an answer beside it."""
+        """ "<name>@<version>+<hash>", hashed over the file and the other parameters that affect an answer."""
         digest = hashlib.sha256(self.digest.encode())
         digest.update(repr(sorted(parameters.items())).encode())
         return f"{self.name}@{self.version}+{digest.hexdigest()[:8]}"
 
 
 def load_prompt(name: str) -> Prompt:
-    """A packaged prompt by name, or one by the path of its YAML file.
+    """A packaged prompt by name, or any by the path of its YAML file.
 
-    Raises `NotReady` with what is wrong where it cannot be used.
+    Raises `NotReady` with what is wrong if it cannot be used.
     """
     path = Path(name)
     packaged = files("merrflow_qwen_audio") / "prompts" / f"{name}.yaml"

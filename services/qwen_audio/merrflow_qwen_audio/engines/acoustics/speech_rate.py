@@ -1,4 +1,4 @@
-"""Syllables and pauses.
+"""Speech rate: syllables and pauses.
 
 Syllable nuclei as de Jong & Wempe (2009), Praat script to detect syllable nuclei and measure speech rate
 automatically, Behavior Research Methods 41(2), 385-390: peaks of intensity, each at least 2 dB above the dips beside
@@ -13,14 +13,16 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
+import numpy.typing as npt
 
+from merrflow_qwen_audio.arrays import Floats, FrameNumbers, Mask, Sound
 from merrflow_qwen_audio.engines.acoustics.frames import HOP, SAMPLE_RATE, band_pass, decibels, frame_power
 from merrflow_qwen_audio.types import Span
 
 BAND = (300.0, 3300.0)  # Hz
 WINDOW = 1024  # samples: 64 ms, the effective length of Praat's window at a pitch floor of 50 Hz
 DIP = 2.0  # dB
-RANGE = 25.0  # dB below the loudest, where nuclei still count
+RANGE = 25.0  # dB below the loudest; quieter nuclei do not count
 SHORTEST_PAUSE = 0.2  # seconds: shorter silences are stop consonants (Goldman-Eisler 1968; Campione & Veronis 2002)
 
 
@@ -36,7 +38,7 @@ class PaceMeasures:
     pauses: tuple[float, ...]  # seconds of each
 
 
-def syllable_nuclei(samples: np.ndarray, voiced: np.ndarray, speech: np.ndarray) -> np.ndarray:
+def syllable_nuclei(samples: Sound, voiced: Mask, speech: Mask) -> npt.NDArray[np.int64]:
     """Frame numbers of the nuclei in (samples,) sound. `voiced` and `speech` are (frames,) bool."""
     level = decibels(frame_power(band_pass(samples, *BAND), WINDOW))
     if level.size == 0 or not speech.any():
@@ -47,7 +49,7 @@ def syllable_nuclei(samples: np.ndarray, voiced: np.ndarray, speech: np.ndarray)
     return np.array(near, dtype=np.int64)
 
 
-def _peaks(level: np.ndarray, dip: float) -> list[int]:
+def _peaks(level: Floats, dip: float) -> list[int]:
     """Frames of maxima with a fall of at least `dip` on both sides; the ends count as falls."""
     peaks: list[int] = []
     high, low = 0, 0
@@ -68,7 +70,7 @@ def _peaks(level: np.ndarray, dip: float) -> list[int]:
     return peaks
 
 
-def pace_measures(spans: Sequence[Span], nuclei: np.ndarray) -> PaceMeasures | None:
+def pace_measures(spans: Sequence[Span], nuclei: FrameNumbers) -> PaceMeasures | None:
     """Rates from speech spans and nuclei; None without speech."""
     if not spans:
         return None

@@ -1,8 +1,8 @@
-"""Which parts of a recording a model with a window of 30 seconds hears.
+"""Splits a recording into windows for a model that takes 30 seconds.
 
-A recording that fits goes whole, as its authors do it. A longer one is cut between utterances: each window is as many
-whole utterances as fit, from the first one's start to the last one's end; an utterance that does not fit alone is cut
-in even parts. Long stretches in which nobody speaks are thus not heard at all.
+A recording that fits is one window, as in the authors' own code. A longer one is split between utterances: each window
+is as many whole utterances as fit, from the start of the first to the end of the last; an utterance that does not fit
+alone is split into even parts. Long pauses are thus left out.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ WINDOW_SECONDS = 30.0
 def windows(seconds: float, speech: Sequence[Span], longest: float = WINDOW_SECONDS) -> tuple[Span, ...]:
     """The windows of a recording of `seconds` s, in order of time, none longer than `longest` s.
 
-    `speech`: where somebody speaks, in order of time, without overlap. A long recording without any has no window.
+    speech: when somebody speaks, in order of time, without overlap. A long recording without speech has no window.
     """
     if seconds <= longest:
         return (Span(0.0, seconds),)
@@ -34,5 +34,5 @@ def windows(seconds: float, speech: Sequence[Span], longest: float = WINDOW_SECO
 
 def _parts(span: Span, longest: float) -> list[Span]:
     count = max(1, math.ceil((span.end - span.start) / longest))
-    edges = [span.start + (span.end - span.start) * number / count for number in range(count + 1)]
+    edges = [span.start + (span.end - span.start) * number / count for number in range(count)] + [span.end]
     return [Span(start, end) for start, end in itertools.pairwise(edges)]
