@@ -23,11 +23,11 @@ from unittest.mock import patch
 import numpy as np
 
 from benchmarks.support.clip_files import Stopwatch, clips_in
-from merrflow_openface_au.engines import finder, landmarks
-from merrflow_openface_au.engines import mediapipe as engine_module
-from merrflow_openface_au.engines.mediapipe import MediapipeEngine
-from merrflow_openface_au.engines.mediapipe_pool import MediapipePool
-from merrflow_openface_au.engines.ring import PictureRing
+from merrflow_openface_au.engines.mediapipe import engine as engine_module
+from merrflow_openface_au.engines.mediapipe import face_detector, landmarks
+from merrflow_openface_au.engines.mediapipe.engine import MediapipeEngine
+from merrflow_openface_au.engines.mediapipe.pool import MediapipePool
+from merrflow_openface_au.engines.mediapipe.ring_buffer import PictureRing
 from merrflow_openface_au.settings import OpenFaceAuSettings
 from merrflow_openface_au.types import VideoResult
 from merrflow_serving.media.video import VideoFrame
@@ -51,7 +51,7 @@ def as_before() -> Iterator[None]:
 
     view = VideoFrame.view
     with (
-        patch.object(landmarks, "detect", landmarks.by_objects),
+        patch.object(landmarks, "detect", landmarks.read_objects),
         patch.object(PictureRing, "keep", lambda self, picture: np.ascontiguousarray(picture)),
         patch.object(VideoFrame, "view", plain),
     ):
@@ -62,7 +62,7 @@ def as_before() -> Iterator[None]:
 def watched(watch: Stopwatch) -> Iterator[dict[str, int]]:
     """Counts decodes, decoded frames and allocations for pictures; times the networks."""
     counts = {"decodes": 0, "frames_decoded": 0, "pictures_made": 0}
-    frames_of, look, search = engine_module.iter_frames, landmarks.detect, finder.FaceFinder._detect
+    frames_of, look, search = engine_module.iter_frames, landmarks.detect, face_detector.FaceDetector._detect
 
     def counted(*arguments: Any, **named: Any) -> Iterator[VideoFrame]:
         counts["decodes"] += 1
@@ -88,7 +88,7 @@ def watched(watch: Stopwatch) -> Iterator[dict[str, int]]:
     with (
         patch.object(engine_module, "iter_frames", counted),
         patch.object(landmarks, "detect", timed_look),
-        patch.object(finder.FaceFinder, "_detect", timed_search),
+        patch.object(face_detector.FaceDetector, "_detect", timed_search),
         patch.object(PictureRing, "keep", made),
     ):
         yield counts

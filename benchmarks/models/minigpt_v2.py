@@ -17,13 +17,13 @@ from benchmarks.models.setup import Setup, no_stop
 from benchmarks.models.shapes import shape
 from benchmarks.models.work import Decoder, picture_encoder
 from benchmarks.support.answers import generated
-from merrflow_minigpt_v2.engines.minigpt_v2 import language, pixels, vision
+from merrflow_minigpt_v2.engines.minigpt_v2 import language, preprocessing, vision
 from merrflow_minigpt_v2.engines.minigpt_v2.architecture import Architecture, published
 from merrflow_minigpt_v2.engines.minigpt_v2.engine import MiniGptV2
-from merrflow_minigpt_v2.engines.minigpt_v2.loading import Loaded
-from merrflow_minigpt_v2.engines.minigpt_v2.speech import Question, Speech
-from merrflow_minigpt_v2.engines.minigpt_v2.tokens import PromptIds
-from merrflow_minigpt_v2.engines.minigpt_v2.vision import Eyes
+from merrflow_minigpt_v2.engines.minigpt_v2.generation import AnswerGenerator, Question
+from merrflow_minigpt_v2.engines.minigpt_v2.loading import LoadedModel
+from merrflow_minigpt_v2.engines.minigpt_v2.tokenizer import PromptIds
+from merrflow_minigpt_v2.engines.minigpt_v2.vision import VisionEncoder
 from merrflow_minigpt_v2.settings import MiniGptSettings
 from merrflow_minigpt_v2.types import SceneItem
 from merrflow_serving.errors import MerrflowError
@@ -51,13 +51,12 @@ class Numbers:
 class Unloaded(MiniGptV2):
     """The engine with a model passed in, which `load` would read from files."""
 
-    def speech(self, model: LlamaForCausalLM, stop: int) -> Speech:
-        """The language model as `load` sets it up, except for what ends an answer."""
-        if self._asking is None:
-            raise self._problem
-        return Speech(model, self._asking.decoding, [stop], self._asking.answer_tokens)
+    def generator(self, model: LlamaForCausalLM, stop: int) -> AnswerGenerator:
+        """The generator as `load` sets it up, except for what ends an answer."""
+        prompt_config = self._prompt()
+        return AnswerGenerator(model, prompt_config.decoding, [stop], prompt_config.answer_tokens)
 
-    def give(self, loaded: Loaded) -> None:
+    def give(self, loaded: LoadedModel) -> None:
         """Ready for `run`."""
         self._loaded = loaded
         self._pool = self._pool or ThreadPoolExecutor(4, thread_name_prefix="pixels")
@@ -79,14 +78,14 @@ class MiniGpt(Answering):
             joined = torch.nn.Linear(self.shape.vision.width * self.shape.projection.patches, config.hidden_size)
             model = language.build(config, setup.attention)
         made = {"device": setup.device, "seed": setup.seed}
-        tower = randomised(tower, dtype=vision.number_format(setup.dtype), **made)
-        self.eyes = Eyes(self.shape, tower, randomised(joined, dtype=torch.float32, **made))
+        tower = randomised(tower, dtype=vision.tower_dtype(setup.dtype), **made)
+        self.vision_encoder = VisionEncoder(self.shape, tower, randomised(joined, dtype=torch.float32, **made))
         self.model = randomised(model, dtype=setup.dtype, **made)
         self.tokens = Numbers(about["before"], about["after"], config.vocab_size, setup.seed)
         self.stop = no_stop(config.vocab_size)
         settings = MiniGptSettings(device=str(setup.device), answer_tokens=setup.tokens, decoding="greedy")
         self.engine = Unloaded(settings, self.shape)
-        self.speech = self.engine.speech(self.model, self.stop)
+        self.generator = self.engine.generator(self.model, self.stop)
         self._pictures, self._instruction = settings.encoder_batch, settings.max_instruction_tokens
         self.encoder = picture_encoder(tower, joined, image_tokens=self.shape.image_tokens)
         self.decoder = Decoder.of(self.model)
@@ -100,23 +99,23 @@ class MiniGpt(Answering):
 
     def prepared(self, items: Sequence[np.ndarray]) -> list[np.ndarray]:
         picture = self.shape.image
-        return [pixels.normalised(pixels.squash(frame, picture.size), picture) for frame in items]
+        return [preprocessing.normalise(preprocessing.resize_image(frame, picture.size), picture) for frame in items]
 
     def encode(self, prepared: Sequence[np.ndarray]) -> list[torch.Tensor]:
-        return self.eyes.see(prepared)
+        return self.vision_encoder.encode(prepared)
 
     def answer_alone(self, item: np.ndarray) -> Ids:
-        seen = self.eyes.see(self.prepared([item]))[0]
-        row = self.speech.splice(Question(seen, self.tokens.prompt("")))
+        seen = self.vision_encoder.encode(self.prepared([item]))[0]
+        row = self.generator.splice(Question(seen, self.tokens.prompt("")))
         return generated(self.model, [self.stop], self.setup.tokens, inputs_embeds=row[None])
 
     def answer(self, items: Sequence[np.ndarray]) -> Answered:
         encoding, decoding = BatchLimit(min(self._pictures, len(items))), BatchLimit(len(items))
         self.engine.give(
-            Loaded(
+            LoadedModel(
                 self.shape,
-                self.eyes,
-                self.speech,
+                self.vision_encoder,
+                self.generator,
                 self.tokens,
                 instruction_tokens=self._instruction,
                 answer_tokens=self.setup.tokens,

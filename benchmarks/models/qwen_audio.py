@@ -15,12 +15,12 @@ from benchmarks.models.setup import Setup, no_stop
 from benchmarks.models.shapes import shape
 from benchmarks.models.work import Decoder, sound_encoder
 from benchmarks.support.answers import generated
-from merrflow_qwen_audio.engines.listening.asking import Prompted, ask
-from merrflow_qwen_audio.engines.listening.encoder import Canvas, Encoder
-from merrflow_qwen_audio.engines.listening.mel import SAMPLE_RATE
-from merrflow_qwen_audio.engines.listening.model import Question
+from merrflow_qwen_audio.engines.audio_language.encoder import Canvas, Encoder
+from merrflow_qwen_audio.engines.audio_language.mel import SAMPLE_RATE
+from merrflow_qwen_audio.engines.audio_language.model import Question
+from merrflow_qwen_audio.engines.audio_language.prompting import AudioPrompt, ask
 from merrflow_qwen_audio.engines.qwen_audio.config import Shape
-from merrflow_qwen_audio.engines.qwen_audio.listener import QwenAudio
+from merrflow_qwen_audio.engines.qwen_audio.model import QwenAudioModel
 from merrflow_qwen_audio.engines.qwen_audio.modules import without_data
 from merrflow_serving.torch.device import BatchLimit
 
@@ -28,7 +28,7 @@ NAME = "qwen-audio"
 PARTS = (("tower", "clips"), ("answers", "clips"), ("answers", "tokens"))
 
 
-class Unread(QwenAudio):
+class Unread(QwenAudioModel):
     """The engine's model with random weights, without files and tokenizer."""
 
     def __init__(self, sizes: Shape, setup: Setup) -> None:
@@ -74,14 +74,14 @@ class Qwen(Answering):
         return list(items)
 
     def encode(self, prepared: Sequence[np.ndarray]) -> list[torch.Tensor]:
-        return self.listener.hear(prepared)
+        return self.listener.embed_sounds(prepared)
 
     def answer_alone(self, item: np.ndarray) -> Ids:
-        row = self.listener.splice(self.question, self.listener.hear([item])[0])
+        row = self.listener.splice(self.question, self.listener.embed_sounds([item])[0])
         return generated(self.listener.language, self.listener.stop, self.setup.tokens, inputs_embeds=row[None])
 
     def answer(self, items: Sequence[np.ndarray]) -> Answered:
-        prompts = [Prompted(clip, self.question, self.prompt) for clip in items]
+        prompts = [AudioPrompt(clip, self.question, self.prompt) for clip in items]
         limit = BatchLimit(len(prompts))
         replies = ask(self.listener, prompts, limit, answer_tokens=self.setup.tokens)
         answers = [tuple(map(int, reply.text.split())) for reply in replies]

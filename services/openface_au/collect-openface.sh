@@ -1,8 +1,8 @@
 #!/bin/sh
 # collect-openface.sh FOLDER: copies an installed OpenFace to FOLDER/openface, to be run on another Linux.
 #   bin/   FeatureExtraction and, beside it, its models
-#   lib/   the libraries it needs, without the C library, which comes from where it runs (as new, or newer)
-# Where no OpenFace is installed, FOLDER stays empty. OPENFACE_BINARY names one that is not found.
+#   lib/   the libraries it needs, without the C library: that of the other Linux is used (the same version, or newer)
+# If no OpenFace is installed, FOLDER stays empty. OPENFACE_BINARY names a binary that would not be found.
 set -eu
 out=$1
 mkdir -p "$out"
@@ -16,7 +16,7 @@ binary=$(readlink -f "$binary")
 from=$(dirname "$binary")
 mkdir -p "$out/openface/bin" "$out/openface/lib"
 cp "$binary" "$out/openface/bin/"
-# Beside the binary it looks before it looks where `make install` has put them, which is another place over there.
+# It looks for them beside the binary before it looks in the folder of `make install`, which will not exist over there.
 for models in model AU_predictors classifiers; do
   for place in "$from" "$from/../etc/OpenFace"; do
     if [ -d "$place/$models" ]; then
@@ -28,7 +28,7 @@ done
 for licence in "$from"/*icense*.txt "$from"/../*icense*.txt "$from"/../../*icense*.txt; do
   if [ -f "$licence" ]; then cp "$licence" "$out/openface/"; fi
 done
-# a script around the binary has no libraries of its own
+# a wrapper script has no libraries of its own
 ldd "$binary" >"$out/needed" 2>/dev/null || true
 if grep -q 'not found' "$out/needed"; then
   echo "collect-openface.sh: $binary does not run in its own image:" >&2

@@ -14,7 +14,7 @@ import torch
 
 from benchmarks import gpu
 from benchmarks.models.minigpt_v2 import MiniGpt
-from merrflow_minigpt_v2.engines.minigpt_v2.vision import Eyes
+from merrflow_minigpt_v2.engines.minigpt_v2.vision import VisionEncoder
 
 torch.set_num_threads(1)
 ROOT = Path(__file__).parents[2]
@@ -70,14 +70,14 @@ def test_the_reasoner(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_tower_that_does_not_fit_is_a_row(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    see = Eyes.see
+    see = VisionEncoder.encode
 
-    def short_of_memory(self: Eyes, pictures: list[Any]) -> Any:
+    def short_of_memory(self: VisionEncoder, pictures: list[Any]) -> Any:
         if len(pictures) > 2:
             raise torch.OutOfMemoryError("CUDA out of memory")
         return see(self, pictures)
 
-    monkeypatch.setattr(Eyes, "see", short_of_memory)
+    monkeypatch.setattr(VisionEncoder, "encode", short_of_memory)
     told = run(capsys, "--model", "minigpt-v2", "--batch", "4", "--batch", "2", "--tokens", "2")
     full, fits = ([row for row in told["rows"] if row["batch"] == batch] for batch in (4, 2))
     assert [(row["part"], row["unit"], row["rate"], row["note"]) for row in full] == [
@@ -90,16 +90,16 @@ def test_a_tower_that_does_not_fit_is_a_row(
 
 def test_answers_that_fit_in_parts_only(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """The engine splits the batch; the row says into what, and its limit is that of the parts."""
-    from merrflow_minigpt_v2.engines.minigpt_v2.speech import Speech
+    from merrflow_minigpt_v2.engines.minigpt_v2.generation import AnswerGenerator
 
-    answer = Speech.answer
+    answer = AnswerGenerator.answer
 
-    def short_of_memory(self: Speech, questions: list[Any]) -> Any:
+    def short_of_memory(self: AnswerGenerator, questions: list[Any]) -> Any:
         if len(questions) > 2:
             raise torch.OutOfMemoryError("CUDA out of memory")
         return answer(self, questions)
 
-    monkeypatch.setattr(Speech, "answer", short_of_memory)
+    monkeypatch.setattr(AnswerGenerator, "answer", short_of_memory)
     rows = by_part(run(capsys, "--model", "minigpt-v2", "--batch", "4", "--tokens", "2"))
     row = rows["answers", "tokens", 4]
     assert (row["at_once"], row["note"], row["items"]) == (2, "out of memory at 4: 2 at once", 8)
@@ -119,7 +119,7 @@ def test_a_bug_is_not_taken_for_lack_of_memory(monkeypatch: pytest.MonkeyPatch) 
     def broken(*_: object) -> None:
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr(Eyes, "see", broken)
+    monkeypatch.setattr(VisionEncoder, "encode", broken)
     with pytest.raises(RuntimeError, match="a bug"):
         gpu.main([*SMALL, "--model", "minigpt-v2", "--batch", "1"])
 

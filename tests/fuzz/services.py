@@ -21,7 +21,7 @@ from merrflow_llama3.prompt import load_prompt
 from merrflow_llama3.scoring import clean_labels, label_scores, load_scoring_prompt
 from merrflow_llama3.types import Reasoned, Scored, ScoreItem, no_clue
 from merrflow_minigpt_v2.types import Scene
-from merrflow_openface_au.engines.openface_clip import look
+from merrflow_openface_au.engines.openface.clip import inspect_clip
 from merrflow_openface_au.types import FrameResult, VideoResult
 from merrflow_qwen_audio.types import Tone
 from merrflow_serving import server as serving
@@ -64,7 +64,7 @@ class Engine:
 
     def _answer(self, item: Any) -> Any:
         if isinstance(item, bytes | Path):
-            facts = look(item, max_pixels=1 << 20, max_frames=500)
+            facts = inspect_clip(item, max_pixels=1 << 20, max_frames=500)
             frames = tuple(FrameResult(index, time, ()) for index, time in enumerate(facts.timestamps))
             return VideoResult(facts.width, facts.height, facts.fps, ("AU01",), frames)
         if hasattr(item, "samples"):

@@ -1,4 +1,4 @@
-"""The servicer: decode the frame and its context, hand them to the engine, answer in the proto's words."""
+"""The gRPC side of the service: decodes a frame and its context, runs the engine, answers with its description."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 
 from merrflow.minigpt_v2.v1 import minigpt_v2_pb2 as pb
 from merrflow.minigpt_v2.v1 import minigpt_v2_pb2_grpc
+from merrflow_minigpt_v2.settings import MiniGptSettings
 from merrflow_minigpt_v2.types import ContextFrame, Scene, SceneItem
 from merrflow_serving.answers import measurement_messages
 from merrflow_serving.errors import InvalidInput, TooLarge
@@ -19,21 +20,23 @@ if TYPE_CHECKING:
 
     from merrflow_serving.service import Service
 
+    Context = grpc.aio.ServicerContext[Any, Any]
+
 
 class SceneDescriber(minigpt_v2_pb2_grpc.SceneDescriberServicer):
-    """`merrflow.minigpt_v2.v1.SceneDescriber` over whichever engine is loaded."""
+    """`merrflow.minigpt_v2.v1.SceneDescriber`, with whichever engine is loaded."""
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: Service[MiniGptSettings]) -> None:
         self.service = service
 
-    async def Describe(self, request: pb.DescribeRequest, context: Any) -> pb.DescribeResponse:  # noqa: N802
+    async def Describe(self, request: pb.DescribeRequest, context: Context) -> pb.DescribeResponse:  # noqa: N802
         """Describes one frame."""
         item = await self.service.offload(self._decode, request)
         answer = await self.service.run(item, clip=request.clip)
         return to_proto(answer.result, self.service.stamp(answer))
 
     async def DescribeStream(  # noqa: N802
-        self, parts: AsyncIterator[pb.DescribeStreamRequest], context: Any
+        self, parts: AsyncIterator[pb.DescribeStreamRequest], context: Context
     ) -> pb.DescribeStreamResponse:
         """As `Describe`, for frames above the message limit."""
         request = await self.service.receive(parts, field="image")
@@ -58,7 +61,7 @@ class SceneDescriber(minigpt_v2_pb2_grpc.SceneDescriberServicer):
 
 
 def to_proto(scene: Scene, stamp: dict[str, Any]) -> pb.DescribeResponse:
-    """An engine's result as it travels."""
+    """A `Scene` as the reply. `stamp` holds `timing` and `engine`."""
     return pb.DescribeResponse(
         text=scene.text,
         outcome=scene.outcome.to_proto(),
@@ -68,12 +71,12 @@ def to_proto(scene: Scene, stamp: dict[str, Any]) -> pb.DescribeResponse:
     )
 
 
-def register(service: Service, server: grpc.aio.Server) -> None:
+def register(service: Service[MiniGptSettings], server: grpc.aio.Server) -> None:
     """Adds the servicer to a server."""
     minigpt_v2_pb2_grpc.add_SceneDescriberServicer_to_server(SceneDescriber(service), server)
 
 
-def warmup() -> SceneItem:
+def warmup_item() -> SceneItem:
     """A drawn frame with edges, colour and a neighbour, so that every part of an engine runs once."""
     rows, columns = np.mgrid[0:180, 0:320]
     image = np.stack([columns % 256, rows, (rows // 20 + columns // 20) % 2 * 255], axis=2).astype(np.uint8)

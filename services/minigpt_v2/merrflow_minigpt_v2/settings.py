@@ -15,8 +15,9 @@ from merrflow_serving.torch.settings import TorchSettings
 class MiniGptSettings(TorchSettings):
     """Environment variables start with `MERRFLOW_MINIGPT_V2_`.
 
-    What is not about media concerns the engine `minigpt_v2`. Its three sets of weights lie below `models_dir`, or in
-    `weights`: all files together, or in the folders `minigpt-v2`, `eva-vit-g` and `llama-2-7b-chat`.
+    All but `max_pixels` and `max_context` concern the engine `minigpt_v2`. Its three sets of weights are in
+    `models_dir`, or in `weights`: all files together, or in the folders `minigpt-v2`, `eva-vit-g` and
+    `llama-2-7b-chat`.
     """
 
     model_config = SettingsConfigDict(env_prefix=SERVICES["minigpt-v2"].env_prefix, extra="ignore")
@@ -39,5 +40,5 @@ class MiniGptSettings(TorchSettings):
 
     @field_validator("vision_weights", "language_weights")
     @classmethod
-    def _expand_more(cls, folder: str) -> str:
+    def _absolute_folder(cls, folder: str) -> str:
         return os.path.abspath(os.path.expanduser(folder)) if folder else ""

@@ -1,12 +1,15 @@
-"""What goes into an engine of this service and what comes out."""
+"""What an engine of this service takes (`SceneItem`) and returns (`Scene`)."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from merrflow_serving.answers import Measurement, Outcome
+
+__all__ = ["ContextFrame", "Measurement", "Outcome", "Scene", "SceneItem"]
 
 
 @dataclass(frozen=True)
@@ -14,21 +17,21 @@ class ContextFrame:
     """A frame near the described one."""
 
     offset_seconds: float  # after the described frame; negative before it
-    image: np.ndarray  # (height, width, 3) uint8 RGB; may be smaller than the described frame
+    image: npt.NDArray[np.uint8]  # (height, width, 3) RGB; may be smaller than the described frame
 
 
 @dataclass(frozen=True)
 class SceneItem:
     """One frame to describe."""
 
-    image: np.ndarray  # (height, width, 3) uint8 RGB
+    image: npt.NDArray[np.uint8]  # (height, width, 3) RGB
     context: tuple[ContextFrame, ...] = ()  # in order of time
     instruction: str = ""  # for engines with a language model
 
 
 @dataclass(frozen=True)
 class Scene:
-    """A description and what it rests on."""
+    """A description and what it is based on."""
 
     text: str  # one or two sentences
     measurements: tuple[Measurement, ...] = ()

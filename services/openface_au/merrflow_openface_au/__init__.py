@@ -4,10 +4,23 @@ from __future__ import annotations
 
 from importlib.metadata import PackageNotFoundError, version
 
+from merrflow_openface_au.drawn_face import warmup_item
 from merrflow_openface_au.service import register
 from merrflow_openface_au.settings import OpenFaceAuSettings
-from merrflow_openface_au.sketch import warmup_item
+from merrflow_openface_au.types import ActionUnitValue, Box, FaceResult, FrameResult, Pose, Source, VideoResult
 from merrflow_serving.service import ServiceSpec
+
+__all__ = [
+    "SPEC",
+    "ActionUnitValue",
+    "Box",
+    "FaceResult",
+    "FrameResult",
+    "OpenFaceAuSettings",
+    "Pose",
+    "Source",
+    "VideoResult",
+]
 
 try:
     VERSION = version("merrflow-openface-au")
@@ -19,8 +32,8 @@ SPEC = ServiceSpec(
     version=VERSION,
     settings=OpenFaceAuSettings,
     engines={
-        "mediapipe": "merrflow_openface_au.engines.mediapipe_pool:MediapipePool",
-        "openface": "merrflow_openface_au.engines.openface:OpenFaceEngine",
+        "mediapipe": "merrflow_openface_au.engines.mediapipe.pool:MediapipePool",
+        "openface": "merrflow_openface_au.engines.openface.engine:OpenFaceEngine",
     },
     proto="merrflow.openface_au.v1.ActionUnits",
     register=register,

@@ -1,4 +1,4 @@
-"""The gRPC face of the service: `merrflow.openface_au.v1.ActionUnits`."""
+"""The gRPC side of the service: `merrflow.openface_au.v1.ActionUnits`."""
 
 from __future__ import annotations
 
@@ -9,32 +9,35 @@ import grpc
 
 from merrflow.openface_au.v1 import openface_au_pb2 as pb
 from merrflow.openface_au.v1 import openface_au_pb2_grpc as pb_grpc
+from merrflow_openface_au.settings import OpenFaceAuSettings
 from merrflow_openface_au.types import FaceResult, VideoResult
 
 if TYPE_CHECKING:
     from merrflow_serving.service import Service
 
+    Context = grpc.aio.ServicerContext[Any, Any]
+
 
 class ActionUnits(pb_grpc.ActionUnitsServicer):
     """Answers Detect and DetectStream; errors go to the serving layer's interceptor."""
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: Service[OpenFaceAuSettings]) -> None:
         self.service = service
 
     async def Detect(  # noqa: N802
-        self, request: pb.DetectRequest, context: grpc.aio.ServicerContext
+        self, request: pb.DetectRequest, context: Context
     ) -> pb.DetectResponse:
         answer = await self.service.run(self.service.source(request.video), clip=request.clip)
         return await self.service.offload(to_proto, answer.result, self.service.stamp(answer))
 
     async def DetectStream(  # noqa: N802
-        self, parts: AsyncIterator[pb.DetectStreamRequest], context: grpc.aio.ServicerContext
+        self, parts: AsyncIterator[pb.DetectStreamRequest], context: Context
     ) -> pb.DetectStreamResponse:
         request = await self.service.receive(parts, field="video")
         return pb.DetectStreamResponse(response=await self.Detect(request, context))
 
 
-def register(service: Service, server: grpc.aio.Server) -> None:
+def register(service: Service[OpenFaceAuSettings], server: grpc.aio.Server) -> None:
     """Adds the servicer to the server."""
     pb_grpc.add_ActionUnitsServicer_to_server(ActionUnits(service), server)
 

@@ -42,11 +42,11 @@ class OpenFaceAuSettings(ServiceSettings):
     openface_clips_per_process: int = Field(
         8, ge=1, le=64, description="videos for one process, which loads its models once"
     )
-    openface_nice: int = Field(10, ge=0, le=19, description="how far the processes stand back for others")
+    openface_nice: int = Field(10, ge=0, le=19, description="niceness of the processes")
     openface_start_seconds: float = Field(
         120.0, gt=0, description="time a process may take to load its models, or to open and close a video"
     )
-    openface_seconds_per_frame: float = Field(1.0, gt=0, description="time it may take for a frame on top of that")
+    openface_seconds_per_frame: float = Field(1.0, gt=0, description="additional time for each frame")
     openface_folder: Path | None = Field(
-        None, description="where private temporary folders are made; unset: the system's place for them"
+        None, description="folder for private temporary folders; unset: the system's own"
     )

@@ -1,4 +1,4 @@
-"""What an engine of this service returns: frozen, one entry for each decoded frame."""
+"""What an engine of this service takes (`Source`) and returns (`VideoResult`, one entry for each decoded frame)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-Source = Path | bytes  # the video file itself, or where it lies
+Source = Path | bytes  # where the video file is, or its content
+Box = tuple[float, float, float, float]  # x, y, width, height
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,7 @@ class Pose:
 class ActionUnitValue:
     """One Action Unit of one face."""
 
-    intensity: float | None  # 0 to 5 (FACS A to E); None where only presence is told
+    intensity: float | None  # 0 to 5 (FACS A to E); None if only presence is known
     present: bool
 
 
@@ -30,7 +31,7 @@ class ActionUnitValue:
 class FaceResult:
     """One face in one frame."""
 
-    box: tuple[float, float, float, float]  # x, y, width, height in pixels of the frame
+    box: Box  # pixels of the frame
     confidence: float  # 0 to 1
     pose: Pose
     action_units: Mapping[str, ActionUnitValue]  # "AU06" -> value, ascending
@@ -42,7 +43,7 @@ class FaceResult:
 class FrameResult:
     """One frame and its faces, largest first."""
 
-    index: int  # from 0, in order of display
+    index: int  # from 0, in display order
     timestamp: float  # seconds from the first frame
     faces: tuple[FaceResult, ...]
 
@@ -54,5 +55,5 @@ class VideoResult:
     width: int  # pixels
     height: int  # pixels
     fps: float  # mean frames per second; 0 for a single image
-    action_units: tuple[str, ...]  # those the engine can measure, ascending
+    action_units: tuple[str, ...]  # those that the engine can measure, ascending
     frames: tuple[FrameResult, ...]

@@ -1,36 +1,26 @@
-"""The qwen-audio service of merrflow: one sentence on how a voice sounds."""
+"""The tone service: one sentence on how a voice sounds."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from merrflow_qwen_audio.service import register
 from merrflow_qwen_audio.settings import QwenAudioSettings
-from merrflow_qwen_audio.warmup import warmup_item
+from merrflow_qwen_audio.synthetic_speech import warmup_item
+from merrflow_qwen_audio.types import Content, Measurement, Outcome, Span, Tone, ToneItem
 from merrflow_serving.catalog import SERVICES
-from merrflow_serving.service import Service, ServiceSpec
+from merrflow_serving.service import ServiceSpec
 
-if TYPE_CHECKING:
-    import grpc
-
-__version__ = "0.1.0"
-
-
-def _register(service: Service, server: grpc.aio.Server) -> None:
-    from merrflow_qwen_audio.service import register
-
-    register(service, server)
-
+__all__ = ["SPEC", "Content", "Measurement", "Outcome", "QwenAudioSettings", "Span", "Tone", "ToneItem"]
 
 SPEC = ServiceSpec(
     name="qwen-audio",
-    version=__version__,
+    version="0.1.0",
     settings=QwenAudioSettings,
     engines={
         "prosody": "merrflow_qwen_audio.engines.prosody:ProsodyEngine",
         "qwen_audio": "merrflow_qwen_audio.engines.qwen_audio.engine:QwenAudioEngine",
-        "qwen2_audio": "merrflow_qwen_audio.engines.qwen2_audio:Qwen2AudioEngine",
+        "qwen2_audio": "merrflow_qwen_audio.engines.qwen2_audio.engine:Qwen2AudioEngine",
     },
     proto=SERVICES["qwen-audio"].proto,
-    register=_register,
+    register=register,
     warmup=warmup_item,
 )

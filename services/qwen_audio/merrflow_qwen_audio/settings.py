@@ -22,12 +22,12 @@ class QwenAudioSettings(TorchSettings):
     )
     prompt: str = Field(
         "",
-        description="for models that listen: a packaged prompt (`tone_list`, the closed list of MERR's authors; "
+        description="for audio-language models: a packaged prompt (`tone_list`, the closed list of MERR's authors; "
         "`tone_free`; `emotion_keyword`, for the variant base), or path of a YAML file; empty for `tone_list`, and "
         "`emotion_keyword` with the variant base",
     )
     answer_tokens: int = Field(0, ge=0, le=1024, description="longest answer; 0 for the prompt file's own limit")
     ask_about: Literal["speech", "sound"] = Field(
         "speech",
-        description="speech: a model is asked only where somebody speaks; sound: about laughter, cries, music too",
+        description="speech: a model is asked only if somebody speaks; sound: about laughter, cries, music too",
     )

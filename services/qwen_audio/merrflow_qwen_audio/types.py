@@ -1,27 +1,28 @@
-"""What goes into an engine of this service and what comes out: frozen, with units."""
+"""What an engine of this service takes (`ToneItem`) and returns (`Tone`), with units."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
 
-import numpy as np
-
+from merrflow_qwen_audio.arrays import Samples
 from merrflow_serving.answers import Measurement, Outcome
+
+__all__ = ["Content", "Measurement", "Outcome", "Span", "Tone", "ToneItem"]
 
 
 @dataclass(frozen=True, eq=False)
 class ToneItem:
     """One recording to describe."""
 
-    samples: np.ndarray  # (samples,) float32 at 16 kHz, mono, at its original level
+    samples: Samples  # (samples,) float32 at 16 kHz, mono, at its original level
     instruction: str = ""  # for engines with a language model; empty for the engine's own prompt
 
 
 class Content(StrEnum):
-    """What a recording holds. Names as in `merrflow.qwen_audio.v1.Content`."""
+    """What a recording contains. Names as in `merrflow.qwen_audio.v1.Content`."""
 
-    UNSPECIFIED = "unspecified"  # the engine cannot tell
+    UNSPECIFIED = "unspecified"  # the engine does not say
     SPEECH = "speech"
     NO_SPEECH = "no_speech"  # sound, but neither speech nor music
     MUSIC = "music"

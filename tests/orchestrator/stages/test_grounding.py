@@ -18,9 +18,9 @@ from merrflow.stages.grounding import CONTRADICTED, ground, load_grounding
 from merrflow.stages.grounding_rules import read_rules
 from merrflow.stages.tone_claims import mentions
 from merrflow_qwen_audio.engines.acoustics import analysis
+from merrflow_qwen_audio.tone_sentence import rules as engine_rules
+from merrflow_qwen_audio.tone_sentence import sentence
 from merrflow_qwen_audio.types import Content
-from merrflow_qwen_audio.words import rules as engine_rules
-from merrflow_qwen_audio.words import sentence
 from tests.paths import SHARED
 
 PUBLISHED = SHARED / "merr" / "merr_fine_grained.half.json"

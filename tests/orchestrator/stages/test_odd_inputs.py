@@ -14,7 +14,7 @@ import pytest
 from merrflow.core.records import Peak
 from merrflow.stages.peak_frame import read_peak_frame
 from merrflow.stages.probe import decode
-from merrflow_openface_au.engines.openface_clip import look
+from merrflow_openface_au.engines.openface.clip import inspect_clip
 from merrflow_serving.errors import MerrflowError, TooLarge, UnreadableMedia
 from merrflow_serving.media.images import decode_image
 from merrflow_serving.media.video import iter_frames
@@ -54,7 +54,7 @@ def test_turned_films_stand_upright_for_engines_and_in_the_peak_frame(tmp_path, 
     seen = next(iter_frames(path))
     assert seen.size == size
     assert brightest(seen.image) == where and brightest(seen.scaled(48)) == where  # as openface-au's engines take it
-    facts = look(path, max_pixels=10**6, max_frames=100)
+    facts = inspect_clip(path, max_pixels=10**6, max_frames=100)
     assert (facts.width, facts.height, facts.turned) == (*size, True)
 
 

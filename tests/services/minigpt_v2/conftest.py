@@ -33,3 +33,38 @@ def any_size():
     patch.setattr(module, "entries", lambda: table)
     yield
     patch.undo()
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    """A folder with the small weights."""
+    from tests.services.minigpt_v2.tiny import make_files
+
+    return make_files().write(tmp_path_factory.mktemp("weights"))
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    """Where `.pth` files are kept once converted."""
+    return tmp_path_factory.mktemp("store")
+
+
+@pytest.fixture
+def make(root, store):
+    """Engines over the small weights; closed afterwards."""
+    from merrflow_minigpt_v2.settings import MiniGptSettings
+    from tests.services.minigpt_v2.tiny import TinyEngine
+
+    made = []
+
+    def _make(load: bool = True, **changed):
+        given = {"models_dir": store, "weights": str(root), "offline": True, "device": "cpu", "answer_tokens": 12}
+        engine = TinyEngine(MiniGptSettings(**given | {"max_instruction_tokens": 200} | changed))
+        made.append(engine)
+        if load:
+            engine.load()
+        return engine
+
+    yield _make
+    for engine in made:
+        engine.close()

@@ -6,10 +6,10 @@ import torch
 from transformers import LlamaConfig
 
 from merrflow_minigpt_v2.engines.minigpt_v2 import language
+from merrflow_minigpt_v2.engines.minigpt_v2.generation import AnswerGenerator, Question
 from merrflow_minigpt_v2.engines.minigpt_v2.prompts import Decoding
-from merrflow_minigpt_v2.engines.minigpt_v2.speech import Question, Speech
-from merrflow_minigpt_v2.engines.minigpt_v2.tokens import Tokenizer
-from merrflow_minigpt_v2.engines.minigpt_v2.vision import Eyes
+from merrflow_minigpt_v2.engines.minigpt_v2.tokenizer import Tokenizer
+from merrflow_minigpt_v2.engines.minigpt_v2.vision import VisionEncoder
 from tests.services.minigpt_v2.tiny import CONFIG, SHAPE, TOKENIZER, Files
 
 CPU = torch.device("cpu")
@@ -17,8 +17,8 @@ GREEDY = Decoding(temperature=0, top_p=1, repetition_penalty=1)
 LLAMA = LlamaConfig.from_dict(CONFIG)
 
 
-def eyes(files: Files, *, dtype: torch.dtype = torch.float32, attention: str = "sdpa") -> Eyes:
-    return Eyes.load(
+def vision_encoder(files: Files, *, dtype: torch.dtype = torch.float32, attention: str = "sdpa") -> VisionEncoder:
+    return VisionEncoder.load(
         SHAPE,
         files.eva,
         files.checkpoint,
@@ -43,8 +43,8 @@ def model(files: Files, *, dtype: torch.dtype = torch.float32, attention: str = 
     )
 
 
-def speech(files: Files, *, decoding: Decoding = GREEDY, answer_tokens: int = 12) -> Speech:
-    return Speech(model(files), decoding, SHAPE.template.stops, answer_tokens)
+def answer_generator(files: Files, *, decoding: Decoding = GREEDY, answer_tokens: int = 12) -> AnswerGenerator:
+    return AnswerGenerator(model(files), decoding, SHAPE.template.stops, answer_tokens)
 
 
 def question(seen: torch.Tensor, text: str, seed: int = 0) -> Question:

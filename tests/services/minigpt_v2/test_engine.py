@@ -10,48 +10,15 @@ import pytest
 import torch
 
 from merrflow_minigpt_v2.engines.minigpt_v2.engine import CPU_ROWS
-from merrflow_minigpt_v2.service import warmup
+from merrflow_minigpt_v2.service import warmup_item
 from merrflow_minigpt_v2.settings import MiniGptSettings
 from merrflow_minigpt_v2.types import Scene, SceneItem
 from merrflow_serving.answers import Outcome
 from merrflow_serving.errors import InvalidInput, NotReady, TooLarge
 from tests.services.minigpt_v2 import reference
-from tests.services.minigpt_v2.tiny import TinyEngine, make_files, picture
+from tests.services.minigpt_v2.tiny import TinyEngine, item, make_files, picture
 
 pytestmark = pytest.mark.usefixtures("one_thread", "any_size")
-
-
-@pytest.fixture(scope="module")
-def root(tmp_path_factory):
-    return make_files().write(tmp_path_factory.mktemp("weights"))
-
-
-@pytest.fixture(scope="module")
-def store(tmp_path_factory):
-    """Where `.pth` files are kept once converted."""
-    return tmp_path_factory.mktemp("store")
-
-
-@pytest.fixture
-def make(root, store):
-    """Engines over the small weights; closed afterwards."""
-    made = []
-
-    def _make(load: bool = True, **changed) -> TinyEngine:
-        given = {"models_dir": store, "weights": str(root), "offline": True, "device": "cpu", "answer_tokens": 12}
-        engine = TinyEngine(MiniGptSettings(**given | {"max_instruction_tokens": 200} | changed))
-        made.append(engine)
-        if load:
-            engine.load()
-        return engine
-
-    yield _make
-    for engine in made:
-        engine.close()
-
-
-def item(number: int, instruction: str = "", size: tuple[int, int] = (90, 130)) -> SceneItem:
-    return SceneItem(picture(number, *size), instruction=instruction)
 
 
 def test_a_picture_in_words_equal_the_description(make):
@@ -136,7 +103,7 @@ def test_a_text_cut_by_the_limit_says_so_and_a_stopped_one_is_whole(make, stops,
         scores[..., 2] = 1e4 if stops and len(steps) == 3 else -1e4
         return scores
 
-    engine._loaded.speech.model.lm_head.register_forward_hook(_favour)
+    engine._loaded.generator.model.lm_head.register_forward_hook(_favour)
     (scene,) = engine.run([item(1)])
     assert scene.outcome == outcome and scene.text and len(steps) == 3
 
@@ -149,7 +116,7 @@ def test_an_answer_without_words_is_refused(make):
         scores[..., space] = 1e4
         return scores
 
-    engine._loaded.speech.model.lm_head.register_forward_hook(_blank)
+    engine._loaded.generator.model.lm_head.register_forward_hook(_blank)
     (scene,) = engine.run([item(1)])
     assert (scene.text, scene.outcome) == ("", Outcome.REFUSED)
 
@@ -225,67 +192,6 @@ def test_an_own_prompt_longer_than_instructions_may_be(make, tmp_path):
         make(prompt=str(own))
 
 
-def test_warm_up_reaches_the_largest_shapes(make, monkeypatch):
-    from merrflow_minigpt_v2.engines.minigpt_v2.speech import Speech
-    from merrflow_minigpt_v2.engines.minigpt_v2.vision import Eyes
-
-    seen, spoken = [], []
-    see, rehearse = Eyes.see, Speech.rehearse
-    monkeypatch.setattr(Eyes, "see", lambda self, items: seen.append(len(items)) or see(self, items))
-    monkeypatch.setattr(
-        Speech, "rehearse", lambda self, items: spoken.append([len(one) for one in items]) or rehearse(self, items)
-    )
-    engine = make(encoder_batch=3, max_batch_size=6)
-    assert seen == [3]
-    (lengths,) = spoken
-    # Of the longest instruction that is taken, with all its answer but the two tokens that the rehearsal adds.
-    instruction = next(count for count in range(300, 0, -1) if not isinstance(_try(engine, "a " * count), TooLarge))
-    longest = len(engine._loaded.ids("a " * instruction)) + 4  # and the picture's tokens
-    assert lengths == [longest + 12 - 1] * 6
-
-
-def _try(engine, text):
-    try:
-        return engine._loaded.ids(text)
-    except TooLarge as error:
-        return error
-
-
-def test_out_of_memory_lowers_the_batch_and_loses_nothing(make, monkeypatch):
-    engine = make(encoder_batch=8, max_batch_size=8)
-    items = [item(number) for number in range(8)]
-    expected = engine.run(items)
-    eyes, speech = engine._loaded.eyes, engine._loaded.speech
-    tried = []
-
-    def _fits(function, most):
-        def _run(batch):
-            tried.append(len(batch))
-            if len(batch) > most:
-                raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
-            return function(batch)
-
-        return _run
-
-    eyes.see, speech.answer = _fits(eyes.see, 3), _fits(speech.answer, 5)
-    assert engine.run(items) == expected
-    assert tried == [8, 4, 2, 2, 2, 2, 8, 4, 4]
-    tried.clear()
-    assert engine.run(items) == expected
-    assert tried == [2, 2, 2, 2, 4, 4]  # the limits stay low
-
-
-def test_too_little_memory_for_one_row_says_so(make, monkeypatch):
-    from merrflow_minigpt_v2.engines.minigpt_v2.speech import Speech
-
-    def _full(self, items):
-        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
-
-    monkeypatch.setattr(Speech, "rehearse", _full)
-    with pytest.raises(NotReady, match="too little memory"):
-        make()
-
-
 def test_sampling_is_repeatable(make):
     first, second = make(decoding="demo"), make(decoding="demo", seed=1)
     items = [item(number) for number in range(4)]
@@ -297,7 +203,7 @@ def test_sampling_is_repeatable(make):
 def test_half_precision_runs(make):
     engine = make(dtype="bfloat16")
     assert engine.info().dtype == "bfloat16"
-    assert {parameter.dtype for parameter in engine._loaded.speech.model.parameters()} == {torch.bfloat16}
+    assert {parameter.dtype for parameter in engine._loaded.generator.model.parameters()} == {torch.bfloat16}
     assert engine.run([item(1)])[0].text
 
 
@@ -313,10 +219,10 @@ def test_without_torch_it_tells_what_to_install(make, monkeypatch):
 def test_not_loaded_and_closed_engines_say_so(make):
     engine = make(load=False)
     with pytest.raises(NotReady):
-        engine.run([warmup()])
+        engine.run([warmup_item()])
     engine.load()
-    assert engine.run([warmup()])[0].text
+    assert engine.run([warmup_item()])[0].text
     engine.close()
     engine.close()
     with pytest.raises(NotReady):
-        engine.run([warmup()])
+        engine.run([warmup_item()])

@@ -11,7 +11,7 @@ import torch
 from merrflow_minigpt_v2.engines.minigpt_v2 import language
 from merrflow_serving.errors import NotReady
 from tests.services.minigpt_v2 import reference
-from tests.services.minigpt_v2.models import CPU, LLAMA, eyes, model, question, speech
+from tests.services.minigpt_v2.models import CPU, LLAMA, answer_generator, model, question, vision_encoder
 from tests.services.minigpt_v2.test_vision import prepared
 from tests.services.minigpt_v2.tiny import RANK, SHAPE, make_files, picture
 
@@ -29,13 +29,13 @@ def files():
 @pytest.fixture(scope="module")
 def asked(files):
     """A question about `picture(GOLDEN_PICTURE)`, and its embeddings."""
-    (seen,) = eyes(files).see([prepared(picture(reference.GOLDEN_PICTURE))])
+    (seen,) = vision_encoder(files).encode([prepared(picture(reference.GOLDEN_PICTURE))])
     return question(seen, reference.TEXT)
 
 
 @pytest.mark.parametrize("attention", ["eager", "sdpa"])
 def test_splice_and_logits_equal_the_description(files, asked, attention):
-    loaded = speech(files)
+    loaded = answer_generator(files)
     spliced = loaded.splice(asked)
     expected = reference.splice(files.llama, asked.picture, reference.TEXT)
     torch.testing.assert_close(spliced, expected, atol=1e-6, rtol=1e-6)
@@ -47,7 +47,7 @@ def test_splice_and_logits_equal_the_description(files, asked, attention):
 
 
 def test_stored_numbers(files, asked):
-    loaded = speech(files)
+    loaded = answer_generator(files)
     spliced = loaded.splice(asked)
     assert list(spliced.shape) == GOLDEN["shapes"]["splice"]
     assert reference.sampled(spliced) == pytest.approx(GOLDEN["splice"], abs=1e-4)

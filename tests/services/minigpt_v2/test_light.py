@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from merrflow_minigpt_v2.engines.light import active_area, measure_light
+from merrflow_minigpt_v2.engines.measured.light import active_area, measure_light
 from tests.services.minigpt_v2.pictures import flat, pattern
 
 

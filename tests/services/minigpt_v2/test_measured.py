@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 import pytest
 
-from merrflow_minigpt_v2 import wording
-from merrflow_minigpt_v2.engines.measured import MeasuredEngine
-from merrflow_minigpt_v2.service import warmup
+from merrflow_minigpt_v2.engines.measured import phrases
+from merrflow_minigpt_v2.engines.measured.engine import MeasuredEngine
+from merrflow_minigpt_v2.service import warmup_item
 from merrflow_minigpt_v2.settings import MiniGptSettings
 from merrflow_minigpt_v2.types import ContextFrame, Scene, SceneItem
 from merrflow_serving.errors import InvalidInput, NotReady, TooLarge
@@ -108,7 +108,7 @@ def test_the_same_frame_gives_the_same_answer(engine):
 
 def test_an_engine_that_is_not_loaded_says_so():
     engine = MeasuredEngine(MiniGptSettings())
-    (result,) = engine.run([warmup()])
+    (result,) = engine.run([warmup_item()])
     assert isinstance(result, NotReady)
 
 
@@ -123,7 +123,7 @@ def test_info_names_models_and_versions_without_loading():
 
 def test_another_word_or_threshold_is_another_prompt_version(tmp_path, monkeypatch):
     versions = []
-    text = wording.PHRASES.read_text(encoding="utf-8")
+    text = phrases.PHRASES.read_text(encoding="utf-8")
     try:
         for name, content in (
             ("same", text),
@@ -133,16 +133,16 @@ def test_another_word_or_threshold_is_another_prompt_version(tmp_path, monkeypat
         ):
             file = tmp_path / f"{name}.yaml"
             file.write_text(content, encoding="utf-8")
-            monkeypatch.setattr(wording, "PHRASES", file)
-            wording.phrases.cache_clear()
+            monkeypatch.setattr(phrases, "PHRASES", file)
+            phrases.phrases.cache_clear()
             versions.append(MeasuredEngine(MiniGptSettings()).info().prompt_version)
     finally:
-        wording.phrases.cache_clear()
+        phrases.phrases.cache_clear()
     assert versions[0] == versions[1] and len(set(versions)) == 3
 
 
 def test_warm_up_goes_through_every_part(engine):
-    assert isinstance(engine.run([warmup()])[0], Scene)
+    assert isinstance(engine.run([warmup_item()])[0], Scene)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from transformers import LlamaConfig
 from merrflow_minigpt_v2.engines.minigpt_v2 import language, vision
 from merrflow_minigpt_v2.engines.minigpt_v2.architecture import published
 from merrflow_minigpt_v2.engines.minigpt_v2.engine import GPU_ROWS
-from merrflow_minigpt_v2.engines.minigpt_v2.prompts import load_asking
+from merrflow_minigpt_v2.engines.minigpt_v2.prompts import load_prompt_config
 from merrflow_minigpt_v2.settings import MiniGptSettings
 from merrflow_serving.torch import estimate
 from merrflow_serving.weights.checkpoint import parameters_on_meta
@@ -70,7 +70,7 @@ def test_a_card_holds_it_with_its_largest_batch(parts, dtype, card, rows):
     tower, projection, llama = parts
     settings = MiniGptSettings()
     weights = estimate.module_bytes(llama, dtype)
-    weights += estimate.module_bytes(tower, vision.number_format(dtype))
+    weights += estimate.module_bytes(tower, vision.tower_dtype(dtype))
     weights += estimate.module_bytes(projection, torch.float32)
     assert weights / estimate.GIB == pytest.approx(14.5, abs=0.1)
     places = TEMPLATE_TOKENS + SHAPE.image_tokens + settings.max_instruction_tokens
@@ -86,4 +86,4 @@ def test_a_card_holds_it_with_its_largest_batch(parts, dtype, card, rows):
 
 
 def _answer_tokens(prompt: str) -> int:
-    return load_asking(prompt, "greedy", answer_tokens=0, seed=0, template=SHAPE.template).answer_tokens
+    return load_prompt_config(prompt, "greedy", answer_tokens=0, seed=0, template=SHAPE.template).answer_tokens

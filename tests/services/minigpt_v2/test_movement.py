@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from merrflow_minigpt_v2.engines.movement import measure_movement
+from merrflow_minigpt_v2.engines.measured.movement import measure_movement
 from tests.services.minigpt_v2.pictures import flat, pattern
 
 FACE = (0.4, 0.2, 0.2, 0.3)  # shares of the picture

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from merrflow_minigpt_v2.engines.people import PeopleFinder, head_pose, windows
+from merrflow_minigpt_v2.engines.measured.people import PeopleFinder, head_pose, windows
 from tests.services.minigpt_v2.pictures import flat, pattern, portrait
 
 

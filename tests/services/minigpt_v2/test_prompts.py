@@ -11,8 +11,10 @@ from merrflow_serving.errors import NotReady
 TEMPLATE = published().template
 
 
-def load(prompt: str = "merr_words", decoding: str = "greedy", answer_tokens: int = 0, seed: int = 0) -> prompts.Asking:
-    return prompts.load_asking(prompt, decoding, answer_tokens=answer_tokens, seed=seed, template=TEMPLATE)
+def load(
+    prompt: str = "merr_words", decoding: str = "greedy", answer_tokens: int = 0, seed: int = 0
+) -> prompts.PromptConfig:
+    return prompts.load_prompt_config(prompt, decoding, answer_tokens=answer_tokens, seed=seed, template=TEMPLATE)
 
 
 def test_published_words():

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from merrflow_minigpt_v2.engines.light import Light
-from merrflow_minigpt_v2.engines.movement import Movement
-from merrflow_minigpt_v2.engines.people import Face, People
-from merrflow_minigpt_v2.wording import describe
+from merrflow_minigpt_v2.engines.measured.light import Light
+from merrflow_minigpt_v2.engines.measured.movement import Movement
+from merrflow_minigpt_v2.engines.measured.people import Face, People
+from merrflow_minigpt_v2.engines.measured.wording import describe
 from merrflow_serving.media.ocr import TextLine
 
 SIZE = (640, 360)

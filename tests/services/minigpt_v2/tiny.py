@@ -14,6 +14,7 @@ from safetensors.torch import save_file
 
 from merrflow_minigpt_v2.engines.minigpt_v2.architecture import Architecture, published
 from merrflow_minigpt_v2.engines.minigpt_v2.engine import MiniGptV2
+from merrflow_minigpt_v2.types import SceneItem
 
 DATA = Path(__file__).with_name("data")
 TOKENIZER = DATA / "tokenizer.model"  # trained by `train_tokenizer`, in Llama 2's way
@@ -150,6 +151,11 @@ def picture(seed: int, height: int = 90, width: int = 130) -> np.ndarray:
     waves = [np.sin(rows / random.uniform(5, 30) + columns / random.uniform(5, 30) + turn) for turn in (0, 1, 2)]
     levels = 128 + 80 * np.stack(waves, axis=2) + random.uniform(-30, 30, (height, width, 3))
     return levels.clip(0, 255).astype(np.uint8)
+
+
+def item(number: int, instruction: str = "", size: tuple[int, int] = (90, 130)) -> SceneItem:
+    """A frame of random colours."""
+    return SceneItem(picture(number, *size), instruction=instruction)
 
 
 def train_tokenizer() -> bytes:

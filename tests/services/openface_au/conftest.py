@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from merrflow_openface_au.engines.mediapipe import MediapipeEngine
+from merrflow_openface_au.engines.mediapipe.engine import MediapipeEngine
 from merrflow_openface_au.settings import OpenFaceAuSettings
 
 SHARED = Path(__file__).resolve().parents[4] / "shared"

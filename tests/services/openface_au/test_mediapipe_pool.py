@@ -14,12 +14,13 @@ from pathlib import Path
 import pytest
 
 from merrflow_openface_au import SPEC
-from merrflow_openface_au.engines import mediapipe_pool, mediapipe_process
-from merrflow_openface_au.engines.mediapipe import MediapipeEngine
-from merrflow_openface_au.engines.mediapipe_pool import OWN_BYTES, WORKER_BYTES, MediapipePool, affordable
-from merrflow_openface_au.engines.mediapipe_process import Worker
+from merrflow_openface_au.drawn_face import draw_face
+from merrflow_openface_au.engines.mediapipe import pool as pool_module
+from merrflow_openface_au.engines.mediapipe import worker_process
+from merrflow_openface_au.engines.mediapipe.engine import MediapipeEngine
+from merrflow_openface_au.engines.mediapipe.pool import OWN_BYTES, WORKER_BYTES, MediapipePool, affordable_workers
+from merrflow_openface_au.engines.mediapipe.worker_process import WorkerProcess
 from merrflow_openface_au.settings import OpenFaceAuSettings
-from merrflow_openface_au.sketch import draw_face
 from merrflow_openface_au.types import VideoResult
 from merrflow_serving.errors import EngineFault, NotReady, TooLarge, UnreadableMedia
 from merrflow_serving.machine import Memory
@@ -97,14 +98,14 @@ def test_a_worker_killed_once_costs_nothing(pool: MediapipePool, video: bytes, m
     expected = pool.run([video])[0]
     killed: list[int] = []
 
-    def first_is_killed(self: Worker, source: bytes):
+    def first_is_killed(self: WorkerProcess, source: bytes):
         if not killed:
             killed.append(self.pid)
             os.kill(self.pid, signal.SIGKILL)
         return measure(self, source)
 
-    measure = Worker.measure
-    monkeypatch.setattr(Worker, "measure", first_is_killed)
+    measure = WorkerProcess.measure
+    monkeypatch.setattr(WorkerProcess, "measure", first_is_killed)
     assert pool.run([video])[0] == expected
     assert killed and killed[0] not in {worker.pid for worker in pool._workers}
 
@@ -112,13 +113,13 @@ def test_a_worker_killed_once_costs_nothing(pool: MediapipePool, video: bytes, m
 def test_a_video_that_always_ends_its_worker_costs_itself_alone(
     pool: MediapipePool, video: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def segv(self: Worker, source: bytes):
+    def segv(self: WorkerProcess, source: bytes):
         if source == b"guilty":
             os.kill(self.pid, signal.SIGSEGV)
         return measure(self, source)
 
-    measure = Worker.measure
-    monkeypatch.setattr(Worker, "measure", segv)
+    measure = WorkerProcess.measure
+    monkeypatch.setattr(WorkerProcess, "measure", segv)
     fault, neighbour = pool.run([b"guilty", video])
     assert isinstance(fault, EngineFault) and fault.reason == "ENGINE_ENDED"
     assert "SIGSEGV, each time" in str(fault)
@@ -141,7 +142,7 @@ def test_limits_and_a_missing_model_are_told_as_by_the_engine(tmp_path: Path, vi
 
 
 def test_one_lane_is_no_other_process(video: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mediapipe_process.subprocess, "Popen", lambda *a, **k: pytest.fail("a process was started"))
+    monkeypatch.setattr(worker_process.subprocess, "Popen", lambda *a, **k: pytest.fail("a process was started"))
     alone = MediapipePool(OpenFaceAuSettings(mediapipe_processes=1))
     alone.load()
     assert isinstance(alone.run([video])[0], VideoResult)
@@ -166,7 +167,7 @@ def test_no_worker_outlives_a_killed_service(busy: bool, long_video: bytes, tmp_
     (tmp_path / "long.mp4").write_bytes(long_video)
     code = (
         "import sys, time, pathlib, threading\n"
-        "from merrflow_openface_au.engines.mediapipe_pool import MediapipePool\n"
+        "from merrflow_openface_au.engines.mediapipe.pool import MediapipePool\n"
         "from merrflow_openface_au.settings import OpenFaceAuSettings\n"
         "pool = MediapipePool(OpenFaceAuSettings(mediapipe_processes=2)); pool.load()\n"
         "clip = pathlib.Path(sys.argv[1])\n"
@@ -191,7 +192,7 @@ def test_no_worker_outlives_a_killed_service(busy: bool, long_video: bytes, tmp_
 
 def test_workers_are_not_told_secrets(pool: MediapipePool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MERRFLOW_OPENFACE_AU_TOKEN", "of the service")
-    worker = Worker(OpenFaceAuSettings(mediapipe_processes=2))
+    worker = WorkerProcess(OpenFaceAuSettings(mediapipe_processes=2))
     try:
         environment = Path(f"/proc/{worker.pid}/environ").read_bytes()
         arguments = Path(f"/proc/{worker.pid}/cmdline").read_bytes()
@@ -218,7 +219,7 @@ async def test_info_tells_how_many_requests_are_in_work_at_once() -> None:
 def test_one_worker_a_core_that_has_memory(
     monkeypatch: pytest.MonkeyPatch, cores: int, memory: int, workers: int
 ) -> None:
-    monkeypatch.setattr(mediapipe_pool, "cores", lambda: cores)
-    monkeypatch.setattr(mediapipe_pool, "host_memory", lambda: Memory(0, 0, free_bytes=memory))
-    assert affordable() == workers == MediapipePool(OpenFaceAuSettings()).lanes
+    monkeypatch.setattr(pool_module, "cores", lambda: cores)
+    monkeypatch.setattr(pool_module, "host_memory", lambda: Memory(0, 0, free_bytes=memory))
+    assert affordable_workers() == workers == MediapipePool(OpenFaceAuSettings()).lanes
     assert MediapipePool(OpenFaceAuSettings(mediapipe_processes=5)).lanes == 5

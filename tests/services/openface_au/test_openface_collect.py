@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from merrflow_openface_au.engines.openface_binary import find_binary
+from merrflow_openface_au.engines.openface.binary import find_binary
 
 SCRIPT = Path(__file__).resolve().parents[3] / "services" / "openface_au" / "collect-openface.sh"
 

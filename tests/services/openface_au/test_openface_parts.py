@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from merrflow_openface_au.engines.openface import OpenFaceEngine
-from merrflow_openface_au.engines.openface_binary import extra_arguments, find_binary
-from merrflow_openface_au.engines.openface_clip import VideoFacts, look, place, write_anew
-from merrflow_openface_au.engines.openface_results import read_result
+from merrflow_openface_au.drawn_face import warmup_item
+from merrflow_openface_au.engines.openface.binary import extra_arguments, find_binary
+from merrflow_openface_au.engines.openface.clip import VideoFacts, inspect_clip, link_clip, rewrite_lossless
+from merrflow_openface_au.engines.openface.engine import OpenFaceEngine
+from merrflow_openface_au.engines.openface.results import read_result
 from merrflow_openface_au.settings import OpenFaceAuSettings
-from merrflow_openface_au.sketch import warmup_item
 from merrflow_serving.errors import EngineFault, NotReady, TooLarge, UnreadableMedia
 from merrflow_serving.media.openface_csv import OpenFaceError, read_faces
 from merrflow_serving.media.video import iter_frames
@@ -90,21 +90,23 @@ def test_arguments_that_are_the_engines_own_are_refused() -> None:
 
 
 def test_looking_at_a_clip() -> None:
-    seen = look(encode([noise()] * 5), max_pixels=0, max_frames=0)
+    seen = inspect_clip(encode([noise()] * 5), max_pixels=0, max_frames=0)
     assert (seen.width, seen.height, len(seen.timestamps)) == (320, 240, 5)
-    assert seen.fps == pytest.approx(25) and not seen.rewrite
-    assert look(warmup_item(), max_pixels=0, max_frames=0).rewrite  # a picture's name is a pattern to OpenCV
+    assert seen.fps == pytest.approx(25) and not seen.needs_rewrite
+    assert inspect_clip(
+        warmup_item(), max_pixels=0, max_frames=0
+    ).needs_rewrite  # a picture's name is a pattern to OpenCV
     with pytest.raises(TooLarge):
-        look(encode([noise()] * 5), max_pixels=0, max_frames=4)
+        inspect_clip(encode([noise()] * 5), max_pixels=0, max_frames=4)
     with pytest.raises(UnreadableMedia):
-        look(b"", max_pixels=0, max_frames=0)
+        inspect_clip(b"", max_pixels=0, max_frames=0)
 
 
 def test_a_clip_written_anew_has_the_same_frames(tmp_path) -> None:
     source = encode([noise(seed=i) for i in range(4)])
-    seen = look(source, max_pixels=0, max_frames=0)
-    again = write_anew(source, seen, tmp_path, "clip-aa")
-    assert look(again, max_pixels=0, max_frames=0) == seen
+    seen = inspect_clip(source, max_pixels=0, max_frames=0)
+    again = rewrite_lossless(source, seen, tmp_path, "clip-aa")
+    assert inspect_clip(again, max_pixels=0, max_frames=0) == seen
     for one, other in zip(iter_frames(source), iter_frames(again), strict=True):
         np.testing.assert_array_equal(one.image, other.image)
 
@@ -130,10 +132,10 @@ def test_a_turned_clip_is_written_upright(tmp_path, monkeypatch) -> None:
         for frame in iter_frames(*args, **kwargs):
             yield VideoFrame(frame.index, frame.timestamp, Turned(frame.raw))
 
-    monkeypatch.setattr("merrflow_openface_au.engines.openface_clip.iter_frames", turned)
-    seen = look(source, max_pixels=0, max_frames=0)
-    assert (seen.width, seen.height) == (240, 320) and seen.rewrite
-    again = write_anew(source, seen, tmp_path, "clip-aa")
+    monkeypatch.setattr("merrflow_openface_au.engines.openface.clip.iter_frames", turned)
+    seen = inspect_clip(source, max_pixels=0, max_frames=0)
+    assert (seen.width, seen.height) == (240, 320) and seen.needs_rewrite
+    again = rewrite_lossless(source, seen, tmp_path, "clip-aa")
     for one, other in zip(upright, iter_frames(again), strict=True):
         np.testing.assert_array_equal(np.rot90(one), other.image)
 
@@ -142,7 +144,7 @@ def test_clips_get_names_that_are_no_options_and_no_patterns(tmp_path) -> None:
     for name in ("-f.mp4", "a%03d.avi", "x.we ird", "noending", "片段.MP4"):
         (tmp_path / name).write_bytes(b"1")
         (tmp_path / "in").mkdir(exist_ok=True)
-        placed = place(tmp_path / name, tmp_path / "in", "clip-aa")
+        placed = link_clip(tmp_path / name, tmp_path / "in", "clip-aa")
         assert placed.stem == "clip-aa" and placed.read_bytes() == b"1"
         placed.unlink()
 

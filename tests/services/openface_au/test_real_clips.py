@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from merrflow_openface_au.engines.mediapipe import MediapipeEngine
+from merrflow_openface_au.engines.mediapipe.engine import MediapipeEngine
 from merrflow_openface_au.types import VideoResult
 
 CLIPS = (

@@ -8,13 +8,13 @@ import pytest
 import torch
 
 from merrflow_qwen_audio import SPEC
-from merrflow_qwen_audio.engines.listening.need import PROMPT_TOKENS
-from merrflow_qwen_audio.prompt import load_prompt
+from merrflow_qwen_audio.engines.audio_language.need import PROMPT_TOKENS
+from merrflow_qwen_audio.engines.audio_language.prompt_file import load_prompt
 from merrflow_serving.errors import NotReady
 from merrflow_serving.torch import device as devices
 from merrflow_serving.torch.estimate import GIB
 from tests.services.cards import CARD_24_GB, CARD_80_GB
-from tests.services.qwen_audio import checkpoints2
+from tests.services.qwen_audio import qwen2_checkpoints
 from tests.services.qwen_audio.test_qwen_checkpoint import PUBLISHED
 
 
@@ -35,7 +35,7 @@ def test_the_published_size_fits_a_24_gb_card_with_few_windows(on_gpu, tmp_path)
 
 
 def test_qwen2_audio_is_counted_from_its_own_config(on_gpu, tmp_path):
-    small = engine("qwen2_audio", tmp_path, checkpoints2.config()).need()
+    small = engine("qwen2_audio", tmp_path, qwen2_checkpoints.config()).need()
     assert 0 < small.least < small.full < 2 * GIB
 
 

@@ -11,8 +11,8 @@ import pytest
 
 from merrflow_qwen_audio import SPEC
 from merrflow_qwen_audio.engines.acoustics import meter, vad
+from merrflow_qwen_audio.synthetic_speech import spoken_vowels
 from merrflow_qwen_audio.types import Content, Tone, ToneItem
-from merrflow_qwen_audio.warmup import spoken_vowels
 from merrflow_serving.errors import EngineFault, InvalidInput, NotReady, TooLarge
 from tests.services.qwen_audio import signals
 

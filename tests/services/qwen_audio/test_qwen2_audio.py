@@ -12,19 +12,19 @@ torch = pytest.importorskip("torch")
 from transformers import Qwen2AudioForConditionalGeneration, WhisperFeatureExtractor  # noqa: E402
 
 from merrflow_qwen_audio import SPEC  # noqa: E402
-from merrflow_qwen_audio.engines.listening.asking import Prompted, ask  # noqa: E402
-from merrflow_qwen_audio.engines.listening.capacity import row_bytes  # noqa: E402
-from merrflow_qwen_audio.engines.listening.decoding import decode  # noqa: E402
-from merrflow_qwen_audio.engines.qwen2_listener import Qwen2Audio, read_config, without_data  # noqa: E402
-from merrflow_qwen_audio.prompt import load_prompt  # noqa: E402
+from merrflow_qwen_audio.engines.audio_language.capacity import row_bytes  # noqa: E402
+from merrflow_qwen_audio.engines.audio_language.decoding import decode  # noqa: E402
+from merrflow_qwen_audio.engines.audio_language.prompt_file import load_prompt  # noqa: E402
+from merrflow_qwen_audio.engines.audio_language.prompting import AudioPrompt, ask  # noqa: E402
+from merrflow_qwen_audio.engines.qwen2_audio.model import Qwen2AudioModel, read_config, without_data  # noqa: E402
+from merrflow_qwen_audio.synthetic_speech import spoken_vowels  # noqa: E402
 from merrflow_qwen_audio.types import ToneItem  # noqa: E402
-from merrflow_qwen_audio.warmup import spoken_vowels  # noqa: E402
 from merrflow_serving.errors import NotReady  # noqa: E402
 from merrflow_serving.torch.device import BatchLimit  # noqa: E402
 from merrflow_serving.torch.estimate import Plan, module_bytes  # noqa: E402
 from merrflow_serving.torch.padding import left_padded  # noqa: E402
 from tests.services.cards import CARD_24_GB  # noqa: E402
-from tests.services.qwen_audio import checkpoints2 as checkpoints  # noqa: E402
+from tests.services.qwen_audio import qwen2_checkpoints as checkpoints  # noqa: E402
 
 torch.set_num_threads(1)
 CPU = torch.device("cpu")
@@ -38,7 +38,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def model(folder):
-    return Qwen2Audio(folder, device=CPU, dtype=torch.float32, attention="sdpa")
+    return Qwen2AudioModel(folder, device=CPU, dtype=torch.float32, attention="sdpa")
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +82,7 @@ def test_logits_and_answers_equal_the_native_class(model, native, recordings):
     question = model.question(load_prompt("tone_list"), "")
     for samples in recordings:
         inputs = native_inputs(question, samples)
-        (heard,) = model.hear([samples])
+        (heard,) = model.embed_sounds([samples])
         row = model.splice(question, heard)
         assert len(row) == inputs["input_ids"].shape[1] == model.span(samples.size) + len(question)
         with torch.inference_mode():
@@ -96,15 +96,15 @@ def test_logits_and_answers_equal_the_native_class(model, native, recordings):
 
 def test_the_batch_does_not_matter(model, recordings):
     question = model.question(load_prompt("tone_list"), "")
-    alone = [model.splice(question, model.hear([samples])[0]) for samples in recordings]
-    together = [model.splice(question, heard) for heard in model.hear(recordings)]
+    alone = [model.splice(question, model.embed_sounds([samples])[0]) for samples in recordings]
+    together = [model.splice(question, heard) for heard in model.embed_sounds(recordings)]
     embeddings, mask = left_padded(together)
     with torch.inference_mode():
         positions = (mask.cumsum(1) - 1).clamp(min=0)
         found = model.language(inputs_embeds=embeddings, attention_mask=mask, position_ids=positions).logits[:, -1]
         expected = torch.cat([model.language(inputs_embeds=row[None]).logits[:, -1] for row in alone])
     torch.testing.assert_close(found, expected, atol=1e-4, rtol=0)
-    prompts = [Prompted(samples, question, len(row)) for samples, row in zip(recordings, alone, strict=True)]
+    prompts = [AudioPrompt(samples, question, len(row)) for samples, row in zip(recordings, alone, strict=True)]
     texts = [ask(model, [prompt], BatchLimit(1), answer_tokens=6)[0] for prompt in prompts]
     assert ask(model, prompts, BatchLimit(8), answer_tokens=6) == texts
     assert ask(model, prompts[::-1], BatchLimit(2), answer_tokens=6) == texts[::-1]
@@ -124,7 +124,7 @@ def test_a_key_that_lacks_or_is_called_otherwise_is_an_error(tmp_path, key):
     weights = checkpoints.weights()
     weights[f"{key}_new"] = weights.pop(key)
     with pytest.raises(NotReady, match=f"(?s)missing: .*{key.split('.')[-2]}.*unexpected: {key}_new"):
-        Qwen2Audio(checkpoints.write(tmp_path, weights), device=CPU, dtype=torch.float32, attention="sdpa")
+        Qwen2AudioModel(checkpoints.write(tmp_path, weights), device=CPU, dtype=torch.float32, attention="sdpa")
 
 
 def test_another_model_or_tokenizer_is_refused(tmp_path):
@@ -132,11 +132,11 @@ def test_another_model_or_tokenizer_is_refused(tmp_path):
 
     def refused(says):
         with pytest.raises(NotReady, match=says):
-            Qwen2Audio(folder, device=CPU, dtype=torch.float32, attention="sdpa")
+            Qwen2AudioModel(folder, device=CPU, dtype=torch.float32, attention="sdpa")
 
     content = json.loads((folder / "tokenizer.json").read_text())
     (folder / "tokenizer.json").write_text(json.dumps(content | {"added_tokens": content["added_tokens"][:3]}))
-    refused("lacks <|audio_bos|>".replace("|", r"\|"))
+    refused("has no <|audio_bos|>".replace("|", r"\|"))
     (folder / "tokenizer.json").write_text("[]")
     refused("not a tokenizer")
     (folder / "config.json").write_text('{"model_type": "llama"}')

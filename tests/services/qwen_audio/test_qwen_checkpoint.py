@@ -8,14 +8,14 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from merrflow_qwen_audio.engines.qwen_audio.checkpoint_keys import original, rename  # noqa: E402
 from merrflow_qwen_audio.engines.qwen_audio.config import read_shape  # noqa: E402
-from merrflow_qwen_audio.engines.qwen_audio.keys import original, rename  # noqa: E402
-from merrflow_qwen_audio.engines.qwen_audio.listener import QwenAudio  # noqa: E402
+from merrflow_qwen_audio.engines.qwen_audio.model import QwenAudioModel  # noqa: E402
 from merrflow_qwen_audio.engines.qwen_audio.modules import without_data  # noqa: E402
 from merrflow_serving.errors import NotReady  # noqa: E402
 from merrflow_serving.torch.estimate import Plan, module_bytes  # noqa: E402
 from tests.services.cards import CARD_24_GB  # noqa: E402
-from tests.services.qwen_audio import checkpoints  # noqa: E402
+from tests.services.qwen_audio import qwen_checkpoints as checkpoints  # noqa: E402
 
 torch.set_num_threads(1)
 # config.json of the published repository, without what says nothing of the shape.
@@ -48,7 +48,7 @@ PUBLISHED = {
 
 
 def opened(folder, dtype=torch.float32):
-    return QwenAudio(folder, chat=True, device=torch.device("cpu"), dtype=dtype, attention="sdpa")
+    return QwenAudioModel(folder, chat=True, device=torch.device("cpu"), dtype=dtype, attention="sdpa")
 
 
 @pytest.mark.parametrize("kind", ["safetensors", "bin"])
@@ -173,7 +173,7 @@ def test_a_vocabulary_of_another_checkpoint_is_refused(tmp_path):
 
 def test_the_published_size_fits_a_card_of_24_gb(tmp_path):
     """Weights in bfloat16, and one window of 30 s with its answer, told from shapes alone."""
-    from merrflow_qwen_audio.engines.listening.capacity import row_bytes
+    from merrflow_qwen_audio.engines.audio_language.capacity import row_bytes
 
     (tmp_path / "config.json").write_text(json.dumps(PUBLISHED))
     parts = without_data(read_shape(tmp_path))

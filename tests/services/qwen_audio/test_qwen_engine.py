@@ -11,14 +11,15 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from merrflow_qwen_audio import SPEC  # noqa: E402
-from merrflow_qwen_audio.engines.listening import asking, capacity  # noqa: E402
-from merrflow_qwen_audio.prompt import load_prompt  # noqa: E402
-from merrflow_qwen_audio.replies import Reply, tell  # noqa: E402
+from merrflow_qwen_audio.engines.audio_language import capacity, prompting  # noqa: E402
+from merrflow_qwen_audio.engines.audio_language.prompt_file import load_prompt  # noqa: E402
+from merrflow_qwen_audio.engines.audio_language.replies import Reply, merge_replies  # noqa: E402
+from merrflow_qwen_audio.synthetic_speech import spoken_vowels  # noqa: E402
 from merrflow_qwen_audio.types import Content, Tone, ToneItem  # noqa: E402
-from merrflow_qwen_audio.warmup import spoken_vowels  # noqa: E402
 from merrflow_serving.errors import EngineFault, InvalidInput, NotReady, TooLarge  # noqa: E402
 from merrflow_serving.torch.device import BatchLimit  # noqa: E402
-from tests.services.qwen_audio import checkpoints, signals  # noqa: E402
+from tests.services.qwen_audio import qwen_checkpoints as checkpoints  # noqa: E402
+from tests.services.qwen_audio import signals  # noqa: E402
 
 torch.set_num_threads(1)
 RATE = 16_000
@@ -46,13 +47,13 @@ def engine(folder, tmp_path_factory):
 def asked(monkeypatch):
     """The prompts that went to the model, batch by batch."""
     seen = []
-    real = asking.ask
+    real = prompting.ask
 
     def spy(listener, prompts, limit, **limits):
         seen.append(list(prompts))
         return real(listener, prompts, limit, **limits)
 
-    monkeypatch.setattr(asking, "ask", spy)
+    monkeypatch.setattr(prompting, "ask", spy)
     return seen
 
 
@@ -103,10 +104,10 @@ def test_a_long_recording_is_heard_in_windows(engine, asked):
     assert len(prompts) >= 3 and all(prompt.samples.size <= 30 * RATE for prompt in prompts)
     loaded = engine._loaded
     replies = [
-        asking.ask(loaded.listener, [prompt], BatchLimit(1), answer_tokens=loaded.answer_tokens)[0]
+        prompting.ask(loaded.model, [prompt], BatchLimit(1), answer_tokens=loaded.answer_tokens)[0]
         for prompt in prompts
     ]
-    assert tone.text == tell(replies, loaded.prompt).text
+    assert tone.text == merge_replies(replies, loaded.prompt).text
     assert tone.speech[-1].end > 60.0
 
 
@@ -137,7 +138,7 @@ def test_out_of_memory_makes_groups_smaller(engine, monkeypatch):
     sounds = [spoken_vowels(1.0 + 0.2 * number) for number in range(4)]
     expected = described(engine, *sounds)
     sizes = []
-    real = asking.decode
+    real = prompting.decode
 
     def small(language, rows, **limits):
         sizes.append(len(rows))
@@ -145,44 +146,44 @@ def test_out_of_memory_makes_groups_smaller(engine, monkeypatch):
             raise torch.OutOfMemoryError("CUDA out of memory")
         return real(language, rows, **limits)
 
-    monkeypatch.setattr(asking, "decode", small)
+    monkeypatch.setattr(prompting, "decode", small)
     monkeypatch.setattr(engine, "_loaded", replace(engine._loaded, limit=BatchLimit(4)))
     assert described(engine, *sounds) == expected
     assert sizes == [4, 2, 1, 1, 1, 1] and engine._loaded.limit.size == 1
 
 
 def test_longer_prompts_than_planned_go_in_smaller_groups(engine, monkeypatch):
-    listener = engine._loaded.listener
+    listener = engine._loaded.model
     groups = []
-    real = asking.decode
+    real = prompting.decode
 
     def spy(language, rows, **limits):
         groups.append([len(row) for row in rows])
         return real(language, rows, **limits)
 
-    monkeypatch.setattr(asking, "decode", spy)
+    monkeypatch.setattr(prompting, "decode", spy)
     prompt = load_prompt("tone_list")
     questions = [listener.question(prompt, words) for words in ("", "how does it sound, and why? " * 6)]
     sound = spoken_vowels(1.0)
-    prompts = [asking.Prompted(sound, one, len(one) + listener.span(sound.size)) for one in questions * 4]
+    prompts = [prompting.AudioPrompt(sound, one, len(one) + listener.span(sound.size)) for one in questions * 4]
     usual = min(one.tokens for one in prompts)
     limit = BatchLimit(4)
-    found = asking.ask(listener, prompts, limit, answer_tokens=3, planned=usual)
+    found = prompting.ask(listener, prompts, limit, answer_tokens=3, planned=usual)
     assert limit.size == 4 and all(len(group) * max(group) <= 4 * usual or len(group) == 1 for group in groups)
     assert max(map(len, groups)) == 4 and min(map(len, groups)) < 4
-    assert found == asking.ask(listener, prompts, BatchLimit(1), answer_tokens=3)
+    assert found == prompting.ask(listener, prompts, BatchLimit(1), answer_tokens=3)
 
 
 def test_warming_up_takes_the_largest_shape(engine, monkeypatch):
     seen = []
-    real = asking.decode
+    real = prompting.decode
 
     def spy(language, rows, **limits):
         seen.append((len(rows), {len(row) for row in rows}, limits))
         return real(language, rows, **limits)
 
-    monkeypatch.setattr(asking, "decode", spy)
-    listener = engine._loaded.listener
+    monkeypatch.setattr(prompting, "decode", spy)
+    listener = engine._loaded.model
     question = listener.question(load_prompt("tone_list"), "")
     capacity.warm_up(listener, question, BatchLimit(3), answer_tokens=5, whole=True)
     (rows, tokens, limits) = seen[0]
@@ -192,13 +193,13 @@ def test_warming_up_takes_the_largest_shape(engine, monkeypatch):
     def never(language, rows, **limits):
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr(asking, "decode", never)
+    monkeypatch.setattr(prompting, "decode", never)
     with pytest.raises(NotReady, match="too little memory"):
         capacity.warm_up(listener, question, BatchLimit(2), answer_tokens=5, whole=True)
 
 
 def test_as_many_windows_as_memory_holds(engine, monkeypatch):
-    listener = engine._loaded.listener
+    listener = engine._loaded.model
     each = capacity.row_bytes(listener.language.config, listener.encoder.module.config, torch.float32, 1_000)
 
     def rows(free):
@@ -211,7 +212,7 @@ def test_as_many_windows_as_memory_holds(engine, monkeypatch):
 def test_the_base_model_has_its_tags(folder, tmp_path):
     engine = made(folder, tmp_path, variant="base", answer_tokens=3)
     engine.load()
-    listener = engine._loaded.listener
+    listener = engine._loaded.model
     question = listener.question(engine._loaded.prompt, "")
     names = {number: name for name, number in listener.tokenizer.special.items()}
     assert question.before == ()
@@ -283,12 +284,12 @@ def test_half_precision_runs(folder, tmp_path, dtype, attention):
     tones = described(engine, long, short)
     assert all(isinstance(tone, Tone) and tone.content is Content.SPEECH for tone in tones)
     assert any(tone.text for tone in tones)
-    assert engine._loaded.listener.language.dtype == getattr(torch, dtype)
+    assert engine._loaded.model.language.dtype == getattr(torch, dtype)
     engine.close()
 
 
 def test_an_answer_without_words_is_a_refusal(engine, monkeypatch):
-    monkeypatch.setattr(asking, "ask", lambda listener, prompts, limit, **_: [Reply("...") for _ in prompts])
+    monkeypatch.setattr(prompting, "ask", lambda listener, prompts, limit, **_: [Reply("...") for _ in prompts])
     (tone,) = described(engine, spoken_vowels())
-    assert (tone.text, tone.outcome) == ("", tell([], load_prompt("tone_list")).outcome)
+    assert (tone.text, tone.outcome) == ("", merge_replies([], load_prompt("tone_list")).outcome)
     assert tone.speech, "the measurements stay"

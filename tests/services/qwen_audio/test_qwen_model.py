@@ -12,16 +12,17 @@ torch = pytest.importorskip("torch")
 
 from transformers import WhisperFeatureExtractor  # noqa: E402
 
-from merrflow_qwen_audio.engines.listening.asking import Prompted, ask  # noqa: E402
-from merrflow_qwen_audio.engines.listening.decoding import decode  # noqa: E402
-from merrflow_qwen_audio.engines.listening.encoder import Canvas, Encoder, lengths  # noqa: E402
-from merrflow_qwen_audio.engines.listening.mel import LogMel  # noqa: E402
-from merrflow_qwen_audio.engines.qwen_audio.listener import QwenAudio  # noqa: E402
-from merrflow_qwen_audio.prompt import load_prompt  # noqa: E402
-from merrflow_qwen_audio.warmup import spoken_vowels  # noqa: E402
+from merrflow_qwen_audio.engines.audio_language.decoding import decode  # noqa: E402
+from merrflow_qwen_audio.engines.audio_language.encoder import Canvas, Encoder, lengths  # noqa: E402
+from merrflow_qwen_audio.engines.audio_language.mel import LogMel  # noqa: E402
+from merrflow_qwen_audio.engines.audio_language.prompt_file import load_prompt  # noqa: E402
+from merrflow_qwen_audio.engines.audio_language.prompting import AudioPrompt, ask  # noqa: E402
+from merrflow_qwen_audio.engines.qwen_audio.model import QwenAudioModel  # noqa: E402
+from merrflow_qwen_audio.synthetic_speech import spoken_vowels  # noqa: E402
 from merrflow_serving.torch.device import BatchLimit  # noqa: E402
 from merrflow_serving.torch.padding import left_padded  # noqa: E402
-from tests.services.qwen_audio import checkpoints, reference  # noqa: E402
+from tests.services.qwen_audio import qwen_checkpoints as checkpoints  # noqa: E402
+from tests.services.qwen_audio import reference  # noqa: E402
 
 torch.set_num_threads(1)
 CPU = torch.device("cpu")
@@ -33,7 +34,7 @@ SECONDS = (0.3, 1.0, 1.77, 2.0, 3.31, 5.0, 12.0, 30.0)
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
     folder = checkpoints.write(tmp_path_factory.mktemp("tiny"), checkpoints.weights() | checkpoints.extras())
-    return QwenAudio(folder, chat=True, device=CPU, dtype=torch.float32, attention="sdpa")
+    return QwenAudioModel(folder, chat=True, device=CPU, dtype=torch.float32, attention="sdpa")
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +53,7 @@ def recordings():
 
 
 def rows(model, question, recordings):
-    return [model.splice(question, heard) for heard in model.hear(recordings)]
+    return [model.splice(question, heard) for heard in model.embed_sounds(recordings)]
 
 
 def last_logits(model, prompts):
@@ -147,7 +148,7 @@ def test_stored_numbers(model, question):
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])
 def test_the_batch_does_not_matter(tmp_path, question, recordings, attention):
     folder = checkpoints.write(tmp_path, checkpoints.weights())
-    model = QwenAudio(folder, chat=True, device=CPU, dtype=torch.float32, attention=attention)
+    model = QwenAudioModel(folder, chat=True, device=CPU, dtype=torch.float32, attention=attention)
     recordings = recordings if attention == "sdpa" else recordings[1:4]
     alone = [rows(model, question, [samples])[0] for samples in recordings]
     together = rows(model, question, recordings)
@@ -155,7 +156,7 @@ def test_the_batch_does_not_matter(tmp_path, question, recordings, attention):
         torch.testing.assert_close(one, other, atol=1e-5, rtol=0)
     expected = torch.cat([last_logits(model, [row]) for row in alone])
     torch.testing.assert_close(last_logits(model, together), expected, atol=1e-4, rtol=0)
-    prompts = [Prompted(samples, question, len(row)) for samples, row in zip(recordings, alone, strict=True)]
+    prompts = [AudioPrompt(samples, question, len(row)) for samples, row in zip(recordings, alone, strict=True)]
     texts = [ask(model, [prompt], BatchLimit(1), answer_tokens=8)[0] for prompt in prompts]
     assert ask(model, prompts, BatchLimit(8), answer_tokens=8) == texts
     assert ask(model, prompts[::-1], BatchLimit(3), answer_tokens=8) == texts[::-1]

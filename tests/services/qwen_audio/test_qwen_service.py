@@ -17,14 +17,15 @@ from merrflow.common.v1 import common_pb2, common_pb2_grpc  # noqa: E402
 from merrflow.qwen_audio.v1 import qwen_audio_pb2 as pb  # noqa: E402
 from merrflow.qwen_audio.v1 import qwen_audio_pb2_grpc as pb_grpc  # noqa: E402
 from merrflow_qwen_audio import SPEC  # noqa: E402
+from merrflow_qwen_audio.engines.audio_language.prompt_file import load_prompt  # noqa: E402
+from merrflow_qwen_audio.engines.audio_language.replies import Reply, merge_replies  # noqa: E402
 from merrflow_qwen_audio.engines.qwen_audio.tokenizer import QwenTokenizer  # noqa: E402
-from merrflow_qwen_audio.prompt import load_prompt  # noqa: E402
-from merrflow_qwen_audio.replies import Reply, tell  # noqa: E402
-from merrflow_qwen_audio.warmup import spoken_vowels  # noqa: E402
+from merrflow_qwen_audio.synthetic_speech import spoken_vowels  # noqa: E402
 from merrflow_serving.errors import from_rpc_error  # noqa: E402
 from merrflow_serving.media.audio import decode_audio, encode_wav  # noqa: E402
 from merrflow_serving.server import Server  # noqa: E402
-from tests.services.qwen_audio import checkpoints, reference  # noqa: E402
+from tests.services.qwen_audio import qwen_checkpoints as checkpoints  # noqa: E402
+from tests.services.qwen_audio import reference  # noqa: E402
 
 torch.set_num_threads(1)
 RATE = 16_000
@@ -69,7 +70,7 @@ def expected_text(folder, wav: bytes) -> str:
     stop = {special["<|endoftext|>"], start, end}
     row = torch.cat((table[before], heard, table[after]))
     ids = reference.greedy(weights, row, checkpoints.HEADS, stop, ANSWER, eps=checkpoints.EPS, theta=checkpoints.THETA)
-    return tell([Reply(tokenizer.decode(ids), truncated=len(ids) == ANSWER)], prompt).text
+    return merge_replies([Reply(tokenizer.decode(ids), truncated=len(ids) == ANSWER)], prompt).text
 
 
 async def test_an_original_checkpoint_answers_as_plain_torch_does(folder, tmp_path):

@@ -9,9 +9,9 @@ pytest.importorskip("tiktoken")
 from hypothesis import given  # noqa: E402
 from hypothesis import strategies as st  # noqa: E402
 
-from merrflow_qwen_audio.engines.qwen_audio.special import SPECIAL_TOKENS  # noqa: E402
+from merrflow_qwen_audio.engines.qwen_audio.special_tokens import SPECIAL_TOKENS  # noqa: E402
 from merrflow_qwen_audio.engines.qwen_audio.tokenizer import QwenTokenizer  # noqa: E402
-from tests.services.qwen_audio import checkpoints  # noqa: E402
+from tests.services.qwen_audio import qwen_checkpoints as checkpoints  # noqa: E402
 
 PUBLISHED_VOCABULARY = 151_643  # entries of qwen.tiktoken
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from merrflow_qwen_audio.engines.qwen_audio.special import SPECIAL_TOKENS
-from merrflow_qwen_audio.prompt import load_prompt
+from merrflow_qwen_audio.engines.audio_language.prompt_file import load_prompt
+from merrflow_qwen_audio.engines.qwen_audio.special_tokens import SPECIAL_TOKENS
 from merrflow_serving.errors import NotReady
 
 

@@ -12,7 +12,7 @@ from merrflow.common.v1 import common_pb2
 from merrflow.qwen_audio.v1 import qwen_audio_pb2 as pb
 from merrflow.qwen_audio.v1 import qwen_audio_pb2_grpc as pb_grpc
 from merrflow_qwen_audio import SPEC
-from merrflow_qwen_audio.warmup import spoken_vowels
+from merrflow_qwen_audio.synthetic_speech import spoken_vowels
 from merrflow_serving.errors import from_rpc_error
 from merrflow_serving.media.audio import encode_wav
 from merrflow_serving.server import Server

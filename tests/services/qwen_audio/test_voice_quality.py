@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from merrflow_qwen_audio.engines.acoustics.cycles import cycle_measures
 from merrflow_qwen_audio.engines.acoustics.frames import frame_count
+from merrflow_qwen_audio.engines.acoustics.jitter_shimmer import cycle_measures
 from merrflow_qwen_audio.engines.acoustics.pitch import track_pitch
 from merrflow_qwen_audio.engines.acoustics.spectrum import spectral_measures
 from tests.services.qwen_audio.signals import mixed, noise, times, tone, vowel_train

@@ -7,8 +7,8 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
+from merrflow_qwen_audio.engines.audio_language.windows import WINDOW_SECONDS, windows
 from merrflow_qwen_audio.types import Span
-from merrflow_qwen_audio.windows import WINDOW_SECONDS, windows
 
 
 def test_what_fits_goes_whole():

@@ -1,4 +1,4 @@
-"""The embedded engine: it measures how a voice sounds and puts the measurements in words.
+"""The rule-based engine `prosody`: measures how a voice sounds and puts the measurements in words.
 
 It is signal processing and one small network for voice activity; no language model. It says how a voice sounds,
 never which emotion is felt.
@@ -6,16 +6,14 @@ never which emotion is felt.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 
-import numpy as np
-
+from merrflow_qwen_audio.arrays import Samples
 from merrflow_qwen_audio.engines.acoustics import vad
 from merrflow_qwen_audio.engines.acoustics.meter import Meter
 from merrflow_qwen_audio.settings import QwenAudioSettings
+from merrflow_qwen_audio.tone_sentence import rules, rules_version, sentence
 from merrflow_qwen_audio.types import Tone, ToneItem
-from merrflow_qwen_audio.words import rules, sentence
 from merrflow_serving.engine import EngineInfo, Limits
 from merrflow_serving.errors import EngineFault, MerrflowError
 
@@ -33,7 +31,7 @@ class ProsodyEngine:
         self._meter = Meter(settings.max_seconds)
 
     def load(self) -> None:
-        """Loads the voice activity model and the rules. Raises `NotReady` where the model's file is not there."""
+        """Loads the voice activity model and the rules. Raises `NotReady` if the model's file is missing."""
         self._meter.load()
         rules()
 
@@ -45,7 +43,7 @@ class ProsodyEngine:
                 results.append(self._describe(item.samples))
             except MerrflowError as error:
                 results.append(error)
-            except Exception as error:  # an item's bug must not take its neighbours with it
+            except Exception as error:  # an error in one item must not reach its neighbours
                 results.append(EngineFault(f"prosody cannot measure this recording: {type(error).__name__}: {error}"))
         return results
 
@@ -65,16 +63,6 @@ class ProsodyEngine:
             limits=Limits(max_batch_size=8, max_seconds=self._max_seconds),
         )
 
-    def _describe(self, samples: np.ndarray) -> Tone:
+    def _describe(self, samples: Samples) -> Tone:
         measured = self._meter.measure(samples)
         return measured.tone(sentence(measured.content, measured.values))
-
-
-def rules_version() -> str:
-    """The rule file's version and its hash, so that a changed word is a changed version even if forgotten."""
-    from importlib.resources import files
-
-    from merrflow_qwen_audio import words
-
-    data = files("merrflow_qwen_audio").joinpath(words.WORDS_FILE).read_bytes()
-    return f"tone_words {rules().version} sha256:{hashlib.sha256(data).hexdigest()[:12]}"

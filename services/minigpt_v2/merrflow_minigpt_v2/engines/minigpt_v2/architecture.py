@@ -1,4 +1,4 @@
-"""What is fixed in MiniGPT-v2, read from `architecture.yaml`."""
+"""The fixed properties of MiniGPT-v2, read from `architecture.yaml`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class _Part(BaseModel):
 
 
 class Picture(_Part):
-    """How a picture is prepared."""
+    """How a picture is preprocessed."""
 
     size: int  # pixels, width and height
     mean: tuple[float, float, float]  # RGB, in 0..1
@@ -27,7 +27,7 @@ class Vision(_Part):
     """The vision tower's shape."""
 
     width: int
-    layers: int  # those used; a file may hold more
+    layers: int  # used; a weight file may have more
     heads: int
     mlp: int
     patch: int  # pixels
@@ -38,7 +38,7 @@ class Vision(_Part):
 class Projection(_Part):
     """From patches to tokens of the language model."""
 
-    patches: int  # joined into one token
+    patches: int  # concatenated into one token
 
 
 class Lora(_Part):
@@ -49,17 +49,17 @@ class Lora(_Part):
 
 
 class Template(_Part):
-    """The conversation around picture and text."""
+    """The prompt around picture and text."""
 
     starts: tuple[int, ...]  # token ids
     before: str
-    after: str  # holds {text}
+    after: str  # contains {text}
     stops: tuple[int, ...]  # token ids
-    markers: tuple[str, ...]  # spellings that no text may hold whole
+    markers: tuple[str, ...]  # spellings that no text may contain unbroken
 
 
 class Architecture(_Part):
-    """All of it."""
+    """The whole file."""
 
     version: str
     image: Picture
@@ -75,7 +75,7 @@ class Architecture(_Part):
 
     @property
     def image_tokens(self) -> int:
-        """Places that a picture takes in the language model's context: 256."""
+        """Tokens that a picture takes in the language model's context: 256."""
         return self.patches // self.projection.patches
 
 

@@ -1,4 +1,4 @@
-"""The engine `minigpt_v2`: files, batches and limits around eyes and speech."""
+"""The engine `minigpt_v2`: weights, batches and limits around the vision encoder and the answer generator."""
 
 from __future__ import annotations
 
@@ -7,16 +7,19 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 import structlog
 
-from merrflow_minigpt_v2.engines.minigpt_v2 import pixels
+from merrflow_minigpt_v2.engines.minigpt_v2 import preprocessing
 from merrflow_minigpt_v2.engines.minigpt_v2.architecture import Architecture, published
 from merrflow_minigpt_v2.engines.minigpt_v2.files import ENTRIES, LANGUAGE, VISION
-from merrflow_minigpt_v2.engines.minigpt_v2.prompts import Asking, load_asking
+from merrflow_minigpt_v2.engines.minigpt_v2.prompts import PromptConfig, load_prompt_config
+from merrflow_minigpt_v2.frames import check_frame
 from merrflow_minigpt_v2.types import Scene, SceneItem
 from merrflow_serving.answers import Outcome
 from merrflow_serving.engine import EngineInfo, Limits
@@ -24,9 +27,9 @@ from merrflow_serving.errors import MerrflowError, NotReady, TooLarge
 from merrflow_serving.weights import Place, entry, folder_of, locate, revision
 
 if TYPE_CHECKING:
-    from merrflow_minigpt_v2.engines.minigpt_v2.loading import Loaded
-    from merrflow_minigpt_v2.engines.minigpt_v2.speech import Reply
-    from merrflow_minigpt_v2.engines.minigpt_v2.tokens import PromptIds
+    from merrflow_minigpt_v2.engines.minigpt_v2.generation import Reply
+    from merrflow_minigpt_v2.engines.minigpt_v2.loading import LoadedModel
+    from merrflow_minigpt_v2.engines.minigpt_v2.tokenizer import PromptIds
     from merrflow_minigpt_v2.settings import MiniGptSettings
     from merrflow_serving.torch.device import Memory
     from merrflow_serving.torch.need import Need
@@ -38,17 +41,17 @@ NOTE = (
     "a vision-language model: it may name what is not there; weights under the Llama 2 Community License, whose terms "
     "pass on to whoever uses them or what they write"
 )
-# Rows decoded at once, unless MAX_BATCH_SIZE is set. On a GPU the key-value cache decides (512 KiB a token): a 24 GB
-# card holds 8 rows of the longest question and answer, an 80 GB card that is all MiniGPT-v2's, 64.
+# Rows decoded at once, unless MAX_BATCH_SIZE is set. On a GPU the key-value cache (512 KiB a token) is the limit: 8
+# rows of the longest question and answer fit a 24 GB card, 64 an 80 GB card that MiniGPT-v2 has to itself.
 GPU_ROWS, CPU_ROWS = 8, 4
 
 
 @dataclass(frozen=True, eq=False)
 class _Ready:
-    """An item that is fit to be asked."""
+    """A preprocessed item."""
 
-    place: int  # in the batch
-    picture: np.ndarray  # (3, size, size) float32
+    index: int  # in the batch
+    picture: npt.NDArray[np.float32]  # (3, size, size)
     ids: PromptIds
     seed: int
 
@@ -57,25 +60,30 @@ class MiniGptV2:
     """Engine "minigpt_v2" (see `merrflow_serving.engine.Engine`)."""
 
     def __init__(self, settings: MiniGptSettings, architecture: Architecture | None = None) -> None:
-        """architecture: another than the published one, such as a small one of the same build."""
+        """architecture: another one than the published, such as a small one of the same kind."""
         self._settings = settings
         self._shape = architecture or published()
-        self._asking: Asking | None = None
+        self._prompt_config: PromptConfig | None = None
         try:
-            self._asking = load_asking(
+            self._prompt_config = load_prompt_config(
                 settings.prompt,
                 settings.decoding,
                 answer_tokens=settings.answer_tokens,
                 seed=settings.seed,
                 template=self._shape.template,
             )
-        except NotReady as error:  # told by `load`, so that the service can say what to do
+        except NotReady as error:  # raised by `load`, so that the service can say what to do
             self._problem = error
-        self._loaded: Loaded | None = None
+        self._loaded: LoadedModel | None = None
         self._pool: ThreadPoolExecutor | None = None
 
+    def _prompt(self) -> PromptConfig:
+        if self._prompt_config is None:
+            raise self._problem
+        return self._prompt_config
+
     def place(self, name: str) -> Place:
-        """Where one of `ENTRIES` is looked for."""
+        """Where the weights of one of `ENTRIES` are looked for."""
         settings = self._settings
         own = {VISION: settings.vision_weights, LANGUAGE: settings.language_weights}.get(name, "")
         return Place(own or settings.weights, settings.hub, settings.models_dir, settings.offline)
@@ -83,13 +91,12 @@ class MiniGptV2:
     def load(self) -> None:
         """Reads the three sets of weights and runs the largest shapes once.
 
-        Raises `NotReady` with the steps to get weights, the keys that do not fit, or the memory that is missing.
+        Raises `NotReady` with how to get the weights, the keys that do not fit, or that there is too little memory.
         """
         from merrflow_serving.torch.device import attention_of, device_errors, device_of, dtype_of
         from merrflow_serving.torch.lost import is_out_of_memory
 
-        if self._asking is None:
-            raise self._problem
+        prompt_config = self._prompt()
         try:
             from merrflow_minigpt_v2.engines.minigpt_v2.loading import load
         except ImportError as error:
@@ -103,7 +110,7 @@ class MiniGptV2:
                 self._loaded = load(
                     folders,
                     self._shape,
-                    self._asking,
+                    prompt_config,
                     store=self._settings.models_dir / "converted",
                     instruction_tokens=self._settings.max_instruction_tokens,
                     pictures=self._settings.encoder_batch,
@@ -134,7 +141,7 @@ class MiniGptV2:
         )
 
     def _locate(self) -> dict[str, Path]:
-        """The folders of all weights; what lacks is told at once, not one after the other."""
+        """The folders of all weights; the error names all that are missing, not only the first."""
         folders, problems = {}, []
         for name in ENTRIES:
             try:
@@ -157,19 +164,12 @@ class MiniGptV2:
 
             gc.collect()
             if torch.cuda.is_available():
-                with suppress(RuntimeError):  # a lost device: what lost it is the error to tell
+                with suppress(RuntimeError):  # the device is lost, and the error that lost it is the one to report
                     torch.cuda.empty_cache()
 
     def info(self) -> EngineInfo:
-        """Model, revisions, number format and prompt; cheap and without loading."""
-        device, dtype = self._settings.device, self._settings.dtype
-        try:
-            from merrflow_serving.torch.device import device_of, dtype_of
-
-            found = device_of(self._settings)
-            device, dtype = str(found), str(dtype_of(self._settings, found)).removeprefix("torch.")
-        except (ImportError, NotReady):  # said again, with what to do, by `load`
-            pass
+        """Model, revisions, dtype and prompt; cheap and without loading."""
+        device, dtype = self._device_and_dtype()
         parts = {name: revision(name, self.place(name)) or "missing" for name in ENTRIES}
         return EngineInfo(
             engine="minigpt_v2",
@@ -177,7 +177,7 @@ class MiniGptV2:
             revision=", ".join(f"{name} {value}" for name, value in parts.items()),
             device=device,
             dtype=dtype,
-            prompt_version=self._asking.stamp if self._asking else "",
+            prompt_version=self._prompt_config.stamp if self._prompt_config else "",
             licence=", ".join(dict.fromkeys(entry(name).licence for name in ENTRIES)),
             note=NOTE,
             limits=Limits(
@@ -188,20 +188,19 @@ class MiniGptV2:
         )
 
     def memory(self) -> Memory:
-        """What it holds of its device."""
+        """What the engine uses of its device's memory."""
         from merrflow_serving.torch.device import held
 
         return held(self._settings)
 
     def need(self) -> Need | None:
-        """GPU memory, from shapes; None on a CPU. Raises `NotReady` where device, prompt or config are missing."""
+        """GPU memory, computed from shapes; None on a CPU. Raises `NotReady` if device, prompt or config is missing."""
         from merrflow_serving.torch.device import device_of, dtype_of
 
         device = device_of(self._settings)
         if device.type != "cuda":
             return None
-        if self._asking is None:
-            raise self._problem
+        prompt_config = self._prompt()
         from merrflow_minigpt_v2.engines.minigpt_v2.language import read_config
         from merrflow_minigpt_v2.engines.minigpt_v2.need import need
 
@@ -212,11 +211,21 @@ class MiniGptV2:
             pictures=self._settings.encoder_batch,
             rows=self._batch(),
             instruction_tokens=self._settings.max_instruction_tokens,
-            answer_tokens=self._asking.answer_tokens,
+            answer_tokens=prompt_config.answer_tokens,
         )
 
+    def _device_and_dtype(self) -> tuple[str, str]:
+        """As they will be; as set if there is no torch or no such device, which `load` reports."""
+        try:
+            from merrflow_serving.torch.device import device_of, dtype_of
+
+            device = device_of(self._settings)
+            return str(device), str(dtype_of(self._settings, device)).removeprefix("torch.")
+        except (ImportError, NotReady):
+            return self._settings.device, self._settings.dtype
+
     def _batch(self) -> int:
-        """Rows at once, as set or by device."""
+        """Rows at once: as set, or by device."""
         from merrflow_serving.torch.device import device_of
 
         if self._settings.max_batch_size:
@@ -227,40 +236,43 @@ class MiniGptV2:
             return CPU_ROWS
 
     def run(self, batch: Sequence[SceneItem]) -> list[Scene | MerrflowError]:
-        """Describes each item; see `Engine.run`. Frames of context are not looked at."""
-        from merrflow_minigpt_v2.engines.minigpt_v2.speech import Question
+        """Describes each item; see `Engine.run`. Context frames are not used."""
+        from merrflow_minigpt_v2.engines.minigpt_v2.generation import Question
         from merrflow_serving.torch.device import run_split
 
         loaded, pool = self._loaded, self._pool
         if loaded is None or pool is None:
             raise NotReady("the engine is not loaded")
-        results: list[Scene | MerrflowError] = list(pool.map(self._guarded, range(len(batch)), batch))
-        ready = [one for one in results if isinstance(one, _Ready)]
-        seen = run_split(loaded.eyes.see, [one.picture for one in ready], loaded.encoding)
-        asked = [(Question(tokens, one.ids, one.seed), one) for tokens, one in zip(seen, ready, strict=True)]
-        asked.sort(key=lambda pair: len(pair[0]), reverse=True)  # the longest first: what does not fit shows early
-        replies = run_split(loaded.speech.answer, [question for question, _ in asked], loaded.decoding)
+        prepared = list(pool.map(partial(self._prepare_or_error, loaded), range(len(batch)), batch))
+        ready = [one for one in prepared if isinstance(one, _Ready)]
+        results: dict[int, Scene | MerrflowError] = {
+            index: one for index, one in enumerate(prepared) if isinstance(one, MerrflowError)
+        }
+        encoded = run_split(loaded.encoder.encode, [one.picture for one in ready], loaded.encoding)
+        asked = [(Question(tokens, one.ids, one.seed), one) for tokens, one in zip(encoded, ready, strict=True)]
+        asked.sort(key=lambda pair: len(pair[0]), reverse=True)  # longest first: what does not fit shows early
+        replies = run_split(loaded.generator.answer, [question for question, _ in asked], loaded.decoding)
         for (_, one), reply in zip(asked, replies, strict=True):
-            results[one.place] = self._scene(reply)
-        return results
+            results[one.index] = _scene(loaded.tokens.text(reply.ids), reply)
+        return [results[index] for index in range(len(batch))]
 
-    def _guarded(self, place: int, item: SceneItem) -> _Ready | MerrflowError:
+    def _prepare_or_error(self, loaded: LoadedModel, index: int, item: SceneItem) -> _Ready | MerrflowError:
         try:
-            return self._prepare(place, item)
+            return self._prepare(loaded, index, item)
         except MerrflowError as error:
             return error
 
-    def _prepare(self, place: int, item: SceneItem) -> _Ready:
-        pixels.check(item.image, self._settings.max_pixels)
-        ids = self._loaded.ids(item.instruction if item.instruction.strip() else self._asking.prompt.text)
-        small = pixels.squash(item.image, self._shape.image.size)
+    def _prepare(self, loaded: LoadedModel, index: int, item: SceneItem) -> _Ready:
+        check_frame(item.image, self._settings.max_pixels)
+        ids = loaded.ids(item.instruction if item.instruction.strip() else self._prompt().prompt.text)
+        small = preprocessing.resize_image(item.image, self._shape.image.size)
         digest = hashlib.blake2b(small.tobytes(), digest_size=8, key=str(self._settings.seed).encode())
         digest.update(repr(ids).encode())
         seed = int.from_bytes(digest.digest(), "big")
-        return _Ready(place, pixels.normalised(small, self._shape.image), ids, seed)
+        return _Ready(index, preprocessing.normalise(small, self._shape.image), ids, seed)
 
-    def _scene(self, reply: Reply) -> Scene:
-        text = self._loaded.tokens.text(reply.ids)
-        if not text:
-            return Scene("", outcome=Outcome.REFUSED)
-        return Scene(text, outcome=Outcome.DONE if reply.whole else Outcome.TRUNCATED)
+
+def _scene(text: str, reply: Reply) -> Scene:
+    if not text:
+        return Scene("", outcome=Outcome.REFUSED)
+    return Scene(text, outcome=Outcome.DONE if reply.whole else Outcome.TRUNCATED)

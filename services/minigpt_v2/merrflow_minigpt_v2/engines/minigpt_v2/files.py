@@ -1,4 +1,4 @@
-"""The three downloads: entries of weights.yaml, and the files in two of them (the third is a Llama folder)."""
+"""The three downloads (entries of weights.yaml) and the files in them; the language model is a whole Llama folder."""
 
 from __future__ import annotations
 

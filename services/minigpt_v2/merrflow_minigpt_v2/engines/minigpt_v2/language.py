@@ -1,7 +1,7 @@
-"""The voice: Llama-2-7b-chat with MiniGPT-v2's LoRA merged into it at load.
+"""The language model: Llama-2-7b-chat with MiniGPT-v2's LoRA merged into it when it is loaded.
 
 Merging is exact: W x + (alpha / r) B (A x) = (W + (alpha / r) B A) x (Hu et al. 2021, arXiv 2106.09685). The sum is
-taken in float32 and rounded once to the serving format.
+computed in float32 and rounded once to the serving dtype.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ from huggingface_hub.errors import StrictDataclassError
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from merrflow_minigpt_v2.engines.minigpt_v2.architecture import Architecture, Lora
-from merrflow_minigpt_v2.engines.minigpt_v2.tables import demand
+from merrflow_minigpt_v2.engines.minigpt_v2.checkpoint_keys import check_keys
 from merrflow_serving.errors import NotReady
 from merrflow_serving.weights.checkpoint import fill, parameters_on_meta
 
-_INSIDE = "llama_model.base_model.model."  # how peft names the model it wraps
-_ROTARY = re.compile(r".*\.rotary_emb\.inv_freq")  # older files keep this buffer; it follows from the configuration
+_PREFIX = "llama_model.base_model.model."  # of the names that peft gives to the model it wraps
+_ROTARY = re.compile(r".*\.rotary_emb\.inv_freq")  # a buffer of older files; it is computed from the configuration
 
 
 def read_config(folder: Path) -> LlamaConfig:
-    """The `config.json` of a Llama folder. Raises `NotReady` where it is none or another kind of model's."""
+    """The `config.json` of a Llama folder. Raises `NotReady` if it is missing or another kind of model's."""
     try:
         values = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         if not isinstance(values, dict) or values.get("model_type") != "llama":
-            raise ValueError("it describes no Llama")
+            raise ValueError("it does not describe a Llama")
         return LlamaConfig.from_dict(values)
     except (OSError, ValueError, TypeError, StrictDataclassError) as error:
         raise NotReady(
@@ -39,35 +39,35 @@ def read_config(folder: Path) -> LlamaConfig:
 
 
 def build(config: LlamaConfig, attention: str) -> LlamaForCausalLM:
-    """The model with random weights, or none within `parameters_on_meta`."""
-    config = LlamaConfig.from_dict(config.to_dict())
-    config._attn_implementation = attention
-    return LlamaForCausalLM(config).eval()
+    """The model with random weights, or without any inside `parameters_on_meta`."""
+    model = LlamaForCausalLM(LlamaConfig.from_dict(config.to_dict(), attn_implementation=attention))
+    model.train(False)
+    return model
 
 
 def lora_keys(config: LlamaConfig, lora: Lora) -> dict[str, tuple[str, str]]:
-    """Of each adapted weight: its name in the Llama folder -> (A, B) in `minigptv2_checkpoint.pth`."""
+    """For each adapted weight, by its name in the Llama folder: the names of A and B in `minigptv2_checkpoint.pth`."""
     found = {}
     for number in range(config.num_hidden_layers):
         for target in lora.targets:
             name = f"model.layers.{number}.self_attn.{target}"
-            found[f"{name}.weight"] = (f"{_INSIDE}{name}.lora_A.weight", f"{_INSIDE}{name}.lora_B.weight")
+            found[f"{name}.weight"] = (f"{_PREFIX}{name}.lora_A.weight", f"{_PREFIX}{name}.lora_B.weight")
     return found
 
 
 def check_checkpoint(
     checkpoint: Mapping[str, torch.Tensor], config: LlamaConfig, shape: Architecture, origin: str
 ) -> None:
-    """Raises `NotReady` where `minigptv2_checkpoint.pth` lacks a key or has one that nothing here would use.
+    """Raises `NotReady` if a key is missing in `minigptv2_checkpoint.pth`, or if it has one that is not used here.
 
-    `ln_vision` is allowed, not needed: the published file has none. Buffers are ignored.
+    `ln_vision` is optional: the published file has none. Buffers are ignored.
     """
     pairs = lora_keys(config, shape.lora)
     required = [key for pair in pairs.values() for key in pair] + ["llama_proj.weight", "llama_proj.bias"]
     norm = ["ln_vision.weight", "ln_vision.bias"]
     if any(key in checkpoint for key in norm):
         required += norm
-    demand(checkpoint.keys(), required, ignored=lambda key: bool(_ROTARY.fullmatch(key)), origin=origin)
+    check_keys(checkpoint.keys(), required, ignored=lambda key: bool(_ROTARY.fullmatch(key)), origin=origin)
 
 
 def merged(
@@ -75,7 +75,7 @@ def merged(
 ) -> torch.Tensor:
     """weight (out, in) + alpha / rank * up (out, rank) @ down (rank, in), float32.
 
-    Raises `NotReady` where the shapes do not go together.
+    Raises `NotReady` if the shapes do not fit each other.
     """
     if (
         down.ndim != 2
@@ -84,7 +84,7 @@ def merged(
         or len(down) != up.shape[1]
     ):
         raise NotReady(
-            f"the LoRA of {name} has the shapes {tuple(down.shape)} and {tuple(up.shape)}, which do not go with "
+            f"the LoRA of {name} has the shapes {tuple(down.shape)} and {tuple(up.shape)}, which do not fit "
             f"{tuple(weight.shape)}: the checkpoint is for another language model",
             reason="MODEL_MISMATCH",
         )
@@ -103,8 +103,9 @@ def load(
     attention: str,
     origin: str,
 ) -> LlamaForCausalLM:
-    """The merged model. base: of the Llama folder, called `origin`; checkpoint: checked by `check_checkpoint`.
+    """The merged model.
 
+    base: the tensors of the Llama folder, which errors call `origin`. checkpoint: checked by `check_checkpoint`.
     Raises `NotReady` naming missing, unexpected or misshapen keys.
     """
     with parameters_on_meta():
@@ -112,9 +113,9 @@ def load(
     fill(model, base, rename=_native, dtype=dtype, device=device, origin=origin)
     for name, keys in lora_keys(config, shape.lora).items():
         down, up = (checkpoint[key] for key in keys)
-        # From the file's own numbers, so that there is one rounding and not two.
-        sum_ = merged(base[name], down, up, shape.lora.alpha, device=device, name=name)
-        model.get_parameter(name).data.copy_(sum_)
+        # From the file's own numbers, so that they are rounded once and not twice.
+        weight = merged(base[name], down, up, shape.lora.alpha, device=device, name=name)
+        model.get_parameter(name).data.copy_(weight)
     return model
 
 

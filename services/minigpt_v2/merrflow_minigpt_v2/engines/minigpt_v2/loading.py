@@ -1,4 +1,4 @@
-"""From three folders to a model that has run its largest batches once. Imports torch."""
+"""From three folders of weights to a model that has run its largest batches once. Imports torch."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from merrflow_minigpt_v2.engines.minigpt_v2.files import (
     VISION,
     VISION_FILE,
 )
-from merrflow_minigpt_v2.engines.minigpt_v2.prompts import Asking
-from merrflow_minigpt_v2.engines.minigpt_v2.speech import Question, Speech
-from merrflow_minigpt_v2.engines.minigpt_v2.tokens import PromptIds, Tokenizer
-from merrflow_minigpt_v2.engines.minigpt_v2.vision import Eyes
+from merrflow_minigpt_v2.engines.minigpt_v2.generation import AnswerGenerator, Question
+from merrflow_minigpt_v2.engines.minigpt_v2.prompts import PromptConfig
+from merrflow_minigpt_v2.engines.minigpt_v2.tokenizer import PromptIds, Tokenizer
+from merrflow_minigpt_v2.engines.minigpt_v2.vision import VisionEncoder
 from merrflow_serving.errors import NotReady, TooLarge
 from merrflow_serving.torch.device import BatchLimit, run_split
 from merrflow_serving.weights.checkpoint import read_tensors
@@ -31,25 +31,25 @@ LONGEST_TOKEN = 64  # characters; in Llama 2's vocabulary the longest has 16
 
 
 @dataclass(frozen=True)
-class Loaded:
-    """The model and what it takes."""
+class LoadedModel:
+    """The model and its limits."""
 
     shape: Architecture
-    eyes: Eyes
-    speech: Speech
+    encoder: VisionEncoder
+    generator: AnswerGenerator
     tokens: Tokenizer
-    instruction_tokens: int  # the longest instruction
+    instruction_tokens: int  # of the longest instruction
     answer_tokens: int
     encoding: BatchLimit  # pictures at once
     decoding: BatchLimit  # rows at once
 
     @property
     def longest_question(self) -> int:
-        """Places in the context."""
+        """Tokens of the context."""
         return len(self.tokens.prompt("")) + self.shape.image_tokens + self.instruction_tokens
 
     def ids(self, text: str) -> PromptIds:
-        """Raises `TooLarge` for an instruction of too many tokens."""
+        """The prompt with an instruction. Raises `TooLarge` if it has too many tokens."""
         if len(text) > LONGEST_TOKEN * self.instruction_tokens:  # megabytes are not worth tokenizing
             raise TooLarge(f"the instruction has {len(text)} characters; it may have {self.instruction_tokens} tokens")
         ids = self.tokens.prompt(text)
@@ -59,24 +59,24 @@ class Loaded:
         return ids
 
     def warm_up(self) -> None:
-        """Runs the largest batches once, so that what does not fit shows now, and the limits settle.
+        """Runs the largest batches once, so that batches that do not fit lower the limits now.
 
-        The question is as long as the longest with its whole answer: its cache is the largest there can be.
-        Raises `TooLarge` where not even one row fits.
+        The question is as long as the longest with its whole answer, so its cache is the largest that can occur.
+        Raises `TooLarge` if not even one row fits.
         """
         side = self.shape.image.size
         blank = np.zeros((3, side, side), np.float32)
-        run_split(self.eyes.see, [blank] * self.encoding.size, self.encoding)
-        model, ids = self.speech.model, self.tokens.prompt("")
-        places = self.longest_question + self.answer_tokens - len(ids) - 1
-        longest = Question(torch.zeros(places, model.config.hidden_size, dtype=model.dtype, device=model.device), ids)
-        run_split(self.speech.rehearse, [longest] * self.decoding.size, self.decoding)
+        run_split(self.encoder.encode, [blank] * self.encoding.size, self.encoding)
+        model, ids = self.generator.model, self.tokens.prompt("")
+        tokens = self.longest_question + self.answer_tokens - len(ids) - 1
+        longest = Question(torch.zeros(tokens, model.config.hidden_size, dtype=model.dtype, device=model.device), ids)
+        run_split(self.generator.rehearse, [longest] * self.decoding.size, self.decoding)
 
 
 def load(
     folders: Mapping[str, Path],
     shape: Architecture,
-    asking: Asking,
+    prompt_config: PromptConfig,
     *,
     store: Path,
     instruction_tokens: int,
@@ -85,40 +85,58 @@ def load(
     device: torch.device,
     dtype: torch.dtype,
     attention: str,
-) -> Loaded:
-    """folders: of `ENTRIES`. store: where converted `.pth` files are kept. pictures, rows: the largest batches.
+) -> LoadedModel:
+    """Reads the weights and builds the model.
 
+    folders: for each of `ENTRIES`. store: where converted `.pth` files are kept. pictures, rows: the largest batches.
     Raises `NotReady` that names the keys, file or setting at fault.
     """
     config = language.read_config(folders[LANGUAGE])
     tokens = Tokenizer(folders[LANGUAGE] / TOKENIZER_FILE, shape.template)
-    how = {"device": device, "dtype": dtype, "attention": attention}
     base = read_tensors(folders[LANGUAGE])
     eva = read_tensors(folders[VISION] / VISION_FILE, store=store)
     checkpoint = read_tensors(folders[CHECKPOINT] / CHECKPOINT_FILE, inside="model", store=store)
     language.check_checkpoint(checkpoint, config, shape, CHECKPOINT_FILE)
     origins = (VISION_FILE, CHECKPOINT_FILE)
-    eyes = Eyes.load(shape, eva, checkpoint, language_width=config.hidden_size, origins=origins, **how)
-    model = language.load(config, base, checkpoint, shape, origin=str(folders[LANGUAGE]), **how)
-    loaded = Loaded(
+    encoder = VisionEncoder.load(
         shape,
-        eyes,
-        Speech(model, asking.decoding, shape.template.stops, asking.answer_tokens),
+        eva,
+        checkpoint,
+        language_width=config.hidden_size,
+        device=device,
+        dtype=dtype,
+        attention=attention,
+        origins=origins,
+    )
+    model = language.load(
+        config,
+        base,
+        checkpoint,
+        shape,
+        device=device,
+        dtype=dtype,
+        attention=attention,
+        origin=str(folders[LANGUAGE]),
+    )
+    loaded = LoadedModel(
+        shape,
+        encoder,
+        AnswerGenerator(model, prompt_config.decoding, shape.template.stops, prompt_config.answer_tokens),
         tokens,
         instruction_tokens,
-        asking.answer_tokens,
+        prompt_config.answer_tokens,
         BatchLimit(pictures),
         BatchLimit(rows),
     )
     _check_room(loaded, config.max_position_embeddings)
     try:
-        loaded.ids(asking.prompt.text)
+        loaded.ids(prompt_config.prompt.text)
     except TooLarge as error:
-        raise NotReady(f"the prompt {asking.prompt.name}: {error}, or raise MAX_INSTRUCTION_TOKENS") from error
+        raise NotReady(f"the prompt {prompt_config.prompt.name}: {error}, or raise MAX_INSTRUCTION_TOKENS") from error
     return loaded
 
 
-def _check_room(loaded: Loaded, positions: int) -> None:
+def _check_room(loaded: LoadedModel, positions: int) -> None:
     longest = loaded.longest_question + loaded.answer_tokens
     if longest > positions:
         raise NotReady(

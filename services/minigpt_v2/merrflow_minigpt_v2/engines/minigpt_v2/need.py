@@ -1,4 +1,4 @@
-"""How much of a GPU the engine takes, from shapes alone: modules on the meta device, no weights read. Imports torch."""
+"""The GPU memory that the engine needs, from shapes alone (modules on the meta device). Imports torch."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ def need(
     instruction_tokens: int,
     answer_tokens: int,
 ) -> Need:
-    """config: of the language model. pictures, rows: the largest batches of tower and language model."""
+    """config: the language model's. pictures, rows: the largest batches of the tower and of the language model."""
     import torch
 
     with parameters_on_meta():
         tower = vision.build(shape, "sdpa")
         projection = nn.Linear(shape.vision.width * shape.projection.patches, config.hidden_size)
         llama = language.build(config, "sdpa")
-    weights = module_bytes(llama, dtype) + module_bytes(tower, vision.number_format(dtype))
+    weights = module_bytes(llama, dtype) + module_bytes(tower, vision.tower_dtype(dtype))
     weights += module_bytes(projection, torch.float32)
     places = TEMPLATE_TOKENS + shape.image_tokens + instruction_tokens + answer_tokens
 

@@ -1,4 +1,4 @@
-"""What the model is asked, and how it answers: versioned YAML files, chosen by setting."""
+"""Prompts and decoding parameters: versioned YAML files, chosen by settings."""
 
 from __future__ import annotations
 
@@ -52,18 +52,20 @@ class DecodingFile(_Part):
 
 
 @dataclass(frozen=True)
-class Asking:
-    """Everything beside weights and picture that decides an answer."""
+class PromptConfig:
+    """Everything that decides an answer, apart from weights and picture."""
 
     prompt: Prompt
     decoding: Decoding
     answer_tokens: int
     seed: int
-    stamp: str  # names, versions and a hash over all of it
+    stamp: str  # names, versions and a hash over everything
 
 
-def load_asking(prompt: str, decoding: str, *, answer_tokens: int, seed: int, template: Template) -> Asking:
-    """The files behind two settings. `answer_tokens` 0: as the prompt file says. Raises `NotReady`."""
+def load_prompt_config(
+    prompt: str, decoding: str, *, answer_tokens: int, seed: int, template: Template
+) -> PromptConfig:
+    """Reads the files that two settings name. answer_tokens: 0 for the prompt file's value. Raises `NotReady`."""
     path = Path(prompt) if prompt.endswith((".yaml", ".yml")) else PROMPTS / f"{prompt}.yaml"
     chosen = _read(path, Prompt, f"the packaged prompts are: {', '.join(names())}; or give a YAML file's path")
     presets = _read(DECODING, DecodingFile, "install the service again")
@@ -72,11 +74,11 @@ def load_asking(prompt: str, decoding: str, *, answer_tokens: int, seed: int, te
     parts = [chosen.model_dump(), how.model_dump(), template.model_dump(), longest, seed if how.temperature else None]
     digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:8]
     stamp = f"{chosen.name} {chosen.version}, {decoding} {presets.version}+{digest}"
-    return Asking(chosen, how, longest, seed, stamp)
+    return PromptConfig(chosen, how, longest, seed, stamp)
 
 
 def names() -> list[str]:
-    """The packaged prompts."""
+    """The names of the packaged prompts."""
     return sorted(path.stem for path in PROMPTS.glob("*.yaml"))
 
 

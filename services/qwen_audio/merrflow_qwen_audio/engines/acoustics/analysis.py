@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from merrflow_qwen_audio.engines.acoustics.cycles import CycleMeasures, cycle_measures
+from merrflow_qwen_audio.arrays import Floats, Mask, Samples
 from merrflow_qwen_audio.engines.acoustics.frames import (
     HOP,
     SAMPLE_RATE,
@@ -18,18 +18,19 @@ from merrflow_qwen_audio.engines.acoustics.frames import (
     runs,
 )
 from merrflow_qwen_audio.engines.acoustics.intonation import PitchMeasures, pitch_measures
+from merrflow_qwen_audio.engines.acoustics.jitter_shimmer import CycleMeasures, cycle_measures
 from merrflow_qwen_audio.engines.acoustics.music import MusicMeasures, music_measures
-from merrflow_qwen_audio.engines.acoustics.pace import PaceMeasures, pace_measures, syllable_nuclei
 from merrflow_qwen_audio.engines.acoustics.pitch import track_pitch
 from merrflow_qwen_audio.engines.acoustics.spectrum import SpectralMeasures, spectral_measures
+from merrflow_qwen_audio.engines.acoustics.speech_rate import PaceMeasures, pace_measures, syllable_nuclei
 from merrflow_qwen_audio.types import Content, Measurement, Span
 
 SILENCE_DBFS = -60.0  # loudest 50 ms below this: a listener at a normal playback level hears nothing
 LEVEL_WINDOW = 400  # samples: 25 ms
 SILENCE_WINDOW = 800  # samples: 50 ms
 NOISE_SECONDS = 0.3  # of sound without speech, needed to measure the noise
-NOISE_MARGIN = 0.1  # seconds around speech that do not count as noise, for reverberation and soft onsets
-BEST_SNR = 60.0  # dB: beyond that, noise is nothing
+NOISE_MARGIN = 0.1  # seconds around speech that do not count as noise: reverberation and soft onsets
+BEST_SNR = 60.0  # dB: the most that is reported
 CLIPPED = 0.999  # of full scale
 SPEECH_BAND = (70.0, 7800.0)  # Hz: rumble below the voice is not its loudness
 LEAST_CYCLES = 30  # for jitter and shimmer
@@ -37,7 +38,7 @@ LEAST_CYCLES = 30  # for jitter and shimmer
 # between syllables; pitch, harmonicity and spectrum leave them out. On speech mixed with music at 15 dB this brings
 # the pitch range from 11.6 back to 8.8 semitones (8.0 without music), and changes clean speech by 0.5 at most.
 FAINT = 15.0  # dB
-# Sustained tones in the whole recording mean music under the speech, unless the voice itself holds its tone.
+# Sustained tones in the whole recording mean music under the speech, unless the voice itself is held on one tone.
 HELD_TONE = 4.5  # semitones of pitch range
 
 
@@ -59,32 +60,31 @@ class Analysis:
     pace: PaceMeasures | None = None
     spectrum: SpectralMeasures | None = None
     cycles: CycleMeasures | None = None
-    music: MusicMeasures | None = None  # of the longest stretch without speech
-    music_under: MusicMeasures | None = None  # of the whole, where there is speech
+    music: MusicMeasures | None = None  # of the longest part without speech
+    music_under: MusicMeasures | None = None  # of the whole, if there is speech
 
     @property
     def has_music(self) -> bool:
-        """True where music was found beside or under the speech, or without speech."""
+        """True if music was found beside or under the speech, or without speech."""
         if self.music is not None and self.music.is_music:
             return True
         lively = self.pitch is not None and self.pitch.range >= HELD_TONE
         return self.music_under is not None and self.music_under.holds_tones and lively
 
 
-def analyse(samples: np.ndarray, spans: Sequence[Span]) -> Analysis:
+def analyse(samples: Samples, spans: Sequence[Span]) -> Analysis:
     """Measures (samples,) float32 sound at 16 kHz in which speech was found at `spans`."""
     seconds = samples.size / SAMPLE_RATE
     if samples.size == 0:
         return Analysis(0.0, float(decibels(0.0)), 0.0, Content.SILENCE)
     clipped = float((np.abs(samples) >= CLIPPED).mean())
-    sound = samples.astype(np.float64) - float(samples.mean(dtype=np.float64))  # a constant offset is no sound
+    sound = samples.astype(np.float64) - float(samples.mean(dtype=np.float64))  # without a constant offset
     level = float(decibels(float(np.mean(sound**2))))
     if decibels(frame_power(sound, SILENCE_WINDOW).max()) < SILENCE_DBFS:
         return Analysis(seconds, level, clipped, Content.SILENCE)
 
     speech = speech_frames(spans, samples.size)
-    rest = _longest_rest(sound, speech)
-    music = music_measures(rest)
+    music = music_measures(_longest_without_speech(sound, speech))
     if not spans:
         content = Content.MUSIC if music is not None and music.is_music else Content.NO_SPEECH
         return Analysis(seconds, level, clipped, content, music=music)
@@ -117,8 +117,8 @@ def analyse(samples: np.ndarray, spans: Sequence[Span]) -> Analysis:
     )
 
 
-def speech_frames(spans: Sequence[Span], samples: int, margin: float = 0.0) -> np.ndarray:
-    """(frames,) true where a frame's centre lies in a span, or within `margin` seconds of one."""
+def speech_frames(spans: Sequence[Span], samples: int, margin: float = 0.0) -> Mask:
+    """(frames,) true if a frame's centre is in a span, or within `margin` seconds of one."""
     centres = (np.arange(frame_count(samples)) * HOP + HOP / 2) / SAMPLE_RATE
     inside = np.zeros(centres.size, bool)
     for span in spans:
@@ -126,8 +126,8 @@ def speech_frames(spans: Sequence[Span], samples: int, margin: float = 0.0) -> n
     return inside
 
 
-def _longest_rest(sound: np.ndarray, speech: np.ndarray) -> np.ndarray:
-    """The longest stretch without speech; empty where there is none."""
+def _longest_without_speech(sound: Floats, speech: Mask) -> Floats:
+    """The longest part without speech; empty if there is none."""
     gaps = runs(~speech)
     if not gaps:
         return sound[:0]
@@ -135,10 +135,10 @@ def _longest_rest(sound: np.ndarray, speech: np.ndarray) -> np.ndarray:
     return sound[start * HOP : end * HOP]
 
 
-def _snr(power: np.ndarray, speech: np.ndarray) -> float | None:
-    """dB of speech over what sounds between; None where there is too little between.
+def _snr(power: Floats, speech: Mask) -> float | None:
+    """Signal-to-noise ratio in dB: speech over the sound between; None if there is too little between.
 
-    The median of what is between, so that a slamming door or a cough is not taken for the background.
+    The noise is the median, so that a slamming door or a cough does not count as background.
     """
     margin = round(NOISE_MARGIN * SAMPLE_RATE / HOP)
     near = np.convolve(speech, np.ones(2 * margin + 1), "same") > 0
@@ -151,10 +151,10 @@ def _snr(power: np.ndarray, speech: np.ndarray) -> float | None:
     return float(np.clip(decibels(voice) - decibels(noise), 0.0, BEST_SNR))
 
 
-def _hnr(harmonicity: np.ndarray) -> float | None:
+def _hnr(harmonicity: Floats) -> float | None:
     """Harmonics-to-noise ratio: mean over voiced frames of 10 log10(r / (1 - r)) (Boersma 1993, eq. 4).
 
-    Right within 1 dB up to 25 dB; beyond that the lag resolution limits it.
+    Accurate within 1 dB up to 25 dB; above that the lag resolution limits it.
     """
     if harmonicity.size == 0:
         return None
@@ -205,6 +205,6 @@ def _values(a: Analysis) -> Iterator[tuple[str, float | None, str]]:
         yield "glottal_cycles", a.cycles.cycles, "1"
     heard = a.music or a.music_under
     if heard is not None:
-        yield "music", float(a.has_music), "1"  # 1 where music was found
+        yield "music", float(a.has_music), "1"  # 1 if music was found
         yield "music_tones", heard.activation, "1"
         yield "music_beat", heard.beat, "1"

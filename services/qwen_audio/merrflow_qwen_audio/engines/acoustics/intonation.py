@@ -1,15 +1,17 @@
-"""What an F0 track says about the voice: height, range, slope, ending, tremor. Intervals are in semitones."""
+"""Intonation, from an F0 track: height, range, slope, ending, tremor. Intervals are in semitones."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import overload
 
 import numpy as np
 
+from merrflow_qwen_audio.arrays import Floats, FrameNumbers, Mask
 from merrflow_qwen_audio.engines.acoustics.frames import HOP, SAMPLE_RATE, runs
 from merrflow_qwen_audio.engines.acoustics.pitch import PitchTrack
 
-LEAST_VOICED = 10  # frames: with less than 0.1 s of voice nothing is said about pitch
+LEAST_VOICED = 10  # frames: pitch is not measured in less than 0.1 s of voice
 ENDING = 0.4  # seconds of voice that count as the ending, at most
 LEAST_ENDING = 0.15  # seconds, at least: about a syllable
 ENDING_GAP = 0.05  # seconds without voice, such as a consonant, that do not break the ending
@@ -29,17 +31,22 @@ class PitchMeasures:
     high: float  # Hz, 90th percentile
     range: float  # semitones between the two
     deviation: float  # semitones, standard deviation
-    slope: float | None  # semitones per second, straight line through all; None where too short
+    slope: float | None  # semitones per second, straight line through all; None if too short
     ending: float | None  # semitones over the last 0.15-0.4 s of voice
-    tremor: float | None  # semitones, half the swing at 4-8 Hz in a sustained vowel; None where none is sustained
+    tremor: float | None  # semitones, half the swing at 4-8 Hz in a sustained vowel; None if none is sustained
 
 
-def semitones(ratio: np.ndarray | float) -> np.ndarray:
+@overload
+def semitones(ratio: float) -> np.float64: ...
+@overload
+def semitones(ratio: Floats) -> Floats: ...
+def semitones(ratio: Floats | float) -> Floats | np.float64:
     """A ratio of frequencies as an interval."""
-    return 12.0 * np.log2(ratio)
+    interval: Floats | np.float64 = 12.0 * np.log2(ratio)
+    return interval
 
 
-def pitch_measures(track: PitchTrack, strong: np.ndarray, nuclei: np.ndarray, end: float) -> PitchMeasures | None:
+def pitch_measures(track: PitchTrack, strong: Mask, nuclei: FrameNumbers, end: float) -> PitchMeasures | None:
     """Measures of a track; None with less than 0.1 s of voice.
 
     `strong` is (frames,) bool: voiced frames that count for height, range and slope. `nuclei` are frame numbers of
@@ -68,7 +75,7 @@ def pitch_measures(track: PitchTrack, strong: np.ndarray, nuclei: np.ndarray, en
 
 
 def _ending(track: PitchTrack, end: float) -> float | None:
-    """Rise over the last unbroken stretch of voice; None where it is too short or not at the `end` of speech."""
+    """Rise over the last unbroken stretch of voice; None if it is too short or not at the `end` of speech."""
     at = np.flatnonzero(track.voiced)
     time, interval = at * HOP / SAMPLE_RATE, semitones(track.f0[at])
     breaks = np.flatnonzero(np.diff(time) > ENDING_GAP + HOP / SAMPLE_RATE)
@@ -77,15 +84,16 @@ def _ending(track: PitchTrack, end: float) -> float | None:
     if last[-1] - last[0] < LEAST_ENDING or end - last[-1] > ENDING_REST:
         return None
     third = voice.size // 3
-    # Medians of thirds stand two thirds of the way apart; they bear a stray frame, which a fitted line does not.
+    # The centres of the outer thirds are two thirds of the length apart. Their medians tolerate a stray frame, which a
+    # fitted line does not.
     return float(1.5 * (np.median(voice[-third:]) - np.median(voice[:third])))
 
 
-def _tremor(track: PitchTrack, nuclei: np.ndarray) -> float | None:
+def _tremor(track: PitchTrack, nuclei: FrameNumbers) -> float | None:
     """The largest 4-8 Hz modulation in a sustained vowel, in semitones.
 
     Syllables come at 4-8 Hz too and move the pitch with them, so a voiced stretch with more than one syllable
-    cannot tell tremor from speech and is left out.
+    cannot separate tremor from speech and is left out.
     """
     found: list[float] = []
     rate = SAMPLE_RATE / HOP

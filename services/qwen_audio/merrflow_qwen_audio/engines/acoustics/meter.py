@@ -1,7 +1,7 @@
-"""The acoustic measurement of a recording as a part of its own, for any engine of the service.
+"""The acoustic measurement of a recording, for any engine of the service.
 
-An engine that writes free text calls it beside its model, so that every tone comes with the same measurements and can
-be held against them.
+An engine that writes free text runs it beside its model, so that every tone comes with the same measurements and can be
+checked against them.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from merrflow_qwen_audio.arrays import Samples
 from merrflow_qwen_audio.engines.acoustics import vad
 from merrflow_qwen_audio.engines.acoustics.analysis import analyse, measurements
 from merrflow_qwen_audio.engines.acoustics.frames import SAMPLE_RATE
@@ -29,29 +30,29 @@ class Acoustics:
     @property
     def values(self) -> dict[str, float]:
         """Name -> value in its unit."""
-        return {taken.name: taken.value for taken in self.measurements}
+        return {one.name: one.value for one in self.measurements}
 
     def tone(self, text: str, outcome: Outcome = Outcome.DONE) -> Tone:
-        """A sentence on the recording, from whatever engine, with these measurements beside it."""
+        """A sentence about the recording, from whatever engine, with these measurements."""
         return Tone(text, self.content, self.measurements, self.speech, outcome)
 
 
 class Meter:
-    """Measures recordings. The same samples give the same numbers, on any machine and beside any engine."""
+    """Measures recordings. The same samples give the same numbers, with any engine."""
 
     def __init__(self, max_seconds: float) -> None:
         self._max_seconds = max_seconds
         self._vad: vad.SileroVad | None = None
 
     def load(self) -> None:
-        """Loads the voice activity model. Raises `NotReady` where its file is missing or another one."""
+        """Loads the voice activity model. Raises `NotReady` if its file is missing or another one."""
         self._vad = vad.SileroVad()
 
     def close(self) -> None:
         """Frees the model."""
         self._vad = None
 
-    def measure(self, samples: np.ndarray) -> Acoustics:
+    def measure(self, samples: Samples) -> Acoustics:
         """(samples,) float32 at 16 kHz, mono, at its original level.
 
         Raises `InvalidInput` for another shape, `TooLarge` for a recording that is too long.

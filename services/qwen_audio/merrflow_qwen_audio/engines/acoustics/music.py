@@ -1,6 +1,6 @@
 """Whether sound without speech is music.
 
-Two signs, either of which is enough:
+There are two signs of music, and either is enough:
 
 - Sustained tones. Seyerlehner, Pohle, Schedl & Widmer (2007), Automatic music detection in television productions,
   DAFx: peaks of the spectrum stay at one frequency while notes sound, so that "continuous frequency activation"
@@ -15,19 +15,21 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
+import numpy.typing as npt
 
+from merrflow_qwen_audio.arrays import Floats, Sound
 from merrflow_qwen_audio.engines.acoustics.frames import HOP, SAMPLE_RATE, decibels
 
 TONE_WINDOW, TONE_HOP = 1024, 256  # samples: 64 and 16 ms
 TONE_BLOCK = 2.0  # seconds over which a tone must be sustained
 NEIGHBOURHOOD = 21  # bins of the spectrum whose mean a peak is compared with
 PEAK_HEIGHT = 3.0  # dB over the neighbourhood
-AUDIBLE = 60.0  # dB below the loudest bin, where peaks still count
+AUDIBLE = 60.0  # dB below the loudest bin; quieter peaks do not count
 STRONGEST = 5  # activation peaks that are summed
 BEAT_WINDOW = 512  # samples
 BEAT_PERIODS = (0.2, 1.2)  # seconds: 300 to 50 beats a minute
-SHORTEST = 1.0  # seconds of sound needed to tell tones; twice that for a beat
-LONGEST = 60.0  # seconds that are looked at, from the start: enough to tell, and little memory
+SHORTEST = 1.0  # seconds of sound needed to detect tones; twice that for a beat
+LONGEST = 60.0  # seconds that are looked at, from the start: enough to decide, and little memory
 
 # Set on 26 excerpts of game music, synthesised chords, melodies and drum loops, against applause, sliding, rolling,
 # snoring, white and pink noise, hum, dial tone, siren, clock and footsteps; see tests.
@@ -48,17 +50,17 @@ class MusicMeasures:
 
     @property
     def holds_tones(self) -> bool:
-        """True where several frequencies are sustained, but not for ever."""
+        """True if several frequencies are sustained, and change."""
         return self.activation >= LEAST_ACTIVATION and self.movement >= LEAST_MOVEMENT
 
     @property
     def is_music(self) -> bool:
-        """True where tones are sustained and move, or a beat has several sounds."""
+        """True if tones are sustained and move, or if a beat has several sounds."""
         return self.holds_tones or (self.beat >= LEAST_BEAT and self.variety >= LEAST_VARIETY)
 
 
-def music_measures(samples: np.ndarray) -> MusicMeasures | None:
-    """Signs of music in (samples,) sound; None where it is too short to tell."""
+def music_measures(samples: Sound) -> MusicMeasures | None:
+    """Signs of music in (samples,) sound; None if it is too short."""
     if samples.size < SHORTEST * SAMPLE_RATE:
         return None
     samples = samples[: int(LONGEST * SAMPLE_RATE)]
@@ -67,13 +69,14 @@ def music_measures(samples: np.ndarray) -> MusicMeasures | None:
     return MusicMeasures(activation, movement, beat, variety)
 
 
-def _spectra(samples: np.ndarray, length: int, hop: int) -> np.ndarray:
+def _spectra(samples: Sound, length: int, hop: int) -> Floats:
     """(frames, bins) power."""
     frames = np.lib.stride_tricks.sliding_window_view(samples, length)[::hop]
-    return np.abs(np.fft.rfft(frames * np.hanning(length), axis=1)) ** 2
+    power: Floats = np.abs(np.fft.rfft(frames * np.hanning(length), axis=1)) ** 2
+    return power
 
 
-def _tones(samples: np.ndarray) -> tuple[float, float]:
+def _tones(samples: Sound) -> tuple[float, float]:
     """Activation and movement, each the mean over blocks of two seconds."""
     level = decibels(_spectra(samples, TONE_WINDOW, TONE_HOP))
     half = NEIGHBOURHOOD // 2
@@ -93,8 +96,8 @@ def _tones(samples: np.ndarray) -> tuple[float, float]:
     return float(np.mean(activations)), float(np.mean(movements))
 
 
-def _prominences(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Heights of local maxima over the higher of the two minima beside them, and their places."""
+def _prominences(values: Floats) -> tuple[Floats, npt.NDArray[np.int64]]:
+    """Heights of local maxima over the higher of the two minima beside them, and their indices."""
     turns = [0]
     for index in range(1, values.size - 1):
         if (values[index] - values[turns[-1]]) * (values[index + 1] - values[index]) < 0 or (
@@ -108,7 +111,7 @@ def _prominences(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return v[peaks] - np.maximum(v[peaks - 1], v[peaks + 1]), at[peaks]
 
 
-def _beat(samples: np.ndarray) -> tuple[float, float]:
+def _beat(samples: Sound) -> tuple[float, float]:
     """Strength of the best beat, and variety of the sounds on it."""
     magnitude = np.sqrt(_spectra(samples, BEAT_WINDOW, HOP))
     edges = np.unique(np.geomspace(2, magnitude.shape[1] - 1, 25).astype(int))

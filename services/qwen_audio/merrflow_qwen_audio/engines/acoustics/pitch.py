@@ -13,7 +13,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
+from merrflow_qwen_audio.arrays import Floats, FrameNumbers, Mask, Sound
 from merrflow_qwen_audio.engines.acoustics.frames import BLOCK, HOP, SAMPLE_RATE, frame_count, frames_at, runs
 
 FLOOR_SHARE, CEILING_SHARE = 0.67, 2.5  # of the first and third quartile of the first pass
@@ -32,19 +34,19 @@ SHORTEST_RUN = 3  # frames; a shorter voiced stretch is a click
 class PitchTrack:
     """F0 at every frame of 10 ms."""
 
-    f0: np.ndarray  # (frames,) Hz; 0 where unvoiced
-    harmonicity: np.ndarray  # (frames,) normalised autocorrelation at the period, 0 to 1; 0 where unvoiced
+    f0: Floats  # (frames,) Hz; 0 if unvoiced
+    harmonicity: Floats  # (frames,) normalised autocorrelation at the period, 0 to 1; 0 if unvoiced
     floor: float  # Hz, of the second pass
     ceiling: float  # Hz, of the second pass
 
     @property
-    def voiced(self) -> np.ndarray:
-        """(frames,) bool."""
+    def voiced(self) -> Mask:
+        """(frames,)"""
         return self.f0 > 0
 
 
-def track_pitch(samples: np.ndarray, allowed: np.ndarray) -> PitchTrack:
-    """The F0 of (samples,) sound at 16 kHz in the frames where (frames,) `allowed` is true."""
+def track_pitch(samples: Sound, allowed: Mask) -> PitchTrack:
+    """The F0 of (samples,) sound at 16 kHz, in the frames for which (frames,) `allowed` is true."""
     first = _one_pass(samples, allowed, LOWEST, HIGHEST, 1)
     heard = first.f0[first.f0 > 0]
     if heard.size < 10:
@@ -53,7 +55,7 @@ def track_pitch(samples: np.ndarray, allowed: np.ndarray) -> PitchTrack:
     return _one_pass(samples, allowed, max(LOWEST, FLOOR_SHARE * low), min(HIGHEST, CEILING_SHARE * high), UPSAMPLING)
 
 
-def _one_pass(samples: np.ndarray, allowed: np.ndarray, floor: float, ceiling: float, upsampling: int) -> PitchTrack:
+def _one_pass(samples: Sound, allowed: Mask, floor: float, ceiling: float, upsampling: int) -> PitchTrack:
     count = frame_count(samples.size)
     f0, harmonicity = np.zeros(count), np.zeros(count)
     spans = runs(allowed[:count])
@@ -68,7 +70,7 @@ def _one_pass(samples: np.ndarray, allowed: np.ndarray, floor: float, ceiling: f
         strength = np.concatenate([block[1] for block in blocks])
         height = np.concatenate([block[2] for block in blocks])
         position = 0
-        for start, end in spans:  # a path does not run on across a gap between two stretches of speech
+        for start, end in spans:  # a path does not continue across a gap between two stretches of speech
             part = slice(position, position + end - start)
             chosen = _best_path(frequency[part], strength[part])
             rows = np.arange(end - start)
@@ -82,8 +84,8 @@ def _one_pass(samples: np.ndarray, allowed: np.ndarray, floor: float, ceiling: f
 
 
 def _candidates(
-    samples: np.ndarray, which: np.ndarray, floor: float, ceiling: float, peak: float, upsampling: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    samples: Sound, which: FrameNumbers, floor: float, ceiling: float, peak: float, upsampling: int
+) -> tuple[Floats, Floats, Floats]:
     """(frames, 1 + CANDIDATES) frequencies in Hz (0: unvoiced), strengths and autocorrelation heights."""
     length = int(3.0 * SAMPLE_RATE / floor)  # three periods of the lowest pitch
     window = np.hanning(length + 2)[1:-1].astype(np.float32)
@@ -131,7 +133,7 @@ def _candidates(
     return frequency, strength, heights
 
 
-def _best_path(frequency: np.ndarray, strength: np.ndarray) -> np.ndarray:
+def _best_path(frequency: Floats, strength: Floats) -> npt.NDArray[np.int64]:
     """(frames,) the candidate to take in each frame: most strength, least jumping (Viterbi)."""
     rows, width = frequency.shape
     voiced = frequency > 0

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from merrflow_qwen_audio.arrays import Floats, Mask, Sound
 from merrflow_qwen_audio.engines.acoustics.frames import BLOCK, SAMPLE_RATE, decibels, frames_at
 
 LENGTH = 640  # samples: 40 ms
@@ -29,8 +30,8 @@ class SpectralMeasures:
     cpp: float  # dB: prominence of the cepstral peak; lower for a breathy or hoarse voice
 
 
-def spectral_measures(samples: np.ndarray, voiced: np.ndarray) -> SpectralMeasures | None:
-    """Measures of (samples,) sound over the frames where (frames,) `voiced` is true; None where there are none."""
+def spectral_measures(samples: Sound, voiced: Mask) -> SpectralMeasures | None:
+    """Measures of (samples,) sound over the frames for which (frames,) `voiced` is true; None if there are none."""
     which = np.flatnonzero(voiced)
     if which.size == 0:
         return None
@@ -54,7 +55,7 @@ def spectral_measures(samples: np.ndarray, voiced: np.ndarray) -> SpectralMeasur
     )
 
 
-def _prominence(cepstra: np.ndarray) -> float:
+def _prominence(cepstra: Floats) -> float:
     """Mean height in dB of the cepstral peak over the cepstrum's trend, from (frames, quefrencies) magnitudes."""
     cepstra = _smooth(_smooth(cepstra, SMOOTH_FRAMES, axis=0), SMOOTH_BINS, axis=1)
     level = 2.0 * decibels(cepstra)  # magnitudes, so 20 log10
@@ -69,10 +70,11 @@ def _prominence(cepstra: np.ndarray) -> float:
     return float((level[np.arange(level.shape[0]), best] - trend).mean())
 
 
-def _smooth(values: np.ndarray, width: int, axis: int) -> np.ndarray:
+def _smooth(values: Floats, width: int, axis: int) -> Floats:
     """Moving average of odd `width` along `axis`, with the edge values repeated."""
     half = width // 2
     pad = [(0, 0), (0, 0)]
     pad[axis] = (half, half)
     padded = np.pad(values, pad, mode="edge")
-    return np.lib.stride_tricks.sliding_window_view(padded, width, axis=axis).mean(axis=-1)
+    smoothed: Floats = np.lib.stride_tricks.sliding_window_view(padded, width, axis=axis).mean(axis=-1)
+    return smoothed

@@ -1,4 +1,4 @@
-"""Voice activity: where somebody speaks, by Silero VAD v6.
+"""Voice activity detection: when somebody speaks, by Silero VAD v6.
 
 The package `silero-vad` (MIT) carries the network as ONNX, so nothing is downloaded. The package itself imports
 torch; only its file is used here, through onnxruntime, in the form that takes many frames in one call.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from merrflow_qwen_audio.arrays import Samples
 from merrflow_qwen_audio.engines.acoustics.frames import SAMPLE_RATE, decibels, frame_power
 from merrflow_qwen_audio.types import Span
 from merrflow_serving.packaged import PackagedFile
@@ -22,21 +23,21 @@ MODEL_FILE = PackagedFile(
 CHUNK = 512  # samples of one probability: 32 ms
 CONTEXT = 64  # samples before each chunk that the network also sees
 CHUNKS_PER_CALL = 512  # about 16 s
-# The network finds less in faint recordings (26 dB down, short cries are lost), so these are brought to a usual level.
+# The network finds less in faint recordings (at -26 dB, short cries are lost), so these are amplified to a usual level.
 USUAL_DBFS, MOST_GAIN = -20.0, 30.0  # of the loud frames (95th percentile of 25 ms); dB
 LEVEL_WINDOW = 400  # samples: 25 ms
 HIDDEN = (1, 1, 128)
 
 # The authors' own defaults (silero_vad.utils_vad.get_speech_timestamps): speech starts at 0.5 and holds until the
 # probability has stayed below 0.35 for 100 ms; shorter than 250 ms is not speech; 30 ms are added at both ends.
-# One thing is ours: where a recording has speech, bursts from 100 ms on belong to it as well ("No!", a cry), which
-# in a recording without any are more often a note of an instrument.
+# One rule is ours: if a recording has speech, bursts of 100 ms or more count as speech too ("No!", a cry); in a
+# recording without speech they are more often a note of an instrument.
 START, HOLD = 0.5, 0.35
 SHORTEST_GAP, SHORTEST_SPEECH, SHORTEST_BURST, PADDING = 0.10, 0.25, 0.10, 0.03  # seconds
 
 
 class SileroVad:
-    """The network, loaded. Raises `NotReady` where its file is missing or another one than was measured with."""
+    """The network, loaded. Raises `NotReady` if its file is missing or another one than was measured with."""
 
     def __init__(self) -> None:
         data = MODEL_FILE.path().read_bytes()
@@ -46,8 +47,8 @@ class SileroVad:
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         self._session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
 
-    def probabilities(self, samples: np.ndarray) -> np.ndarray:
-        """(chunks,) probability of speech in each 32 ms of (samples,) float32; the last chunk is padded."""
+    def probabilities(self, samples: Samples) -> Samples:
+        """(chunks,) probability of speech in each 32 ms of (samples,); the last chunk is padded."""
         if samples.size == 0:
             return np.zeros(0, np.float32)
         loud = float(decibels(np.percentile(frame_power(samples, LEVEL_WINDOW), 95)))
@@ -67,7 +68,7 @@ class SileroVad:
         return np.concatenate(parts)
 
 
-def speech_spans(probabilities: np.ndarray, seconds: float) -> tuple[Span, ...]:
+def speech_spans(probabilities: Samples, seconds: float) -> tuple[Span, ...]:
     """Stretches of speech in order of time, not overlapping, within `seconds`."""
     step = CHUNK / SAMPLE_RATE
     found: list[tuple[float, float]] = []

@@ -1,23 +1,21 @@
-"""The shape of a Qwen-Audio checkpoint, as its config.json tells it, in terms of transformers' classes."""
+"""The shape of a Qwen-Audio checkpoint, from its config.json, as configurations of transformers' classes."""
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from merrflow_qwen_audio.engines.audio_language.config_file import CONFIG_FILE, read_config_file
 from merrflow_serving.errors import NotReady
 
 if TYPE_CHECKING:
     from transformers import Qwen2AudioEncoderConfig, Qwen2Config
 
-FILE = "config.json"
-
 
 @dataclass(frozen=True)
 class Shape:
-    """Sizes of both parts. Names as in transformers; the published values are in the comments."""
+    """Sizes of the language model and the tower. Names as in transformers; the comments have the published values."""
 
     vocab_size: int  # 155947
     hidden_size: int  # 4096
@@ -26,7 +24,7 @@ class Shape:
     heads: int  # 32
     rms_norm_eps: float  # 1e-5
     rope_theta: float  # 10000
-    context: int  # 2048: beyond it the original rescales rotary angles and attention, which is not built here
+    context: int  # 2048: beyond it the original rescales rotary angles and attention, which is not implemented here
     mel_bins: int  # 80
     audio_positions: int  # 1500
     audio_width: int  # 1280
@@ -35,47 +33,42 @@ class Shape:
     audio_start: int  # 155163: id of <audio>; </audio> follows it
 
     def language(self, attention: str = "sdpa") -> Qwen2Config:
-        """Of `Qwen2ForCausalLM`, which computes what the first Qwen's own class does up to `context` tokens."""
+        """For `Qwen2ForCausalLM`, which computes the same as the first Qwen's own class up to `context` tokens."""
         from transformers import Qwen2Config
 
-        return Qwen2Config(
-            vocab_size=self.vocab_size,
-            hidden_size=self.hidden_size,
-            intermediate_size=self.intermediate_size,
-            num_hidden_layers=self.layers,
-            num_attention_heads=self.heads,
-            num_key_value_heads=self.heads,
-            max_position_embeddings=self.context,
-            rms_norm_eps=self.rms_norm_eps,
-            rope_parameters={"rope_type": "default", "rope_theta": self.rope_theta},
-            tie_word_embeddings=False,
-            attn_implementation=attention,
-        )
+        values = {
+            "vocab_size": self.vocab_size,
+            "hidden_size": self.hidden_size,
+            "intermediate_size": self.intermediate_size,
+            "num_hidden_layers": self.layers,
+            "num_attention_heads": self.heads,
+            "num_key_value_heads": self.heads,
+            "max_position_embeddings": self.context,
+            "rms_norm_eps": self.rms_norm_eps,
+            "rope_parameters": {"rope_type": "default", "rope_theta": self.rope_theta},
+            "tie_word_embeddings": False,
+        }
+        return Qwen2Config.from_dict(values, attn_implementation=attention)
 
     def tower(self, attention: str = "sdpa") -> Qwen2AudioEncoderConfig:
-        """Of `Qwen2AudioEncoder`, whose layers are Whisper's."""
+        """For `Qwen2AudioEncoder`, whose layers are Whisper's."""
         from transformers import Qwen2AudioEncoderConfig
 
-        return Qwen2AudioEncoderConfig(
-            num_mel_bins=self.mel_bins,
-            d_model=self.audio_width,
-            encoder_layers=self.audio_layers,
-            encoder_attention_heads=self.audio_heads,
-            encoder_ffn_dim=4 * self.audio_width,
-            max_source_positions=self.audio_positions,
-            attn_implementation=attention,
-        )
+        values = {
+            "num_mel_bins": self.mel_bins,
+            "d_model": self.audio_width,
+            "encoder_layers": self.audio_layers,
+            "encoder_attention_heads": self.audio_heads,
+            "encoder_ffn_dim": 4 * self.audio_width,
+            "max_source_positions": self.audio_positions,
+        }
+        return Qwen2AudioEncoderConfig.from_dict(values, attn_implementation=attention)
 
 
 def read_shape(folder: Path) -> Shape:
-    """Raises `NotReady` where config.json is missing, or is of another model or of a kind that is not built here."""
-    file = folder / FILE
-    try:
-        content = json.loads(file.read_bytes())
-    except OSError as error:
-        raise NotReady(f"{file} cannot be read: {error}; it comes with the weights") from error
-    except ValueError as error:
-        raise NotReady(f"{file} is not JSON: {error}; get it anew") from error
+    """Raises `NotReady` if config.json is missing, is another model's, or has options that are not implemented here."""
+    file = folder / CONFIG_FILE
+    content = read_config_file(folder)
     try:
         shape = _shape(content, content["audio"])
     except (KeyError, TypeError, ValueError) as error:
@@ -84,7 +77,7 @@ def read_shape(folder: Path) -> Shape:
         ) from error
     problems = _problems(content, shape)
     if problems:
-        raise NotReady(f"{file}: {'; '.join(problems)}, which this engine does not build")
+        raise NotReady(f"{file}: {'; '.join(problems)}, which this engine does not support")
     return shape
 
 
@@ -108,9 +101,9 @@ def _shape(content: dict[str, Any], audio: dict[str, Any]) -> Shape:
 
 
 def _problems(content: dict[str, Any], shape: Shape) -> list[str]:
-    """What the file asks for beyond the published checkpoints."""
+    """Options in which the file differs from the published checkpoints."""
     audio = content["audio"]
-    told = {
+    differences = {
         "model_type is not qwen": content.get("model_type", "qwen") != "qwen",
         "rotary_pct is not 1": content.get("rotary_pct", 1.0) != 1.0,
         "kv_channels is not hidden_size / num_attention_heads": content.get("kv_channels", 0)
@@ -122,4 +115,4 @@ def _problems(content: dict[str, Any], shape: Shape) -> list[str]:
         "n_ctx is not 1500": shape.audio_positions != 1_500,
         "output_dim is not hidden_size": audio.get("output_dim") != shape.hidden_size,
     }
-    return [problem for problem, holds in told.items() if holds]
+    return [problem for problem, holds in differences.items() if holds]

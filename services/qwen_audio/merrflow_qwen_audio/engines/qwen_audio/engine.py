@@ -5,17 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from merrflow_qwen_audio.engines.listening.engine import ListeningEngine
+from merrflow_qwen_audio.engines.audio_language.engine import AudioLanguageEngine
 
 if TYPE_CHECKING:
     import torch
 
-    from merrflow_qwen_audio.engines.listening.engine import Shape
-    from merrflow_qwen_audio.engines.listening.model import Listener
+    from merrflow_qwen_audio.engines.audio_language.engine import Shape
+    from merrflow_qwen_audio.engines.audio_language.model import AudioLanguageModel
 
 
-class QwenAudioEngine(ListeningEngine):
-    """Chu et al. (2023), Qwen-Audio; the model that MERR's tones are from. See `ListeningEngine`."""
+class QwenAudioEngine(AudioLanguageEngine):
+    """Chu et al. (2023), Qwen-Audio; the model that MERR's tones are from. See `AudioLanguageEngine`."""
 
     name = "qwen_audio"
 
@@ -42,8 +42,8 @@ class QwenAudioEngine(ListeningEngine):
         parts = without_data(read_shape(folder))
         return parts, parts.language.config, parts.tower.config
 
-    def open(self, folder: Path, *, device: torch.device, dtype: torch.dtype, attention: str) -> Listener:
-        from merrflow_qwen_audio.engines.qwen_audio.listener import QwenAudio
+    def open(self, folder: Path, *, device: torch.device, dtype: torch.dtype, attention: str) -> AudioLanguageModel:
+        from merrflow_qwen_audio.engines.qwen_audio.model import QwenAudioModel
 
         store = self.settings.models_dir / "converted"
-        return QwenAudio(folder, chat=self._chat, device=device, dtype=dtype, attention=attention, store=store)
+        return QwenAudioModel(folder, chat=self._chat, device=device, dtype=dtype, attention=attention, store=store)

@@ -1,4 +1,4 @@
-"""Qwen-Audio's parts as modules of transformers: tower, projection, marks at both ends, language model."""
+"""Qwen-Audio's parts as modules of transformers: tower, projection, markers at both ends, language model."""
 
 from __future__ import annotations
 
@@ -21,11 +21,13 @@ class Parts(nn.Module):
         super().__init__()
         self.tower = Qwen2AudioEncoder(shape.tower(attention))
         self.proj = nn.Linear(shape.audio_width, shape.hidden_size)
-        self.ends = nn.Embedding(2, shape.hidden_size)  # what stands before and after the sound
+        self.ends = nn.Embedding(2, shape.hidden_size)  # the markers before and after the sound
         self.language = Qwen2ForCausalLM(shape.language(attention))
 
 
 def without_data(shape: Shape, attention: str = "sdpa") -> Parts:
     """The modules with their parameters on the meta device, for filling and for counting bytes."""
     with parameters_on_meta():
-        return Parts(shape, attention).eval()
+        parts = Parts(shape, attention)
+    parts.train(False)
+    return parts

@@ -1,4 +1,4 @@
-"""Qwen-Audio's tokenizer: byte pairs from `qwen.tiktoken`, special tokens behind them.
+"""Qwen-Audio's tokenizer: byte pairs from `qwen.tiktoken`, followed by the special tokens.
 
 Text never becomes a special token here, however it is spelled: special tokens are put into a prompt by name only. The
 authors' own tokenizer reads `<audio>` in a user's words as the start of a sound.
@@ -14,11 +14,11 @@ from pathlib import Path
 
 import tiktoken
 
-from merrflow_qwen_audio.engines.qwen_audio.special import SPECIAL_TOKENS
+from merrflow_qwen_audio.engines.qwen_audio.special_tokens import SPECIAL_TOKENS
 from merrflow_serving.errors import NotReady
 
 FILE = "qwen.tiktoken"
-# How text falls into pieces before pairs are merged: the pattern that the vocabulary was made with.
+# How text is split into pieces before pairs are merged: the pattern that the vocabulary was made with.
 PIECES = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|"
     r"\s*[\r\n]+|\s+(?!\S)|\s+"
@@ -29,7 +29,7 @@ class QwenTokenizer:
     """Text to ids and back."""
 
     def __init__(self, file: Path) -> None:
-        """Raises `NotReady` where the file is missing or is no list of base64 tokens with ranks 0, 1, 2, ..."""
+        """Raises `NotReady` if the file is missing or is not a list of base64 tokens with ranks 0, 1, 2, ..."""
         ranks = _read(file)
         self.special = {token: len(ranks) + number for number, token in enumerate(SPECIAL_TOKENS)}
         self._first_special = len(ranks)
@@ -55,7 +55,7 @@ def _read(file: Path) -> dict[bytes, int]:
     except OSError as error:
         raise NotReady(f"{file} cannot be read: {error}; it comes with the weights") from error
     except (ValueError, binascii.Error) as error:
-        raise NotReady(f"{file} is not a tiktoken vocabulary: {error}; get it anew") from error
+        raise NotReady(f"{file} is not a tiktoken vocabulary: {error}; download it again") from error
     if len(ranks) < 256 or sorted(ranks.values()) != list(range(len(ranks))):
-        raise NotReady(f"{file} is not a whole tiktoken vocabulary: its ranks have gaps; get it anew")
+        raise NotReady(f"{file} is not a whole tiktoken vocabulary: its ranks have gaps; download it again")
     return ranks

@@ -1,0 +1,163 @@
+"""The rule-based engine `measured`: measures a frame and puts the measurements in words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from merrflow_minigpt_v2.engines.measured.light import Light, measure_light
+from merrflow_minigpt_v2.engines.measured.movement import Movement, measure_movement
+from merrflow_minigpt_v2.engines.measured.people import HAND_LANDMARKER, People, PeopleFinder
+from merrflow_minigpt_v2.engines.measured.phrases import phrases, phrases_version
+from merrflow_minigpt_v2.engines.measured.wording import describe
+from merrflow_minigpt_v2.frames import check_frame
+from merrflow_minigpt_v2.types import Measurement, Scene, SceneItem
+from merrflow_serving.engine import EngineInfo, Limits
+from merrflow_serving.errors import EngineFault, MerrflowError, NotReady
+from merrflow_serving.media import ocr
+from merrflow_serving.media.ocr import TextLine
+from merrflow_serving.packaged import FACE_LANDMARKER
+
+if TYPE_CHECKING:
+    from merrflow_minigpt_v2.settings import MiniGptSettings
+
+Image = npt.NDArray[np.uint8]  # (height, width, 3) RGB
+
+MAX_SIDE = 1920  # pixels; larger frames are shrunk before anything is measured
+NOTE = (
+    "measurements in words, not a vision-language model: faces, hands, light, colour, movement and text; "
+    "objects, clothes, gender and age are not described"
+)
+
+
+class MeasuredEngine:
+    """Engine "measured" (see `merrflow_serving.engine.Engine`)."""
+
+    def __init__(self, settings: MiniGptSettings) -> None:
+        self._max_pixels = settings.max_pixels
+        self._people: PeopleFinder | None = None
+        self._reader: ocr.TextReader | None = None
+
+    def load(self) -> None:
+        """Loads the face, hand and text models. Raises `NotReady`."""
+        cv2.setNumThreads(1)
+        self._people = PeopleFinder()
+        self._reader = ocr.TextReader()
+
+    def close(self) -> None:
+        """Frees the models."""
+        if self._people is not None:
+            self._people.close()
+        self._people = self._reader = None
+
+    def info(self) -> EngineInfo:
+        """Models, their revisions, and version and hash of the phrases."""
+        try:
+            text = ocr.revision()
+        except NotReady:  # `load` reports it, with what to do
+            text = "missing"
+        return EngineInfo(
+            engine="measured",
+            model=f"MediaPipe FaceLandmarker + HandLandmarker, {ocr.MODEL}",
+            revision=f"face {FACE_LANDMARKER.revision[:23]}, hand {HAND_LANDMARKER.revision[:23]}, text {text}",
+            prompt_version=phrases_version(),
+            licence="Apache-2.0",
+            note=NOTE,
+            limits=Limits(max_batch_size=4, max_pixels=self._max_pixels),
+        )
+
+    def run(self, batch: Sequence[SceneItem]) -> list[Scene | MerrflowError]:
+        """Describes each item; see `Engine.run`."""
+        return [self._scene_or_error(item) for item in batch]
+
+    def _scene_or_error(self, item: SceneItem) -> Scene | MerrflowError:
+        try:
+            return self._measure(item)
+        except MerrflowError as error:
+            return error
+        except Exception as error:  # one broken item must not fail its neighbours
+            fault = EngineFault(f"the frame could not be measured ({type(error).__name__}: {error})")
+            fault.__cause__ = error
+            return fault
+
+    def _measure(self, item: SceneItem) -> Scene:
+        """Describes one frame. Raises `NotReady`, `InvalidInput` or `TooLarge`."""
+        if self._people is None or self._reader is None:
+            raise NotReady("the engine is not loaded")
+        check_frame(item.image, self._max_pixels)
+        image = _shrunk(item.image)
+        height, width = image.shape[:2]
+        no_text: tuple[TextLine, ...] = ()
+        if min(height, width) < phrases()["too_small"]:
+            people, text = People((), ()), no_text
+        else:
+            people = self._people.find(image)
+            sure = phrases()["text"]["confidence"]
+            text = tuple(line for line in self._reader.read(image) if line.confidence >= sure)
+        face = people.faces[0].box if people.faces else None
+        light = measure_light(image, face)
+        share = (face[0] / width, face[1] / height, face[2] / width, face[3] / height) if face else None
+        movement = measure_movement(self._frames(item, image), share)
+        return Scene(
+            text=describe((width, height), people, light, movement, text),
+            measurements=_measurements((width, height), people, light, movement, len(text)),
+            on_screen_text=tuple(line.text for line in text),
+        )
+
+    def _frames(self, item: SceneItem, image: Image) -> list[tuple[float, Image]]:
+        """The frame among its neighbours, in order of time; a neighbour at offset 0 is a copy and left out."""
+        around = []
+        for frame in item.context:
+            check_frame(frame.image, self._max_pixels)
+            if frame.offset_seconds != 0:
+                around.append((frame.offset_seconds, frame.image))
+        return sorted([*around, (0.0, image)], key=lambda one: one[0]) if around else []
+
+
+def _shrunk(image: Image) -> Image:
+    factor = MAX_SIDE / max(image.shape[:2])
+    if factor >= 1:
+        return image
+    size = (max(1, round(image.shape[1] * factor)), max(1, round(image.shape[0] * factor)))
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def _measurements(
+    size: tuple[int, int], people: People, light: Light, movement: Movement, lines: int
+) -> tuple[Measurement, ...]:
+    """All measured values by name; what could not be measured is absent, never zero."""
+    values: list[tuple[str, float | None, str]] = [
+        ("faces", len(people.faces), "1"),
+        ("hands", len(people.hands), "1"),
+    ]
+    if people.faces:
+        face = people.faces[0]
+        values += [
+            ("face_height", face.height / size[1], "picture heights"),
+            ("face_x", (face.box[0] + face.box[2] / 2) / size[0], "picture widths"),
+            ("face_y", (face.box[1] + face.box[3] / 2) / size[1], "picture heights"),
+            ("head_pitch", face.pitch, "degrees"),
+            ("head_yaw", face.yaw, "degrees"),
+            ("head_roll", face.roll, "degrees"),
+            ("gaze_horizontal", face.gaze_x, "1"),
+            ("gaze_vertical", face.gaze_y, "1"),
+            ("eye_closure", face.eye_closure, "1"),
+        ]
+    values += [
+        ("lightness", light.lightness, "L*"),
+        ("contrast", light.contrast, "L*"),
+        ("dark_share", light.dark_share, "1"),
+        ("face_lightness_difference", light.face_difference, "L*"),
+        ("warmth", light.warmth, "b*"),
+        ("green_red", light.green_red, "a*"),
+        ("chroma", light.chroma, "C*"),
+        ("sharpness", light.sharpness, "L*^2"),
+        ("camera_speed", movement.camera, "picture widths/s"),
+        ("person_speed", movement.person, "face heights/s"),
+        ("text_lines", lines, "1"),
+    ]
+    return tuple(Measurement(name, round(float(value), 4), unit) for name, value, unit in values if value is not None)

@@ -1,0 +1,16 @@
+"""What every engine of this service asks of a frame."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from merrflow_serving.errors import InvalidInput, TooLarge
+
+
+def check_frame(image: npt.NDArray[np.uint8], max_pixels: int) -> None:
+    """Raises `InvalidInput` if a frame is not (height, width, 3) uint8 RGB, `TooLarge` above `max_pixels`."""
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or image.size == 0:
+        raise InvalidInput("a frame must be (height, width, 3) 8-bit RGB")
+    if image.shape[0] * image.shape[1] > max_pixels:
+        raise TooLarge(f"a frame of {image.shape[1]}x{image.shape[0]} has more than {max_pixels} pixels")

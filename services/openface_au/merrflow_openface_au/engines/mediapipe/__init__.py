@@ -1,0 +1,1 @@
+"""The `mediapipe` engine: FaceLandmarker meshes and blendshapes, read as Action Unit proxies."""

@@ -1,0 +1,211 @@
+"""The `mediapipe` engine: FaceLandmarker meshes and blendshapes, read as Action Unit proxies.
+
+Blendshapes are what an animator needs to redraw a face, not what a FACS coder sees; the rule file says for
+each Action Unit how far the two agree. Nothing here is, or is called, OpenFace.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from merrflow_openface_au.engines.mediapipe.action_units import action_units, features
+from merrflow_openface_au.engines.mediapipe.face_detector import FaceDetector
+from merrflow_openface_au.engines.mediapipe.face_track import FaceTrack
+from merrflow_openface_au.engines.mediapipe.face_tracker import FaceTracker, Picture, pictures_held, split_into_segments
+from merrflow_openface_au.engines.mediapipe.geometry import facial_geometry, head_pose
+from merrflow_openface_au.engines.mediapipe.model_bundle import face_detector_model, read_model_bundle
+from merrflow_openface_au.engines.mediapipe.ring_buffer import PictureRing
+from merrflow_openface_au.engines.mediapipe.rules import Rules, load_rules
+from merrflow_openface_au.settings import OpenFaceAuSettings
+from merrflow_openface_au.types import FaceResult, FrameResult, Source, VideoResult
+from merrflow_serving.engine import EngineInfo, Limits
+from merrflow_serving.errors import EngineFault, MerrflowError, NotReady, UnreadableMedia
+from merrflow_serving.media.video import VideoFrame, iter_frames
+from merrflow_serving.packaged import FACE_LANDMARKER
+
+NOTE = (
+    "Action Unit proxies from MediaPipe blendshapes and face-mesh distances, scaled to FACS 0-5; "
+    "not OpenFace, not FACS coding"
+)
+
+
+def result_or_error(
+    measure: Callable[[Source], VideoResult | MerrflowError], source: Source
+) -> VideoResult | MerrflowError:
+    """What `measure` returns or raises: an error in one video must not reach its neighbours."""
+    try:
+        return measure(source)
+    except MerrflowError as error:
+        return error
+    except Exception as error:
+        fault = EngineFault(f"the video could not be measured: {type(error).__name__}: {error}")
+        fault.__cause__ = error
+        return fault
+
+
+@dataclass(frozen=True)
+class _Loaded:
+    """What `load` makes."""
+
+    rules: Rules
+    bundle: bytes
+    detector: FaceDetector
+    ring: PictureRing
+
+
+class MediapipeEngine:
+    """Faces, head pose and Action Unit proxies of whole videos. Not thread-safe."""
+
+    def __init__(self, settings: OpenFaceAuSettings, *, decoder_threads: int = 0) -> None:
+        """decoder_threads: threads that decode a video; 0: one for each core."""
+        self._settings = settings
+        self._decoder_threads = decoder_threads
+        self._loaded: _Loaded | None = None
+
+    def load(self) -> None:
+        """Reads the rules and the model bundle. Raises `NotReady` with what to do if one is missing."""
+        rules = load_rules(self._settings.mapping)
+        bundle = read_model_bundle(self._settings.face_landmarker)
+        try:
+            import cv2
+
+            cv2.setNumThreads(1)  # pictures this small gain nothing from threads that spin on a busy machine
+            detector = FaceDetector(face_detector_model(bundle), rules.search)
+        except ImportError as error:
+            raise NotReady(
+                f"mediapipe cannot be imported ({error}); run: pip install mediapipe", reason="MODEL_MISSING"
+            ) from error
+        self._loaded = _Loaded(rules, bundle, detector, PictureRing(pictures_held(rules.search)))
+
+    def close(self) -> None:
+        """Frees the networks."""
+        if self._loaded is not None:
+            self._loaded.detector.close()
+            self._loaded = None
+
+    def info(self) -> EngineInfo:
+        """Revision: the model bundle. Prompt version: the rules, and what else decides the results."""
+        try:
+            rules = self._loaded.rules if self._loaded is not None else load_rules(self._settings.mapping)
+            version = f"{rules.stamp} max_faces={self._settings.max_faces}"
+        except NotReady:  # `load` says why
+            version = ""
+        return EngineInfo(
+            engine="mediapipe",
+            model="face_landmarker",
+            revision=FACE_LANDMARKER.revision,
+            device="cpu",
+            dtype="float16",
+            prompt_version=version,
+            licence="Apache-2.0",
+            note=NOTE,
+            limits=Limits(max_batch_size=1, max_pixels=self._settings.max_pixels, max_frames=self._settings.max_frames),
+        )
+
+    def run(self, batch: Sequence[Source]) -> list[VideoResult | MerrflowError]:
+        """One result or error for each video, in order; a video's result depends on that video alone."""
+        return [result_or_error(self._measure, source) for source in batch]
+
+    def _measure(self, source: Source) -> VideoResult:
+        if self._loaded is None:
+            raise NotReady("the engine is not loaded")
+        rules, bundle = self._loaded.rules, self._loaded.bundle
+        search = rules.search
+        log = _FrameLog(search.longest_side, self._loaded.ring)
+        frames = iter_frames(
+            source,
+            max_pixels=self._settings.max_pixels,
+            max_frames=self._settings.max_frames,
+            threads=self._decoder_threads,
+        )
+        tracker = FaceTracker(
+            self._loaded.detector,
+            lambda seed: FaceTrack(bundle, seed, search),
+            search,
+            self._settings.max_faces,
+        )
+        try:
+            for segment in split_into_segments(log.record(frames), search):
+                tracker.add(segment)
+            tracks = tracker.finish()
+        finally:
+            tracker.close()
+        if not log.timestamps:
+            raise UnreadableMedia("the file holds no picture")
+        faces: list[list[FaceResult]] = [[] for _ in log.timestamps]
+        for track in tracks:
+            for index, result in _results(track, rules, log.scales):
+                faces[index].append(result)
+        return VideoResult(
+            width=log.width,
+            height=log.height,
+            fps=log.fps,
+            action_units=tuple(rules.action_units),
+            frames=tuple(
+                FrameResult(index, timestamp, tuple(sorted(seen, key=_area, reverse=True)))
+                for index, (timestamp, seen) in enumerate(zip(log.timestamps, faces, strict=True))
+            ),
+        )
+
+
+def _area(face: FaceResult) -> float:
+    return face.box[2] * face.box[3]
+
+
+class _FrameLog:
+    """Records size and times of the frames that pass through it, and shrinks large frames.
+
+    Its pictures are kept in `ring`: they are valid as long as the segments need them, and no longer.
+    """
+
+    def __init__(self, longest_side: int, ring: PictureRing) -> None:
+        self._longest_side = longest_side
+        self._ring = ring
+        self.timestamps: list[float] = []
+        self.scales: list[float] = []  # of each frame: pixels of the video per measured pixel
+        self.width = self.height = 0
+
+    def record(self, frames: Iterator[VideoFrame]) -> Iterator[Picture]:
+        for frame in frames:
+            image = self._ring.keep(frame.view(self._longest_side))
+            width, height = frame.raw.width, frame.raw.height
+            if (width > height) != (image.shape[1] > image.shape[0]):  # rotated by its rotation flag
+                width, height = height, width
+            if not self.timestamps:
+                self.width, self.height = width, height
+            self.timestamps.append(frame.timestamp)
+            self.scales.append(width / image.shape[1])
+            yield Picture(frame.index, frame.timestamp, image)
+
+    @property
+    def fps(self) -> float:
+        seconds = self.timestamps[-1] - self.timestamps[0]
+        return (len(self.timestamps) - 1) / seconds if seconds > 0 else 0.0
+
+
+def _results(track: FaceTrack, rules: Rules, scales: Sequence[float]) -> Iterator[tuple[int, FaceResult]]:
+    """(frame index, result) of one face.
+
+    scales: of each frame of the video, pixels of the video per measured pixel.
+    """
+    indices = np.array(sorted(track.samples))
+    samples = [track.samples[index] for index in indices]
+    geometry = [facial_geometry(sample.points, sample.matrix) for sample in samples]
+    table = features(np.stack([sample.blendshapes for sample in samples]), geometry)
+    units = action_units(rules, table, indices)
+    for index, sample, shape, values in zip(indices, samples, geometry, units, strict=True):
+        x, y, width, height = (scales[index] * value for value in sample.box)
+        yield (
+            int(index),
+            FaceResult(
+                box=(x, y, width, height),
+                confidence=track.confidence_at(int(index)),
+                pose=head_pose(sample.matrix),
+                action_units=values,
+                mouth_opening=shape["lip_gap_ratio"],
+                second_pass=not track.first_pass,
+            ),
+        )

@@ -1,0 +1,1 @@
+"""The `openface` engine: OpenFace's FeatureExtraction, run as a program."""

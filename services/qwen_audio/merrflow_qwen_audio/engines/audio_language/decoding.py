@@ -1,0 +1,62 @@
+"""Greedy decoding of prompts with sound: rows of embeddings of different lengths in one batch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+import torch
+
+from merrflow_serving.torch.padding import left_padded
+
+if TYPE_CHECKING:
+    from transformers import Qwen2ForCausalLM
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a model wrote, as token ids without the stop token."""
+
+    ids: tuple[int, ...]
+    truncated: bool  # cut by the limit, before the model ended it
+
+
+@torch.inference_mode()
+def decode(
+    language: Qwen2ForCausalLM,
+    rows: Sequence[torch.Tensor],
+    *,
+    stop: Sequence[int],
+    answer_tokens: int,
+    least_tokens: int = 0,
+) -> list[Answer]:
+    """Decodes all rows at once, always taking the likeliest token; each row ends at a token of `stop`.
+
+    rows: prompts [(tokens, width)]. Positions count from each row's own start, so padding does not shift them.
+    least_tokens: no row ends before; for warming up.
+    """
+    from transformers import GenerationConfig
+
+    embeddings, mask = left_padded(rows)
+    untyped = cast(Any, language)  # the types of `generate` and `GenerationConfig` do not fit their own classes
+    written = untyped.generate(
+        inputs_embeds=embeddings,
+        attention_mask=mask,
+        generation_config=cast(Any, GenerationConfig)(
+            do_sample=False,
+            num_beams=1,
+            max_new_tokens=answer_tokens,
+            min_new_tokens=least_tokens or None,
+            eos_token_id=list(stop),
+            pad_token_id=stop[0],
+            use_cache=True,
+        ),
+    )
+    return [_answer(row, stop) for row in written.tolist()]
+
+
+def _answer(ids: Sequence[int], stop: Sequence[int]) -> Answer:
+    """The tokens up to the first stop token; padding follows it."""
+    end = next((index for index, token in enumerate(ids) if token in stop), None)
+    return Answer(tuple(ids[:end]), end is None)

@@ -1,0 +1,289 @@
+"""How an engine for an audio-language model runs a batch, the same for every checkpoint of the family.
+
+A recording is measured first (`Meter`), so that the text can be checked against the measurements. If nobody speaks, the
+model is not asked, because it would describe a tone all the same. Speech is split into windows (`windows`), and all
+windows of the batch go through encoder and decoder together, the longest prompts first, in batches as large as fit.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import structlog
+
+from merrflow_qwen_audio.arrays import Samples
+from merrflow_qwen_audio.engines.acoustics.meter import Acoustics, Meter
+from merrflow_qwen_audio.engines.audio_language.prompt_file import Prompt, load_prompt
+from merrflow_qwen_audio.engines.audio_language.replies import Reply, merge_replies
+from merrflow_qwen_audio.engines.audio_language.windows import WINDOW_SECONDS, windows
+from merrflow_qwen_audio.settings import QwenAudioSettings
+from merrflow_qwen_audio.tone_sentence import rules_version, sentence
+from merrflow_qwen_audio.types import Content, Span, Tone, ToneItem
+from merrflow_serving import weights
+from merrflow_serving.engine import EngineInfo, Limits
+from merrflow_serving.errors import EngineFault, MerrflowError, NotReady, TooLarge
+from merrflow_serving.torch.lost import is_out_of_memory
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+    from transformers import PretrainedConfig
+
+    from merrflow_qwen_audio.engines.audio_language.model import AudioLanguageModel, Question
+    from merrflow_qwen_audio.engines.audio_language.prompting import AudioPrompt
+    from merrflow_serving.torch.device import BatchLimit, Memory
+    from merrflow_serving.torch.need import Need
+
+    Shape = tuple[nn.Module, PretrainedConfig, PretrainedConfig]  # all modules; configs of language model and tower
+
+log = structlog.get_logger()
+SAMPLE_RATE = 16_000  # Hz
+LONGEST_INSTRUCTION = 2_000  # characters
+MOST_AT_ONCE = {"cuda": 32, "cpu": 4}  # windows; fewer if they do not fit the memory
+MEASURING_THREADS = 4
+
+
+@dataclass(frozen=True)
+class _Loaded:
+    """What `load` makes."""
+
+    model: AudioLanguageModel
+    prompt: Prompt
+    answer_tokens: int
+    limit: BatchLimit
+    planned: int  # tokens of the prompts that the limit was computed for
+    measuring: ThreadPoolExecutor
+
+
+class AudioLanguageEngine(ABC):
+    """Item: `ToneItem`. Result: `Tone`. The same recording gives the same text, whatever else is in the batch."""
+
+    name: str  # as in the settings
+
+    def __init__(self, settings: QwenAudioSettings) -> None:
+        self.settings = settings
+        self._meter = Meter(settings.max_seconds)
+        self._loaded: _Loaded | None = None
+
+    @property
+    @abstractmethod
+    def entry(self) -> str:
+        """The name of the weights in `weights.yaml`."""
+
+    @property
+    @abstractmethod
+    def model_name(self) -> str:
+        """As the model's authors call it."""
+
+    @property
+    def default_prompt(self) -> str:
+        """The prompt if the settings name none."""
+        return "tone_list"
+
+    @abstractmethod
+    def open(self, folder: Path, *, device: torch.device, dtype: torch.dtype, attention: str) -> AudioLanguageModel:
+        """Loads the model from a folder. Raises `NotReady`."""
+
+    @abstractmethod
+    def shape(self, folder: Path) -> Shape:
+        """The modules, without weights, of the model in a folder. Raises `NotReady`."""
+
+    def load(self) -> None:
+        """Loads everything and sends the largest batch through it. Raises `NotReady` with what to do."""
+        prompt = self._prompt()
+        self._meter.load()
+        folder = weights.locate(self.entry, self.settings)
+        try:
+            model, limit = self._load_model(folder, prompt)
+        except ImportError as error:
+            needed = "pip install 'merrflow-qwen-audio[torch]'"
+            raise NotReady(f"the engine {self.name} needs {error.name or error}: {needed}") from error
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            prefix = self.settings.model_config["env_prefix"]
+            raise NotReady(
+                f"{self._device_and_dtype()[0]} has too little memory for {self.model_name} (about 16 GiB of weights "
+                "in 16 bits, twice that in float32); free the device, or set "
+                f"{prefix}DTYPE=bfloat16, ENGINE=prosody or DEVICE=cpu",
+                reason="MEMORY_MISSING",
+            ) from error
+        pool = ThreadPoolExecutor(MEASURING_THREADS, thread_name_prefix="measure")
+        planned = len(model.question(prompt, "")) + model.span(round(WINDOW_SECONDS * SAMPLE_RATE))
+        self._loaded = _Loaded(model, prompt, self._answer_tokens(prompt), limit, planned, pool)
+        log.info("model loaded", engine=self.name, windows_at_once=limit.size)
+
+    def _load_model(self, folder: Path, prompt: Prompt) -> tuple[AudioLanguageModel, BatchLimit]:
+        """The model, warmed up, and how many windows it takes at once."""
+        from merrflow_qwen_audio.engines.audio_language import capacity
+        from merrflow_serving.torch.device import BatchLimit, attention_of, device_of, dtype_of
+
+        device = device_of(self.settings)
+        attention = attention_of(self.settings, device)
+        model = self.open(folder, device=device, dtype=dtype_of(self.settings, device), attention=attention)
+        question = model.question(prompt, "")
+        answer_tokens = self._answer_tokens(prompt)
+        longest = model.span(round(WINDOW_SECONDS * SAMPLE_RATE)) + len(question) + answer_tokens
+        if longest > model.context:
+            raise NotReady(f"prompt, 30 s of sound and answer are {longest} tokens; the model takes {model.context}")
+        limit = BatchLimit(capacity.rows(model, longest, device, MOST_AT_ONCE[device.type]))
+        capacity.warm_up(model, question, limit, answer_tokens=answer_tokens, whole=device.type == "cuda")
+        return model, limit
+
+    def run(self, batch: Sequence[ToneItem]) -> list[Tone | MerrflowError]:
+        """One tone or one error for each recording, in order."""
+        if self._loaded is None:
+            return [EngineFault("the engine is used before it is loaded") for _ in batch]
+        measured = list(self._loaded.measuring.map(self._measure, batch))
+        prompts = [self._prompts(item, found, self._loaded) for item, found in zip(batch, measured, strict=True)]
+        asked = [prompt for several in prompts if isinstance(several, list) for prompt in several]
+        from merrflow_qwen_audio.engines.audio_language.prompting import ask
+
+        loaded = self._loaded
+        replies = iter(
+            ask(loaded.model, asked, loaded.limit, answer_tokens=loaded.answer_tokens, planned=loaded.planned)
+        )
+        results: list[Tone | MerrflowError] = []
+        for item, found, several in zip(batch, measured, prompts, strict=True):
+            if isinstance(several, MerrflowError):
+                results.append(several)
+            elif isinstance(found, Acoustics):
+                results.append(self._tone(item, found, [next(replies) for _ in several], self._loaded.prompt))
+        return results
+
+    def close(self) -> None:
+        """Frees the model."""
+        self._meter.close()
+        if self._loaded:
+            self._loaded.measuring.shutdown()
+        self._loaded = None
+
+    def info(self) -> EngineInfo:
+        """Engine, model, revision, prompt and limits, without loading."""
+        entry = weights.entry(self.entry)
+        device, dtype = self._device_and_dtype()
+        return EngineInfo(
+            engine=self.name,
+            model=self.model_name,
+            revision=weights.revision(self.entry, self.settings),
+            device=device,
+            dtype=dtype,
+            prompt_version=self._prompt_version(),
+            licence=entry.licence,
+            note=f"Words of {self.model_name}, decoded greedily. Its licence on what it writes: {entry.outputs}.",
+            limits=Limits(
+                max_batch_size=MOST_AT_ONCE.get(device.split(":")[0], 1), max_seconds=self.settings.max_seconds
+            ),
+        )
+
+    def _prompt(self) -> Prompt:
+        return load_prompt(self.settings.prompt or self.default_prompt)
+
+    def _answer_tokens(self, prompt: Prompt) -> int:
+        return self.settings.answer_tokens or prompt.answer_tokens
+
+    def memory(self) -> Memory:
+        """What the engine uses of its device's memory."""
+        from merrflow_serving.torch.device import held
+
+        return held(self.settings)
+
+    def need(self) -> Need | None:
+        """GPU memory, computed from shapes; None on a CPU. Raises `NotReady` if device, prompt or config is missing."""
+        from merrflow_serving.torch.device import device_of, dtype_of
+
+        device = device_of(self.settings)
+        if device.type != "cuda":
+            return None
+        from merrflow_qwen_audio.engines.audio_language.need import need
+
+        parts, language, tower = self.shape(weights.folder_of(self.entry, self.settings))
+        return need(
+            parts,
+            language,
+            tower,
+            dtype_of(self.settings, device),
+            windows=MOST_AT_ONCE[device.type],
+            answer_tokens=self._answer_tokens(self._prompt()),
+        )
+
+    def _prompt_version(self) -> str:
+        """The prompt, and the rules for recordings that the model is not asked about."""
+        try:
+            prompt = self._prompt()
+        except NotReady:  # `load` reports it
+            return ""
+        stamp = prompt.stamp(answer_tokens=self._answer_tokens(prompt), ask_about=self.settings.ask_about)
+        return f"{stamp}, {rules_version()}"
+
+    def _device_and_dtype(self) -> tuple[str, str]:
+        """As they will be; as set if there is no torch or no such device, which `load` reports."""
+        try:
+            from merrflow_serving.torch.device import device_of, dtype_of
+
+            device = device_of(self.settings)
+            return str(device), str(dtype_of(self.settings, device)).removeprefix("torch.")
+        except (ImportError, NotReady):
+            return self.settings.device, self.settings.dtype
+
+    def _measure(self, item: ToneItem) -> Acoustics | MerrflowError:
+        try:
+            return self._meter.measure(item.samples)
+        except MerrflowError as error:
+            return error
+        except Exception as error:  # an error in one item must not reach its neighbours
+            return EngineFault(f"this recording cannot be measured: {type(error).__name__}: {error}")
+
+    def _prompts(
+        self, item: ToneItem, found: Acoustics | MerrflowError, loaded: _Loaded
+    ) -> list[AudioPrompt] | MerrflowError:
+        """What the model is asked about a recording: nothing if there is nothing to hear."""
+        if isinstance(found, MerrflowError):
+            return found
+        heard = found.content is Content.SPEECH or (
+            self.settings.ask_about == "sound" and found.content is not Content.SILENCE
+        )
+        try:
+            question = self._question(item.instruction, loaded)
+            return self._windows(item.samples, found, question, loaded) if heard else []
+        except MerrflowError as error:
+            return error
+
+    def _question(self, instruction: str, loaded: _Loaded) -> Question:
+        if len(instruction) > LONGEST_INSTRUCTION:
+            raise TooLarge(f"the instruction has more than {LONGEST_INSTRUCTION} characters")
+        return loaded.model.question(loaded.prompt, instruction.strip())
+
+    def _windows(self, samples: Samples, found: Acoustics, question: Question, loaded: _Loaded) -> list[AudioPrompt]:
+        from merrflow_qwen_audio.engines.audio_language.encoder import LEAST_SAMPLES
+        from merrflow_qwen_audio.engines.audio_language.prompting import AudioPrompt
+
+        samples = np.nan_to_num(samples.astype(np.float32), nan=0.0, posinf=1.0, neginf=-1.0)
+        seconds = samples.size / SAMPLE_RATE
+        prompts = []
+        for span in windows(seconds, found.speech or (Span(0.0, seconds),)):
+            part = samples[round(span.start * SAMPLE_RATE) : round(span.end * SAMPLE_RATE)]
+            part = part[: round(WINDOW_SECONDS * SAMPLE_RATE)]  # rounding may add a sample
+            if part.size < LEAST_SAMPLES:
+                continue
+            tokens = loaded.model.span(part.size) + len(question)
+            if tokens + loaded.answer_tokens > loaded.model.context:
+                raise TooLarge(
+                    f"the instruction makes a prompt of {tokens} tokens; with {loaded.answer_tokens} for the answer "
+                    f"the model takes {loaded.model.context}"
+                )
+            prompts.append(AudioPrompt(part, question, tokens))
+        return prompts
+
+    def _tone(self, item: ToneItem, found: Acoustics, replies: list[Reply], prompt: Prompt) -> Tone:
+        if not replies:
+            return found.tone(sentence(found.content, found.values))
+        merged = merge_replies(replies, prompt, own_question=bool(item.instruction.strip()))
+        tone = found.tone(merged.text, merged.outcome)
+        return replace(tone, measurements=(*tone.measurements, *merged.measurements))
