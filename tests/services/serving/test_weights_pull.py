@@ -9,6 +9,7 @@ import multiprocessing
 import re
 import shutil
 import threading
+import time
 from collections import Counter
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -20,9 +21,10 @@ import pytest
 from safetensors.numpy import save as save_safetensors
 
 from merrflow_serving.errors import PASSING, NotReady
-from merrflow_serving.weights import Place, locate, progress, revision, storage
+from merrflow_serving.weights import Place, locate, revision, storage
 from merrflow_serving.weights.entries import Entry, Repository, WeightFile
 from merrflow_serving.weights.manifest import read_manifest
+from merrflow_serving.weights.progress import Progress
 from merrflow_serving.weights.pull import pull
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -168,7 +170,7 @@ def hub(monkeypatch, tmp_path: Path):
     monkeypatch.setenv("MODELSCOPE_CACHE", str(tmp_path / "modelscope"))
     for name in ("HF_TOKEN", "HF_HUB_OFFLINE", "MERRFLOW_OFFLINE", "MODELSCOPE_API_TOKEN"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr("merrflow_serving.weights.pull.time.sleep", lambda seconds: None)
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
     threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     yield found
     server.shutdown()
@@ -454,10 +456,40 @@ def test_two_processes_pull_once(hub: Hub, tmp_path: Path) -> None:
     assert dict(hub.asked) == {"config.json": 1, "model.safetensors": 1}
 
 
+@HUBS
+def test_a_pull_that_was_killed_leaves_no_lock_and_only_what_can_be_resumed(hub: Hub, tmp_path: Path, name) -> None:
+    hub.pause = 60
+    process = multiprocessing.get_context("spawn").Process(target=pull, args=(an_entry(), place(tmp_path, name)))
+    process.start()
+    folder = tmp_path / "models" / "m"
+    partial = folder / "model.safetensors.incomplete"
+    deadline = time.monotonic() + 60
+    while not hub.asked or (name == "huggingface" and not list(folder.rglob("*.incomplete"))):
+        assert time.monotonic() < deadline
+        threading.Event().wait(0.05)
+    process.kill()
+    process.join(10)
+    hub.pause = 0
+    if name == "modelscope":
+        partial.write_bytes(WEIGHTS[:1000])
+    storage.drop_leftovers(folder)
+    assert list(folder.rglob("*.incomplete")) == ([partial] if name == "modelscope" else [])
+    pull(an_entry(), place(tmp_path, name))
+    assert sorted(path.name for path in folder.iterdir()) == ["config.json", "merrflow.json", "model.safetensors"]
+    assert (folder / "model.safetensors").read_bytes() == WEIGHTS
+    assert hub.ranges == (["model.safetensors 1000"] if name == "modelscope" else [])
+
+
 def test_progress_is_logged_and_told(hub: Hub, tmp_path: Path, capfd) -> None:
     hub.pause = 0.5
     told = []
-    pulling = threading.Thread(target=pull, args=(an_entry(), place(tmp_path)), kwargs={"report_seconds": 0.1})
+    progress = Progress()
+
+    def pull_and_report() -> None:
+        with progress.open():
+            pull(an_entry(), place(tmp_path), report_seconds=0.1)
+
+    pulling = threading.Thread(target=pull_and_report)
     pulling.start()
     while pulling.is_alive():
         told += [step.text for step in [progress.now()] if step]

@@ -78,7 +78,6 @@ def load(
     shape: Architecture,
     asking: Asking,
     *,
-    store: Path,
     instruction_tokens: int,
     pictures: int,
     rows: int,
@@ -86,7 +85,7 @@ def load(
     dtype: torch.dtype,
     attention: str,
 ) -> Loaded:
-    """folders: of `ENTRIES`. store: where converted `.pth` files are kept. pictures, rows: the largest batches.
+    """folders: of `ENTRIES`. pictures, rows: the largest batches.
 
     Raises `NotReady` that names the keys, file or setting at fault.
     """
@@ -94,8 +93,8 @@ def load(
     tokens = Tokenizer(folders[LANGUAGE] / TOKENIZER_FILE, shape.template)
     how = {"device": device, "dtype": dtype, "attention": attention}
     base = read_tensors(folders[LANGUAGE])
-    eva = read_tensors(folders[VISION] / VISION_FILE, store=store)
-    checkpoint = read_tensors(folders[CHECKPOINT] / CHECKPOINT_FILE, inside="model", store=store)
+    eva = read_tensors(folders[VISION] / VISION_FILE)
+    checkpoint = read_tensors(folders[CHECKPOINT] / CHECKPOINT_FILE, inside="model")
     language.check_checkpoint(checkpoint, config, shape, CHECKPOINT_FILE)
     origins = (VISION_FILE, CHECKPOINT_FILE)
     eyes = Eyes.load(shape, eva, checkpoint, language_width=config.hidden_size, origins=origins, **how)

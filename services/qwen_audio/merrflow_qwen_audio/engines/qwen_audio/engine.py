@@ -45,5 +45,4 @@ class QwenAudioEngine(ListeningEngine):
     def open(self, folder: Path, *, device: torch.device, dtype: torch.dtype, attention: str) -> Listener:
         from merrflow_qwen_audio.engines.qwen_audio.listener import QwenAudio
 
-        store = self.settings.models_dir / "converted"
-        return QwenAudio(folder, chat=self._chat, device=device, dtype=dtype, attention=attention, store=store)
+        return QwenAudio(folder, chat=self._chat, device=device, dtype=dtype, attention=attention)

@@ -37,10 +37,8 @@ class QwenAudio(Listener):
         device: torch.device,
         dtype: torch.dtype,
         attention: str,
-        store: Path | None = None,
     ) -> None:
         """folder: config.json, qwen.tiktoken and the weights. chat: Qwen-Audio-Chat, else Qwen-Audio.
-        store: where pickled weights are kept once they are converted (`read_tensors`).
 
         Raises `NotReady` with the files or keys at fault.
         """
@@ -53,7 +51,7 @@ class QwenAudio(Listener):
                 "not of one checkpoint; get both anew"
             )
         self.parts = without_data(shape, attention)
-        tensors = read_tensors(folder, store=store)
+        tensors = read_tensors(folder)
         check(self.parts.state_dict(), tensors, str(folder))
         fill(self.parts, Unfused(tensors), rename=rename, dtype=dtype, device=device, origin=str(folder))
         self.encoder = Encoder(self.parts.tower, Canvas(shape.mel_bins, round_up=False, blank=True), device)
