@@ -1,6 +1,6 @@
 """Hugging Face and ModelScope through their own libraries: what a repository holds, and one file of it.
 
-The libraries download, retry and resume. They are imported when a pull begins. They take tokens from the environment
+The libraries are imported when a pull begins. They take tokens from the environment
 (`HF_TOKEN`, `MODELSCOPE_API_TOKEN`) or from their own login; no token passes through here, so none can be logged.
 """
 
@@ -9,11 +9,11 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Callable, Iterator
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 from merrflow_serving.errors import NotReady
 from merrflow_serving.weights import messages, storage
@@ -34,20 +34,50 @@ class Listing:
     files: tuple[WeightFile, ...]  # hubs know the sha256 of large files only
 
 
-class HubClient(Protocol):
-    """What a pull needs of a hub."""
+class HubClient(ABC):
+    """One entry's repository on a hub, pulled into one folder. An error of the hub's library becomes `NotReady`."""
 
-    def list(self, entry: Entry, repository: Repository) -> Listing:
+    def __init__(self, entry: Entry, repository: Repository, folder: Path) -> None:
+        self._entry = entry
+        self._repository = repository
+        self._folder = folder
+
+    def list(self) -> Listing:
         """All files. Raises `NotReady` with what to do."""
+        with self._explained():
+            return self._list()
 
-    def fetch(self, entry: Entry, repository: Repository, commit: str, file: WeightFile, folder: Path) -> None:
+    def fetch(self, listing: Listing, file: WeightFile) -> None:
         """Puts the file at `folder/file.name`, which must not exist. Raises `NotReady` with what to do."""
+        with self._explained():
+            self._fetch(listing, file)
+
+    @abstractmethod
+    def _list(self) -> Listing: ...
+
+    @abstractmethod
+    def _fetch(self, listing: Listing, file: WeightFile) -> None: ...
+
+    @abstractmethod
+    def _explain(self, error: Exception) -> NotReady | None:
+        """What to say of an error of the library; None for one that is no fault of hub, network or user."""
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:
+            fault = storage.disk_fault(error)
+            explained = storage.problem(self._entry, self._folder, fault) if fault else self._explain(error)
+            if explained is None:
+                raise
+            raise explained from error
 
 
-def client(hub: Hub) -> HubClient:
+def client(hub: Hub, entry: Entry, repository: Repository, folder: Path) -> HubClient:
     """The hub's client. Raises `NotReady` if its library is not installed."""
     try:
-        return HuggingFace() if hub == "huggingface" else ModelScope()
+        return (HuggingFace if hub == "huggingface" else ModelScope)(entry, repository, folder)
     except ModuleNotFoundError as error:
         raise NotReady(
             f"weights are pulled with {PACKAGES[hub]}, which is not installed: pip install {PACKAGES[hub]}",
@@ -55,10 +85,11 @@ def client(hub: Hub) -> HubClient:
         ) from error
 
 
-class HuggingFace:
+class HuggingFace(HubClient):
     """huggingface_hub. `HF_ENDPOINT` names a mirror."""
 
-    def __init__(self) -> None:
+    def __init__(self, entry: Entry, repository: Repository, folder: Path) -> None:
+        super().__init__(entry, repository, folder)
         import huggingface_hub
         from huggingface_hub.utils.tqdm import disable_progress_bars
 
@@ -66,32 +97,34 @@ class HuggingFace:
         self._endpoint = os.environ.get("HF_ENDPOINT") or None
         disable_progress_bars()  # progress is logged, for every hub alike
 
-    def list(self, entry: Entry, repository: Repository) -> Listing:
-        with _explained(lambda error: self._explain(entry, repository, error)):
-            info = self._hub.HfApi(endpoint=self._endpoint).model_info(
-                repository.id, revision=repository.revision or None, files_metadata=True
-            )
+    def _list(self) -> Listing:
+        info = self._hub.HfApi(endpoint=self._endpoint).model_info(
+            self._repository.id, revision=self._repository.revision or None, files_metadata=True
+        )
         files = (_listed(one.rfilename, one.size, one.lfs.sha256 if one.lfs else "") for one in info.siblings or ())
-        return Listing(info.sha or repository.revision, tuple(filter(None, files)))
+        return Listing(info.sha or self._repository.revision, tuple(filter(None, files)))
 
-    def fetch(self, entry: Entry, repository: Repository, commit: str, file: WeightFile, folder: Path) -> None:
-        with _explained(lambda error: self._explain(entry, repository, error)), storage.written_to(entry, folder):
-            self._hub.hf_hub_download(
-                repository.id, file.name, revision=commit, local_dir=folder, endpoint=self._endpoint
-            )
+    def _fetch(self, listing: Listing, file: WeightFile) -> None:
+        self._hub.hf_hub_download(
+            self._repository.id,
+            file.name,
+            revision=listing.revision,
+            local_dir=self._folder,
+            endpoint=self._endpoint,
+        )
 
-    def _explain(self, entry: Entry, repository: Repository, error: Exception) -> NotReady | None:
+    def _explain(self, error: Exception) -> NotReady | None:
         from huggingface_hub import errors
 
-        where = f"{repository.id} on Hugging Face"
+        where = f"{self._repository.id} on Hugging Face"
         if isinstance(error, errors.RevisionNotFoundError):
-            return NotReady(f"{where} has no revision {repository.revision}", reason="MODEL_MISSING")
+            return NotReady(f"{where} has no revision {self._repository.revision}", reason="MODEL_MISSING")
         if isinstance(error, errors.HfHubHTTPError):
             code = error.response.status_code if error.response is not None else 0
             has_token = bool(self._hub.get_token())
             unknown = isinstance(error, errors.RepositoryNotFoundError) and not isinstance(error, errors.GatedRepoError)
-            if code == 403 or (code == 401 and (has_token or not unknown)) or (unknown and repository.gated):
-                return messages.refused(entry, repository, "huggingface", code, has_token)
+            if code == 403 or (code == 401 and (has_token or not unknown)) or (unknown and self._repository.gated):
+                return messages.refused(self._entry, self._repository, "huggingface", code, has_token)
             if unknown:  # what the hub also says of a private repository to a user who may not see it
                 return NotReady(
                     f"{where} is not there, or not for this user; check its name, or set HF_TOKEN",
@@ -100,48 +133,48 @@ class HuggingFace:
         return messages.unreachable(where, error) if _is_of_network(error, errors.HfHubHTTPError) else None
 
 
-class ModelScope:
+class ModelScope(HubClient):
     """modelscope_hub, the client part of modelscope. `MODELSCOPE_ENDPOINT` names another site."""
 
-    def __init__(self) -> None:
+    def __init__(self, entry: Entry, repository: Repository, folder: Path) -> None:
+        super().__init__(entry, repository, folder)
         from modelscope_hub import HubApi
 
         self._api = HubApi(endpoint=os.environ.get("MODELSCOPE_ENDPOINT") or None)
 
-    def list(self, entry: Entry, repository: Repository) -> Listing:
-        with _explained(lambda error: self._explain(entry, repository, error)):
-            found = self._api.list_repo_files(repository.id, "model", revision=repository.revision or None)
+    def _list(self) -> Listing:
+        revision = self._repository.revision
+        found = self._api.list_repo_files(self._repository.id, "model", revision=revision or None)
         listed = (_listed(one.path, one.size, one.sha256) for one in found if not one.is_dir)
         files = tuple(filter(None, listed))
-        if _COMMIT.fullmatch(repository.revision):
-            return Listing(repository.revision, files)
+        if _COMMIT.fullmatch(revision):
+            return Listing(revision, files)
         # The hub names no commit for a branch, so the files identify it.
         text = "\n".join(f"{one.name} {one.sha256 or one.size}" for one in sorted(files, key=lambda one: one.name))
-        return Listing(f"{repository.revision or 'master'}-{hashlib.sha256(text.encode()).hexdigest()[:16]}", files)
+        return Listing(f"{revision or 'master'}-{hashlib.sha256(text.encode()).hexdigest()[:16]}", files)
 
-    def fetch(self, entry: Entry, repository: Repository, commit: str, file: WeightFile, folder: Path) -> None:
-        with _explained(lambda error: self._explain(entry, repository, error)), storage.written_to(entry, folder):
-            self._api.download_file(
-                repository.id,
-                "model",
-                file.name,
-                revision=repository.revision or None,
-                local_dir=folder,
-                expected_sha256=file.sha256 or None,
-                file_size=file.size or None,
-            )
+    def _fetch(self, listing: Listing, file: WeightFile) -> None:
+        self._api.download_file(
+            self._repository.id,
+            "model",
+            file.name,
+            revision=self._repository.revision or None,
+            local_dir=self._folder,
+            expected_sha256=file.sha256 or None,
+            file_size=file.size or None,
+        )
 
-    def _explain(self, entry: Entry, repository: Repository, error: Exception) -> NotReady | None:
+    def _explain(self, error: Exception) -> NotReady | None:
         from modelscope_hub import errors
 
-        where = f"{repository.id} on ModelScope"
+        where = f"{self._repository.id} on ModelScope"
         if isinstance(error, errors.AuthenticationError | errors.PermissionDeniedError):
             code = 403 if isinstance(error, errors.PermissionDeniedError) else 401
             has_token = bool(os.environ.get("MODELSCOPE_API_TOKEN"))
-            return messages.refused(entry, repository, "modelscope", code, has_token)
+            return messages.refused(self._entry, self._repository, "modelscope", code, has_token)
         if isinstance(error, errors.NotExistError):
             return NotReady(
-                f"{where}, revision {repository.revision or 'master'}, is not there, or not for this user",
+                f"{where}, revision {self._repository.revision or 'master'}, is not there, or not for this user",
                 reason="MODEL_MISSING",
             )
         if isinstance(error, errors.FileIntegrityError):
@@ -154,20 +187,6 @@ def _listed(name: str, size: int | None, sha256: str | None) -> WeightFile | Non
     if not is_plain(name):
         return None
     return WeightFile(name, size, sha256 if sha256 and _SHA256.fullmatch(sha256) else "")
-
-
-@contextmanager
-def _explained(explain: Callable[[Exception], NotReady | None]) -> Iterator[None]:
-    """Inside, an error of a library becomes the `NotReady` that `explain` makes of it."""
-    try:
-        yield
-    except NotReady:
-        raise
-    except Exception as error:
-        explained = explain(error)
-        if explained is None:
-            raise
-        raise explained from error
 
 
 def _is_of_network(error: Exception, library: type[Exception]) -> bool:

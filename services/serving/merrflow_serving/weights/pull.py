@@ -1,8 +1,8 @@
 """Pulling weights from a hub: only the files that are needed, each checked, and by one process at a time.
 
-The hubs' libraries download. What is done here, they do not: compare a repository with the table before a byte is
-fetched, hold every file against its sha256, write down what came, and keep a second process from fetching it again
-(huggingface_hub's own lock for a file makes the second one wait, and then fetch it once more).
+The hubs' libraries download and resume. What is done here, they do not do: compare a repository with the table before a
+byte is fetched, compare every file with its sha256, record what came, and keep a second process from fetching it again
+(with huggingface_hub's own lock the second one waits, and then fetches the file once more).
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from merrflow_serving.weights.places import WeightSettings
 from merrflow_serving.weights.storage import bytes_in, giga
 
 log = structlog.get_logger()
+ATTEMPTS = 3  # for each file: huggingface_hub goes on after a broken connection, but gives up at HTTP 503
 TICK_SECONDS = 1.0  # between looks at what has come
 PICKLED = (".bin", ".bin.index.json")
 
@@ -73,9 +74,9 @@ def _alone(entry: Entry, models_dir: Path) -> Iterator[None]:
 
 def _pull(entry: Entry, repository: Repository, settings: WeightSettings, folder: Path, report_seconds: float) -> None:
     storage.drop_leftovers(folder)
-    hub = client(settings.hub)
+    hub = client(settings.hub, entry, repository, folder)
     with progress.step(f"asking {settings.hub} for the files of {repository.id}"):
-        listing = hub.list(entry, repository)
+        listing = hub.list()
     wanted = choose(entry, repository, listing)
     manifest = read_manifest(folder)
     present = {file.name: _present(folder / file.name, file, manifest) for file in wanted}
@@ -86,7 +87,7 @@ def _pull(entry: Entry, repository: Repository, settings: WeightSettings, folder
     log.info("pulling weights", weights=entry.name, source=repository.id, files=len(to_fetch), gigabytes=giga(total))
     with _watched(entry, folder, total, report_seconds):
         for file in to_fetch:
-            records[file.name] = _fetch(hub, entry, repository, listing, file, folder)
+            records[file.name] = _fetch(hub, listing, file, folder)
     shutil.rmtree(folder / ".cache", ignore_errors=True)  # the libraries' own notes on partial files
     found = Manifest(entry.name, settings.hub, repository.id, listing.revision, "", records)
     write_manifest(folder, replace(found, sampled=sample(folder, wanted_files(entry, folder))))
@@ -134,19 +135,25 @@ def _present(path: Path, file: WeightFile, manifest: Manifest) -> FileRecord | N
     return record if record.sha256 == (expected_file(file, manifest).sha256 or record.sha256) else None
 
 
-def _fetch(
-    hub: HubClient, entry: Entry, repository: Repository, listing: Listing, file: WeightFile, folder: Path
-) -> FileRecord:
+def _fetch(hub: HubClient, listing: Listing, file: WeightFile, folder: Path) -> FileRecord:
     path = folder / file.name
     path.unlink(missing_ok=True)  # it is wrong, or not there; partial files are elsewhere
-    hub.fetch(entry, repository, listing.revision, file, folder)
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            hub.fetch(listing, file)
+            break
+        except NotReady as error:
+            if error.reason != "HUB_UNREACHABLE" or attempt == ATTEMPTS:
+                raise
+            log.warning("the hub broke off; trying again", file=file.name, attempt=attempt, problem=str(error))
+            time.sleep(min(2.0**attempt, 10.0) * 0.5)
     if not path.is_file():
-        raise NotReady(f"{repository.id} gave no {file.name}", reason="MODEL_MISSING")
+        raise NotReady(f"the hub gave no {file.name}", reason="MODEL_MISSING")
     record = read_whole(path)
     if file.size not in (None, record.size) or file.sha256 not in ("", record.sha256):
         path.unlink()
         raise NotReady(
-            f"{file.name} of {repository.id} came damaged, or is of another revision: {record.size} bytes, sha256 "
+            f"{file.name} came damaged, or is of another revision: {record.size} bytes, sha256 "
             f"{record.sha256[:16]}..., expected {file.size} and {file.sha256[:16]}...; it was deleted, try again",
             reason="MODEL_DAMAGED",
         )

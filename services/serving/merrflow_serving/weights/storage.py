@@ -5,8 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from merrflow_serving.errors import NotReady
@@ -66,18 +64,6 @@ def problem(entry: Entry, folder: Path, error: OSError) -> NotReady:
             "or set MERRFLOW_MODELS_DIR"
         )
     return NotReady(text, reason="STORAGE")
-
-
-@contextmanager
-def written_to(entry: Entry, folder: Path) -> Iterator[None]:
-    """Inside, a disk that is full or refuses becomes `NotReady`; every other error passes as it is."""
-    try:
-        yield
-    except Exception as error:
-        fault = disk_fault(error)
-        if fault is None:
-            raise
-        raise problem(entry, folder, fault) from error
 
 
 def disk_fault(error: BaseException) -> OSError | None:
