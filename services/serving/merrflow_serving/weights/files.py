@@ -77,11 +77,7 @@ def check(entry: Entry, folder: Path, store: Path, *, deep: bool = False) -> Che
     for path in filter(Path.is_file, wanted_files(entry, folder)):
         name = path.relative_to(folder).as_posix()
         expected = expected_file(known.get(name, WeightFile(name)), manifest)
-        size = path.stat().st_size
-        if expected.size is not None and size != expected.size:
-            damaged.append(f"{name} has {size} bytes instead of {expected.size}")
-            continue
-        fault = _structural_fault(path)
+        fault = fault_of(expected, path.stat().st_size) or _structural_fault(path)
         if fault:
             damaged.append(fault)
             continue
@@ -91,11 +87,9 @@ def check(entry: Entry, folder: Path, store: Path, *, deep: bool = False) -> Che
                 continue
             record = _read(path)
             read += 1
-        if expected.sha256 and record.sha256 != expected.sha256:
-            damaged.append(
-                f"{name} has sha256 {record.sha256[:16]}... instead of {expected.sha256[:16]}...: another revision, or "
-                "damaged"
-            )
+        fault = fault_of(expected, record.size, record.sha256)
+        if fault:
+            damaged.append(fault)
         else:
             seen = seen.with_file(name, record)
     if read:
@@ -110,6 +104,18 @@ def expected_file(file: WeightFile, manifest: Manifest) -> WeightFile:
         return file
     size = record.size if file.size is None else file.size
     return replace(file, size=size, sha256=file.sha256 or record.sha256)
+
+
+def fault_of(expected: WeightFile, size: int, sha256: str = "") -> str:
+    """How a file of this size and sha256 ("": not computed) differs from what is expected of it; "" if it does not."""
+    if expected.size not in (None, size):
+        return f"{expected.name} has {size} bytes instead of {expected.size}"
+    if sha256 and expected.sha256 not in ("", sha256):
+        return (
+            f"{expected.name} has sha256 {sha256[:16]}... instead of {expected.sha256[:16]}...: another revision, or "
+            "damaged"
+        )
+    return ""
 
 
 def _read(path: Path) -> FileRecord:

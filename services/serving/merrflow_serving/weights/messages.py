@@ -112,7 +112,8 @@ def unreachable(where: str, error: BaseException) -> NotReady:
     """A hub, or the way to it, that does not work."""
     text = str(error).strip().splitlines()
     return NotReady(
-        f"{where} could not be reached ({text[0] if text else type(error).__name__}); files that came whole are kept. Check the "
-        "network and its proxy (HTTPS_PROXY), or name a mirror (HF_ENDPOINT, MODELSCOPE_ENDPOINT), and try again",
+        f"{where} could not be reached ({text[0] if text else type(error).__name__}); files that came whole are kept. "
+        "Check the network and its proxy (HTTPS_PROXY), or name a mirror (HF_ENDPOINT, MODELSCOPE_ENDPOINT), and try "
+        "again",
         reason="HUB_UNREACHABLE",
     )

@@ -21,7 +21,7 @@ from filelock import FileLock, Timeout
 from merrflow_serving.errors import NotReady
 from merrflow_serving.weights import messages, progress, storage
 from merrflow_serving.weights.entries import Entry, Repository, WeightFile
-from merrflow_serving.weights.files import check, expected_file, wanted_files
+from merrflow_serving.weights.files import check, expected_file, fault_of, wanted_files
 from merrflow_serving.weights.hubs import HubClient, Listing, client
 from merrflow_serving.weights.manifest import FileRecord, Manifest, read_manifest, read_whole, sample, write_manifest
 from merrflow_serving.weights.places import WeightSettings
@@ -128,11 +128,11 @@ def choose(entry: Entry, repository: Repository, listing: Listing) -> list[Weigh
 
 def _present(path: Path, file: WeightFile, manifest: Manifest) -> FileRecord | None:
     """What is known of a file that is already there and right; None if it must be fetched."""
-    if not path.is_file() or file.size not in (None, path.stat().st_size):
+    if not path.is_file() or fault_of(file, path.stat().st_size):
         return None
     known = manifest.files.get(file.name)
     record = known if known and known.is_still(path) else read_whole(path)
-    return record if record.sha256 == (expected_file(file, manifest).sha256 or record.sha256) else None
+    return None if fault_of(expected_file(file, manifest), record.size, record.sha256) else record
 
 
 def _fetch(hub: HubClient, listing: Listing, file: WeightFile, folder: Path) -> FileRecord:
@@ -150,13 +150,10 @@ def _fetch(hub: HubClient, listing: Listing, file: WeightFile, folder: Path) -> 
     if not path.is_file():
         raise NotReady(f"the hub gave no {file.name}", reason="MODEL_MISSING")
     record = read_whole(path)
-    if file.size not in (None, record.size) or file.sha256 not in ("", record.sha256):
+    fault = fault_of(file, record.size, record.sha256)
+    if fault:
         path.unlink()
-        raise NotReady(
-            f"{file.name} came damaged, or is of another revision: {record.size} bytes, sha256 "
-            f"{record.sha256[:16]}..., expected {file.size} and {file.sha256[:16]}...; it was deleted, try again",
-            reason="MODEL_DAMAGED",
-        )
+        raise NotReady(f"{fault}. It came so from the hub and was deleted; try again", reason="MODEL_DAMAGED")
     log.info("pulled", file=file.name, gigabytes=giga(record.size))
     return record
 
