@@ -1,4 +1,4 @@
-"""Faults of the disk that takes weights: told from those of the network, and with what to do."""
+"""Faults of the disk that takes weights: which errors are its own and not the network's, and what to do."""
 
 from __future__ import annotations
 
