@@ -1,9 +1,12 @@
-"""`merrflow models`: the weights of the real models. Which there are, get them, check them."""
+"""`merrflow models`: lists, pulls and verifies the weights of the real models."""
 
 from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,10 +17,10 @@ from merrflow.cli.terminal import SafeConsole
 from merrflow.core.errors import InputError
 
 if TYPE_CHECKING:
-    from merrflow_serving.weights.look import State
     from merrflow_serving.weights.places import Place
+    from merrflow_serving.weights.state import State
 
-UNFINISHED = 1  # exit code where weights are absent or damaged
+UNFINISHED = 1  # exit code if weights are absent or damaged
 console = SafeConsole(highlight=False, width=None if sys.stdout.isatty() else 160)
 app = typer.Typer(
     help="Weights of the real models: list them, get them from a hub, check the files.",
@@ -50,8 +53,8 @@ COLOURS = {"present": "green", "absent": "dim", "partial": "yellow", "damaged": 
 def list_(
     names: NamesArgument = None, hub: HubOption = None, models_dir: FolderOption = None, as_json: JsonOption = False
 ) -> None:
-    """List weights: what for, licence, size, and where they are or how to get them."""
-    found = _look(names, _place(hub, models_dir))
+    """List weights: purpose, licence, size, and where they are or how to get them."""
+    found = _states(names, _place(hub, models_dir))
     if as_json:
         console.print_json(json.dumps([state.as_json() for state in found]))
         return
@@ -74,10 +77,10 @@ def pull(
     models_dir: FolderOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Get weights from a hub: only the files that are needed, checked, going on where an earlier pull stopped.
+    """Get weights from a hub: only the files that are needed, checked. Files that an earlier pull finished are kept.
 
-    Gated weights need a token in HF_TOKEN or MODELSCOPE_API_TOKEN. Those that no hub has are told with the steps to
-    get them.
+    Gated weights need a token in HF_TOKEN or MODELSCOPE_API_TOKEN. For weights that no hub has, the steps to
+    get them are printed.
 
     [bold]Example:[/bold] merrflow models pull qwen2-audio-7b-instruct
     """
@@ -87,24 +90,25 @@ def pull(
     place = _place(hub, models_dir)
     if place.offline:
         raise InputError("MERRFLOW_OFFLINE or HF_HUB_OFFLINE is set, so no hub is asked; unset it to pull")
-    wanted = [_named(lambda name=name: entry(name)) for name in names]  # all names are known before the first pull
+    with _validated_names():
+        wanted = [entry(name) for name in names]  # all of them before the first pull
     for one in wanted:
         folder = pull_one(one, place)
         if not as_json:
             console.print(f"{one.name}: {folder}", markup=False, soft_wrap=True)
     if as_json:
-        console.print_json(json.dumps([state.as_json() for state in _look(names, place)]))
+        console.print_json(json.dumps([state.as_json() for state in _states(names, place)]))
 
 
 @app.command()
 def verify(names: NamesArgument = None, models_dir: FolderOption = None, as_json: JsonOption = False) -> None:
-    """Read the files again and hold them against size and sha256. Without names: all that are there.
+    """Read the files again and compare their sizes and sha256. Without names: all that are there.
 
-    Exit code 1 where something lacks or is damaged.
+    Exit code 1 if a file is missing or damaged.
     """
     place = _place(None, models_dir)
-    asked = names or [state.entry.name for state in _look(None, place) if state.word != "absent"]
-    found = _look(asked, place, deep=True) if asked else []
+    asked = names or [state.entry.name for state in _states(None, place) if state.word != "absent"]
+    found = _states(asked, place, deep=True) if asked else []
     if as_json:
         console.print_json(json.dumps([state.as_json() for state in found]))
     else:
@@ -115,35 +119,33 @@ def verify(names: NamesArgument = None, models_dir: FolderOption = None, as_json
     raise typer.Exit(0 if all(state.found.whole for state in found) else UNFINISHED)
 
 
-def _look(names: list[str] | None, place: Place, *, deep: bool = False) -> list[State]:
-    from merrflow_serving.weights.look import look
+def _states(names: list[str] | None, place: Place, *, deep: bool = False) -> list[State]:
+    from merrflow_serving.weights.state import states
 
-    return _named(lambda: look(names or [], place, deep=deep))
+    with _validated_names():
+        return states(names or [], place, deep=deep)
 
 
-def _named(call):  # type: ignore[no-untyped-def]
-    """What `call` gives; a name that is none is an unusable argument."""
+@contextmanager
+def _validated_names() -> Iterator[None]:
+    """Inside, a name that no entry has is an unusable argument."""
     from merrflow_serving.errors import InvalidInput
 
     try:
-        return call()
+        yield
     except InvalidInput as error:
         raise InputError(str(error)) from error
 
 
 def _place(hub: str | None, models_dir: Path | None) -> Place:
-    from dataclasses import replace
-
     from merrflow_serving.weights.places import HUBS, Place
 
     place = Place()
-    if models_dir is not None:
-        place = replace(place, models_dir=models_dir.expanduser().absolute())
-    if hub is not None:
-        place = replace(place, hub=hub)  # type: ignore[arg-type]
-    if place.hub not in HUBS:
-        raise InputError(f"there is no hub {place.hub!r}; there are: {', '.join(HUBS)}")
-    return place
+    asked = place.hub if hub is None else hub
+    chosen = next((one for one in HUBS if one == asked), None)
+    if chosen is None:
+        raise InputError(f"there is no hub {asked!r}; there are: {', '.join(HUBS)}")
+    return replace(place, hub=chosen, models_dir=(models_dir or place.models_dir).expanduser().absolute())
 
 
 def _show(state: State) -> None:

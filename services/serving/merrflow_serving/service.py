@@ -75,6 +75,7 @@ class Service(Generic[SettingsT_co]):
         self.ready = False
         self.problem = ""
         self.may_pass = False  # the problem; then another warm-up may succeed
+        self.progress = progress.Progress()  # of the engine's loading
         self._step = progress.Step("starting")
         limit = settings.max_run_seconds
         self._watchdog = Watchdog(limit + NATIVE_SECONDS if limit and owns_process else 0.0)
@@ -104,7 +105,7 @@ class Service(Generic[SettingsT_co]):
         loop = asyncio.get_running_loop()
         self.now_doing("loading its model")
         try:
-            await loop.run_in_executor(self._model_threads, self.engine.load)
+            await loop.run_in_executor(self._model_threads, self._load)
             results = await loop.run_in_executor(self._model_threads, self.engine.run, [self.spec.warmup()])
             if not isinstance(results, list | tuple) or len(results) != 1 or results[0] is None:
                 raise EngineFault("the engine gave no result for the item that warms it up")
@@ -124,6 +125,10 @@ class Service(Generic[SettingsT_co]):
             return
         self._batcher.start()
         self.ready = True
+
+    def _load(self) -> None:
+        with self.progress.open():
+            self.engine.load()
 
     def _cannot(self, error: BaseException) -> None:
         text = str(error) if isinstance(error, MerrflowError) else f"{type(error).__name__}: {error}"
@@ -208,7 +213,7 @@ class Service(Generic[SettingsT_co]):
 
     def describe(self) -> common_pb2.InfoResponse:
         """The answer to `Info`."""
-        step = self._step if self._closed else progress.now() or self._step
+        step = self._step if self._closed else self.progress.now() or self._step
         limits = asdict(self.info.limits) | {
             "max_batch_size": self._batcher.max_batch_size * self._lanes,  # as many requests are run at once
             "max_queue": self.settings.max_queue,

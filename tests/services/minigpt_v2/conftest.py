@@ -45,7 +45,7 @@ def root(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
-    """Where `.pth` files are kept once converted."""
+    """The models' folder."""
     return tmp_path_factory.mktemp("store")
 
 

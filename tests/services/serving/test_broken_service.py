@@ -21,7 +21,6 @@ from merrflow_serving import health, server
 from merrflow_serving.errors import PASSING, NotReady
 from merrflow_serving.server import Server
 from merrflow_serving.service import ServiceSettings
-from merrflow_serving.weights import progress
 from tests.services.serving.toy import SPEC, ToyEngine
 
 SERVING, NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
@@ -118,7 +117,7 @@ async def test_while_it_loads_it_reports_what_it_does_and_since_when() -> None:
     ToyEngine.loading.clear()
     async with running() as seen:
         assert (await seen.info()).doing == "loading its model"
-        with progress.step("pulling toy: 1.0 of 2.0 GB"):
+        with seen.server.service.progress.step("pulling toy: 1.0 of 2.0 GB"):
             await asyncio.sleep(0.1)
             info = await seen.info()
             assert info.doing == "pulling toy: 1.0 of 2.0 GB" and 0.05 < info.doing_seconds < 5

@@ -19,10 +19,10 @@ from merrflow_serving.catalog import SERVICES
 from merrflow_serving.errors import InvalidInput, NotReady
 from merrflow_serving.torch.settings import TorchSettings
 from merrflow_serving.weights import Place, entries, entry, folder_of, locate, revision
-from merrflow_serving.weights import whole as whole_module
+from merrflow_serving.weights import files as files_module
 from merrflow_serving.weights.entries import WeightFile
-from merrflow_serving.weights.manifest import FileRecord, Manifest, read_manifest, write_manifest
-from merrflow_serving.weights.whole import check
+from merrflow_serving.weights.files import check, wanted_files
+from merrflow_serving.weights.manifest import FileRecord, Manifest, read_manifest, sample, write_manifest
 
 
 def offline(tmp_path: Path, **changes) -> Place:
@@ -219,7 +219,7 @@ def test_a_file_is_hashed_once_for_each_change(tmp_path: Path, monkeypatch) -> N
     found = check(one, own, store)
     assert found.read == 1 and "config.json has sha256 4f53cda18c2baa0c" in found.damaged[0]
     assert [path.name for path in own.iterdir()] == ["config.json"]
-    monkeypatch.setattr(whole_module, "write_manifest", lambda *_: (_ for _ in ()).throw(OSError(30, "read-only")))
+    monkeypatch.setattr(files_module, "write_manifest", lambda *_: (_ for _ in ()).throw(OSError(30, "read-only")))
     assert not check(one, own, store).whole  # what cannot be remembered is still checked
 
 
@@ -276,9 +276,6 @@ def test_revision_stands_for_the_content_wherever_it_lies(tmp_path: Path) -> Non
 
 
 def test_revision_is_the_commit_as_long_as_the_files_are_those(tmp_path: Path) -> None:
-    from merrflow_serving.weights.locate import sample
-    from merrflow_serving.weights.whole import wanted_files
-
     folder = model_folder(tmp_path / "models" / "o--m")
     sampled = sample(folder, wanted_files(entry("o/m"), folder))
     write_manifest(folder, Manifest("o--m", "huggingface", "o/m", "c0ffee", sampled, {}))

@@ -9,6 +9,7 @@ import multiprocessing
 import re
 import shutil
 import threading
+import time
 from collections import Counter
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -20,9 +21,10 @@ import pytest
 from safetensors.numpy import save as save_safetensors
 
 from merrflow_serving.errors import PASSING, NotReady
-from merrflow_serving.weights import Place, locate, progress, revision, storage
+from merrflow_serving.weights import Place, locate, revision, storage
 from merrflow_serving.weights.entries import Entry, Repository, WeightFile
 from merrflow_serving.weights.manifest import read_manifest
+from merrflow_serving.weights.progress import Progress
 from merrflow_serving.weights.pull import pull
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -45,6 +47,7 @@ class Hub:
     open_listing: bool = False  # as on Hugging Face: what a gated repository holds is told to all
     knows_tokens: bool = False  # 401 for one that is not TOKEN
     cut: dict[str, int] = field(default_factory=dict)  # file -> how many more times to break off in the middle
+    busy: dict[str, int] = field(default_factory=dict)  # file -> how many more times to answer 503
     told_sha: dict[str, str] = field(default_factory=dict)  # file -> another sha256 than its own
     asked: Counter[str] = field(default_factory=Counter)
     ranges: list[str] = field(default_factory=list)
@@ -104,6 +107,9 @@ class Handler(BaseHTTPRequestHandler):
     def send_file(self, hub: Hub, name: str) -> None:
         if name not in hub.files:
             return self.say(404, {"error": "Entry not found"}, {"X-Error-Code": "EntryNotFound"})
+        if hub.busy.get(name) and self.command == "GET":
+            hub.busy[name] -= 1
+            return self.say(503, {"error": "busy"})
         data = hub.files[name]
         start, code = 0, 200
         wanted = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
@@ -168,7 +174,7 @@ def hub(monkeypatch, tmp_path: Path):
     monkeypatch.setenv("MODELSCOPE_CACHE", str(tmp_path / "modelscope"))
     for name in ("HF_TOKEN", "HF_HUB_OFFLINE", "MERRFLOW_OFFLINE", "MODELSCOPE_API_TOKEN"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr("merrflow_serving.weights.pull.time.sleep", lambda seconds: None)
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
     threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     yield found
     server.shutdown()
@@ -252,6 +258,14 @@ def test_the_pull_goes_on_where_it_broke_off(hub: Hub, tmp_path: Path, name: str
     assert (folder / "model.safetensors").read_bytes() == data
     starts = [int(line.split()[1]) for line in hub.ranges]
     assert any(start >= 10 << 20 for start in starts)  # not from the beginning
+
+
+@HUBS
+def test_a_hub_that_is_busy_is_asked_again(hub: Hub, tmp_path: Path, name: str) -> None:
+    hub.busy["model.safetensors"] = 2
+    folder = pull(an_entry(), place(tmp_path, name))
+    assert (folder / "model.safetensors").read_bytes() == WEIGHTS
+    assert not hub.busy["model.safetensors"]
 
 
 def test_a_hub_that_stays_broken_is_said_and_nothing_half_stays(hub: Hub, tmp_path: Path, monkeypatch) -> None:
@@ -454,10 +468,40 @@ def test_two_processes_pull_once(hub: Hub, tmp_path: Path) -> None:
     assert dict(hub.asked) == {"config.json": 1, "model.safetensors": 1}
 
 
+@HUBS
+def test_a_pull_that_was_killed_leaves_no_lock_and_only_what_can_be_resumed(hub: Hub, tmp_path: Path, name) -> None:
+    hub.pause = 60
+    process = multiprocessing.get_context("spawn").Process(target=pull, args=(an_entry(), place(tmp_path, name)))
+    process.start()
+    folder = tmp_path / "models" / "m"
+    deadline = time.monotonic() + 60
+    while not list(folder.rglob("*.incomplete")):
+        assert time.monotonic() < deadline
+        threading.Event().wait(0.05)
+    process.kill()
+    process.join(10)
+    hub.pause = 0
+    resumable = [folder / "config.json.incomplete"] if name == "modelscope" else []
+    for partial in resumable:
+        partial.write_bytes(hub.files["config.json"][:10])
+    storage.drop_leftovers(folder)
+    assert list(folder.rglob("*.incomplete")) == resumable
+    pull(an_entry(), place(tmp_path, name))
+    assert sorted(path.name for path in folder.iterdir()) == ["config.json", "merrflow.json", "model.safetensors"]
+    assert (folder / "config.json").read_bytes() == hub.files["config.json"]
+    assert hub.ranges == (["config.json 10"] if resumable else [])
+
+
 def test_progress_is_logged_and_told(hub: Hub, tmp_path: Path, capfd) -> None:
     hub.pause = 0.5
     told = []
-    pulling = threading.Thread(target=pull, args=(an_entry(), place(tmp_path)), kwargs={"report_seconds": 0.1})
+    progress = Progress()
+
+    def pull_and_report() -> None:
+        with progress.open():
+            pull(an_entry(), place(tmp_path), report_seconds=0.1)
+
+    pulling = threading.Thread(target=pull_and_report)
     pulling.start()
     while pulling.is_alive():
         told += [step.text for step in [progress.now()] if step]

@@ -1,6 +1,6 @@
-"""Weights of the real models: which files they are, where they lie, how they are had, and whether they are whole.
+"""Weights of the real models: which files they are, where they are, how to get them, and whether they are whole.
 
-`locate` gives an engine its folder, `revision` tells what is in it. What each entry is stands in `weights.yaml`.
+`locate` gives an engine its folder, `revision` says what is in it. The entries are described in `weights.yaml`.
 Nothing here imports torch or a hub's library until it is needed.
 """
 

@@ -13,30 +13,26 @@ from typing import TYPE_CHECKING
 
 from merrflow_serving.errors import NotReady
 from merrflow_serving.weights.names import in_the_files_words
-from merrflow_serving.weights.pickles import converted
-from merrflow_serving.weights.tensorfiles import Tensors, safetensors_files
+from merrflow_serving.weights.pickles import read_pickle
+from merrflow_serving.weights.tensorfiles import check_header, damaged, files_of_kind
 
 if TYPE_CHECKING:
     import torch
 
-PICKLES = (".bin", ".pth", ".pt")
 LISTED = 12  # keys of each kind that an error names
 
 
-def read_tensors(path: Path, inside: str = "", *, store: Path | None = None) -> Mapping[str, torch.Tensor]:
-    """All tensors of a checkpoint by the names its files give them, read lazily, on the CPU, in the files' formats.
+def read_tensors(path: Path, inside: str = "") -> dict[str, torch.Tensor]:
+    """All tensors of a checkpoint by the names its files give them, mapped, on the CPU, in the files' formats.
 
+    Bytes are read when a tensor is used; pickles that are no archive (torch before 1.6) are read whole.
     path: a `.safetensors` file; a `.bin`, `.pth` or `.pt` file; or a folder in Hugging Face's layout (one file, or
     shards and their index; safetensors go before pickles).
     inside: the sub-dictionary of a pickle that holds the tensors, such as "model"; dots lead deeper.
-    store: where pickles are kept once they are converted (default: `converted` below the models' folder).
-    Raises `NotReady` where files are missing, cut, damaged, or hold more than tensors.
+    Raises `NotReady` if files are missing, cut, damaged, or hold more than tensors.
     """
-    path = Path(path)
     if path.is_dir():
-        files = safetensors_files(path, "safetensors")
-        if files is None:
-            files = safetensors_files(path, "bin")
+        files = files_of_kind(path, "safetensors") or files_of_kind(path, "bin")
         if files is None:
             raise NotReady(
                 f"{path} holds no weights: neither model.safetensors nor pytorch_model.bin, nor an index of shards",
@@ -46,12 +42,33 @@ def read_tensors(path: Path, inside: str = "", *, store: Path | None = None) -> 
         files = {path: None}
     else:
         raise NotReady(f"{path} does not exist", reason="MODEL_MISSING")
-    if inside and any(file.suffix == ".safetensors" for file in files):
+    found: dict[str, torch.Tensor] = {}
+    for file, expected in files.items():
+        tensors = _read_safetensors(file, inside) if file.suffix == ".safetensors" else read_pickle(file, inside)
+        lost = sorted((expected or frozenset()) - tensors.keys())
+        if lost:
+            raise NotReady(
+                f"{file} lacks {', '.join(lost[:LISTED])}, which the index of its folder says it holds",
+                reason="MODEL_MISMATCH",
+            )
+        double = sorted(tensors.keys() & found.keys())
+        if double:
+            raise NotReady(f"{file} repeats {', '.join(double[:LISTED])} of another file", reason="MODEL_MISMATCH")
+        found |= tensors
+    return found
+
+
+def _read_safetensors(path: Path, inside: str) -> dict[str, torch.Tensor]:
+    from safetensors import SafetensorError, safe_open
+
+    if inside:
         raise NotReady(f"{path} is safetensors, which has no {inside!r} within", reason="MODEL_MISMATCH")
-    opened = {
-        converted(file, inside, store) if file.suffix in PICKLES else file: (file, keys) for file, keys in files.items()
-    }
-    return Tensors(opened)
+    check_header(path)
+    try:
+        with safe_open(path, framework="pt", device="cpu") as file:
+            return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - it is no mapping
+    except (SafetensorError, OSError) as error:
+        raise damaged(path, str(error)) from error
 
 
 @contextmanager
@@ -61,19 +78,19 @@ def parameters_on_meta() -> Iterator[None]:
     Buffers are real: those that no file holds (rotary frequencies, sinusoids) are computed as the module is built.
     """
     import torch
+    from torch.nn.modules.module import register_module_parameter_registration_hook
 
-    register = torch.nn.Module.register_parameter
+    def without_data(_: torch.nn.Module, __: str, parameter: torch.nn.Parameter) -> torch.nn.Parameter | None:
+        if parameter.is_meta:
+            return None
+        return torch.nn.Parameter(parameter.detach().to("meta"), requires_grad=False)
 
-    def without_data(module: torch.nn.Module, name: str, parameter: torch.nn.Parameter | None) -> None:
-        register(module, name, parameter)
-        if parameter is not None and parameter.device.type != "meta":
-            module._parameters[name] = torch.nn.Parameter(parameter.detach().to("meta"), requires_grad=False)
-
-    torch.nn.Module.register_parameter = without_data
+    # torch annotates the hook to return None, and documents that a returned parameter takes the place of the given.
+    hook = register_module_parameter_registration_hook(without_data)  # type: ignore[arg-type]
     try:
         yield
     finally:
-        torch.nn.Module.register_parameter = register
+        hook.remove()
 
 
 def fill(
@@ -96,9 +113,54 @@ def fill(
     """
     import torch
 
-    device = torch.device(device)
     wanted = module.state_dict(keep_vars=True)
-    source: dict[str, str] = {}  # the module's key: the file's
+    ties = _ties(wanted)
+    source = _matched(wanted, ties, tensors, rename, origin)
+    state: dict[str, torch.Tensor] = {}
+    for name, names in ties.items():
+        keys = [source[one] for one in names if one in source]
+        tensor = tensors[keys[0]]
+        for other in keys[1:]:
+            if not torch.equal(tensor, tensors[other]):
+                raise NotReady(
+                    f"{origin}: {keys[0]} and {other} differ, but the model's configuration ties them",
+                    reason="MODEL_MISMATCH",
+                )
+        form = tensor.dtype
+        if tensor.is_floating_point():
+            form = dtype if isinstance(dtype, torch.dtype) else dtype(name)
+        # A copy, even if nothing changes: a mapped file that is cut later would take the process with it.
+        tensor = tensor.to(device=device, dtype=form, copy=True)
+        if isinstance(wanted[name], torch.nn.Parameter):
+            tensor = torch.nn.Parameter(tensor, requires_grad=False)
+        state |= dict.fromkeys(names, tensor)  # one object under all its names, so that the tie stays
+    module.load_state_dict(state, assign=True)
+    lost = [name for name, buffer in module.named_buffers() if buffer.is_meta]
+    if lost:
+        raise RuntimeError(
+            f"{origin}: these buffers are in no file and were built without data: {', '.join(lost[:LISTED])}; build "
+            "the module within parameters_on_meta(), not on the meta device"
+        )
+    module.requires_grad_(False).to(device)
+
+
+def _ties(wanted: Mapping[str, torch.Tensor]) -> dict[str, list[str]]:
+    """All names of each tensor by the first of them, in the module's order."""
+    by_tensor: dict[int, list[str]] = {}
+    for name, tensor in wanted.items():
+        by_tensor.setdefault(id(tensor), []).append(name)
+    return {names[0]: names for names in by_tensor.values()}
+
+
+def _matched(
+    wanted: Mapping[str, torch.Tensor],
+    ties: Mapping[str, list[str]],
+    tensors: Mapping[str, torch.Tensor],
+    rename: Callable[[str], str | None],
+    origin: str,
+) -> dict[str, str]:
+    """The file's key for each of the module's. Raises `NotReady` that lists all that do not fit."""
+    source: dict[str, str] = {}
     twice, unexpected, misshapen = [], [], []
     for key in tensors:
         target = rename(key)
@@ -110,99 +172,23 @@ def fill(
             twice.append(f"{key} and {source[target]} (both {target})")
         else:
             source[target] = key
-            have, want = _shape(tensors, key), tuple(wanted[target].shape)
+            have, want = tensors[key].shape, wanted[target].shape
             if have != want:
                 misshapen.append(f"{key}: {_times(have)}, not {_times(want)}")
-    groups = _shared(wanted)
-    missing = [name for name in wanted if name not in source and not any(n in source for n in groups[name])]
-    # A tied tensor is missed once, under its first name.
-    missing = [name for name in missing if groups[name][0] == name]
+    missing = [first for first, names in ties.items() if source.keys().isdisjoint(names)]
     problems = [
         _listing("missing", in_the_files_words(missing, source, list(tensors), rename)),
         _listing("unexpected", unexpected),
         _listing("of another shape", misshapen),
         _listing("twice", twice),
     ]
-    found = "; ".join(problem for problem in problems if problem)
+    found = "; ".join(filter(None, problems))
     if found:
         raise NotReady(
             f"{origin} does not fit the model: {found}. Is it the right file, whole and of this architecture?",
             reason="MODEL_MISMATCH",
         )
-    _assign(module, tensors, source, groups, dtype, device, origin)
-    _settle_buffers(module, device, origin)
-
-
-def _assign(
-    module: torch.nn.Module,
-    tensors: Mapping[str, torch.Tensor],
-    source: Mapping[str, str],
-    groups: Mapping[str, list[str]],
-    dtype: torch.dtype | Callable[[str], torch.dtype],
-    device: torch.device,
-    origin: str,
-) -> None:
-    import torch
-
-    done: set[str] = set()
-    for name in groups:
-        if name in done:
-            continue
-        names = groups[name]
-        done.update(names)
-        given = [one for one in names if one in source]
-        tensor = tensors[source[given[0]]]
-        for other in given[1:]:
-            if not torch.equal(tensor, tensors[source[other]]):
-                raise NotReady(
-                    f"{origin}: {source[given[0]]} and {source[other]} differ, but the model's configuration ties them",
-                    reason="MODEL_MISMATCH",
-                )
-        form = tensor.dtype
-        if tensor.is_floating_point():
-            form = dtype if isinstance(dtype, torch.dtype) else dtype(name)
-        # A copy, also where nothing changes: a mapped file that is cut later would take the process with it.
-        tensor = tensor.to(device=device, dtype=form, copy=True)
-        parameter = None
-        for one in names:
-            owner, _, leaf = one.rpartition(".")
-            holder = module.get_submodule(owner)
-            if leaf in holder._parameters:
-                parameter = parameter if parameter is not None else torch.nn.Parameter(tensor, requires_grad=False)
-                holder._parameters[leaf] = parameter
-            else:
-                holder._buffers[leaf] = tensor
-
-
-def _settle_buffers(module: torch.nn.Module, device: torch.device, origin: str) -> None:
-    """Moves what no file holds; what has no data cannot be had any more."""
-    lost = []
-    for owner_name, owner in module.named_modules():
-        for leaf, buffer in owner._buffers.items():
-            if buffer is None or buffer.device == device:
-                continue
-            if buffer.device.type == "meta":
-                lost.append(f"{owner_name}.{leaf}".lstrip("."))
-            else:
-                owner._buffers[leaf] = buffer.to(device)
-    if lost:
-        raise RuntimeError(
-            f"{origin}: these buffers are in no file and were built without data: {', '.join(lost[:LISTED])}; build "
-            "the module within parameters_on_meta(), not on the meta device"
-        )
-
-
-def _shared(wanted: Mapping[str, torch.Tensor]) -> dict[str, list[str]]:
-    """For each name, all names of the same tensor, in the module's order."""
-    by_tensor: dict[int, list[str]] = {}
-    for name, tensor in wanted.items():
-        by_tensor.setdefault(id(tensor), []).append(name)
-    return {name: by_tensor[id(tensor)] for name, tensor in wanted.items()}
-
-
-def _shape(tensors: Mapping[str, torch.Tensor], key: str) -> tuple[int, ...]:
-    shape = getattr(tensors, "shape", None)  # of `Tensors` and views of them: from the file's header
-    return shape(key) if callable(shape) else tuple(tensors[key].shape)
+    return source
 
 
 def _times(shape: tuple[int, ...]) -> str:

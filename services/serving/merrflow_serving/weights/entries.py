@@ -1,20 +1,21 @@
-"""The table of weights: `weights.yaml`, read once and checked."""
+"""The table of weights: `weights.yaml`, read once and validated."""
 
 from __future__ import annotations
 
 import fnmatch
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
 from types import MappingProxyType
-from typing import Any
+from typing import Annotated, Self
 
 import yaml
+from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, model_validator
+from pydantic.dataclasses import dataclass
 
 from merrflow_serving.errors import InvalidInput
-from merrflow_serving.weights.places import HUBS
+from merrflow_serving.weights.places import HUBS, Hub
 
 # Enough of a repository to load a causal language model: no other framework's copy of the same weights.
 CAUSAL_LM_PATTERNS = (
@@ -29,53 +30,71 @@ CAUSAL_LM_PATTERNS = (
     "merges.txt",
 )
 _REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
+_STRICT = ConfigDict(extra="forbid")
 
 
-@dataclass(frozen=True)
+def is_plain(name: str) -> bool:
+    """True for a relative path that stays within its folder."""
+    return bool(name) and not name.startswith(("/", "\\")) and ".." not in name.split("/") and "\0" not in name
+
+
+def _plain(name: str) -> str:
+    if not is_plain(name):
+        raise ValueError(f"{name!r} is not a path within the folder")
+    return name
+
+
+@dataclass(frozen=True, config=_STRICT)
 class WeightFile:
-    """One file of an entry."""
+    """One file of an entry, as the table or a hub describes it."""
 
-    name: str  # path within the folder, with "/"
-    size: int | None = None  # bytes; None where no public source tells it
-    sha256: str = ""  # 64 hex digits; "" where no public source tells it
-    needed: bool = True  # False: taken along where the repository has it
+    name: Annotated[str, AfterValidator(_plain)]  # path within the folder, with "/"
+    size: int | None = None  # bytes; None: no public source says
+    sha256: Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")] = ""  # hexadecimal; "": no public source says
+    needed: bool = True  # False: pulled if the repository has it
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=_STRICT)
 class Repository:
     """Where a hub keeps an entry."""
 
     id: str  # "organisation/name"
-    revision: str  # a commit where it is known, else a branch
+    revision: str  # a commit if it is known, else a branch
     gated: bool = False  # the hub asks for a login and an accepted licence
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=_STRICT)
 class Entry:
-    """One set of weights that is had, checked and licensed as a whole."""
+    """One set of weights that is pulled, verified and licensed as a whole."""
 
     name: str  # of its folder below models_dir
     service: str = ""  # as in the catalog
     engines: tuple[str, ...] = ()  # of that service
     purpose: str = ""
-    licence: str = ""  # SPDX identifier where there is one
+    licence: str = ""  # SPDX identifier if there is one
     licence_url: str = ""
     outputs: str = ""  # what the licence says about the use of what the model writes
-    repositories: Mapping[str, Repository] = field(default_factory=dict)  # by hub; none: had by hand
+    repositories: Mapping[Hub, Repository] = Field(default_factory=dict)  # by hub; empty: downloaded by hand
     files: tuple[WeightFile, ...] = ()
-    patterns: tuple[str, ...] = ()  # instead of files, where only the repository knows them
-    approximate_bytes: int = 0  # for the disk, where sizes are not known exactly
-    steps: tuple[str, ...] = ()  # how a person gets the files where no hub has them; {folder} is filled in
+    patterns: tuple[str, ...] = ()  # instead of files, if only the repository knows them
+    approximate_bytes: int = 0  # for the disk, if sizes are not known exactly
+    steps: tuple[str, ...] = ()  # how a person gets files that no hub has; {folder} is filled in
     note: str = ""
+
+    @model_validator(mode="after")
+    def _can_be_had(self) -> Self:
+        if not self.repositories and not self.steps:
+            raise ValueError("neither a repository nor steps")
+        return self
 
     @property
     def gated(self) -> bool:
-        """True where its authors' hub asks for a login and an accepted licence."""
-        return any(place.gated for place in self.repositories.values())
+        """True if its authors' hub asks for a login and an accepted licence."""
+        return any(repository.gated for repository in self.repositories.values())
 
     @property
     def bytes(self) -> int:
-        """What it takes on the disk: exact where all sizes are known."""
+        """What it takes on the disk: exact if all sizes are known."""
         sizes = [file.size for file in self.files if file.needed]
         return sum(size for size in sizes if size) if sizes and None not in sizes else self.approximate_bytes
 
@@ -86,15 +105,12 @@ class Entry:
         )
 
 
-class WeightTableError(ValueError):
-    """`weights.yaml` is not what it must be: a fault of the package."""
-
-
 @cache
 def entries() -> Mapping[str, Entry]:
-    """All entries by name. Raises `WeightTableError` with the entry and field at fault."""
+    """All entries by name. Raises pydantic's `ValidationError` with the entry and field at fault."""
     document = yaml.safe_load((files(__package__) / "weights.yaml").read_text(encoding="utf-8"))
-    return MappingProxyType({name: _read(name, fields) for name, fields in document["entries"].items()})
+    named = {name: {"name": name, **fields} for name, fields in document["entries"].items()}
+    return MappingProxyType(TypeAdapter(dict[str, Entry]).validate_python(named))
 
 
 def entry(name: str) -> Entry:
@@ -116,31 +132,3 @@ def entry(name: str) -> Entry:
     raise InvalidInput(
         f"there are no weights {name!r}; there are: {', '.join(entries())}, or a repository as organisation/name"
     )
-
-
-def _read(name: str, fields: Mapping[str, Any]) -> Entry:
-    fields = dict(fields)
-    try:
-        repositories = {hub: Repository(**place) for hub, place in fields.pop("repositories", {}).items()}
-        listed = tuple(WeightFile(**file) for file in fields.pop("files"))
-        lists = {key: tuple(fields.pop(key, ())) for key in ("engines", "patterns", "steps")}
-        found = Entry(name=name, repositories=repositories, files=listed, **lists, **fields)
-    except (TypeError, KeyError) as error:
-        raise WeightTableError(f"weights.yaml, {name}: {error}") from error
-    problems = [f"{hub} is no hub" for hub in repositories if hub not in HUBS]
-    problems += [f"{file.name}: sha256 has 64 hex digits" for file in listed if not _is_sha(file.sha256)]
-    problems += [f"{file.name}: not a relative path" for file in listed if not is_plain(file.name)]
-    if not repositories and not found.steps:
-        problems.append("neither a repository nor steps")
-    if problems:
-        raise WeightTableError(f"weights.yaml, {name}: {'; '.join(problems)}")
-    return found
-
-
-def _is_sha(text: str) -> bool:
-    return not text or bool(re.fullmatch(r"[0-9a-f]{64}", text))
-
-
-def is_plain(name: str) -> bool:
-    """True for a path that stays within its folder."""
-    return bool(name) and not name.startswith(("/", "\\")) and ".." not in name.split("/") and "\0" not in name

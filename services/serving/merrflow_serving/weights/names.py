@@ -1,4 +1,4 @@
-"""What a checkpoint's file would have called a tensor that it lacks: told from how its other names map."""
+"""What a checkpoint's file would have called a tensor that it lacks, judged by how its other names map."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def in_the_files_words(
     keys: Iterable[str],
     rename: Callable[[str], str | None],
 ) -> list[str]:
-    """The file's names for the module's `missing` names; the module's own, said to be so, where none can be told.
+    """The file's names for the module's `missing` names; the module's own, marked as such, if none can be guessed.
 
     source: the module's name -> the file's, of all that were found. A name is guessed by analogy: as another layer's
     tensor of the same kind is called, or as the same module's other tensor is; a guess counts only if `rename` maps
@@ -27,7 +27,7 @@ def in_the_files_words(
     for name in source:
         by_shape.setdefault(_NUMBERS.sub("#", name), []).append(name)
         by_owner.setdefault(name.rpartition(".")[0], []).append(name)
-    told = []
+    found = []
     for name in missing:
         owner, _, leaf = name.rpartition(".")
         guesses = [_renumber(source[like], like, name) for like in by_shape.get(_NUMBERS.sub("#", name), ())[:3]]
@@ -35,8 +35,8 @@ def in_the_files_words(
         guesses += _from_cousins(name, source)
         guesses.append(name)
         fit = [one for one in guesses if one not in keys and _maps(rename, one, name)]
-        told.append(fit[0] if fit else f"{name} (the model's name)")
-    return told
+        found.append(fit[0] if fit else f"{name} (the model's name)")
+    return found
 
 
 def _renumber(key: str, like: str, name: str) -> str:
@@ -52,13 +52,13 @@ def _from_cousins(name: str, source: Mapping[str, str]) -> list[str]:
         head = ".".join(parts[:depth]) + "."
         tail = ".".join(parts[depth:])
         near = [(have, key) for have, key in source.items() if have.startswith(head)]
-        found = []
+        guesses = []
         for have, key in near[:8]:
             rest = have[len(head) :]
             if key.endswith(rest):
-                found.append(key[: len(key) - len(rest)] + tail)
-        if found:
-            return found
+                guesses.append(key[: len(key) - len(rest)] + tail)
+        if guesses:
+            return guesses
     return []
 
 

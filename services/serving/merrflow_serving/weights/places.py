@@ -13,7 +13,7 @@ TRUE = frozenset({"1", "true", "yes", "on", "y", "t"})
 
 
 class WeightSettings(Protocol):
-    """What `locate` needs to know. `TorchSettings` has it, and so has `Place`."""
+    """What `locate` needs to know. `TorchSettings` and `Place` have it."""
 
     @property
     def weights(self) -> str: ...
@@ -31,7 +31,7 @@ def default_models_dir() -> Path:
 
 
 def default_hub() -> Hub:
-    """`MERRFLOW_HUB`, or Hugging Face. What is no hub is refused where the settings are checked."""
+    """`MERRFLOW_HUB`, or Hugging Face. Another word is refused when the settings are validated."""
     return cast(Hub, os.environ.get("MERRFLOW_HUB") or "huggingface")
 
 

@@ -1,8 +1,12 @@
-"""Getting weights from a hub: only the files that are needed, resumable, checked, and by one process at a time."""
+"""Pulling weights from a hub: only the files that are needed, each checked, and by one process at a time.
+
+The hubs' libraries download and resume. What is done here, they do not do: compare a repository with the table before a
+byte is fetched, compare every file with its sha256, record what came, and keep a second process from fetching it again
+(with huggingface_hub's own lock the second one waits, and then fetches the file once more).
+"""
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 import threading
 import time
@@ -12,19 +16,19 @@ from dataclasses import replace
 from pathlib import Path
 
 import structlog
+from filelock import FileLock, Timeout
 
 from merrflow_serving.errors import NotReady
-from merrflow_serving.weights import progress, steps, storage
-from merrflow_serving.weights.entries import Entry, Repository, WeightFile, is_plain
-from merrflow_serving.weights.hubs import HubClient, Listing, RemoteFile, client
-from merrflow_serving.weights.locate import sample
-from merrflow_serving.weights.manifest import FileRecord, Manifest, read_manifest, write_manifest
+from merrflow_serving.weights import messages, progress, storage
+from merrflow_serving.weights.entries import Entry, Repository, WeightFile
+from merrflow_serving.weights.files import check, expected_file, fault_of, wanted_files
+from merrflow_serving.weights.hubs import HubClient, Listing, client
+from merrflow_serving.weights.manifest import FileRecord, Manifest, read_manifest, read_whole, sample, write_manifest
 from merrflow_serving.weights.places import WeightSettings
 from merrflow_serving.weights.storage import bytes_in, giga
-from merrflow_serving.weights.whole import check, wanted_files
 
 log = structlog.get_logger()
-ATTEMPTS = 3  # for each file; every one goes on where the last stopped
+ATTEMPTS = 3  # for each file: huggingface_hub goes on after a broken connection, but gives up at HTTP 503
 TICK_SECONDS = 1.0  # between looks at what has come
 PICKLED = (".bin", ".bin.index.json")
 
@@ -32,77 +36,73 @@ PICKLED = (".bin", ".bin.index.json")
 def pull(entry: Entry, settings: WeightSettings, *, report_seconds: float = 15.0) -> Path:
     """The entry's folder below models_dir, whole. Files that are there and right are not fetched again.
 
-    Two processes may ask at once: one pulls, the other waits and finds the files. A pull that is cut off goes on
-    where it was. report_seconds: how often progress is logged.
+    Two processes may ask at once: one pulls, the other waits and finds the files. A pull that was cut off keeps the
+    files that it finished. report_seconds: how often progress is logged.
     Raises `NotReady`: no hub has it, gated, no network, no room, or the hub's files are not those of the table.
     """
-    from filelock import FileLock, Timeout
-
-    place = entry.repositories.get(settings.hub)
-    folder = Path(settings.models_dir) / entry.name
-    if place is None:
-        raise NotReady(
-            f"{entry.name} is not on {settings.hub}. To get it: "
-            f"{steps.numbered(steps.to_get(entry, folder, settings.hub))}",
-            reason="MODEL_MISSING",
-        )
+    repository = entry.repositories.get(settings.hub)
+    folder = settings.models_dir / entry.name
+    if repository is None:
+        raise messages.on_another_hub(entry, folder, settings.hub)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        locks = Path(settings.models_dir) / ".locks"
-        locks.mkdir(exist_ok=True)
-        lock = FileLock(locks / f"{entry.name}.lock")
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            log.info("another process pulls these weights; waiting for it", weights=entry.name)
-            with progress.step(f"waiting for another process that pulls {entry.name}"):
-                lock.acquire()
-        try:
-            if check(entry, folder, Path(settings.models_dir)).whole and read_manifest(folder).revision:
-                return folder
-            _pull(entry, place, settings, folder, report_seconds)
-        finally:
-            lock.release()
+        with _alone(entry, settings.models_dir):
+            if not (check(entry, folder, settings.models_dir).whole and read_manifest(folder).revision):
+                _pull(entry, repository, settings, folder, report_seconds)
     except OSError as error:
         raise storage.problem(entry, folder, error) from error
     return folder
 
 
-def _pull(entry: Entry, place: Repository, settings: WeightSettings, folder: Path, report_seconds: float) -> None:
-    hub = client(settings.hub)
-    with progress.step(f"asking {settings.hub} for the files of {place.id}"):
-        listing = hub.list(entry, place)
-    wanted = choose(entry, place, listing)
+@contextmanager
+def _alone(entry: Entry, models_dir: Path) -> Iterator[None]:
+    """Inside, no other process pulls the entry. The lock ends with its process, however that ends."""
+    locks = models_dir / ".locks"
+    locks.mkdir(exist_ok=True)
+    lock = FileLock(locks / f"{entry.name}.lock")
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        log.info("another process pulls these weights; waiting for it", weights=entry.name)
+        with progress.step(f"waiting for another process that pulls {entry.name}"):
+            lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _pull(entry: Entry, repository: Repository, settings: WeightSettings, folder: Path, report_seconds: float) -> None:
+    storage.drop_leftovers(folder)
+    hub = client(settings.hub, entry, repository, folder)
+    with progress.step(f"asking {settings.hub} for the files of {repository.id}"):
+        listing = hub.list()
+    wanted = choose(entry, repository, listing)
     manifest = read_manifest(folder)
-    records: dict[str, FileRecord] = {}
-    to_fetch = []
-    for file in wanted:
-        record = _present(folder / file.name, file, manifest.files.get(file.name))
-        if record:
-            records[file.name] = record
-        else:
-            to_fetch.append(file)
+    present = {file.name: _present(folder / file.name, file, manifest) for file in wanted}
+    to_fetch = [file for file in wanted if present[file.name] is None]
+    records = {name: record for name, record in present.items() if record}
     total = sum(file.size or 0 for file in to_fetch) or entry.bytes
     storage.need_room(entry, folder, total)
-    log.info("pulling weights", weights=entry.name, source=place.id, files=len(to_fetch), gigabytes=giga(total))
-    with _progress(entry, folder, total, report_seconds):
+    log.info("pulling weights", weights=entry.name, source=repository.id, files=len(to_fetch), gigabytes=giga(total))
+    with _watched(entry, folder, total, report_seconds):
         for file in to_fetch:
-            records[file.name] = _fetch(hub, entry, place, listing, file, folder)
+            records[file.name] = _fetch(hub, listing, file, folder)
     shutil.rmtree(folder / ".cache", ignore_errors=True)  # the libraries' own notes on partial files
-    found = Manifest(entry.name, settings.hub, place.id, listing.revision, "", records)
+    found = Manifest(entry.name, settings.hub, repository.id, listing.revision, "", records)
     write_manifest(folder, replace(found, sampled=sample(folder, wanted_files(entry, folder))))
     log.info("weights are whole", weights=entry.name, revision=listing.revision, folder=str(folder))
 
 
-def choose(entry: Entry, place: Repository, listing: Listing) -> list[RemoteFile]:
-    """The files to have, with the table's size and sha256 where it knows them.
+def choose(entry: Entry, repository: Repository, listing: Listing) -> list[WeightFile]:
+    """The files to have, with the table's size and sha256 if it knows them.
 
-    Where a repository holds safetensors, pickles of the same weights are left out. Raises `NotReady` where a file
-    lacks, or is not the one the table knows.
+    If a repository holds safetensors, pickles of the same weights are left out. Raises `NotReady` if a file is
+    missing, or is not the one that the table knows.
     """
     there = {file.name: file for file in listing.files}
     problems = [f"{file.name} is not there" for file in entry.files if file.needed and file.name not in there]
-    names = [name for name in there if entry.wants(name) and is_plain(name)]
+    names = [name for name in there if entry.wants(name)]
     if any(name.endswith(".safetensors") for name in names):
         names = [name for name in names if not name.endswith(PICKLED)]
     elif entry.patterns and not any(name.endswith(".bin") for name in names):
@@ -111,48 +111,36 @@ def choose(entry: Entry, place: Repository, listing: Listing) -> list[RemoteFile
     chosen = []
     for name in names:
         remote, table = there[name], known.get(name, WeightFile(name))
-        # The manifest is for files the hub hashes itself, so small files carry no sha256 to compare.
+        # Hubs compute a sha256 of large files only, so of small ones there may be none to compare.
         if table.sha256 and remote.sha256 and table.sha256 != remote.sha256:
             problems.append(f"{name} has another sha256")
         elif table.size is not None and remote.size is not None and table.size != remote.size:
             problems.append(f"{name} has {remote.size} bytes instead of {table.size}")
         size = remote.size if table.size is None else table.size
-        chosen.append(RemoteFile(name, size, table.sha256 or remote.sha256))
+        chosen.append(WeightFile(name, size, table.sha256 or remote.sha256))
     if problems:
         raise NotReady(
-            f"{place.id} at {listing.revision} is not what the engines were made for: {'; '.join(problems)}",
+            f"{repository.id} at {listing.revision} is not what the engines were made for: {'; '.join(problems)}",
             reason="MODEL_MISMATCH",
         )
     return chosen
 
 
-def _present(path: Path, file: RemoteFile, record: FileRecord | None) -> FileRecord | None:
-    """What is known of a file that is already there and right; None where it must be fetched."""
-    if not path.is_file():
+def _present(path: Path, file: WeightFile, manifest: Manifest) -> FileRecord | None:
+    """What is known of a file that is already there and right; None if it must be fetched."""
+    if not path.is_file() or fault_of(file, path.stat().st_size):
         return None
-    stat = path.stat()
-    if file.size is not None and stat.st_size != file.size:
-        return None
-    unchanged = record and (record.size, record.mtime_ns) == (stat.st_size, stat.st_mtime_ns)
-    found = record if record and unchanged else _hashed(path)
-    expected = file.sha256 or (record.sha256 if record else "")
-    return found if not expected or found.sha256 == expected else None
+    known = manifest.files.get(file.name)
+    record = known if known and known.is_still(path) else read_whole(path)
+    return None if fault_of(expected_file(file, manifest), record.size, record.sha256) else record
 
 
-def _hashed(path: Path) -> FileRecord:
-    stat = path.stat()
-    with path.open("rb") as data:
-        return FileRecord(stat.st_size, hashlib.file_digest(data, "sha256").hexdigest(), stat.st_mtime_ns)
-
-
-def _fetch(
-    hub: HubClient, entry: Entry, place: Repository, listing: Listing, file: RemoteFile, folder: Path
-) -> FileRecord:
+def _fetch(hub: HubClient, listing: Listing, file: WeightFile, folder: Path) -> FileRecord:
     path = folder / file.name
+    path.unlink(missing_ok=True)  # it is wrong, or not there; partial files are elsewhere
     for attempt in range(1, ATTEMPTS + 1):
-        path.unlink(missing_ok=True)  # it is wrong, or not there; partial files are kept elsewhere by the libraries
         try:
-            hub.fetch(entry, place, listing, file, folder)
+            hub.fetch(listing, file)
             break
         except NotReady as error:
             if error.reason != "HUB_UNREACHABLE" or attempt == ATTEMPTS:
@@ -160,38 +148,34 @@ def _fetch(
             log.warning("the hub broke off; trying again", file=file.name, attempt=attempt, problem=str(error))
             time.sleep(min(2.0**attempt, 10.0) * 0.5)
     if not path.is_file():
-        raise NotReady(f"{place.id} gave no {file.name}", reason="MODEL_MISSING")
-    record = _hashed(path)
-    if (file.size is not None and record.size != file.size) or (file.sha256 and record.sha256 != file.sha256):
+        raise NotReady(f"the hub gave no {file.name}", reason="MODEL_MISSING")
+    record = read_whole(path)
+    fault = fault_of(file, record.size, record.sha256)
+    if fault:
         path.unlink()
-        raise NotReady(
-            f"{file.name} of {place.id} came damaged, or is of another revision: {record.size} bytes, sha256 "
-            f"{record.sha256[:16]}..., expected {file.size} and {file.sha256[:16]}...; it was deleted, try again",
-            reason="MODEL_DAMAGED",
-        )
+        raise NotReady(f"{fault}. It came so from the hub and was deleted; try again", reason="MODEL_DAMAGED")
     log.info("pulled", file=file.name, gigabytes=giga(record.size))
     return record
 
 
 @contextmanager
-def _progress(entry: Entry, folder: Path, total: int, seconds: float) -> Iterator[None]:
-    """Tells and logs what arrived so far, by what lies in the folder: the same for every hub's library."""
+def _watched(entry: Entry, folder: Path, total: int, seconds: float) -> Iterator[None]:
+    """Reports and logs how much has come, by what is in the folder: the same for every hub's library."""
     done = threading.Event()
     before = bytes_in(folder)
 
-    def report(step: progress.Step) -> None:
-        told = time.monotonic()
+    def watch(step: progress.Step) -> None:
+        logged = time.monotonic()
         while not done.wait(min(TICK_SECONDS, seconds)):
             here = max(0, bytes_in(folder) - before)
-            step.text = f"pulling {entry.name}: {giga(here)} of {giga(total)} GB"
-            if time.monotonic() - told < seconds:
-                continue
-            told = time.monotonic()
-            percent = round(100 * here / total) if total else 0
-            log.info("pulling", weights=entry.name, gigabytes=giga(here), percent=percent)
+            step.say(f"pulling {entry.name}: {giga(here)} of {giga(total)} GB")
+            if time.monotonic() - logged >= seconds:
+                logged = time.monotonic()
+                percent = round(100 * here / total) if total else 0
+                log.info("pulling", weights=entry.name, gigabytes=giga(here), percent=percent)
 
     with progress.step(f"pulling {entry.name}: {giga(total)} GB") as step:
-        thread = threading.Thread(target=report, args=(step,), name="pull-progress", daemon=True)
+        thread = threading.Thread(target=watch, args=(step,), name="pull-progress", daemon=True)
         thread.start()
         try:
             yield

@@ -1,12 +1,10 @@
-"""Faults of the disk that takes weights: told from those of the network, and with what to do."""
+"""Faults of the disk that takes weights: which errors are its own and not the network's, and what to do."""
 
 from __future__ import annotations
 
 import errno
 import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from merrflow_serving.errors import NotReady
@@ -19,7 +17,7 @@ _FULL_TEXT = ("No space left on device", "os error 28", "Disk quota exceeded")  
 
 
 def need_room(entry: Entry, folder: Path, total: int) -> None:
-    """Raises `NotReady` where `total` bytes more do not fit below `folder`. What came of them before counts."""
+    """Raises `NotReady` if `total` bytes more do not fit below `folder`. What came of them before counts."""
     came = sum(_on_disk(path) for path in folder.rglob("*.incomplete"))
     free = shutil.disk_usage(folder).free
     lacking = total - came + SPARE_BYTES - free
@@ -32,48 +30,44 @@ def need_room(entry: Entry, folder: Path, total: int) -> None:
         )
 
 
+def drop_leftovers(folder: Path) -> None:
+    """Deletes what a killed pull left of huggingface_hub's files: each try has a name of its own, so none resumes them.
+
+    ModelScope's partial files stay, because its library resumes them. Raises `OSError`.
+    """
+    for path in (folder / ".cache" / "huggingface").rglob("*.????????.incomplete"):
+        path.unlink()
+
+
 def problem(entry: Entry, folder: Path, error: OSError) -> NotReady:
-    """What to say of a fault of the disk."""
+    """The error for a fault of the disk, with what to do."""
     if error.errno in FULL:
         size = f" ({giga(entry.bytes)} GB)" if entry.bytes else ""
-        free = shutil.disk_usage(_existing(folder)).free
-        return NotReady(
+        free = giga(shutil.disk_usage(_existing(folder)).free)
+        text = (
             f"the disk ran full while {entry.name}{size} was pulled into {folder} ({error.strerror}), where "
-            f"{giga(free)} GB are free now; make room there, or set MERRFLOW_MODELS_DIR to a larger disk",
-            reason="STORAGE",
+            f"{free} GB are free now; make room there, or set MERRFLOW_MODELS_DIR to a larger disk"
         )
-    if error.errno in REFUSED:
+    elif error.errno in REFUSED:
         there = _existing(Path(str(error.filename)) if error.filename else folder)
         user, owner = os.geteuid(), there.stat().st_uid
         read_only = error.errno == errno.EROFS
         why = "it is mounted read-only" if read_only else f"{there} belongs to user {owner}, and this is user {user}"
         mend = "mount it writable" if read_only else f"run as root: chown -R {user} {folder.parent}"
-        return NotReady(
+        text = (
             f"the weights {entry.name} cannot be written to {folder}: {why}; {mend}, or set MERRFLOW_MODELS_DIR to "
-            "another folder",
-            reason="STORAGE",
+            "another folder"
         )
-    return NotReady(
-        f"the weights {entry.name} cannot be written to {folder} ({error.strerror or error}); make it writable, or "
-        "set MERRFLOW_MODELS_DIR",
-        reason="STORAGE",
-    )
-
-
-@contextmanager
-def written_to(entry: Entry, folder: Path) -> Iterator[None]:
-    """Inside, a disk that is full or refuses becomes `NotReady`; every other error passes as it is."""
-    try:
-        yield
-    except Exception as error:
-        fault = disk_fault(error)
-        if fault is None:
-            raise
-        raise problem(entry, folder, fault) from error
+    else:
+        text = (
+            f"the weights {entry.name} cannot be written to {folder} ({error.strerror or error}); make it writable, "
+            "or set MERRFLOW_MODELS_DIR"
+        )
+    return NotReady(text, reason="STORAGE")
 
 
 def disk_fault(error: BaseException) -> OSError | None:
-    """The disk's fault behind an error of a library; None where the disk is not at fault."""
+    """The disk's fault behind an error of a library; None if the disk is not at fault."""
     seen: set[int] = set()
     one: BaseException | None = error
     while one is not None and id(one) not in seen:

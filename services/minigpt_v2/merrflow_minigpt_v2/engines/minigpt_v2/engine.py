@@ -111,7 +111,6 @@ class MiniGptV2:
                     folders,
                     self._shape,
                     prompt_config,
-                    store=self._settings.models_dir / "converted",
                     instruction_tokens=self._settings.max_instruction_tokens,
                     pictures=self._settings.encoder_batch,
                     rows=self._batch(),

@@ -78,7 +78,6 @@ def load(
     shape: Architecture,
     prompt_config: PromptConfig,
     *,
-    store: Path,
     instruction_tokens: int,
     pictures: int,
     rows: int,
@@ -88,14 +87,14 @@ def load(
 ) -> LoadedModel:
     """Reads the weights and builds the model.
 
-    folders: for each of `ENTRIES`. store: where converted `.pth` files are kept. pictures, rows: the largest batches.
+    folders: for each of `ENTRIES`. pictures, rows: the largest batches.
     Raises `NotReady` that names the keys, file or setting at fault.
     """
     config = language.read_config(folders[LANGUAGE])
     tokens = Tokenizer(folders[LANGUAGE] / TOKENIZER_FILE, shape.template)
     base = read_tensors(folders[LANGUAGE])
-    eva = read_tensors(folders[VISION] / VISION_FILE, store=store)
-    checkpoint = read_tensors(folders[CHECKPOINT] / CHECKPOINT_FILE, inside="model", store=store)
+    eva = read_tensors(folders[VISION] / VISION_FILE)
+    checkpoint = read_tensors(folders[CHECKPOINT] / CHECKPOINT_FILE, inside="model")
     language.check_checkpoint(checkpoint, config, shape, CHECKPOINT_FILE)
     origins = (VISION_FILE, CHECKPOINT_FILE)
     encoder = VisionEncoder.load(

@@ -128,15 +128,6 @@ class UnfusedTensors(Mapping[str, "torch.Tensor"]):
         # The last part takes the remaining rows, so that a tensor of a wrong height is detected.
         return tensor[rows * index : rows * (index + 1) if index + 1 < len(PARTS) else None]
 
-    def shape(self, key: str) -> tuple[int, ...]:
-        """As `self[key].shape`, without reading the data."""
-        name, _, part = key.partition(_MARK)
-        whole = self._tensors.shape(name) if hasattr(self._tensors, "shape") else tuple(self._tensors[name].shape)
-        if not part:
-            return whole
-        rows = whole[0] // len(PARTS)
-        return (whole[0] - 2 * rows if PARTS.index(part) == 2 else rows, *whole[1:])
-
     def __iter__(self) -> Iterator[str]:
         for name in self._tensors:
             if _FUSED.fullmatch(name):

@@ -45,5 +45,4 @@ class QwenAudioEngine(AudioLanguageEngine):
     def open(self, folder: Path, *, device: torch.device, dtype: torch.dtype, attention: str) -> AudioLanguageModel:
         from merrflow_qwen_audio.engines.qwen_audio.model import QwenAudioModel
 
-        store = self.settings.models_dir / "converted"
-        return QwenAudioModel(folder, chat=self._chat, device=device, dtype=dtype, attention=attention, store=store)
+        return QwenAudioModel(folder, chat=self._chat, device=device, dtype=dtype, attention=attention)

@@ -37,10 +37,8 @@ class QwenAudioModel(AudioLanguageModel):
         device: torch.device,
         dtype: torch.dtype,
         attention: str,
-        store: Path | None = None,
     ) -> None:
         """folder: config.json, qwen.tiktoken and the weights. chat: Qwen-Audio-Chat, otherwise Qwen-Audio.
-        store: where converted pickled weights are kept (`read_tensors`).
 
         Raises `NotReady` with the files or keys at fault.
         """
@@ -53,7 +51,7 @@ class QwenAudioModel(AudioLanguageModel):
                 "not of one checkpoint; download both again"
             )
         self.parts = without_data(shape, attention)
-        tensors = read_tensors(folder, store=store)
+        tensors = read_tensors(folder)
         check(self.parts.state_dict(), tensors, str(folder))
         fill(self.parts, UnfusedTensors(tensors), rename=rename, dtype=dtype, device=device, origin=str(folder))
         self.encoder = Encoder(self.parts.tower, Canvas(shape.mel_bins, round_up=False, blank=True), device)

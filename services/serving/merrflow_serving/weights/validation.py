@@ -13,20 +13,20 @@ OWN_PACKAGES = {"vllm": ("vllm",)}
 BUILD = {"vllm": "the image of services/llama3/Dockerfile.vllm"}
 
 
-def check_usable(entry: Entry, settings: WeightSettings) -> None:
-    """Raises `NotReady` where the engine's packages are not installed, or the device that is set is not there.
+def validate(entry: Entry, settings: WeightSettings) -> None:
+    """Raises `NotReady` if the engine's packages are not installed, or the device that is set is not there.
 
-    For the settings of a service alone: the command line pulls weights for other machines too.
+    Only for the settings of a service: the command line pulls weights for other machines too.
     """
-    from merrflow_serving.torch.settings import TorchSettings  # which is made of this package's places
+    from merrflow_serving.torch.settings import TorchSettings  # which is made of this package's `places`
 
     if not isinstance(settings, TorchSettings):
         return
-    lacking = [name for name in OWN_PACKAGES.get(settings.engine, PACKAGES) if not _installed(name)]
-    if lacking:
+    missing = [name for name in OWN_PACKAGES.get(settings.engine, PACKAGES) if not _installed(name)]
+    if missing:
         extra = f"pip install 'merrflow-{entry.service or 'llama3'}[torch]', or an image built with EXTRAS=torch"
         raise NotReady(
-            f"the engine {settings.engine} needs {' and '.join(lacking)}, not installed here: "
+            f"the engine {settings.engine} needs {' and '.join(missing)}, not installed here: "
             f"{BUILD.get(settings.engine, extra)}",
             reason="LIBRARY_MISSING",
         )

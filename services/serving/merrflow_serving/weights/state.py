@@ -1,4 +1,4 @@
-"""What is where: the entries' state on this machine, for `merrflow models`."""
+"""The entries' state on this machine, for `merrflow models`."""
 
 from __future__ import annotations
 
@@ -7,24 +7,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from merrflow_serving.weights import steps
 from merrflow_serving.weights.entries import Entry, entries, entry
-from merrflow_serving.weights.locate import folder_of
-from merrflow_serving.weights.locate import revision as revision_of
+from merrflow_serving.weights.files import Check, check, wanted_files
+from merrflow_serving.weights.locate import folder_of, revision
+from merrflow_serving.weights.messages import steps_to_get
 from merrflow_serving.weights.places import WeightSettings
-from merrflow_serving.weights.whole import Check, check, wanted_files
 
 
 @dataclass(frozen=True)
 class State:
-    """One entry as it lies on this machine."""
+    """One entry as it is on this machine."""
 
     entry: Entry
     folder: Path
     found: Check
-    revision: str  # "" where the files are not there
+    revision: str  # "" if the files are not there
     bytes_here: int
-    to_get: tuple[str, ...]  # steps; empty where it is whole
+    to_get: tuple[str, ...]  # steps; empty if it is whole
 
     @property
     def word(self) -> str:
@@ -48,7 +47,7 @@ class State:
             "outputs": one.outputs,
             "gated": one.gated,
             "bytes": one.bytes,
-            "repositories": {hub: f"{place.id}@{place.revision}" for hub, place in one.repositories.items()},
+            "repositories": {hub: f"{found.id}@{found.revision}" for hub, found in one.repositories.items()},
             "state": self.word,
             "folder": str(self.folder),
             "bytes_here": self.bytes_here,
@@ -60,20 +59,19 @@ class State:
         }
 
 
-def look(names: Sequence[str], settings: WeightSettings, *, deep: bool = False) -> list[State]:
+def states(names: Sequence[str], settings: WeightSettings, *, deep: bool = False) -> list[State]:
     """The state of the named entries (none: all). `deep` reads every file whole. Raises `InvalidInput`."""
-    return [_look(entry(name), name, settings, deep) for name in names or entries()]
+    return [_state(entry(name), name, settings, deep) for name in names or entries()]
 
 
-def _look(one: Entry, name: str, settings: WeightSettings, deep: bool) -> State:
+def _state(one: Entry, name: str, settings: WeightSettings, deep: bool) -> State:
     folder = folder_of(name, settings)
-    found = check(one, folder, Path(settings.models_dir), deep=deep)
-    here = [path for path in wanted_files(one, folder) if path.is_file()]
+    found = check(one, folder, settings.models_dir, deep=deep)
     return State(
         entry=one,
         folder=folder,
         found=found,
-        revision=revision_of(name, settings) if found.whole else "",
-        bytes_here=sum(path.stat().st_size for path in here),
-        to_get=() if found.whole else tuple(steps.to_get(one, folder, settings.hub)),
+        revision=revision(name, settings) if found.whole else "",
+        bytes_here=sum(path.stat().st_size for path in wanted_files(one, folder) if path.is_file()),
+        to_get=() if found.whole else tuple(steps_to_get(one, folder, settings.hub)),
     )

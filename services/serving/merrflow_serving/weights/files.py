@@ -1,0 +1,149 @@
+"""The files of an entry in a folder: which they are, and whether they are whole."""
+
+from __future__ import annotations
+
+import hashlib
+import zipfile
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import structlog
+
+from merrflow_serving.errors import NotReady
+from merrflow_serving.weights import progress
+from merrflow_serving.weights.entries import Entry, WeightFile
+from merrflow_serving.weights.manifest import NAME, FileRecord, Manifest, read_manifest, read_whole, write_manifest
+from merrflow_serving.weights.tensorfiles import BASE, check_header, files_of_kind
+
+log = structlog.get_logger()
+LARGE = 1 << 30  # bytes that take long enough to be logged
+
+
+@dataclass(frozen=True)
+class Check:
+    """What was found. `whole` if nothing is missing and nothing is damaged."""
+
+    missing: tuple[str, ...] = ()
+    damaged: tuple[str, ...] = ()  # sentences that begin with the file's name
+    read: int = 0  # files that were hashed for it
+
+    @property
+    def whole(self) -> bool:
+        return not self.missing and not self.damaged
+
+    @property
+    def reason(self) -> str:
+        return "MODEL_DAMAGED" if self.damaged else "MODEL_MISSING"
+
+
+def wanted_files(entry: Entry, folder: Path) -> list[Path]:
+    """The files of the entry: as listed; or, if only the repository knows them, those that are there."""
+    found = [folder / file.name for file in entry.files if file.needed or (folder / file.name).is_file()]
+    if entry.patterns and folder.is_dir():
+        names = (path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+        found += [folder / name for name in sorted(names) if name != NAME and entry.wants(name)]
+    return list(dict.fromkeys(found))
+
+
+def missing_files(entry: Entry, folder: Path) -> list[str]:
+    """What the entry needs and the folder does not have, by names and the index of shards alone."""
+    missing = [file.name for file in entry.files if file.needed and not (folder / file.name).is_file()]
+    if not entry.patterns:
+        return missing
+    if not (folder / "config.json").is_file():
+        missing.append("config.json")
+    kinds = [kind for kind, base in BASE.items() if entry.wants(f"{base}.{kind}")]
+    try:
+        if not any(files_of_kind(folder, kind) for kind in kinds):
+            missing.append(" or ".join(f"{BASE[kind]}.{kind}" for kind in kinds))
+    except NotReady as error:
+        missing.append(str(error))
+    return list(dict.fromkeys(missing))
+
+
+def check(entry: Entry, folder: Path, store: Path, *, deep: bool = False) -> Check:
+    """Compares the folder with the entry's sizes and sha256, the manifest's, and the files' own headers.
+
+    A file is hashed if a sha256 is known and it changed since it was last read whole; with `deep` in any case.
+    store: the models' folder, which remembers the files of another folder that were read.
+    """
+    ours = folder.parent == store
+    memory = store / ".checked" / hashlib.sha256(str(folder.absolute()).encode()).hexdigest()[:24]
+    manifest = read_manifest(folder)
+    seen = manifest if ours else read_manifest(memory)
+    known = {file.name: file for file in entry.files}
+    damaged: list[str] = []
+    read = 0
+    for path in filter(Path.is_file, wanted_files(entry, folder)):
+        name = path.relative_to(folder).as_posix()
+        expected = expected_file(known.get(name, WeightFile(name)), manifest)
+        fault = fault_of(expected, path.stat().st_size) or _structural_fault(path)
+        if fault:
+            damaged.append(fault)
+            continue
+        record = seen.files.get(name)
+        if deep or not (record and record.is_still(path)):
+            if not (deep or expected.sha256):
+                continue
+            record = _read(path)
+            read += 1
+        fault = fault_of(expected, record.size, record.sha256)
+        if fault:
+            damaged.append(fault)
+        else:
+            seen = seen.with_file(name, record)
+    if read:
+        _remember(folder if ours else memory, seen)
+    return Check(tuple(missing_files(entry, folder)), tuple(damaged), read)
+
+
+def expected_file(file: WeightFile, manifest: Manifest) -> WeightFile:
+    """The file with the size and sha256 that the pull recorded, if its own are not known."""
+    record = manifest.files.get(file.name)
+    if record is None:
+        return file
+    size = record.size if file.size is None else file.size
+    return replace(file, size=size, sha256=file.sha256 or record.sha256)
+
+
+def fault_of(expected: WeightFile, size: int, sha256: str = "") -> str:
+    """How a file of this size and sha256 ("": not computed) differs from what is expected of it; "" if it does not."""
+    if expected.size not in (None, size):
+        return f"{expected.name} has {size} bytes instead of {expected.size}"
+    if sha256 and expected.sha256 not in ("", sha256):
+        return (
+            f"{expected.name} has sha256 {sha256[:16]}... instead of {expected.sha256[:16]}...: another revision, or "
+            "damaged"
+        )
+    return ""
+
+
+def _read(path: Path) -> FileRecord:
+    if path.stat().st_size > LARGE:
+        log.info("reading a file of weights whole, to check its sha256", file=str(path))
+    with progress.step(f"reading {path.name} whole, to check its sha256"):
+        return read_whole(path)
+
+
+def _structural_fault(path: Path) -> str:
+    """What a file's own structure says against its being whole; "" if nothing."""
+    if path.suffix == ".safetensors":
+        try:
+            check_header(path)
+        except NotReady as error:
+            return str(error)
+    if path.suffix in (".pth", ".bin", ".pt"):
+        with path.open("rb") as file:
+            begins_as_zip = file.read(4) == b"PK\x03\x04"
+        if begins_as_zip and not zipfile.is_zipfile(path):
+            return f"{path.name} is cut short: the end of the archive is missing"
+    return ""
+
+
+def _remember(folder: Path, manifest: Manifest) -> None:
+    """Best effort: if it cannot be written, the files are read again at the next start."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_manifest(folder, manifest)
+    except OSError:
+        pass
