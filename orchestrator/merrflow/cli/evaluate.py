@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from merrflow.cli.terminal import SafeConsole
+from merrflow.cli.terminal import output_console
 from merrflow.core.errors import InputError
 from merrflow.core.paths import path_text
 
@@ -80,7 +79,7 @@ def evaluate(
 
     Both may be given. docs/evaluation.md tells what each figure means.
     """
-    console = SafeConsole(highlight=False, width=None if sys.stdout.isatty() else 160)
+    console = output_console()
     found = measure(against, out, tuple(rules or ()), picture)
     text = as_text(found)
     written = write(found, text, out, picture)

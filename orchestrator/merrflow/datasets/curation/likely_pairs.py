@@ -22,7 +22,7 @@ def likely_pairs(
 ) -> np.ndarray:
     """(pairs, 2) indices, first below second, each once, ascending.
 
-    frames, sounds: as in witnesses.py. texts: plain subtitles, "" where they do not count. seconds: (clips,) lengths;
+    frames, sounds: as in similarity.py. texts: plain subtitles, "" where they do not count. seconds: (clips,) lengths;
     pairs whose lengths' ratio is below `length` are left out.
     """
     found = []

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from merrflow.core.errors import InputError
-from merrflow.datasets.evaluation.ceilings import Bound, LabelLimits, measure_limits
+from merrflow.datasets.evaluation.ceilings import Bound, LabelCeilings, measure_ceilings
 from merrflow.datasets.evaluation.labels import LabelMeasures, measure_labels, normal
 from merrflow.datasets.evaluation.lists import PhraseMeasures, best_lexicon, corrected_units, measure_phrases
 from merrflow.datasets.evaluation.measures import Share, share
@@ -48,7 +48,7 @@ class RulesReport:
     without_units: int  # records at whose peak nothing stands
     lexicon: str  # the one that knows most of the file's phrases
     phrases: PhraseMeasures
-    limits: LabelLimits
+    limits: LabelCeilings  # as evaluation.json calls them
     rule_sets: tuple[RuleSetMeasures, ...]
 
 
@@ -81,7 +81,7 @@ def evaluate_rules(
         without_units=sum(not one.peak_units for one in records),
         lexicon=lexicon,
         phrases=measure_phrases(usual, load_lexicon(lexicon)),
-        limits=measure_limits(
+        limits=measure_ceilings(
             [frozenset(one.peak_units or ()) for one in usual],
             [one.label or "" for one in usual],
             first.neutral.label,

@@ -16,7 +16,7 @@ from merrflow.datasets.entries import RECORDS, Entry, entries
 from merrflow.formats.merr import MerrAnnotation
 from merrflow.store import Ledger
 
-_NO_CURVES = {"timestamps": (), "frames": (), "intensity": {}}  # records.jsonl leaves them out
+_NO_CURVES: Mapping[str, object] = {"timestamps": (), "frames": (), "intensity": {}}  # not in records.jsonl
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ def _clip(entry: Entry) -> RunClip:
         phrases=record.label.expressions,
         tone=record.tone.text if record.tone else None,
         coarse=record.coarse,
-        fine=record.reasoning.text if record.reasoning and entry.is_fine else None,
+        fine=entry.fine_text,
     )
     label = record.label
     origin = record.origins.get("action_units")

@@ -60,9 +60,10 @@ class Card:
         self._verdicts.update(claim.verdict for claim in record.grounding)
         self._seconds += record.probe.seconds
         self._words["coarse"][len(record.coarse.split())] += 1
-        if entry.is_fine:
-            self._words["fine"][len(record.reasoning.text.split())] += 1
-            self._fine.add(hashlib.sha256(record.reasoning.text.encode(errors="replace")).digest())
+        fine = entry.fine_text
+        if fine is not None:
+            self._words["fine"][len(fine.split())] += 1
+            self._fine.add(hashlib.sha256(fine.encode(errors="replace")).digest())
 
     def text(self, sizes: Sizes, seed: int) -> str:
         """The card, README.md."""

@@ -21,6 +21,7 @@ from merrflow.core.errors import InputError
 
 LIST = ".merrflow-export.json"
 _HASHED = 1 << 20  # bytes; larger files are told by their size alone
+Mark = list[int | str | None]  # size, and hash or None
 _AT_CWD, _RENAME_EXCHANGE = -100, 2  # renameat2(2)
 
 
@@ -82,7 +83,7 @@ def _check(target: Path) -> None:
             raise InputError(f"{target / path}: was changed since it was exported, which would be lost; {hint}")
 
 
-def _listed(folder: Path) -> dict[str, list] | None:
+def _listed(folder: Path) -> dict[str, Mark] | None:
     """What the folder's own list says; None where it has none."""
     try:
         listed = json.loads((folder / LIST).read_text(encoding="utf-8"))["files"]
@@ -103,7 +104,7 @@ def _files(folder: Path) -> list[str]:
     return sorted(path for path in found if path != LIST)
 
 
-def _mark(path: Path) -> list:
+def _mark(path: Path) -> Mark:
     """Size in bytes, and SHA-256 in hex of files that are not large."""
     size = path.stat().st_size
     return [size, hashlib.sha256(path.read_bytes()).hexdigest() if size <= _HASHED else None]
@@ -123,4 +124,5 @@ def _exchange(one: Path, other: Path) -> bool:
         renameat2 = ctypes.CDLL(None).renameat2
     except (AttributeError, OSError, TypeError):
         return False
-    return renameat2(_AT_CWD, os.fsencode(one), _AT_CWD, os.fsencode(other), _RENAME_EXCHANGE) == 0
+    failed: int = renameat2(_AT_CWD, os.fsencode(one), _AT_CWD, os.fsencode(other), _RENAME_EXCHANGE)
+    return not failed

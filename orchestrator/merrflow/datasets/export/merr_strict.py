@@ -11,6 +11,8 @@ from dataclasses import replace
 from functools import cache
 
 from merrflow.core.records import Record
+from merrflow.datasets.export.format import Format, FormatOptions, Target
+from merrflow.datasets.export.merr import MerrExport
 from merrflow.facs.evidence import judge
 from merrflow.facs.lexicon import Lexicon, load_lexicon
 from merrflow.facs.rules import load_rules
@@ -20,6 +22,16 @@ from merrflow.stages.coarse import compose
 # How the lists of neutral records were made is not known. In half of the published ones, the first of these that stands
 # at the peak is the list in 58 % (of 682); the units of the label that the rules would give, in 29 %.
 NEUTRAL = ("AU04", "AU14", "AU05", "AU10", "AU07")
+
+
+class MerrStrict(Format[FormatOptions]):
+    """The format `merr-strict`."""
+
+    name = "merr-strict"
+    about = "the same as published, errata included"
+
+    def writer(self, target: Target) -> MerrExport:
+        return MerrExport(target.folder, published)
 
 
 def published(record: Record) -> Record:

@@ -1,6 +1,6 @@
-"""The work list as one HTML file: each candidate's frame with the face marked, and the reasons.
+"""The review queue as one HTML file: each candidate's frame with the face marked, and the reasons.
 
-Nothing in it is fetched or run: pictures stand inside the file, and the page's policy allows one style sheet by its
+Nothing in it is fetched or run: pictures are inside the file, and the page's policy allows one style sheet by its
 hash. File names and texts are not trusted: Jinja escapes all of them.
 """
 
@@ -33,7 +33,7 @@ class Card:
 
     one: Candidate
     label: str
-    picture: str  # data URI; "" where the frame cannot be read
+    picture: str  # data URI; "" if the frame cannot be read
     problem: str
 
 

@@ -80,7 +80,7 @@ def card(entry: Entry, out: Path, longest: int) -> Card:
         record=record,
         outcome=str(entry.outcome),
         reason="" if entry.is_fine else entry.reason or record.missing.get("reasoning", ""),
-        fine=written if entry.is_fine else "",
+        fine=entry.fine_text or "",
         unused="" if entry.is_fine else written,
         picture=thumbnail(out / PEAKS / f"{record.name}.jpg", longest),
         chart=draw(record),

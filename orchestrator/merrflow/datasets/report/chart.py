@@ -7,7 +7,7 @@ in units of the drawing, which the browser scales.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from statistics import median
@@ -96,7 +96,7 @@ def draw(record: Record) -> Chart | None:
     lines = []
     for code in (*chosen, *(code for code in sorted(series) if code not in chosen)):
         values = [min(max(value, 0.0), MAX_INTENSITY) for value in series[code]]
-        value = values[at_peak] if at_peak is not None else None
+        value = None if at_peak is None else values[at_peak]
         lines.append(
             Line(
                 code=code,
@@ -105,7 +105,7 @@ def draw(record: Record) -> Chart | None:
                 path=" ".join(_path(xs, values, piece, scale) for piece in pieces),
                 at_peak=value,
                 highest=max(values),
-                marker=(scale.x(times[at_peak]), scale.y(value)) if value is not None else None,
+                marker=None if at_peak is None else (scale.x(times[at_peak]), scale.y(values[at_peak])),
                 code_y=scale.y(values[-1]),
             )
         )
@@ -151,7 +151,7 @@ class _Scale:
         return Span(self.x(start), round(self.x(end) - self.x(start), 1), start, end)
 
 
-def _most_active(series: dict[str, Sequence[float]], record: Record) -> list[str]:
+def _most_active(series: Mapping[str, Sequence[float]], record: Record) -> list[str]:
     """The curves worth a colour: first those the label and the peak rest on, then by their highest value.
 
     Blinks rise high in every clip and tell nothing, so they come last.

@@ -47,4 +47,4 @@ def thumbnail(path: Path, longest: int) -> Picture | None:
     if not done:
         return None
     height, width = image.shape[:2]
-    return Picture("data:image/jpeg;base64," + base64.b64encode(jpeg).decode("ascii"), width, height)
+    return Picture("data:image/jpeg;base64," + base64.b64encode(jpeg.tobytes()).decode("ascii"), width, height)
