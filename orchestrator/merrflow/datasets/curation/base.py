@@ -19,7 +19,7 @@ class Verdict:
     """What a filter says of the clips it was shown."""
 
     drops: Mapping[str, str]  # clip -> reason, a sentence without a closing stop
-    unjudged: int = 0  # clips that lack what the filter judges by, and stay
+    unjudged: int = 0  # clips without what the filter judges by, which stay
 
 
 @dataclass(frozen=True)

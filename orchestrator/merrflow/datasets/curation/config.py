@@ -133,7 +133,7 @@ def config_text() -> str:
 
 
 def _section(known: Known) -> str:
-    """A filter's settings as text, under what it does and where it comes from."""
+    """A filter's settings as text, under what it does and its source."""
     rules = packaged().rules(known.type.name).model_dump(mode="json")
     settings = yaml.safe_dump({known.type.name: rules}, sort_keys=False) if rules else "# It has no settings.\n"
     about = f"# The filter {known.type.name} of {known.plugin.source}. It drops clips for this: {known.type.about}.\n"

@@ -12,7 +12,7 @@ from merrflow.datasets.curation.rules import FilterRules
 
 
 class ExactDuplicates(Filter[FilterRules]):
-    """Of files with the same SHA-256 the best one stays; their records may differ where models do."""
+    """Of files with the same SHA-256 the best one stays; their records may differ, as models may."""
 
     name = "exact"
     about = "another clip has the same bytes; the best of a group stays"

@@ -1,4 +1,4 @@
-"""The evaluation as one picture. Colours are told apart by the colour-blind, and numbers stand beside them."""
+"""The evaluation as one picture. The colours are distinct for the colour-blind, and numbers are beside them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _FIGURES = (("all", "all records"), ("non_neutral", "not neutral"), ("balanced",
 
 
 def check_picture(path: Path) -> None:
-    """Raises InputError where `path` is no picture that can be written."""
+    """Raises InputError if `path` is not a picture that can be written."""
     if path.suffix.lower().lstrip(".") not in FORMATS:
         raise InputError(f"{path}: the picture must end in .png or .svg")
     if path.is_dir():
@@ -133,7 +133,7 @@ def _units(axes: Any, measures: UnitMeasures) -> None:
         axes.scatter(xs, ys, marker=marker, s=28, color=colour, edgecolor="black", lw=0.5, label=name, zorder=3)
     for place, row in enumerate(rows):
         note = "" if row.measured else "not measured by the engine"
-        note = note or ("" if row.told else "not told in the file")
+        note = note or ("" if row.told else "not reported in the file")
         note = note or ("" if row.file or row.run else "at no peak of either side")
         axes.text(0.01, place, note, va="center", fontsize=7, color="black", style="italic")
     axes.set_yticks(range(len(rows)), [f"{row.unit} ({row.file} | {row.run})" for row in rows])

@@ -228,5 +228,5 @@ def _listed(values: Mapping[str, int]) -> str:
 
 
 def _say(console: Console, text: str, style: str = "") -> None:
-    """A line of plain text: what stands in files is never read as markup."""
+    """A line of plain text: text from files is never read as markup."""
     console.print(Text(text, style=style), soft_wrap=True)

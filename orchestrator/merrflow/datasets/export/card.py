@@ -55,7 +55,7 @@ class Card:
         for clue, origin in record.origins.items():
             writer = (clue, origin.engine, origin.model, origin.revision)
             self._origins[writer] += 1
-            # a note that is of one clip, such as a file's name, tells nothing of the others
+            # a note about one clip, such as a file's name, says nothing about the others
             self._notes[writer] = origin.note if self._notes.get(writer, origin.note) == origin.note else ""
         self._verdicts.update(claim.verdict for claim in record.grounding)
         self._seconds += record.probe.seconds

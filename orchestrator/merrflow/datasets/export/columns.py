@@ -1,4 +1,4 @@
-"""The columns of the Hugging Face dataset: of what kind, what they mean, and where in a record they come from.
+"""The columns of the Hugging Face dataset: of what kind, what they mean, and how each follows from a record.
 
 One table gives the Arrow schema, the features that the `datasets` library reads, and the card's list of columns.
 Lists are written as "sequence", which every version of `datasets` understands.
@@ -29,7 +29,7 @@ class Kind:
 
 @dataclass(frozen=True)
 class Column:
-    """One column. `take` gives its value for an entry, None where the record has none."""
+    """One column. `take` gives its value for an entry, None if the record has none."""
 
     name: str
     kind: Kind

@@ -1,7 +1,7 @@
 """A Hugging Face dataset: Parquet shards with the peak frames in them, and a dataset card.
 
 `datasets.load_dataset(folder)` reads it as it is, with features: pictures, class labels, lists. The absolute paths of
-clips are not in it, for they tell of the machine it was made on.
+clips are not in it, for they reveal the machine it was made on.
 """
 
 from __future__ import annotations

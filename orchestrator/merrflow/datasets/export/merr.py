@@ -87,7 +87,7 @@ class MerrExport(Writer):
         self._other_files = 0  # clips whose file is not <name>.mp4 or .avi
         self._bare = 0  # records with an empty AU_list, which MERR does not have
         self._nameless = 0  # names that pandas reads as "no value"
-        self._numbers = 0  # and as numbers, where all are
+        self._numbers = 0  # and as numbers, if all are
 
     def add(self, entry: Entry) -> str:
         label = merr_label(entry.record.label.label)

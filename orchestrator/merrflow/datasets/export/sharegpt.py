@@ -61,7 +61,7 @@ class ShareGpt(Writer):
         record = entry.record
         picture = self._peaks / f"{record.name}.jpg"
         has_picture = is_picture(picture)
-        # a path that is no UTF-8 cannot stand in a JSON file
+        # a path that is not UTF-8 cannot be in a JSON file
         has_clip = not record.path.startswith(ESCAPED) and Path(record.path).is_file()
         if not has_picture and not has_clip:
             return NO_PICTURE

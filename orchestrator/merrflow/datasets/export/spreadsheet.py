@@ -72,7 +72,7 @@ class Csv(Format[FormatOptions]):
 
 
 def row(entry: Entry, words: Vocabulary) -> dict[str, Any]:
-    """Column -> value, in order. Units stand in the columns' names."""
+    """Column -> value, in order. The columns' names have the units."""
     record = entry.record
     probe, peak, label = record.probe, record.peak, record.label
     values: dict[str, Any] = {

@@ -70,6 +70,6 @@ def peak_face(record: Mapping[str, Any]) -> Seen:
 
 
 def _box(values: Mapping[str, Any]) -> Box | None:
-    """The box of a face in plain JSON, where it is a list."""
+    """The box of a face in plain JSON, in which it is a list."""
     box = values.get("box")
     return (box[0], box[1], box[2], box[3]) if box else None

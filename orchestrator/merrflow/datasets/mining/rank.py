@@ -75,7 +75,7 @@ def mine(
 ) -> Mined:
     """The `top` clips nearest to `label`, nearest first; ties by name. Blocking; memory does not grow with the clips.
 
-    Every face of every frame gives a bound for the clip; only where that would come into the list is the clip's subject
+    Every face of every frame gives a bound for the clip; only if that would come into the list is the clip's subject
     looked up and judged alone. Skipped clips are judged like the others. `others`: leave out clips that have the label
     already. Raises `InputError` for a label that the set has not, or that has no rule.
     """

@@ -37,7 +37,7 @@ class Row:
     label: str
     action_units: tuple[str, ...]
     subtitle: str
-    text: str  # fine-grained where there is one, else coarse
+    text: str  # fine-grained if there is one, else coarse
 
 
 @dataclass(frozen=True)
