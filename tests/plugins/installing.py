@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+
+from merrflow.datasets.curation.config import config_type, packaged
+from merrflow.datasets.curation.registry import known_filters
 
 
 def install(distribution: Path, to: Path) -> Path:
@@ -32,6 +37,24 @@ def plant(folder: Path, name: str, group: str, points: Mapping[str, str], source
     (information / "entry_points.txt").write_text(f"[{group}]\n{''.join(lines)}")
     (folder / f"{name}.py").write_text(source)
     return folder
+
+
+@contextmanager
+def importable(site: Path, *modules: str) -> Iterator[None]:
+    """Makes planted distributions those of this process, and forgets them and their modules afterwards."""
+    caches = (known_filters, config_type, packaged)
+    for cache in caches:
+        cache.cache_clear()
+    sys.path.insert(0, str(site))
+    importlib.invalidate_caches()
+    try:
+        yield
+    finally:
+        sys.path.remove(str(site))
+        for module in modules:
+            sys.modules.pop(module, None)
+        for cache in caches:
+            cache.cache_clear()
 
 
 def merrflow(*arguments: object, path: Path) -> subprocess.CompletedProcess[str]:

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from merrflow.datasets.export.registry import BUILT_IN, GROUP
+from merrflow.core.errors import InputError
+from merrflow.datasets.export.registry import BUILT_IN, GROUP, make_format
 from tests.orchestrator.datasets.report.runs import record, run
-from tests.plugins.installing import install, merrflow, plant, refused
+from tests.plugins.installing import importable, install, merrflow, plant, refused
 
 EMPTY = """
 from merrflow.datasets.export import Format
@@ -79,18 +80,20 @@ def test_help_and_the_error_for_an_unknown_format_list_it(installed: Path, out: 
         ("csv", EMPTY.format(name="Odd", format="csv"), "has the name of a built-in export format"),
     ],
 )
-def test_one_that_cannot_be_used_is_named_in_one_line(
-    out: Path, tmp_path: Path, point: str, source: str, said: str
-) -> None:
+def test_one_that_cannot_be_used_is_named_in_one_line(tmp_path: Path, point: str, source: str, said: str) -> None:
     site = plant(tmp_path / "site", "acme", GROUP, {point: "acme:Odd"}, source)
-    line = refused("export", "--out", out, "--format", point, path=site)
-    assert line.startswith(f"merrflow: the export format {point!r} of acme 1.0 ")
+    with importable(site, "acme"), pytest.raises(InputError) as error:
+        make_format(point, {})
+    (line,) = str(error.value).splitlines()
+    assert line.startswith(f"the export format {point!r} of acme 1.0 ")
     assert said in line
-    assert not (out / "export").exists()
 
 
 def test_one_that_cannot_be_imported_is_no_obstacle_to_the_others(out: Path, tmp_path: Path) -> None:
     site = plant(tmp_path / "site", "acme", GROUP, {"odd": "acme:Odd"}, "import nowhere")
+    line = refused("export", "--out", out, "--format", "odd", path=site)
+    assert line.startswith("merrflow: the export format 'odd' of acme 1.0 cannot be imported")
+    assert not (out / "export").exists()
     assert merrflow("export", "--out", out, "--format", "csv", path=site).returncode == 0
 
 

@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from merrflow.core.errors import InputError
+from merrflow.datasets.curation.config import load_config, packaged
 from merrflow.datasets.curation.registry import BUILT_IN, GROUP
 from tests.orchestrator.datasets.curation.corpus import write
 from tests.orchestrator.datasets.report.runs import record
-from tests.plugins.installing import install, merrflow, plant, refused
+from tests.plugins.installing import importable, install, merrflow, plant, refused
 
 ORDER = list(BUILT_IN)
 WITH_IT = [*ORDER[: ORDER.index("quality") + 1], "too_short", *ORDER[ORDER.index("quality") + 1 :]]
@@ -93,12 +95,13 @@ def test_help_lists_it_and_the_printed_file_has_it(installed: Path, out: Path, t
         ({"one": "after = 'exact'", "two": "after = 'exact'"}, [*ORDER[:6], "one", "two", *ORDER[6:]]),
     ],
 )
-def test_its_place(out: Path, tmp_path: Path, more: dict[str, str], expected: list[str]) -> None:
+def test_its_place(tmp_path: Path, more: dict[str, str], expected: list[str]) -> None:
     for name in [one for one in ("one", "two") if one in expected]:
         source = EMPTY.format(name="Empty", filter=name, more=more.get(name, ""))
         plant(tmp_path / "site", f"acme_{name}", GROUP, {name: f"acme_{name}:Empty"}, source)
-    assert merrflow("curate", "--out", out, path=tmp_path / "site").returncode == 0
-    assert json.loads((out / "curation.json").read_text())["config"]["order"] == expected
+    with importable(tmp_path / "site", "acme_one", "acme_two"):
+        assert list(packaged().order) == expected
+        assert [type(one).__name__ for one in packaged().filters()].count("Empty") == len(expected) - len(ORDER)
 
 
 @pytest.mark.parametrize(
@@ -122,13 +125,19 @@ def test_its_place(out: Path, tmp_path: Path, more: dict[str, str], expected: li
         ("Odd one", EMPTY.format(name="Odd", filter="Odd one", more=""), "small letters"),
     ],
 )
-def test_one_that_cannot_be_used_is_named_in_one_line(
-    out: Path, tmp_path: Path, point: str, source: str, said: str
-) -> None:
+def test_one_that_cannot_be_used_is_named_in_one_line(tmp_path: Path, point: str, source: str, said: str) -> None:
     site = plant(tmp_path / "site", "acme", GROUP, {point: "acme:Odd"}, source)
-    line = refused("curate", "--out", out, path=site)
-    assert line.startswith(f"merrflow: the filter {point!r} of acme 1.0 ")
+    with importable(site, "acme"), pytest.raises(InputError) as error:
+        load_config()
+    (line,) = str(error.value).splitlines()
+    assert line.startswith(f"the filter {point!r} of acme 1.0 ")
     assert said in line
+
+
+def test_the_command_says_so_and_writes_nothing(out: Path, tmp_path: Path) -> None:
+    site = plant(tmp_path / "site", "acme", GROUP, {"odd": "acme:Odd"}, "import nowhere")
+    line = refused("curate", "--out", out, path=site)
+    assert line.startswith("merrflow: the filter 'odd' of acme 1.0 cannot be imported")
     assert not (out / "curation.json").exists()
 
 

@@ -13,7 +13,7 @@ import yaml
 from pydantic import ConfigDict, Field, create_model, model_validator
 
 from merrflow.core.datafile import DataFileError, Fault, Faults, Strict, read
-from merrflow.core.errors import InputError
+from merrflow.core.errors import InputError, listed
 from merrflow.datasets.curation.base import Filter
 from merrflow.datasets.curation.neutral import NeutralRules, NeutralSample
 from merrflow.datasets.curation.registry import Known, known_filters, sequence
@@ -77,7 +77,7 @@ class CurationConfig(Strict):
             )
         for index, name in enumerate(self.order):
             if name not in known_filters():
-                yield Fault(("order", index), f"{name!r} is not a filter; the filters are: {known}")
+                yield Fault(("order", index), f"'{listed([name])}' is not a filter; the filters are: {known}")
 
     def _unknown_labels(self) -> Iterator[Fault]:
         known = ", ".join(self.valence)
