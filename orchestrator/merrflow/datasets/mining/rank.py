@@ -30,7 +30,7 @@ class Candidate:
     rank: int  # from 1
     name: str
     path: Path
-    score: float  # nearness of the face, in which 1 makes the label, plus what other clues add
+    score: float  # nearness of the face, of which 1 is enough for the label, plus what other clues add
     frame: int  # from 0: the nearest one
     seconds: float  # of that frame
     label: str  # the record's label; "" if the clip was skipped or failed
