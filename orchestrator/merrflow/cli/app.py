@@ -15,9 +15,9 @@ import typer
 
 from merrflow.cli import models as model_commands
 from merrflow.cli import rules as rule_commands
-from merrflow.cli.curate import curate
+from merrflow.cli.curate import CurateCommand, curate
 from merrflow.cli.evaluate import evaluate
-from merrflow.cli.export import export_run
+from merrflow.cli.export import ExportCommand, export_run
 from merrflow.cli.mine import mine_run
 from merrflow.cli.terminal import SafeConsole
 from merrflow.core.errors import InputError
@@ -278,8 +278,8 @@ def settings() -> None:
     show_settings(console)
 
 
-app.command()(curate)
-app.command("export")(export_run)
+app.command(cls=CurateCommand)(curate)
+app.command("export", cls=ExportCommand)(export_run)
 app.command()(evaluate)
 app.command("mine")(mine_run)
 app.add_typer(rule_commands.app, name="rules")

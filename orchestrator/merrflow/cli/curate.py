@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,7 +11,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from merrflow.cli.terminal import SafeConsole, json_text
+from merrflow.cli.listing import ListingCommand
+from merrflow.cli.terminal import json_text, output_console
 
 if TYPE_CHECKING:
     from merrflow.datasets.curation.base import Step
@@ -19,6 +20,19 @@ if TYPE_CHECKING:
 
 EXAMPLES = 2  # reasons shown for each filter
 REASON_LENGTH = 160  # characters
+
+
+class CurateCommand(ListingCommand):
+    """Its help lists the filters."""
+
+    title = "Filters, in the default order. Each drops clips for this:"
+
+    def listing(self) -> Iterable[tuple[str, str]]:
+        from merrflow.datasets.curation.config import packaged
+        from merrflow.datasets.curation.registry import known_filters
+
+        known = known_filters()
+        return [(name, known[name].type.about) for name in packaged().order]
 
 
 def curate(
@@ -40,17 +54,17 @@ def curate(
     """Leave out contradictory, duplicate, overabundant and poor clips of a finished run.
 
     Reads the run's records, calls no model, and writes DIR/curation.json: the clips that are kept, and for each
-    that is dropped the filter and the reason. `merrflow export` takes the kept clips alone. Records stay as they are,
+    that is dropped the filter and the reason. `merrflow export` writes the kept clips only. Records stay as they are,
     so run it again with another configuration as often as you like.
 
     [bold]Example:[/bold] merrflow curate --out out/ --dry-run
     """
     from merrflow.core.errors import InputError
-    from merrflow.datasets.curation.config import PACKAGED, load_config
+    from merrflow.datasets.curation.config import config_text, load_config
     from merrflow.datasets.curation.curate import curate as work
 
     if print_config:
-        print(PACKAGED.read_text(encoding="utf-8"), end="")
+        print(config_text(), end="")
         return
     if out is None:
         raise InputError("name the folder of a finished run with --out")
@@ -58,7 +72,7 @@ def curate(
     if as_json:
         print(json_text(as_values(out, found, dry_run)))
     else:
-        show(out, found, dry_run, SafeConsole(highlight=False, width=None if sys.stdout.isatty() else 160))
+        show(out, found, dry_run, output_console())
 
 
 def as_values(out: Path, found: Curated, dry_run: bool) -> dict[str, Any]:
@@ -76,11 +90,7 @@ def as_values(out: Path, found: Curated, dry_run: bool) -> dict[str, Any]:
     }
     if dry_run:
         values["alone"] = [counts(step) for step in found.alone]
-        values["dropped"] = [
-            {"name": drop.name, "filter": drop.filter, "reason": drop.reason}
-            for step in found.steps
-            for drop in step.drops
-        ]
+        values["dropped"] = [drop.values() for step in found.steps for drop in step.drops]
     return values
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from merrflow.cli.terminal import SafeConsole
+from merrflow.cli.terminal import output_console
 from merrflow.core.errors import InputError
 from merrflow.core.paths import path_text
 
@@ -55,7 +54,7 @@ def evaluate(
             "--rules",
             metavar="NAME|FILE",
             help="A rule set to measure alone, on the Action Units that FILE stores; may be given several times. "
-            "'all' stands for every set that comes with merrflow.",
+            "'all' means every set that comes with merrflow.",
             show_default=False,
         ),
     ] = None,
@@ -78,9 +77,9 @@ def evaluate(
     --rules NAME gives a rule set nothing but the peak Action Units that FILE stores, and sets its labels beside what
     the best function of those Action Units could reach, and what always saying one label would.
 
-    Both may be given. docs/evaluation.md tells what each figure means.
+    Both may be given. docs/evaluation.md explains each figure.
     """
-    console = SafeConsole(highlight=False, width=None if sys.stdout.isatty() else 160)
+    console = output_console()
     found = measure(against, out, tuple(rules or ()), picture)
     text = as_text(found)
     written = write(found, text, out, picture)
@@ -93,7 +92,7 @@ def evaluate(
 
 
 def measure(against: Path, out: Path | None, rules: tuple[str, ...], picture: Path | None = None) -> Evaluation:
-    """Reads both sides and measures. Raises InputError, before any work where it can."""
+    """Reads both sides and measures. Raises InputError, before any work if possible."""
     if out is None and not rules:
         raise InputError("say what to measure: a run (--out DIR), rule sets (--rules NAME), or both")
     from merrflow.core.fingerprint import file_sha256

@@ -3,29 +3,41 @@
 from __future__ import annotations
 
 import json
-import sys
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
-from merrflow.cli.terminal import SafeConsole
+from merrflow.cli.listing import ListingCommand
+from merrflow.cli.terminal import output_console
 from merrflow.core.errors import InputError
-from merrflow.datasets.export.export import Exported, Format, export
+
+if TYPE_CHECKING:
+    from merrflow.datasets.export.export import Exported
+
+
+class ExportCommand(ListingCommand):
+    """Its help lists the formats."""
+
+    title = "Formats"
+
+    def listing(self) -> Iterable[tuple[str, str]]:
+        from merrflow.datasets.export.registry import known_formats, load_format
+
+        for name, plugin in known_formats().items():
+            found = load_format(plugin)
+            options = [f"{key} ({field.description})" for key, field in found.options_type.model_fields.items()]
+            yield name, found.about + (f". Options: {'; '.join(options)}" if options else "")
 
 
 def export_run(
     out: Annotated[Path, typer.Option("--out", "-o", help="The folder of a run.", show_default=False)],
     format: Annotated[
-        Format,
+        str,
         typer.Option(
-            "--format",
-            "-f",
-            help="merr: JSON, TXT and subtitles as Emotion-LLaMA reads them. merr-strict: the same as published, "
-            "errors included. huggingface: Parquet with pictures and a dataset card. sharegpt: conversations for "
-            "LLaMA-Factory. csv: a row a clip.",
-            show_default=False,
+            "--format", "-f", metavar="NAME", help="One of the formats that are listed below.", show_default=False
         ),
     ],
     to: Annotated[
@@ -46,53 +58,60 @@ def export_run(
         ),
     ] = "",
     seed: Annotated[int, typer.Option("--seed", help="Seed of the split.")] = 0,
+    option: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--option",
+            metavar="NAME=VALUE",
+            help="An option of the format; repeatable.",
+            show_default=False,
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Write a finished run as a dataset. Calls no model.
 
-    Where merrflow curate was run, only the clips that it keeps are written. An earlier export is replaced when the
-    new one is complete, and never otherwise; a folder with anything else in it is left alone.
+    After merrflow curate, only the clips that it keeps are written. An earlier export is replaced when the new one is
+    complete, and never otherwise; a folder with anything else in it is left alone.
 
     Check the terms of the clips and of the models before you publish what is written: it holds pictures and words of
     persons.
 
     [bold]Example:[/bold] merrflow export --out out/ --format huggingface --split test=0.1
     """
+    from merrflow.datasets.export.export import export
     from merrflow.store import existing_ledger
 
-    shares = parse_split(split)
+    options = read_options(option or (), split, seed)
     ledger = existing_ledger(out)
     try:
-        done = export(ledger, out, format, to, everything=everything, splits=shares, seed=seed)
+        done = export(ledger, out, format, to, everything=everything, options=options)
     finally:
         ledger.close()
     show(done, as_json)
 
 
-def parse_split(text: str) -> dict[str, float]:
-    """Shares from "validation=0.1,test=0.1". Raises `InputError`."""
-    shares: dict[str, float] = {}
-    for part in filter(None, (part.strip() for part in text.split(","))):
-        name, _, share = (piece.strip() for piece in part.partition("="))
-        try:
-            value = float(share)
-        except ValueError:
-            value = -1.0
-        if not (name.isascii() and name.isidentifier()) or not 0 < value < 1:
-            raise InputError(f"--split {part}: name a part and its share, such as validation=0.1")
-        if name in shares or name == "train":
-            raise InputError(
-                f"--split {part}: {'train is what is left' if name == 'train' else f'{name} stands twice'}"
-            )
-        shares[name] = value
-    if sum(shares.values()) >= 1:
-        raise InputError(f"--split {text}: the shares must come to less than 1, for train is what is left")
-    return shares
+def read_options(given: Sequence[str], split: str = "", seed: int = 0) -> Mapping[str, object]:
+    """The format's options by name. --split and --seed are those of huggingface; a seed that draws nothing is left out.
+
+    Raises `InputError`.
+    """
+    options: dict[str, object] = {"split": split} if split.strip(", ") else {}
+    for each in given:
+        name, equals, value = each.partition("=")
+        if not (name and equals):
+            raise InputError(f"--option {each}: name an option and its value, such as seed=7")
+        if name in options:
+            raise InputError(f"--option {each}: {name} is given twice")
+        options[name] = value
+    if "split" in options:
+        options.setdefault("seed", seed)
+    return options
 
 
 def show(done: Exported, as_json: bool = False, console: Console | None = None) -> None:
     """What was written and what was left out, in words or as JSON."""
-    console = console or SafeConsole(highlight=False, width=None if sys.stdout.isatty() else 160)
+    console = console or output_console()
     if as_json:
         values = {
             "format": done.format,

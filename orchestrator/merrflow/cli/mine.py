@@ -1,9 +1,8 @@
-"""`merrflow mine`: a work list of the clips that come nearest to a rare label."""
+"""`merrflow mine`: a review queue of the clips that come nearest to a rare label."""
 
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from merrflow.cli.terminal import SafeConsole
+from merrflow.cli.terminal import output_console
 
 if TYPE_CHECKING:
     from merrflow.datasets.mining import Mined
@@ -32,15 +31,15 @@ def mine_run(
     ] = None,
     rules: Annotated[
         str | None,
-        typer.Option(help="Rule set that says what the label is: a name or a YAML file. Without it, that of the run."),
+        typer.Option(help="Rule set that defines the label: a name or a YAML file (default: that of the run)."),
     ] = None,
     new: Annotated[bool, typer.Option("--new", help="Leave out clips that have the label already.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """List the clips of a finished run that come nearest to a rare label, for people to look at. Calls no model.
 
-    Looks at every frame of each clip's subject, also in clips that were skipped as neutral, and says what of the
-    label's Action Units is there and what is missing. What the reasoning model, the subtitle and the tone say counts a
+    Looks at every frame of each clip's subject, also in clips that were skipped as neutral, and says which of
+    the label's Action Units are present and which are missing. The reasoning model, the subtitle and the tone count a
     little. MERR's authors found 2 clips of disgust among 70,000: expect few, and expect to look at many.
 
     [bold]Example:[/bold] merrflow mine disgust --out out/ --top 100 --csv disgust.csv --html disgust.html
@@ -51,7 +50,7 @@ def mine_run(
     from merrflow.facs.rules import load_rules
     from merrflow.store import existing_ledger
 
-    console = SafeConsole(highlight=False, width=None if sys.stdout.isatty() else 160)
+    console = output_console()
     ledger = existing_ledger(out)
     try:
         chosen = load_rules(rules or rules_of(ledger))
@@ -65,9 +64,9 @@ def mine_run(
 
 
 def rules_of(ledger: Ledger) -> str:
-    """The packaged rule set that labelled the run's first record; "default" where no clip has one.
+    """The packaged rule set that labelled the run's first record; "default" if no clip has one.
 
-    Raises `InputError` where it was a file of the user's own: by another set, the list would be another.
+    Raises `InputError` if it was a file of the user's own: another set would give another list.
     """
     from merrflow.core.errors import InputError
     from merrflow.datasets.entries import entries
@@ -84,7 +83,7 @@ def rules_of(ledger: Ledger) -> str:
 
 
 def write_files(found: Mined, csv: Path | None, html: Path | None) -> None:
-    """Writes what was asked for. Raises `InputError` where it cannot be written."""
+    """Writes what was asked for. Raises `InputError` if that fails."""
     from merrflow.core.errors import InputError
     from merrflow.datasets.mining.review_queue import write_csv
     from merrflow.datasets.mining.sheet import write_sheet

@@ -8,11 +8,12 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from merrflow.facs.fitted import Fit
 from merrflow.facs.rules import Prototype, Rule, RuleSet
 
 
 def summary(rules: RuleSet) -> dict[str, Any]:
-    """What a list tells of a rule set."""
+    """A rule set's line of a list."""
     return {
         "name": rules.name,
         "version": rules.version,
@@ -36,27 +37,26 @@ def show_rules(rules: RuleSet, console: Console) -> None:
     if rules.decide == "weights":
         _show_weights(rules, console)
     else:
-        table = Table("label", "units of AU_list", "stands where", show_lines=True)
+        table = Table("label", "units of AU_list", "needs", show_lines=True)
         for rule in rules.rules:
             table.add_row(rule.label, " ".join(rule.action_units), "\n".join(_conditions(rule)))
         console.print(table)
     if rules.neutral.action_units:
         console.print(
-            f"AU_list of a {rules.neutral.label} clip in which {' '.join(rules.neutral.action_units)} all stand: these"
+            f"AU_list of a {rules.neutral.label} clip with all of {' '.join(rules.neutral.action_units)}: these units"
         )
     table = Table("unit", f"phrases (lexicon {escape(lexicon.name)} {escape(lexicon.version)})")
     for code in _units(rules):
         table.add_row(code, " · ".join(escape(phrase) for phrase in lexicon.phrases[code]))
     console.print(table)
     if rules.fit:
-        show_fit(rules, console)
+        show_fit(rules.fit, console)
     for source in rules.sources:
         console.print(f"source: {source}", markup=False)
 
 
-def show_fit(rules: RuleSet, console: Console) -> None:
-    """What the set is worth on records it was not fitted to."""
-    fit = rules.fit
+def show_fit(fit: Fit, console: Console) -> None:
+    """How accurate a fitted set is on records it was not fitted to."""
     table = Table("on records not fitted to", "right", "spread")
     rows = [("all", fit.accuracy), ("not neutral", fit.non_neutral), ("mean of the labels' recalls", fit.balanced)]
     rows += [(f"recall of {label}, {fit.records.get(label, 0)} records", value) for label, value in fit.recall.items()]
@@ -84,15 +84,15 @@ def _show_weights(rules: RuleSet, console: Console) -> None:
 
 def _how(rules: RuleSet) -> str:
     if rules.decide == "first":
-        return "The first of these that stands gives the label; neutral where none does."
+        return "The first of these that holds gives the label; neutral if none does."
     if rules.decide == "score":
-        return f"The strongest of these gives the label where it scores {rules.threshold} or more; else neutral."
-    return "The highest log odds give the label where they are above 0; else neutral."
+        return f"The strongest of these gives the label if it scores {rules.threshold} or more; else neutral."
+    return "The highest log odds give the label if they are above 0; else neutral."
 
 
 def _conditions(rule: Rule) -> list[str]:
     if rule.minimum is not None:
-        return [f"{rule.minimum} or more of them stand"]
+        return [f"{rule.minimum} or more of them"]
     lines = [_prototype(prototype) for prototype in rule.prototypes]
     for word, weights in (("for", rule.support), ("against", rule.against)):
         if weights:
@@ -109,4 +109,5 @@ def _prototype(prototype: Prototype) -> str:
 
 
 def _units(rules: RuleSet) -> list[str]:
-    return sorted({code for entry in (rules.neutral, *rules.rules) for code in entry.action_units})
+    codes = {code for rule in rules.rules for code in rule.action_units}
+    return sorted(codes.union(rules.neutral.action_units))

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
 
-from merrflow.cli.terminal import SafeConsole
+from merrflow.cli.terminal import output_console
 from merrflow.core.errors import InputError
 
-console = SafeConsole(highlight=False, width=None if sys.stdout.isatty() else 160)
+if TYPE_CHECKING:
+    from merrflow.facs import RuleSet
+
 app = typer.Typer(
     help="Rule sets: which Action Units give which label. List them, show and check one, fit one to annotations.",
     no_args_is_help=True,
@@ -28,6 +29,7 @@ def list_(as_json: JsonOption = False) -> None:
     from merrflow.cli.rule_tables import summary
     from merrflow.facs import load_rules, packaged_rules
 
+    console = output_console()
     found = [summary(load_rules(name)) for name in packaged_rules()]
     if as_json:
         console.print_json(json.dumps(found))
@@ -35,7 +37,7 @@ def list_(as_json: JsonOption = False) -> None:
     for entry in found:
         console.print(f"[bold]{entry['name']}[/bold] {entry['version']}: {escape(entry['description'])}")
         console.print(f"    decides by {entry['decide']}; labels: {', '.join(entry['labels'])}")
-    console.print("`merrflow rules show NAME` shows one; docs/evaluation.md tells how accurate each is.", markup=False)
+    console.print("`merrflow rules show NAME` shows one; docs/evaluation.md says how accurate each is.", markup=False)
 
 
 @app.command()
@@ -53,6 +55,7 @@ def show(
     """
     from merrflow.cli.rule_tables import describe, show_rules
 
+    console = output_console()
     found = load(rules)
     console.print_json(json.dumps(describe(found))) if as_json else show_rules(found, console)
 
@@ -76,22 +79,25 @@ def fit(
 ) -> None:
     """Fit weights of single Action Units to annotations, and write them as a rule set.
 
-    The file tells beside the weights how accurate they are on records they were not fitted to (5-fold
-    cross-validation, 5 times), and what methods reach that may learn any function of the units. It is named after OUT.
+    Beside the weights, the file says how accurate they are on records they were not fitted to (5-fold
+    cross-validation, 5 times), and how accurate methods are that may learn any function of the units. The
+    rule set is named after OUT.
 
     [bold]Example:[/bold] merrflow rules fit --against annotations.json --out mine.yaml
     """
     from merrflow.cli.rule_tables import describe, show_fit
 
+    console = output_console()
     found = fit_to(against, out, like)
     if as_json:
         console.print_json(json.dumps(describe(found)))
         return
-    show_fit(found, console)
+    if found.fit:
+        show_fit(found.fit, console)
     console.print(f"{out}: written; use it with `merrflow run --rules {out}`", markup=False)
 
 
-def load(name_or_path: str) -> Any:
+def load(name_or_path: str) -> RuleSet:
     """A rule set, checked. Raises InputError with every fault, a line each."""
     from merrflow.facs import DataFileError, load_rules
 
@@ -101,7 +107,7 @@ def load(name_or_path: str) -> Any:
         raise InputError(str(error)) from error
 
 
-def fit_to(against: Path, out: Path, like: str) -> Any:
+def fit_to(against: Path, out: Path, like: str) -> RuleSet:
     """Fits, and writes the whole file or none. Raises InputError."""
     from pydantic import TypeAdapter, ValidationError
 
@@ -129,7 +135,7 @@ def fit_to(against: Path, out: Path, like: str) -> Any:
     except ModuleNotFoundError as error:
         raise InputError(f"a fit needs scikit-learn ({error.name} is missing): pip install scikit-learn") from error
     lexicon = pattern.own_lexicon
-    if lexicon is not None:  # its path is told from the new file's folder
+    if lexicon is not None:  # its path is relative to the new file's folder
         found = found.model_copy(update={"lexicon": os.path.relpath(lexicon, out.absolute().parent)})
     try:
         with whole_text(out) as file:

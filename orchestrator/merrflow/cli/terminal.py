@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from typing import Any
 
 from rich.console import Console
@@ -36,3 +37,8 @@ class SafeConsole(Console):
             return super().render_str(text, **options)
         except MarkupError:
             return super().render_str(text, **{**options, "markup": False})
+
+
+def output_console() -> SafeConsole:
+    """For standard output. If that is no terminal, lines are as long as they need to be, up to 160 characters."""
+    return SafeConsole(highlight=False, width=None if sys.stdout.isatty() else 160)

@@ -23,9 +23,15 @@ class Entry:
     reason: str
 
     @property
+    def fine_text(self) -> str | None:
+        """The fine-grained description; None if there is none that counts."""
+        reasoning = self.record.reasoning
+        return reasoning.text if reasoning is not None and self.outcome is Outcome.DONE else None
+
+    @property
     def is_fine(self) -> bool:
         """Whether it has a fine-grained description that counts."""
-        return self.outcome is Outcome.DONE and self.record.reasoning is not None
+        return self.fine_text is not None
 
 
 def entries(ledger: Ledger, names: Collection[str] | None = None) -> Iterator[Entry]:
@@ -35,6 +41,6 @@ def entries(ledger: Ledger, names: Collection[str] | None = None) -> Iterator[En
         if names is not None and name not in names:
             continue
         record = RECORDS.validate_json(row.payload)
-        if name in paths:  # else it was added by a run that goes on
+        if name in paths:  # else a run that is still going has added it
             record = replace(record, path=path_text(paths[name]))
         yield Entry(record, row.outcome, row.reason)

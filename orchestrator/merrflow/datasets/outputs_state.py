@@ -1,7 +1,7 @@
-"""Which state of the ledger a folder's output files were written of, so that a run that changed nothing need not read
+"""Which state of the ledger a folder's output files were written from, so that a run that changed nothing need not read
 70,000 records to write the same bytes again.
 
-Only a hint: where the stamp is missing, is of another version, or a file is not as it was left, all are written anew.
+Only a hint: if the stamp is missing or of another version, or a file was changed since, all are written anew.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class _Stamp(BaseModel):
 
 
 def read_stamp(out: Path, state: str) -> Written | None:
-    """What was written of this state of the ledger; None where that is not what lies there now."""
+    """What was written of this state of the ledger; None if the files there now are not those."""
     try:
         stamp = _Stamp.model_validate_json((out / NAME).read_bytes())
         current = stamp.made_of == _made_of(out, state) and stamp.files == _files(out)
@@ -46,7 +46,7 @@ def read_stamp(out: Path, state: str) -> Written | None:
 
 
 def write_stamp(out: Path, state: str, written: Written) -> None:
-    """Remembers that the files which lie there now were written of this state of the ledger."""
+    """Remembers that the files there now were written from this state of the ledger."""
     stamp = _Stamp(made_of=_made_of(out, state), files=_files(out), written=written)
     with whole_text(out / NAME) as file:
         file.write(stamp.model_dump_json())
@@ -57,9 +57,10 @@ def _made_of(out: Path, state: str) -> list[str]:
 
 
 def _code() -> str:
-    """Changes with an upgrade of what writes the files, also where it has the same version number."""
+    """Changes with an upgrade of what writes the files, also if it has the same version number."""
     package = Path(__file__).parent
-    found = [(path.name, path.stat()) for part in ("export", "report") for path in sorted((package / part).iterdir())]
+    paths = [path for part in ("export", "report") for path in sorted((package / part).iterdir())]
+    found = [(path.name, path.stat()) for path in (*paths, package / "pages.py")]
     return fingerprint([[name, stat.st_size, stat.st_mtime_ns] for name, stat in found if "." in name])
 
 

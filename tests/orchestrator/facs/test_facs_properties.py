@@ -70,7 +70,7 @@ def test_a_given_label_wins_and_the_rules_word_stays_beside_it(rules, units, can
     source = data.draw(st.sampled_from(["table", "model"]))
     at = peak(sorted(units), {})
     alone = label.decide(at, "clip", rules, can)
-    found = label.decide(at, "clip", rules, can, label.Given(word.upper(), source))
+    found = label.decide(at, "clip", rules, can, label.GivenLabel(word.upper(), source))
     assert (found.label, found.source, found.ruled) == (word, source, alone.label)
     assert found.scores == alone.scores
     if word == alone.label:

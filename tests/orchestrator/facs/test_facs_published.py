@@ -10,7 +10,7 @@ from merrflow.core.records import Peak
 from merrflow.facs import load_lexicon, load_rules
 from merrflow.facs.evidence import judge
 from merrflow.facs.units import openface_units
-from merrflow.stages.label import Given, decide
+from merrflow.stages.label import GivenLabel, decide
 from tests.paths import SHARED
 
 ANNOTATIONS = SHARED / "merr" / "merr_fine_grained.half.json"
@@ -63,7 +63,7 @@ def test_the_combinations_that_neutral_records_list(records: list[dict]) -> None
     same = 0
     for record in neutral:
         at = Peak(0, 0.0, tuple(record["peak_AU_list"]), {}, (), 0.0, "")
-        found = decide(at, "clip", rules, OPENFACE, Given("neutral", "table"))
+        found = decide(at, "clip", rules, OPENFACE, GivenLabel("neutral", "table"))
         ruled = rules.rule(found.ruled)
         errata = ruled.published_as if ruled else {}
         same += [errata.get(code, code) for code in found.action_units] == record["AU_list"]

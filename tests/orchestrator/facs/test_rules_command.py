@@ -25,18 +25,10 @@ def typed(*words: str) -> str:
 
 @pytest.fixture(autouse=True)
 def _plain(monkeypatch) -> None:
-    """The command's console writes to the runner's stdout, wide enough for a table."""
+    """The command's console is wide enough for a table."""
     from rich.console import Console
 
-    class Now(Console):
-        @property
-        def file(self):
-            return sys.stdout
-
-        @file.setter
-        def file(self, value) -> None: ...
-
-    monkeypatch.setattr(command, "console", Now(width=200, highlight=False))
+    monkeypatch.setattr(command, "output_console", lambda: Console(width=200, highlight=False))
 
 
 def test_list_names_every_set() -> None:

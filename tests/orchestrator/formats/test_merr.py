@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from merrflow.core.errors import InputError
-from merrflow.datasets.export.merr import write_merr
 from merrflow.facs import load_rules
 from merrflow.formats.merr import MerrAnnotation, read_annotations, read_labels, read_sentences
+from tests.orchestrator.datasets.export.passes import write_merr
 from tests.orchestrator.datasets.report.runs import record, run
 from tests.paths import SHARED
 

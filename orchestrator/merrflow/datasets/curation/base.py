@@ -1,4 +1,4 @@
-"""The contract of a filter, and how filters are run one after the other and counted."""
+"""What a filter is, and how filters are run one after the other and counted. docs/curation.md has a recipe."""
 
 from __future__ import annotations
 
@@ -6,8 +6,12 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any, ClassVar, Generic, TypeVar
 
 from merrflow.datasets.curation.candidate import Candidate
+from merrflow.datasets.curation.rules import FilterRules, Shared
+
+Rules = TypeVar("Rules", bound=FilterRules)
 
 
 @dataclass(frozen=True)
@@ -15,20 +19,33 @@ class Verdict:
     """What a filter says of the clips it was shown."""
 
     drops: Mapping[str, str]  # clip -> reason, a sentence without a closing stop
-    unjudged: int = 0  # clips that lack what the filter judges by, and stay
+    unjudged: int = 0  # clips without what the filter judges by, which stay
 
 
-class Filter(ABC):
+@dataclass(frozen=True)
+class Filter(ABC, Generic[Rules]):
     """Judges clips. Pure, and a function of the set of clips: their order changes nothing."""
 
-    name: str
+    name: ClassVar[str]  # as in `order`, as its section of curation.yaml and as its entry point
+    about: ClassVar[str]  # what it drops, in one line
+    rules_type: ClassVar[type[FilterRules]] = FilterRules
+    after: ClassVar[str | None] = None  # the filter that it follows if the file gives no `order`
+    balances: ClassVar[bool] = False  # weighs labels against each other, so it sees only what all others left
+
+    rules: Rules
+    shared: Shared
+
+    @property
+    def needs_sharpness(self) -> bool:
+        """Whether it looks at `Candidate.sharpness`, for which every peak picture is read."""
+        return False
 
     @abstractmethod
     def judge(self, clips: Sequence[Candidate]) -> Verdict:
         """Which of the clips are dropped, and why."""
 
 
-class ClipFilter(Filter):
+class ClipFilter(Filter[Rules]):
     """A filter that judges each clip by itself."""
 
     @abstractmethod
@@ -37,7 +54,7 @@ class ClipFilter(Filter):
 
     @abstractmethod
     def reason(self, clip: Candidate) -> str | None:
-        """Why the clip is dropped, None where it stays. Asked only of clips it knows."""
+        """Why the clip is dropped; None if it stays. Called only for clips that the filter knows."""
 
     def judge(self, clips: Sequence[Candidate]) -> Verdict:
         known = [clip for clip in clips if self.knows(clip)]
@@ -52,6 +69,10 @@ class Drop:
     name: str
     filter: str
     reason: str
+
+    def values(self) -> dict[str, str]:
+        """As JSON."""
+        return {"name": self.name, "filter": self.filter, "reason": self.reason}
 
 
 @dataclass(frozen=True)
@@ -70,7 +91,7 @@ class Step:
         return self.seen - self.dropped
 
 
-def in_sequence(filters: Sequence[Filter], clips: Sequence[Candidate]) -> Iterator[Step]:
+def in_sequence(filters: Sequence[Filter[Any]], clips: Sequence[Candidate]) -> Iterator[Step]:
     """Each filter sees what those before it left."""
     left = sorted(clips, key=lambda clip: clip.name)
     for one in filters:
@@ -80,7 +101,7 @@ def in_sequence(filters: Sequence[Filter], clips: Sequence[Candidate]) -> Iterat
         yield step
 
 
-def apply(one: Filter, clips: Sequence[Candidate]) -> Step:
+def apply(one: Filter[Any], clips: Sequence[Candidate]) -> Step:
     """One filter over the clips, its drops by name."""
     verdict = one.judge(clips)
     labels = Counter(clip.label for clip in clips if clip.name in verdict.drops)

@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from math import inf
 
 from merrflow.datasets.curation.candidate import Candidate
+from merrflow.datasets.curation.rules import Merit
 
-MERITS: Mapping[str, Callable[[Candidate], float | None]] = {
+MERITS: Mapping[Merit, Callable[[Candidate], float | None]] = {
     "fine_text": lambda clip: float(clip.fine_text),
     "face_confidence": lambda clip: clip.face_confidence,
     "face_size": lambda clip: clip.face_pixels,
@@ -16,7 +17,7 @@ MERITS: Mapping[str, Callable[[Candidate], float | None]] = {
 }
 
 
-def rank(clip: Candidate, merits: Sequence[str]) -> tuple:
+def rank(clip: Candidate, merits: Sequence[Merit]) -> tuple[float | str, ...]:
     """A key that sorts the best clip first. A merit that is not known comes last; the name settles what is left."""
     values = (MERITS[merit](clip) for merit in merits)
     return (*(inf if value is None else -value for value in values), clip.name)

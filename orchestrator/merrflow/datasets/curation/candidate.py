@@ -1,4 +1,4 @@
-"""What curation knows of a clip: the few things that filters look at, so that 100,000 of them fit in memory."""
+"""What filters know of a clip: no more than they look at, so that 100,000 clips fit in memory."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ _NO_SOUND = np.zeros(0, np.uint32)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Candidate:
-    """One clip with a record. What is None or empty is not known, which never counts against the clip."""
+    """One clip with a record. None or empty means not known, which never counts against the clip."""
 
     name: str
     sha256: str
     label: str
     label_source: str  # "rules", "table", "model"
-    ruled: str  # the label by the rules alone; "" where not known
+    ruled: str  # the label by the rules alone; "" if not known
     supported: bool | None
     tops: Mapping[str, tuple[str, float]]  # "all", "face", "voice", "words" -> surest label and its probability
     own: float | None  # probability of the clip's label given all clues
@@ -36,12 +36,12 @@ class Candidate:
     width: int
     face_confidence: float | None  # 0 to 1
     signal_to_noise: float | None  # dB
-    subject_margin: float | None  # 0 to 1; None where there is only one person
-    sharpness: float | None  # of the peak's face; read only where a filter asks for it
+    subject_margin: float | None  # 0 to 1; None if there is only one person
+    sharpness: float | None  # of the peak's face; read only if a filter needs it
     seconds: float
     text: str  # the subtitle's letters and digits, case folded
     frames: np.ndarray  # (frames,) uint64 hashes of pictures
-    sound: np.ndarray  # (pieces,) uint32 hashes of the sound; 0 where it is silent
+    sound: np.ndarray  # (pieces,) uint32 hashes of the sound; 0 for silence
 
 
 def candidate(entry: Entry, sharpness: float | None = None) -> Candidate:
@@ -49,7 +49,7 @@ def candidate(entry: Entry, sharpness: float | None = None) -> Candidate:
     record = entry.record
     box = record.peak.box
     noise = record.tone.measurements.get("signal_to_noise") if record.tone else None
-    likeness = record.probe.likeness
+    hashes = record.probe.likeness
     own = record.distribution.get("all", {}).get(record.label.label)
     return Candidate(
         name=record.name,
@@ -72,13 +72,13 @@ def candidate(entry: Entry, sharpness: float | None = None) -> Candidate:
         sharpness=sharpness,
         seconds=record.probe.seconds,
         text=plain(record.subtitle.text or ""),
-        frames=np.array([int(word, 16) for word in likeness.frames], np.uint64) if likeness else _NO_FRAMES,
-        sound=np.array([int(word or "0", 16) for word in likeness.sound], np.uint32) if likeness else _NO_SOUND,
+        frames=np.array([int(word, 16) for word in hashes.frames], np.uint64) if hashes else _NO_FRAMES,
+        sound=np.array([int(word or "0", 16) for word in hashes.sound], np.uint32) if hashes else _NO_SOUND,
     )
 
 
 def plain(text: str) -> str:
-    """A subtitle's letters and digits alone, so that case, blanks and stops do not tell copies apart."""
+    """A subtitle's letters and digits alone, so that copies may differ in case, blanks and stops."""
     return "".join(letter for letter in text.casefold() if letter.isalnum())
 
 

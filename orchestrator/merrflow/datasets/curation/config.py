@@ -2,107 +2,63 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Literal, get_args
+from typing import Any
 
-from pydantic import Field, model_validator
+import yaml
+from pydantic import ConfigDict, Field, create_model, model_validator
 
 from merrflow.core.datafile import DataFileError, Fault, Faults, Strict, read
-from merrflow.core.errors import InputError
+from merrflow.core.errors import InputError, listed
+from merrflow.datasets.curation.base import Filter
+from merrflow.datasets.curation.neutral import NeutralRules, NeutralSample
+from merrflow.datasets.curation.registry import Known, known_filters, sequence
+from merrflow.datasets.curation.rules import FilterRules, Merit, Shared, Valence
 
 PACKAGED = files("merrflow.datasets.curation") / "curation.yaml"
-FilterName = Literal[
-    "distribution", "modalities", "support", "tone", "quality", "exact", "near", "neutral", "overabundance"
-]
-Merit = Literal["fine_text", "face_confidence", "face_size", "signal_to_noise", "resolution"]
-Valence = Literal["positive", "negative", "either"]
-Share = Annotated[float, Field(ge=0, le=1)]
-Count = Annotated[int, Field(ge=0)]
-Amount = Annotated[float, Field(ge=0)]
-
-
-class DistributionRules(Strict):
-    top_at_least: Share
-    own_at_most: Share
-    opposite_only: bool
-
-
-class ModalityRules(Strict):
-    top_at_least: Share
-
-
-class SupportRules(Strict):
-    drop: Literal["unsupported", "another"]
-
-
-class ToneRules(Strict):
-    contradicted_at_least: Annotated[int, Field(ge=1)]
-    share_at_least: Share
-
-
-class QualityRules(Strict):
-    face_pixels: Amount | None
-    face_share: Share | None
-    face_confidence: Share | None
-    signal_to_noise: float | None
-    subject_margin: Share | None
-    sharpness: Amount | None
-    fine_text: bool
-
-
-class NearRules(Strict):
-    frames: Annotated[float, Field(ge=0, lt=32)]  # half of 64 bits differ by chance
-    sound: Annotated[float, Field(ge=0, lt=0.5)]
-    text: Annotated[float, Field(ge=50, le=100)]
-    text_letters: Count
-    length: Annotated[float, Field(ge=0.5, le=1)]
-    frames_alone: Annotated[float, Field(ge=0, lt=32)]
-
-
-class NeutralRules(Strict):
-    label: str
-    share: Share
-    number: Count | None
-
-
-class OverabundanceRules(Strict):
-    caps: dict[str, Count]
-    ratio: Annotated[float, Field(ge=1)] | None
-    to: Literal["median", "rarest"]
-    spare: Count
-    keep: Literal["draw", "best"]
 
 
 class CurationConfig(Strict):
-    """A section that a file leaves out is the packaged one."""
+    """What every configuration holds. `config_type` adds a section for each filter, under its name.
 
-    version: str = Field(default_factory=lambda: packaged().version)
-    seed: int = Field(default_factory=lambda: packaged().seed)
-    order: tuple[FilterName, ...] = Field(default_factory=lambda: packaged().order)
-    valence: dict[str, Valence] = Field(default_factory=lambda: packaged().valence)
-    best: tuple[Merit, ...] = Field(default_factory=lambda: packaged().best)
-    distribution: DistributionRules = Field(default_factory=lambda: packaged().distribution)
-    modalities: ModalityRules = Field(default_factory=lambda: packaged().modalities)
-    support: SupportRules = Field(default_factory=lambda: packaged().support)
-    tone: ToneRules = Field(default_factory=lambda: packaged().tone)
-    quality: QualityRules = Field(default_factory=lambda: packaged().quality)
-    near: NearRules = Field(default_factory=lambda: packaged().near)
-    neutral: NeutralRules = Field(default_factory=lambda: packaged().neutral)
-    overabundance: OverabundanceRules = Field(default_factory=lambda: packaged().overabundance)
+    A user's file may leave out any of it, which is then as in the packaged file.
+    """
+
+    model_config = ConfigDict(extra="allow")  # refused below, with the names of the filters
+
+    version: str = Field(default_factory=lambda: _packaged("version"))
+    seed: int = Field(default_factory=lambda: _packaged("seed"))
+    order: tuple[str, ...] = Field(default_factory=lambda: _packaged("order"))
+    valence: dict[str, Valence] = Field(default_factory=lambda: _packaged("valence"))
+    best: tuple[Merit, ...] = Field(default_factory=lambda: _packaged("best"))
+
+    def rules(self, name: str) -> FilterRules:
+        """A filter's own settings."""
+        section = getattr(self, name) if name in type(self).model_fields else FilterRules()
+        assert isinstance(section, FilterRules)
+        return section
+
+    @property
+    def shared(self) -> Shared:
+        """What all filters share."""
+        neutral = self.rules(NeutralSample.name)
+        assert isinstance(neutral, NeutralRules)
+        return Shared(self.seed, self.valence, self.best, neutral.label)
+
+    def filters(self) -> tuple[Filter[Any], ...]:
+        """The filters of `order`, ready to judge."""
+        known = known_filters()
+        return tuple(known[name].type(self.rules(name), self.shared) for name in self.order)
 
     @model_validator(mode="after")
     def _sound(self) -> CurationConfig:
-        """Labels are of the set in `valence`, and no list names a thing twice; each fault at its own line."""
-        labels = [(("overabundance", "caps", label), label) for label in self.overabundance.caps]
-        labels.append((("neutral", "label"), self.neutral.label))
-        known = ", ".join(self.valence)
-        faults = [
-            Fault(place, f"label {label!r} is not in the set of `valence`: {known}")
-            for place, label in labels
-            if label not in self.valence
-        ]
+        """Sections and `order` are of filters that there are, labels are of the set in `valence`, and no list names a
+        thing twice; each fault at its own line."""
+        faults = [*self._unknown(), *self._unknown_labels()]
         for name, values in (("order", self.order), ("best", self.best)):
             faults += [
                 Fault((name, index), f"{value!r} stands twice")
@@ -113,21 +69,76 @@ class CurationConfig(Strict):
             raise Faults(faults)
         return self
 
+    def _unknown(self) -> Iterator[Fault]:
+        known = ", ".join(known_filters())
+        for key in self.model_extra or ():
+            yield Fault(
+                (key,), f"unknown key; no filter has this name and settings of its own; the filters are: {known}"
+            )
+        for index, name in enumerate(self.order):
+            if name not in known_filters():
+                yield Fault(("order", index), f"'{listed([name])}' is not a filter; the filters are: {known}")
+
+    def _unknown_labels(self) -> Iterator[Fault]:
+        known = ", ".join(self.valence)
+        for section in known_filters():
+            for place, label in self.rules(section).labels():
+                if label not in self.valence:
+                    yield Fault((section, *place), f"label {label!r} is not in the set of `valence`: {known}")
+
+
+@cache
+def config_type() -> type[CurationConfig]:
+    """The configuration with a section for each filter that has settings. Raises `InputError` for a bad plug-in."""
+    sections: dict[str, Any] = {}
+    for name, known in known_filters().items():
+        if hasattr(CurationConfig, name) or name in CurationConfig.model_fields or name.startswith("model_"):
+            raise known.plugin.fault(f"has the name of another part of curation.yaml: {name}")
+        if known.type.rules_type.model_fields:
+            sections[name] = (known.type.rules_type, Field(default_factory=_default_rules(name, known)))
+    return create_model("CurationConfig", __base__=CurationConfig, **sections)
+
+
+def _default_rules(name: str, known: Known) -> Any:
+    """Made of the model's own defaults; if it has none, the packaged file's section."""
+    if any(field.is_required() for field in known.type.rules_type.model_fields.values()):
+        return lambda: packaged().rules(name)
+    return known.type.rules_type
+
 
 def load_config(path: Path | None = None) -> CurationConfig:
     """The packaged file, or the user's. Raises `InputError` that names file, line and value."""
     if path is None:
         return packaged()
     try:
-        return read(path, CurationConfig)
+        return read(path, config_type())
     except DataFileError as error:
         raise InputError(str(error)) from error
 
 
 @cache
 def packaged() -> CurationConfig:
-    """`curation.yaml`, which has every section."""
-    return read(PACKAGED, CurationConfig)
+    """`curation.yaml`, with the filters of other distributions in their places."""
+    found = read(PACKAGED, config_type())
+    return found.model_copy(update={"order": sequence(found.order, known_filters())})
 
 
-FILTER_NAMES: tuple[str, ...] = get_args(FilterName)
+def config_text() -> str:
+    """`curation.yaml` as a file to start from, with the filters that other distributions add."""
+    text = PACKAGED.read_text(encoding="utf-8")
+    added = [known for name, known in known_filters().items() if not known.plugin.built_in]
+    if added:
+        text = re.sub(r"(?m)^order: .*$", lambda _: f"order: [{', '.join(packaged().order)}]", text)
+    return text + "".join(f"\n{_section(known)}" for known in added)
+
+
+def _section(known: Known) -> str:
+    """A filter's settings as text, under what it does and its source."""
+    rules = packaged().rules(known.type.name).model_dump(mode="json")
+    settings = yaml.safe_dump({known.type.name: rules}, sort_keys=False) if rules else "# It has no settings.\n"
+    about = f"# The filter {known.type.name} of {known.plugin.source}. It drops clips for this: {known.type.about}.\n"
+    return about + settings
+
+
+def _packaged(key: str) -> Any:
+    return getattr(packaged(), key)

@@ -9,7 +9,6 @@ from pathlib import Path
 
 from merrflow.datasets.curation.base import Step, apply, in_sequence
 from merrflow.datasets.curation.config import CurationConfig
-from merrflow.datasets.curation.filters import make_filters
 from merrflow.datasets.curation.records import read_records
 from merrflow.datasets.curation.result import write_curation
 from merrflow.store import existing_ledger
@@ -30,15 +29,14 @@ class Curated:
 def curate(out: Path, config: CurationConfig, *, dry_run: bool = False) -> Curated:
     """Runs the filters over the run in `out`. A dry run writes nothing, and shows each filter alone as well.
 
-    Raises `InputError` where there is no run.
+    Raises `InputError` if there is no run.
     """
+    filters = config.filters()
     ledger = existing_ledger(out)
     try:
-        asks = "quality" in config.order and config.quality.sharpness is not None
-        read = read_records(ledger, out / "peaks" if asks else None)
+        read = read_records(ledger, out / "peaks" if any(one.needs_sharpness for one in filters) else None)
     finally:
         ledger.close()
-    filters = make_filters(config)
     steps = tuple(in_sequence(filters, read.clips))
     gone = {drop.name for step in steps for drop in step.drops}
     kept = [clip for clip in read.clips if clip.name not in gone]

@@ -22,7 +22,7 @@ def likely_pairs(
 ) -> np.ndarray:
     """(pairs, 2) indices, first below second, each once, ascending.
 
-    frames, sounds: as in witnesses.py. texts: plain subtitles, "" where they do not count. seconds: (clips,) lengths;
+    frames, sounds: as in similarity.py. texts: plain subtitles, "" if they do not count. seconds: (clips,) lengths;
     pairs whose lengths' ratio is below `length` are left out.
     """
     found = []
@@ -57,7 +57,7 @@ def _shared(
 ) -> np.ndarray:
     """Pairs of owners that share a piece, as first * clips + second, each once.
 
-    bits: only where their whole words are no further apart.
+    bits: only if their whole words are no further apart.
     """
     order = np.lexsort((owner, words, piece))
     owner, piece, words = owner[order], piece[order], words[order]

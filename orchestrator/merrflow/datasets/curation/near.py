@@ -4,29 +4,40 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
+from pydantic import Field
 from rapidfuzz import fuzz, process
 
 from merrflow.datasets.curation.base import Filter, Verdict
 from merrflow.datasets.curation.best import rank
 from merrflow.datasets.curation.candidate import Candidate
-from merrflow.datasets.curation.config import NearRules
 from merrflow.datasets.curation.likely_pairs import likely_pairs
+from merrflow.datasets.curation.rules import Count, FilterRules
 from merrflow.datasets.curation.similarity import frame_distance, sound_difference
 
-ALONE_LENGTH = 0.95  # ratio of lengths that is asked where pictures are the only witness
+ALONE_LENGTH = 0.95  # least ratio of lengths if there are only pictures to compare
+
+
+class NearRules(FilterRules):
+    frames: Annotated[float, Field(ge=0, lt=32)]  # half of 64 bits differ by chance
+    sound: Annotated[float, Field(ge=0, lt=0.5)]
+    text: Annotated[float, Field(ge=50, le=100)]
+    text_letters: Count
+    length: Annotated[float, Field(ge=0.5, le=1)]
+    frames_alone: Annotated[float, Field(ge=0, lt=32)]
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """What three witnesses say of pairs of clips: (pairs,) each, NaN where a witness has nothing to compare."""
+    """Three similarities of pairs of clips: (pairs,) each, NaN if there is nothing to compare."""
 
     frames: np.ndarray  # bits of 64
     sound: np.ndarray  # share of bits
     text: np.ndarray  # 0 to 100
 
-    def told(self, index: int) -> str:
+    def in_words(self, index: int) -> str:
         """One pair's figures in words."""
         parts = [
             f"pictures differ by {self.frames[index]:.1f} of 64 bits" if self.frames[index] >= 0 else "",
@@ -36,28 +47,27 @@ class Comparison:
         return ", ".join(part for part in parts if part)
 
 
-@dataclass(frozen=True)
-class NearDuplicates(Filter):
-    """Copies by two of three witnesses (pictures, sound, subtitle). Best first, a clip stays unless it is a copy of one
-    that stays: so of a group of copies one is left, and of overlapping pieces of one long take more than one.
+class NearDuplicates(Filter[NearRules]):
+    """Copies by two of three similarities (pictures, sound, subtitle). Best first, a clip stays unless it is a copy of
+    one that stays: so of a group of copies one is left, and of overlapping pieces of one long take more than one.
 
-    Sound decides where there is some: shots of one camera look as alike as copies do, and speakers repeat themselves,
+    Sound decides if there is some: shots of one camera look as alike as copies do, and speakers repeat themselves,
     but no two recordings have the same sound. Sound that differs therefore outweighs the other two.
     """
 
-    rules: NearRules
-    best: Sequence[str]
     name = "near"
+    about = "another clip has the same pictures and sound in other bytes; the best of a group stays"
+    rules_type = NearRules
 
     def judge(self, clips: Sequence[Candidate]) -> Verdict:
         drops: dict[str, str] = {}
-        left = sorted(clips, key=lambda clip: rank(clip, self.best))
+        left = sorted(clips, key=lambda clip: rank(clip, self.shared.best))
         while len(left) > 1:
             copies, found = self._copies(left)
             before = len(drops)
             for index, (better, worse) in enumerate(copies.tolist()):  # ascending, so that `better` is settled
                 if left[better].name not in drops:
-                    drops.setdefault(left[worse].name, f"a copy of {left[better].name}: {found.told(index)}")
+                    drops.setdefault(left[worse].name, f"a copy of {left[better].name}: {found.in_words(index)}")
             if len(drops) == before:
                 break
             # Of very many copies not all pairs were compared (likely_pairs.py), so those that stay are looked at again.
@@ -65,7 +75,7 @@ class NearDuplicates(Filter):
         return Verdict(drops, sum(not len(clip.frames) and not len(clip.sound) for clip in clips))
 
     def _copies(self, clips: Sequence[Candidate]) -> tuple[np.ndarray, Comparison]:
-        """(pairs, 2) indices, first below second, ascending, and what the witnesses say of them."""
+        """(pairs, 2) indices, first below second, ascending, and their similarities."""
         pairs = likely_pairs(
             [clip.frames for clip in clips],
             [clip.sound for clip in clips],
@@ -78,7 +88,7 @@ class NearDuplicates(Filter):
         return pairs[copies], Comparison(found.frames[copies], found.sound[copies], found.text[copies])
 
     def compare(self, clips: Sequence[Candidate], pairs: np.ndarray) -> Comparison:
-        """The witnesses on (pairs, 2) indices of clips."""
+        """The similarities of (pairs, 2) indices of clips."""
         texts = [self._text(clip) for clip in clips]
         one, other = ([texts[index] for index in column] for column in pairs.T)
         alike = process.cpdist(one, other, scorer=fuzz.ratio, workers=1) if len(pairs) else np.zeros(0)
@@ -98,7 +108,8 @@ class NearDuplicates(Filter):
         words = found.text >= self.rules.text
         no_sound, no_words = np.isnan(found.sound), np.isnan(found.text)
         alone = no_sound & no_words & same_length & (found.frames <= self.rules.frames_alone)
-        return (sound & (look | words)) | (no_sound & look & words) | alone
+        copies: np.ndarray = (sound & (look | words)) | (no_sound & look & words) | alone
+        return copies
 
     def _text(self, clip: Candidate) -> str:
         return clip.text if len(clip.text) >= max(1, self.rules.text_letters) else ""

@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 
+from merrflow.core.datafile import Place
 from merrflow.core.fingerprint import fraction
 from merrflow.datasets.curation.base import Filter, Verdict
 from merrflow.datasets.curation.candidate import Candidate
-from merrflow.datasets.curation.config import NeutralRules
+from merrflow.datasets.curation.rules import Count, FilterRules, Share
 
 
-@dataclass(frozen=True)
-class NeutralSample(Filter):
+class NeutralRules(FilterRules):
+    label: str
+    share: Share
+    number: Count | None
+
+    def labels(self) -> Iterable[tuple[Place, str]]:
+        yield ("label",), self.label
+
+
+class NeutralSample(Filter[NeutralRules]):
     """Each neutral clip has a number of its own, drawn by hash; those with the lowest stay."""
 
-    rules: NeutralRules
-    seed: int
     name = "neutral"
+    about = "neutral clips outside a seeded sample"
+    rules_type = NeutralRules
+    balances = True
 
     def judge(self, clips: Sequence[Candidate]) -> Verdict:
-        drawn = draw([clip for clip in clips if clip.label == self.rules.label], self.seed, self.name)
+        drawn = draw([clip for clip in clips if clip.label == self.rules.label], self.shared.seed, self.name)
         number = len(drawn) if self.rules.number is None else self.rules.number
         share = f"not in the sample of {self.rules.share:.0%} of the {self.rules.label} clips"
         limit = f"not among the {number} {self.rules.label} clips that were drawn"

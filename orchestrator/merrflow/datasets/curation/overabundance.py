@@ -3,31 +3,45 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from statistics import median
+from typing import Annotated, Literal
 
+from pydantic import Field
+
+from merrflow.core.datafile import Place
 from merrflow.datasets.curation.base import Filter, Verdict
 from merrflow.datasets.curation.best import rank
 from merrflow.datasets.curation.candidate import Candidate
-from merrflow.datasets.curation.config import OverabundanceRules
 from merrflow.datasets.curation.neutral import draw
+from merrflow.datasets.curation.rules import Count, FilterRules
 
 
-@dataclass(frozen=True)
-class Overabundance(Filter):
+class OverabundanceRules(FilterRules):
+    caps: dict[str, Count]
+    ratio: Annotated[float, Field(ge=1)] | None
+    to: Literal["median", "rarest"]
+    spare: Count
+    keep: Literal["draw", "best"]
+
+    def labels(self) -> Iterable[tuple[Place, str]]:
+        for label in self.caps:
+            yield ("caps", label), label
+
+
+class Overabundance(Filter[OverabundanceRules]):
     """Caps each label, by number or by its ratio to the others."""
 
-    rules: OverabundanceRules
-    best: Sequence[str]
-    seed: int
     name = "overabundance"
+    about = "clips of a label beyond its cap, drawn by a seeded hash or by quality"
+    rules_type = OverabundanceRules
+    balances = True
 
     def judge(self, clips: Sequence[Candidate]) -> Verdict:
         groups: dict[str, list[Candidate]] = defaultdict(list)
         for clip in clips:
             groups[clip.label].append(clip)
-        drops = {}
+        drops: dict[str, str] = {}
         for label, (cap, why) in self._caps({label: len(group) for label, group in groups.items()}).items():
             kept = "the best" if self.rules.keep == "best" else "those drawn"
             reason = f"{len(groups[label])} {label} clips, of which {kept} {cap} stay ({why})"
@@ -49,5 +63,5 @@ class Overabundance(Filter):
     def _ordered(self, clips: Sequence[Candidate]) -> list[Candidate]:
         """Those that stay first."""
         if self.rules.keep == "best":
-            return sorted(clips, key=lambda clip: rank(clip, self.best))
-        return [clip for _, clip in draw(clips, self.seed, self.name)]
+            return sorted(clips, key=lambda clip: rank(clip, self.shared.best))
+        return [clip for _, clip in draw(clips, self.shared.seed, self.name)]

@@ -3,19 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from merrflow.datasets.curation.base import ClipFilter
 from merrflow.datasets.curation.candidate import Candidate
-from merrflow.datasets.curation.config import QualityRules
+from merrflow.datasets.curation.rules import Amount, FilterRules, Share
 
 
-@dataclass(frozen=True)
-class Quality(ClipFilter):
-    """Drops where any measure that is known falls short; the reason names all that do."""
+class QualityRules(FilterRules):
+    face_pixels: Amount | None
+    face_share: Share | None
+    face_confidence: Share | None
+    signal_to_noise: float | None
+    subject_margin: Share | None
+    sharpness: Amount | None
+    fine_text: bool
 
-    rules: QualityRules
+
+class Quality(ClipFilter[QualityRules]):
+    """Drops a clip if any measure that is known falls short; the reason names all that do."""
+
     name = "quality"
+    about = "small or unsure faces, voices in noise; on request blur, an unclear subject, no fine-grained text"
+    rules_type = QualityRules
+
+    @property
+    def needs_sharpness(self) -> bool:
+        return self.rules.sharpness is not None
 
     def knows(self, clip: Candidate) -> bool:
         asked = [value for _, value, limit, _ in self._measures(clip) if limit is not None]

@@ -1,4 +1,4 @@
-"""Reads a ledger's records once, as curation needs them, with a digest by which a later change is told."""
+"""Reads a ledger's records once, as curation needs them, with a digest that shows a later change."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Read:
 def read_records(ledger: Ledger, pictures: Path | None = None) -> Read:
     """Each record is parsed once, and only what curation needs stays in memory.
 
-    pictures: the folder of the peak frames, where a filter asks how sharp they are; None leaves that unknown.
+    pictures: the folder of the peak frames, if a filter needs to know how sharp they are; None leaves that unknown.
     """
     digest = hashlib.sha256()
     clips = []

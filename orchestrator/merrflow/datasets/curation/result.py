@@ -15,6 +15,7 @@ from merrflow.core.errors import InputError
 from merrflow.datasets.curation.base import Drop, Step
 from merrflow.datasets.curation.config import CurationConfig
 from merrflow.datasets.curation.records import records_digest
+from merrflow.store import existing_ledger
 
 FILE = "curation.json"
 VERSION = 1  # of the file's layout
@@ -29,23 +30,14 @@ class Curation:
     stale: bool  # records were added, changed or taken out since
 
 
-def write_curation(
-    out: Path, config: CurationConfig, digest: str, kept: Sequence[str], steps: Sequence[Step]
-) -> dict[str, Any]:
-    """Writes DIR/curation.json whole or not at all, and returns what it holds. Raises `InputError`."""
+def write_curation(out: Path, config: CurationConfig, digest: str, kept: Sequence[str], steps: Sequence[Step]) -> None:
+    """Writes DIR/curation.json whole or not at all. Raises `InputError`."""
     values = {
         "version": VERSION,
         "config": config.model_dump(mode="json"),
         "records": digest,
         "kept": sorted(kept),
-        "dropped": sorted(
-            (
-                {"name": drop.name, "filter": drop.filter, "reason": drop.reason}
-                for step in steps
-                for drop in step.drops
-            ),
-            key=lambda drop: drop["name"],
-        ),
+        "dropped": sorted((drop.values() for step in steps for drop in step.drops), key=lambda drop: drop["name"]),
         "counts": [counts(step) for step in steps],
     }
     try:
@@ -54,7 +46,6 @@ def write_curation(
             file.write("\n")
     except OSError as error:
         raise InputError(f"{out / FILE}: cannot be written ({error.strerror or error})") from error
-    return values
 
 
 def counts(step: Step) -> dict[str, Any]:
@@ -70,9 +61,9 @@ def counts(step: Step) -> dict[str, Any]:
 
 
 def read_curation(out: Path) -> Curation | None:
-    """What `merrflow curate` decided of the run in `out`; None where it never ran there.
+    """What `merrflow curate` decided of the run in `out`; None if it never ran there.
 
-    Raises `InputError` where the file cannot be used.
+    Raises `InputError` if the file cannot be used.
     """
     path = out / FILE
     try:
@@ -84,8 +75,6 @@ def read_curation(out: Path) -> Curation | None:
         raise InputError(f"{path}: cannot be used ({reason}): run merrflow curate again") from error
     if found.version != VERSION:
         raise InputError(f"{path}: written by another version of merrflow: run merrflow curate again")
-    from merrflow.store import existing_ledger
-
     ledger = existing_ledger(out)
     try:
         stale = records_digest(ledger) != found.records

@@ -10,7 +10,7 @@ SIDE = 128  # pixels to which every face is brought, so that large and small fac
 def face_sharpness(picture: Path, box: tuple[float, float, float, float] | None) -> float | None:
     """Variance of the Laplacian of the face's grey values (Pech-Pacheco et al. 2000), brought to 128 x 128 pixels.
 
-    box: x, y, width, height in pixels of the picture. None where the picture or the box is not there.
+    box: x, y, width, height in pixels of the picture. None if there is no picture or no box.
     """
     import cv2
     import numpy as np

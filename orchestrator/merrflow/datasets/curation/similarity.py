@@ -1,4 +1,4 @@
-"""How far clips lie apart in picture and sound: many pairs at once, in numpy."""
+"""How similar clips are in picture and sound: many pairs at once, in numpy."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 BATCH = 2048  # pairs at once; tens of megabytes
-FEWEST_PIECES = 8  # of sound, half a second; fewer say nothing
-CHANCE = 0.5  # share of bits that differ where two things have nothing in common
+FEWEST_PIECES = 8  # of sound, half a second; fewer are not compared
+CHANCE = 0.5  # share of bits that differ if two things have nothing in common
 # Mirroring a picture turns the sign of every second column of its DCT, so it turns the bits of pHash's odd columns.
 MIRROR = np.uint64(0x5555555555555555)
 MIRRORED_BITS = (
@@ -17,7 +17,7 @@ MIRRORED_BITS = (
 
 
 def frame_distance(frames: Sequence[np.ndarray], pairs: np.ndarray) -> np.ndarray:
-    """Mean bits of 64 by which each picture differs from the nearest of the other clip's, also where one is mirrored.
+    """Mean bits of 64 by which each picture differs from the nearest of the other clip's, also if one is mirrored.
 
     frames: for each clip its (n,) uint64 hashes. pairs: (pairs, 2) indices. (pairs,) float; NaN without pictures.
     """
@@ -43,10 +43,10 @@ def _nearest(a: np.ndarray, b: np.ndarray, a_count: np.ndarray, b_count: np.ndar
 
 
 def sound_difference(sounds: Sequence[np.ndarray], pairs: np.ndarray, cover: float) -> np.ndarray:
-    """Share of bits that differ where the two sounds are laid over each other at their best.
+    """Share of bits that differ if the two sounds are laid over each other at their best.
 
-    sounds: for each clip its (n,) uint32 hashes, 0 where it is silent. cover: share of the shorter sound's pieces that
-    must be compared. (pairs,) float in 0 to 1; NaN where a clip has no sound, or less than half a second of it.
+    sounds: for each clip its (n,) uint32 hashes, 0 for silence. cover: share of the shorter sound's pieces that
+    must be compared. (pairs,) float in 0 to 1; NaN if a clip has no sound, or less than half a second of it.
     """
     lengths = np.array([len(one) for one in sounds], np.int64)
     longest = lengths[pairs].max(axis=1) if len(pairs) else np.zeros(0, np.int64)
@@ -78,7 +78,7 @@ def _laid_over(a: np.ndarray, b: np.ndarray, cover: float) -> np.ndarray:
 
 def _padded(rows: Sequence[np.ndarray], kind: type = np.uint32) -> np.ndarray:
     """(rows, longest) with zeros behind."""
-    table = np.zeros((len(rows), max((len(row) for row in rows), default=0)), kind)
+    table: np.ndarray = np.zeros((len(rows), max((len(row) for row in rows), default=0)), kind)
     for index, row in enumerate(rows):
         table[index, : len(row)] = row
     return table

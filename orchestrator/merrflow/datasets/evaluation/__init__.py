@@ -1,1 +1,1 @@
-"""Measures a run, or a rule set alone, against MERR's annotations. What each measure tells: docs/evaluation.md."""
+"""Measures a run, or a rule set alone, against MERR's annotations. docs/evaluation.md explains each measure."""

@@ -1,4 +1,4 @@
-"""What the exact set of Action Units at the peak can tell of a label at most, and what of that generalises.
+"""How much the exact set of Action Units at the peak can say of a label at most, and how much of that generalises.
 
 Three figures are bounded: accuracy of all records, accuracy of the non-neutral ones, and balanced accuracy. Each has
 a best function of its own, so that no one function reaches all three bounds.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from merrflow.datasets.evaluation.labels import in_order
@@ -29,7 +29,7 @@ class Bound:
 
 
 @dataclass(frozen=True)
-class Limits:
+class Ceilings:
     """Bounds of one figure."""
 
     majority: Bound  # the best that one and the same label for all can do
@@ -38,17 +38,17 @@ class Limits:
 
 
 @dataclass(frozen=True)
-class LabelLimits:
+class LabelCeilings:
     """Bounds of the three figures by which rule sets are compared."""
 
     sets: int  # different peak sets in the file
     single: int  # records whose peak set no other record has: for them the ceiling is bound to be right
-    all: Limits
-    non_neutral: Limits | None  # None where every record is neutral
-    balanced: Limits
+    all: Ceilings
+    non_neutral: Ceilings | None  # None if every record is neutral
+    balanced: Ceilings
 
 
-def measure_limits(sets: Sequence[Units], labels: Sequence[str], neutral: str) -> LabelLimits:
+def measure_ceilings(sets: Sequence[Units], labels: Sequence[str], neutral: str) -> LabelCeilings:
     """Bounds for records with these peak sets and labels (at least one)."""
     counts = Counter(labels)
     copies = Counter(sets)
@@ -60,8 +60,8 @@ def measure_limits(sets: Sequence[Units], labels: Sequence[str], neutral: str) -
     }
     if not expressive:
         del weights["non_neutral"]
-    found = {figure: _limits(sets, labels, weight) for figure, weight in weights.items()}
-    return LabelLimits(
+    found = {figure: _ceilings(sets, labels, weight) for figure, weight in weights.items()}
+    return LabelCeilings(
         sets=len(copies),
         single=sum(count == 1 for count in copies.values()),
         all=found["all"],
@@ -70,10 +70,10 @@ def measure_limits(sets: Sequence[Units], labels: Sequence[str], neutral: str) -
     )
 
 
-def _limits(sets: Sequence[Units], labels: Sequence[str], weight: Weight) -> Limits:
+def _ceilings(sets: Sequence[Units], labels: Sequence[str], weight: Weight) -> Ceilings:
     records = Counter(zip(sets, labels, strict=True))
     alike = Counter((frozenset[str](), label) for label in labels)
-    return Limits(
+    return Ceilings(
         majority=Bound(_worth(_best(alike, weight), alike, weight), None),
         ceiling=Bound(_worth(_best(records, weight), records, weight), None),
         lookup=_cross_validated(sets, labels, weight),
@@ -88,7 +88,10 @@ def _best(records: Records, weight: Weight) -> tuple[Mapping[Units, str], str]:
         worth[units][label] += count * weight(label)
         overall[label] += count * weight(label)
     order = {label: index for index, label in enumerate(in_order(overall))}
-    most = lambda counts: max(counts, key=lambda label: (counts[label], -order[label]))  # noqa: E731
+
+    def most(counts: Mapping[str, float]) -> str:
+        return max(counts, key=lambda label: (counts[label], -order[label]))
+
     return {units: most(counts) for units, counts in worth.items()}, most(overall)
 
 
@@ -111,6 +114,9 @@ def _cross_validated(sets: Sequence[Units], labels: Sequence[str], weight: Weigh
         splits = list(folds.split(labels, labels))
     # the folds are equally large and have the labels in equal shares, so that a fold's worth is 1 / FOLDS of the whole
     records = list(zip(sets, labels, strict=True))
-    count = lambda rows: Counter(records[row] for row in rows)  # noqa: E731
+
+    def count(rows: Iterable[int]) -> Records:
+        return Counter(records[row] for row in rows)
+
     worth = [FOLDS * _worth(_best(count(train), weight), count(test), weight) for train, test in splits]
     return Bound(fmean(worth), pstdev(worth))

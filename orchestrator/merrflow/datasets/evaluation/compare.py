@@ -25,7 +25,7 @@ from merrflow.facs import RuleSet, load_lexicon, load_rules
 from merrflow.formats.merr import MerrAnnotation
 
 NAMES_SHOWN = 3
-_MEASURED = ("label", "fine", "coarse")  # where there is a peak, there is a label
+_MEASURED = ("label", "fine", "coarse")  # what has a peak has a label
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Lists:
 
 @dataclass(frozen=True)
 class RunReport:
-    """A run against a file; None where the file does not hold what is measured."""
+    """A run against a file; None if the file does not hold what is measured."""
 
     clips: Clips
     rules: Mapping[str, int]  # rule set -> matched clips
@@ -61,7 +61,7 @@ class RunReport:
     units: UnitMeasures | None
     lists: Lists | None
     labels: LabelMeasures | None
-    ruled_labels: LabelMeasures | None  # what the rules alone say; only where some labels come from elsewhere
+    ruled_labels: LabelMeasures | None  # what the rules alone say; only if some labels come from elsewhere
     texts: Mapping[str, TextMeasures]  # "run fine", "file fine", "run coarse", "file coarse": matched clips
     texts_of_all: Mapping[str, TextMeasures]  # the same of all clips of each side
 
@@ -71,7 +71,7 @@ def compare(
 ) -> RunReport:
     """Measures the run against the file. `rule_sets` know the labels besides the run's own and the default's.
 
-    Raises InputError where no clip is in both, where the file has a label that no one knows, and where it holds nothing
+    Raises InputError if no clip is in both, if the file has a label that no one knows, or if it holds nothing
     that is measured.
     """
     if not any(getattr(one, key) for one in file.values() for key in _MEASURED):

@@ -29,7 +29,7 @@ class LabelMeasures:
     accuracy: Share
     non_neutral: Share  # of the clips that are not neutral in the file
     balanced: float | None  # mean recall over the labels that the file has (balanced accuracy)
-    kappa: float | None  # Cohen's (1960): 0 as good as chance, 1 perfect; None where one label is all there is
+    kappa: float | None  # Cohen's (1960): 0 as good as chance, 1 perfect; None if there is only one label
     macro_f1: float | None  # mean over the labels that the file has
     majority: Share  # what the file's commonest label, always given, would get
     majority_label: str
@@ -75,7 +75,7 @@ def in_order(labels: Iterable[str]) -> list[str]:
 def normal(annotation: MerrAnnotation, rule_sets: Sequence[RuleSet], known: Iterable[str], where: object) -> str:
     """The label in the project's own word ("anger" is "angry"), by the first rule set that has it.
 
-    `known`: labels that stand as they are. Raises InputError that names the file (`where`), the clip and the label.
+    `known`: labels that are left as they are. Raises InputError that names the file (`where`), the clip and the label.
     """
     label = annotation.label or ""
     if label in known:

@@ -28,9 +28,9 @@ class PhraseMeasures:
     """Phrases (visual_prior_list) of one side, held against a lexicon: those of their own unit, and the rest."""
 
     phrases: int
-    in_lexicon: int  # as they stand there
+    in_lexicon: int  # as they are there
     misspelt: int  # but for one letter
-    errata: int  # of the label's errata: AU14's phrases that stand at "AU15" under sad
+    errata: int  # of the label's errata: AU14's phrases under "AU15" of sad
     unknown: int
     examples: tuple[str, ...]  # of the unknown, most frequent first
 
@@ -41,7 +41,7 @@ class PhraseMeasures:
 
 
 def measure_lists(pairs: Iterable[Pair]) -> ListMeasures | None:
-    """Of the clips for which both sides have an AU_list; None where there are none."""
+    """Of the clips for which both sides have an AU_list; None if there are none."""
     lists = [
         (corrected_units(file), corrected_units(run))
         for file, run in pairs
@@ -66,7 +66,7 @@ def same_phrase(pairs: Iterable[Pair]) -> Share:
 
 
 def measure_phrases(annotations: Iterable[MerrAnnotation], lexicon: Lexicon) -> PhraseMeasures:
-    """Every phrase against the lexicon's phrases for the unit it stands at."""
+    """Every phrase against the lexicon's phrases for its unit."""
     counts: Counter[str] = Counter()
     unknown: Counter[str] = Counter()
     for one in annotations:
@@ -94,7 +94,7 @@ def best_lexicon(annotations: Sequence[MerrAnnotation]) -> str:
 def corrected_units(annotation: MerrAnnotation) -> tuple[str, ...]:
     """AU_list with the published errata put right: under sad, an "AU15" that is in truth AU14.
 
-    Told by peak_AU_list, which is right: where only AU14 stands there, "AU15" is AU14; where both stand, "AU15" is
+    peak_AU_list is right and decides: with AU14 alone, "AU15" is AU14; with both, "AU15" is
     there twice, and AU14 is the second, as in the order of the label's units.
     """
     units = annotation.units or ()

@@ -10,7 +10,7 @@ from typing import Any
 from merrflow.formats.merr import MerrAnnotation
 
 Pair = tuple[MerrAnnotation, MerrAnnotation]  # of one clip: what the file says, what the run says
-DIGITS = 4  # of every number in JSON: more would only tell of rounding
+DIGITS = 4  # of every number in JSON: more would only show rounding
 
 
 @dataclass(frozen=True)
@@ -43,14 +43,14 @@ def share(truths: Iterable[bool]) -> Share:
 
 
 def mean(values: Iterable[float | None]) -> float | None:
-    """Of those that are known; None where there are none."""
+    """Of those that are known; None if there are none."""
     known = [value for value in values if value is not None]
     return sum(known) / len(known) if known else None
 
 
 @dataclass(frozen=True)
 class Detection:
-    """Precision, recall and F1, each 0 to 1; None where it is undefined (nothing claimed, nothing there)."""
+    """Precision, recall and F1, each 0 to 1; None if it is undefined (nothing claimed, nothing there)."""
 
     precision: float | None
     recall: float | None

@@ -21,14 +21,14 @@ class PeakMeasures:
     mean: float  # of the distance, without sign
     mean_difference: float  # with sign: whether the run's peaks come early or late
     median_difference: float
-    earlier: int  # clips whose peak lies before the file's
+    earlier: int  # clips whose peak is before the file's
     later: int
     within: Mapping[int, Share]  # frames -> clips at most so far away
     differences: Mapping[int, int]  # difference -> clips, ascending
 
 
 def measure_peaks(pairs: Iterable[Pair]) -> PeakMeasures | None:
-    """Of the clips for which both sides have a peak; None where there are none."""
+    """Of the clips for which both sides have a peak; None if there are none."""
     differences = [
         run.peak_index - file.peak_index
         for file, run in pairs

@@ -1,4 +1,4 @@
-"""The evaluation as one picture. Colours are told apart by the colour-blind, and numbers stand beside them."""
+"""The evaluation as one picture. The colours are distinct for the colour-blind, and numbers are beside them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from merrflow.core.atomic_files import whole_bytes
 from merrflow.core.errors import InputError
-from merrflow.datasets.evaluation.ceilings import Limits
+from merrflow.datasets.evaluation.ceilings import Ceilings
 from merrflow.datasets.evaluation.compare import RunReport
 from merrflow.datasets.evaluation.labels import LabelMeasures
 from merrflow.datasets.evaluation.measures import Share
@@ -27,7 +27,7 @@ _FIGURES = (("all", "all records"), ("non_neutral", "not neutral"), ("balanced",
 
 
 def check_picture(path: Path) -> None:
-    """Raises InputError where `path` is no picture that can be written."""
+    """Raises InputError if `path` is not a picture that can be written."""
     if path.suffix.lower().lstrip(".") not in FORMATS:
         raise InputError(f"{path}: the picture must end in .png or .svg")
     if path.is_dir():
@@ -45,7 +45,7 @@ def draw(path: Path, against: str, run: RunReport | None = None, rules: RulesRep
     rows += [(_rules_panels(rules), f"rule sets on the Action Units of {against}")] if rules else []
     width = max(len(panels) for panels, _ in rows)
     # names come from files: a "$" in one is no formula
-    style = {"svg.hashsalt": "merrflow", "svg.fonttype": "none", "font.size": 9, "text.parse_math": False}
+    style: Any = {"svg.hashsalt": "merrflow", "svg.fonttype": "none", "font.size": 9, "text.parse_math": False}
     with matplotlib.rc_context(style):
         figure = Figure(figsize=(5.6 * width, 5.6 * len(rows)), layout="constrained")
         FigureCanvasAgg(figure)
@@ -133,7 +133,7 @@ def _units(axes: Any, measures: UnitMeasures) -> None:
         axes.scatter(xs, ys, marker=marker, s=28, color=colour, edgecolor="black", lw=0.5, label=name, zorder=3)
     for place, row in enumerate(rows):
         note = "" if row.measured else "not measured by the engine"
-        note = note or ("" if row.told else "not told in the file")
+        note = note or ("" if row.told else "not reported in the file")
         note = note or ("" if row.file or row.run else "at no peak of either side")
         axes.text(0.01, place, note, va="center", fontsize=7, color="black", style="italic")
     axes.set_yticks(range(len(rows)), [f"{row.unit} ({row.file} | {row.run})" for row in rows])
@@ -149,7 +149,9 @@ def _units(axes: Any, measures: UnitMeasures) -> None:
 
 def _accuracies(axes: Any, report: RulesReport) -> None:
     """Each rule set's three figures between the majority's and the ceiling of any function of the peak set."""
-    limits: Sequence[tuple[str, Limits | None]] = [(name, getattr(report.limits, figure)) for figure, name in _FIGURES]
+    all_ceilings: Sequence[tuple[str, Ceilings | None]] = [
+        (name, getattr(report.limits, figure)) for figure, name in _FIGURES
+    ]
     width = 0.8 / len(report.rule_sets)
     colours = [BLUE, ORANGE, GREEN, "#CC79A7", "#56B4E9", "#D55E00"]
     for index, measures in enumerate(report.rule_sets):
@@ -171,12 +173,12 @@ def _accuracies(axes: Any, report: RulesReport) -> None:
         "majority": (":", "one label for all"),
     }
     for key, (style, name) in drawn.items():
-        for place, (_, limit) in enumerate(limits):
-            bound = getattr(limit, key) if limit else None
+        for place, (_, ceilings) in enumerate(all_ceilings):
+            bound = getattr(ceilings, key) if ceilings else None
             if bound:
                 label = name if place == 0 else None
                 axes.hlines(bound.mean, place - 0.45, place + 0.45, color="black", ls=style, lw=1.3, label=label)
-    axes.set_xticks(range(len(limits)), [name for name, _ in limits])
+    axes.set_xticks(range(len(all_ceilings)), [name for name, _ in all_ceilings])
     axes.set_ylim(0, 1)
     axes.legend(frameon=False, fontsize=7.5, ncols=2, loc="upper center", bbox_to_anchor=(0.5, -0.06))
     axes.set(ylabel="label accuracy", title=f"label from the peak's Action Units, {report.records} records")

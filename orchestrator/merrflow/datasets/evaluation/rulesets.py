@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from merrflow.core.errors import InputError
-from merrflow.datasets.evaluation.ceilings import Bound, LabelLimits, measure_limits
+from merrflow.datasets.evaluation.ceilings import Bound, LabelCeilings, measure_ceilings
 from merrflow.datasets.evaluation.labels import LabelMeasures, measure_labels, normal
 from merrflow.datasets.evaluation.lists import PhraseMeasures, best_lexicon, corrected_units, measure_phrases
 from merrflow.datasets.evaluation.measures import Share, share
@@ -25,12 +25,12 @@ class Agreement:
     """AU_list made by a rule set, against the file's, over the records that are not neutral there."""
 
     same_set: Share  # the same units, with the file's erratum put right
-    as_written: Share  # the same list in the same order, with the erratum, if the rule set tells of it
+    as_written: Share  # the same list in the same order, with the erratum, if the rule set has it
 
 
 @dataclass(frozen=True)
 class RuleSetMeasures:
-    """One rule set, given nothing but the file's peak_AU_list: no intensity, for MERR stores none."""
+    """One rule set, from the file's peak_AU_list alone: no intensity, for MERR stores none."""
 
     rules: str  # name and version
     labels: LabelMeasures
@@ -45,15 +45,15 @@ class RulesReport:
     """Rule sets side by side on one file."""
 
     records: int  # with a peak set and a label
-    without_units: int  # records at whose peak nothing stands
+    without_units: int  # records without a unit at the peak
     lexicon: str  # the one that knows most of the file's phrases
     phrases: PhraseMeasures
-    limits: LabelLimits
+    limits: LabelCeilings  # as evaluation.json calls them
     rule_sets: tuple[RuleSetMeasures, ...]
 
 
 def load_rule_sets(names: Sequence[str]) -> tuple[RuleSet, ...]:
-    """Rule sets by name or path, each once; "all" stands for those of the package. Raises InputError."""
+    """Rule sets by name or path, each once; "all" means those of the package. Raises InputError."""
     wanted = [each for name in names for each in (packaged_rules() if name == ALL else [name])]
     try:
         return tuple(load_rules(name) for name in dict.fromkeys(wanted))
@@ -67,7 +67,7 @@ def evaluate_rules(
     """Measures each rule set on the file's peak sets, whatever the order of its clips.
 
     `where`, `sha256`: the file's path and the hash of its bytes, to know a rule set that was fitted to it. Raises
-    InputError where the file has no peak sets, or a label that no one knows.
+    InputError if the file has no peak sets, or a label that no one knows.
     """
     found = [annotations[name] for name in sorted(annotations)]
     records = [one for one in found if one.peak_units is not None and one.label]
@@ -81,7 +81,7 @@ def evaluate_rules(
         without_units=sum(not one.peak_units for one in records),
         lexicon=lexicon,
         phrases=measure_phrases(usual, load_lexicon(lexicon)),
-        limits=measure_limits(
+        limits=measure_ceilings(
             [frozenset(one.peak_units or ()) for one in usual],
             [one.label or "" for one in usual],
             first.neutral.label,

@@ -16,7 +16,7 @@ from merrflow.datasets.entries import RECORDS, Entry, entries
 from merrflow.formats.merr import MerrAnnotation
 from merrflow.store import Ledger
 
-_NO_CURVES = {"timestamps": (), "frames": (), "intensity": {}}  # records.jsonl leaves them out
+_NO_CURVES: Mapping[str, object] = {"timestamps": (), "frames": (), "intensity": {}}  # not in records.jsonl
 
 
 @dataclass(frozen=True)
@@ -24,11 +24,11 @@ class RunClip:
     """One clip with a record."""
 
     annotation: MerrAnnotation
-    ruled: str  # what the rules alone say, also where the label was given
+    ruled: str  # what the rules alone say, also if the label was given
     source: str  # of the label: "rules", "table", "model"
     rules: str  # name and version of the rule set
     origin: Origin | None  # who measured the Action Units
-    measurable: frozenset[str]  # Action Units that can be measured so; empty where that is not known
+    measurable: frozenset[str]  # Action Units that can be measured so; empty if that is not known
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class FinishedRun:
 
     @property
     def measured(self) -> dict[str, frozenset[str]]:
-        """Clip -> Action Units that could be measured, where that is known."""
+        """Clip -> Action Units that could be measured, for clips where that is known."""
         return {name: clip.measurable for name, clip in self.clips.items() if clip.measurable}
 
 
@@ -52,7 +52,7 @@ def read_ledger(ledger: Ledger) -> FinishedRun:
 
 
 def read_lines(path: Path) -> FinishedRun:
-    """A run from its records.jsonl alone, which does not tell of clips without a record. Raises InputError."""
+    """A run from its records.jsonl alone, which has no clips without a record. Raises InputError."""
     return FinishedRun(_clips(_lines(path)), {})
 
 
@@ -73,7 +73,7 @@ def _clip(entry: Entry) -> RunClip:
         phrases=record.label.expressions,
         tone=record.tone.text if record.tone else None,
         coarse=record.coarse,
-        fine=record.reasoning.text if record.reasoning and entry.is_fine else None,
+        fine=entry.fine_text,
     )
     label = record.label
     origin = record.origins.get("action_units")
@@ -113,5 +113,5 @@ def _lines(path: Path) -> Iterator[Entry]:
 
 
 def counts(values: Iterable[str]) -> dict[str, int]:
-    """How often each stands there, most frequent first."""
+    """How often each occurs, most frequent first."""
     return dict(sorted(Counter(values).items(), key=lambda item: (-item[1], item[0])))

@@ -32,15 +32,17 @@ def show_run(report: RunReport, console: Console) -> None:
         _say(console, f"{title}: {_listed(values)}")
     if set(report.label_sources) - {"rules"}:
         _say(
-            console, f"labels by {_listed(report.label_sources)}: given ones tell nothing of the rules", style="yellow"
+            console,
+            f"labels by {_listed(report.label_sources)}: given ones say nothing about the rules",
+            style="yellow",
         )
     if report.peak:
         peak = report.peak
         table = Table(title="Peak frame, run less FILE, in frames", title_justify="left")
         for name in ("clips", "median distance", "mean distance", "median difference", "mean difference"):
             table.add_column(name, justify="right")
-        for limit in peak.within:
-            table.add_column(f"within {limit}", justify="right")
+        for frames in peak.within:
+            table.add_column(f"within {frames}", justify="right")
         table.add_row(
             str(peak.clips),
             f"{peak.median:g}",
@@ -83,16 +85,16 @@ def show_rules(report: RulesReport, console: Console) -> None:
             cells = [_bound(measures.cross_validated.get(name)) for name in ("all", "non_neutral", "balanced")]
             table.add_row(Text(f"{measures.rules}, cross-validated"), *cells)
     table.add_section()
-    limits = (report.limits.all, report.limits.non_neutral, report.limits.balanced)
+    ceilings = (report.limits.all, report.limits.non_neutral, report.limits.balanced)
     for key, name in (
         ("majority", "one label for all, at best"),
         ("lookup", "best function of the exact set, cross-validated"),
         ("ceiling", "ceiling: the same, in-sample"),
     ):
-        table.add_row(name, *(_bound(getattr(limit, key, None)) for limit in limits), style="dim")
+        table.add_row(name, *(_bound(getattr(each, key, None)) for each in ceilings), style="dim")
     console.print(table)
     console.print(
-        "each limit has the function that is best for its own column; FILE stores no intensities", style="dim"
+        "each ceiling has the function that is best for its own column; FILE stores no intensities", style="dim"
     )
     _say(console, "AU_list of the records that are not neutral: same units, and in brackets the same list as written")
     table = Table()
@@ -137,7 +139,7 @@ def _show_units(measures: UnitMeasures, console: Console) -> None:
     table.add_column("")
     for row in measures.rows:
         note = "" if row.measured else "not measured by the run's engine"
-        note = note or ("" if row.told else "not told in FILE")
+        note = note or ("" if row.told else "FILE does not report it")
         figures = _detection(row.detection) if row.comparable else ("", "", "")
         table.add_row(row.unit, str(row.file), str(row.run), str(row.both), *figures, note)
     table.add_section()
@@ -226,5 +228,5 @@ def _listed(values: Mapping[str, int]) -> str:
 
 
 def _say(console: Console, text: str, style: str = "") -> None:
-    """A line of plain text: what stands in files is never read as markup."""
+    """A line of plain text: text from files is never read as markup."""
     console.print(Text(text, style=style), soft_wrap=True)

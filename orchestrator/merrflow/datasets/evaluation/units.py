@@ -17,9 +17,9 @@ class UnitRow:
 
     unit: str
     measured: int  # clips whose engine can measure it
-    told: bool  # whether the file's tool can tell it, so that its absence there means something
-    file: int  # clips of the file at whose peak it stands, measured by the run or not
-    run: int  # clips of the run at whose peak it stands
+    told: bool  # whether the file's tool can detect it, so that its absence means something
+    file: int  # clips with it at the file's peak, measured by the run or not
+    run: int  # clips with it at the run's peak
     both: int
     detection: Detection  # over the clips whose engine can measure it
 
@@ -38,17 +38,17 @@ class UnitMeasures:
     micro: Detection  # over all comparable decisions together
     macro: Detection  # mean over the comparable units
     micro_all: Detection  # the same with what cannot be compared counted as missed or claimed falsely
-    unmeasurable: tuple[str, ...]  # told in the file, but the run's engine cannot measure them
-    untold: tuple[str, ...]  # at the run's peaks, but the file's tool cannot tell them
+    unmeasurable: tuple[str, ...]  # in the file, but the run's engine cannot measure them
+    untold: tuple[str, ...]  # at the run's peaks, but the file's tool cannot detect them
     engine_known: bool  # False: what the engine measures is not recorded, and every unit is taken as measured
 
 
 def measure_units(
     pairs: Sequence[Pair], known: Collection[str], measured: dict[str, frozenset[str]]
 ) -> UnitMeasures | None:
-    """Of the clips for which both sides have the peak's units; None where there are none.
+    """Of the clips for which both sides have the peak's units; None if there are none.
 
-    `known`: units that the file's tool can tell (`told_units`). `measured`: what the engine measures, by name; a clip
+    `known`: units that the file's tool can detect (`told_units`). `measured`: what the engine measures, by name; a clip
     that is not in it is taken to have been measured in full.
     """
     pairs = [(file, run) for file, run in pairs if file.peak_units is not None and run.peak_units is not None]
@@ -85,7 +85,7 @@ def measure_units(
 
 
 def told_units(annotations: Iterable[MerrAnnotation]) -> frozenset[str]:
-    """What a file's tool can tell: MERR's is OpenFace, whose blinks it leaves out; and whatever else stands there."""
+    """What a file's tool can detect: MERR's is OpenFace, whose blinks it leaves out; and all that the file has."""
     openface = (code for code in openface_units() if not action_units()[code].blink)
     return frozenset([*openface, *(unit for one in annotations for unit in one.peak_units or ())])
 

@@ -55,14 +55,15 @@ class Card:
         for clue, origin in record.origins.items():
             writer = (clue, origin.engine, origin.model, origin.revision)
             self._origins[writer] += 1
-            # a note that is of one clip, such as a file's name, tells nothing of the others
+            # a note about one clip, such as a file's name, says nothing about the others
             self._notes[writer] = origin.note if self._notes.get(writer, origin.note) == origin.note else ""
         self._verdicts.update(claim.verdict for claim in record.grounding)
         self._seconds += record.probe.seconds
         self._words["coarse"][len(record.coarse.split())] += 1
-        if entry.is_fine:
-            self._words["fine"][len(record.reasoning.text.split())] += 1
-            self._fine.add(hashlib.sha256(record.reasoning.text.encode(errors="replace")).digest())
+        fine = entry.fine_text
+        if fine is not None:
+            self._words["fine"][len(fine.split())] += 1
+            self._fine.add(hashlib.sha256(fine.encode(errors="replace")).digest())
 
     def text(self, sizes: Sizes, seed: int) -> str:
         """The card, README.md."""

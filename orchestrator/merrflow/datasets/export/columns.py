@@ -1,4 +1,4 @@
-"""The columns of the Hugging Face dataset: of what kind, what they mean, and where in a record they come from.
+"""The columns of the Hugging Face dataset: of what kind, what they mean, and how each follows from a record.
 
 One table gives the Arrow schema, the features that the `datasets` library reads, and the card's list of columns.
 Lists are written as "sequence", which every version of `datasets` understands.
@@ -29,7 +29,7 @@ class Kind:
 
 @dataclass(frozen=True)
 class Column:
-    """One column. `take` gives its value for an entry, None where the record has none."""
+    """One column. `take` gives its value for an entry, None if the record has none."""
 
     name: str
     kind: Kind
@@ -163,7 +163,7 @@ def columns(words: Vocabulary) -> tuple[Column, ...]:
             "fine",
             TEXT,
             "the fine-grained description; null where the model gave none that counts",
-            lambda e: e.record.reasoning.text if e.is_fine else None,
+            lambda e: e.fine_text,
         ),
         Column(
             "outcome",
@@ -208,7 +208,7 @@ def columns(words: Vocabulary) -> tuple[Column, ...]:
 
 
 def _aligned(shares: Mapping[str, float] | None, labels: tuple[str, ...]) -> list[float | None] | None:
-    """A value for each label; None for the whole where there is none at all."""
+    """A value for each label; None for the whole if there is none at all."""
     return [shares.get(label) for label in labels] if shares else None
 
 
@@ -219,4 +219,4 @@ def _prosody(entry: Entry, words: Vocabulary) -> dict[str, float | None]:
 
 def _origin(entry: Entry, clue: str) -> dict[str, str] | None:
     origin = entry.record.origins.get(clue)
-    return origin and {name: getattr(origin, name) for name in ORIGIN.arrow}
+    return {name: getattr(origin, name) for name in ORIGIN.arrow} if origin else None

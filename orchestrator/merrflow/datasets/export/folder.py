@@ -1,7 +1,7 @@
 """A folder that is replaced as a whole: a reader sees the old one or the new one, also after `kill -9`.
 
 The new folder is written beside the old one and then takes its name. A list of its files, `.merrflow-export.json`,
-tells a folder that was written here from any other, which is never replaced.
+marks a folder that was written here; any other is never replaced.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from filelock import FileLock, Timeout
 from merrflow.core.errors import InputError
 
 LIST = ".merrflow-export.json"
-_HASHED = 1 << 20  # bytes; larger files are told by their size alone
+_HASHED = 1 << 20  # bytes; of larger files only the size is compared
+Mark = list[int | str | None]  # size, and hash or None
 _AT_CWD, _RENAME_EXCHANGE = -100, 2  # renameat2(2)
 
 
@@ -28,8 +29,8 @@ _AT_CWD, _RENAME_EXCHANGE = -100, 2  # renameat2(2)
 def whole_folder(target: Path, kind: str) -> Iterator[Path]:
     """An empty folder for writing that becomes `target` when the block ends well.
 
-    kind: what is written, for the list of files. Raises `InputError` where `target` holds something that was not
-    written here or was changed since, where another export to it is at work, or where nothing can be written.
+    kind: what is written, for the list of files. Raises `InputError` if `target` holds something that was not
+    written here or was changed since, if another export to it is running, or if nothing can be written.
     """
     target = target.expanduser().resolve()
     part = target.with_name(f".{target.name}.part")
@@ -82,8 +83,8 @@ def _check(target: Path) -> None:
             raise InputError(f"{target / path}: was changed since it was exported, which would be lost; {hint}")
 
 
-def _listed(folder: Path) -> dict[str, list] | None:
-    """What the folder's own list says; None where it has none."""
+def _listed(folder: Path) -> dict[str, Mark] | None:
+    """What the folder's own list says; None if it has none."""
     try:
         listed = json.loads((folder / LIST).read_text(encoding="utf-8"))["files"]
     except (OSError, ValueError, KeyError, TypeError):
@@ -103,7 +104,7 @@ def _files(folder: Path) -> list[str]:
     return sorted(path for path in found if path != LIST)
 
 
-def _mark(path: Path) -> list:
+def _mark(path: Path) -> Mark:
     """Size in bytes, and SHA-256 in hex of files that are not large."""
     size = path.stat().st_size
     return [size, hashlib.sha256(path.read_bytes()).hexdigest() if size <= _HASHED else None]
@@ -118,9 +119,10 @@ def _swap(new: Path, target: Path, old: Path) -> None:
 
 
 def _exchange(one: Path, other: Path) -> bool:
-    """Lets two folders change places at once. False where the system cannot (not Linux, some file systems)."""
+    """Lets two folders change places at once. False if the system cannot (not Linux, some file systems)."""
     try:
         renameat2 = ctypes.CDLL(None).renameat2
     except (AttributeError, OSError, TypeError):
         return False
-    return renameat2(_AT_CWD, os.fsencode(one), _AT_CWD, os.fsencode(other), _RENAME_EXCHANGE) == 0
+    failed: int = renameat2(_AT_CWD, os.fsencode(one), _AT_CWD, os.fsencode(other), _RENAME_EXCHANGE)
+    return not failed

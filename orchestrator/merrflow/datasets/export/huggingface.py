@@ -1,7 +1,7 @@
 """A Hugging Face dataset: Parquet shards with the peak frames in them, and a dataset card.
 
 `datasets.load_dataset(folder)` reads it as it is, with features: pictures, class labels, lists. The absolute paths of
-clips are not in it, for they tell of the machine it was made on.
+clips are not in it, for they reveal the machine it was made on.
 """
 
 from __future__ import annotations
@@ -11,10 +11,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from pydantic import Field, field_validator
+
+from merrflow.core.errors import InputError
 from merrflow.core.fingerprint import fraction
 from merrflow.datasets.entries import Entry
 from merrflow.datasets.export.card import Card
 from merrflow.datasets.export.columns import PICTURE, Column, columns
+from merrflow.datasets.export.format import Format, FormatOptions, Target
 from merrflow.datasets.export.sharegpt import is_picture
 from merrflow.datasets.export.text import clean_all
 from merrflow.datasets.export.vocabulary import Vocabulary
@@ -23,6 +27,31 @@ from merrflow.datasets.export.writer import Writer
 SHARD = 450_000_000  # bytes of a shard before compression, under the 500 MB that Hugging Face recommends
 GROUP = 100  # rows of a row group: what a reader decodes at once, pictures and all
 TRAIN = "train"
+
+
+class HuggingFaceOptions(FormatOptions):
+    """How the clips are divided."""
+
+    split: Mapping[str, float] = Field(
+        {}, description="parts and their shares, such as validation=0.1,test=0.1; the rest is train"
+    )
+    seed: int = Field(0, description="of the split")
+
+    @field_validator("split", mode="before")
+    @classmethod
+    def _read(cls, value: object) -> object:
+        return parse_split(value) if isinstance(value, str) else value
+
+
+class HuggingFaceFormat(Format[HuggingFaceOptions]):
+    """The format `huggingface`."""
+
+    name = "huggingface"
+    about = "Parquet with pictures, and a dataset card"
+    options_type = HuggingFaceOptions
+
+    def writer(self, target: Target) -> HuggingFace:
+        return HuggingFace(target.folder, target.peaks, target.vocabulary(), self.options.split, self.options.seed)
 
 
 class HuggingFace(Writer):
@@ -139,6 +168,27 @@ class _Split:
         self._in_shard = 0
 
 
+def parse_split(text: str) -> dict[str, float]:
+    """Shares from "validation=0.1,test=0.1". Raises `InputError` that names --split and the part at fault."""
+    shares: dict[str, float] = {}
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        name, _, share = (piece.strip() for piece in part.partition("="))
+        try:
+            value = float(share)
+        except ValueError:
+            value = -1.0
+        if not (name.isascii() and name.isidentifier()) or not 0 < value < 1:
+            raise InputError(f"--split {part}: name a part and its share, such as validation=0.1")
+        if name in shares or name == TRAIN:
+            raise InputError(
+                f"--split {part}: {'train is what is left' if name == TRAIN else f'{name} is given twice'}"
+            )
+        shares[name] = value
+    if sum(shares.values()) >= 1:
+        raise InputError(f"--split {text}: the shares must come to less than 1, for train is what is left")
+    return shares
+
+
 def split_of(key: str, shares: Mapping[str, float], seed: int) -> str:
     """The split of a clip, drawn by hash: the same whatever other clips there are. key: the hash of its file."""
     drawn = fraction("split", seed, key)
@@ -165,4 +215,4 @@ def _arrow(kind: Any) -> Any:
         return pa.struct([pa.field(name, _arrow(part)) for name, part in kind.items()])
     if isinstance(kind, list):
         return pa.list_(_arrow(kind[0]))
-    return {"bool": pa.bool_}.get(kind, getattr(pa, kind, None))()
+    return getattr(pa, {"bool": "bool_"}.get(kind, kind))()

@@ -3,37 +3,36 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 from merrflow.core.atomic_files import whole_text
 from merrflow.core.paths import path_text
-from merrflow.datasets.entries import RECORDS, Entry, entries
+from merrflow.datasets.entries import RECORDS, Entry
 from merrflow.datasets.export.text import clean
 from merrflow.datasets.export.writer import Writer
 from merrflow.store import Ledger
 
 # Long rows of numbers that pictures and filters need and readers of records do not.
-LEFT_OUT = {"curves": True, "probe": {"voice_energy", "likeness"}}
+LEFT_OUT: Mapping[str, bool | set[str]] = {"curves": True, "probe": {"voice_energy", "likeness"}}
 
 
 class RecordLines(Writer):
-    """One line a record, by name, without curves, voice energy and likeness."""
+    """One line a record, by name, without curves, voice energy and perceptual hashes."""
 
     def __init__(self, path: Path) -> None:
         super().__init__()
-        self.count = 0
         self._file = self.files.enter_context(whole_text(path))
 
     def add(self, entry: Entry) -> str:
         values = RECORDS.dump_python(entry.record, exclude=LEFT_OUT)
         values = {"name": values.pop("name"), "outcome": entry.outcome, "reason": entry.reason} | values
         self._file.write(clean(json.dumps(values, ensure_ascii=False)) + "\n")
-        self.count += 1
         return ""
 
 
 class DroppedLines(Writer):
-    """One line for each clip that lacks a fine-grained record or any at all."""
+    """One line for each clip without a fine-grained record, or without any."""
 
     def __init__(self, ledger: Ledger, path: Path) -> None:
         super().__init__()
@@ -64,20 +63,3 @@ class DroppedLines(Writer):
             self._file.write(clean(json.dumps(values, ensure_ascii=False)) + "\n")
             self.count += 1
         return ()
-
-
-def write_records(ledger: Ledger, path: Path) -> int:
-    """Writes `records.jsonl`. Returns how many lines it has."""
-    with RecordLines(path) as writer:
-        for entry in entries(ledger):
-            writer.add(entry)
-    return writer.count
-
-
-def write_dropped(ledger: Ledger, path: Path) -> int:
-    """Writes `dropped.jsonl`. Returns how many lines it has."""
-    with DroppedLines(ledger, path) as writer:
-        for entry in entries(ledger):
-            writer.add(entry)
-        writer.finish()
-    return writer.count

@@ -18,11 +18,11 @@ from typing import Any, TextIO
 
 from merrflow.core.atomic_files import whole_text
 from merrflow.core.records import Record
-from merrflow.datasets.entries import Entry, entries
+from merrflow.datasets.entries import Entry
+from merrflow.datasets.export.format import Format, FormatOptions, Target
 from merrflow.datasets.export.text import one_line, trainable
 from merrflow.datasets.export.writer import OTHER_LABEL, Writer
 from merrflow.facs.rules import UnknownLabel, load_rules
-from merrflow.store import Ledger
 
 SUBTITLES = "transcription_en_all.csv"  # as Emotion-LLaMA's configuration names it
 # What pandas.read_csv takes for "no value"; a sentence that is one of these words would become the number NaN.
@@ -46,7 +46,7 @@ class MerrFiles(Writer):
             )
             for fine, grain in ((False, "coarse"), (True, "fine"))
         }
-        # The end of each JSON is written last of all, so that it is there also where `finish` is not called.
+        # The end of each JSON is written last of all, so that it is there also if `finish` is not called.
         self.files.callback(self._end)
 
     def add(self, entry: Entry) -> str:
@@ -87,7 +87,7 @@ class MerrExport(Writer):
         self._other_files = 0  # clips whose file is not <name>.mp4 or .avi
         self._bare = 0  # records with an empty AU_list, which MERR does not have
         self._nameless = 0  # names that pandas reads as "no value"
-        self._numbers = 0  # and as numbers, where all are
+        self._numbers = 0  # and as numbers, if all are
 
     def add(self, entry: Entry) -> str:
         label = merr_label(entry.record.label.label)
@@ -129,12 +129,14 @@ class MerrExport(Writer):
         return tuple(remarks)
 
 
-def write_merr(ledger: Ledger, folder: Path) -> tuple[int, int]:
-    """Writes the four files into `folder` and returns how many coarse and fine records they hold."""
-    with MerrFiles(folder) as writer:
-        for entry in entries(ledger):
-            writer.add(entry)
-    return writer.coarse, writer.fine
+class Merr(Format[FormatOptions]):
+    """The format `merr`."""
+
+    name = "merr"
+    about = "JSON, TXT and subtitles as Emotion-LLaMA reads them"
+
+    def writer(self, target: Target) -> MerrExport:
+        return MerrExport(target.folder)
 
 
 def merr_record(entry: Entry, *, fine: bool) -> dict[str, Any]:
@@ -151,13 +153,13 @@ def merr_record(entry: Entry, *, fine: bool) -> dict[str, Any]:
     if fine:
         return values | {
             "text": trainable(record.subtitle.text or ""),
-            "smp_reason_caption": trainable(record.reasoning.text),
+            "smp_reason_caption": trainable(entry.fine_text or ""),
         }
     return values | {"caption": trainable(record.coarse)}
 
 
 def merr_label(label: str) -> str | None:
-    """MERR's word for a label; None where it has none (disgust, say)."""
+    """MERR's word for a label; None if it has none (disgust, say)."""
     try:
         return load_rules("merr").normal(label)
     except UnknownLabel:

@@ -1,7 +1,7 @@
 """MERR as published, errata included: for comparison with it, not for training.
 
-AU_list is the `merr` rule set's: the units of the label's set that stand at the peak, in the set's order; under `sad`
-AU14 is written "AU15", with the phrases that stood there (rules.published_as, lexicon.errata). Source: the
+AU_list is the `merr` rule set's: the units of the label's set that are at the peak, in the set's order; under `sad`
+AU14 is written "AU15", with the phrases published there (rules.published_as, lexicon.errata). Source: the
 published annotations of MERR (Cheng et al. 2024, Emotion-LLaMA, NeurIPS).
 """
 
@@ -11,15 +11,27 @@ from dataclasses import replace
 from functools import cache
 
 from merrflow.core.records import Record
+from merrflow.datasets.export.format import Format, FormatOptions, Target
+from merrflow.datasets.export.merr import MerrExport
 from merrflow.facs.evidence import judge
 from merrflow.facs.lexicon import Lexicon, load_lexicon
 from merrflow.facs.rules import load_rules
 from merrflow.facs.units import action_units
 from merrflow.stages.coarse import compose
 
-# How the lists of neutral records were made is not known. In half of the published ones, the first of these that stands
-# at the peak is the list in 58 % (of 682); the units of the label that the rules would give, in 29 %.
+# How the lists of neutral records were made is not known. In half of the published ones, the first of these at the peak
+# is the list in 58 % (of 682); the units of the label that the rules would give, in 29 %.
 NEUTRAL = ("AU04", "AU14", "AU05", "AU10", "AU07")
+
+
+class MerrStrict(Format[FormatOptions]):
+    """The format `merr-strict`."""
+
+    name = "merr-strict"
+    about = "the same as published, errata included"
+
+    def writer(self, target: Target) -> MerrExport:
+        return MerrExport(target.folder, published)
 
 
 def published(record: Record) -> Record:

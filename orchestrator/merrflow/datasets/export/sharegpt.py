@@ -17,8 +17,8 @@ from typing import Any, Literal
 from merrflow.core.atomic_files import whole_text
 from merrflow.core.datafile import Strict, read
 from merrflow.core.paths import ESCAPED
-from merrflow.core.records import Record
 from merrflow.datasets.entries import Entry
+from merrflow.datasets.export.format import Format, FormatOptions, Target
 from merrflow.datasets.export.text import one_line, trainable
 from merrflow.datasets.export.writer import NO_FINE, NO_PICTURE, Writer
 
@@ -61,7 +61,7 @@ class ShareGpt(Writer):
         record = entry.record
         picture = self._peaks / f"{record.name}.jpg"
         has_picture = is_picture(picture)
-        # a path that is no UTF-8 cannot stand in a JSON file
+        # a path that is not UTF-8 cannot be in a JSON file
         has_clip = not record.path.startswith(ESCAPED) and Path(record.path).is_file()
         if not has_picture and not has_clip:
             return NO_PICTURE
@@ -70,9 +70,9 @@ class ShareGpt(Writer):
         if has_picture:
             image = f"images/{record.name}.jpg"
             shutil.copyfile(picture, self._folder / image)
-            self._put("image", record, image)
+            self._put("image", entry, image)
         if has_clip:
-            self._put("video", record, record.path)
+            self._put("video", entry, record.path)
         return ""
 
     def finish(self) -> tuple[str, ...]:
@@ -87,8 +87,8 @@ class ShareGpt(Writer):
             remarks.append(f"clips that are not where they were, and so not in merrflow_video.json: {self._no_clip}")
         return tuple(remarks)
 
-    def _put(self, kind: str, record: Record, path: str) -> None:
-        text = json.dumps(conversation(record, kind, path), ensure_ascii=False)
+    def _put(self, kind: str, entry: Entry, path: str) -> None:
+        text = json.dumps(conversation(entry, kind, path), ensure_ascii=False)
         self._files[kind].write(("," if self._count[kind] else "[") + "\n" + text)
         self._count[kind] += 1
 
@@ -97,8 +97,19 @@ class ShareGpt(Writer):
             file.write("\n]\n" if self._count[kind] else "[]\n")
 
 
-def conversation(record: Record, kind: str, path: str) -> dict[str, Any]:
+class ShareGptFormat(Format[FormatOptions]):
+    """The format `sharegpt`."""
+
+    name = "sharegpt"
+    about = "conversations for LLaMA-Factory, with the peak frame or the clip"
+
+    def writer(self, target: Target) -> ShareGpt:
+        return ShareGpt(target.folder, target.peaks)
+
+
+def conversation(entry: Entry, kind: str, path: str) -> dict[str, Any]:
     """One example. kind: "image" or "video"; path: of the picture or clip."""
+    record = entry.record
     question = load_question()
     clues = {
         "scene": record.scene.text if record.scene else "",
@@ -111,7 +122,7 @@ def conversation(record: Record, kind: str, path: str) -> dict[str, Any]:
     return {
         "conversations": [
             {"from": "human", "value": "\n".join((f"<{kind}>", *lines, question.ask))},
-            {"from": "gpt", "value": trainable(record.reasoning.text).strip()},
+            {"from": "gpt", "value": trainable(entry.fine_text or "").strip()},
         ],
         "system": question.system,
         MEDIA[kind]: [path],

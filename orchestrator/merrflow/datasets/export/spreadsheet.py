@@ -15,6 +15,7 @@ from typing import Any
 from merrflow.core.atomic_files import whole_text
 from merrflow.core.records import Record
 from merrflow.datasets.entries import Entry
+from merrflow.datasets.export.format import Format, FormatOptions, Target
 from merrflow.datasets.export.text import cell
 from merrflow.datasets.export.vocabulary import Vocabulary
 from merrflow.datasets.export.writer import Writer
@@ -60,8 +61,18 @@ class Spreadsheet(Writer):
         return text
 
 
+class Csv(Format[FormatOptions]):
+    """The format `csv`."""
+
+    name = "csv"
+    about = "a row a clip, for spreadsheets and statistics programs"
+
+    def writer(self, target: Target) -> Spreadsheet:
+        return Spreadsheet(target.folder, target.vocabulary())
+
+
 def row(entry: Entry, words: Vocabulary) -> dict[str, Any]:
-    """Column -> value, in order. Units stand in the columns' names."""
+    """Column -> value, in order. The columns' names have the units."""
     record = entry.record
     probe, peak, label = record.probe, record.peak, record.label
     values: dict[str, Any] = {
@@ -96,7 +107,7 @@ def row(entry: Entry, words: Vocabulary) -> dict[str, Any]:
     values |= {
         "tone_claims_contradicted": sum(claim.verdict == "contradicted" for claim in record.grounding),
         "coarse": record.coarse,
-        "fine": record.reasoning.text if entry.is_fine else None,
+        "fine": entry.fine_text,
     }
     shares = record.distribution.get("all", {})
     values |= {f"p_{name}": shares.get(name) for name in words.labels}

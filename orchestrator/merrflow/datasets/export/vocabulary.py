@@ -16,7 +16,7 @@ from merrflow.store import Ledger
 
 # In the order of Emotion-LLaMA's dataset class, so that numbers of labels are the same.
 MERR_LABELS = ("neutral", "angry", "happy", "sad", "worried", "surprise", "fear", "contempt", "doubt")
-DISGUST = "disgust"  # which MERR lacks, and other sets of basic emotions have
+DISGUST = "disgust"  # which MERR does not have, and other sets of basic emotions have
 CLUES = ("action_units", "scene", "tone", "reasoning")  # that a record names the engines of
 MODALITIES = ("all", "face", "voice", "words")  # that a record has label distributions of
 

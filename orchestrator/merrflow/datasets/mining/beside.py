@@ -19,7 +19,7 @@ def beside(
     total, reasons = 0.0, []
     weights = mining.beside
     distribution = (record or {}).get("distribution") or {}
-    for clue, told in _CLUES.items():
+    for clue, words in _CLUES.items():
         shares = distribution.get(clue) or {}
         share = shares.get(label)
         if share is None or len(shares) < 2:
@@ -27,7 +27,7 @@ def beside(
         above = max(0.0, (share - 1 / len(shares)) / (1 - 1 / len(shares)))
         total += getattr(weights, clue) * above
         if above > 0:
-            reasons.append(f"the reasoning model gives {label} {share:.0%} from {told}")
+            reasons.append(f"the reasoning model gives {label} {share:.0%} from {words}")
     subtitle = ((record or {}).get("subtitle") or {}).get("text") or sentence or ""
     if word := _found(mining.words.get(label, ()), subtitle):
         total += weights.subtitle
@@ -40,7 +40,7 @@ def beside(
 
 
 def _found(words: Iterable[str], text: str) -> str | None:
-    """The first of the words that stands in the text, as it stands there."""
+    """The first of the words in the text, as it is written there."""
     words = tuple(words)
     match = _pattern(words).search(text.replace("’", "'")) if words and text else None
     return match.group() if match else None

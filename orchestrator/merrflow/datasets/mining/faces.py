@@ -32,7 +32,7 @@ class Seen:
 
 
 def all_faces(series: Mapping[str, Any], rules: PeakRules) -> Iterator[Seen]:
-    """Every face that is sure enough and not turned away, of a series as plain JSON.
+    """Every face that is sure enough and not turned away, of a series in plain JSON.
 
     The subject's frames are among them, so that no frame of the subject is nearer to a label than the nearest of these.
     """
@@ -44,16 +44,18 @@ def all_faces(series: Mapping[str, Any], rules: PeakRules) -> Iterator[Seen]:
             intensity = face["intensity"]
             least = rules.minimum_intensity
             present = frozenset(code for code in face["present"] if intensity.get(code, least) >= least)
-            yield Seen(frame["index"], frame["timestamp"], place, face["box"], present, intensity, face["confidence"])
+            yield Seen(frame["index"], frame["timestamp"], place, _box(face), present, intensity, face["confidence"])
 
 
-def subject_of(record: Mapping[str, Any] | None, series: Mapping[str, Any], probe: Mapping[str, Any] | None) -> Any:
-    """(frame, place) of the subject's faces: those of the record, or chosen now where there is none.
+def subject_of(
+    record: Mapping[str, Any] | None, series: Mapping[str, Any], probe: Mapping[str, Any] | None
+) -> set[tuple[int, int]] | Skip:
+    """(frame, place) of the subject's faces: those of the record, or chosen now if there is none.
 
-    Returns the Skip where nobody in the clip is followed.
+    Returns the Skip if nobody in the clip is followed.
     """
     if record is not None and record["subject"]["faces"]:
-        return {tuple(face) for face in record["subject"]["faces"]}
+        return {(frame, place) for frame, place in record["subject"]["faces"]}
     measured = _SERIES.validate_python(series)
     facts = _PROBE.validate_python(probe) if probe else None
     chosen = subject.choose(measured, facts.shots if facts else (), facts.voice_energy if facts else ())
@@ -61,7 +63,13 @@ def subject_of(record: Mapping[str, Any] | None, series: Mapping[str, Any], prob
 
 
 def peak_face(record: Mapping[str, Any]) -> Seen:
-    """The record's peak, for records that were made from given peaks and have no series."""
+    """The record's peak, for records that were made from precomputed peaks and have no series."""
     peak = record["peak"]
-    present, box = frozenset(peak["action_units"]), peak.get("box")
-    return Seen(peak["index"], peak["timestamp"], 0, box, present, peak["intensity"], peak.get("confidence"))
+    present = frozenset(peak["action_units"])
+    return Seen(peak["index"], peak["timestamp"], 0, _box(peak), present, peak["intensity"], peak.get("confidence"))
+
+
+def _box(values: Mapping[str, Any]) -> Box | None:
+    """The box of a face in plain JSON, in which it is a list."""
+    box = values.get("box")
+    return (box[0], box[1], box[2], box[3]) if box else None

@@ -25,15 +25,15 @@ from merrflow.store import Ledger, Stored
 
 @dataclass(frozen=True)
 class Candidate:
-    """One line of the work list."""
+    """One line of the review queue."""
 
     rank: int  # from 1
     name: str
     path: Path
-    score: float  # nearness of the face, in which 1 makes the label, plus what other clues add
-    frame: int  # from 0: where the expression is nearest
+    score: float  # nearness of the face, of which 1 is enough for the label, plus what other clues add
+    frame: int  # from 0: the nearest one
     seconds: float  # of that frame
-    label: str  # the record's label; "" where the clip was skipped or failed
+    label: str  # the record's label; "" if the clip was skipped or failed
     outcome: str
     reasons: tuple[str, ...]
     box: Box | None  # of the face in that frame: x, y, width, height in pixels
@@ -41,7 +41,7 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Mined:
-    """The work list and what has to be known to read it."""
+    """The review queue, and what has to be known to read it."""
 
     label: str
     rules: str
@@ -53,7 +53,7 @@ class Mined:
 
 @dataclass
 class _Found:
-    """The nearest moment of a clip while the list is made."""
+    """The nearest frame of a clip while the queue is made."""
 
     score: float
     name: str
@@ -75,7 +75,7 @@ def mine(
 ) -> Mined:
     """The `top` clips nearest to `label`, nearest first; ties by name. Blocking; memory does not grow with the clips.
 
-    Every face of every frame gives a bound for the clip; only where that would come into the list is the clip's subject
+    Every face of every frame gives a bound for the clip; only if that would come into the list is the clip's subject
     looked up and judged alone. Skipped clips are judged like the others. `others`: leave out clips that have the label
     already. Raises `InputError` for a label that the set has not, or that has no rule.
     """
@@ -104,13 +104,13 @@ def mine(
         own = record["label"]["label"] if record else ""
         if others and own == label:
             continue
-        measurable = tuple(series["measurable"]) if series else _given(record)
+        measurable = tuple(series["measurable"]) if series else _precomputed(record)
         engines[engine, measurable] += 1
         if measurable not in judges:
             judges[measurable] = Nearness(rules, label, measurable, mining)
         near = judges[measurable]
         more, more_reasons = beside(record, stored.sentence, label, names, mining)
-        faces = list(all_faces(series, rules.peak)) if series else [peak_face(record)]
+        faces = list(all_faces(series, rules.peak)) if series else [peak_face(record)] if record else []
         ratios = [near.ratio(face.present, face.intensity) * _sure(face, rules, mining) for face in faces]
         bound = round(_bound(faces, ratios, series, mining) + more, 4)
         if bound < mining.least_evidence or (len(heap) == top and bound <= heap[0][0]):
@@ -134,7 +134,7 @@ def mine(
             heapq.heapreplace(heap, entry)
     best = [entry[2] for entry in sorted(heap, key=lambda entry: entry[:2], reverse=True)]
     candidates = tuple(_candidate(rank, found) for rank, found in enumerate(best, start=1))
-    return Mined(label, rules.title, candidates, clips, without, _limits(engines, judges, label, rules))
+    return Mined(label, rules.title, candidates, clips, without, _limits(engines, judges, label))
 
 
 def _series(stored: Stored, record: Mapping[str, Any] | None) -> tuple[Mapping[str, Any] | None, str]:
@@ -146,9 +146,10 @@ def _series(stored: Stored, record: Mapping[str, Any] | None) -> tuple[Mapping[s
     return payload["value"], (payload.get("origin") or {}).get("engine", "")
 
 
-def _given(record: Mapping[str, Any]) -> tuple[str, ...]:
-    """A record without a series was made from a given peak; OpenFace's units are what could stand there."""
-    return tuple(sorted({*openface_units(), *record["peak"]["action_units"]}))
+def _precomputed(record: Mapping[str, Any] | None) -> tuple[str, ...]:
+    """A record without a series was made from a precomputed peak, where OpenFace's units can be present."""
+    peak = record["peak"]["action_units"] if record else ()
+    return tuple(sorted({*openface_units(), *peak}))
 
 
 def _exact(
@@ -160,7 +161,7 @@ def _exact(
     near: Nearness,
     mining: MiningRules,
 ) -> tuple[Seen, float, tuple[str, ...]] | None:
-    """The subject's nearest moment, its nearness and why; None where nobody is followed."""
+    """The subject's nearest frame, its nearness and why; None if nobody is followed."""
     if series is None:
         own = {faces[0].frame: (faces[0], ratios[0])}
     else:
@@ -173,7 +174,7 @@ def _exact(
     if not own:
         return None
     by_frame = {frame: ratio for frame, (_, ratio) in own.items()}
-    frame, ratio = lasting(by_frame, _moment(series, mining))
+    frame, ratio = lasting(by_frame, _half_window(series, mining))
     face = own[frame][0]
     if ratio <= 0:
         if record is None:
@@ -201,12 +202,12 @@ def _bound(
     nearest: dict[int, float] = {}
     for face, ratio in zip(faces, ratios, strict=True):
         nearest[face.frame] = max(ratio, nearest.get(face.frame, 0.0))
-    return lasting(nearest, _moment(series, mining))[1] if nearest else 0.0
+    return lasting(nearest, _half_window(series, mining))[1] if nearest else 0.0
 
 
-def _moment(series: Mapping[str, Any] | None, mining: MiningRules) -> int:
+def _half_window(series: Mapping[str, Any] | None, mining: MiningRules) -> int:
     """Frames on either side over which an expression must last; 0 for a peak alone."""
-    return round(mining.moment * series["fps"]) // 2 if series else 0
+    return round(mining.lasting * series["fps"]) // 2 if series else 0
 
 
 def _sure(face: Seen, rules: RuleSet, mining: MiningRules) -> float:
@@ -219,7 +220,6 @@ def _sure(face: Seen, rules: RuleSet, mining: MiningRules) -> float:
 
 def _candidate(rank: int, found: _Found) -> Candidate:
     face = found.face
-    box = tuple(face.box) if face.box else None
     return Candidate(
         rank,
         found.name,
@@ -230,7 +230,7 @@ def _candidate(rank: int, found: _Found) -> Candidate:
         found.label,
         found.outcome,
         found.reasons,
-        box,
+        face.box,
     )
 
 
@@ -238,13 +238,12 @@ def _limits(
     engines: Counter[tuple[str, tuple[str, ...]]],
     judges: Mapping[tuple[str, ...], Nearness],
     label: str,
-    rules: RuleSet,
 ) -> tuple[str, ...]:
     """What the engines cannot measure, most clips first."""
     lines = []
     for (engine, measurable), count in sorted(engines.items(), key=lambda item: (-item[1], item[0])):
         near = judges[measurable]
-        lacking = [code for code in rules.rule(label).action_units if code not in measurable]
+        lacking = [code for code in near.units if code not in measurable]
         if not lacking:
             continue
         who = f"{engine or 'the engine'} ({count} clip{'s' if count != 1 else ''}) measures no {', '.join(lacking)}"

@@ -1,4 +1,4 @@
-"""The work list as JSON values and as a CSV for spreadsheets."""
+"""The review queue as JSON values and as a CSV for spreadsheets."""
 
 from __future__ import annotations
 

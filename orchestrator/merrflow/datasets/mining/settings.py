@@ -31,7 +31,7 @@ class MiningRules(Strict):
     absent_share: Annotated[float, Field(ge=0, lt=1)]
     trace: Annotated[float, Field(gt=0, le=5)]
     power: Annotated[float, Field(ge=1)]
-    moment: Annotated[float, Field(ge=0, le=1)]  # seconds
+    lasting: Annotated[float, Field(ge=0, le=1)]  # seconds
     doubtful_confidence: Share
     held: Share
     beside: Beside

@@ -1,27 +1,22 @@
-"""The work list as one HTML file: each candidate's frame with the face marked, and the reasons.
-
-Nothing in it is fetched or run: pictures stand inside the file, and the page's policy allows one style sheet by its
-hash. File names and texts are not trusted: Jinja escapes all of them.
-"""
+"""The review queue as one HTML file, pictures and all: each candidate's frame with the face marked, and the reasons."""
 
 from __future__ import annotations
 
 import base64
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from merrflow.core.atomic_files import whole_text
 from merrflow.core.version import __version__
 from merrflow.datasets.mining.rank import Candidate, Mined
 from merrflow.datasets.mining.review_queue import shown_label
+from merrflow.datasets.pages import asset, policy, templates
 from merrflow_serving.errors import MerrflowError
 
+PACKAGE = "merrflow.datasets.mining"
 LONGEST = 480  # pixels of a picture's longer side
 QUALITY = 80  # of JPEG
 _MARK = (255, 200, 0)  # RGB of the face's frame
@@ -33,27 +28,23 @@ class Card:
 
     one: Candidate
     label: str
-    picture: str  # data URI; "" where the frame cannot be read
+    picture: str  # data URI; "" if the frame cannot be read
     problem: str
 
 
 def write_sheet(mined: Mined, path: Path) -> None:
     """Writes the page. Blocking: each clip is decoded up to its frame. Pictures are made one at a time."""
-    environment = Environment(
-        loader=PackageLoader("merrflow.datasets.mining", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    style = (files("merrflow.datasets.mining") / "sheet.css").read_text(encoding="utf-8")
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode("ascii")
-    pieces = environment.get_template("sheet.html.j2").generate(
-        mined=mined,
-        cards=_cards(mined),
-        style=Markup(style),
-        policy=f"default-src 'none'; img-src data:; base-uri 'none'; form-action 'none'; style-src 'sha256-{digest}'",
-        version=__version__,
+    style = asset(PACKAGE, "sheet.css")
+    pieces = (
+        templates(PACKAGE)
+        .get_template("sheet.html.j2")
+        .generate(
+            mined=mined,
+            cards=_cards(mined),
+            style=Markup(style),
+            policy=policy(style),
+            version=__version__,
+        )
     )
     with whole_text(path) as file:
         for piece in pieces:

@@ -38,9 +38,9 @@ class Unit:
     """One Action Unit at the peak."""
 
     code: str
-    name: str  # as in the FACS manual; "" where unknown
-    intensity: str  # "2.4"; "" where the engine tells presence only
-    phrase: str  # how the record words it; "" where the record does not use it
+    name: str  # as in the FACS manual; "" if unknown
+    intensity: str  # "2.4"; "" if the engine reports presence only
+    phrase: str  # how the record words it; "" if the record does not use it
 
 
 @dataclass(frozen=True)
@@ -50,8 +50,8 @@ class Card:
     record: Record
     outcome: str
     reason: str  # why it has no fine-grained text
-    fine: str  # the fine-grained text; "" where there is none that counts
-    unused: str  # what the model wrote where that does not count as one
+    fine: str  # the fine-grained text; "" if there is none that counts
+    unused: str  # what the model wrote if that does not count as one
     picture: Picture | None
     chart: Chart | None
     facts: tuple[str, ...]  # about the file
@@ -80,7 +80,7 @@ def card(entry: Entry, out: Path, longest: int) -> Card:
         record=record,
         outcome=str(entry.outcome),
         reason="" if entry.is_fine else entry.reason or record.missing.get("reasoning", ""),
-        fine=written if entry.is_fine else "",
+        fine=entry.fine_text or "",
         unused="" if entry.is_fine else written,
         picture=thumbnail(out / PEAKS / f"{record.name}.jpg", longest),
         chart=draw(record),

@@ -1,4 +1,4 @@
-"""The curves of one clip as geometry: what lies where in an SVG of fixed size. The template draws it.
+"""The curves of one clip as geometry: positions in an SVG of fixed size. The template draws it.
 
 Time runs to the right in seconds, intensity upwards from 0 to 5 as in FACS (A to E) and OpenFace. Everything is
 in units of the drawing, which the browser scales.
@@ -7,7 +7,7 @@ in units of the drawing, which the browser scales.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from statistics import median
@@ -16,10 +16,10 @@ from merrflow.core.records import Record
 from merrflow.facs import action_units
 
 WIDTH, HEIGHT = 600, 276
-LEFT, RIGHT, TOP, BOTTOM = 42, 546, 28, 220  # of the plot; AU codes stand to the right of it
+LEFT, RIGHT, TOP, BOTTOM = 42, 546, 28, 220  # of the plot; AU codes are to the right of it
 SPEECH_TOP, SPEECH_BOTTOM = 225, 231  # the strip that shows when somebody speaks, right below the plot
 MAX_INTENSITY = 5.0
-HIGHLIGHTED = 4  # curves with a colour and a name; more cannot be told apart
+HIGHLIGHTED = 4  # curves with a colour and a name; more cannot be distinguished
 FLAT = 0.05  # a curve that never rises above this is left out
 CODE_SPACING = 17  # between the AU codes at the right, so that they do not overlap on a phone either
 BINS = 220  # of time; a longer curve is drawn by the lowest and highest value in each bin
@@ -35,7 +35,7 @@ class Line:
     name: str
     color: int
     path: str  # SVG path data
-    at_peak: float | None  # intensity; None where the curve has no value there
+    at_peak: float | None  # intensity; None if the curve has no value there
     highest: float
     marker: tuple[float, float] | None  # x, y of the value at the peak
     code_y: float = 0.0
@@ -75,7 +75,7 @@ class Chart:
 
 
 def draw(record: Record) -> Chart | None:
-    """The chart of a record, or None where it has no curve above zero."""
+    """The chart of a record, or None if it has no curve above zero."""
     curves, probe = record.curves, record.probe
     times = curves.timestamps
     series = {
@@ -96,7 +96,7 @@ def draw(record: Record) -> Chart | None:
     lines = []
     for code in (*chosen, *(code for code in sorted(series) if code not in chosen)):
         values = [min(max(value, 0.0), MAX_INTENSITY) for value in series[code]]
-        value = values[at_peak] if at_peak is not None else None
+        value = None if at_peak is None else values[at_peak]
         lines.append(
             Line(
                 code=code,
@@ -105,7 +105,7 @@ def draw(record: Record) -> Chart | None:
                 path=" ".join(_path(xs, values, piece, scale) for piece in pieces),
                 at_peak=value,
                 highest=max(values),
-                marker=(scale.x(times[at_peak]), scale.y(value)) if value is not None else None,
+                marker=None if at_peak is None else (scale.x(times[at_peak]), scale.y(values[at_peak])),
                 code_y=scale.y(values[-1]),
             )
         )
@@ -151,10 +151,10 @@ class _Scale:
         return Span(self.x(start), round(self.x(end) - self.x(start), 1), start, end)
 
 
-def _most_active(series: dict[str, Sequence[float]], record: Record) -> list[str]:
+def _most_active(series: Mapping[str, Sequence[float]], record: Record) -> list[str]:
     """The curves worth a colour: first those the label and the peak rest on, then by their highest value.
 
-    Blinks rise high in every clip and tell nothing, so they come last.
+    Blinks rise high in every clip and mean nothing, so they come last.
     """
 
     def rank(code: str) -> tuple[int, float]:

@@ -19,7 +19,7 @@ class Picture:
 
 
 def thumbnail(path: Path, longest: int) -> Picture | None:
-    """The picture at `path`, made smaller so that no side is above `longest` pixels; None where there is none.
+    """The picture at `path`, made smaller so that no side is above `longest` pixels; None if there is none.
 
     It is decoded and encoded anew, so that nothing but pixels gets into the page.
     """
@@ -32,7 +32,7 @@ def thumbnail(path: Path, longest: int) -> Picture | None:
         return None
     if not data.size:
         return None
-    # At half size decoding is faster; where that is too small, the whole picture is needed.
+    # At half size decoding is faster; if that is too small, the whole picture is needed.
     image = cv2.imdecode(data, cv2.IMREAD_REDUCED_COLOR_2)
     if image is not None and max(image.shape[:2]) < longest:
         image = cv2.imdecode(data, cv2.IMREAD_COLOR)
@@ -47,4 +47,4 @@ def thumbnail(path: Path, longest: int) -> Picture | None:
     if not done:
         return None
     height, width = image.shape[:2]
-    return Picture("data:image/jpeg;base64," + base64.b64encode(jpeg).decode("ascii"), width, height)
+    return Picture("data:image/jpeg;base64," + base64.b64encode(jpeg.tobytes()).decode("ascii"), width, height)

@@ -37,7 +37,7 @@ class Row:
     label: str
     action_units: tuple[str, ...]
     subtitle: str
-    text: str  # fine-grained where there is one, else coarse
+    text: str  # fine-grained if there is one, else coarse
 
 
 @dataclass(frozen=True)
@@ -107,9 +107,9 @@ class Surveyor(writer.Writer):
             if self._notes.setdefault(writer, origin.note) != origin.note:
                 self._notes[writer] = ""  # of each clip alone, such as the file its Action Units were read from
         for stage, seconds in record.seconds.items():
-            origin = record.origins.get(stage)
+            caller = record.origins.get(stage)
             # a call's wall time is mostly its wait behind other clips
-            self._spent[stage][0] += (origin and origin.model_seconds) or seconds
+            self._spent[stage][0] += (caller and caller.model_seconds) or seconds
             self._spent[stage][1] += 1
         return ""
 
@@ -173,7 +173,7 @@ def _row(entry: Entry) -> Row:
         label=record.label.label,
         action_units=record.peak.action_units,
         subtitle=record.subtitle.text or "",
-        text=record.reasoning.text if entry.is_fine else record.coarse,
+        text=record.coarse if entry.fine_text is None else entry.fine_text,
     )
 
 

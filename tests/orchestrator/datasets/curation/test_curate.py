@@ -16,8 +16,9 @@ from merrflow.cli.curate import show
 from merrflow.core.errors import InputError
 from merrflow.core.records import Outcome
 from merrflow.datasets.curation import read_curation
-from merrflow.datasets.curation.config import FILTER_NAMES, PACKAGED, CurationConfig, load_config, packaged
+from merrflow.datasets.curation.config import PACKAGED, config_type, load_config, packaged
 from merrflow.datasets.curation.curate import curate
+from merrflow.datasets.curation.registry import BUILT_IN
 from merrflow.datasets.entries import RECORDS
 from merrflow.store import Ledger, StageRow
 from tests.orchestrator.datasets.curation.corpus import write
@@ -42,7 +43,7 @@ def test_what_is_kept_and_dropped_is_written_and_read_back(out: Path) -> None:
     assert found.dropped["two"].reason == "the same bytes as one"
     assert not found.stale
     values = json.loads((out / "curation.json").read_text())
-    assert CurationConfig.model_validate_json(json.dumps(values["config"])) == packaged()
+    assert config_type().model_validate_json(json.dumps(values["config"])) == packaged()
     assert [step["filter"] for step in values["counts"]] == list(packaged().order)
     assert [path.name for path in out.glob(".*")] == []  # no half-written file
 
@@ -115,8 +116,8 @@ def test_print_config_is_the_packaged_file_and_can_be_given_back(tmp_path: Path)
 
 
 def test_the_packaged_file_has_every_section_and_runs_every_filter() -> None:
-    assert packaged().model_fields_set == set(CurationConfig.model_fields)
-    assert sorted(packaged().order) == sorted(FILTER_NAMES)
+    assert packaged().model_fields_set == set(config_type().model_fields)
+    assert sorted(packaged().order) == sorted(BUILT_IN)
 
 
 def test_a_file_with_one_section_changes_that_alone(tmp_path: Path) -> None:

@@ -15,7 +15,6 @@ from merrflow.datasets.curation.base import apply, in_sequence
 from merrflow.datasets.curation.candidate import Candidate, candidate
 from merrflow.datasets.curation.config import CurationConfig, packaged
 from merrflow.datasets.curation.curate import curate
-from merrflow.datasets.curation.filters import make_filters
 from merrflow.datasets.entries import Entry
 from tests.orchestrator.datasets.curation.corpus import Corpus, build, label_counts, write
 from tests.paths import ROOT
@@ -95,7 +94,7 @@ def test_overabundance_leaves_each_label_its_cap_and_spares_the_rare(
 
 
 def test_each_clip_is_dropped_once_and_nothing_is_lost(clips: list[Candidate], busy: CurationConfig) -> None:
-    steps = list(in_sequence(make_filters(busy), clips))
+    steps = list(in_sequence(busy.filters(), clips))
     dropped = Counter(drop.name for step in steps for drop in step.drops)
     assert max(dropped.values()) == 1
     assert steps[0].seen == len(clips)
@@ -108,7 +107,7 @@ def test_each_clip_is_dropped_once_and_nothing_is_lost(clips: list[Candidate], b
 def test_the_order_of_the_clips_changes_nothing(clips: list[Candidate], busy: CurationConfig, seed: int) -> None:
     shuffled = list(clips)
     random.Random(seed).shuffle(shuffled)
-    filters = make_filters(busy)
+    filters = busy.filters()
     assert list(in_sequence(filters, shuffled)) == list(in_sequence(filters, clips))
     for one in filters:
         assert one.judge(shuffled).drops == one.judge(clips).drops
@@ -150,4 +149,4 @@ def _candidate(record: Record) -> Candidate:
 
 
 def _filter(name: str, config: CurationConfig):
-    return make_filters(config.model_copy(update={"order": (name,)}))[0]
+    return config.model_copy(update={"order": (name,)}).filters()[0]

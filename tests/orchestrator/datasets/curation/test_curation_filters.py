@@ -10,8 +10,7 @@ import pytest
 from merrflow.core.records import Claim, Outcome
 from merrflow.datasets.curation.base import Filter
 from merrflow.datasets.curation.candidate import Candidate, candidate
-from merrflow.datasets.curation.config import CurationConfig, packaged
-from merrflow.datasets.curation.filters import make_filters
+from merrflow.datasets.curation.config import config_type, packaged
 from merrflow.datasets.curation.near import NearDuplicates
 from merrflow.datasets.entries import Entry
 from tests.orchestrator.datasets.report.runs import record
@@ -34,10 +33,10 @@ def only(name: str, **section: object) -> Filter:
     """One filter of the defaults, its section changed."""
     config = packaged()
     changes: dict[str, object] = {"order": (name,)}
-    key = name if name in CurationConfig.model_fields else "best"
+    key = name if name in config_type().model_fields else "best"
     if section:
         changes[key] = getattr(config, key).model_copy(update=section)
-    return make_filters(config.model_copy(update=changes))[0]
+    return config.model_copy(update=changes).filters()[0]
 
 
 @pytest.mark.parametrize(
@@ -130,7 +129,7 @@ def test_what_is_not_known_never_counts() -> None:
     bare = record("bare", tone=None, subtitle=replace(record("x").subtitle, text=None))
     other = replace(bare, name="other", sha256="cd" * 32)
     clips = [candidate(Entry(one, Outcome.DONE, "")) for one in (bare, other)]
-    for one in make_filters(packaged()):
+    for one in packaged().filters():
         found = one.judge(clips)
         assert not found.drops, one.name
         judged = one.name in ("exact", "neutral", "overabundance", "support")
@@ -165,7 +164,7 @@ NO_SOUND = SOUND[:0]
         ({"sound": np.where(np.arange(40) < 35, 0, SOUND).astype(np.uint32)}, True),  # too little sound to say
     ],
 )
-def test_two_of_three_witnesses(changes: dict[str, object], copy: bool) -> None:
+def test_two_of_three_similarities(changes: dict[str, object], copy: bool) -> None:
     one, other = clip("one", face_confidence=0.9), clip("other", face_confidence=0.8, **changes)
     drops = only("near").judge([other, one]).drops
     assert set(drops) == ({"other"} if copy else set())
@@ -179,7 +178,7 @@ def test_groups_keep_the_best_by_the_order_asked() -> None:
         clip("d", face_confidence=None, face_pixels=300.0),
     ]
     assert set(only("near").judge(clips).drops) == {"a", "c", "d"}
-    by_size = NearDuplicates(packaged().near, ("face_size",)).judge(clips)
+    by_size = NearDuplicates(packaged().near, replace(packaged().shared, best=("face_size",))).judge(clips)
     assert set(by_size.drops) == {"a", "b", "c"}
     same = [replace(one, sha256="same") for one in clips]
     assert only("exact").judge(same).drops == {name: "the same bytes as b" for name in "acd"}
@@ -240,5 +239,5 @@ def test_overabundance_by_ratio(to: str, left: int) -> None:
 
 
 def test_no_clips_at_all() -> None:
-    for one in make_filters(packaged()):
+    for one in packaged().filters():
         assert one.judge([]).drops == {}

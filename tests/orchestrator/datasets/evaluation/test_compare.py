@@ -15,10 +15,10 @@ from merrflow.core.records import Label, Outcome
 from merrflow.datasets.evaluation.compare import compare
 from merrflow.datasets.evaluation.measures import Share
 from merrflow.datasets.evaluation.runs import FinishedRun
-from merrflow.datasets.export.jsonl import write_records
 from merrflow.formats.merr import MerrAnnotation
 from merrflow.store import Ledger
 from tests.orchestrator.datasets.evaluation.annotations import one
+from tests.orchestrator.datasets.export.passes import write_records
 from tests.orchestrator.datasets.report.runs import record, run
 
 FILE = {name: one(name) for name in ("clip_a", "clip_b", "clip_n", "clip_z")}

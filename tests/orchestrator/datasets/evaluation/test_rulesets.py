@@ -132,7 +132,7 @@ def test_the_guide_gives_the_figures_as_measured(report: RulesReport) -> None:
     assert f"{percent(merr.given_label.same_set.value)} the same units" in guide
     assert f"{percent(merr.given_label.as_written.value)} the same list as written" in guide
     assert f"All {phrases.phrases:,} published phrases" in guide
-    assert f"{phrases.in_lexicon:,} as they stand, {phrases.misspelt} mis-spelt by a letter, {phrases.errata}" in guide
+    assert f"{phrases.in_lexicon:,} as they are, {phrases.misspelt} mis-spelt by a letter, {phrases.errata}" in guide
     assert f"{limits.single} of the {limits.sets:,} sets occur once" in guide
 
 

@@ -17,10 +17,12 @@ from merrflow.datasets.curation.result import write_curation
 from merrflow.datasets.entries import Entry
 from merrflow.datasets.export import export as build
 from merrflow.datasets.export.everything import write_all
-from merrflow.datasets.export.export import Format, export
-from merrflow.datasets.export.jsonl import RecordLines, write_dropped, write_records
-from merrflow.datasets.export.merr import MerrFiles, write_merr
+from merrflow.datasets.export.export import export
+from merrflow.datasets.export.jsonl import RecordLines
+from merrflow.datasets.export.merr import MerrFiles
+from merrflow.datasets.export.registry import BUILT_IN
 from merrflow.store import Ledger
+from tests.orchestrator.datasets.export.passes import write_dropped, write_merr, write_records
 from tests.orchestrator.datasets.report.runs import many, record, run
 
 
@@ -35,8 +37,8 @@ def decide(ledger: Ledger, out: Path, kept: str, dropped: str = "", *, stale: bo
     write_curation(out, packaged(), "" if stale else records_digest(ledger), kept, [step])
 
 
-@pytest.mark.parametrize("format", Format)
-def test_same_records_same_bytes_in_any_order(tmp_path: Path, format: Format) -> None:
+@pytest.mark.parametrize("format", BUILT_IN)
+def test_same_records_same_bytes_in_any_order(tmp_path: Path, format: str) -> None:
     records = many(30)
     found = []
     for seed in range(2):
@@ -50,8 +52,8 @@ def test_same_records_same_bytes_in_any_order(tmp_path: Path, format: Format) ->
     assert found[0] == found[1]
 
 
-@pytest.mark.parametrize("format", Format)
-def test_only_curated_clips_are_exported(tmp_path: Path, format: Format) -> None:
+@pytest.mark.parametrize("format", BUILT_IN)
+def test_only_curated_clips_are_exported(tmp_path: Path, format: str) -> None:
     ledger = run(tmp_path, [record("a"), record("b"), record("c")])
     decide(ledger, tmp_path, "b", "ac")
     done = export(ledger, tmp_path, format)
@@ -64,32 +66,32 @@ def test_stale_curation_is_refused(tmp_path: Path) -> None:
     ledger = run(tmp_path, [record("a")])
     decide(ledger, tmp_path, "a", stale=True)
     with pytest.raises(InputError, match=r"merrflow curate again, or export everything with --all"):
-        export(ledger, tmp_path, Format.CSV)
-    assert export(ledger, tmp_path, Format.CSV, everything=True).records == 1
+        export(ledger, tmp_path, "csv")
+    assert export(ledger, tmp_path, "csv", everything=True).records == 1
 
 
 def test_a_record_whose_reasoning_failed_is_exported_or_counted(tmp_path: Path) -> None:
     ledger = run(tmp_path, [record("a", reasoning=None)], outcome=Outcome.FAILED, reason="no fine-grained text")
-    assert export(ledger, tmp_path, Format.CSV).records == 1
+    assert export(ledger, tmp_path, "csv").records == 1
     with pytest.raises(InputError, match="left out: 1 no fine-grained description"):
-        export(ledger, tmp_path, Format.SHAREGPT)
+        export(ledger, tmp_path, "sharegpt")
 
 
 def test_nothing_to_export_is_said_and_the_old_export_stays(tmp_path: Path) -> None:
     ledger = run(tmp_path, [record("a"), record("b")])
-    done = export(ledger, tmp_path, Format.CSV)
+    done = export(ledger, tmp_path, "csv")
     before = contents(done.folder)
     decide(ledger, tmp_path, "", "ab")
     with pytest.raises(InputError, match="left out: 2 not kept by merrflow curate"):
-        export(ledger, tmp_path, Format.CSV)
+        export(ledger, tmp_path, "csv")
     assert contents(done.folder) == before
     with pytest.raises(InputError, match="no clip has a record"):
-        export(run(tmp_path / "new", dropped=[("x", Outcome.SKIPPED, "no face")]), tmp_path / "new", Format.CSV)
+        export(run(tmp_path / "new", dropped=[("x", Outcome.SKIPPED, "no face")]), tmp_path / "new", "csv")
 
 
-@pytest.mark.parametrize("format", Format)
+@pytest.mark.parametrize("format", BUILT_IN)
 def test_an_error_on_the_way_leaves_the_old_export(
-    tmp_path: Path, format: Format, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, format: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ledger = run(tmp_path, many(5))
     folder = export(ledger, tmp_path, format).folder
@@ -112,13 +114,13 @@ def test_the_runs_own_files_are_not_replaced(tmp_path: Path) -> None:
     write_merr(ledger, tmp_path / "merr")
     for place in (tmp_path, tmp_path / "merr", tmp_path / "peaks", tmp_path / "ledger.db"):
         with pytest.raises(InputError, match="--to"):
-            export(ledger, tmp_path, Format.MERR, place)
+            export(ledger, tmp_path, "merr", place)
     assert (tmp_path / "peaks" / "a.jpg").exists()
 
 
 def test_splits_are_for_parquet_only(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="huggingface"):
-        export(run(tmp_path, [record("a")]), tmp_path, Format.MERR, splits={"test": 0.1})
+        export(run(tmp_path, [record("a")]), tmp_path, "merr", options={"split": {"test": 0.1}})
 
 
 class TestEverything:

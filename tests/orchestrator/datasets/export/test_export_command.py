@@ -9,8 +9,9 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from merrflow.cli.export import export_run, parse_split
+from merrflow.cli.export import export_run
 from merrflow.core.errors import InputError
+from merrflow.datasets.export.huggingface import parse_split
 from tests.orchestrator.datasets.report.runs import record, run
 
 app = typer.Typer()

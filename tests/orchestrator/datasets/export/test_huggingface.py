@@ -20,7 +20,7 @@ from merrflow.core.records import Claim, Origin, Outcome, Record
 from merrflow.datasets.entries import Entry
 from merrflow.datasets.export import huggingface
 from merrflow.datasets.export.card import plain
-from merrflow.datasets.export.export import Format, export
+from merrflow.datasets.export.export import export
 from merrflow.datasets.export.huggingface import HuggingFace, split_of
 from merrflow.datasets.export.vocabulary import vocabulary
 from tests.orchestrator.datasets.report.runs import many, record, run
@@ -60,7 +60,7 @@ def header(folder: Path) -> dict:
 
 def test_every_field_comes_back(tmp_path: Path) -> None:
     ledger = run(tmp_path, [full("a"), record("b", "sad", scene=None, tone=None, reasoning=None)])
-    done = export(ledger, tmp_path, Format.HUGGINGFACE)
+    done = export(ledger, tmp_path, "huggingface")
     first, second = load(done.folder, tmp_path)["train"]
     names = load(done.folder, tmp_path)["train"].features["label"].names
     assert names == [
@@ -93,7 +93,7 @@ def test_the_card_and_the_files_say_the_same(tmp_path: Path) -> None:
     import pyarrow.parquet as pq
 
     ledger = run(tmp_path, [full("a"), full("b", "sad")])
-    folder = export(ledger, tmp_path, Format.HUGGINGFACE).folder
+    folder = export(ledger, tmp_path, "huggingface").folder
     said = header(folder)
     features = datasets.Features._from_yaml_list(said["dataset_info"]["features"])
     file = folder / "data" / "train-00000-of-00001.parquet"
@@ -115,7 +115,7 @@ def test_the_card_tells_an_engine_once_and_every_verdict(tmp_path: Path) -> None
         record(name, origins={"scene": Origin("csv", "m", "r", "", f"of {name}", 0.0, 0.0)}, grounding=claims)
         for name in "abc"
     ]
-    folder = export(run(tmp_path, records), tmp_path, Format.HUGGINGFACE).folder
+    folder = export(run(tmp_path, records), tmp_path, "huggingface").folder
     card = (folder / "README.md").read_text(encoding="utf-8")
     assert "| scene | csv | m | r | 3 |  |" in card and "of b" not in card
     assert "3 claims supported, 0 contradicted, 6 undecided, 0 not measured" in card
@@ -126,7 +126,7 @@ def test_text_in_the_card_is_no_markup(tmp_path: Path) -> None:
     origin = Origin(evil, evil, evil, evil, evil, 0.0, 0.0)
     one = record("a", origins={"scene": origin}, missing={"tone": evil})
     one = replace(one, label=replace(one.label, label=evil, rules=evil))
-    folder = export(run(tmp_path, [one]), tmp_path, Format.HUGGINGFACE).folder
+    folder = export(run(tmp_path, [one]), tmp_path, "huggingface").folder
     card = (folder / "README.md").read_text(encoding="utf-8").split("---\n", 2)[2]
     assert "<script>" not in card and "![x]" not in card and "49" not in card
     assert not any(line.startswith("# Title") for line in card.splitlines())
@@ -150,7 +150,7 @@ def test_without_a_picture_the_record_stays(tmp_path: Path) -> None:
     (tmp_path / "peaks" / "a.jpg").unlink()
     whole = (tmp_path / "peaks" / "b.jpg").read_bytes()
     (tmp_path / "peaks" / "b.jpg").write_bytes(whole[: len(whole) // 2])
-    done = export(ledger, tmp_path, Format.HUGGINGFACE)
+    done = export(ledger, tmp_path, "huggingface")
     assert [row["image"] for row in load(done.folder, tmp_path)["train"]] == [None, None]
     assert any("without a picture" in remark and remark.endswith(": 2") for remark in done.remarks)
 
@@ -176,7 +176,7 @@ def test_splits(tmp_path: Path) -> None:
     records = [full(f"clip_{i:04}") for i in range(300)]
     ledger = run(tmp_path, records, size=(32, 18))
     shares = {"validation": 0.2, "test": 0.1}
-    folder = export(ledger, tmp_path, Format.HUGGINGFACE, splits=shares).folder
+    folder = export(ledger, tmp_path, "huggingface", options={"split": shares}).folder
     loaded = load(folder, tmp_path)
     assert set(loaded) == {"train", "validation", "test"}
     assert sum(part.num_rows for part in loaded.values()) == 300
@@ -199,7 +199,7 @@ def test_a_clip_keeps_its_split_and_copies_come_together() -> None:
 
 
 def test_an_empty_split_is_not_named(tmp_path: Path) -> None:
-    done = export(run(tmp_path, [full("a")]), tmp_path, Format.HUGGINGFACE, splits={"test": 1e-9})
+    done = export(run(tmp_path, [full("a")]), tmp_path, "huggingface", options={"split": {"test": 1e-9}})
     assert list(load(done.folder, tmp_path)) == ["train"]
     assert any("no clip came into test" in remark for remark in done.remarks)
 
@@ -210,7 +210,7 @@ def test_same_records_same_bytes_in_any_order(tmp_path: Path) -> None:
     for seed in range(3):
         random.Random(seed).shuffle(records)
         ledger = run(tmp_path / str(seed), records)
-        folder = export(ledger, tmp_path / str(seed), Format.HUGGINGFACE).folder
+        folder = export(ledger, tmp_path / str(seed), "huggingface").folder
         digests.append({path.name: path.read_bytes() for path in folder.rglob("*") if path.is_file()})
     assert digests[0] == digests[1] == digests[2]
 
@@ -218,6 +218,6 @@ def test_same_records_same_bytes_in_any_order(tmp_path: Path) -> None:
 def test_records_of_older_runs_can_be_exported(tmp_path: Path) -> None:
     """Fields that came later have their defaults."""
     one = record("a", tone=None)
-    done = export(run(tmp_path, [one]), tmp_path, Format.HUGGINGFACE)
+    done = export(run(tmp_path, [one]), tmp_path, "huggingface")
     row = load(done.folder, tmp_path)["train"][0]
     assert "prosody" not in row and row["rule_scores"] is None

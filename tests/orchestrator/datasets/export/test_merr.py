@@ -12,11 +12,12 @@ import pandas as pd
 import pytest
 
 from merrflow.core.records import Label, Outcome, Peak, Record, Subtitle, Tone
-from merrflow.datasets.export.export import Format, export
-from merrflow.datasets.export.merr import SUBTITLES, write_merr
+from merrflow.datasets.export.export import export
+from merrflow.datasets.export.merr import SUBTITLES
 from merrflow.datasets.export.merr_strict import published, published_units
 from merrflow.facs import load_lexicon, load_rules
 from tests.orchestrator.datasets.export.merr_loader import NINE, load
+from tests.orchestrator.datasets.export.passes import write_merr
 from tests.orchestrator.datasets.report.runs import many, record, run
 from tests.paths import SHARED
 
@@ -35,7 +36,7 @@ def labelled(name: str, label: str, present: tuple[str, ...], **changes: object)
 def test_every_field_is_where_trainers_look_for_it(tmp_path: Path) -> None:
     silent = replace(record("b", "sad"), subtitle=Subtitle(None, "none", "", "no subtitle"), tone=None)
     ledger = run(tmp_path, [record("a"), silent])
-    done = export(ledger, tmp_path, Format.MERR)
+    done = export(ledger, tmp_path, "merr")
     assert done.folder == tmp_path / "export" / "merr"
     assert done.records == 2
     first, second = load(done.folder, "fine")
@@ -59,7 +60,7 @@ def test_every_field_is_where_trainers_look_for_it(tmp_path: Path) -> None:
 
 def test_what_was_refused_is_in_the_coarse_file_only(tmp_path: Path) -> None:
     ledger = run(tmp_path, [replace(record("a"), reasoning=None)], outcome=Outcome.REFUSED, reason="declined")
-    done = export(ledger, tmp_path, Format.MERR)
+    done = export(ledger, tmp_path, "merr")
     assert [sample.name for sample in load(done.folder, "coarse")] == ["a"]
     assert load(done.folder, "fine") == []
     assert json.loads((done.folder / "MERR_fine_grained.json").read_text()) == {}
@@ -67,7 +68,7 @@ def test_what_was_refused_is_in_the_coarse_file_only(tmp_path: Path) -> None:
 
 def test_labels_that_merr_does_not_have_are_left_out_and_counted(tmp_path: Path) -> None:
     ledger = run(tmp_path, [record("a", "disgust"), record("b", "anger"), record("c", "sad")])
-    for format in (Format.MERR, Format.MERR_STRICT):
+    for format in ("merr", "merr-strict"):
         done = export(ledger, tmp_path, format)
         assert [(s.name, s.label) for s in load(done.folder, "fine")] == [("b", "angry"), ("c", "sad")]
         assert done.left_out == {"a label that MERR does not have": 1}
@@ -78,7 +79,7 @@ def test_labels_that_merr_does_not_have_are_left_out_and_counted(tmp_path: Path)
 @pytest.mark.parametrize("word", ["", "None", "null", "NA", "nan", "-nan", "#N/A", "=1+1", "-5", "@here", "\x00\n"])
 def test_no_sentence_becomes_a_number_or_a_formula(tmp_path: Path, word: str) -> None:
     ledger = run(tmp_path, [replace(record("a"), subtitle=Subtitle(word, "table", "en", "")), record("b")])
-    folder = export(ledger, tmp_path, Format.MERR).folder
+    folder = export(ledger, tmp_path, "merr").folder
     spoken = " ".join(word.replace("\x00", " ").split())
     said = load(folder, "coarse")[0].instruction  # which holds that pandas has read text
     assert said.removeprefix("The person in video says: ").removesuffix(". ").strip() == spoken
@@ -99,7 +100,7 @@ def test_hostile_text_stays_text(tmp_path: Path) -> None:
     evil = 'quote " comma, \r\nnext\x00\x1b[31m </s><VideoHere> \u2028 end \U0001f600'
     one = replace(record("a"), subtitle=Subtitle(evil, "srt", "en", ""), coarse=evil, tone=Tone(evil, "speech", {}, ()))
     one = replace(one, reasoning=replace(one.reasoning, text=evil * 2000))
-    folder = export(run(tmp_path, [one, record("b")]), tmp_path, Format.MERR).folder
+    folder = export(run(tmp_path, [one, record("b")]), tmp_path, "merr").folder
     sample = load(folder, "fine")[0]
     for text in (sample.fields["text"], sample.fields["smp_reason_caption"], sample.instruction):
         assert "</s>" not in text and "<VideoHere>" not in text
@@ -110,7 +111,7 @@ def test_hostile_text_stays_text(tmp_path: Path) -> None:
 
 def test_remarks_tell_what_a_trainer_stumbles_over(tmp_path: Path) -> None:
     chinese = replace(record("0001"), subtitle=Subtitle("你好", "srt", "zh", ""), path="/data/other.mkv")
-    remarks = " ".join(export(run(tmp_path, [chinese]), tmp_path, Format.MERR_STRICT).remarks)
+    remarks = " ".join(export(run(tmp_path, [chinese]), tmp_path, "merr-strict").remarks)
     assert "not English" in remarks and "pandas" in remarks
     assert "empty AU_list" not in remarks
 
@@ -119,7 +120,7 @@ def test_remarks_tell_what_a_trainer_stumbles_over(tmp_path: Path) -> None:
     "names", [("NA", "b"), ("1e5", "2.5"), ("0001", "0002"), ("0001", "b"), ("1", "nan"), ("1_0", "2")]
 )
 def test_names_that_pandas_does_not_read_as_text_are_counted(tmp_path: Path, names: tuple[str, ...]) -> None:
-    done = export(run(tmp_path, [record(name) for name in names]), tmp_path, Format.MERR)
+    done = export(run(tmp_path, [record(name) for name in names]), tmp_path, "merr")
     read = pd.read_csv(done.folder / SUBTITLES)
     lost = sum(read.loc[read["name"] == name].empty for name in names)
     told = [remark for remark in done.remarks if "pandas" in remark]
@@ -151,7 +152,7 @@ class TestStrict:
 
     def test_a_whole_export(self, tmp_path: Path) -> None:
         ledger = run(tmp_path, [labelled("a", "sad", ("AU14",)), labelled("b", "doubt", ("AU04",))])
-        done = export(ledger, tmp_path, Format.MERR_STRICT)
+        done = export(ledger, tmp_path, "merr-strict")
         first, second = load(done.folder, "fine")
         assert first.fields["AU_list"] == ["AU15"]
         assert first.fields["peak_AU_list"] == ["AU14"]
@@ -180,7 +181,7 @@ def test_the_labels_are_merrs() -> None:
 
 def test_a_thousand_records_load(tmp_path: Path) -> None:
     ledger = run(tmp_path, many(1000, NINE))
-    folder = export(ledger, tmp_path, Format.MERR).folder
+    folder = export(ledger, tmp_path, "merr").folder
     samples = load(folder, "coarse")
     assert [sample.name for sample in samples] == [f"clip_{i:05}" for i in range(1000)]
     assert [sample.label for sample in samples[:9]] == list(NINE)

@@ -11,7 +11,8 @@ import numpy as np
 
 from merrflow.core.inputs import Found
 from merrflow.core.records import Outcome, Scene, Subtitle
-from merrflow.datasets.export.export import Format, export
+from merrflow.datasets.entries import Entry
+from merrflow.datasets.export.export import export
 from merrflow.datasets.export.sharegpt import conversation, load_question
 from tests.orchestrator.datasets.report.runs import record, run
 
@@ -74,7 +75,7 @@ def with_clips(tmp_path: Path, ledger, *names: str) -> None:
 def test_conversations_are_as_documented(tmp_path: Path) -> None:
     ledger = run(tmp_path, [record("a"), record("b", "sad")])
     with_clips(tmp_path, ledger, "a")
-    done = export(ledger, tmp_path, Format.SHAREGPT)
+    done = export(ledger, tmp_path, "sharegpt")
     first, second = load(done.folder, "merrflow_image")
     question, answer = first.turns
     assert answer.text == "The smile and the bright voice tell of joy."
@@ -93,7 +94,7 @@ def test_conversations_are_as_documented(tmp_path: Path) -> None:
 
 def test_clues_that_are_missing_leave_no_line(tmp_path: Path) -> None:
     one = replace(record("a"), scene=None, tone=None, subtitle=Subtitle(None, "none", "", ""))
-    lines = conversation(one, "image", "x.jpg")["conversations"][0]["value"].splitlines()
+    lines = conversation(Entry(one, Outcome.DONE, ""), "image", "x.jpg")["conversations"][0]["value"].splitlines()
     assert lines == ["<image>", "Face at the peak of the expression: Big smile", load_question().ask]
 
 
@@ -105,7 +106,7 @@ def test_placeholders_in_texts_do_not_count(tmp_path: Path) -> None:
         subtitle=Subtitle(evil * 500, "srt", "en", ""),
         reasoning=replace(record("a").reasoning, text=f"  {evil} <audio>  "),
     )
-    done = export(run(tmp_path, [one, record("b")]), tmp_path, Format.SHAREGPT)
+    done = export(run(tmp_path, [one, record("b")]), tmp_path, "sharegpt")
     example = load(done.folder, "merrflow_image")[0]
     text = "".join(turn.text for turn in example.turns)
     assert "</s>" not in text and "<|im_start|>" not in text
@@ -114,7 +115,7 @@ def test_placeholders_in_texts_do_not_count(tmp_path: Path) -> None:
 
 def test_only_what_has_an_answer_is_asked(tmp_path: Path) -> None:
     ledger = run(tmp_path, [record("a"), record("b", reasoning=None)])
-    done = export(ledger, tmp_path, Format.SHAREGPT)
+    done = export(ledger, tmp_path, "sharegpt")
     assert done.records == 1
     assert done.left_out == {"no fine-grained description": 1}
 
@@ -124,7 +125,7 @@ def test_without_picture_and_clip_it_is_left_out(tmp_path: Path) -> None:
     with_clips(tmp_path, ledger, "b")
     for name in "ab":
         (tmp_path / "peaks" / f"{name}.jpg").unlink()
-    done = export(ledger, tmp_path, Format.SHAREGPT)
+    done = export(ledger, tmp_path, "sharegpt")
     assert done.left_out == {"no picture of the peak frame": 1}
     assert len(load(done.folder, "merrflow_image")) == len(load(done.folder, "merrflow_video")) == 1
 
@@ -141,6 +142,6 @@ def test_a_path_that_is_no_utf8_stays_out_of_json(tmp_path: Path) -> None:
     from merrflow.store import StageRow
 
     ledger.finish_clip("a", "print", StageRow(Outcome.DONE, "", RECORDS.dump_json(record("a")), 1.0))
-    done = export(ledger, tmp_path, Format.SHAREGPT)
+    done = export(ledger, tmp_path, "sharegpt")
     assert len(load(done.folder, "merrflow_image")) == 1
     assert load(done.folder, "merrflow_video") == []

@@ -10,12 +10,12 @@ import pandas as pd
 import pytest
 
 from merrflow.core.records import Record, Subtitle, Tone
-from merrflow.datasets.export.export import Format, export
+from merrflow.datasets.export.export import export
 from tests.orchestrator.datasets.report.runs import record, run
 
 
 def rows(tmp_path: Path, *records: Record) -> list[dict[str, str]]:
-    folder = export(run(tmp_path, records), tmp_path, Format.CSV).folder
+    folder = export(run(tmp_path, records), tmp_path, "csv").folder
     with (folder / "clips.csv").open(encoding="utf-8-sig", newline="") as file:
         found = list(csv.DictReader(file))
     assert all(None not in row and None not in row.values() for row in found)
@@ -34,7 +34,7 @@ def test_a_row_has_what_the_record_has(tmp_path: Path) -> None:
 
 
 def test_excel_and_pandas_see_utf8(tmp_path: Path) -> None:
-    folder = export(run(tmp_path, [record("a", coarse="Überraschung 你好")]), tmp_path, Format.CSV).folder
+    folder = export(run(tmp_path, [record("a", coarse="Überraschung 你好")]), tmp_path, "csv").folder
     assert (folder / "clips.csv").read_bytes().startswith(b"\xef\xbb\xbf")
     table = pd.read_csv(folder / "clips.csv")
     assert table.columns[0] == "name"
@@ -59,7 +59,7 @@ def test_no_cell_runs_and_no_row_breaks(tmp_path: Path, evil: str) -> None:
 
 
 def test_what_a_cell_cannot_hold_is_cut_and_counted(tmp_path: Path) -> None:
-    done = export(run(tmp_path, [record("a", coarse="x" * 100_000)]), tmp_path, Format.CSV)
+    done = export(run(tmp_path, [record("a", coarse="x" * 100_000)]), tmp_path, "csv")
     assert any(remark.endswith(": 1") and "cut" in remark for remark in done.remarks)
 
 

@@ -1,0 +1,30 @@
+"""Help that ends with a table of what can be named, read when the help is asked for: plug-ins may add to it."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterable
+from typing import Any
+
+from rich.markup import escape
+from rich.table import Table
+from typer.core import TyperCommand
+
+from merrflow.cli.terminal import output_console
+
+
+class ListingCommand(TyperCommand):
+    """A command whose help ends with the rows of `listing`."""
+
+    title: str
+
+    @abstractmethod
+    def listing(self) -> Iterable[tuple[str, str]]:
+        """Name and description of each."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        super().format_help(ctx, formatter)
+        table = Table(self.title, "", box=None, padding=(0, 2))
+        for name, about in self.listing():
+            table.add_row(name, escape(about))
+        output_console().print(table)

@@ -1,0 +1,87 @@
+"""The filters there are: merrflow's own, and those of other distributions (entry points of `merrflow.filters`).
+
+A new built-in filter takes its file and a line here; one from outside an entry point in its `pyproject.toml`:
+
+    [project.entry-points."merrflow.filters"]
+    too_short = "acme_filters:TooShort"
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from merrflow.core.plugins import Plugin, find_plugins
+from merrflow.datasets.curation.base import Filter
+from merrflow.datasets.curation.rules import FilterRules
+
+GROUP = "merrflow.filters"
+_HERE = "merrflow.datasets.curation"
+BUILT_IN = {
+    "distribution": f"{_HERE}.contradictions:AgainstDistribution",
+    "modalities": f"{_HERE}.contradictions:ModalitiesApart",
+    "support": f"{_HERE}.contradictions:Unsupported",
+    "tone": f"{_HERE}.contradictions:ToneContradicted",
+    "quality": f"{_HERE}.quality:Quality",
+    "exact": f"{_HERE}.exact:ExactDuplicates",
+    "near": f"{_HERE}.near:NearDuplicates",
+    "neutral": f"{_HERE}.neutral:NeutralSample",
+    "overabundance": f"{_HERE}.overabundance:Overabundance",
+}
+
+
+@dataclass(frozen=True)
+class Known:
+    """A filter that can be asked for."""
+
+    plugin: Plugin[Filter[Any]]
+    type: type[Filter[Any]]
+
+
+@cache
+def known_filters() -> Mapping[str, Known]:
+    """All filters by name. Raises `InputError` with one line for a plug-in that cannot be used."""
+    plugins: Mapping[str, Plugin[Filter[Any]]] = find_plugins(GROUP, "filter", BUILT_IN)
+    found: dict[str, Known] = {}
+    for name, plugin in plugins.items():
+        one = plugin.load(Filter)  # type: ignore[type-abstract]  # what `load` returns is a complete subclass
+        if not re.fullmatch("[a-z][a-z0-9_]*", name):
+            raise plugin.fault("has a name that is not made of small letters, digits and _")
+        if not issubclass(one.rules_type, FilterRules):
+            raise plugin.fault(f"has a rules_type that is not a subclass of {FilterRules.__module__}.FilterRules")
+        required = [key for key, field in one.rules_type.model_fields.items() if field.is_required()]
+        if required and not plugin.built_in:  # the defaults of the built-in ones are in curation.yaml
+            raise plugin.fault(f"has settings without a default: {', '.join(required)}")
+        found[name] = Known(plugin, one)
+    return found
+
+
+def sequence(order: Sequence[str], known: Mapping[str, Known]) -> tuple[str, ...]:
+    """The filters of `order`, in which every other known filter has its place.
+
+    It follows the filter that it names as `after`. Without that it follows all but the balancing filters, or, if it
+    balances labels itself, all. Raises `InputError` with one line if `after` names no filter that has a place.
+    """
+    last = [name for name in order if not known[name].type.balances][-1]
+    others = {name: one.type for name, one in known.items() if name not in order}
+    followers: defaultdict[str, list[str]] = defaultdict(list)
+    for name, one in sorted(others.items(), key=lambda item: (item[1].after is None, item[0])):
+        followers[one.after or (order[-1] if one.balances else last)].append(name)
+    found = tuple(name for first in order for name in _with_followers(first, followers))
+    stranded = sorted(others.keys() - set(found), key=lambda name: (others[name].after in known, name))
+    if stranded:
+        anchor = others[stranded[0]].after
+        others_wait = f"which runs after it: {', '.join(stranded)} wait for each other"
+        reason = others_wait if anchor in known else f"which is not a filter; the filters are: {', '.join(known)}"
+        raise known[stranded[0]].plugin.fault(f"runs after {anchor!r}, {reason}")
+    return found
+
+
+def _with_followers(name: str, followers: Mapping[str, Collection[str]]) -> Iterator[str]:
+    yield name
+    for follower in followers.get(name, ()):
+        yield from _with_followers(follower, followers)

@@ -1,0 +1,47 @@
+"""What an export format is. docs/exports.md has a recipe."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, Generic, TypeVar
+
+from pydantic import BaseModel, ConfigDict
+
+from merrflow.datasets.export.vocabulary import Vocabulary
+from merrflow.datasets.export.writer import Writer
+
+
+class FormatOptions(BaseModel):
+    """Base of a format's options, each with a default and a description. A format without options uses this itself."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+Options = TypeVar("Options", bound=FormatOptions)
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where an export goes, and what belongs to its records."""
+
+    folder: Path  # empty; it becomes the export when the writer is done
+    peaks: Path  # the run's folder of peak frames, NAME.jpg
+    vocabulary: Callable[[], Vocabulary]  # labels, units and measurements of the records; reads the ledger once
+
+
+@dataclass(frozen=True)
+class Format(ABC, Generic[Options]):
+    """A dataset format: makes the writer of one export."""
+
+    name: ClassVar[str]  # as in --format and as its entry point
+    about: ClassVar[str]  # what it writes, in one line
+    options_type: ClassVar[type[FormatOptions]] = FormatOptions
+
+    options: Options
+
+    @abstractmethod
+    def writer(self, target: Target) -> Writer:
+        """A writer that leaves its files in `target.folder`."""

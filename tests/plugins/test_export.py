@@ -1,0 +1,106 @@
+"""An export format of another distribution: built, installed, found by entry point and used by the real command."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from merrflow.core.errors import InputError
+from merrflow.datasets.export.registry import BUILT_IN, GROUP, make_format
+from tests.orchestrator.datasets.report.runs import record, run
+from tests.plugins.installing import importable, install, merrflow, plant, refused
+
+EMPTY = """
+from merrflow.datasets.export import Format
+
+class {name}(Format):
+    name = "{format}"
+    about = "nothing"
+
+    def writer(self, target):
+        raise NotImplementedError
+"""
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return install(Path(__file__).parent / "export", tmp_path_factory.mktemp("export"))
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    """A finished run of two clips, one of them without a fine-grained description."""
+    run(tmp_path / "out", [record("a"), record("b", reasoning=None)]).close()
+    return tmp_path / "out"
+
+
+def test_the_command_writes_it(installed: Path, out: Path) -> None:
+    ended = merrflow("export", "--out", out, "--format", "captions", path=installed)
+    assert ended.returncode == 0, ended.stderr
+    assert "1 record as captions; left out: 1 (no fine-grained description)" in ended.stdout
+    file = out / "export" / "captions" / "captions.txt"
+    assert file.read_text() == "a: The smile and the bright voice tell of joy.\n"
+    ended = merrflow("export", "--out", out, "--format", "captions", "--option", "upper=yes", path=installed)
+    assert ended.returncode == 0, ended.stderr
+    assert file.read_text() == "a: THE SMILE AND THE BRIGHT VOICE TELL OF JOY.\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--option", "upper=perhaps"], "the format captions, option upper: Input should be a valid boolean"),
+        (["--option", "lower=yes"], "the format captions has no option 'lower' (it has: upper)"),
+        (["--option", "upper"], "--option upper: name an option and its value"),
+        (["--option", "upper=1", "--option", "upper=0"], "upper is given twice"),
+        (["--split", "test=0.1"], "has no option 'split' (it has: upper), which is for huggingface"),
+    ],
+)
+def test_options_that_it_does_not_take(installed: Path, out: Path, arguments: list[str], said: str) -> None:
+    assert said in refused("export", "--out", out, "--format", "captions", *arguments, path=installed)
+
+
+def test_help_and_the_error_for_an_unknown_format_list_it(installed: Path, out: Path) -> None:
+    said = merrflow("export", "--help", path=installed).stdout
+    formats = [*BUILT_IN, "captions"]
+    assert [line.split()[0] for line in said.splitlines() if line.split()[:1] and line.split()[0] in formats] == formats
+    assert "a text file with a caption a line. Options: upper (in capital letters)" in said
+    line = refused("export", "--out", out, "--format", "subtitles", path=installed)
+    assert line.endswith(f"there is no such format; the formats are: {', '.join(formats)}")
+
+
+@pytest.mark.parametrize(
+    ("point", "source", "said"),
+    [
+        ("odd", "import nowhere", "cannot be imported from 'acme:Odd': ModuleNotFoundError: No module named 'nowhere'"),
+        ("odd", "Odd = 5", "cannot be used: 'acme:Odd' is not a subclass of merrflow.datasets.export.format.Format"),
+        ("odd", "from merrflow.datasets.export import Format as Odd", "'acme:Odd' does not define writer"),
+        ("odd", EMPTY.format(name="Odd", format="even"), "calls itself 'even'"),
+        ("../odd", EMPTY.format(name="Odd", format="../odd"), "small letters"),
+        ("csv", EMPTY.format(name="Odd", format="csv"), "has the name of a built-in export format"),
+    ],
+)
+def test_one_that_cannot_be_used_is_named_in_one_line(tmp_path: Path, point: str, source: str, said: str) -> None:
+    site = plant(tmp_path / "site", "acme", GROUP, {point: "acme:Odd"}, source)
+    with importable(site, "acme"), pytest.raises(InputError) as error:
+        make_format(point, {})
+    (line,) = str(error.value).splitlines()
+    assert line.startswith(f"the export format {point!r} of acme 1.0 ")
+    assert said in line
+
+
+def test_one_that_cannot_be_imported_is_no_obstacle_to_the_others(out: Path, tmp_path: Path) -> None:
+    site = plant(tmp_path / "site", "acme", GROUP, {"odd": "acme:Odd"}, "import nowhere")
+    line = refused("export", "--out", out, "--format", "odd", path=site)
+    assert line.startswith("merrflow: the export format 'odd' of acme 1.0 cannot be imported")
+    assert not (out / "export").exists()
+    assert merrflow("export", "--out", out, "--format", "csv", path=site).returncode == 0
+
+
+def test_two_of_one_name_are_both_named(out: Path, tmp_path: Path) -> None:
+    for name in ("acme", "zenith"):
+        site = plant(tmp_path / "site", name, GROUP, {"odd": f"{name}:Odd"})
+    line = refused("export", "--out", out, "--format", "csv", path=site)
+    assert line.endswith(
+        "the export format 'odd' of acme 1.0 and that of zenith 1.0 have the same name; uninstall one of them"
+    )

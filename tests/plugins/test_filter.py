@@ -1,0 +1,150 @@
+"""A curation filter of another distribution: built, installed, found by entry point and used by the real command."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from merrflow.core.errors import InputError
+from merrflow.datasets.curation.config import load_config, packaged
+from merrflow.datasets.curation.registry import BUILT_IN, GROUP
+from tests.orchestrator.datasets.curation.corpus import write
+from tests.orchestrator.datasets.report.runs import record
+from tests.plugins.installing import importable, install, merrflow, plant, refused
+
+ORDER = list(BUILT_IN)
+WITH_IT = [*ORDER[: ORDER.index("quality") + 1], "too_short", *ORDER[ORDER.index("quality") + 1 :]]
+EMPTY = """
+from merrflow.datasets.curation import Filter, Verdict
+
+class {name}(Filter):
+    name = "{filter}"
+    about = "nothing"
+    {more}
+
+    def judge(self, clips):
+        return Verdict({{}})
+"""
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return install(Path(__file__).parent / "filter", tmp_path_factory.mktemp("filter"))
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    """A finished run of two clips, one of them half a second long."""
+    short = record("short", sha256="cd" * 32)
+    return write(tmp_path / "out", [record("long"), replace(short, probe=replace(short.probe, seconds=0.5))])
+
+
+def test_the_command_drops_clips_by_it(installed: Path, out: Path) -> None:
+    ended = merrflow("curate", "--out", out, path=installed)
+    assert ended.returncode == 0, ended.stderr
+    found = json.loads((out / "curation.json").read_text())
+    assert found["kept"] == ["long"]
+    assert found["dropped"] == [{"name": "short", "filter": "too_short", "reason": "0.5 s long, below 1"}]
+    assert [step["filter"] for step in found["counts"]] == found["config"]["order"] == WITH_IT
+    assert found["config"]["too_short"] == {"least_seconds": 1.0}
+
+
+def test_its_settings_are_a_section_under_its_name(installed: Path, out: Path, tmp_path: Path) -> None:
+    own = tmp_path / "own.yaml"
+    own.write_text("too_short:\n  least_seconds: 0.4\n")
+    assert merrflow("curate", "--out", out, "--config", own, path=installed).returncode == 0
+    assert json.loads((out / "curation.json").read_text())["kept"] == ["long", "short"]
+    own.write_text("seed: 1\ntoo_short:\n  least_seconds: -1\n")
+    said = refused("curate", "--out", out, "--config", own, path=installed)
+    assert f"{own}, line 3: too_short least_seconds: " in said
+    own.write_text("order: [exact, too_long]\n")
+    said = refused("curate", "--out", out, "--config", own, path=installed)
+    assert f"{own}, line 1: " in said
+    assert f"'too_long' is not a filter; the filters are: {', '.join([*ORDER, 'too_short'])}" in said
+
+
+def test_without_it_its_section_is_named_with_line_and_known_filters(out: Path, tmp_path: Path) -> None:
+    own = tmp_path / "own.yaml"
+    own.write_text("seed: 1\ntoo_short:\n  least_seconds: 0.4\n")
+    said = refused("curate", "--out", out, "--config", own, path=tmp_path)
+    assert f"{own}, line 2: too_short: unknown key" in said
+    assert ", ".join(ORDER) in said
+
+
+def test_help_lists_it_and_the_printed_file_has_it(installed: Path, out: Path, tmp_path: Path) -> None:
+    said = merrflow("curate", "--help", path=installed).stdout
+    listed = [line.split()[0] for line in said.splitlines() if line.split()[:1] and line.split()[0] in WITH_IT]
+    assert listed == WITH_IT
+    assert "the clip is shorter than `least_seconds`" in said
+    own = tmp_path / "own.yaml"
+    own.write_text(merrflow("curate", "--print-config", path=installed).stdout)
+    assert own.read_text().endswith("too_short:\n  least_seconds: 1.0\n")
+    assert merrflow("curate", "--out", out, "--config", own, path=installed).returncode == 0
+    assert json.loads((out / "curation.json").read_text())["config"]["order"] == WITH_IT
+
+
+@pytest.mark.parametrize(
+    ("more", "expected"),
+    [
+        ({}, [*ORDER[:-2], "one", *ORDER[-2:]]),  # before the filters that balance labels
+        ({"one": "balances = True"}, [*ORDER, "one"]),
+        ({"one": "after = 'exact'", "two": "after = 'one'"}, [*ORDER[:6], "one", "two", *ORDER[6:]]),
+        ({"one": "after = 'exact'", "two": "after = 'exact'"}, [*ORDER[:6], "one", "two", *ORDER[6:]]),
+    ],
+)
+def test_its_place(tmp_path: Path, more: dict[str, str], expected: list[str]) -> None:
+    for name in [one for one in ("one", "two") if one in expected]:
+        source = EMPTY.format(name="Empty", filter=name, more=more.get(name, ""))
+        plant(tmp_path / "site", f"acme_{name}", GROUP, {name: f"acme_{name}:Empty"}, source)
+    with importable(tmp_path / "site", "acme_one", "acme_two"):
+        assert list(packaged().order) == expected
+        assert [type(one).__name__ for one in packaged().filters()].count("Empty") == len(expected) - len(ORDER)
+
+
+@pytest.mark.parametrize(
+    ("point", "source", "said"),
+    [
+        ("odd", "import nowhere", "cannot be imported from 'acme:Odd': ModuleNotFoundError: No module named 'nowhere'"),
+        ("odd", "", "cannot be imported from 'acme:Odd': AttributeError: module 'acme' has no attribute 'Odd'"),
+        ("odd", "Odd = 5", "cannot be used: 'acme:Odd' is not a subclass of merrflow.datasets.curation.base.Filter"),
+        ("odd", "from merrflow.datasets.curation import Filter as Odd", "'acme:Odd' does not define judge"),
+        ("odd", EMPTY.format(name="Odd", filter="even", more=""), "calls itself 'even'"),
+        ("odd", EMPTY.format(name="Odd", filter="odd", more="about = None"), "does not define about"),
+        (
+            "odd",
+            EMPTY.format(name="Odd", filter="odd", more="after = 'none'"),
+            "runs after 'none', which is not a filter",
+        ),
+        ("odd", EMPTY.format(name="Odd", filter="odd", more="after = 'odd'"), "odd wait for each other"),
+        ("odd", EMPTY.format(name="Odd", filter="odd", more="rules_type = dict"), "is not a subclass of"),
+        ("seed", EMPTY.format(name="Odd", filter="seed", more=""), "has the name of another part of curation.yaml"),
+        ("exact", EMPTY.format(name="Odd", filter="exact", more=""), "has the name of a built-in filter"),
+        ("Odd one", EMPTY.format(name="Odd", filter="Odd one", more=""), "small letters"),
+    ],
+)
+def test_one_that_cannot_be_used_is_named_in_one_line(tmp_path: Path, point: str, source: str, said: str) -> None:
+    site = plant(tmp_path / "site", "acme", GROUP, {point: "acme:Odd"}, source)
+    with importable(site, "acme"), pytest.raises(InputError) as error:
+        load_config()
+    (line,) = str(error.value).splitlines()
+    assert line.startswith(f"the filter {point!r} of acme 1.0 ")
+    assert said in line
+
+
+def test_the_command_says_so_and_writes_nothing(out: Path, tmp_path: Path) -> None:
+    site = plant(tmp_path / "site", "acme", GROUP, {"odd": "acme:Odd"}, "import nowhere")
+    line = refused("curate", "--out", out, path=site)
+    assert line.startswith("merrflow: the filter 'odd' of acme 1.0 cannot be imported")
+    assert not (out / "curation.json").exists()
+
+
+def test_two_of_one_name_are_both_named(out: Path, tmp_path: Path) -> None:
+    for name in ("acme", "zenith"):
+        site = plant(tmp_path / "site", name, GROUP, {"odd": f"{name}:Odd"})
+    line = refused("curate", "--out", out, path=site)
+    assert line.endswith(
+        "the filter 'odd' of acme 1.0 and that of zenith 1.0 have the same name; uninstall one of them"
+    )
