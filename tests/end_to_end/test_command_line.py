@@ -192,6 +192,7 @@ def test_unusable_arguments_are_one_line_and_exit_code_2(tmp_path):
     assert not (tmp_path / "o/ledger.db").exists() or not list((tmp_path / "o").glob("merr/*"))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not SHARED.is_dir(), reason="the research clips are not beside the checkout")
 def test_the_research_clips_by_python(tmp_path, prefect_home):
     code = (

@@ -59,6 +59,7 @@ async def test_garbage_fails_its_own_clip_with_a_reason_and_nothing_of_it_stays(
     assert {outcome for outcome, _, _ in assert_whole(tmp_path / "out", [*deeds, *INNOCENT]).values()} == {"done"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("service", "deed"), [("qwen_audio", "hang"), ("openface_au", "hang with the interpreter")])
 async def test_an_engine_that_hangs_is_ended_and_its_clip_fails_alone(tmp_path, faults, services, service, deed):
     clips = make_clips(tmp_path / "clips", ["hangs", *INNOCENT])
