@@ -9,7 +9,6 @@ from typing import Any
 import grpc
 import pytest
 
-from tests.paths import ROOT
 from tests.postgres import NoPostgres, postgres
 
 # Begun first, so that no process is left alone with one of them at the end. These start processes and wait for them.
@@ -18,8 +17,7 @@ LONG = ("end_to_end", "faults", "orchestrator/flow", "benchmarks", "deploy", "fu
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     def rank(item: pytest.Item) -> int:
-        folder = item.path.relative_to(ROOT / "tests").as_posix()
-        return next((number for number, long in enumerate(LONG) if folder.startswith(f"{long}/")), len(LONG))
+        return next((number for number, long in enumerate(LONG) if item.nodeid.startswith(f"tests/{long}/")), len(LONG))
 
     items.sort(key=rank)
 
