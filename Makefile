@@ -12,10 +12,13 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 STAMP := $(VENV)/.installed
 DEV_STAMP := $(VENV)/.installed-dev
 
+# One more process than there are cores, because some tests mostly wait: for processes that start, die and come back.
+PARALLEL ?= -n $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) + 1))) --dist loadfile
+
 # The package merrflow comes from two folders, which mypy can only follow as one.
 TYPES := build/types
 
-.PHONY: help install demo test fuzz lint types protos protos-check protos-release clean
+.PHONY: help install demo test test-all fuzz lint types protos protos-check protos-release clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-14s %s\n", $$1, $$2}'
@@ -25,8 +28,11 @@ install: $(STAMP) ## install merrflow and its embedded models into .venv
 demo: $(STAMP) ## annotate examples/clips with the embedded engines
 	$(BIN)/merrflow run examples/clips --transcripts examples/clips/transcripts.csv --out $(OUT) --neutral-sample 1
 
-test: $(DEV_STAMP) ## run the tests
-	$(BIN)/python -m pytest $(PYTEST)
+test: $(DEV_STAMP) ## run the tests, but for those marked slow; PYTEST="tests/security -x" chooses
+	$(BIN)/python -m pytest $(PARALLEL) -m "not slow" $(PYTEST)
+
+test-all: $(DEV_STAMP) ## run all tests
+	$(BIN)/python -m pytest $(PARALLEL) $(PYTEST)
 
 fuzz: $(DEV_STAMP) ## 10,000 mutated files, 1,000,000 mutated messages, and ten minutes guided by coverage
 	$(BIN)/python -m tests.fuzz.files --cases 10000 --seed 1

@@ -1,9 +1,41 @@
-"""What holds for all tests."""
+"""What holds for all tests: how they are shared out among processes, and what each process starts at most once."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
 import grpc
 import pytest
+
+from tests.postgres import NoPostgres, postgres
+
+# Begun first, so that no process is left alone with one of them at the end. These start processes and wait for them.
+LONG = ("end_to_end", "faults", "orchestrator/flow", "benchmarks", "deploy", "fuzz")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    def rank(item: pytest.Item) -> int:
+        return next((number for number, long in enumerate(LONG) if item.nodeid.startswith(f"tests/{long}/")), len(LONG))
+
+    items.sort(key=rank)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """With `--dist loadfile`, a file's tests run in one process; so do all of `deploy`, which share one stack."""
+    if config.getoption("dist") != "loadfile":
+        return None
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Files(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.split("::")[0]
+            return "tests/deploy" if Path(file).is_relative_to("tests/deploy") else file
+
+    config.option.loadscopereorder = False  # the order is that of `pytest_collection_modifyitems`
+    return Files(config, log)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -15,3 +47,13 @@ def _grpc_stays_open():
     """
     grpc.aio.init_grpc_aio()
     yield
+
+
+@pytest.fixture(scope="session")
+def postgres_url() -> Iterator[str]:
+    """The URL of an empty database; skips if PostgreSQL is not installed."""
+    try:
+        with postgres() as url:
+            yield url
+    except NoPostgres as error:
+        pytest.skip(str(error))

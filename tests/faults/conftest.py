@@ -10,15 +10,13 @@ import pytest
 from merrflow.datasets.outputs import Summary
 from merrflow.pipeline.open_session import open_session
 from merrflow.pipeline.request import Request
-from merrflow_serving.catalog import SERVICES
 from tests.faults.processes import Faults, Supervised, supervised
 from tests.orchestrator.fakes import make_video
 
 
 @pytest.fixture(scope="module")
 def faults(tmp_path_factory: pytest.TempPathFactory) -> Faults:
-    limits = {f"{entry.env_prefix}MAX_RUN_SECONDS": 1 for entry in SERVICES.values()}
-    return Faults(tmp_path_factory.mktemp("faults"), MERRFLOW_QWEN_AUDIO_MAX_QUEUE=1, **limits)
+    return Faults(tmp_path_factory.mktemp("faults"), MERRFLOW_QWEN_AUDIO_MAX_QUEUE=1)
 
 
 @pytest.fixture(scope="module")

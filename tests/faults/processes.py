@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import threading
@@ -16,6 +15,7 @@ from pathlib import Path
 
 from merrflow_serving import health
 from merrflow_serving.catalog import SERVICES
+from tests.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 START_SECONDS = 90.0
@@ -63,9 +63,7 @@ class Supervised:
         self.name = name
         self.starts = 0
         self.codes: list[int] = []  # exit codes, in order
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.address = f"127.0.0.1:{free.getsockname()[1]}"
+        self.address = f"127.0.0.1:{free_port()}"
         self._faults = faults
         self._log = log
         self._over = threading.Event()

@@ -41,6 +41,7 @@ async def run_twice(clips: Path, out: Path, faults: Faults, where: dict[str, str
     assert {outcome for outcome, _, _ in assert_whole(out, names).values()} == {"done"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("service", "guilty"), [("openface_au", ["abort", "eat_memory_in_native_code"]), ("llama3", ["killed", "segv"])]
 )

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Iterator
 
 import pytest
 
 from merrflow_serving import health
+from merrflow_serving.catalog import SERVICES
 from tests.faults.conftest import annotate, make_clips
-from tests.faults.processes import Faults, addresses, alone
+from tests.faults.processes import Faults, Supervised, addresses, alone, supervised
 from tests.faults.processes_checks import assert_whole
 from tests.faults.processes_engines import GARBAGE, WHOLE
 
@@ -59,8 +61,19 @@ async def test_garbage_fails_its_own_clip_with_a_reason_and_nothing_of_it_stays(
     assert {outcome for outcome, _, _ in assert_whole(tmp_path / "out", [*deeds, *INNOCENT]).values()} == {"done"}
 
 
+@pytest.fixture(scope="module")
+def impatient(tmp_path_factory) -> Iterator[tuple[Faults, dict[str, Supervised]]]:
+    """Services that give a batch a second. On a busy machine a sound one may take as long, and costs a restart."""
+    limits = {f"{entry.env_prefix}MAX_RUN_SECONDS": 1 for entry in SERVICES.values()}
+    faults = Faults(tmp_path_factory.mktemp("impatient"), **limits)
+    with supervised(faults, tmp_path_factory.mktemp("logs")) as found:
+        yield faults, found
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(("service", "deed"), [("qwen_audio", "hang"), ("openface_au", "hang with the interpreter")])
-async def test_an_engine_that_hangs_is_ended_and_its_clip_fails_alone(tmp_path, faults, services, service, deed):
+async def test_an_engine_that_hangs_is_ended_and_its_clip_fails_alone(tmp_path, impatient, service, deed):
+    faults, services = impatient
     clips = make_clips(tmp_path / "clips", ["hangs", *INNOCENT])
     faults.plan(**{service: {"hangs": deed}})
     hung = services[service.replace("_", "-")]

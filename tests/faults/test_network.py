@@ -32,7 +32,7 @@ from tests.faults.surroundings import (
 
 CLIPS = [f"c{number:02}" for number in range(16)]
 _REASON = why_not()
-pytestmark = pytest.mark.skipif(bool(_REASON), reason=_REASON)
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(bool(_REASON), reason=_REASON)]
 
 
 @dataclass(frozen=True)

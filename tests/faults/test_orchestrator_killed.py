@@ -16,6 +16,7 @@ LONG = os.environ.get("MERRFLOW_TEST_FAULTS") == "1"
 KILLS = 8 if LONG else 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
 def test_killed_at_random_moments(tmp_path, kind):
     try:

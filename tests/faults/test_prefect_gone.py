@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -20,6 +19,7 @@ from tests.faults.processes import Faults, supervised
 from tests.faults.processes import addresses as addresses_of
 from tests.faults.processes_checks import assert_whole
 from tests.faults.surroundings import WHOLE, ended, ending, environment, long_ones, start, until
+from tests.ports import free_port
 
 NAMES = [f"c{number:02}" for number in range(12)]
 pytestmark = long_ones
@@ -29,9 +29,7 @@ class PrefectServer:
     """`prefect server start`, in a process that can be killed, stopped for a while, and started again."""
 
     def __init__(self, folder: Path) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self._port = free.getsockname()[1]
+        self._port = free_port()
         self.url = f"http://127.0.0.1:{self._port}/api"
         self._folder = folder
         self.process: subprocess.Popen[bytes] | None = None

@@ -6,6 +6,8 @@ import asyncio
 import random
 from collections import Counter
 
+import pytest
+
 from tests.faults.conftest import annotate, make_clips
 from tests.faults.processes import Faults, Supervised, addresses, supervised
 from tests.faults.processes_checks import assert_whole
@@ -42,6 +44,7 @@ async def test_a_service_killed_within_a_batch(tmp_path):
     assert len(again) <= 4 and set(again.values()) <= {2}, f"no more than the batch that was lost: {again}"
 
 
+@pytest.mark.slow
 async def test_all_four_killed_in_turn_again_and_again(tmp_path):
     faults = Faults(tmp_path / "faults", MERRFLOW_FAULTS_LATENCY=0.2)
     clips = make_clips(tmp_path / "clips", NAMES)

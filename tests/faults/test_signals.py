@@ -45,8 +45,11 @@ def assert_gone(processes: list[psutil.Process]) -> None:
 
 @pytest.mark.parametrize(
     ("number", "code", "command"),
-    [(signal.SIGTERM, 143, BARE), (signal.SIGINT, 130, BARE), (signal.SIGTERM, 143, WHOLE)],
-    ids=["SIGTERM", "SIGINT", "SIGTERM within the Prefect flow"],
+    [
+        pytest.param(signal.SIGTERM, 143, BARE, id="SIGTERM"),
+        pytest.param(signal.SIGINT, 130, BARE, id="SIGINT", marks=pytest.mark.slow),
+        pytest.param(signal.SIGTERM, 143, WHOLE, id="SIGTERM within the Prefect flow", marks=pytest.mark.slow),
+    ],
 )
 def test_a_signal_in_mid_run(tmp_path, clips, slow, number, code, command):
     out = tmp_path / "out"

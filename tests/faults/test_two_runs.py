@@ -24,7 +24,6 @@ from tests.faults.processes import addresses as addresses_of
 from tests.faults.processes_checks import assert_whole
 from tests.faults.surroundings import BARE, ended, ending, environment, start, until, without_prefect
 from tests.orchestrator.fakes import calls, fake_services
-from tests.postgres import NoPostgres, postgres
 
 NAMES = [f"c{number}" for number in range(6)]
 
@@ -99,15 +98,6 @@ def test_a_second_process_is_refused_and_the_first_goes_on(tmp_path, clips, slow
         assert ended(first)[0] == 0
     assert_whole(tmp_path / "out", NAMES)
     assert max((faults.calls() - before).values()) == 1, "no work was done twice"
-
-
-@pytest.fixture(scope="module")
-def postgres_url() -> Iterator[str]:
-    try:
-        with postgres() as url:
-            yield url
-    except NoPostgres as reason:
-        pytest.skip(str(reason))
 
 
 def test_machines_that_share_a_database_and_no_locks_see_each_other(tmp_path, postgres_url):

@@ -18,6 +18,7 @@ from merrflow_serving.credentials import health_socket, make_private
 from merrflow_serving.errors import InvalidInput, NotReady
 from merrflow_serving.server import Server
 from merrflow_serving.service import ServiceSettings
+from tests.ports import free_port
 from tests.security.certificates import make, sign
 from tests.services.serving.toy import SPEC
 
@@ -90,11 +91,11 @@ async def test_a_renewed_certificate_needs_no_restart(start, tmp_path):
 
 
 async def test_the_health_check_of_a_container_works_with_mtls_and_token(start, certificates, monkeypatch):
-    token, port = "a-token-of-health-checks", "58431"
-    server = await start(**tls(certificates, tls_client_ca=certificates.ca.cert, token=token, port=int(port)))
+    token, port = "a-token-of-health-checks", free_port()
+    server = await start(**tls(certificates, tls_client_ca=certificates.ca.cert, token=token, port=port))
     monkeypatch.setenv("MERRFLOW_QWEN_AUDIO_TLS_CERT", str(certificates.service.cert))
     monkeypatch.setenv("MERRFLOW_QWEN_AUDIO_TOKEN", token)
-    monkeypatch.setenv("MERRFLOW_QWEN_AUDIO_PORT", port)
+    monkeypatch.setenv("MERRFLOW_QWEN_AUDIO_PORT", str(port))
     assert await asyncio.to_thread(health.main, ["qwen-audio"]) == 0
     server.service.problem = "the weights are missing"
     server._set_health(2)
@@ -105,8 +106,9 @@ async def test_the_health_check_of_a_container_works_with_mtls_and_token(start, 
 
 
 async def test_the_health_checks_socket_is_for_one_user_and_asks_for_the_token(start, certificates):
-    server = await start(**tls(certificates, token="a-token-of-health-checks", port=58432))
-    socket = health_socket("qwen-audio", 58432)
+    port = free_port()
+    server = await start(**tls(certificates, token="a-token-of-health-checks", port=port))
+    socket = health_socket("qwen-audio", port)
     assert stat.S_IMODE(socket.parent.stat().st_mode) == 0o700 and stat.S_ISSOCK(socket.stat().st_mode)
     async with grpc.aio.insecure_channel(f"unix:{socket}") as channel:
         with pytest.raises(grpc.aio.AioRpcError) as refused:

@@ -16,6 +16,8 @@ import pytest
 from prefect.settings import PREFECT_API_URL
 from prefect.testing.utilities import prefect_test_harness
 
+from tests.ports import free_port
+
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
@@ -37,10 +39,10 @@ class Workers:
     def start(self, **environment: str) -> subprocess.Popen[bytes]:
         log = (self._folder / f"worker-{len(self.all)}.log").open("wb")
         command = [sys.executable, "-c", "from merrflow.cli import main; main()", "worker", "--limit", "2"]
-        # Each its own health page, as each has in a container of its own.
-        ports = {"PREFECT_WORKER_WEBSERVER_PORT": str(18080 + len(self.all))}
+        # Each its own health page, as each has in a container of its own; and none waits 10 s before it asks for work.
+        own = {"PREFECT_WORKER_WEBSERVER_PORT": str(free_port("0.0.0.0")), "PREFECT_WORKER_QUERY_SECONDS": "1"}
         process = subprocess.Popen(
-            command, env=os.environ | ports | environment, stdout=log, stderr=log, start_new_session=True
+            command, env=os.environ | own | environment, stdout=log, stderr=log, start_new_session=True
         )
         self.all.append(process)
         return process
