@@ -74,7 +74,7 @@ def test_a_dead_worker_is_a_lost_device(engine, monkeypatch):
 
 def test_without_vllm_the_way_to_get_it_is_told(engine, monkeypatch):
     monkeypatch.setitem(sys.modules, "vllm", None)
-    with pytest.raises(NotReady, match=r"Dockerfile\.vllm"):
+    with pytest.raises(NotReady, match=r"EXTRAS=vllm"):
         Vllm(engine._settings).load()
 
 

@@ -29,7 +29,11 @@ def _no_pull(monkeypatch):
     [
         ("transformers", "torch", r"engine transformers needs torch, not installed here: .*'merrflow-llama3\[torch\]'"),
         ("qwen2_audio", "transformers", "engine qwen2_audio needs transformers, not installed here"),
-        ("vllm", "vllm", "engine vllm needs vllm, not installed here: the image of services/llama3/Dockerfile.vllm"),
+        (
+            "vllm",
+            "vllm",
+            "engine vllm needs vllm, not installed here: the image of `EXTRAS=vllm deploy/build-images.sh llama3`",
+        ),
     ],
 )
 def test_packages(tmp_path: Path, monkeypatch, engine: str, kept_out: str, words: str) -> None:

@@ -1,6 +1,6 @@
 """The `vllm` engine: a Llama-family model behind vLLM's `LLM` (docs.vllm.ai), which batches continuously by itself.
 
-vLLM brings its own torch and transformers, so this engine has an image of its own (Dockerfile.vllm).
+vLLM brings its own torch and transformers, so this engine has an image of its own (services/Dockerfile).
 Determinism: each answer has a seed of its own. As with any half-precision batch, two almost equally likely tokens may
 be swapped in another batch (vLLM's VLLM_BATCH_INVARIANT=1 rules that out on newer GPUs).
 """
@@ -65,7 +65,7 @@ class Vllm(BatchedReasoner):
         except ImportError as error:
             raise NotReady(
                 f"vLLM is not installed ({error}): it needs an environment of its own, such as the image of "
-                "services/llama3/Dockerfile.vllm; MERRFLOW_LLAMA3_ENGINE=transformers runs without it"
+                "`EXTRAS=vllm deploy/build-images.sh llama3`; MERRFLOW_LLAMA3_ENGINE=transformers runs without it"
             ) from error
         tokenizer = open_chat_tokenizer(path)
         try:

@@ -1,0 +1,145 @@
+"""What deployment files say of the services comes from the catalog: they are current, and a service more is in all."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import re
+import shutil
+import subprocess
+from types import ModuleType
+
+import pytest
+import yaml
+
+from merrflow_serving.catalog import METRICS_PORT, SERVICES, ServiceEntry
+from tests.deploy.kubernetes_objects import build, copy_with_secrets, kustomize, of_kind
+from tests.deploy.stack import DIALECTS, ROOT, installed
+
+FIFTH = ServiceEntry("new-model", 50060, "merrflow.new_model.v1.New", "merrflow_new_model", "a service more")
+METADATA = """
+[project]
+version = "0.1.0"
+[tool.merrflow.image]
+[tool.merrflow.deploy]
+memory = "3g"
+requests = { cpu = "2", memory = "2Gi" }
+[tool.merrflow.deploy.gpu]
+engine = "real"
+"""
+# Services that are named for what they alone are or do, in files that `make generated` writes no block of.
+ON_PURPOSE = {
+    "deploy/compose/shared-clips.yml": {"openface-au"},  # it alone reads clips
+    "deploy/observability/panels.py": {"openface-au"},  # clips a minute are its answers
+}
+
+
+@pytest.fixture
+def generate(monkeypatch) -> ModuleType:
+    monkeypatch.syspath_prepend(ROOT / "deploy")
+    return importlib.import_module("generate")
+
+
+@pytest.fixture
+def with_fifth(generate, tmp_path):
+    """A copy of the repository's deployment files, made for one service more."""
+    shutil.copytree(ROOT / "deploy/compose", tmp_path / "deploy/compose")
+    copy_with_secrets(tmp_path / "deploy/kubernetes")
+    for name in (*generate.BLOCKS, *(f"services/{name.replace('-', '_')}/pyproject.toml" for name in SERVICES)):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, tmp_path / name)
+    (tmp_path / "services/new_model").mkdir()
+    (tmp_path / "services/new_model/pyproject.toml").write_text(METADATA)
+    files = generate.generated(tmp_path, generate.read(tmp_path, [*SERVICES.values(), FIFTH]))
+    for path, text in files.items():
+        (tmp_path / path).write_text(text)
+    return tmp_path
+
+
+def test_the_files_are_current(generate, capsys):
+    assert generate.main(["--check"]) == 0, capsys.readouterr().err
+
+
+def test_a_block_whose_place_is_gone_is_named(generate, with_fifth):
+    path = with_fifth / "deploy/compose/replicas.yml"
+    path.write_text(path.read_text().replace("# <<< services", ""))
+    with pytest.raises(LookupError, match=r"replicas\.yml.*'services'"):
+        generate.generated(with_fifth, generate.read(with_fifth, SERVICES.values()))
+
+
+def test_no_file_is_left_of_a_service_that_is_gone():
+    folder = ROOT / "deploy/kubernetes/base/models"
+    listed = yaml.safe_load((folder / "kustomization.yaml").read_text())["resources"]
+    others = {"kustomization.yaml", "common.yaml", "autoscaling-common.yaml"}
+    assert {path.name for path in folder.glob("*.yaml")} - others == set(listed)
+
+
+def test_every_file_that_lists_the_services_is_generated(generate):
+    """None of deploy/ names two services by hand; see ON_PURPOSE for those that name one."""
+    found = {}
+    for path in [
+        *(ROOT / "deploy").rglob("*"),
+        ROOT / "docker-compose.yml",
+        ROOT / ".env",
+        ROOT / "services/Dockerfile",
+    ]:
+        name = str(path.relative_to(ROOT))
+        if not path.is_file() or name in generate.FILES.values() or re.fullmatch(r".*/models/[\w-]+\.yaml", name):
+            continue
+        hand = re.sub(r"(?ms)^ *# >>> ([\w ]+): make generated\n.*?^ *# <<< \1\n", "", path.read_text(errors="replace"))
+        hand = re.sub(r"(?m)^ *#.*$", "", hand)
+        assert not re.search(r"\b5005\d\b", hand), f"{name}: a port of the catalog"
+        found[name] = {service for service in SERVICES if re.search(rf"\b{service}\b", hand)}
+    proofs = found.pop("deploy/observability/alerts_test.yml")  # alerts are proved with some service or other
+    assert proofs <= set(SERVICES)
+    for name, services in found.items():
+        assert len(services) < 2 or services == ON_PURPOSE.get(name), name
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_compose_has_one_more(with_fifth, dialect):
+    if not installed(DIALECTS[dialect]):
+        pytest.skip(f"{dialect} is not installed")
+    overrides = sorted((with_fifth / "deploy/compose").glob("*.yml"))
+    files = [word for path in (with_fifth / "docker-compose.yml", *overrides) for word in ("-f", str(path))]
+    command = [*DIALECTS[dialect], "--project-directory", str(with_fifth), *files, "config"]
+    ended = subprocess.run(
+        command, cwd=with_fifth, env=os.environ | {"CLIPS": str(with_fifth)}, capture_output=True, text=True
+    )
+    assert ended.returncode == 0, ended.stderr
+    services = yaml.safe_load(ended.stdout)["services"]
+    made = services["new-model"]
+    assert set(made) == set(services["minigpt-v2"])
+    arguments = made["build"]["args"]
+    assert arguments["SERVICE"] == "new-model" and arguments["PORT"] == "50060"
+    assert made["environment"]["MERRFLOW_NEW_MODEL_ENGINE"] == "real"
+    assert made["environment"]["MERRFLOW_NEW_MODEL_TLS_CERT"] == "/tls/cert.pem"
+    assert services["worker"]["environment"]["MERRFLOW_NEW_MODEL_ADDRESS"] == "new-model:50060"
+
+
+def test_kubernetes_has_one_more(with_fifth):
+    objects = build(kustomize(), with_fifth / "deploy/kubernetes/overlays/gpu")
+    (container,) = of_kind(objects, "Deployment")["new-model"]["spec"]["template"]["spec"]["containers"]
+    assert container["image"] == "merrflow/new-model:0.1.0-torch"
+    assert [port["containerPort"] for port in container["ports"]] == [50060, METRICS_PORT]
+    assert {item["name"] for item in container["env"]} >= {
+        "MERRFLOW_NEW_MODEL_ENGINE",
+        "MERRFLOW_NEW_MODEL_METRICS_PORT",
+    }
+    for kind in ("Service", "HorizontalPodAutoscaler", "PodDisruptionBudget"):
+        assert "new-model" in of_kind(objects, kind)
+    (rule, _) = of_kind(objects, "NetworkPolicy")["models"]["spec"]["ingress"]
+    assert rule["ports"] == [{"port": 50051, "endPort": 50060}]
+    told = of_kind(objects, "ConfigMap")["run-settings"]["data"]
+    assert told["MERRFLOW_NEW_MODEL_ADDRESS"] == "dns:///new-model.merrflow.svc:50060"
+
+
+def test_prometheus_has_one_more(with_fifth):
+    folder = with_fifth / "deploy/observability"
+    (job, *_) = yaml.safe_load((folder / "prometheus.yml").read_text())["scrape_configs"]
+    assert job["dns_sd_configs"][0]["names"] == [*SERVICES, "new-model"]
+    if not shutil.which("promtool"):
+        pytest.skip("promtool is not installed (Debian: apt-get install prometheus)")
+    command = ["promtool", "test", "rules", "alerts_test.yml"]
+    ended = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
