@@ -57,10 +57,10 @@ generated-check: $(STAMP) ## fail if these files differ from the catalog and the
 	$(BIN)/python deploy/generate.py --check
 	$(BIN)/python deploy/observability/dashboard.py --check
 
-protos: $(DEV_STAMP) ## write the gRPC stubs anew
+protos: $(DEV_STAMP) ## write the gRPC stubs again
 	PYTHON=$(abspath $(BIN)/python) protos/generate.sh
 
-protos-check: protos ## fail where the committed stubs differ from the .proto files, or break a released API
+protos-check: protos ## fail if the committed stubs differ from the .proto files, or break a released API
 	git diff --exit-code -- protos/python
 	test -z "$$(git status --porcelain -- protos/python)"
 	cd protos && ../$(BIN)/buf breaking --against released.binpb

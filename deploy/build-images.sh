@@ -8,7 +8,7 @@
 #   EXTRAS=torch         the real engines' images, and no others if none is named
 #   EXTRAS=vllm          with llama3: its image with vLLM; LLAMA3_GPU_IMAGE names it
 #   OPENFACE_IMAGE=NAME  an image with OpenFace in it, for the engine `openface` of openface-au (docs/models.md)
-# As with Compose, a variable of the shell goes before a line of .env: PYTHON_IMAGE=... names another base image.
+# As with Compose, a variable of the shell overrides .env: PYTHON_IMAGE=... names another base image.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 # >>> services: make generated

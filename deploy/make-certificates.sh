@@ -1,8 +1,8 @@
 #!/bin/sh
 # make-certificates.sh FOLDER [NAME...]: certificates and a token for the services and their clients.
-# Makes FOLDER/authority.key, which signs and is given to nobody, and for each NAME (by default all services and
+# Makes FOLDER/authority.key, the signing key, which no service gets, and for each NAME (by default all services and
 # `worker`) a folder with cert.pem, key.pem, ca.pem and tokens. NAME@HOST,HOST adds names or addresses by which others
-# reach it. What is there already stays, so the same command renews what was removed. Needs openssl 1.1.1 or newer.
+# reach it. Existing files are kept, so the same command renews what was removed. Needs openssl 1.1.1 or newer.
 set -eu
 folder=${1:?usage: make-certificates.sh FOLDER [NAME...]}
 shift
@@ -10,7 +10,7 @@ shift
 [ $# -gt 0 ] || set -- openface-au minigpt-v2 qwen-audio llama3 worker
 # <<< services
 days=${DAYS:-365}
-# Containers read the files as users of their own; on this machine, nobody gets past the folder above them.
+# Containers read the files as other users; on this machine, only the owner can enter the folder above them.
 umask 022
 mkdir -p "$folder"
 chmod 700 "$folder"

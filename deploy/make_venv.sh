@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# make_venv.sh PYTHON DIR: a virtual environment, and before it what Debian and Ubuntu may have left out: the part of
-# Python that makes it, and GCC's OpenMP library, which the language model's runtime (xllamacpp) is linked against.
+# make_venv.sh PYTHON DIR: makes a virtual environment, and first installs what Debian and Ubuntu may have left out:
+# Python's venv module, and GCC's OpenMP library, which the language model's runtime (xllamacpp) is linked against.
 set -euo pipefail
 python=$1 dir=$2
 has() { "$python" -c "$1" 2>/dev/null; }

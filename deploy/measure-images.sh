@@ -19,7 +19,7 @@ for name in "${services[@]}" orchestrator; do
   if [ "$name" != orchestrator ]; then
     [ "$megabytes" -lt 1000 ] || failed=1
     start=$(date +%s.%N)
-    # Confined as by docker-compose.yml; asked every second rather than every ten, to be precise.
+    # Confined as by docker-compose.yml; checked every second rather than every ten, to be precise.
     container=$(docker run -d --read-only --tmpfs /tmp --cap-drop ALL --health-interval 1s "$image")
     until [ "$(docker inspect -f '{{.State.Health.Status}}' "$container")" = healthy ]; do
       if [ "$(date +%s)" -gt $((${start%.*} + 120)) ]; then

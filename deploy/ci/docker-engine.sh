@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# docker-engine.sh: all that the container tests need, on a Debian 12 machine, as root; what is there is left as it is.
-# Docker's engine, docker-compose 1.29 and Compose 2 from Debian's packages, the base image, and PostgreSQL's: pulled,
-# or, where no registry can be reached, made from Debian's packages too (tests/deploy/images).
+# docker-engine.sh: installs what the container tests need and what is not there yet, on a Debian 12 machine, as root:
+# Docker's engine, docker-compose 1.29 and Compose 2 from Debian's packages, the base image, and PostgreSQL's; these are
+# pulled or, if no registry can be reached, made from Debian's packages (tests/deploy/images).
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 ci=$PWD/deploy/ci
@@ -12,11 +12,11 @@ trap 'rm -rf "$work"' EXIT
 
 say() { echo "docker-engine.sh: $*" >&2; }
 
-default() { # NAME: of the shell, else of .env
+default() { # NAME: from the shell, else from .env
   [ -n "${!1:-}" ] && echo "${!1}" || sed -n "s/^$1=//p" .env
 }
 
-pull() { # IMAGE: true once it is there
+pull() { # IMAGE: true if it is there or can be pulled
   docker image inspect "$1" >/dev/null 2>&1 || timeout 600 docker pull -q "$1" >"$work/pull.log" 2>&1
 }
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# install.sh PACKAGE...: Debian packages, without starting what they bring.
+# install.sh PACKAGE...: installs Debian packages, without starting their services.
 set -euo pipefail
 export DEBIAN_FRONTEND=noninteractive
 missing=()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import threading
-import time
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -164,13 +163,3 @@ _DISCOVERY: dict[str, dict[str, Any]] = {
     "/api/v1": _resources("v1", "Namespace", "Pod"),
     "/apis/batch/v1": _resources("batch/v1", "Job"),
 }
-
-
-def wait_for(what: Any, seconds: float, text: str) -> Any:
-    """The first true value of `what()`. Fails with `text()` when the time is over."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if value := what():
-            return value
-        time.sleep(0.2)
-    raise AssertionError(f"nothing in {seconds:.0f} s: {text}")

@@ -13,18 +13,12 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from tests.deploy.kubernetes_objects import Object, Pod, of_kind
-
-
-def docker(*arguments: str, check: bool = True) -> str:
-    """What the command says. check: fail where it does; else its errors are a part of what it says."""
-    ended = subprocess.run(["docker", *arguments], capture_output=True, text=True)
-    assert not check or ended.returncode == 0, ended.stderr
-    return (ended.stdout if check else ended.stdout + ended.stderr).strip()
+from tests.deploy.stack import docker
 
 
 @dataclass
 class Node:
-    """Runs pods on a network of its own, where a service's name leads to its pod."""
+    """Runs pods on a network of its own, in which a service's name resolves to its pod."""
 
     network: str
     objects: tuple[Object, ...]

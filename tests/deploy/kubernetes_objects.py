@@ -45,7 +45,7 @@ def kustomize() -> list[str]:
 
 @cache
 def render(overlay: str) -> tuple[Object, ...]:
-    """The overlay's objects. Made in a copy, where the files of secrets are, which the repository has not."""
+    """The overlay's objects. Rendered in a copy, with the files of secrets that the repository does not have."""
     command = kustomize()
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / "kubernetes"
@@ -149,7 +149,7 @@ def run_job(objects: tuple[Object, ...]) -> Object:
 
 
 def problems(pod: Pod) -> list[str]:
-    """Where a pod falls short of the Pod Security standard "restricted", or of what is ours."""
+    """How a pod violates the Pod Security standard "restricted", or our own rules."""
     found = []
     context = pod.spec["securityContext"]
     if not (context["runAsNonRoot"] and context["runAsUser"] in (10001, 999)):

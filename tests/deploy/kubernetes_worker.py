@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import urllib.request
@@ -14,8 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.deploy.kubernetes_api import FakeCluster, wait_for
+from tests.deploy.kubernetes_api import FakeCluster
 from tests.deploy.kubernetes_objects import Object, job_template, of_kind, worker_environment
+from tests.deploy.stack import free_ports, wait_for
 
 START_SECONDS = 180
 
@@ -49,9 +49,8 @@ class Worker:
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    with free_ports(1) as (port,):
+        return port
 
 
 def clean_environment(folder: Path) -> dict[str, str]:

@@ -9,19 +9,20 @@ import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from merrflow_serving.catalog import SERVICES
 
 ROOT = Path(__file__).parents[2]
 CLIPS = ROOT / "examples/clips"
 DIALECTS = {"docker-compose": ["docker-compose"], "docker compose": ["docker", "compose"]}
-STAND_IN = "merrflow/test-postgres:15"  # made by deploy/ci/docker-engine.sh where no registry can be reached
+STAND_IN = "merrflow/test-postgres:15"  # made by deploy/ci/docker-engine.sh if no registry can be reached
 READY_SECONDS = 300
+Value = TypeVar("Value")
 
 
 def installed(command: Sequence[str]) -> bool:
@@ -31,7 +32,7 @@ def installed(command: Sequence[str]) -> bool:
 
 @cache
 def reason_to_skip() -> str:
-    """Why no container can be tested here; empty where they can."""
+    """Why no container can be tested here; empty if they can."""
     if os.environ.get("MERRFLOW_TEST_DOCKER") != "1":
         return "set MERRFLOW_TEST_DOCKER=1 to build and run the images"
     if not shutil.which("docker") or subprocess.run(["docker", "info"], capture_output=True).returncode:
@@ -64,13 +65,36 @@ def free_ports(count: int) -> Iterator[list[int]]:
             one.close()
 
 
+def wait_for(what: Callable[[], Value], seconds: float, text: str) -> Value:
+    """The first true value of `what()`; an `OSError` counts as none. Fails with `text` when the time is over."""
+    deadline = time.monotonic() + seconds
+    error: OSError | None = None
+    while time.monotonic() < deadline:
+        try:
+            if value := what():
+                return value
+        except OSError as raised:
+            error = raised
+        time.sleep(0.2)
+    raise AssertionError(f"not within {seconds:.0f} s: {text}{f' ({error})' if error else ''}")
+
+
 def inspect(identity: str) -> dict[str, Any]:
     """What Docker knows of a container or an image."""
-    return json.loads(_docker("inspect", identity))[0]
+    return json.loads(docker("inspect", identity))[0]
 
 
-def _docker(*arguments: str) -> str:
-    return subprocess.run(["docker", *arguments], capture_output=True, text=True, check=True).stdout
+def docker(*arguments: str) -> str:
+    """The output of a command of Docker's, which must work."""
+    ended = subprocess.run(["docker", *arguments], capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr
+    return ended.stdout.strip()
+
+
+def log_of(container: str) -> str:
+    """What a container wrote, of both streams."""
+    ended = subprocess.run(["docker", "logs", container], capture_output=True, text=True)
+    return ended.stdout + ended.stderr
 
 
 def _postgres_image() -> str:
@@ -146,9 +170,13 @@ class Stack:
 
     def log(self, service: str) -> str:
         """What a service's containers wrote."""
-        commands = [["docker", "logs", identity] for identity in self.containers(service)]
-        ended = [subprocess.run(one, capture_output=True, text=True) for one in commands]
-        return "".join(one.stdout + one.stderr for one in ended)
+        return "".join(map(log_of, self.containers(service)))
+
+    def published(self, service: str) -> list[int]:
+        """The ports of this machine at which the containers of a service of the catalog are."""
+        port = f"{SERVICES[service].port}/tcp"
+        found = [inspect(one)["NetworkSettings"]["Ports"][port][0] for one in self.containers(service)]
+        return [int(one["HostPort"]) for one in found]
 
     def wait_healthy(self, *services: str, seconds: float = READY_SECONDS) -> None:
         """Returns once every container of the services is healthy; fails with what their checks said."""
@@ -169,11 +197,11 @@ class Stack:
 
     def down(self) -> list[str]:
         """Takes everything away, volumes too. Returns what was left all the same: ids."""
-        self("down", "-v", "-t", "60")
+        self("down", "-v", "-t", "60", "--remove-orphans")
         return "".join(self._listed(kind) for kind in ("container", "volume", "network")).split()
 
     def _listed(self, kind: str, *filters: str) -> str:
         command = [kind, "ls", "-q", *(["-a"] if kind == "container" else [])]
         for one in (f"label=com.docker.compose.project={self.project}", *filters):
             command += ["--filter", one]
-        return _docker(*command)
+        return docker(*command)

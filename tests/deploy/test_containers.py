@@ -12,17 +12,17 @@ from typing import Any
 
 import pytest
 
-from merrflow import annotate
 from merrflow_serving import health
 from merrflow_serving.catalog import SERVICES
-from tests.deploy.stack import DIALECTS, ROOT, Stack, free_ports, inspect, installed, reason_to_skip, variable
+from tests.deploy.stack import DIALECTS, ROOT, Stack, free_ports, inspect, installed, log_of, reason_to_skip, variable
 from tests.records import timeless
 
 pytestmark = pytest.mark.skipif(bool(reason_to_skip()), reason=reason_to_skip() or "-")
+TRANSCRIPTS = ("--transcripts", "/clips/transcripts.csv")
 
 
 def placeless(folder: Path) -> dict[str, dict[str, Any]]:
-    """The records of a run without times, and without where the clips were."""
+    """The records of a run without times, and without the clips' folder."""
     return {name: record | {"path": ""} for name, record in timeless(folder).items()}
 
 
@@ -36,63 +36,44 @@ def test_images_are_small_and_start_soon(images, capsys):
 def test_all_become_healthy(stack):
     stack.wait_healthy(*SERVICES, "postgres", "prefect", "worker")
     for name in SERVICES:
-        assert health.check(f"127.0.0.1:{stack.ports[name]}") == (True, "SERVING")
+        ports = stack.published(name)
+        assert len(set(ports)) == 2 if name == "llama3" else ports == [stack.ports[name]]
+        assert all(health.check(f"127.0.0.1:{port}") == (True, "SERVING") for port in ports)
     with urllib.request.urlopen(f"http://127.0.0.1:{stack.ports['prefect']}/", timeout=10) as page:
         assert b"<title>Prefect" in page.read()
 
 
 @pytest.mark.parametrize("name", [*SERVICES, "worker"])
 def test_image_is_without_root_and_says_what_it_is(stack, name):
-    container = inspect(stack.container(name))
-    image = inspect(container["Image"])
-    assert image["Config"]["User"] == "merrflow"
-    labels = image["Config"]["Labels"]
-    assert labels["org.opencontainers.image.title"] == ("merrflow" if name == "worker" else f"merrflow {name}")
-    assert len(labels["org.opencontainers.image.revision"]) == 40
-    assert container["HostConfig"]["ReadonlyRootfs"] and container["HostConfig"]["Memory"]
+    for container in map(inspect, stack.containers(name)):
+        image = inspect(container["Image"])
+        assert image["Config"]["User"] == "merrflow"
+        labels = image["Config"]["Labels"]
+        assert labels["org.opencontainers.image.title"] == ("merrflow" if name == "worker" else f"merrflow {name}")
+        assert len(labels["org.opencontainers.image.revision"]) == 40
+        assert container["HostConfig"]["ReadonlyRootfs"] and container["HostConfig"]["Memory"]
 
 
 def test_services_are_reached_from_the_worker(stack):
     stack.wait_healthy(*SERVICES)
     table = stack.merrflow("services")
-    assert table.count("SERVING") == len(SERVICES) and "NOT_SERVING" not in table
+    replicas = sum(len(stack.containers(name)) for name in SERVICES)
+    assert table.count("SERVING") == replicas and "NOT_SERVING" not in table
 
 
-def test_a_run_gives_what_a_local_run_gives(stack, tmp_path):
+def test_a_run_gives_what_a_local_run_gives(stack, local_run):
     stack.wait_healthy("worker")
-    transcripts = stack.clips / "transcripts.csv"
-    given = ["--transcripts", "/clips/transcripts.csv"] if transcripts.exists() else []
-    stack.merrflow("run", "/clips", "--out", "/out/exec", *given, "--neutral-sample", "1")
-    annotate(stack.clips, tmp_path, transcripts=transcripts if given else None, neutral_sample=1.0)
+    stack.merrflow("run", "/clips", "--out", "/out/exec", *TRANSCRIPTS, "--neutral-sample", "1")
     contained = placeless(stack.out / "exec")
     assert len(contained) == len(list(stack.clips.glob("*.mp4")))
-    assert contained == placeless(tmp_path)
+    assert contained == placeless(local_run)
     for file in ("merr/MERR_coarse_grained.json", "merr/MERR_fine_grained.json"):
-        assert (stack.out / "exec" / file).read_text() == (tmp_path / file).read_text()
+        assert (stack.out / "exec" / file).read_text() == (local_run / file).read_text()
     assert not (stack.out / "exec/ledger.db").exists(), "its ledger is in PostgreSQL"
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
-def test_a_service_alone_serves_drains_and_leaves_nothing(images, dialect, tmp_path):
-    if not installed(DIALECTS[dialect]):
-        pytest.skip(f"{dialect} is not installed")
-    stack = Stack(tmp_path, command=DIALECTS[dialect])
-    try:
-        stack.up("qwen-audio")
-        stack.wait_healthy("qwen-audio")
-        assert not stack.containers("postgres") and not stack.containers("prefect")
-        assert health.check(f"127.0.0.1:{stack.ports['qwen-audio']}") == (True, "SERVING")
-        identity = stack.container("qwen-audio")
-        stack("stop", "qwen-audio")
-        assert inspect(identity)["State"]["ExitCode"] == 0, "it ended by itself"
-        assert "draining" in stack.log("qwen-audio")
-    finally:
-        left = stack.down()
-    assert not left
-
-
-@pytest.mark.parametrize("dialect", DIALECTS)
-def test_replicas_have_ports_of_their_own(images, dialect, tmp_path):
+def test_replicas_of_a_service_alone_have_ports_of_their_own_drain_and_leave_nothing(images, dialect, tmp_path):
     if not installed(DIALECTS[dialect]):
         pytest.skip(f"{dialect} is not installed")
     anywhere = {"QWEN_AUDIO_PORT": "0", "QWEN_AUDIO_REPLICAS": "2"}
@@ -100,14 +81,18 @@ def test_replicas_have_ports_of_their_own(images, dialect, tmp_path):
     try:
         stack.up("qwen-audio")
         stack.wait_healthy("qwen-audio")
-        ports = {
-            inspect(one)["NetworkSettings"]["Ports"]["50053/tcp"][0]["HostPort"]
-            for one in stack.containers("qwen-audio")
-        }
-        assert len(ports) == 2
-        assert all(health.check(f"127.0.0.1:{port}")[0] for port in ports)
+        assert not stack.containers("postgres") and not stack.containers("prefect")
+        ports = stack.published("qwen-audio")
+        assert len(set(ports)) == 2
+        assert all(health.check(f"127.0.0.1:{port}") == (True, "SERVING") for port in ports)
+        identities = stack.containers("qwen-audio")
+        stack("stop", "qwen-audio")
+        for identity in identities:
+            assert inspect(identity)["State"]["ExitCode"] == 0, "it ended by itself"
+            assert "draining" in log_of(identity)
     finally:
-        stack.down()
+        left = stack.down()
+    assert not left
 
 
 def refused(stack: Stack, *services: str) -> str:

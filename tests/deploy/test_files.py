@@ -26,7 +26,7 @@ FOLDERS = {name: Path("services") / name.replace("-", "_") for name in SERVICES}
 FOLDERS["orchestrator"] = Path("orchestrator")
 IMAGES = list(FOLDERS)
 BASE = ROOT / "docker-compose.yml"
-VARIABLE = r"\$\{(\w+)(?::-[\w.]+)?\}"  # with the value that an empty one has, where that matters
+VARIABLE = r"\$\{(\w+)(?::-[\w.]+)?\}"  # with the value of an empty one, if it has one
 OVERRIDES = sorted((ROOT / "deploy/compose").glob("*.yml"))
 
 

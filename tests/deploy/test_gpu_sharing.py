@@ -1,76 +1,47 @@
 """A run in phases with the services' real containers: what starts, what stops, and the records of a local run.
 
-Takes minutes and a Docker engine, so only with MERRFLOW_TEST_DOCKER=1. No GPU is needed: what each container says it
-needs is made up here, after it has been asked for real.
+Takes minutes and a Docker engine, so only with MERRFLOW_TEST_DOCKER=1. No GPU is needed: each container is asked for
+its need, and the answer is replaced by a made-up one.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-import os
-import shutil
-import socket
-import subprocess
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from merrflow import annotate
 from merrflow.core.errors import InputError
 from merrflow.pipeline import open_session as sessions
 from merrflow.pipeline.gpu_phases import open_sharing
 from merrflow.pipeline.gpu_phases.containers import Containers
 from merrflow.pipeline.open_session import open_session
 from merrflow.pipeline.request import Request
+from merrflow.pipeline.session import Session
 from merrflow_serving.catalog import SERVICES
+from tests.deploy.stack import Stack, docker, reason_to_skip
 from tests.records import timeless
 
-ROOT = Path(__file__).parents[2]
-CLIPS = ROOT / "examples/clips"
-PROJECT = f"merrflow-gpu-test-{os.getpid()}"
 GIB = 1 << 30
 SIZES = {"openface-au": 0, "minigpt-v2": 10, "qwen-audio": 10, "llama3": 17}  # GiB, made up
-
-
-def _reason_to_skip() -> str:
-    if os.environ.get("MERRFLOW_TEST_DOCKER") != "1":
-        return "set MERRFLOW_TEST_DOCKER=1 to start and stop containers"
-    if not shutil.which("docker") or subprocess.run(["docker", "info"], capture_output=True).returncode:
-        return "no Docker engine answers"
-    return ""
-
-
-pytestmark = pytest.mark.skipif(bool(_reason_to_skip()), reason=_reason_to_skip() or "-")
-
-
-def compose(*arguments: str, environment: dict[str, str]) -> None:
-    command = ["docker-compose"] if shutil.which("docker-compose") else ["docker", "compose"]
-    ended = subprocess.run(
-        [*command, "-p", PROJECT, *arguments], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600
-    )
-    assert ended.returncode == 0, ended.stderr[-3000:]
+pytestmark = pytest.mark.skipif(bool(reason_to_skip()), reason=reason_to_skip() or "-")
 
 
 @pytest.fixture(scope="module")
-def project() -> Iterator[None]:
-    """The four services' containers, created and not started, on free ports."""
-    subprocess.run([ROOT / "deploy/build-images.sh", *SERVICES], check=True, timeout=3600)
-    environment = dict(os.environ)
-    sockets = [socket.socket() for _ in SERVICES]
-    for name, one in zip(SERVICES, sockets, strict=True):
-        one.bind(("127.0.0.1", 0))
-        environment[f"{name.upper().replace('-', '_')}_PORT"] = str(one.getsockname()[1])
-    for one in sockets:
-        one.close()
+def project(images: None, clips: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The name of a project in which the services' containers are created and not started."""
+    stack = Stack(tmp_path_factory.mktemp("out"), clips=clips)
     try:
-        compose("up", "--no-start", "--no-build", *SERVICES, environment=environment)
-        yield
+        stack("up", "--no-start", "--no-build", *SERVICES)
+        yield stack.project
     finally:
-        compose("down", "-v", "-t", "40", environment=environment)
+        left = stack.down()
+    assert not left
 
 
 class Watched(Containers):
@@ -97,25 +68,34 @@ class Watched(Containers):
         super().stop(services)
 
 
-async def in_turns(containers: Containers, out: Path, monkeypatch: pytest.MonkeyPatch) -> list[frozenset[str]]:
-    """A run on a made-up card of 24 GiB; which containers ran in each round."""
+@asynccontextmanager
+async def in_turns(
+    containers: Containers, clips: Path, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Session]:
+    """A run on a made-up card of 24 GiB."""
     monkeypatch.setattr(sessions, "open_sharing", partial(open_sharing, project=containers))
     request = Request(
-        (str(CLIPS),), str(out), str(CLIPS / "transcripts.csv"), overrides={"neutral_sample": 1.0},
-        gpu_sharing="sequential", gpu_memory=24 * GIB,
-    )  # fmt: skip
-    running = []
+        (str(clips),),
+        str(out),
+        str(clips / "transcripts.csv"),
+        overrides={"neutral_sample": 1.0},
+        gpu_sharing="sequential",
+        gpu_memory=24 * GIB,
+    )
     async with open_session(request) as session:
-        async for names in session.rounds():
+        yield session
+
+
+async def test_containers_take_turns_and_the_records_are_those_of_a_local_run(
+    project, clips, local_run, tmp_path, monkeypatch
+):
+    containers = Watched.find(SERVICES, project)
+    running = []  # containers in each round
+    async with in_turns(containers, clips, tmp_path, monkeypatch) as session:
+        async for one in session.rounds():
             running.append(await asyncio.to_thread(containers.running))
-            await session.annotate(names)
+            await session.annotate(one.names, one.absent)
         assert (await asyncio.to_thread(session.write_outputs)).complete
-    return running
-
-
-async def test_containers_take_turns_and_the_records_are_those_of_a_local_run(project, tmp_path, monkeypatch):
-    containers = Watched.find(SERVICES, PROJECT)
-    running = await in_turns(containers, tmp_path / "turns", monkeypatch)
     assert running == [
         set(),
         {"openface-au", "minigpt-v2", "qwen-audio"},
@@ -126,49 +106,32 @@ async def test_containers_take_turns_and_the_records_are_those_of_a_local_run(pr
         "-llama3", "-openface-au",
     ]  # fmt: skip
     assert containers.running() == frozenset(), "as they were found"
-    await asyncio.to_thread(
-        annotate, CLIPS, tmp_path / "local", transcripts=CLIPS / "transcripts.csv", neutral_sample=1.0
-    )
-    assert len(timeless(tmp_path / "turns")) == len(list(CLIPS.glob("*.mp4")))
-    assert timeless(tmp_path / "turns") == timeless(tmp_path / "local")
+    assert len(timeless(tmp_path)) == len(list(clips.glob("*.mp4")))
+    assert timeless(tmp_path) == timeless(local_run)
 
     containers.log.clear()
-    assert await in_turns_again(containers, tmp_path / "turns", monkeypatch) == 0
+    async with in_turns(containers, clips, tmp_path, monkeypatch) as session:
+        assert len(session.todo) == 0
     assert containers.log == [], "nothing to do starts nothing"
 
 
-async def in_turns_again(containers: Containers, out: Path, monkeypatch: pytest.MonkeyPatch) -> int:
-    """A second run; how many clips it has to work on."""
-    monkeypatch.setattr(sessions, "open_sharing", partial(open_sharing, project=containers))
-    request = Request(
-        (str(CLIPS),), str(out), str(CLIPS / "transcripts.csv"), overrides={"neutral_sample": 1.0},
-        gpu_sharing="sequential", gpu_memory=24 * GIB,
-    )  # fmt: skip
-    async with open_session(request) as session:
-        return len(session.todo)
-
-
 def test_a_container_that_ends_is_told_with_its_last_words(project):
-    containers = Containers.find(SERVICES, PROJECT)
+    containers = Containers.find(SERVICES, project)
     containers.start(["llama3"])
     try:
         assert containers.trouble("llama3") == ""
-        labels = [f"label=com.docker.compose.{key}" for key in (f"project={PROJECT}", "service=llama3")]
-        found = subprocess.run(
-            ["docker", "ps", "-q", "--filter", labels[0], "--filter", labels[1]], capture_output=True, text=True
-        )
-        subprocess.run(["docker", "kill", found.stdout.strip()], check=True, capture_output=True)
+        labels = [f"label=com.docker.compose.{key}" for key in (f"project={project}", "service=llama3")]
+        docker("kill", docker("ps", "-q", "--filter", labels[0], "--filter", labels[1]))
         assert "ended (exit code 137)" in containers.trouble("llama3")
     finally:
         containers.stop(["llama3"])
 
 
 def test_one_off_containers_leave_nothing_behind(project):
-    before = subprocess.run(["docker", "ps", "-aq"], capture_output=True, text=True, check=True).stdout
-    found = json.loads(Containers.find(SERVICES, PROJECT).describe("qwen-audio"))
+    before = docker("ps", "-aq")
+    found = json.loads(Containers.find(SERVICES, project).describe("qwen-audio"))
     assert found["engine"]["engine"] == "prosody" and found["need"]["full_bytes"] == 0
-    after = subprocess.run(["docker", "ps", "-aq"], capture_output=True, text=True, check=True).stdout
-    assert set(after.split()) <= set(before.split())
+    assert set(docker("ps", "-aq").split()) <= set(before.split())
 
 
 def test_no_project_says_what_to_do():

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from merrflow.core.settings import RunSettings
-from merrflow_serving.catalog import SERVICES
+from merrflow_serving.catalog import METRICS_PORT, SERVICES
 from tests.deploy.kubernetes_objects import (
     KUBERNETES,
     OVERLAYS,
@@ -24,22 +24,19 @@ from tests.deploy.kubernetes_objects import (
     render,
     run_job,
 )
+from tests.deploy.stack import defaults as environment
+from tests.deploy.stack import variable
 from tests.services.serving.toy import SPEC
 
 VERSIONS = ("1.29", "1.37")  # the oldest that the manifests are for, and the newest whose schemas there are
-PORT = 9464  # of the metrics pages
 MEMORY = {"g": "Gi", "m": "Mi"}  # Compose's words and Kubernetes'
 each_overlay = pytest.mark.parametrize("overlay", OVERLAYS)
 each_service = pytest.mark.parametrize("name", SERVICES)
 
 
-def environment() -> dict[str, str]:
-    lines = (ROOT / ".env").read_text().splitlines()
-    return dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
-
-
-def variable(name: str, word: str) -> str:
-    return environment()[f"{SERVICES[name].env_prefix.removeprefix('MERRFLOW_')}{word}"]
+def value(name: str, word: str) -> str:
+    """What .env says of a service."""
+    return environment()[f"{variable(name)}_{word}"]
 
 
 def model(overlay: str, name: str) -> dict:
@@ -87,10 +84,10 @@ def test_ports_and_images_are_those_of_the_catalog_and_of_env(overlay, name):
     entry, container = SERVICES[name], model(overlay, name)
     assert container["ports"] == [
         {"name": "grpc", "containerPort": entry.port},
-        {"name": "metrics", "containerPort": PORT},
+        {"name": "metrics", "containerPort": METRICS_PORT},
     ]
     real = "gpu" in overlay and name != "openface-au"
-    assert container["image"] == variable(name, "GPU_IMAGE" if real else "IMAGE")
+    assert container["image"] == value(name, "GPU_IMAGE" if real else "IMAGE")
     assert "command" not in container and "args" not in container, "the image's own entry point"
     service = of_kind(render(overlay), "Service")[name]["spec"]
     assert [(port["port"], port["targetPort"]) for port in service["ports"]] == [(entry.port, "grpc")]
@@ -115,11 +112,11 @@ def test_the_other_images_are_those_of_env(overlay):
 def test_memory_limits_and_engines_are_those_of_compose(overlay, name):
     container = model(overlay, name)
     real = "gpu" in overlay and name != "openface-au"
-    limit = variable(name, "GPU_MEMORY" if real else "MEMORY")
+    limit = value(name, "GPU_MEMORY" if real else "MEMORY")
     assert container["resources"]["limits"]["memory"] == limit[:-1] + MEMORY[limit[-1]]
     assert container["resources"]["limits"].get("nvidia.com/gpu") == ("1" if real else None)
     engine = settings_of(container).get(f"{SERVICES[name].env_prefix}ENGINE")
-    assert engine == (variable(name, "GPU_ENGINE") if real else None)
+    assert engine == (value(name, "GPU_ENGINE") if real else None)
 
 
 @each_service
@@ -127,7 +124,7 @@ def test_settings_are_settings_of_the_service(name):
     prefix, container = SERVICES[name].env_prefix, model("overlays/gpu", name)
     given = settings_of(container)
     assert given[f"{prefix}METRICS_HOST"] == "0.0.0.0"
-    assert given[f"{prefix}METRICS_PORT"] == str(PORT)
+    assert given[f"{prefix}METRICS_PORT"] == str(METRICS_PORT)
     module = __import__(f"{SERVICES[name].module}.settings", fromlist=["*"])
     known = {
         f"{prefix}{field.upper()}"
@@ -240,7 +237,7 @@ def test_probes_ask_ports_that_are_there(overlay):
 def test_every_pod_is_confined(overlay):
     objects = render(overlay)
     found = {pod.owner: problems(pod) for pod in pods(objects)}
-    assert len(found) == 9  # four services, database, server, worker, show-services, a run
+    assert len(found) == len(SERVICES) + 5  # and database, server, worker, show-services, a run
     assert not any(found.values()), found
     labels = of_kind(objects, "Namespace")["merrflow"]["metadata"]["labels"]
     assert labels["pod-security.kubernetes.io/enforce"] == "restricted"
@@ -279,7 +276,7 @@ def test_gpu_services_wait_for_weights_and_their_card():
         assert probe["periodSeconds"] * probe["failureThreshold"] >= 1800
         assert {"name": "models", "mountPath": "/models"} in container["volumeMounts"]
         (secret,) = container["envFrom"]
-        assert secret["secretRef"]["name"].startswith("hub-"), "a new token starts the pods anew"
+        assert secret["secretRef"]["name"].startswith("hub-"), "a new token restarts the pods"
     assert of_kind(objects, "PersistentVolumeClaim")["models"]["spec"]["accessModes"] == ["ReadWriteMany"]
 
 

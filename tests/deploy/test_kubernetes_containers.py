@@ -12,11 +12,10 @@ import secrets
 import pytest
 
 from merrflow_serving.catalog import SERVICES
-from tests.deploy.kubernetes_api import wait_for
-from tests.deploy.kubernetes_docker import Node, docker
+from tests.deploy.kubernetes_docker import Node
 from tests.deploy.kubernetes_objects import ROOT, Pod, pods, render, worker_environment
 from tests.deploy.kubernetes_worker import get, start_worker
-from tests.deploy.stack import STAND_IN, defaults, reason_to_skip
+from tests.deploy.stack import STAND_IN, defaults, docker, log_of, reason_to_skip, wait_for
 
 READY_SECONDS, RUN_SECONDS = 300, 600
 CONTAINERS = ("postgres", "prefect", *SERVICES)
@@ -61,9 +60,9 @@ def test_a_run_through_the_worker_writes_a_dataset(tmp_path):
                     item["value"] = worker_environment(objects)["PREFECT_HOME"]
             run = node.start(Pod("Job/run", template["metadata"]["labels"], template["spec"]))
             code = exit_code(run)
-            assert code == 0, docker("logs", run, check=False)[-4000:]
+            assert code == 0, log_of(run)[-4000:]
             state = get(f"{url}/flow_runs/{flow_run}")["state"]
-            assert state["type"] == "COMPLETED", (state["message"], docker("logs", run, check=False)[-4000:])
+            assert state["type"] == "COMPLETED", (state["message"], log_of(run)[-4000:])
     assert json.loads((results / "first/ledger.json").read_text())["schema"].startswith("first_")
     assert not (results / "first/ledger.db").exists(), "the ledger is in the database"
     clips = {path.stem for path in (ROOT / "examples/clips").glob("*.mp4")}

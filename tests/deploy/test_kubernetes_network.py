@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from merrflow_serving.catalog import SERVICES
+from merrflow_serving.catalog import METRICS_PORT, SERVICES
 from tests.deploy.kubernetes_objects import OVERLAYS, Object, of_kind, pods, render
 
-METRICS, SERVER, DATABASE = 9464, 4200, 5432
+SERVER, DATABASE = 4200, 5432
 GPU = [name for name in SERVICES if name != "openface-au"]
 
 
@@ -122,7 +122,7 @@ def needed(overlay: str) -> set[tuple[str, str, int]]:
     """What the components need, and no more."""
     runs = ("run", "show-services")
     found = {(run, name, entry.port) for run in runs for name, entry in SERVICES.items()}
-    found |= {("prometheus", name, METRICS) for name in SERVICES}
+    found |= {("prometheus", name, METRICS_PORT) for name in SERVICES}
     found |= {(who, "prefect", SERVER) for who in ("worker", *runs)}
     found |= {(who, "postgres", DATABASE) for who in ("prefect", "worker", *runs)}
     found |= {(who, "dns", 53) for who in ("prefect", "worker", *runs)}

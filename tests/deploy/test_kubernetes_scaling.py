@@ -7,12 +7,10 @@ import re
 import yaml
 from prometheus_client import generate_latest
 
-from merrflow_serving.catalog import SERVICES
+from merrflow_serving.catalog import METRICS_PORT, SERVICES
 from merrflow_serving.server import Server
 from tests.deploy.kubernetes_objects import KUBERNETES, of_kind, render
 from tests.services.serving.toy import SPEC
-
-PORT = 9464  # of the metrics pages
 
 
 async def test_scaling_is_by_a_metric_that_the_adapter_makes_of_the_services_own():
@@ -37,5 +35,5 @@ def test_prometheus_finds_the_pages():
         template = of_kind(render("base"), "Deployment")[name]["spec"]["template"]
         assert template["metadata"]["annotations"] == {
             "prometheus.io/scrape": "true",
-            "prometheus.io/port": str(PORT),
+            "prometheus.io/port": str(METRICS_PORT),
         }

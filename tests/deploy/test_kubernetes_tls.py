@@ -57,7 +57,7 @@ def test_each_service_has_its_own_certificate_and_asks_for_the_clients(overlay, 
     assert {port.get("appProtocol") for port in service["ports"]} == {"https"}
     volumes = of_kind(render(overlay), "Deployment")[name]["spec"]["template"]["spec"]["volumes"]
     (secret,) = [volume["secret"]["secretName"] for volume in volumes if "secret" in volume]
-    assert secret.startswith(f"tls-{name}-"), "its own, and a renewed one starts the pods anew"
+    assert secret.startswith(f"tls-{name}-"), "its own, and a renewed one restarts the pods"
 
 
 @OVERLAYS
@@ -91,9 +91,9 @@ def test_the_probes_are_commands_that_ask_what_the_grpc_probes_ask(overlay, name
 
 
 def test_the_names_of_the_certificates_are_those_that_runs_call(tmp_path):
-    """By the command at the head of the component, as it stands."""
+    """By the command at the top of the component, unchanged."""
     head = (ROOT / "deploy/kubernetes/tls/kustomization.yaml").read_text().split("apiVersion")[0]
-    command = head.split("made by\n")[1].replace("#", "").replace("\\\n", " ").split()
+    command = " ".join(re.findall(r"^#   (.*?)\\?$", head, re.MULTILINE)).split()
     assert command[1] == "deploy/kubernetes/tls/certificates"
     subprocess.run([ROOT / command[0], tmp_path, *command[2:]], check=True, capture_output=True)
     told = of_kind(render("base"), "ConfigMap")["run-settings"]["data"]

@@ -15,7 +15,7 @@ import yaml
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from merrflow_serving.catalog import SERVICES
+from merrflow_serving.catalog import METRICS_PORT, SERVICES
 from merrflow_serving.metrics import Metrics
 from tests.services.serving.test_metrics import STATE
 from tests.services.serving.toy import SPEC
@@ -102,6 +102,7 @@ def test_every_replica_of_every_service_is_read():
     assert set(found["names"]) == set(SERVICES)
     overridden = read(OVERRIDE)["services"]
     for name, entry in SERVICES.items():
+        assert found["port"] == METRICS_PORT
         assert overridden[name]["environment"] == {
             f"{entry.env_prefix}METRICS_HOST": "0.0.0.0",
             f"{entry.env_prefix}METRICS_PORT": str(found["port"]),
@@ -167,7 +168,7 @@ def test_prometheus_takes_its_configuration():
 def test_dashboard_is_what_its_script_writes(monkeypatch):
     monkeypatch.syspath_prepend(FOLDER)
     script = importlib.import_module("dashboard")
-    assert DASHBOARD.read_text() == script.text(), "run: python3 deploy/observability/dashboard.py"
+    assert DASHBOARD.read_text() == script.text(), "make generated"
 
 
 def test_dashboard_panels_fill_their_places_once():
@@ -216,7 +217,7 @@ def test_dashboard_fits_grafanas_schema():
 
 
 def lost(given: object, kept: object, path: str = "") -> list[str]:
-    """Where `kept` lacks or changes something of `given`."""
+    """The places at which `kept` misses or changes something of `given`."""
     if isinstance(given, dict) and isinstance(kept, dict):
         return [
             place

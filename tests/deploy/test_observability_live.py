@@ -8,7 +8,6 @@ import math
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -27,6 +26,7 @@ from merrflow_serving.catalog import SERVICES
 from merrflow_serving.media.images import encode_jpeg
 from merrflow_serving.media.video import read_frames
 from merrflow_serving.metrics import Metrics
+from tests.deploy.stack import free_ports
 from tests.deploy.test_observability import FOLDER, ROOT, alerts, dashboard_queries
 from tests.services.serving.test_metrics import STATE
 
@@ -38,18 +38,8 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-def free_ports(count: int) -> list[int]:
-    sockets = [socket.socket() for _ in range(count)]
-    for taken in sockets:
-        taken.bind(("127.0.0.1", 0))
-    ports = [taken.getsockname()[1] for taken in sockets]
-    for taken in sockets:
-        taken.close()
-    return ports
-
-
 def configuration(folder: Path, ports: dict[str, int], gpu_port: int, prefect_port: int, own_port: int) -> Path:
-    """The project's own configuration; only where the targets are and how often they are read is another."""
+    """The project's own configuration, with other targets and a shorter interval."""
     whole = yaml.safe_load((FOLDER / "prometheus.yml").read_text())
     whole["global"] = {"scrape_interval": "1s", "evaluation_interval": "1s"}
     jobs = {job["job_name"]: job for job in whole["scrape_configs"]}
@@ -85,7 +75,7 @@ def fetch(port: int, path: str, **parameters: str) -> object:
 
 
 def has_data(port: int, query: str) -> bool:
-    """True where the query has a sample that is a number."""
+    """Whether the query has a sample that is not NaN."""
     query = query.replace("$__rate_interval", "15s").replace("$service", ".*").replace("$replica", ".*")
     assert "$" not in query
     samples = fetch(port, "query", query=query)["result"]
@@ -104,7 +94,8 @@ async def load(folder: Path, config: Path) -> list[object]:
 
 
 async def test_each_panel_has_data_and_each_rule_is_evaluated(tmp_path, monkeypatch):
-    *metrics, gpu_port, prefect_port, port = free_ports(len(SERVICES) + 3)
+    with free_ports(len(SERVICES) + 3) as (*metrics, gpu_port, prefect_port, port):
+        pass
     ports = dict(zip(SERVICES, metrics, strict=True))
     for name, entry in SERVICES.items():
         monkeypatch.setenv(f"{entry.env_prefix}METRICS_PORT", str(ports[name]))

@@ -1,4 +1,4 @@
-"""deploy/compose/tls.yml for real: certificates by the script, a run through the worker, and whoever else is refused.
+"""deploy/compose/tls.yml for real: certificates by the script, a run through the worker, and everyone else is refused.
 
 Takes a minute and a Docker engine, so only with MERRFLOW_TEST_DOCKER=1.
 """

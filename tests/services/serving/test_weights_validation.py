@@ -32,7 +32,7 @@ def _no_pull(monkeypatch):
         (
             "vllm",
             "vllm",
-            "engine vllm needs vllm, not installed here: the image of `EXTRAS=vllm deploy/build-images.sh llama3`",
+            "engine vllm needs vllm, not installed here: `EXTRAS=vllm deploy/build-images.sh llama3`",
         ),
     ],
 )

@@ -10,7 +10,7 @@ from merrflow_serving.weights.places import WeightSettings
 
 PACKAGES = ("torch", "transformers")  # of every engine but those below
 OWN_PACKAGES = {"vllm": ("vllm",)}
-BUILD = {"vllm": "the image of `EXTRAS=vllm deploy/build-images.sh llama3`"}
+BUILD = {"vllm": "`EXTRAS=vllm deploy/build-images.sh llama3`"}
 
 
 def validate(entry: Entry, settings: WeightSettings) -> None:
