@@ -102,6 +102,7 @@ BLOCKS: dict[str, dict[str, str]] = {
 """,
     },
     "deploy/compose/replicas.yml": {
+        "ports": "#   export %free_ports\n",
         "services": """\
 %each
   %name: {deploy: {replicas: "${%{variable}_REPLICAS}"}}

@@ -87,6 +87,7 @@ def _all(services: list[Service]) -> dict[str, str]:
         "gpu_pattern": "|".join(one.values["name"] for one in services if one.gpu),
         "ports": f"{{port: {min(ports)}, endPort: {max(ports)}}}",
         "metrics_port": str(METRICS_PORT),
+        "free_ports": " ".join(f"{one.values['variable']}_PORT=0" for one in services),
     }
 
 

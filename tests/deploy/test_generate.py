@@ -14,7 +14,7 @@ import yaml
 
 from merrflow_serving.catalog import METRICS_PORT, SERVICES, ServiceEntry
 from tests.deploy.kubernetes_objects import build, copy_with_secrets, kustomize, of_kind
-from tests.deploy.stack import DIALECTS, ROOT, installed
+from tests.deploy.stack import DIALECTS, ROOT, installed, variable
 
 FIFTH = ServiceEntry("new-model", 50060, "merrflow.new_model.v1.New", "merrflow_new_model", "a service more")
 METADATA = """
@@ -27,11 +27,6 @@ requests = { cpu = "2", memory = "2Gi" }
 [tool.merrflow.deploy.gpu]
 engine = "real"
 """
-# Services that are named for what they alone are or do, in files that `make generated` writes no block of.
-ON_PURPOSE = {
-    "deploy/compose/shared-clips.yml": {"openface-au"},  # it alone reads clips
-    "deploy/observability/panels.py": {"openface-au"},  # clips a minute are its answers
-}
 
 
 @pytest.fixture
@@ -75,8 +70,7 @@ def test_no_file_is_left_of_a_service_that_is_gone():
 
 
 def test_every_file_that_lists_the_services_is_generated(generate):
-    """None of deploy/ names two services by hand; see ON_PURPOSE for those that name one."""
-    found = {}
+    """None of them names two services by hand; one may be named for what it alone does."""
     for path in [
         *(ROOT / "deploy").rglob("*"),
         ROOT / "docker-compose.yml",
@@ -89,11 +83,28 @@ def test_every_file_that_lists_the_services_is_generated(generate):
         hand = re.sub(r"(?ms)^ *# >>> ([\w ]+): make generated\n.*?^ *# <<< \1\n", "", path.read_text(errors="replace"))
         hand = re.sub(r"(?m)^ *#.*$", "", hand)
         assert not re.search(r"\b5005\d\b", hand), f"{name}: a port of the catalog"
-        found[name] = {service for service in SERVICES if re.search(rf"\b{service}\b", hand)}
-    proofs = found.pop("deploy/observability/alerts_test.yml")  # alerts are proved with some service or other
-    assert proofs <= set(SERVICES)
-    for name, services in found.items():
-        assert len(services) < 2 or services == ON_PURPOSE.get(name), name
+        named = {service for service in SERVICES if re.search(rf"\b{service}\b", hand)}
+        proofs = name == "deploy/observability/alerts_test.yml"  # alerts are proved with some service or other
+        assert len(named) < 2 or proofs, f"{name} names {named}"
+
+
+def test_documentation_and_examples_have_the_ports_of_the_catalog():
+    ports = {name: str(entry.port) for name, entry in SERVICES.items()}
+    for path in [ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "examples/clients").rglob("*.*")]:
+        if path.suffix in (".md", ".py", ".js", ".sh") and "node_modules" not in path.parts:
+            assert set(re.findall(r"\b5005\d\b", path.read_text())) <= set(ports.values()), path
+    rows = (ROOT / "docs/calling-services.md").read_text().splitlines()
+    for name, entry in SERVICES.items():
+        (row,) = [row for row in rows if row.startswith(f"| {name} |")]
+        assert f"| {entry.port} | `{entry.proto}/" in row
+    for example in ("grpcurl/tone.sh", "node/tone.js", "python/tone.py"):
+        text = (ROOT / "examples/clients" / example).read_text()
+        assert re.findall(r"127\.0\.0\.1:(\d+)", text) == [ports["qwen-audio"]], example
+    reflection = (ROOT / "examples/clients/python/reflection.py").read_text()
+    assert f"({', '.join(ports.values())})" in reflection
+    free = " ".join(f"{variable(name)}_PORT=0" for name in SERVICES)
+    assert f"export {free}\n" in (ROOT / "docs/deployment.md").read_text()
+    assert f":{METRICS_PORT}/metrics" in (ROOT / "docs/observability.md").read_text()
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
