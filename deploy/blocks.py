@@ -289,7 +289,7 @@ spec:
             exp_annotations:
               summary: "%name: no replica is running"
               description: >-
-                Its name leads to no container. Start it (docker-compose up -d %name); a run waits for it.
+                Its name resolves to no container. Start it (docker-compose up -d %name); a run waits for it.
                 If it is left out on purpose, silence this alert.
 %end
 """,

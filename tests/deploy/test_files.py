@@ -297,6 +297,19 @@ def test_the_image_carries_the_model_files_its_code_asks_for(name):
     assert {line.split("==")[0] for line in given} == asked, "the packages of models.txt that this service looks for"
 
 
+@pytest.mark.parametrize(
+    ("arguments", "variables", "advice"),
+    [
+        ([], {"LLAMA3_GPU_DOCKERFILE": "services/llama3/Dockerfile.vllm"}, "EXTRAS=vllm"),
+        (["llama4"], {}, "no such service: llama4"),
+    ],
+)
+def test_what_cannot_be_built_is_refused_with_what_to_do(arguments, variables, advice):
+    command = [ROOT / "deploy/build-images.sh", *arguments]
+    ended = subprocess.run(command, env=os.environ | variables, capture_output=True, text=True)
+    assert ended.returncode and advice in ended.stderr
+
+
 def test_vllm_has_pins_of_its_own_and_a_compiler():
     image = partial(requirements_module().image, ROOT)
     assert image("services/llama3[vllm]", "models") == []
