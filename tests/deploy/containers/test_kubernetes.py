@@ -12,7 +12,7 @@ import secrets
 import pytest
 
 from merrflow_serving.catalog import SERVICES
-from tests.deploy.kubernetes_docker import Node
+from tests.deploy.containers.kubernetes_docker import Node
 from tests.deploy.kubernetes_objects import ROOT, Pod, pods, render, worker_environment
 from tests.deploy.kubernetes_worker import get, start_worker
 from tests.deploy.stack import STAND_IN, defaults, docker, log_of, reason_to_skip, wait_for

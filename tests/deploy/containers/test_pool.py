@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from merrflow_serving.catalog import SERVICES
+from tests.deploy.containers.test_compose import TRANSCRIPTS, placeless
 from tests.deploy.stack import Stack, docker, inspect, log_of, reason_to_skip, wait_for
-from tests.deploy.test_containers import TRANSCRIPTS, placeless
 
 pytestmark = pytest.mark.skipif(bool(reason_to_skip()), reason=reason_to_skip() or "-")
 
