@@ -6,12 +6,10 @@ import copy
 import re
 
 import pytest
-import yaml
 
 from merrflow.core.settings import RunSettings
 from merrflow_serving.catalog import METRICS_PORT, SERVICES
 from tests.deploy.kubernetes_objects import (
-    KUBERNETES,
     OVERLAYS,
     ROOT,
     build,
@@ -292,11 +290,3 @@ def test_the_overlay_in_the_documentation_moves_every_image(tmp_path):
     }
     claims = of_kind(objects, "PersistentVolumeClaim")
     assert {claim["spec"]["storageClassName"] for claim in claims.values()} == {"nfs"}
-
-
-def test_no_secret_is_in_the_repository():
-    ignored = (KUBERNETES / ".gitignore").read_text().splitlines()
-    assert {"*.env", "/tls/certificates/"} <= set(ignored)
-    for path in KUBERNETES.rglob("*.yaml"):
-        for item in yaml.safe_load_all(path.read_text()):
-            assert item["kind"] != "Secret" if "kind" in item else True, path

@@ -8,6 +8,7 @@ import subprocess
 import threading
 
 import pytest
+import yaml
 
 from merrflow.core.settings import RunSettings
 from merrflow_serving import health
@@ -16,6 +17,7 @@ from merrflow_serving.server import Server
 from merrflow_serving.settings import ServiceSettings
 from tests.deploy.kubernetes_objects import (
     CREDENTIALS,
+    KUBERNETES,
     ROOT,
     WITH_TLS,
     Object,
@@ -131,3 +133,11 @@ def test_the_line_in_the_documentation_adds_it_to_the_overlay_there(tmp_path):
     (tmp_path / "my").mkdir()
     (tmp_path / "my/kustomization.yaml").write_text(f"{overlay}{line}\n")
     assert "client-tls" in of_kind(build(kustomize(), tmp_path / "my"), "Secret")
+
+
+def test_no_secret_is_in_the_repository():
+    ignored = (KUBERNETES / ".gitignore").read_text().splitlines()
+    assert {"*.env", "/tls/certificates/"} <= set(ignored)
+    for path in KUBERNETES.rglob("*.yaml"):
+        for item in yaml.safe_load_all(path.read_text()):
+            assert item["kind"] != "Secret" if "kind" in item else True, path
