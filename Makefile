@@ -49,13 +49,15 @@ types: $(DEV_STAMP) ## check types
 	ln -s $(CURDIR)/orchestrator/merrflow/* $(CURDIR)/protos/python/merrflow/* $(TYPES)/merrflow
 	MYPYPATH=$(TYPES) $(BIN)/mypy -p merrflow $(patsubst services/%,-p merrflow_%,$(filter services/%,$(DISTRIBUTIONS)))
 
-generated: $(STAMP) ## write what Compose, Kubernetes and Prometheus say of the services, and Grafana's dashboard
+generated: $(STAMP) ## write what Compose, Kubernetes and Prometheus say of the services, the dashboard, the picture of the stages
 	$(BIN)/python deploy/generate.py
 	$(BIN)/python deploy/observability/dashboard.py
+	$(BIN)/python -m merrflow.stages.picture docs/architecture.md
 
 generated-check: $(STAMP) ## fail if these files differ from the catalog and their templates
 	$(BIN)/python deploy/generate.py --check
 	$(BIN)/python deploy/observability/dashboard.py --check
+	$(BIN)/python -m merrflow.stages.picture --check docs/architecture.md
 
 protos: $(DEV_STAMP) ## write the gRPC stubs again
 	PYTHON=$(abspath $(BIN)/python) protos/generate.sh

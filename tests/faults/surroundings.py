@@ -173,9 +173,9 @@ def ending(*processes: subprocess.Popen[str]) -> Iterator[None]:
 async def without_prefect(session: Session, request: Request) -> None:
     """What the flow does of a run, for `merrflow.flow.run._run_flow`."""
     await session.wait_ready()
-    async for names in session.rounds():
+    async for one in session.rounds():
         try:
-            await session.annotate(names)
+            await session.annotate(one.names, one.absent)
         finally:
             with writing_outputs(session.out):
                 await asyncio.to_thread(session.write_outputs)
