@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -65,7 +66,7 @@ async def targets(address: str, default_port: int) -> dict[str, str]:
     return found
 
 
-def _of_one_host(answer: list[_AddressInfo]) -> list[str]:
+def _of_one_host(answer: Sequence[_AddressInfo]) -> list[str]:
     """By IPv4 if the host has it: by both families, one process would count as two replicas."""
     by_ipv4 = [f"ipv4:{where[0]}:{where[1]}" for family, *_, where in answer if family == socket.AF_INET]
     return by_ipv4 or [f"ipv6:[{where[0]}]:{where[1]}" for *_, where in answer]

@@ -152,11 +152,10 @@ class Connection:
         return reply
 
     async def _sent(self, replica: Replica, rpc: Rpc, request: Request) -> Any:
-        types = {"request_serializer": rpc.request.SerializeToString, "response_deserializer": rpc.reply.FromString}
-        timeout = self._settings.call_seconds
+        write, read, timeout = rpc.request.SerializeToString, rpc.reply.FromString, self._settings.call_seconds
         if callable(request):
-            return await replica.channel.stream_unary(rpc.path, **types)(request(), timeout=timeout)
-        return await replica.channel.unary_unary(rpc.path, **types)(request, timeout=timeout)
+            return await replica.channel.stream_unary(rpc.path, write, read)(request(), timeout=timeout)
+        return await replica.channel.unary_unary(rpc.path, write, read)(request, timeout=timeout)
 
     async def close(self) -> None:
         await self.replicas.close()

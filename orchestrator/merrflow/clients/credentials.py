@@ -110,4 +110,5 @@ def _send(token: str) -> list[grpc.aio.ClientInterceptor]:
         async def intercept_stream_unary(self, proceed: Callable[..., Any], details: Any, requests: Any) -> Any:
             return await proceed(signed(details), requests)
 
-    return [_Unary(), _Stream()]
+    both: list[Any] = [_Unary(), _Stream()]  # their common base class has no type of its own
+    return both
