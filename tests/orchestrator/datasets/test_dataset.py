@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import merrflow
 from merrflow.core.records import Outcome, Reasoning
 from merrflow.datasets.dataset import Missing
 from tests.orchestrator.datasets.report.runs import record, run
+from tests.paths import ROOT
 
 
 @pytest.fixture
@@ -105,6 +107,17 @@ def test_curate_and_export(out, tmp_path_factory):
         assert dataset.export("merr").folder == out / "export" / "merr"
         with pytest.raises(merrflow.InputError, match="there is no format 'parquet'; the formats are: merr, merr-str"):
             dataset.export("parquet")
+
+
+def test_the_pages_example_runs(out, capsys):
+    page = (ROOT / "docs/python.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    exec(code.replace("out/", str(out)), {})
+    said = capsys.readouterr().out
+    assert (
+        "3 clips have a record" in said and "a 0.8 This person smiles" in said and "broken failed not a video" in said
+    )
+    assert said.strip().endswith(str(out / "export/csv"))
 
 
 def test_an_empty_dataset(tmp_path):
