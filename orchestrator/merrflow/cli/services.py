@@ -128,10 +128,10 @@ def show(found: list[dict[str, Any]], console: Console) -> None:
             item["address"],
         )
     console.print(table)
-    told = Counter(item["service"] for item in found)
+    replicas = Counter(item["service"] for item in found)
     said = set()
     for item in found:
-        name = item["service"] if told[item["service"]] == 1 else f"{item['service']} at {item['address']}"
+        name = item["service"] if replicas[item["service"]] == 1 else f"{item['service']} at {item['address']}"
         if item.get("problem"):
             console.print(f"{name}: {item['problem']}", style="red", markup=False, soft_wrap=True)
         if item.get("doing"):
@@ -144,7 +144,7 @@ def show(found: list[dict[str, Any]], console: Console) -> None:
 
 
 def _health(item: dict[str, Any]) -> str:
-    """Green where it serves, yellow where it will, red where something must be done."""
+    """Green if it serves, yellow if it will, red if something must be done."""
     loading = item["health"] == "NOT_SERVING" and not item.get("problem")
     colour = "green" if item["health"] == "SERVING" else "yellow" if loading else "red"
     return f"[{colour}]{item['health']}[/]"
@@ -176,7 +176,7 @@ async def call_once(service: str, file: Path, config: Path | None, say: Callable
 
 
 async def _reach(stack: AsyncExitStack, service: str, settings: RunSettings, say: Callable[[str], None]) -> Connection:
-    """A connection to the service where it runs, or to an embedded one started for this call."""
+    """A connection to the service if it runs, or to an embedded one started for this call."""
     connection = Connection(service, addresses(settings)[service], settings)
     stack.push_async_callback(connection.close)
     try:

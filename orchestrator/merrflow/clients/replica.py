@@ -1,17 +1,16 @@
-"""One replica of a service: its channel, what it last said of itself, and whether two replicas are the same."""
+"""One replica of a service: its channel, what it last said of itself, and what it is good for."""
 
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 from enum import StrEnum
 
 import grpc
 
 from merrflow.clients.credentials import open_channel, why_refused
+from merrflow.clients.identity import Statement
 from merrflow.common.v1 import common_pb2, common_pb2_grpc
 from merrflow.core.settings import RunSettings
-from merrflow_serving.engine import EngineInfo, Limits
 
 INFO_SECONDS = 5.0  # that a replica has to answer `Info`, before it counts as silent
 CHANNEL_OPTIONS = [
@@ -26,29 +25,6 @@ CHANNEL_OPTIONS = [
     ("grpc.max_reconnect_backoff_ms", 2_000),
     ("grpc.enable_http_proxy", 0),
 ]
-
-Identity = dict[str, str]
-
-
-def identity(engine: common_pb2.EngineInfo | EngineInfo) -> Identity:
-    """What of an engine decides its answers: part of every fingerprint."""
-    found = {key: getattr(engine, key) for key in ("engine", "model", "revision", "dtype", "prompt_version")}
-    if engine.scoring_prompt_version:
-        found["scoring_prompt_version"] = engine.scoring_prompt_version
-    return found
-
-
-def limits_of(limits: common_pb2.Limits | Limits) -> Identity:
-    """What an engine refuses as too large, as text."""
-    return {key: str(getattr(limits, key)) for key in ("max_pixels", "max_frames", "max_seconds", "max_tokens")}
-
-
-@dataclass(frozen=True)
-class Statement:
-    """What a replica said of itself, at one time."""
-
-    address: str
-    info: common_pb2.InfoResponse
 
 
 class State(StrEnum):
@@ -128,31 +104,3 @@ class Replica:
     def is_connected(self) -> bool:
         """False from the moment that the connection breaks, or that the replica says it takes no more calls."""
         return self.channel.get_state() is grpc.ChannelConnectivity.READY
-
-
-def difference(one: Statement, other: Statement) -> str:
-    """How the engine of `one` differs from that of `other`, in words; empty if they are the same.
-
-    A value that is not known before the model is loaded counts only if both are loaded.
-    """
-    return _unlike(one, other, identity(one.info.engine), identity(other.info.engine))
-
-
-def difference_in_limits(one: Statement, other: Statement) -> str:
-    """The same for what they refuse as too large. Loading may lower it, so it is for loaded ones."""
-    return _unlike(one, other, *(_all_limits(side.info.limits) for side in (one, other)))
-
-
-def _all_limits(limits: common_pb2.Limits) -> Identity:
-    return limits_of(limits) | {key: str(getattr(limits, key)) for key in ("max_message_bytes", "max_media_bytes")}
-
-
-def _unlike(one: Statement, other: Statement, mine: Identity, theirs: Identity) -> str:
-    both_loaded = one.info.ready and other.info.ready
-    where = f"{other.address} before" if one.address == other.address else other.address
-    parts = []
-    for key in dict.fromkeys((*mine, *theirs)):
-        here, there = mine.get(key, ""), theirs.get(key, "")
-        if here != there and (both_loaded or (here and there)):
-            parts.append(f"{key} is {here or 'empty'} at {one.address} and {there or 'empty'} at {where}")
-    return ", ".join(parts)

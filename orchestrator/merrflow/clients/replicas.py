@@ -19,15 +19,8 @@ from contextlib import AbstractAsyncContextManager, suppress
 import grpc
 
 from merrflow.clients.addresses import targets
-from merrflow.clients.replica import (
-    InfoFailed,
-    Replica,
-    State,
-    Statement,
-    difference,
-    difference_in_limits,
-    identity,
-)
+from merrflow.clients.identity import Statement, identity, refusal
+from merrflow.clients.replica import InfoFailed, Replica, State
 from merrflow.clients.wait_queue import WaitQueue
 from merrflow.common.v1 import common_pb2
 from merrflow.core.errors import RunStopped
@@ -249,19 +242,8 @@ class Replicas:
     def _judge(self, replica: Replica, info: common_pb2.InfoResponse) -> None:
         replica.info = info
         statement = replica.statement
-        if info.service != self.name:
-            problem = f"at {replica.address} is the service {info.service!r}, not {self.name}"
-            self._set(replica, State.REFUSED, problem)
-            return
-        unlike = difference(statement, self._reference) if self._reference else ""
-        if not unlike and info.ready:
-            others = [other.statement for other in self if other is not replica and other.state is State.READY]
-            unlike = difference_in_limits(statement, others[0]) if others else ""
-        if unlike:
-            problem = (
-                f"the replicas of {self.name} differ: {unlike}; records must not mix engines, so give all of them "
-                "the same engine, model and settings"
-            )
+        ready = [other.statement for other in self if other is not replica and other.state is State.READY]
+        if problem := refusal(self.name, statement, self._reference, ready):
             self._set(replica, State.REFUSED, problem)
             return
         if info.ready or not self.reference.ready:

@@ -14,7 +14,7 @@ from typing import Any
 from google.protobuf.message import Message
 
 from merrflow.clients.connection import Connection
-from merrflow.clients.replica import Identity, identity, limits_of
+from merrflow.clients.identity import Identity, identity, limits_of
 from merrflow.clients.rpc import rpc_taking
 from merrflow.common.v1 import common_pb2
 from merrflow.core.errors import InputError
