@@ -11,6 +11,7 @@ from merrflow.core.version import __version__
 
 if TYPE_CHECKING:
     from merrflow.clients.client import AsyncClient, Client
+    from merrflow.clients.services import Answer
     from merrflow.core.errors import InputError
     from merrflow.core.records import (
         ActionUnitSeries,
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from merrflow.datasets.entries import Entry
     from merrflow.datasets.outputs import Summary
     from merrflow.flow.run import annotate
-    from merrflow.stages.stage import Reply
     from merrflow_serving.errors import MerrflowError
 
 # The gRPC stubs (merrflow.<service>.v1) come with their own distribution, merrflow-protos.
@@ -35,6 +35,7 @@ __path__ = extend_path(__path__, __name__)
 
 __all__ = [
     "ActionUnitSeries",
+    "Answer",
     "AsyncClient",
     "Client",
     "Dataset",
@@ -46,7 +47,6 @@ __all__ = [
     "Outcome",
     "Reasoning",
     "Record",
-    "Reply",
     "RunSettings",
     "Scene",
     "Summary",
@@ -59,6 +59,7 @@ __all__ = [
 # Where each name comes from. It is imported at first use, so that an import of a stub does not load the orchestrator.
 _MODULES = {
     "merrflow.clients.client": ("AsyncClient", "Client"),
+    "merrflow.clients.services": ("Answer",),
     "merrflow.core.errors": ("InputError",),
     "merrflow.core.records": (
         "ActionUnitSeries",
@@ -75,7 +76,6 @@ _MODULES = {
     "merrflow.datasets.entries": ("Entry",),
     "merrflow.datasets.outputs": ("Summary",),
     "merrflow.flow.run": ("annotate",),
-    "merrflow.stages.stage": ("Reply",),
     "merrflow_serving.errors": ("MerrflowError",),
 }
 

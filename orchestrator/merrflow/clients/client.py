@@ -13,14 +13,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from merrflow.clients.services import Services
+from merrflow.clients.services import Answer, Services
 from merrflow.common.v1 import common_pb2
 from merrflow.core.errors import InputError
 from merrflow.core.paths import path_text
-from merrflow.core.records import ActionUnitSeries, LabelScores, Reasoning, Scene, Tone
+from merrflow.core.records import ActionUnitSeries, Clues, LabelScores, Reasoning, Scene, Tone
 from merrflow.core.settings import load_settings
-from merrflow.stages.clues import Clues
-from merrflow.stages.stage import Reply
 from merrflow_serving.catalog import SERVICES
 
 Media = str | Path | bytes  # a file's path, or its bytes
@@ -83,21 +81,23 @@ class AsyncClient:
         """What the service said of itself: engine, model, revision, limits."""
         return self._services.connections[self.service].info
 
-    async def action_units(self, video: Media, *, clip: str = "") -> Reply[ActionUnitSeries]:
+    async def action_units(self, video: Media, *, clip: str = "") -> Answer[ActionUnitSeries]:
         """openface-au: the Action Units of every face in every frame. clip: its name in the service's log."""
-        source = video if isinstance(video, bytes) else Path(video).absolute()  # the service may read it (`send_paths`)
+        services, name = self._open(), _named(clip, video)
+        if isinstance(video, bytes):
+            return await services.action_units_in(name, video)
         with _reading():
-            return await self._open().action_units(_named(clip, video), source)
+            return await services.action_units(name, Path(video).absolute())
 
     async def describe(
         self, image: Media, *, context: Iterable[tuple[float, Media]] = (), clip: str = ""
-    ) -> Reply[Scene]:
+    ) -> Answer[Scene]:
         """minigpt-v2: what a picture shows. context: frames around it, with seconds after it (negative: before)."""
         services = self._open()
         frames = [(seconds, await _bytes(frame)) for seconds, frame in context]
         return await services.scene(_named(clip, image), await _bytes(image), frames)
 
-    async def tone(self, sound: Media, *, clip: str = "") -> Reply[Tone]:
+    async def tone(self, sound: Media, *, clip: str = "") -> Answer[Tone]:
         """qwen-audio: how a voice sounds. sound: a WAV file, or another sound or video file."""
         services = self._open()
         return await services.tone(_named(clip, sound), await _bytes(sound))
@@ -112,7 +112,7 @@ class AsyncClient:
         label: str = "",
         seed: int = 0,
         clip: str = "",
-    ) -> Reply[Reasoning]:
+    ) -> Answer[Reasoning]:
         """llama3: why the person feels `label`, from at least one clue. label: empty to leave the emotion open."""
         return await self._open().reason(clip, Clues(scene, tuple(expressions), tone, subtitle), label, seed)
 
@@ -125,7 +125,7 @@ class AsyncClient:
         tone: str = "",
         subtitle: str = "",
         clip: str = "",
-    ) -> Reply[LabelScores]:
+    ) -> Answer[LabelScores]:
         """llama3: how likely each of these labels is, given the clues."""
         return await self._open().score(clip, Clues(scene, tuple(expressions), tone, subtitle), labels)
 
@@ -185,15 +185,15 @@ class Client:
         """See `AsyncClient.info`."""
         return self._client.info
 
-    def action_units(self, video: Media, *, clip: str = "") -> Reply[ActionUnitSeries]:
+    def action_units(self, video: Media, *, clip: str = "") -> Answer[ActionUnitSeries]:
         """See `AsyncClient.action_units`."""
         return self._run(self._client.action_units(video, clip=clip))
 
-    def describe(self, image: Media, *, context: Iterable[tuple[float, Media]] = (), clip: str = "") -> Reply[Scene]:
+    def describe(self, image: Media, *, context: Iterable[tuple[float, Media]] = (), clip: str = "") -> Answer[Scene]:
         """See `AsyncClient.describe`."""
         return self._run(self._client.describe(image, context=context, clip=clip))
 
-    def tone(self, sound: Media, *, clip: str = "") -> Reply[Tone]:
+    def tone(self, sound: Media, *, clip: str = "") -> Answer[Tone]:
         """See `AsyncClient.tone`."""
         return self._run(self._client.tone(sound, clip=clip))
 
@@ -207,7 +207,7 @@ class Client:
         label: str = "",
         seed: int = 0,
         clip: str = "",
-    ) -> Reply[Reasoning]:
+    ) -> Answer[Reasoning]:
         """See `AsyncClient.reason`."""
         return self._run(
             self._client.reason(
@@ -224,7 +224,7 @@ class Client:
         tone: str = "",
         subtitle: str = "",
         clip: str = "",
-    ) -> Reply[LabelScores]:
+    ) -> Answer[LabelScores]:
         """See `AsyncClient.score`."""
         return self._run(
             self._client.score(labels, scene=scene, expressions=expressions, tone=tone, subtitle=subtitle, clip=clip)

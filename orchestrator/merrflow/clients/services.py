@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,7 @@ from merrflow.llama3.v1 import llama3_pb2
 from merrflow.minigpt_v2.v1 import minigpt_v2_pb2
 from merrflow.openface_au.v1 import openface_au_pb2
 from merrflow.qwen_audio.v1 import qwen_audio_pb2
-from merrflow.stages.stage import Reply
+from merrflow.stages.stage import Reply, Value
 from merrflow_serving.errors import EngineFault, MerrflowError
 
 _OUTCOMES = {
@@ -44,6 +44,13 @@ _OUTCOMES = {
     common_pb2.OUTCOME_TRUNCATED: Outcome.TRUNCATED,
     common_pb2.OUTCOME_REFUSED: Outcome.REFUSED,
 }
+
+
+@dataclass(frozen=True)
+class Answer(Reply[Value]):
+    """A service's reply: `value`, `outcome`, `reason` why that is not DONE, and always who answered."""
+
+    origin: Origin
 
 
 class Services:
@@ -76,52 +83,53 @@ class Services:
         """What each service refuses as too large."""
         return {name: limits_of(connection.info.limits) for name, connection in self.connections.items()}
 
-    async def action_units(self, clip: str, video: Path | bytes) -> Reply[ActionUnitSeries]:
-        """Measures a whole clip: a video file by its path, or its bytes."""
-        request = openface_au_pb2.DetectRequest(clip=clip)
-        if isinstance(video, Path):
-            # gRPC carries no other names than those in UTF-8.
-            if self._settings.send_paths and path_text(video) == str(video):
-                request.video.path = str(video)
-                try:
-                    return _action_units(await self._send(request))
-                except MerrflowError as error:
-                    if error.reason != "PATH_REFUSED":  # such as a link that leads out of the service's folders
-                        raise
-            video = await asyncio.to_thread(video.read_bytes)
-        return _action_units(await self._send(request, video))
+    async def action_units(self, clip: str, path: Path) -> Answer[ActionUnitSeries]:
+        """Measures a whole clip. The service reads the file itself if the setting `send_paths` says that it can."""
+        if self._settings.send_paths and path_text(path) == str(path):  # gRPC carries no other names
+            request = openface_au_pb2.DetectRequest(clip=clip)
+            request.video.path = str(path)
+            try:
+                return _action_units(await self._send(request))
+            except MerrflowError as error:
+                if error.reason != "PATH_REFUSED":  # such as a link that leads out of the service's folders
+                    raise
+        return await self.action_units_in(clip, await asyncio.to_thread(path.read_bytes))
 
-    async def scene(self, clip: str, image: bytes, context: Sequence[tuple[float, bytes]]) -> Reply[Scene]:
+    async def action_units_in(self, clip: str, video: bytes) -> Answer[ActionUnitSeries]:
+        """The same for the bytes of a video file."""
+        return _action_units(await self._send(openface_au_pb2.DetectRequest(clip=clip), video))
+
+    async def scene(self, clip: str, image: bytes, context: Sequence[tuple[float, bytes]]) -> Answer[Scene]:
         """Describes a frame (JPEG) with frames around it (seconds after it, JPEG)."""
         request = minigpt_v2_pb2.DescribeRequest(clip=clip)
         for offset, frame in context:
             request.context.add(offset_seconds=offset).image.data = frame
         reply = await self._send(request, image)
         scene = Scene(reply.text, _measurements(reply), tuple(reply.on_screen_text))
-        return Reply(scene, origin_from(reply), _outcome(reply))
+        return Answer(scene, origin_from(reply), _outcome(reply))
 
-    async def tone(self, clip: str, sound: bytes) -> Reply[Tone]:
-        """Describes a voice (a WAV file, or another file with a sound track)."""
-        reply = await self._send(qwen_audio_pb2.DescribeRequest(clip=clip), sound)
+    async def tone(self, clip: str, wav: bytes) -> Answer[Tone]:
+        """Describes a voice (a WAV file, or another one with a sound track)."""
+        reply = await self._send(qwen_audio_pb2.DescribeRequest(clip=clip), wav)
         content = qwen_audio_pb2.Content.Name(reply.content).removeprefix("CONTENT_").lower()
         speech = tuple((span.start_seconds, span.end_seconds) for span in reply.speech)
         tone = Tone(reply.text, content, _measurements(reply), speech)
-        return Reply(tone, origin_from(reply), _outcome(reply))
+        return Answer(tone, origin_from(reply), _outcome(reply))
 
-    async def reason(self, clip: str, clues: Clues, label: str, seed: int) -> Reply[Reasoning]:
+    async def reason(self, clip: str, clues: Clues, label: str, seed: int) -> Answer[Reasoning]:
         """Reasons over the clues why the person feels `label`."""
         request = llama3_pb2.ReasonRequest(clip=clip, clues=llama3_pb2.Clues(**asdict(clues), label=label), seed=seed)
         reply = await self._send(request)
         reasoning = Reasoning(reply.text, seed, reply.prompt_tokens, reply.answer_tokens, reply.attempts)
-        return Reply(reasoning, origin_from(reply), _outcome(reply), reply.outcome_reason)
+        return Answer(reasoning, origin_from(reply), _outcome(reply), reply.outcome_reason)
 
-    async def score(self, clip: str, clues: Clues, labels: Sequence[str]) -> Reply[LabelScores]:
+    async def score(self, clip: str, clues: Clues, labels: Sequence[str]) -> Answer[LabelScores]:
         """How likely each of the labels is, given the clues."""
         reply = await self._send(
             llama3_pb2.ScoreRequest(clip=clip, clues=llama3_pb2.Clues(**asdict(clues)), labels=labels)
         )
         origin = replace(origin_from(reply), prompt_version=reply.engine.scoring_prompt_version)
-        return Reply(LabelScores({one.label: one.probability for one in reply.scores}), origin)
+        return Answer(LabelScores({one.label: one.probability for one in reply.scores}), origin)
 
     async def _send(self, request: Message, media: bytes | None = None) -> Any:
         rpc = rpc_taking(request)
@@ -149,8 +157,8 @@ def origin_from(reply: Any) -> Origin:
     )
 
 
-def _action_units(reply: openface_au_pb2.DetectResponse) -> Reply[ActionUnitSeries]:
-    return Reply(series_from(reply), origin_from(reply))
+def _action_units(reply: openface_au_pb2.DetectResponse) -> Answer[ActionUnitSeries]:
+    return Answer(series_from(reply), origin_from(reply))
 
 
 def series_from(reply: openface_au_pb2.DetectResponse) -> ActionUnitSeries:
