@@ -195,11 +195,14 @@ async def test_a_service_that_cannot_work_is_not_waited_for(tmp_path: Path, lang
 
 
 @LANGUAGES
-async def test_a_model_that_still_loads_is_waited_for(tmp_path: Path, language: str) -> None:
+async def test_a_model_that_still_loads_is_waited_for(tmp_path: Path, monkeypatch, language: str) -> None:
     (tmp_path / "x.wav").write_bytes(b"a")
     ToyEngine.loading.clear()
     async with toy() as server:
+        asked, describe = asyncio.Event(), server.service.describe
+        monkeypatch.setattr(server.service, "describe", lambda: asked.set() or describe())
         asking = asyncio.create_task(ask(language, tmp_path / "x.wav", server.address))
+        await asyncio.wait_for(asked.wait(), 60)  # a busy machine may take long to start the client
         await asyncio.sleep(2)
         ToyEngine.loading.set()
         ended = await asking
