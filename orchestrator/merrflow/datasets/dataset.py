@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -108,26 +108,17 @@ class Dataset:
         return curate(self.out, load_config(Path(config) if config else None), dry_run=dry_run)
 
     def export(
-        self,
-        format: str,
-        folder: str | Path | None = None,
-        *,
-        everything: bool = False,
-        splits: Mapping[str, float] | None = None,
-        seed: int = 0,
+        self, format: str, folder: str | Path | None = None, *, everything: bool = False, **options: object
     ) -> Exported:
         """As `merrflow export`: writes the records as `format` into a folder (None: `export/<format>` in the dataset).
 
-        everything: also what curation does not keep. splits: name -> share, of a Hugging Face dataset; the rest is
-        "train". Raises `InputError`.
+        everything: also what curation does not keep. options: of the format, such as `split="test=0.1", seed=7` for a
+        Hugging Face dataset. Raises `InputError`.
         """
-        from merrflow.datasets.export.export import Format, export
+        from merrflow.datasets.export.export import export
 
-        ledger = self._opened()
-        if format not in list(Format):
-            raise InputError(f"there is no format {format!r}; the formats are: {', '.join(Format)}")
         target = Path(folder) if folder else None
-        return export(ledger, self.out, Format(format), target, everything=everything, splits=splits, seed=seed)
+        return export(self._opened(), self.out, format, target, everything=everything, options=options)
 
     def _opened(self) -> Ledger:
         if self._ledger is None:

@@ -105,8 +105,10 @@ def test_curate_and_export(out, tmp_path_factory):
         done = dataset.export("csv", folder, everything=True)
         assert (done.records, done.folder) == (3, folder) and (folder / "clips.csv").is_file()
         assert dataset.export("merr").folder == out / "export" / "merr"
-        with pytest.raises(merrflow.InputError, match="there is no format 'parquet'; the formats are: merr, merr-str"):
+        with pytest.raises(merrflow.InputError, match="no such format; the formats are: .*merr-strict"):
             dataset.export("parquet")
+        with pytest.raises(merrflow.InputError, match="the format csv has no option 'split'"):
+            dataset.export("csv", split="test=0.1")
 
 
 def test_the_pages_example_runs(out, capsys):
