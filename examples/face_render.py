@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from face_rig import (
+import numpy.typing as npt
+from face_landmarks import (
     BROW_EDGES,
     EYES,
     IRISES,
@@ -21,9 +22,10 @@ from face_rig import (
     UPPER_INNER,
     UPPER_OUTER,
     Expression,
-    FaceRig,
+    Floats,
     Points,
 )
+from face_rig import FaceRig
 
 SCALE = 4  # the photograph is enlarged before it is warped, so that two resamplings do not blur it twice
 # where the mouth is cut: landmarks, face units below them
@@ -67,7 +69,7 @@ def thin_plate(at: Points, values: Points, where: Points, stiffness: float) -> P
     """Carries `values` (n, 2) known at `at` (n, 2) to `where` (m, 2) by a regularised thin-plate spline."""
     count = len(at)
 
-    def kernel(a: Points, b: Points) -> np.ndarray:
+    def kernel(a: Points, b: Points) -> Floats:
         squared = (a[:, None, 0] - b[None, :, 0]) ** 2 + (a[:, None, 1] - b[None, :, 1]) ** 2
         return squared * np.log(squared + 1e-9)
 
@@ -84,14 +86,14 @@ def thin_plate(at: Points, values: Points, where: Points, stiffness: float) -> P
     return out
 
 
-def _cover(value: np.ndarray, softness: float) -> np.ndarray:
-    return np.clip(value / softness + 0.5, 0.0, 1.0).astype(np.float32)
+def _cover(value: Floats, softness: float) -> Floats:
+    return np.asarray(np.clip(value / softness + 0.5, 0.0, 1.0), np.float32)
 
 
 class FaceRenderer:
     """Frames of one photograph (h, w, 3 RGB uint8) under a rig."""
 
-    def __init__(self, photo: np.ndarray, rig: FaceRig) -> None:
+    def __init__(self, photo: Floats, rig: FaceRig) -> None:
         self.rig = rig
         self.height, self.width = photo.shape[:2]
         size = (self.width * SCALE, self.height * SCALE)
@@ -105,9 +107,9 @@ class FaceRenderer:
         self._cut_eyes()
         self.smooth = self._without_folds()
 
-    def _line(self, ring: tuple[int, ...], offset: float = 0.0) -> np.ndarray:
+    def _line(self, ring: tuple[int, ...], offset: float = 0.0) -> Floats:
         points = self.rig.face[list(ring)]
-        return np.interp(self.u, points[:, 0], points[:, 1] + offset).astype(np.float32)
+        return np.asarray(np.interp(self.u, points[:, 0], points[:, 1] + offset), np.float32)
 
     def _cut_mouth(self) -> None:
         """Coverage of the skin above and below the mouth and of the teeth, all over the photograph."""
@@ -144,7 +146,7 @@ class FaceRenderer:
             self.lid = np.maximum(self.lid, _cover(top - self.v, 1.2) * fade)
             self._complete_eye(top + 0.9 * side, bottom - 0.6 * side, beyond, iris)
 
-    def _complete_eye(self, top: np.ndarray, bottom: np.ndarray, beyond: np.ndarray, iris: tuple[int, ...]) -> None:
+    def _complete_eye(self, top: Floats, bottom: Floats, beyond: Floats, iris: tuple[int, ...]) -> None:
         """Paints what the lids hide: white, and the rest of the iris's disc."""
         face = self.rig.to_face(self.rig.photo_landmarks[list(iris)])
         centre = face[0]
@@ -159,7 +161,7 @@ class FaceRenderer:
         mixed = painted + seen[..., None] * (self.photo - painted)
         self.eyes = np.where(near[..., None], mixed, self.eyes).astype(np.float32)
 
-    def _without_folds(self) -> np.ndarray:
+    def _without_folds(self) -> Floats:
         """The photograph with the smile's nasolabial folds and cheek creases faded, for the relaxed face."""
         photo = self._without_mouth()
         mask = np.zeros(self.u.shape, np.float32)
@@ -176,7 +178,7 @@ class FaceRenderer:
         lifted = np.maximum(photo, 0.1 * photo + 0.9 * (wide + 0.5 * fine))
         return photo + mask * (lifted - photo)
 
-    def _without_mouth(self) -> np.ndarray:
+    def _without_mouth(self) -> Floats:
         """The photograph with lips where teeth and the dark corners of the open mouth were.
 
         Lips stretch when they close; what clings to their rims would stretch with them.
@@ -197,11 +199,12 @@ class FaceRenderer:
         between = _cover(self.u - left - 0.5, 2.0) * _cover(right - 0.5 - self.u, 2.0)
         to_line = [np.abs(self.v - self._line(ring, offset)) for ring, offset in LIP_EDGES]
         rim = np.exp(-((np.minimum(*to_line) / 1.0) ** 2)) * between
-        return photo * (1.0 - 0.5 * rim[..., None] * np.array([0.8, 1.0, 1.0], np.float32))
+        return np.asarray(photo * (1.0 - 0.5 * rim[..., None] * np.array([0.8, 1.0, 1.0], np.float32)))
 
-    def _sample(self, image: np.ndarray, points: Points) -> np.ndarray:
+    def _sample(self, image: Floats, points: Points) -> Floats:
         where = (points * SCALE - 0.5).astype(np.float32)
-        return cv2.remap(image, where[..., 0], where[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        shown = cv2.remap(image, where[..., 0], where[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        return np.asarray(shown, image.dtype)
 
     def _pull(self, camera: Camera, at: Points, values: Points, rows: tuple[float, float]) -> Points:
         """Photograph position that each output pixel shows: (h, w, 2); pulled only in `rows`, face units."""
@@ -217,15 +220,15 @@ class FaceRenderer:
         margin = np.minimum(flat[near] - low, high - flat[near]).min(axis=1) / (6.0 * units)
         moved[near] += shift * np.clip(margin, 0.0, 1.0)[:, None]
         field = moved.reshape(coarse.shape)
-        width, height = camera.size
-        x, y = np.meshgrid(np.arange(width) / step, np.arange(height) / step)
-        return cv2.remap(field.astype(np.float32), x.astype(np.float32), y.astype(np.float32), cv2.INTER_LINEAR)
+        x, y = np.meshgrid(np.arange(camera.size[0]) / step, np.arange(camera.size[1]) / step)
+        x, y = x.astype(np.float32), y.astype(np.float32)
+        return np.asarray(cv2.remap(field.astype(np.float32), x, y, cv2.INTER_LINEAR), np.float32)
 
-    def _cavity(self, camera: Camera, skull: np.ndarray, jaw: np.ndarray, smile: float) -> np.ndarray:
+    def _cavity(self, camera: Camera, skull: Floats, jaw: Floats, smile: float) -> Floats:
         """Inside of the mouth: dark, the photographed teeth on the skull, tongue and lower row on the jaw."""
         points = camera.photo_points()[: camera.size[1], : camera.size[0]]
 
-        def rest(affine: np.ndarray) -> Points:
+        def rest(affine: Floats) -> Points:
             inverse = np.linalg.inv(affine[:, :2])
             return (points - affine[:, 2]) @ inverse.T
 
@@ -246,8 +249,8 @@ class FaceRenderer:
         cover = self._sample(self.teeth, on_skull)[..., None]
         return image + cover * (teeth * (0.80 + 0.20 * smile) - image)
 
-    def _eyes(self, camera: Camera, e: Expression, skull: np.ndarray, skin: np.ndarray, lid_skin: np.ndarray,
-              pulls: list[Points]) -> np.ndarray:  # fmt: skip
+    def _eyes(self, camera: Camera, e: Expression, skull: Floats, skin: Floats, lid_skin: Floats,
+              pulls: list[Points]) -> Floats:  # fmt: skip
         """Puts the eyes behind their lids."""
         look = self.rig.axes[1] * self.rig.unit * e.gaze_down * 2.6
         points = camera.photo_points()[: camera.size[1], : camera.size[0]]
@@ -258,7 +261,7 @@ class FaceRenderer:
         out = eyeball + self._sample(self.around, pulls[0])[..., None] * (skin - eyeball)
         return out + lid[..., None] * (lid_skin - out)
 
-    def frame(self, e: Expression, camera: Camera) -> np.ndarray:
+    def frame(self, e: Expression, camera: Camera) -> Floats:
         """One picture before grading: (h, w, 3) float32 RGB, 0..255."""
         targets = self.rig.targets(e)
         eyes, lips = self.rig.face[NOSE_BRIDGE, 1], self.rig.face[UPPER_OUTER[5], 1]
@@ -280,11 +283,10 @@ class FaceRenderer:
         shade = smile + (1.0 - smile) * np.clip(0.5 + 1.5 * lit, 0.0, 1.0)
         inside = inside * shade[..., None]
         out = inside + below[..., None] * (skin[1] - inside)
-        out = out + above[..., None] * (skin[0] - out)
-        return out
+        return np.asarray(out + above[..., None] * (skin[0] - out))
 
 
-def grade(frame: np.ndarray, look: Look, rng: np.random.Generator) -> np.ndarray:
+def grade(frame: Floats, look: Look, rng: np.random.Generator) -> npt.NDArray[np.uint8]:
     """Colour, light, lens and sensor of a clip: float RGB to uint8."""
     x = np.clip(frame / 255.0, 0.0, 1.0) ** look.gamma * np.asarray(look.gains, np.float32)
     grey = x.mean(axis=-1, keepdims=True)
@@ -293,4 +295,4 @@ def grade(frame: np.ndarray, look: Look, rng: np.random.Generator) -> np.ndarray
     yy, xx = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
     x *= (1.0 - look.vignette * np.clip(xx**2 + yy**2, 0.0, 2.0) / 2.0)[..., None]
     grain = cv2.GaussianBlur(rng.normal(0.0, 1.0, (height, width)).astype(np.float32), (0, 0), 0.7) * 2.4
-    return np.clip(x * 255.0 + look.grain * grain[..., None], 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(x * 255.0 + look.grain * grain[..., None], 0, 255).astype(np.uint8))

@@ -6,95 +6,42 @@ renderer then pulls the picture along. The photograph itself is the apex of the 
 moves nothing, and a relaxed face is reached by undoing the smile: corners in and down, lips closed, cheeks
 down.
 
-Action Units are those of FACS (Ekman, Friesen and Hager, 2002). Lengths are in face units: percent of the
+Lengths are in face units: percent of the
 distance between the outer eye corners, about 0.9 mm on an adult face. Axes: u to the image's right, v down.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
-
-Points = np.ndarray  # (n, 2) float64, pixels of the photograph, (x, y)
-
-# FaceLandmarker's indices, from the image's left to its right.
-UPPER_OUTER = (61, 185, 40, 39, 37, 0, 267, 269, 270, 409, 291)
-LOWER_OUTER = (61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291)
-UPPER_INNER = (78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308)
-LOWER_INNER = (78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308)
-# Rings inside the red of the lips: the outer and inner contours already say where they go.
-# fmt: off
-LIP_BODY = (
-    184, 74, 73, 72, 11, 302, 303, 304, 408, 183, 42, 41, 38, 12, 268, 271, 272, 407, 77, 90,
-    180, 85, 16, 315, 404, 320, 307, 96, 89, 179, 86, 15, 316, 403, 319, 325, 76, 62, 306, 292,
+from face_landmarks import (
+    BROWS,
+    EYES,
+    LANDMARKS,
+    LIP_BODY,
+    LOWER_INNER,
+    LOWER_OUTER,
+    NOSE_BRIDGE,
+    OUTER_CORNERS,
+    UPPER_INNER,
+    UPPER_OUTER,
+    Expression,
+    Floats,
+    Points,
+    Targets,
 )
-# fmt: on
-EYES = (  # (upper lid, lower lid) of each eye, corner to corner
-    ((33, 246, 161, 160, 159, 158, 157, 173, 133), (33, 7, 163, 144, 145, 153, 154, 155, 133)),
-    ((362, 398, 384, 385, 386, 387, 388, 466, 263), (362, 382, 381, 380, 374, 373, 390, 249, 263)),
-)
-IRISES = ((468, 469, 470, 471, 472), (473, 474, 475, 476, 477))  # centre and rim, in the order of EYES
-BROWS = ((70, 63, 105, 66, 107, 46, 53, 52, 65, 55), (300, 293, 334, 296, 336, 276, 283, 282, 295, 285))
-BROW_EDGES = ((46, 53, 52, 65, 55), (285, 295, 282, 283, 276))  # lower edges, left to right
-NOSE_BRIDGE, OUTER_CORNERS = 168, (33, 263)
-LANDMARKS = 468  # the irises come after; a warp keeps them where they are
+
 JAW_DROP = 22.0  # face units at AU26 = 1
 DEEPEST = 37.0  # face units; a flat picture cannot show what turns into view behind the cheek
 MINIMUM_GAP = 2.2  # face units between controls, so that no two pull a pixel two ways
 
 
-@dataclass(frozen=True)
-class Expression:
-    """One moment of a face. Action Units run from 0 (absent) to 1 (strongest); angles are in degrees."""
-
-    au01: float = 0.0
-    au02: float = 0.0
-    au04: float = 0.0
-    au05: float = 0.0
-    au06: float = 0.0
-    au07: float = 0.0
-    au12: float = 0.0
-    au15: float = 0.0
-    au17: float = 0.0
-    au20: float = 0.0
-    au18: float = 0.0
-    au25: float = 0.0  # lips part without the jaw
-    au26: float = 0.0  # jaw drop
-    au45: float = 0.0  # lids closed
-    gaze_down: float = 0.0
-    pitch: float = 0.0  # positive: chin down
-    yaw: float = 0.0  # positive: face turns to the image's right
-    roll: float = 0.0  # positive: head tilts to the image's right
-    rise: float = 0.0  # head up, face units
+def _bump(distance: Floats, width: float) -> Floats:
+    return np.asarray(np.exp(-0.5 * (distance / width) ** 2))
 
 
-@dataclass(frozen=True)
-class Targets:
-    """Control points at rest and moved, both (n, 2) in photograph pixels.
-
-    The mouth and the eyes cut the face: `upper` and `lower` index the controls that hold the skin above and
-    below the mouth, `lids` those that hold the upper lids, which slide over the eyes without pulling the
-    lower ones. `skull` (2, 3) is the affine map of the head's rigid motion, which the upper teeth follow;
-    `jaw` (2, 3) adds the jaw's drop.
-    """
-
-    source: Points
-    moved: Points
-    upper: np.ndarray
-    lower: np.ndarray
-    lids: np.ndarray
-    skull: np.ndarray
-    jaw: np.ndarray
-
-
-def _bump(distance: np.ndarray, width: float) -> np.ndarray:
-    return np.exp(-0.5 * (distance / width) ** 2)
-
-
-def _ramp(value: np.ndarray, start: float | np.ndarray, end: float | np.ndarray) -> np.ndarray:
+def _ramp(value: Floats, start: float | Floats, end: float | Floats) -> Floats:
     t = np.clip((value - start) / (end - start), 0.0, 1.0)
-    return t * t * (3.0 - 2.0 * t)
+    return np.asarray(t * t * (3.0 - 2.0 * t))
 
 
 class FaceRig:
@@ -104,7 +51,7 @@ class FaceRig:
     are points that turn with the head, `anchors` (n, 2) points that never move (collar, background).
     """
 
-    def __init__(self, landmarks: np.ndarray, hair: Points, anchors: Points) -> None:
+    def __init__(self, landmarks: Floats, hair: Points, anchors: Points) -> None:
         points = landmarks[:, :2]
         left, right = (points[i] for i in OUTER_CORNERS)
         self.unit = float(np.linalg.norm(right - left)) / 100.0
@@ -120,13 +67,13 @@ class FaceRig:
 
     def to_face(self, points: Points) -> Points:
         """Photograph pixels to face units."""
-        return (points - self.origin) @ self.axes.T / self.unit
+        return np.asarray((points - self.origin) @ self.axes.T / self.unit)
 
     def to_photo(self, points: Points) -> Points:
         """Face units to photograph pixels."""
-        return points @ self.axes * self.unit + self.origin
+        return np.asarray(points @ self.axes * self.unit + self.origin)
 
-    def _thin(self) -> np.ndarray:
+    def _thin(self) -> Floats:
         """Landmarks that hold the warp: contours first, then any far enough from those already taken."""
         contours = [*UPPER_OUTER, *LOWER_OUTER, *UPPER_INNER, *LOWER_INNER]
         contours += [i for eye in EYES for lid in eye for i in lid] + [i for brow in BROWS for i in brow]
@@ -179,10 +126,10 @@ class FaceRig:
             out[list(lower[2:-2]), 1] += 0.9
         return out
 
-    def _along(self, ring: tuple[int, ...]) -> np.ndarray:
+    def _along(self, ring: tuple[int, ...]) -> Floats:
         """Place of each contour point between the corners, 0..1."""
         x = self.face[list(ring), 0]
-        return (x - x[0]) / (x[-1] - x[0])
+        return np.asarray((x - x[0]) / (x[-1] - x[0]))
 
     def targets(self, e: Expression) -> Targets:
         """Where the controls go for one expression."""
@@ -283,8 +230,8 @@ class FaceRig:
         for outer, inner, part in ((UPPER_OUTER, UPPER_INNER, -1), (LOWER_OUTER, LOWER_INNER, 1)):
             for ring, lip in ((outer, 0.75), (inner, 1.0)):
                 # both rings end in the corners: move them once
-                shared = slice(1, -1) if part > 0 else slice(None)
-                ids, s = list(ring[shared]), self._along(ring)[shared]
+                start, end = (1, -1) if part > 0 else (None, None)
+                ids, s = list(ring[start:end]), self._along(ring)[start:end]
                 profile = np.sin(np.pi * s) ** (0.85 if part < 0 else 0.8)
                 corner = 1.0 - profile
                 x = out[ids, 0] - centre
@@ -330,7 +277,7 @@ class FaceRig:
             moved = np.interp(out[:, 0], out[up, 0][order], (out[up, 1] - before)[order], left=0.0, right=0.0)
             out[:, 1] += share * 0.92 * (moved - e.au05 * 1.8 * (moved != 0))
 
-    def _turned(self, points: np.ndarray, e: Expression) -> Points:
+    def _turned(self, points: Floats, e: Expression) -> Points:
         """Head rotation about the neck, seen by a distant camera: (n, 3) to (n, 2)."""
         pitch, yaw, roll = np.deg2rad([e.pitch, e.yaw, e.roll])
         pivot = np.array([*self.to_photo(np.array([0.0, 140.0])), 45.0 * self.unit])
@@ -350,4 +297,4 @@ class FaceRig:
         q = np.column_stack([q[:, 0], y, z]) + ear
         x = q[:, 0] * cy - q[:, 2] * sy
         x, y = x * cz - q[:, 1] * sz, x * sz + q[:, 1] * cz
-        return np.column_stack([x, y - e.rise * self.unit]) + pivot[:2]
+        return np.asarray(np.column_stack([x, y - e.rise * self.unit]) + pivot[:2])

@@ -19,8 +19,9 @@ import av
 import cv2
 import numpy as np
 import yaml
+from face_landmarks import Expression
 from face_render import Camera, FaceRenderer, Look, grade
-from face_rig import Expression, FaceRig
+from face_rig import FaceRig
 from PIL import Image, ImageDraw, ImageFont
 from speech import RATE, Mouth, Voice, mouth, track
 
@@ -126,9 +127,9 @@ def at(points: list[tuple[float, float]], time: float) -> float:
     times, values = zip(*points, strict=True)
     k = int(np.searchsorted(times, time, side="right"))
     if k == 0 or k == len(times):
-        return values[0] if k == 0 else values[-1]
+        return float(values[0] if k == 0 else values[-1])
     t = (time - times[k - 1]) / (times[k] - times[k - 1])
-    return values[k - 1] + (values[k] - values[k - 1]) * t * t * (3.0 - 2.0 * t)
+    return float(values[k - 1] + (values[k] - values[k - 1]) * t * t * (3.0 - 2.0 * t))
 
 
 def expression(clip: Clip, speaking: Mouth, frame: int) -> Expression:
@@ -205,7 +206,7 @@ def write_sidecar(path: Path, voice: Voice, seconds: float) -> None:
 
 def photograph() -> np.ndarray:
     """scikit-image's astronaut: a NASA portrait of Eileen Collins, public domain, (512, 512, 3) RGB uint8."""
-    from skimage import data
+    from skimage import data  # type: ignore[import-not-found]  # only who makes the clips anew installs it
 
     return np.ascontiguousarray(data.astronaut())
 

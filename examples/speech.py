@@ -72,7 +72,7 @@ def speak(voice: Voice) -> np.ndarray:
         samples = np.frombuffer(reader.readframes(reader.getnframes()), "<i2") / 32768.0
     spoken = np.flatnonzero(np.abs(samples) > 0.004)
     samples = samples[max(0, spoken[0] - rate // 100) : spoken[-1] + rate // 50]
-    return resample_poly(samples, RATE, rate)
+    return np.asarray(resample_poly(samples, RATE, rate))
 
 
 def track(voice: Voice, seconds: float, rng: np.random.Generator) -> np.ndarray:

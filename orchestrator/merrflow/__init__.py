@@ -1,20 +1,91 @@
-"""merrflow turns raw video into multimodal emotion datasets, the way MERR was built."""
+"""merrflow turns raw video into multimodal emotion datasets, the way MERR was built.
 
+The Python API: `annotate` makes a dataset, `open` reads one, `Client` and `AsyncClient` call one service.
+"""
+
+from importlib import import_module
 from pkgutil import extend_path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from merrflow.core.version import __version__
+
+if TYPE_CHECKING:
+    from merrflow.clients.client import AsyncClient, Client
+    from merrflow.clients.services import Answer
+    from merrflow.core.errors import InputError
+    from merrflow.core.records import (
+        ActionUnitSeries,
+        LabelScores,
+        Origin,
+        Outcome,
+        Reasoning,
+        Record,
+        Scene,
+        Tone,
+    )
+    from merrflow.core.settings import RunSettings
+    from merrflow.datasets.dataset import Dataset, open
+    from merrflow.datasets.entries import Entry
+    from merrflow.datasets.outputs import Summary
+    from merrflow.flow.run import annotate
+    from merrflow_serving.errors import MerrflowError
 
 # The gRPC stubs (merrflow.<service>.v1) come with their own distribution, merrflow-protos.
 __path__ = extend_path(__path__, __name__)
 
-__all__ = ["__version__", "annotate"]
+__all__ = [
+    "ActionUnitSeries",
+    "Answer",
+    "AsyncClient",
+    "Client",
+    "Dataset",
+    "Entry",
+    "InputError",
+    "LabelScores",
+    "MerrflowError",
+    "Origin",
+    "Outcome",
+    "Reasoning",
+    "Record",
+    "RunSettings",
+    "Scene",
+    "Summary",
+    "Tone",
+    "__version__",
+    "annotate",
+    "open",
+]
+
+# Where each name comes from. It is imported at first use, so that an import of a stub does not load the orchestrator.
+_MODULES = {
+    "merrflow.clients.client": ("AsyncClient", "Client"),
+    "merrflow.clients.services": ("Answer",),
+    "merrflow.core.errors": ("InputError",),
+    "merrflow.core.records": (
+        "ActionUnitSeries",
+        "LabelScores",
+        "Origin",
+        "Outcome",
+        "Reasoning",
+        "Record",
+        "Scene",
+        "Tone",
+    ),
+    "merrflow.core.settings": ("RunSettings",),
+    "merrflow.datasets.dataset": ("Dataset", "open"),
+    "merrflow.datasets.entries": ("Entry",),
+    "merrflow.datasets.outputs": ("Summary",),
+    "merrflow.flow.run": ("annotate",),
+    "merrflow_serving.errors": ("MerrflowError",),
+}
 
 
 def __getattr__(name: str) -> Any:
-    # `merrflow.annotate` without making every import of a stub load the whole orchestrator.
-    if name == "annotate":
-        from merrflow.flow.run import annotate
-
-        return annotate
+    for module, names in _MODULES.items():
+        if name in names:
+            return getattr(import_module(module), name)
     raise AttributeError(f"module 'merrflow' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

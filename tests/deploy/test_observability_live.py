@@ -118,7 +118,7 @@ async def test_each_panel_has_data_and_each_rule_is_evaluated(tmp_path, monkeypa
         async with LocalServices(tmp_path / "logs", None) as local:
             addresses = {f"{name.replace('-', '_')}_address": address for name, address in local.addresses.items()}
             config = tmp_path / "settings.yaml"
-            config.write_text(yaml.safe_dump(addresses))
+            config.write_text(yaml.safe_dump(addresses | {"token": local.token}))
             missing = dict.fromkeys(dashboard_queries())
             deadline = time.monotonic() + DATA_SECONDS
             while missing and time.monotonic() < deadline:

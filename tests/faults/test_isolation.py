@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from merrflow.clients.replica import State
-from merrflow.clients.wait_queue import Line
+from merrflow.clients.wait_queue import WaitQueue
 from merrflow.pipeline import local_services
 from merrflow.pipeline.local_services import LocalServices
 from tests.faults.conftest import annotate, make_clips
@@ -64,6 +64,7 @@ async def test_with_the_embedded_services(tmp_path, monkeypatch):
         monkeypatch.setenv(name, value)
     async with LocalServices(tmp_path / "logs", None) as services:
         where = {f"{name.replace('-', '_')}_address": place for name, place in services.addresses.items()}
+        where["token"] = services.token
         await run_twice(clips, tmp_path / "out", faults, where, guilty)
 
 
@@ -77,6 +78,7 @@ async def test_a_clip_after_another_that_crashes_does_not_end_the_embedded_servi
         monkeypatch.setenv(name, value)
     async with LocalServices(tmp_path / "logs", None) as services:
         where = {f"{name.replace('-', '_')}_address": place for name, place in services.addresses.items()}
+        where["token"] = services.token
         await annotate(clips, tmp_path / "out", where)
     found = assert_whole(tmp_path / "out", guilty)
     assert {outcome for outcome, _, _ in found.values()} == {"failed"}
@@ -94,7 +96,7 @@ async def test_where_memory_ends_the_kernel_takes_a_service_and_not_the_run(tmp_
 
 
 class _Replica:
-    """What a line knows of a replica."""
+    """What a wait queue knows of a replica."""
 
     def __init__(self) -> None:
         self.state, self.in_flight, self.has_suspect, self.last_call, self.room = State.READY, 0, False, 0, 4
@@ -110,11 +112,11 @@ class _Replica:
 
 async def test_a_call_that_broke_two_connections_works_alone_and_is_not_overtaken():
     replica, events = _Replica(), []
-    line = Line([replica], lambda since: None)
+    queue = WaitQueue([replica], lambda since: None)
     ends = {name: asyncio.Event() for name in ("before", "alone", "after")}
 
     async def call(name: str, alone: bool) -> None:
-        async with line.borrow(None, alone, alone):
+        async with queue.borrow(None, alone, alone):
             events.append((name, replica.in_flight))
             await ends[name].wait()
 
@@ -129,8 +131,8 @@ async def test_a_call_that_broke_two_connections_works_alone_and_is_not_overtake
 
 async def test_beside_a_call_that_works_alone_other_replicas_go_on():
     one, other = _Replica(), _Replica()
-    line = Line([one, other], lambda since: None)
-    async with line.borrow(None, True, True) as taken:
-        async with line.borrow(None, False), line.borrow(None, False):
+    queue = WaitQueue([one, other], lambda since: None)
+    async with queue.borrow(None, True, True) as taken:
+        async with queue.borrow(None, False), queue.borrow(None, False):
             assert taken.in_flight == 1 and one.in_flight + other.in_flight == 3
     assert one.in_flight == other.in_flight == 0

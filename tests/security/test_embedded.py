@@ -14,10 +14,11 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from merrflow.clients import Connection
-from merrflow.clients.credentials import forget_own, open_channel, trust_own
+from merrflow.clients.credentials import open_channel
 from merrflow.common.v1 import common_pb2, common_pb2_grpc
-from merrflow.core.settings import load_settings
+from merrflow.core.settings import RunSettings, load_settings
 from merrflow.pipeline.local_services import LocalServices
+from merrflow_serving.errors import NotReady
 
 NAME = "qwen-audio"
 
@@ -37,9 +38,10 @@ async def stranger(address: str, **metadata: str) -> grpc.StatusCode:
     return grpc.StatusCode.OK
 
 
-async def ours(address: str) -> str:
+async def ours(local: LocalServices) -> str:
     """The service's name, by merrflow's own client."""
-    connection = Connection(NAME, address, load_settings(None, connect_seconds=10.0))
+    settings = load_settings(None, connect_seconds=10.0).for_embedded_services(local.token)
+    connection = Connection(NAME, local.addresses[NAME], settings)
     try:
         await connection.connect()
         return connection.info.service
@@ -56,13 +58,13 @@ async def test_only_the_run_itself_may_call_its_embedded_services(tmp_path, monk
         assert await stranger(address) is grpc.StatusCode.UNAUTHENTICATED
         others = "Bearer a-token-for-services-of-others"
         assert await stranger(address, authorization=others) is grpc.StatusCode.UNAUTHENTICATED
-        assert await ours(address) == NAME
+        assert await ours(local) == NAME
         # A process that dies is started again with the same token, or the run could not go on.
         os.kill(pid, signal.SIGKILL)
         async with asyncio.timeout(30):
             while local.pids == [pid]:
                 await asyncio.sleep(0.05)
-        assert await ours(address) == NAME
+        assert await ours(local) == NAME
         assert await stranger(address) is grpc.StatusCode.UNAUTHENTICATED
         (pid,) = local.pids
         token = local.token.encode()
@@ -81,7 +83,7 @@ def test_each_run_has_a_token_of_its_own(tmp_path):
     assert len(tokens) == 3 and all(len(token) == 64 for token in tokens)
 
 
-async def test_the_token_goes_to_that_address_alone_and_no_longer_than_it_is_there():
+async def test_the_token_goes_with_the_settings_that_hold_it_and_with_no_others():
     seen: list[object] = []
 
     class Notes(grpc.aio.ServerInterceptor):
@@ -90,20 +92,20 @@ async def test_the_token_goes_to_that_address_alone_and_no_longer_than_it_is_the
             return await proceed(details)
 
     server = grpc.aio.server(interceptors=[Notes()])
-    port, other = (server.add_insecure_port("127.0.0.1:0") for _ in range(2))
+    port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
 
-    async def ask(to: int) -> object:
-        async with open_channel(f"ipv4:127.0.0.1:{to}", "127.0.0.1", [], load_settings()) as channel:
+    async def ask(settings: RunSettings) -> object:
+        async with open_channel(f"ipv4:127.0.0.1:{port}", "127.0.0.1", [], settings) as channel:
             with pytest.raises(grpc.aio.AioRpcError):
                 await health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=5)
         return seen[-1]
 
-    trust_own(f"127.0.0.1:{port}", "of-the-embedded-service")
-    try:
-        assert await ask(port) == "Bearer of-the-embedded-service"
-        assert await ask(other) is None
-    finally:
-        forget_own(f"127.0.0.1:{port}")
-    assert await ask(port) is None
+    own = load_settings().for_embedded_services("of-the-embedded-service")
+    assert await ask(load_settings()) is None
+    assert await ask(own) == "Bearer of-the-embedded-service"
+    assert await ask(load_settings()) is None
+    with pytest.raises(NotReady, match="would be readable on its way"):  # nor does it leave this machine
+        open_channel("ipv4:192.0.2.1:50053", "192.0.2.1", [], own)
+    assert "of-the-embedded-service" not in repr(own)
     await server.stop(0)

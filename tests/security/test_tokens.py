@@ -10,7 +10,7 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
-from merrflow.clients import Connection, send_media
+from merrflow.clients import Connection
 from merrflow.common.v1 import common_pb2, common_pb2_grpc
 from merrflow.core.settings import load_settings
 from merrflow.qwen_audio.v1 import qwen_audio_pb2 as pb
@@ -74,7 +74,7 @@ async def test_merrflows_client_sends_its_token_in_both_kinds_of_calls(start, tm
             await connection.connect()
             await connection.wait_ready()
             for size in (10, 3 << 20):  # one message, and a stream
-                reply = await send_media(connection, "Describe", pb.DescribeRequest(), "audio", b"a" * size, pb)
+                reply = await connection.send(pb.DescribeRequest(), b"a" * size)
                 assert reply.text == "A" * size
         finally:
             await connection.close()
@@ -98,7 +98,7 @@ async def test_a_token_under_tls_is_a_call_credential(start, certificates):
     try:
         await connection.connect()
         await connection.wait_ready()
-        reply = await send_media(connection, "Describe", pb.DescribeRequest(), "audio", b"voice", pb)
+        reply = await connection.send(pb.DescribeRequest(), b"voice")
     finally:
         await connection.close()
     assert reply.text == "VOICE"

@@ -7,6 +7,7 @@ Needs: pip install grpcio grpcio-reflection grpcio-health-checking protobuf
 import os
 import sys
 import time
+from typing import Any
 
 import grpc
 from google.protobuf.descriptor_pool import DescriptorPool
@@ -15,33 +16,37 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 
 
-class WithToken(grpc.UnaryUnaryClientInterceptor, grpc.StreamStreamClientInterceptor):
-    """Sends the token in every call. On a plain channel, so to services on this machine only."""
+class WithToken(grpc.UnaryUnaryClientInterceptor, grpc.StreamStreamClientInterceptor):  # type: ignore[type-arg]
+    """Sends the token in every call. On a plain channel, so to services on this machine only.
 
-    def intercept_unary_unary(self, proceed, details, request):
+    (Its base classes are generic for type checkers alone.)
+    """
+
+    def intercept_unary_unary(self, proceed: Any, details: Any, request: Any) -> Any:
         token = os.environ.get("MERRFLOW_TOKEN")
         metadata = [("authorization", f"Bearer {token}")] if token else None
         return proceed(details._replace(metadata=metadata), request)
 
-    intercept_stream_stream = intercept_unary_unary
+    def intercept_stream_stream(self, proceed: Any, details: Any, requests: Any) -> Any:
+        return self.intercept_unary_unary(proceed, details, requests)
 
 
 class Service:
     """A gRPC service known by its address alone."""
 
-    def __init__(self, address):
+    def __init__(self, address: str) -> None:
         self.channel = grpc.intercept_channel(grpc.insecure_channel(address), WithToken())
         self.reflection = ProtoReflectionDescriptorDatabase(self.channel)
         self.pool = DescriptorPool(self.reflection)
 
-    def names(self):
+    def names(self) -> list[str]:
         return sorted(self.reflection.get_services())
 
-    def healthy(self):
+    def healthy(self) -> bool:
         reply = health_pb2_grpc.HealthStub(self.channel).Check(health_pb2.HealthCheckRequest())
-        return reply.status == health_pb2.HealthCheckResponse.SERVING
+        return bool(reply.status == health_pb2.HealthCheckResponse.SERVING)
 
-    def call(self, rpc, **fields):
+    def call(self, rpc: str, **fields: Any) -> Any:
         service, method = rpc.split("/")
         found = self.pool.FindServiceByName(service).FindMethodByName(method)
         request, reply = GetMessageClass(found.input_type), GetMessageClass(found.output_type)
@@ -49,7 +54,7 @@ class Service:
         return send(request(**fields), timeout=300)
 
 
-def read(path):
+def read(path: str) -> bytes:
     with open(path, "rb") as file:
         return file.read()
 

@@ -1,94 +1,28 @@
 """How does a voice sound? Asks the service qwen-audio: python tone.py FILE [HOST:PORT]
 
-FILE is a sound or a video. Needs grpcio and merrflow-protos alone. For a service with TLS or a token: MERRFLOW_TLS_CA,
-and for mTLS MERRFLOW_TLS_CERT and MERRFLOW_TLS_KEY, are PEM files; MERRFLOW_TOKEN is the token.
+FILE is a sound or a video. For a service with TLS or a token: MERRFLOW_TLS_CA, and for mTLS MERRFLOW_TLS_CERT and
+MERRFLOW_TLS_KEY, are PEM files; MERRFLOW_TOKEN is the token.
 """
 
-import os
-import random
 import sys
-import time
-from pathlib import Path
 
-import grpc
-
-from merrflow.common.v1 import common_pb2, common_pb2_grpc
-from merrflow.qwen_audio.v1 import qwen_audio_pb2, qwen_audio_pb2_grpc
-
-CHUNK = 1 << 19  # bytes of a streamed file in one message
-PASSES = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.DEADLINE_EXCEEDED}
+import merrflow
 
 
-def wait_until_ready(channel, seconds=600):
-    """What the service says of itself, once its model is loaded."""
-    engine = common_pb2_grpc.EngineStub(channel)
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        info = engine.Info(common_pb2.InfoRequest(), timeout=30, wait_for_ready=True)
-        if info.ready:
-            return info
-        if info.problem:  # such as weights that are missing: the text says what to do
-            sys.exit(f"{info.service} cannot work: {info.problem}")
-        print(f"{info.service}: {info.doing}", file=sys.stderr)
-        time.sleep(1)
-    sys.exit("the service did not become ready")
-
-
-def try_again(call, tries=6):
-    """Calls, and again where the service is full, restarts or is slow; other errors are final."""
-    for pause in [2.0**attempt for attempt in range(tries - 1)]:
-        try:
-            return call()
-        except grpc.RpcError as error:
-            if error.code() not in PASSES:
-                raise
-            time.sleep(pause * random.uniform(0.2, 0.5))
-    return call()
-
-
-def describe(channel, info, path):
-    stub = qwen_audio_pb2_grpc.ToneDescriberStub(channel)
-    request = qwen_audio_pb2.DescribeRequest(clip=path.stem)
-    if path.stat().st_size < info.limits.max_message_bytes - 1024:
-        request.audio.data = path.read_bytes()
-        return try_again(lambda: stub.Describe(request, timeout=300))
-
-    def parts():  # too large for one message: the request first, then the file in chunks
-        yield qwen_audio_pb2.DescribeStreamRequest(request=request)
-        with path.open("rb") as file:
-            while chunk := file.read(CHUNK):
-                yield qwen_audio_pb2.DescribeStreamRequest(chunk=chunk)
-
-    return try_again(lambda: stub.DescribeStream(parts(), timeout=300)).response
-
-
-def read(variable):
-    """What is in the file that an environment variable names; None without one."""
-    return Path(os.environ[variable]).read_bytes() if os.environ.get(variable) else None
-
-
-def connect(address):
-    ca, token = read("MERRFLOW_TLS_CA"), os.environ.get("MERRFLOW_TOKEN")
-    if not ca:  # then a token would be readable on its way
-        return grpc.insecure_channel(address)
-    credentials = grpc.ssl_channel_credentials(ca, read("MERRFLOW_TLS_KEY"), read("MERRFLOW_TLS_CERT"))
-    if token:
-        credentials = grpc.composite_channel_credentials(credentials, grpc.access_token_call_credentials(token))
-    return grpc.secure_channel(address, credentials)
-
-
-def main():
-    path, address = Path(sys.argv[1]), (sys.argv[2:] or ["127.0.0.1:50053"])[0]
-    with connect(address) as channel:
-        try:
-            tone = describe(channel, wait_until_ready(channel), path)
-        except grpc.RpcError as error:  # INVALID_ARGUMENT: this file can never be described
-            sys.exit(f"{error.code().name}: {error.details()}")
-    print(tone.text)
-    print(f"content: {qwen_audio_pb2.Content.Name(tone.content)}")
-    for measured in tone.measurements:
-        print(f"{measured.name}: {measured.value:.2f} {measured.unit}")
-    print(f"by {tone.engine.engine} ({tone.engine.model}), {tone.timing.model_seconds:.2f} s: {tone.engine.note}")
+def main() -> None:
+    file, address = sys.argv[1], (sys.argv[2:] or [""])[0]  # without an address: port 50053 of this machine
+    try:
+        with merrflow.Client("qwen-audio", address, say=lambda text: print(text, file=sys.stderr)) as client:
+            tone = client.tone(file)
+    except merrflow.InputError as error:  # such as a file that does not exist
+        sys.exit(str(error))
+    except merrflow.MerrflowError as error:  # INVALID_ARGUMENT: this file can never be described
+        sys.exit(f"{error.code.name}: {error}")
+    print(tone.value.text)
+    print(f"content: {tone.value.content}")
+    for name, (value, unit) in tone.value.measurements.items():
+        print(f"{name}: {value:.2f} {unit}")
+    print(f"by {tone.origin.engine} ({tone.origin.model}), {tone.origin.model_seconds:.2f} s: {tone.origin.note}")
 
 
 if __name__ == "__main__":

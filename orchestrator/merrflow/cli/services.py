@@ -13,23 +13,22 @@ from typing import Any
 
 import grpc
 from google.protobuf.json_format import MessageToDict, ParseDict, ParseError
+from google.protobuf.message import Message
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from rich.console import Console
 from rich.table import Table
 
 from merrflow.cli.terminal import json_text
-from merrflow.clients import Connection, send_media
+from merrflow.clients import Connection
 from merrflow.clients.addresses import targets
 from merrflow.clients.credentials import open_channel, why_refused
 from merrflow.clients.replica import CHANNEL_OPTIONS
+from merrflow.clients.rpc import rpcs
 from merrflow.common.v1 import common_pb2, common_pb2_grpc
 from merrflow.core.errors import InputError
 from merrflow.core.settings import RunSettings, load_settings
 from merrflow.llama3.v1 import llama3_pb2
-from merrflow.minigpt_v2.v1 import minigpt_v2_pb2
-from merrflow.openface_au.v1 import openface_au_pb2
 from merrflow.pipeline.local_services import LocalServices
-from merrflow.qwen_audio.v1 import qwen_audio_pb2
 from merrflow_serving.catalog import SERVICES
 from merrflow_serving.errors import NotReady
 
@@ -45,7 +44,7 @@ def addresses(settings: RunSettings) -> dict[str, str]:
 
 
 async def look(config: Path | None) -> list[dict[str, Any]]:
-    """Health and Info of each service; where its address leads to several replicas, of each of them."""
+    """Health and Info of each service; if its address leads to several replicas, of each of them."""
     settings = load_settings(config)
     found = addresses(settings)
     looks = await asyncio.gather(*(_look_behind(name, found[name], settings) for name in SERVICES))
@@ -95,7 +94,7 @@ async def _look_at(name: str, target: str, host: str, address: str, settings: Ru
 
 
 async def _without_waiting(channel: grpc.aio.Channel) -> grpc.aio.AioRpcError | None:
-    """The error of a call that does not wait for a connection: it tells why there is none."""
+    """The error of a call that does not wait for a connection: it says why there is none."""
     try:
         await common_pb2_grpc.EngineStub(channel).Info(common_pb2.InfoRequest(), timeout=PROBE_SECONDS)
     except grpc.aio.AioRpcError as error:
@@ -129,10 +128,10 @@ def show(found: list[dict[str, Any]], console: Console) -> None:
             item["address"],
         )
     console.print(table)
-    told = Counter(item["service"] for item in found)
+    replicas = Counter(item["service"] for item in found)
     said = set()
     for item in found:
-        name = item["service"] if told[item["service"]] == 1 else f"{item['service']} at {item['address']}"
+        name = item["service"] if replicas[item["service"]] == 1 else f"{item['service']} at {item['address']}"
         if item.get("problem"):
             console.print(f"{name}: {item['problem']}", style="red", markup=False, soft_wrap=True)
         if item.get("doing"):
@@ -145,7 +144,7 @@ def show(found: list[dict[str, Any]], console: Console) -> None:
 
 
 def _health(item: dict[str, Any]) -> str:
-    """Green where it serves, yellow where it will, red where something must be done."""
+    """Green if it serves, yellow if it will, red if something must be done."""
     loading = item["health"] == "NOT_SERVING" and not item.get("problem")
     colour = "green" if item["health"] == "SERVING" else "yellow" if loading else "red"
     return f"[{colour}]{item['health']}[/]"
@@ -177,7 +176,7 @@ async def call_once(service: str, file: Path, config: Path | None, say: Callable
 
 
 async def _reach(stack: AsyncExitStack, service: str, settings: RunSettings, say: Callable[[str], None]) -> Connection:
-    """A connection to the service where it runs, or to an embedded one started for this call."""
+    """A connection to the service if it runs, or to an embedded one started for this call."""
     connection = Connection(service, addresses(settings)[service], settings)
     stack.push_async_callback(connection.close)
     try:
@@ -189,34 +188,35 @@ async def _reach(stack: AsyncExitStack, service: str, settings: RunSettings, say
     say(f"{service} does not run here; starting an embedded one for this call")
     logs = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="merrflow-logs-")))
     local = await stack.enter_async_context(LocalServices(logs, None, (service,)))
-    plain = load_settings(None, connect_seconds=60.0).for_embedded_services()
+    plain = load_settings(None, connect_seconds=60.0).for_embedded_services(local.token)
     connection = Connection(service, local.addresses[service], plain)
     stack.push_async_callback(connection.close)
     await connection.connect()
     return connection
 
 
-async def _ask(connection: Connection, service: str, file: Path, data: bytes) -> Any:
-    clip = file.stem
-    if service == "llama3":
-        try:
-            clues = json.loads(data)
-            labels = clues.pop("labels", None)  # then they are weighed, and no text is written
-            clues = ParseDict(clues, llama3_pb2.Clues())
-            score = ParseDict({"labels": labels}, llama3_pb2.ScoreRequest(clip=clip, clues=clues)) if labels else None
-        except (ParseError, ValueError, TypeError, AttributeError) as error:
-            raise InputError(f"{file}: not clues in JSON ({error})") from error
-        if score:
-            return await connection.unary("Score", score)
-        request = llama3_pb2.ReasonRequest(clip=clip, clues=clues)
-        return await connection.unary("Reason", request)
-    module, rpc, field = {
-        "openface-au": (openface_au_pb2, "Detect", "video"),
-        "minigpt-v2": (minigpt_v2_pb2, "Describe", "image"),
-        "qwen-audio": (qwen_audio_pb2, "Describe", "audio"),
-    }[service]
-    request = getattr(module, f"{rpc}Request")(clip=clip)
-    return await send_media(connection, rpc, request, field, data, module)
+async def _ask(connection: Connection, service: str, file: Path, data: bytes) -> Message:
+    """The file through the service's first RPC: as media, or if it takes none as clues in JSON."""
+    rpc = next(iter(rpcs(service).values()))
+    reply: Message
+    if rpc.media:
+        reply = await connection.send(rpc.request(clip=file.stem), data)
+    else:
+        reply = await connection.send(_request_of_clues(file, data))
+    return reply
+
+
+def _request_of_clues(file: Path, data: bytes) -> Message:
+    """Asks for a text; if the clues come with `labels`, for how likely these are instead."""
+    try:
+        values = json.loads(data)
+        labels = values.pop("labels", None)
+        clues = ParseDict(values, llama3_pb2.Clues())
+        if labels:
+            return ParseDict({"labels": labels}, llama3_pb2.ScoreRequest(clip=file.stem, clues=clues))
+    except (ParseError, ValueError, TypeError, AttributeError) as error:
+        raise InputError(f"{file}: not clues in JSON ({error})") from error
+    return llama3_pb2.ReasonRequest(clip=file.stem, clues=clues)
 
 
 def show_settings(console: Console) -> None:

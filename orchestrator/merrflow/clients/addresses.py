@@ -9,15 +9,20 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import Sequence
+from typing import Any
 from urllib.parse import urlsplit
 
 from merrflow_serving.errors import NotReady
+
+# What getaddrinfo returns: family, type, protocol, canonical name, and the address with which to connect.
+_AddressInfo = tuple[int, int, int, str, tuple[Any, ...]]
 
 
 def parse(address: str, default_port: int) -> tuple[tuple[str, int], ...]:
     """Hosts and ports of "host:port", "host", "[::1]:port", "a:1,b:1", "dns:///host:port" or "ipv4:1.2.3.4:1,...".
 
-    Empty for a target that only gRPC itself understands, such as "unix:///run/llama3.sock". Raises `NotReady` where it
+    Empty for a target that only gRPC itself understands, such as "unix:///run/llama3.sock". Raises `NotReady` if it
     is none of these.
     """
     text = address.strip()
@@ -42,7 +47,7 @@ def _host_and_port(text: str, default_port: int, address: str) -> tuple[str, int
 async def targets(address: str, default_port: int) -> dict[str, str]:
     """A gRPC target for each replica, such as "ipv4:172.18.0.4:50054", with the host that led to it.
 
-    Raises `OSError` where no name can be looked up, and `NotReady` where the address is malformed.
+    Raises `OSError` if no name can be looked up, and `NotReady` if the address is malformed.
     """
     places = parse(address, default_port)
     if not places:
@@ -61,7 +66,7 @@ async def targets(address: str, default_port: int) -> dict[str, str]:
     return found
 
 
-def _of_one_host(answer: list[tuple]) -> list[str]:
-    """By IPv4 where the host has it: by both families, one process would count as two replicas."""
+def _of_one_host(answer: Sequence[_AddressInfo]) -> list[str]:
+    """By IPv4 if the host has it: by both families, one process would count as two replicas."""
     by_ipv4 = [f"ipv4:{where[0]}:{where[1]}" for family, *_, where in answer if family == socket.AF_INET]
     return by_ipv4 or [f"ipv6:[{where[0]}]:{where[1]}" for *_, where in answer]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ssl
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import grpc
@@ -14,27 +14,19 @@ from merrflow.core.settings import RunSettings
 from merrflow_serving.credentials import BEARER, is_loopback, read_pem, read_tokens
 from merrflow_serving.errors import InvalidInput, NotReady
 
-# Address -> token of services that this process has started for itself. Kept here and not in the settings, which are
-# shown, logged and handed on.
-_own: dict[str, str] = {}
-
-
-def trust_own(address: str, token: str) -> None:
-    """From now on calls to this address (host:port on loopback) carry this token, whatever the settings say."""
-    _own[address] = token
-
-
-def forget_own(address: str) -> None:
-    """The service at this address has ended; another may get its port."""
-    _own.pop(address, None)
+if TYPE_CHECKING:  # generic for the type checker alone
+    _UnaryInterceptor = grpc.aio.UnaryUnaryClientInterceptor[Any, Any]
+    _StreamInterceptor = grpc.aio.StreamUnaryClientInterceptor[Any, Any]
+else:
+    _UnaryInterceptor = grpc.aio.UnaryUnaryClientInterceptor
+    _StreamInterceptor = grpc.aio.StreamUnaryClientInterceptor
 
 
 def open_channel(target: str, host: str, options: list[tuple[str, Any]], settings: RunSettings) -> grpc.aio.Channel:
     """A channel that nobody closes but the caller.
 
     target: of gRPC, such as "ipv4:172.18.0.4:50054". host: as the settings name it, which the certificate must have;
-    empty where only gRPC knows it. Raises `NotReady` where a file cannot be used, or a token would be readable on
-    its way.
+    empty if only gRPC knows it. Raises `NotReady` if a file cannot be used, or a token would be readable on its way.
     """
     try:
         return _open(target, host, options, settings)
@@ -43,8 +35,6 @@ def open_channel(target: str, host: str, options: list[tuple[str, Any]], setting
 
 
 def _open(target: str, host: str, options: list[tuple[str, Any]], settings: RunSettings) -> grpc.aio.Channel:
-    if own := _own.get(target.removeprefix("ipv4:")):
-        return grpc.aio.insecure_channel(target, options=options, interceptors=_send(own))
     tokens = read_tokens(settings.token.get_secret_value(), settings.token_file, "MERRFLOW_TOKEN_FILE")
     if settings.tls_ca:
         credentials = _tls(settings)
@@ -64,7 +54,7 @@ def _open(target: str, host: str, options: list[tuple[str, Any]], settings: RunS
     return grpc.aio.insecure_channel(target, options=options, interceptors=_send(tokens[0]))
 
 
-# What gRPC's details hold where a handshake fails, and what to do. Measured with grpcio 1.85.
+# What gRPC's details hold if a handshake fails, and what to do. Measured with grpcio 1.85.
 _HANDSHAKES = (
     ("WRONG_VERSION_NUMBER", "it takes no TLS: give it a certificate, or unset MERRFLOW_TLS_CA"),
     ("certificate has expired", "its certificate has expired"),
@@ -79,7 +69,7 @@ _HANDSHAKES = (
 
 
 def why_refused(error: grpc.RpcError) -> str:
-    """What to do about a service that does not let this client in; empty where that is not the trouble."""
+    """What to do about a service that does not let this client in; empty if that is not the trouble."""
     details = error.details() or ""
     if error.code() is grpc.StatusCode.UNAUTHENTICATED:
         return "it does not take this client's token: set MERRFLOW_TOKEN or MERRFLOW_TOKEN_FILE to one of its tokens"
@@ -108,14 +98,17 @@ def _send(token: str) -> list[grpc.aio.ClientInterceptor]:
 
     def signed(details: grpc.aio.ClientCallDetails) -> grpc.aio.ClientCallDetails:
         metadata = grpc.aio.Metadata(*(details.metadata or ()), ("authorization", f"{BEARER}{token}"))
-        return details._replace(metadata=metadata)
+        return grpc.aio.ClientCallDetails(
+            details.method, details.timeout, metadata, details.credentials, details.wait_for_ready
+        )
 
-    class _Unary(grpc.aio.UnaryUnaryClientInterceptor):
+    class _Unary(_UnaryInterceptor):
         async def intercept_unary_unary(self, proceed: Callable[..., Any], details: Any, request: Any) -> Any:
             return await proceed(signed(details), request)
 
-    class _Stream(grpc.aio.StreamUnaryClientInterceptor):
+    class _Stream(_StreamInterceptor):
         async def intercept_stream_unary(self, proceed: Callable[..., Any], details: Any, requests: Any) -> Any:
             return await proceed(signed(details), requests)
 
-    return [_Unary(), _Stream()]
+    both: list[Any] = [_Unary(), _Stream()]  # their common base class has no type of its own
+    return both

@@ -1,19 +1,18 @@
-"""One replica of a service: its channel, what it last said of itself, and whether two replicas are the same."""
+"""One replica of a service: its channel, what it last said of itself, and what it is good for."""
 
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 from enum import StrEnum
 
 import grpc
 
 from merrflow.clients.credentials import open_channel, why_refused
+from merrflow.clients.identity import Statement
 from merrflow.common.v1 import common_pb2, common_pb2_grpc
 from merrflow.core.settings import RunSettings
-from merrflow_serving.engine import EngineInfo, Limits
 
-LOOK_SECONDS = 5.0  # that a replica has to say who it is, before it counts as silent
+INFO_SECONDS = 5.0  # that a replica has to answer `Info`, before it counts as silent
 CHANNEL_OPTIONS = [
     ("grpc.max_receive_message_length", -1),
     ("grpc.max_send_message_length", -1),
@@ -27,29 +26,6 @@ CHANNEL_OPTIONS = [
     ("grpc.enable_http_proxy", 0),
 ]
 
-Identity = dict[str, str]
-
-
-def identity(engine: common_pb2.EngineInfo | EngineInfo) -> Identity:
-    """What of an engine decides its answers: part of every fingerprint."""
-    found = {key: getattr(engine, key) for key in ("engine", "model", "revision", "dtype", "prompt_version")}
-    if engine.scoring_prompt_version:
-        found["scoring_prompt_version"] = engine.scoring_prompt_version
-    return found
-
-
-def limits_of(limits: common_pb2.Limits | Limits) -> Identity:
-    """What an engine refuses as too large, as text."""
-    return {key: str(getattr(limits, key)) for key in ("max_pixels", "max_frames", "max_seconds", "max_tokens")}
-
-
-@dataclass(frozen=True)
-class Told:
-    """What a replica said of itself."""
-
-    address: str
-    info: common_pb2.InfoResponse
-
 
 class State(StrEnum):
     """What a replica is good for. Only a READY one gets calls."""
@@ -58,12 +34,12 @@ class State(StrEnum):
     LOADING = "not ready"  # its model loads, or it drains
     BROKEN = "cannot work"  # and says why
     REFUSED = "refused"  # it runs another engine than the others
-    SILENT = "silent"  # connected, but slow to say who it is
+    SILENT = "silent"  # connected, but slow to answer `Info`
     AWAY = "away"
 
 
-class Unanswered(Exception):
-    """A replica did not say who it is."""
+class InfoFailed(Exception):
+    """A replica did not answer `Info`. `state`: what that means for it."""
 
     def __init__(self, state: State, details: str | None) -> None:
         super().__init__(details or "no answer")
@@ -76,7 +52,7 @@ class Replica:
     def __init__(self, target: str, host: str, settings: RunSettings) -> None:
         """target: of gRPC, such as "ipv4:172.18.0.4:50054". host: as the settings name it.
 
-        Raises `NotReady` where the settings' certificates or token cannot be used.
+        Raises `NotReady` if the settings' certificates or token cannot be used.
         """
         self.address = target.removeprefix("ipv4:").removeprefix("ipv6:")
         self.channel = open_channel(target, host, CHANNEL_OPTIONS, settings)
@@ -85,17 +61,17 @@ class Replica:
         self.refusal = ""  # why it does not let this client in
         self.warned = ""  # the problem that was logged last
         self.info = common_pb2.InfoResponse()
-        self.looks = 0  # how often it was asked who it is
-        self.listed = True  # the name still leads to it
+        self.times_asked = 0  # for `Info`
+        self.is_listed = True  # the name still leads to it
         self.in_flight = 0
         self.has_suspect = False  # a call that may have broken a connection is at work
         self.last_call = 0  # number of the call that it got last
-        self.look_now = asyncio.Event()
+        self.ask_now = asyncio.Event()  # set: its `Info` is asked for without waiting for the next time
         self._engine = common_pb2_grpc.EngineStub(self.channel)
 
     @property
-    def told(self) -> Told:
-        return Told(self.address, self.info)
+    def statement(self) -> Statement:
+        return Statement(self.address, self.info)
 
     @property
     def room(self) -> int:
@@ -112,47 +88,19 @@ class Replica:
         return self.in_flight / self.room
 
     async def ask(self) -> common_pb2.InfoResponse:
-        """What it says of itself. Raises `Unanswered` with the state that this means."""
+        """What it says of itself. Raises `InfoFailed` with the state that this means."""
         try:
-            info = await self._engine.Info(common_pb2.InfoRequest(), timeout=LOOK_SECONDS)
+            info: common_pb2.InfoResponse = await self._engine.Info(common_pb2.InfoRequest(), timeout=INFO_SECONDS)
             self.refusal = ""
             return info
         except grpc.aio.AioRpcError as error:
             self.refusal = why_refused(error)
             if error.code() is grpc.StatusCode.UNAUTHENTICATED:
-                raise Unanswered(State.BROKEN, f"{self.address}: {self.refusal}") from error
+                raise InfoFailed(State.BROKEN, f"{self.address}: {self.refusal}") from error
             slow = error.code() is grpc.StatusCode.DEADLINE_EXCEEDED
-            raise Unanswered(State.SILENT if slow and self.is_connected else State.AWAY, error.details()) from error
+            raise InfoFailed(State.SILENT if slow and self.is_connected else State.AWAY, error.details()) from error
 
     @property
     def is_connected(self) -> bool:
-        """False from the moment on that the connection breaks, or that the replica says it takes no more calls."""
+        """False from the moment that the connection breaks, or that the replica says it takes no more calls."""
         return self.channel.get_state() is grpc.ChannelConnectivity.READY
-
-
-def difference(one: Told, other: Told) -> str:
-    """Where the engine of `one` is not that of `other`, in words; empty where they are the same.
-
-    A value that is not known before the model is loaded counts only where both are loaded.
-    """
-    return _unlike(one, other, identity(one.info.engine), identity(other.info.engine))
-
-
-def difference_in_limits(one: Told, other: Told) -> str:
-    """The same for what they refuse as too large. Loading may lower it, so it is for loaded ones."""
-    return _unlike(one, other, *(_all_limits(told.info.limits) for told in (one, other)))
-
-
-def _all_limits(limits: common_pb2.Limits) -> Identity:
-    return limits_of(limits) | {key: str(getattr(limits, key)) for key in ("max_message_bytes", "max_media_bytes")}
-
-
-def _unlike(one: Told, other: Told, mine: Identity, theirs: Identity) -> str:
-    both_loaded = one.info.ready and other.info.ready
-    where = f"{other.address} before" if one.address == other.address else other.address
-    parts = []
-    for key in dict.fromkeys((*mine, *theirs)):
-        here, there = mine.get(key, ""), theirs.get(key, "")
-        if here != there and (both_loaded or (here and there)):
-            parts.append(f"{key} is {here or 'empty'} at {one.address} and {there or 'empty'} at {where}")
-    return ", ".join(parts)

@@ -6,14 +6,18 @@ How a call finds its replica, and what is tried again, is in `connection.py`.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from google.protobuf.message import Message
+
 from merrflow.clients.connection import Connection
-from merrflow.clients.replica import Identity, identity, limits_of
+from merrflow.clients.identity import Identity, identity, limits_of
+from merrflow.clients.rpc import rpc_taking
 from merrflow.common.v1 import common_pb2
+from merrflow.core.errors import InputError
 from merrflow.core.paths import path_text
 from merrflow.core.records import (
     ActionUnitSeries,
@@ -32,15 +36,21 @@ from merrflow.llama3.v1 import llama3_pb2
 from merrflow.minigpt_v2.v1 import minigpt_v2_pb2
 from merrflow.openface_au.v1 import openface_au_pb2
 from merrflow.qwen_audio.v1 import qwen_audio_pb2
-from merrflow.stages.stage import Reply
+from merrflow.stages.stage import Reply, Value
 from merrflow_serving.errors import EngineFault, MerrflowError
 
-CHUNK = 1 << 19  # bytes; below any message limit that can be set
 _OUTCOMES = {
     common_pb2.OUTCOME_DONE: Outcome.DONE,
     common_pb2.OUTCOME_TRUNCATED: Outcome.TRUNCATED,
     common_pb2.OUTCOME_REFUSED: Outcome.REFUSED,
 }
+
+
+@dataclass(frozen=True)
+class Answer(Reply[Value]):
+    """A service's reply: `value`, `outcome`, `reason` why that is not DONE, and always who answered."""
+
+    origin: Origin
 
 
 class Services:
@@ -61,9 +71,9 @@ class Services:
     async def __aexit__(self, *error: object) -> None:
         await asyncio.gather(*(connection.close() for connection in self.connections.values()))
 
-    async def wait_ready(self) -> None:
-        """Returns once all are warm. Raises `NotReady` for the first that cannot be."""
-        await asyncio.gather(*(connection.wait_ready() for connection in self.connections.values()))
+    async def wait_ready(self, say: Callable[[str], None] = lambda text: None) -> None:
+        """Returns once all are warm. Raises `NotReady` for the first that cannot be. say: see `Connection`."""
+        await asyncio.gather(*(connection.wait_ready(say) for connection in self.connections.values()))
 
     def identities(self) -> dict[str, Identity]:
         """The identity of each service's engine."""
@@ -73,70 +83,59 @@ class Services:
         """What each service refuses as too large."""
         return {name: limits_of(connection.info.limits) for name, connection in self.connections.items()}
 
-    async def action_units(self, clip: str, path: Path) -> Reply:
-        """Measures a whole clip: `ActionUnitSeries`."""
-        connection = self.connections["openface-au"]
+    async def action_units(self, clip: str, path: Path) -> Answer[ActionUnitSeries]:
+        """Measures a whole clip. The service reads the file itself if the setting `send_paths` says that it can."""
         if self._settings.send_paths and path_text(path) == str(path):  # gRPC carries no other names
             request = openface_au_pb2.DetectRequest(clip=clip)
             request.video.path = str(path)
             try:
-                reply = await connection.unary("Detect", request)
-                return Reply(series_from(reply), origin_from(reply))
+                return _action_units(await self._send(request))
             except MerrflowError as error:
                 if error.reason != "PATH_REFUSED":  # such as a link that leads out of the service's folders
                     raise
-        data = await asyncio.to_thread(path.read_bytes)
-        request = openface_au_pb2.DetectRequest(clip=clip)
-        reply = await send_media(connection, "Detect", request, "video", data, openface_au_pb2)
-        return Reply(series_from(reply), origin_from(reply))
+        return await self.action_units_in(clip, await asyncio.to_thread(path.read_bytes))
 
-    async def scene(self, clip: str, image: bytes, context: Sequence[tuple[float, bytes]]) -> Reply:
-        """Describes a frame (JPEG) with frames around it (seconds after it, JPEG): `Scene`."""
+    async def action_units_in(self, clip: str, video: bytes) -> Answer[ActionUnitSeries]:
+        """The same for the bytes of a video file."""
+        return _action_units(await self._send(openface_au_pb2.DetectRequest(clip=clip), video))
+
+    async def scene(self, clip: str, image: bytes, context: Sequence[tuple[float, bytes]]) -> Answer[Scene]:
+        """Describes a frame (JPEG) with frames around it (seconds after it, JPEG)."""
         request = minigpt_v2_pb2.DescribeRequest(clip=clip)
         for offset, frame in context:
             request.context.add(offset_seconds=offset).image.data = frame
-        reply = await send_media(self.connections["minigpt-v2"], "Describe", request, "image", image, minigpt_v2_pb2)
+        reply = await self._send(request, image)
         scene = Scene(reply.text, _measurements(reply), tuple(reply.on_screen_text))
-        return Reply(scene, origin_from(reply), _outcome(reply))
+        return Answer(scene, origin_from(reply), _outcome(reply))
 
-    async def tone(self, clip: str, wav: bytes) -> Reply:
-        """Describes a voice (WAV): `Tone`."""
-        request = qwen_audio_pb2.DescribeRequest(clip=clip)
-        reply = await send_media(self.connections["qwen-audio"], "Describe", request, "audio", wav, qwen_audio_pb2)
+    async def tone(self, clip: str, wav: bytes) -> Answer[Tone]:
+        """Describes a voice (a WAV file, or another one with a sound track)."""
+        reply = await self._send(qwen_audio_pb2.DescribeRequest(clip=clip), wav)
         content = qwen_audio_pb2.Content.Name(reply.content).removeprefix("CONTENT_").lower()
         speech = tuple((span.start_seconds, span.end_seconds) for span in reply.speech)
         tone = Tone(reply.text, content, _measurements(reply), speech)
-        return Reply(tone, origin_from(reply), _outcome(reply))
+        return Answer(tone, origin_from(reply), _outcome(reply))
 
-    async def reason(self, clip: str, clues: Clues, label: str, seed: int) -> Reply:
-        """Reasons over the clues why the person feels `label`: `Reasoning`."""
+    async def reason(self, clip: str, clues: Clues, label: str, seed: int) -> Answer[Reasoning]:
+        """Reasons over the clues why the person feels `label`."""
         request = llama3_pb2.ReasonRequest(clip=clip, clues=llama3_pb2.Clues(**asdict(clues), label=label), seed=seed)
-        reply = await self.connections["llama3"].unary("Reason", request)
+        reply = await self._send(request)
         reasoning = Reasoning(reply.text, seed, reply.prompt_tokens, reply.answer_tokens, reply.attempts)
-        return Reply(reasoning, origin_from(reply), _outcome(reply), reply.outcome_reason)
+        return Answer(reasoning, origin_from(reply), _outcome(reply), reply.outcome_reason)
 
-    async def score(self, clip: str, clues: Clues, labels: Sequence[str]) -> Reply:
-        """How likely each of the labels is, given the clues: `LabelScores`."""
-        request = llama3_pb2.ScoreRequest(clip=clip, clues=llama3_pb2.Clues(**asdict(clues)), labels=labels)
-        reply = await self.connections["llama3"].unary("Score", request)
+    async def score(self, clip: str, clues: Clues, labels: Sequence[str]) -> Answer[LabelScores]:
+        """How likely each of the labels is, given the clues."""
+        reply = await self._send(
+            llama3_pb2.ScoreRequest(clip=clip, clues=llama3_pb2.Clues(**asdict(clues)), labels=labels)
+        )
         origin = replace(origin_from(reply), prompt_version=reply.engine.scoring_prompt_version)
-        return Reply(LabelScores({one.label: one.probability for one in reply.scores}), origin)
+        return Answer(LabelScores({one.label: one.probability for one in reply.scores}), origin)
 
-
-async def send_media(connection: Connection, rpc: str, request: Any, field: str, data: bytes, module: Any) -> Any:
-    """Calls `rpc` with media in `request.<field>`, as a stream above the service's message limit."""
-    limit = connection.info.limits.max_message_bytes or (4 << 20)
-    if len(data) + request.ByteSize() + 1024 <= limit:
-        getattr(request, field).data = data
-        return await connection.unary(rpc, request)
-    part = getattr(module, f"{rpc}StreamRequest")
-
-    async def parts() -> AsyncIterator[Any]:
-        yield part(request=request)
-        for start in range(0, len(data), CHUNK):
-            yield part(chunk=data[start : start + CHUNK])
-
-    return (await connection.unary(f"{rpc}Stream", parts)).response
+    async def _send(self, request: Message, media: bytes | None = None) -> Any:
+        rpc = rpc_taking(request)
+        if rpc.service not in self.connections:
+            raise InputError(f"{rpc.name} is of {rpc.service}, and this client calls {', '.join(self.connections)}")
+        return await self.connections[rpc.service].send(request, media)
 
 
 def _outcome(reply: Any) -> Outcome:
@@ -158,6 +157,10 @@ def origin_from(reply: Any) -> Origin:
     )
 
 
+def _action_units(reply: openface_au_pb2.DetectResponse) -> Answer[ActionUnitSeries]:
+    return Answer(series_from(reply), origin_from(reply))
+
+
 def series_from(reply: openface_au_pb2.DetectResponse) -> ActionUnitSeries:
     """A reply of openface-au as the stages know it."""
     return ActionUnitSeries(
@@ -174,7 +177,7 @@ def series_from(reply: openface_au_pb2.DetectResponse) -> ActionUnitSeries:
 
 def _face(face: openface_au_pb2.Face) -> Face:
     return Face(
-        box=tuple(round(getattr(face.box, side), 1) for side in ("x", "y", "width", "height")),
+        box=(round(face.box.x, 1), round(face.box.y, 1), round(face.box.width, 1), round(face.box.height, 1)),
         confidence=round(face.confidence, 3),
         pitch=round(face.pose.pitch, 1),
         yaw=round(face.pose.yaw, 1),

@@ -1,4 +1,4 @@
-"""Who works next: calls wait in one line, and each gets the idlest replica that is ready."""
+"""Which replica works next: calls wait in one queue, and each gets the idlest replica that is ready."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from merrflow.clients.replica import Replica, State
 
-CHECK_SECONDS = 1.0  # how often a call that waits looks whether there is still something to wait for
+CHECK_SECONDS = 1.0  # how often a call that waits checks whether there is still something to wait for
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,16 +20,16 @@ class _Waiting:
     alone: bool
 
 
-class Line:
+class WaitQueue:
     """Gives out replicas, none to more calls than it has room for."""
 
     def __init__(self, replicas: Iterable[Replica], check: Callable[[float], None]) -> None:
-        """check: called with the loop time since when a call waits; raises where it waits in vain."""
+        """check: called with the loop time since when a call waits; raises if it waits in vain."""
         self._replicas = replicas
         self._check = check
         self._waiting: dict[_Waiting, None] = {}
         self._calls = 0
-        self._taken: set[Replica] = set()  # by a call that works alone
+        self._exclusive: set[Replica] = set()  # in use by a call that works alone
 
     @asynccontextmanager
     async def borrow(self, avoid: Replica | None, is_suspect: bool, alone: bool = False) -> AsyncIterator[Replica]:
@@ -45,14 +45,14 @@ class Line:
         since = loop.time()
         waiting = _Waiting(loop.create_future(), avoid, is_suspect, alone)
         self._waiting[waiting] = None
-        self.hand_out()
+        self.assign()
         try:
             while not waiting.future.done():
                 self._check(since)
                 await asyncio.wait({waiting.future}, timeout=CHECK_SECONDS)
             return waiting.future.result()
         except BaseException:
-            if waiting.future.done() and not waiting.future.cancelled():  # handed out, and nobody is there to take it
+            if waiting.future.done() and not waiting.future.cancelled():  # assigned, and nobody is there to take it
                 self._give_back(waiting.future.result(), is_suspect)
             raise
         finally:
@@ -60,14 +60,14 @@ class Line:
 
     def _give_back(self, replica: Replica, is_suspect: bool) -> None:
         replica.in_flight -= 1
-        self._taken.discard(replica)
+        self._exclusive.discard(replica)
         if is_suspect:
             replica.has_suspect = False
-        self.hand_out()
+        self.assign()
 
-    def hand_out(self) -> None:
-        """Serves the line as far as there is room. Called whenever there may be more."""
-        kept = set(self._taken)  # from all who come later in the line
+    def assign(self) -> None:
+        """Gives replicas to waiting calls as far as there is room. Called whenever there may be more."""
+        kept = set(self._exclusive)  # from all calls further back in the queue
         for waiting in list(self._waiting):
             ready = [replica for replica in self._replicas if replica.state is State.READY and replica not in kept]
             free = [replica for replica in ready if replica.has_room]
@@ -93,7 +93,7 @@ class Line:
         if waiting.is_suspect:
             replica.has_suspect = True
         if waiting.alone:
-            self._taken.add(replica)
+            self._exclusive.add(replica)
         del self._waiting[waiting]
         waiting.future.set_result(replica)
 

@@ -123,9 +123,9 @@ class RunSettings(BaseSettings):
             raise ValueError("tls_cert needs tls_ca: a PEM file, or `system`")
         return self
 
-    def for_embedded_services(self) -> RunSettings:
-        """The same for services that this process starts on its loopback: without TLS; the client adds their token."""
-        plain = {"tls_ca": "", "tls_cert": None, "tls_key": None, "token": SecretStr(""), "token_file": None}
+    def for_embedded_services(self, token: str) -> RunSettings:
+        """The same for services that this process started on its loopback: without TLS, and with their own token."""
+        plain = {"tls_ca": "", "tls_cert": None, "tls_key": None, "token": SecretStr(token), "token_file": None}
         return self.model_copy(update=plain)
 
     @classmethod

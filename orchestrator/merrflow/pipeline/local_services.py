@@ -20,7 +20,6 @@ from pathlib import Path
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from merrflow.clients.credentials import forget_own, trust_own
 from merrflow_serving.__main__ import load_spec, read_settings
 from merrflow_serving.catalog import SERVICES
 from merrflow_serving.credentials import BEARER
@@ -56,8 +55,6 @@ class LocalServices:
             await self.__aexit__()
             raise
         self.addresses = dict(zip(self._names, found, strict=True))
-        for address in found:
-            trust_own(address, self._token)
         self._watchers = [asyncio.create_task(self._watch(name)) for name in self._names]
         return self
 
@@ -66,13 +63,11 @@ class LocalServices:
             watcher.cancel()
         await asyncio.gather(*self._watchers, return_exceptions=True)
         await asyncio.gather(*(_stop(process) for process in self._processes.values()))
-        for address in self.addresses.values():
-            forget_own(address)
         self._folder.cleanup()
 
     @property
     def token(self) -> str:
-        """What a client that is not merrflow's own must send. merrflow's own does so by itself, in this process."""
+        """What every client must send; see `RunSettings.for_embedded_services`."""
         return self._token
 
     @property

@@ -147,7 +147,7 @@ async def _furnish(
         say("starting the embedded services")
         root = _common_root(clips)
         local = await _start(stack, LocalServices(out / "logs", root, needed))
-        settings = settings.for_embedded_services().model_copy(update={"send_paths": root is not None})
+        settings = settings.for_embedded_services(local.token).model_copy(update={"send_paths": root is not None})
         services = await _start(stack, Services(local.addresses, settings))
     threads = stack.enter_context(ThreadPoolExecutor(cores, thread_name_prefix="stage"))
     asking = stack.enter_context(ThreadPoolExecutor(LEDGER_THREADS, thread_name_prefix="ledger"))

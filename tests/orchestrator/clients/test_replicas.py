@@ -51,7 +51,7 @@ def name_leads_to(monkeypatch):
         return [entry for one in hosts for entry in real(one, *arguments, **options)]
 
     monkeypatch.setattr(socket, "getaddrinfo", lookup)
-    monkeypatch.setattr(module, "LIST_SECONDS", 0.2)
+    monkeypatch.setattr(module, "LOOKUP_SECONDS", 0.2)
     return hosts
 
 

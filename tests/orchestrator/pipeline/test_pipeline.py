@@ -279,7 +279,7 @@ async def test_a_second_run_in_the_same_folder_is_refused(tmp_path):
 
 async def test_streaming_above_the_message_limit(tmp_path, monkeypatch):
     clip = make_video(tmp_path / "a.mp4", "red")
-    monkeypatch.setattr("merrflow.clients.services.CHUNK", 1000)
+    monkeypatch.setattr("merrflow.clients.rpc.CHUNK", 1000)
     async with fake_services() as addresses:
         request = Request((str(clip),), str(tmp_path / "out"), overrides=addresses)
         async with open_session(request) as session:

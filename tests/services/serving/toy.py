@@ -6,6 +6,7 @@ import threading
 import time
 from pathlib import Path
 
+from merrflow.common.v1.common_pb2 import OUTCOME_DONE
 from merrflow.qwen_audio.v1 import qwen_audio_pb2 as pb
 from merrflow.qwen_audio.v1 import qwen_audio_pb2_grpc as pb_grpc
 from merrflow_serving.engine import EngineInfo, Limits
@@ -65,7 +66,7 @@ class Toy(pb_grpc.ToneDescriberServicer):
         source = self.service.source(request.audio)
         data = await self.service.offload(source.read_bytes) if isinstance(source, Path) else source
         answer = await self.service.run(data, clip=request.clip)
-        return pb.DescribeResponse(text=answer.result, **self.service.stamp(answer))
+        return pb.DescribeResponse(text=answer.result, outcome=OUTCOME_DONE, **self.service.stamp(answer))
 
     async def DescribeStream(self, parts, context):  # noqa: N802
         request = await self.service.receive(parts, field="audio")

@@ -1,0 +1,280 @@
+"""`merrflow.Client` and `merrflow.AsyncClient`: one service, called from Python without a run, Prefect or a ledger.
+
+Both wait until the model is loaded, try again what may pass, stream large media, and spread calls over the replicas.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from merrflow.clients.services import Answer, Services
+from merrflow.common.v1 import common_pb2
+from merrflow.core.errors import InputError
+from merrflow.core.paths import path_text
+from merrflow.core.records import ActionUnitSeries, Clues, LabelScores, Reasoning, Scene, Tone
+from merrflow.core.settings import load_settings
+from merrflow_serving.catalog import SERVICES
+
+Media = str | Path | bytes  # a file's path, or its bytes
+Result = TypeVar("Result")
+ONCE = "a client is for one `with` block: make another one"
+
+
+class AsyncClient:
+    """One service. An async context manager: connects and waits for the model, and closes.
+
+    Raises `InputError` for unusable arguments; `MerrflowError` with the service's own code and reason, such as
+    "MEDIA_UNREADABLE"; `NotReady`, one of them, if the service does not answer or cannot work.
+    """
+
+    def __init__(
+        self,
+        service: str,
+        address: str = "",
+        *,
+        config: str | Path | None = None,
+        say: Callable[[str], None] = lambda text: None,
+        **settings: Any,
+    ) -> None:
+        """service: its name, such as "llama3". address: host:port, a name of several hosts, or a list with commas;
+        empty for the setting `<service>_address` or else the service's port on this machine.
+
+        config, settings: as for `merrflow.annotate`, such as `token`, `tls_ca`, `ready_seconds`, `retry_seconds`.
+        say: called with what the service does while it is waited for.
+        """
+        if service not in SERVICES:
+            raise InputError(f"there is no service {service!r}; the services are: {', '.join(SERVICES)}")
+        loaded = load_settings(Path(config) if config else None, **settings)
+        own: str = getattr(loaded, f"{service.replace('-', '_')}_address")
+        self.address = address or own or f"127.0.0.1:{SERVICES[service].port}"
+        self.service = service
+        self._services = Services({service: self.address}, loaded)
+        self._say = say
+        self._is_open = self._is_closed = False
+
+    async def __aenter__(self) -> Self:
+        if self._is_open or self._is_closed:
+            raise InputError(ONCE)
+        try:
+            await self._services.__aenter__()
+            await self._services.wait_ready(self._say)
+        except BaseException:
+            await self.__aexit__(None, None, None)
+            raise
+        self._is_open = True
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._is_open, self._is_closed = False, True
+        await self._services.__aexit__()
+
+    @property
+    def info(self) -> common_pb2.InfoResponse:
+        """What the service said of itself: engine, model, revision, limits."""
+        return self._services.connections[self.service].info
+
+    async def action_units(self, video: Media, *, clip: str = "") -> Answer[ActionUnitSeries]:
+        """openface-au: the Action Units of every face in every frame. clip: its name in the service's log."""
+        services, name = self._open(), _named(clip, video)
+        if isinstance(video, bytes):
+            return await services.action_units_in(name, video)
+        with _reading():
+            return await services.action_units(name, Path(video).absolute())
+
+    async def describe(
+        self, image: Media, *, context: Iterable[tuple[float, Media]] = (), clip: str = ""
+    ) -> Answer[Scene]:
+        """minigpt-v2: what a picture shows. context: frames around it, with seconds after it (negative: before)."""
+        services = self._open()
+        frames = [(seconds, await _bytes(frame)) for seconds, frame in context]
+        return await services.scene(_named(clip, image), await _bytes(image), frames)
+
+    async def tone(self, sound: Media, *, clip: str = "") -> Answer[Tone]:
+        """qwen-audio: how a voice sounds. sound: a WAV file, or another sound or video file."""
+        services = self._open()
+        return await services.tone(_named(clip, sound), await _bytes(sound))
+
+    async def reason(
+        self,
+        *,
+        scene: str = "",
+        expressions: Sequence[str] = (),
+        tone: str = "",
+        subtitle: str = "",
+        label: str = "",
+        seed: int = 0,
+        clip: str = "",
+    ) -> Answer[Reasoning]:
+        """llama3: why the person feels `label`, from at least one clue. label: empty to leave the emotion open."""
+        return await self._open().reason(clip, Clues(scene, tuple(expressions), tone, subtitle), label, seed)
+
+    async def score(
+        self,
+        labels: Sequence[str],
+        *,
+        scene: str = "",
+        expressions: Sequence[str] = (),
+        tone: str = "",
+        subtitle: str = "",
+        clip: str = "",
+    ) -> Answer[LabelScores]:
+        """llama3: how likely each of these labels is, given the clues."""
+        return await self._open().score(clip, Clues(scene, tuple(expressions), tone, subtitle), labels)
+
+    def _open(self) -> Services:
+        if not self._is_open:
+            raise self._not_open()
+        return self._services
+
+    def _not_open(self) -> InputError:
+        state = "closed" if self._is_closed else "not open: use it in a `with` block"
+        return InputError(f"the client of {self.service} is {state}")
+
+
+class Client:
+    """The same for code without an event loop, such as a notebook's. Several threads may share one.
+
+    An example: `with merrflow.Client("qwen-audio") as client: print(client.tone("voice.wav").value.text)`
+    """
+
+    def __init__(
+        self,
+        service: str,
+        address: str = "",
+        *,
+        config: str | Path | None = None,
+        say: Callable[[str], None] = lambda text: None,
+        **settings: Any,
+    ) -> None:
+        """See `AsyncClient`."""
+        self._client = AsyncClient(service, address, config=config, say=say, **settings)
+        self._loop: asyncio.AbstractEventLoop | None = None  # while it is open
+        self._thread: threading.Thread | None = None  # of the loop: a notebook has a loop running in its own already
+
+    def __enter__(self) -> Self:
+        if self._thread:
+            raise InputError(ONCE)
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="merrflow-client", daemon=True)
+        self._thread.start()
+        try:
+            self._run(self._client.__aenter__())
+        except BaseException:
+            self._stop()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            self._run(self._client.__aexit__(kind, error, trace))
+        finally:
+            self._stop()
+
+    @property
+    def info(self) -> common_pb2.InfoResponse:
+        """See `AsyncClient.info`."""
+        return self._client.info
+
+    def action_units(self, video: Media, *, clip: str = "") -> Answer[ActionUnitSeries]:
+        """See `AsyncClient.action_units`."""
+        return self._run(self._client.action_units(video, clip=clip))
+
+    def describe(self, image: Media, *, context: Iterable[tuple[float, Media]] = (), clip: str = "") -> Answer[Scene]:
+        """See `AsyncClient.describe`."""
+        return self._run(self._client.describe(image, context=context, clip=clip))
+
+    def tone(self, sound: Media, *, clip: str = "") -> Answer[Tone]:
+        """See `AsyncClient.tone`."""
+        return self._run(self._client.tone(sound, clip=clip))
+
+    def reason(
+        self,
+        *,
+        scene: str = "",
+        expressions: Sequence[str] = (),
+        tone: str = "",
+        subtitle: str = "",
+        label: str = "",
+        seed: int = 0,
+        clip: str = "",
+    ) -> Answer[Reasoning]:
+        """See `AsyncClient.reason`."""
+        return self._run(
+            self._client.reason(
+                scene=scene, expressions=expressions, tone=tone, subtitle=subtitle, label=label, seed=seed, clip=clip
+            )
+        )
+
+    def score(
+        self,
+        labels: Sequence[str],
+        *,
+        scene: str = "",
+        expressions: Sequence[str] = (),
+        tone: str = "",
+        subtitle: str = "",
+        clip: str = "",
+    ) -> Answer[LabelScores]:
+        """See `AsyncClient.score`."""
+        return self._run(
+            self._client.score(labels, scene=scene, expressions=expressions, tone=tone, subtitle=subtitle, clip=clip)
+        )
+
+    def _run(self, work: Coroutine[Any, Any, Result]) -> Result:
+        if not self._loop:
+            work.close()
+            raise self._client._not_open()
+        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        try:
+            return future.result()
+        except KeyboardInterrupt:
+            future.cancel()
+            raise
+
+    def _stop(self) -> None:
+        if not self._loop or not self._thread:
+            return
+        asyncio.run_coroutine_threadsafe(_cancel_others(), self._loop).result()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+        self._loop = None
+
+
+async def _cancel_others() -> None:
+    """Ends the calls that other threads still wait for."""
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in others:
+        task.cancel()
+    await asyncio.gather(*others, return_exceptions=True)
+
+
+@contextmanager
+def _reading() -> Iterator[None]:
+    """Raises `InputError` for a file that cannot be read."""
+    try:
+        yield
+    except OSError as error:
+        raise InputError(f"{error.filename}: cannot be read ({error.strerror})") from error
+
+
+async def _bytes(media: Media) -> bytes:
+    if isinstance(media, bytes):
+        return media
+    with _reading():
+        return await asyncio.to_thread(Path(media).read_bytes)
+
+
+def _named(clip: str, media: Media) -> str:
+    """A name for the service's log: the file's, if none is given."""
+    return clip or ("" if isinstance(media, bytes) else path_text(Path(Path(media).stem)))
