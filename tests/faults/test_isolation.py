@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from merrflow.clients.replica import State
+from merrflow.clients.replica import Replica, State
 from merrflow.clients.wait_queue import WaitQueue
 from merrflow.pipeline import local_services
 from merrflow.pipeline.local_services import LocalServices
@@ -104,6 +104,8 @@ class _Replica:
     @property
     def has_room(self) -> bool:
         return self.in_flight < self.room
+
+    begin_call, end_call = Replica.begin_call, Replica.end_call
 
     @property
     def load(self) -> float:

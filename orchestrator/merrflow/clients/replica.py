@@ -59,7 +59,6 @@ class Replica:
         self.state = State.AWAY
         self.problem = ""
         self.refusal = ""  # why it does not let this client in
-        self.warned = ""  # the problem that was logged last
         self.info = common_pb2.InfoResponse()
         self.times_asked = 0  # for `Info`
         self.is_listed = True  # the name still leads to it
@@ -87,12 +86,40 @@ class Replica:
         """Share of its room that is taken."""
         return self.in_flight / self.room
 
-    async def ask(self) -> common_pb2.InfoResponse:
-        """What it says of itself. Raises `InfoFailed` with the state that this means."""
+    def begin_call(self, number: int, is_suspect: bool) -> None:
+        """A call is given to it."""
+        self.last_call = number
+        self.in_flight += 1
+        self.has_suspect = self.has_suspect or is_suspect
+
+    def end_call(self, is_suspect: bool) -> None:
+        """A call has ended."""
+        self.in_flight -= 1
+        self.has_suspect = self.has_suspect and not is_suspect
+
+    def become(self, state: State, problem: str) -> State:
+        """Takes on a state, with why it can do no work in it. Returns the state before."""
+        before, self.state, self.problem = self.state, state, problem
+        return before
+
+    def list(self, is_listed: bool) -> None:
+        """Whether the name still leads to it."""
+        self.is_listed = is_listed
+
+    def ask_again(self) -> None:
+        """Has its `Info` asked for at once, as if for the first time."""
+        self.times_asked = 0
+        self.ask_now.set()
+
+    def count_answer(self) -> None:
+        """One more time it was asked for `Info`, and the answer or its absence was judged."""
+        self.times_asked += 1
+
+    async def ask(self) -> None:
+        """Asks for `Info` and keeps the answer. Raises `InfoFailed` with the state that this means."""
         try:
-            info: common_pb2.InfoResponse = await self._engine.Info(common_pb2.InfoRequest(), timeout=INFO_SECONDS)
+            self.info = await self._engine.Info(common_pb2.InfoRequest(), timeout=INFO_SECONDS)
             self.refusal = ""
-            return info
         except grpc.aio.AioRpcError as error:
             self.refusal = why_refused(error)
             if error.code() is grpc.StatusCode.UNAUTHENTICATED:

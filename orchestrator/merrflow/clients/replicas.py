@@ -58,6 +58,7 @@ class Replicas:
         self.address = address
         self._settings = settings
         self._by_target: dict[str, Replica] = {}
+        self._warned: dict[Replica, str] = {}  # the problem of each that was logged last
         self._tasks: set[asyncio.Task[None]] = set()
         self._reference: Statement | None = None  # what every replica must be
         self._ready_until = 0.0  # loop time; when the last ready one ceased to be
@@ -88,8 +89,7 @@ class Replicas:
         self._ready_until = loop.time()
         self._reference = None
         for replica in self:
-            replica.times_asked = 0
-            replica.ask_now.set()
+            replica.ask_again()
         deadline = loop.time() + self._settings.connect_seconds
         while True:
             try:
@@ -207,7 +207,7 @@ class Replicas:
         """Looks the name up. Raises `OSError` if that fails; then the replicas stay as they are."""
         found = await targets(self.address, SERVICES[self.name].port)
         for target, replica in self._by_target.items():
-            replica.is_listed = target in found
+            replica.list(target in found)
         for target, host in found.items():
             if target not in self._by_target:
                 replica = self._by_target[target] = Replica(target, host, self._settings)
@@ -227,20 +227,22 @@ class Replicas:
         while replica.is_listed or replica.in_flight or replica.state is State.READY:
             replica.ask_now.clear()
             try:
-                self._judge(replica, await replica.ask())
+                await replica.ask()
+                self._judge(replica)
             except InfoFailed as failure:
                 self._set(replica, failure.state, str(failure))
-            replica.times_asked += 1
+            replica.count_answer()
             self._asked.set()
             in_need = replica.state in (State.AWAY, State.LOADING)
             with suppress(TimeoutError):
                 async with asyncio.timeout(INFO_SECONDS_IN_NEED if in_need else INFO_SECONDS):
                     await replica.ask_now.wait()
         del self._by_target[target]
+        self._warned.pop(replica, None)
         await replica.channel.close(None)
 
-    def _judge(self, replica: Replica, info: common_pb2.InfoResponse) -> None:
-        replica.info = info
+    def _judge(self, replica: Replica) -> None:
+        info = replica.info
         statement = replica.statement
         ready = [other.statement for other in self if other is not replica and other.state is State.READY]
         if problem := refusal(self.name, statement, self._reference, ready):
@@ -254,12 +256,12 @@ class Replicas:
             self._set(replica, State.READY if info.ready else State.LOADING, "")
 
     def _set(self, replica: Replica, state: State, problem: str) -> None:
-        before, replica.state, replica.problem = replica.state, state, problem
+        before = replica.become(state, problem)
         if before is State.READY:
             self._ready_until = asyncio.get_running_loop().time()
         # Before one was ready, whoever waits for it gets the problem as an error.
-        if state in (State.REFUSED, State.BROKEN) and problem != replica.warned and self._was_ready:
-            replica.warned = problem
+        if state in (State.REFUSED, State.BROKEN) and problem != self._warned.get(replica) and self._was_ready:
+            self._warned[replica] = problem
             log.warning("%s at %s gets no calls: %s", self.name, replica.address, problem)
         elif state is not before:
             log.debug("%s at %s is %s: %s", self.name, replica.address, state, problem or "all well")

@@ -59,10 +59,8 @@ class WaitQueue:
             self._waiting.pop(waiting, None)
 
     def _give_back(self, replica: Replica, is_suspect: bool) -> None:
-        replica.in_flight -= 1
+        replica.end_call(is_suspect)
         self._exclusive.discard(replica)
-        if is_suspect:
-            replica.has_suspect = False
         self.assign()
 
     def assign(self) -> None:
@@ -88,10 +86,7 @@ class WaitQueue:
 
     def _give(self, replica: Replica, waiting: _Waiting) -> None:
         self._calls += 1
-        replica.last_call = self._calls
-        replica.in_flight += 1
-        if waiting.is_suspect:
-            replica.has_suspect = True
+        replica.begin_call(self._calls, waiting.is_suspect)
         if waiting.alone:
             self._exclusive.add(replica)
         del self._waiting[waiting]
