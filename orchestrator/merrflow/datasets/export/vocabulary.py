@@ -12,13 +12,18 @@ from typing import NotRequired
 from pydantic import TypeAdapter
 from typing_extensions import TypedDict
 
+from merrflow.stages import label_scores
+from merrflow.stages.graph import GRAPH
 from merrflow.store import Ledger
 
 # In the order of Emotion-LLaMA's dataset class, so that numbers of labels are the same.
 MERR_LABELS = ("neutral", "angry", "happy", "sad", "worried", "surprise", "fear", "contempt", "doubt")
 DISGUST = "disgust"  # which MERR does not have, and other sets of basic emotions have
-CLUES = ("action_units", "scene", "tone", "reasoning")  # that a record names the engines of
-MODALITIES = ("all", "face", "voice", "words")  # that a record has label distributions of
+SCORES = frozenset(stage.name for stage in label_scores.SCORES)
+CLUES = tuple(
+    stage.name for stage in GRAPH if stage.service and stage.name not in SCORES
+)  # a record names their engines
+MODALITIES = label_scores.VIEWS  # that a record has label distributions of
 
 
 class _Peak(TypedDict):
