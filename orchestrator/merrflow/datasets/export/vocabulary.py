@@ -20,9 +20,8 @@ from merrflow.store import Ledger
 MERR_LABELS = ("neutral", "angry", "happy", "sad", "worried", "surprise", "fear", "contempt", "doubt")
 DISGUST = "disgust"  # which MERR does not have, and other sets of basic emotions have
 SCORES = frozenset(stage.name for stage in label_scores.SCORES)
-CLUES = tuple(
-    stage.name for stage in GRAPH if stage.service and stage.name not in SCORES
-)  # a record names their engines
+# That a record names the engines of.
+CLUES = tuple(stage.name for stage in GRAPH if stage.service and stage.name not in SCORES)
 MODALITIES = label_scores.VIEWS  # that a record has label distributions of
 
 
