@@ -13,6 +13,7 @@ from statistics import fmean, pstdev
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from merrflow.core.errors import InputError
 from merrflow.facs import soundness
@@ -125,7 +126,7 @@ def _fitted(
         for rule in like.rules
         if rule.label in row
     ]
-    # not checked here: in some fold a rare label may never win, which is part of what is measured
+    # not checked for soundness: in some fold a rare label may never win, which is part of what is measured
     return RuleSet.model_construct(
         name=name,
         version=version,
@@ -215,9 +216,9 @@ def _class_weights(counts: Mapping[str, int]) -> dict[str, float]:
     return {label: weight / mean for label, weight in raw.items()}
 
 
-def _presence(units: Sequence[frozenset[str]], codes: Sequence[str]) -> np.ndarray:
+def _presence(units: Sequence[frozenset[str]], codes: Sequence[str]) -> npt.NDArray[np.float64]:
     """Records x units, 1 where present."""
-    return np.array([[code in present for code in codes] for present in units], dtype=float)
+    return np.array([[code in present for code in codes] for present in units], dtype=np.float64)
 
 
 def _measured(shares: Sequence[float]) -> Measured:

@@ -58,12 +58,13 @@ def _judge(
     missing = tuple(code for code in rule.action_units if code not in measurable)
     known = len(rule.action_units) - len(missing)
     if rules.decide == "first":
-        needed = math.ceil(rule.minimum * known / len(rule.action_units))
+        needed = math.ceil((rule.minimum or 1) * known / len(rule.action_units))
         stands = known > 0 and len(units) >= needed
         return Evidence(rule.label, len(units) / max(known, 1), stands, units, missing, known > 0)
     if rules.decide == "weights":
         return _weigh(rule, rules.base_rates, present, measurable)
 
+    assert rules.strength is not None and rules.threshold is not None  # which reading the set has checked
     strength = {code: rules.strength.of(intensity.get(code)) for code in present}
     against = sum(weight * strength.get(code, 0.0) for code, weight in rule.against.items())
     whole = [prototype for prototype in rule.prototypes if set(prototype.core) <= set(measurable)]

@@ -1,20 +1,21 @@
-"""Rule sets: which Action Units support which label, and which frame is the peak. Versioned YAML files."""
+"""Rule sets: which Action Units support which label, and which frame is the peak.
+
+The models check each entry by itself; `soundness.py` checks them against each other, and `rule_files.py` reads the
+YAML files and does both.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from functools import cache
-from importlib.resources import files
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, PrivateAttr, StringConstraints, model_validator
 
-from merrflow.core.datafile import DataFileError, Fault, Faults, Strict, read
-from merrflow.facs import soundness
+from merrflow.core.datafile import Fault, Faults, Place, Strict
 from merrflow.facs.fitted import Fit
 from merrflow.facs.lexicon import Lexicon, Line, lexicon_path, load_lexicon
-from merrflow.facs.units import Code
+from merrflow.facs.units import Code, expressive
 
 Word = Annotated[str, StringConstraints(pattern=r"^[a-z]+(?:[ _-][a-z]+)*$")]
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]*$")]
@@ -23,7 +24,6 @@ LogOdds = Annotated[float, Field(ge=-20, le=20)]
 Rate = Annotated[float, Field(ge=0, le=1)]
 Intensity = Annotated[float, Field(ge=0, le=5)]
 Units = Annotated[tuple[Code, ...], Field(min_length=1)]
-SUFFIXES = (".yaml", ".yml")
 
 
 class PeakRules(Strict):
@@ -64,8 +64,22 @@ class Prototype(Strict):
 
     @model_validator(mode="after")
     def _sound(self) -> Prototype:
-        _raise(soundness.of_prototype(self))
+        _raise(self._faults())
         return self
+
+    @property
+    def condition(self) -> tuple[frozenset[str], frozenset[tuple[str, float]]]:
+        """What a face must show, whatever its weight; two prototypes with the same one are duplicates."""
+        return frozenset(self.core), frozenset(self.at_least.items())
+
+    def _faults(self) -> Iterator[Fault]:
+        yield from _repeated(self.core, "core")
+        for code in self.at_least:
+            if code not in self.core:
+                yield Fault(("at_least", code), f"at_least names {code}, not in the core")
+        if not any(expressive(code) for code in self.core):
+            text = f"{' '.join(self.core)}: units of speech and blinking alone cannot tell a label"
+            yield Fault(("core",), text)
 
 
 class Rule(Strict):
@@ -84,8 +98,35 @@ class Rule(Strict):
 
     @model_validator(mode="after")
     def _sound(self) -> Rule:
-        _raise(soundness.of_rule(self))
+        _raise(self._faults())
         return self
+
+    def _faults(self) -> Iterator[Fault]:
+        yield from _repeated(self.action_units, "action_units")
+        if self.minimum is not None and self.minimum > len(self.action_units):
+            yield Fault(("minimum",), f"minimum {self.minimum} of {len(self.action_units)} units can never be met")
+        for place, code in self._named_units():
+            if code not in self.action_units:
+                yield Fault(place, f"{code} is used but not listed in action_units")
+        for code in self.against:
+            if code in self.action_units:
+                yield Fault(("against", code), f"{code} is both for and against")
+        for code, other in self.published_as.items():
+            if code == other:
+                yield Fault(("published_as", code), f"{code} published as itself is no erratum")
+        seen: dict[object, int] = {}
+        for number, prototype in enumerate(self.prototypes):
+            first = seen.setdefault(prototype.condition, number)
+            if first != number:
+                text = f"the same condition as prototype {first + 1} of {self.label!r}"
+                yield Fault(("prototypes", number, "core"), text)
+
+    def _named_units(self) -> Iterator[tuple[Place, str]]:
+        """The Action Units that must be among `action_units`, each with its place in the rule."""
+        yield from ((("support", code), code) for code in self.support)
+        yield from ((("published_as", code), code) for code in self.published_as)
+        for number, prototype in enumerate(self.prototypes):
+            yield from ((("prototypes", number, "core", place), code) for place, code in enumerate(prototype.core))
 
 
 class Neutral(Strict):
@@ -148,67 +189,29 @@ class RuleSet(Strict):
     def normal(self, label: str) -> str:
         """The set's own word for a label or one of its aliases, whatever its case; raises UnknownLabel."""
         word = " ".join(label.split()).casefold()
-        for entry in (self.neutral, *self.rules):
+        entries: tuple[Neutral | Rule, ...] = (self.neutral, *self.rules)
+        for entry in entries:
             if word == entry.label or word in entry.aliases:
                 return entry.label
         raise UnknownLabel(f"unknown label {label!r}: the rule set {self.title} has {', '.join(self.labels)}")
 
-    @model_validator(mode="after")
-    def _sound(self) -> RuleSet:
-        _raise(soundness.of_set(self))
-        return self
+    def with_folder(self, folder: Path) -> RuleSet:
+        """The same set as if it was read from a file in `folder`, where the name of its lexicon's file starts."""
+        copy = self.model_copy()
+        copy._folder = folder.absolute()
+        return copy
 
 
 class UnknownLabel(ValueError):
     """A label that the rule set does not have. The message names it and the allowed ones."""
 
 
-def packaged_rules() -> tuple[str, ...]:
-    """The names of the rule sets that come with the package."""
-    folder = files("merrflow.facs") / "rulesets"
-    return tuple(sorted(Path(entry.name).stem for entry in folder.iterdir() if entry.name.endswith(".yaml")))
-
-
-def load_rules(name_or_path: str | Path = "default") -> RuleSet:
-    """A rule set of the package, or a user's own file (a path to .yaml or .yml), checked together with its lexicon.
-
-    Raises DataFileError, which names every fault by file, line and value.
-    """
-    path = Path(name_or_path).expanduser()
-    if path.suffix in SUFFIXES:
-        return _read(path, path.parent)
-    return _packaged(str(name_or_path))
-
-
-@cache
-def _packaged(name: str) -> RuleSet:
-    names = packaged_rules()
-    if name not in names:
-        choice = f"{', '.join(names[:-1])} or {names[-1]}"
-        raise DataFileError(f"there is no rule set {name!r}: choose {choice}, or give a .yaml file")
-    return _read(files("merrflow.facs") / "rulesets" / f"{name}.yaml", Path())  # type: ignore[arg-type]
-
-
-def _read(path: Path, folder: Path) -> RuleSet:
-    def check(rules: RuleSet) -> Iterator[Fault]:
-        rules._folder = folder.absolute()
-        file = rules.own_lexicon
-        if file is not None and not file.is_file():
-            yield Fault(("lexicon",), f"there is no file {file}")
-            return
-        try:
-            lexicon = rules.phrases()
-        except DataFileError as error:
-            if file is not None:
-                raise  # it names its own file and line
-            yield Fault(("lexicon",), str(error))
-            return
-        yield from soundness.without_phrase(rules, lexicon)
-
-    return read(path, RuleSet, check)
+def _repeated(codes: Sequence[str], key: str) -> Iterator[Fault]:
+    for place, code in enumerate(codes):
+        if code in codes[:place]:
+            yield Fault((key, place), f"{code} stands twice in {key}")
 
 
 def _raise(faults: Iterator[Fault]) -> None:
-    found = list(faults)
-    if found:
+    if found := list(faults):
         raise Faults(found)

@@ -37,8 +37,8 @@ from merrflow.datasets.mining.nearness import Nearness
 from merrflow.datasets.mining.review_queue import COLUMNS, values, write_csv
 from merrflow.datasets.mining.settings import load_mining
 from merrflow.datasets.mining.sheet import write_sheet
+from merrflow.facs import load_rules
 from merrflow.facs.evidence import judge
-from merrflow.facs.rules import load_rules
 from merrflow.store import Ledger, StageRow
 from tests.orchestrator.fakes import make_video
 
