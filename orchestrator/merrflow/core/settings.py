@@ -155,7 +155,7 @@ _SETTINGS_ARE = f"; the settings are: {', '.join(RunSettings.model_fields)}"
 def load_settings(config: Path | None = None, **overrides: Any) -> RunSettings:
     """Settings from a YAML file, the environment and overrides (None: not given), the later before the earlier.
 
-    Raises `InputError` naming where the value comes from, the setting, and what is wrong.
+    Raises `InputError` naming the source of the value, the setting, and what is wrong.
     """
     given = {name: value for name, value in overrides.items() if value is not None}
     from_file = _read(config) if config else {}

@@ -26,7 +26,7 @@ _HEAD = """\
 def rules_yaml(rules: RuleSet) -> str:
     """The file's text; reading it gives the same set. For sets with decide: weights."""
     if rules.decide != "weights" or rules.fit is None:
-        raise ValueError(f"{rules.title} is no fitted set")
+        raise ValueError(f"{rules.title} is not a fitted set")
     codes = list(rules.base_rates)
     lines = [_HEAD.rstrip()]
     lines += [f"{key}: {_plain(getattr(rules, key))}" for key in ("name", "version")]

@@ -34,7 +34,7 @@ class PeakRules(Strict):
     blink_counts: bool  # whether AU45 may be among them
     minimum_confidence: Annotated[float, Field(ge=0, le=1)]
     minimum_intensity: Intensity  # a unit with a lower intensity does not count as present
-    only_present: bool  # sum the intensity only where the unit is present
+    only_present: bool  # sum the intensity only if the unit is present
     avoid_blink: bool  # frames with the eyes closed by AU45 come second
     cut_guard: Annotated[int, Field(ge=0)]  # frames on either side of a cut that come second
     maximum_turn: Annotated[float, Field(gt=0, le=180)]  # degrees of yaw or pitch; beyond, frames come second
@@ -46,7 +46,7 @@ class Strength(Strict):
 
     full: Annotated[float, Field(gt=0, le=5)]  # intensity from which evidence is 1
     floor: Annotated[float, Field(ge=0, le=1)]  # evidence of a unit that is present, however weak
-    presence_only: Intensity  # intensity taken where the engine tells presence only
+    presence_only: Intensity  # intensity taken if the engine gives presence only
 
     def of(self, intensity: float | None) -> float:
         """Evidence of a unit that is present."""
@@ -55,7 +55,7 @@ class Strength(Strict):
 
 
 class Prototype(Strict):
-    """A combination of Action Units that tells a label: all of `core` must stand at the peak."""
+    """A combination of Action Units that means a label: all of `core` must be present at the peak."""
 
     core: Units
     weight: Weight = 1.0  # below 1: less specific to this label
@@ -78,7 +78,7 @@ class Prototype(Strict):
             if code not in self.core:
                 yield Fault(("at_least", code), f"at_least names {code}, not in the core")
         if not any(expressive(code) for code in self.core):
-            text = f"{' '.join(self.core)}: units of speech and blinking alone cannot tell a label"
+            text = f"{' '.join(self.core)}: units of speech and blinking alone cannot mean a label"
             yield Fault(("core",), text)
 
 
@@ -90,7 +90,7 @@ class Rule(Strict):
     action_units: Units
     minimum: Annotated[int, Field(ge=1)] | None = None  # decide: first
     prototypes: tuple[Prototype, ...] = ()  # decide: score
-    support: dict[Code, Weight] = {}  # adds to a prototype that stands
+    support: dict[Code, Weight] = {}  # adds to a prototype that is met
     against: dict[Code, Weight] = {}  # takes from it
     intercept: LogOdds | None = None  # decide: weights; log odds against neutral with no unit present
     weights: dict[Code, LogOdds] = {}  # what each unit that is present adds to them
@@ -113,7 +113,7 @@ class Rule(Strict):
                 yield Fault(("against", code), f"{code} is both for and against")
         for code, other in self.published_as.items():
             if code == other:
-                yield Fault(("published_as", code), f"{code} published as itself is no erratum")
+                yield Fault(("published_as", code), f"{code} published as itself is not an erratum")
         seen: dict[object, int] = {}
         for number, prototype in enumerate(self.prototypes):
             first = seen.setdefault(prototype.condition, number)
@@ -130,9 +130,9 @@ class Rule(Strict):
 
 
 class Neutral(Strict):
-    """The label of clips in which nothing expressive stands.
+    """The label of clips in which nothing expressive is present.
 
-    `action_units`: a neutral clip in which all of these stand takes its AU_list from them; only with decide: first.
+    `action_units`: a neutral clip in which all of these are present takes its AU_list from them (decide: first).
     """
 
     label: Word
@@ -143,9 +143,9 @@ class Neutral(Strict):
 class RuleSet(Strict):
     """All that turns Action Units into a peak, a label and its supporting units.
 
-    decide "first": the first rule, in the file's order, of whose units `minimum` stand at the peak.
-    decide "score": the rule with the strongest evidence, where that reaches `threshold`; see evidence.py.
-    decide "weights": the rule with the highest log odds against neutral, where those are above 0.
+    decide "first": the first rule, in the file's order, of whose units `minimum` are present at the peak.
+    decide "score": the rule with the strongest evidence, if that reaches `threshold`; see evidence.py.
+    decide "weights": the rule with the highest log odds against neutral, if those are above 0.
     """
 
     name: Name
@@ -156,7 +156,7 @@ class RuleSet(Strict):
     threshold: Annotated[float, Field(gt=0)] | None = None  # decide: score
     strength: Strength | None = None  # decide: score
     base_rates: dict[Code, Rate] = {}  # decide: weights; how often each unit is present, for those not measured
-    fit: Fit | None = None  # decide: weights; where the weights come from and how well they do
+    fit: Fit | None = None  # decide: weights; how the weights were fitted and how well they do
     lexicon: Line  # a name of the package, or a YAML file, relative to this one
     peak: PeakRules
     neutral: Neutral
@@ -175,7 +175,7 @@ class RuleSet(Strict):
 
     @property
     def own_lexicon(self) -> Path | None:
-        """The lexicon's file, where it is not one of the package."""
+        """The lexicon's file; None if it is one of the package."""
         return lexicon_path(self.lexicon, self._folder)
 
     def phrases(self) -> Lexicon:
@@ -196,7 +196,7 @@ class RuleSet(Strict):
         raise UnknownLabel(f"unknown label {label!r}: the rule set {self.title} has {', '.join(self.labels)}")
 
     def with_folder(self, folder: Path) -> RuleSet:
-        """The same set as if it was read from a file in `folder`, where the name of its lexicon's file starts."""
+        """The same set, as if read from a file in `folder`, to which the path of its lexicon is relative."""
         copy = self.model_copy()
         copy._folder = folder.absolute()
         return copy
@@ -209,7 +209,7 @@ class UnknownLabel(ValueError):
 def _repeated(codes: Sequence[str], key: str) -> Iterator[Fault]:
     for place, code in enumerate(codes):
         if code in codes[:place]:
-            yield Fault((key, place), f"{code} stands twice in {key}")
+            yield Fault((key, place), f"{code} occurs twice in {key}")
 
 
 def _raise(faults: Iterator[Fault]) -> None:

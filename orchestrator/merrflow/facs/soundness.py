@@ -50,7 +50,7 @@ def _words(rules: RuleSet) -> Iterator[Fault]:
         for inner, word in zip(places, (entry.label, *entry.aliases), strict=True):
             if word in words:
                 others = {words[word], entry.label} - {word}
-                text = f"{word!r} stands twice"
+                text = f"{word!r} occurs twice"
                 text += f": at {words[word]!r} and at {entry.label!r}" if others else ""
                 yield Fault((*place, *inner), text)
             words[word] = entry.label
@@ -92,7 +92,7 @@ def _misfits(rules: RuleSet) -> Iterator[Fault]:
                     yield Fault(("rules", place, "weights", code), f"{code} has a weight but no base rate")
             missing = [code for code in rules.base_rates if code not in rule.weights]
             if missing and rule.weights:
-                text = f"no weight for {' '.join(missing)}, which base_rates lists (0 where it tells nothing)"
+                text = f"no weight for {' '.join(missing)}, which base_rates lists (0 if it says nothing)"
                 yield Fault(("rules", place, "weights"), text)
 
 
@@ -101,13 +101,13 @@ def _shadowed(rules: RuleSet) -> Iterator[Fault]:
     for place, rule in enumerate(rules.rules):
         names = _always_before(rule, rules.rules[:place])
         if names:
-            told = ", ".join(repr(name) for name in names)
-            text = f"{rule.label!r} can never win: every face that meets it meets {told} first"
+            earlier = ", ".join(repr(name) for name in names)
+            text = f"{rule.label!r} can never win: every face that meets it meets {earlier} first"
             yield Fault(("rules", place, "action_units"), text)
 
 
 def _always_before(rule: Rule, earlier: Sequence[Rule]) -> tuple[str, ...]:
-    """The earlier rules of which one stands wherever `rule` does; empty where it can stand alone."""
+    """The earlier rules of which every face that meets `rule` meets one; empty if it can be met alone."""
     for other in earlier:
         free = len(set(rule.action_units) - set(other.action_units))
         if (rule.minimum or 1) - free >= (other.minimum or 1):

@@ -1,7 +1,7 @@
 """Holds what a tone sentence claims of a voice against what was measured of it.
 
 A sentence may come from any model. What counts as a claim, and in which range of which measure it is supported or
-contradicted, stands in grounding.yaml with its sources. Only English is read; a sentence in another language has no
+contradicted, is in grounding.yaml with its sources. Only English is read; a sentence in another language has no
 claims here.
 """
 
@@ -13,7 +13,7 @@ from functools import cache
 from importlib.resources import files
 
 from merrflow.core.records import Claim, Tone
-from merrflow.stages.grounding_rules import GroundingRules, Quality, Ranges, read_rules
+from merrflow.stages.grounding_rules import GroundingRules, Limits, Quality, Ranges, read_rules
 from merrflow.stages.stage import Stage
 from merrflow.stages.tone_claims import Mention, mentions
 
@@ -44,8 +44,8 @@ def load_grounding() -> GroundingRules:
 def ground(tone: Tone | None, rules: GroundingRules | None = None) -> tuple[Claim, ...]:
     """What the sentence claims, in its order, each with a verdict; empty without a tone or a claim.
 
-    Verdicts: "supported"; "contradicted"; "undecided", where the measurements lie in the gap between the two;
-    "unmeasured", where what it takes was not or cannot be measured. A denial ("not loud") has the quality
+    Verdicts: "supported"; "contradicted"; "undecided", if the measurements are between the two;
+    "unmeasured", if what it takes was not or cannot be measured. A denial ("not loud") has the quality
     "not loud". The same quality is reported once, with the words that come first.
     """
     if tone is None or not tone.text.strip():
@@ -107,7 +107,7 @@ def _holds(ranges: Ranges, values: Mapping[str, float]) -> bool:
     return all(name in values and _within(values[name], limits) for name, limits in ranges.items())
 
 
-def _within(value: float, limits: tuple[float | None, float | None]) -> bool:
+def _within(value: float, limits: Limits) -> bool:
     least, most = limits
     return (least is None or value >= least) and (most is None or value <= most)
 
@@ -169,7 +169,7 @@ def _shown(values: Mapping[str, float], units: Mapping[str, str], names: Iterabl
     return ", ".join(f"{name} {_number(values[name])} {units.get(name, '')}".strip() for name in names)
 
 
-def _short(name: str, limits: tuple[float | None, float | None], values, units) -> str:
+def _short(name: str, limits: Limits, values: Mapping[str, float], units: Mapping[str, str]) -> str:
     needed = _words({name: limits}, units)
     return f"{_shown(values, units, [name])}, needed {needed}" if name in values else f"{name} was not measured"
 
@@ -178,12 +178,14 @@ def _words(ranges: Ranges, units: Mapping[str, str]) -> str:
     parts = []
     for name, (least, most) in ranges.items():
         unit = "" if name == _AROUSAL else units.get(name, "")
-        if least is not None and most is not None:
-            text = f"{_number(least)} to {_number(most)}"
-        else:
-            text = f"at least {_number(least)}" if most is None else f"at most {_number(most)}"
-        parts.append(f"{name} {text} {unit}".strip())
+        parts.append(f"{name} {_range(least, most)} {unit}".strip())
     return " and ".join(parts)
+
+
+def _range(least: float | None, most: float | None) -> str:
+    if least is None:
+        return "" if most is None else f"at most {_number(most)}"
+    return f"at least {_number(least)}" if most is None else f"{_number(least)} to {_number(most)}"
 
 
 def _number(value: float) -> str:
@@ -191,7 +193,7 @@ def _number(value: float) -> str:
     return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
-STAGE = Stage(
+STAGE: Stage[tuple[Claim, ...]] = Stage(
     name="grounding",
     purpose="what the tone claims, held against what was measured",
     compute=lambda work, tone: ground(tone),

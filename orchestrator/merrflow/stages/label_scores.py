@@ -57,7 +57,7 @@ def _together(work: Work, *scores: LabelScores | None) -> dict[str, dict[str, fl
 
 
 SCORES = tuple(map(_stage, VIEWS))
-STAGE = Stage(
+STAGE: Stage[dict[str, dict[str, float]]] = Stage(
     name="label_scores",
     purpose="the distributions over the labels together",
     compute=_together,
