@@ -176,7 +176,7 @@ def test_a_txt_gives_frames_and_labels(tmp_path: Path) -> None:
     [
         ("clip_2 61", "line 2: must be `name frame_count label`"),
         ("clip 2 61 happy", "line 2: must be"),
-        ("clip_2 many happy", "line 2: clip 'clip_2': 'many' is no number"),
+        ("clip_2 many happy", "line 2: clip 'clip_2': 'many' is not a number"),
         ("clip_1 61 happy", "clip 'clip_1' occurs twice"),
     ],
 )
