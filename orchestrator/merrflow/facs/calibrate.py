@@ -64,7 +64,7 @@ def calibrate(annotations: Annotations, like: RuleSet, name: str, version: str =
 def predict(rules: RuleSet, units: Sequence[frozenset[str]], measurable: Sequence[str]) -> list[str]:
     """The label that a rule set gives to each record's units, which have presence but no intensity."""
     best = {present: judge(rules, present, {}, measurable)[0] for present in set(units)}  # most sets come many times
-    return [best[present].label if best[present].stands else rules.neutral.label for present in units]
+    return [best[present].label if best[present].is_met else rules.neutral.label for present in units]
 
 
 def accuracy(truth: Sequence[str], given: Sequence[str], neutral: str = "neutral") -> dict[str, float]:

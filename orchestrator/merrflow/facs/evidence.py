@@ -20,7 +20,7 @@ class Evidence:
 
     label: str
     score: float  # "score": strength; "weights": log odds against neutral; "first": share of the units that are present
-    stands: bool  # whether the rule's condition is met
+    is_met: bool  # whether the rule's condition is met
     units: tuple[str, ...]  # the rule's units that are present, in the rule's order
     unmeasurable: tuple[str, ...]  # units of the rule that the engine cannot measure
     judgeable: bool = True  # False: what the engine measures is not enough to judge this label
@@ -43,8 +43,8 @@ def judge(
     """
     found = [_judge(rule, rules, present, intensity, measurable) for rule in rules.rules]
     if rules.decide == "first":
-        return tuple(sorted(found, key=lambda evidence: not evidence.stands))  # stable: the file's order
-    return tuple(sorted(found, key=lambda evidence: (not evidence.stands, -evidence.score)))
+        return tuple(sorted(found, key=lambda evidence: not evidence.is_met))  # stable: the file's order
+    return tuple(sorted(found, key=lambda evidence: (not evidence.is_met, -evidence.score)))
 
 
 def _judge(
@@ -59,8 +59,8 @@ def _judge(
     known = len(rule.action_units) - len(missing)
     if rules.decide == "first":
         needed = math.ceil((rule.minimum or 1) * known / len(rule.action_units))
-        stands = known > 0 and len(units) >= needed
-        return Evidence(rule.label, len(units) / max(known, 1), stands, units, missing, known > 0)
+        is_met = known > 0 and len(units) >= needed
+        return Evidence(rule.label, len(units) / max(known, 1), is_met, units, missing, known > 0)
     if rules.decide == "weights":
         return _weigh(rule, rules.base_rates, present, measurable)
 
@@ -86,8 +86,8 @@ def _weigh(
     measured = sum(value for code, value in spread.items() if code not in missing)
     own = any(code in measurable or code in present for code in rule.action_units)
     judgeable = own and measured >= _LEAST_SHARE * sum(spread.values())
-    stands = judgeable and score > 0 and bool(units)
-    return Evidence(rule.label, score, stands, units, missing, judgeable)
+    is_met = judgeable and score > 0 and bool(units)
+    return Evidence(rule.label, score, is_met, units, missing, judgeable)
 
 
 def _judgeable(prototype: Prototype, measurable: Collection[str]) -> bool:

@@ -1,4 +1,4 @@
-"""Makes one line of plain text of what models write as clues: markup, lists, lead-ins, paragraphs, trailing stops."""
+"""Turns what models write as clues into one line of plain text: without markup, lists, lead-ins, paragraphs."""
 
 from __future__ import annotations
 

@@ -56,7 +56,7 @@ def decide(
     lexicon = lexicon or rules.phrases()
     ranked = judge(rules, peak.action_units, peak.intensity, measurable)
     best = ranked[0]
-    ruled = best.label if best.stands else rules.neutral.label
+    ruled = best.label if best.is_met else rules.neutral.label
     if given is not None and not given.label.strip():
         given = None
     label = rules.normal(given.label) if given else ruled
@@ -82,7 +82,7 @@ def decide(
 def _neutral_units(best: Evidence, rules: RuleSet, peak: Peak) -> tuple[str, ...]:
     if rules.neutral.action_units and set(rules.neutral.action_units) <= set(peak.action_units):
         return rules.neutral.action_units
-    if rules.decide == "first" and best.stands:
+    if rules.decide == "first" and best.is_met:
         return best.units
     return tuple(code for code in peak.action_units if expressive(code))
 
@@ -90,19 +90,19 @@ def _neutral_units(best: Evidence, rules: RuleSet, peak: Peak) -> tuple[str, ...
 def _supported(own: Evidence | None, ranked: Sequence[Evidence]) -> bool | None:
     """Whether the label's rule is met; neutral's is that no other is."""
     if own is not None:
-        return own.stands if own.judgeable else None
-    if any(evidence.stands for evidence in ranked):
+        return own.is_met if own.judgeable else None
+    if any(evidence.is_met for evidence in ranked):
         return False
     return True if any(evidence.judgeable for evidence in ranked) else None
 
 
 def _ruled(ranked: Sequence[Evidence], rules: RuleSet, peak: Peak) -> str:
     best = ranked[0]
-    if not best.stands:
+    if not best.is_met:
         return f"{rules.neutral.label}: {_nothing(ranked, rules, peak)}{_blind(ranked, rules)}"
     text = f"{best.label}: {_units(best, rules)}"
     if rules.decide == "first":
-        others = [evidence.label for evidence in ranked[1:] if evidence.stands]
+        others = [evidence.label for evidence in ranked[1:] if evidence.is_met]
         text += f"; first in the order of {' '.join([best.label, *others])}" if others else ""
         return text + _missing(best)
     other = ranked[1] if len(ranked) > 1 and ranked[1].score > 0 else None
@@ -128,7 +128,7 @@ def _checked(
         return f"{origin}; the rules say {ruled}: {_units(ranked[0], rules)}"
     if not own.judgeable:
         verdict = "cannot be checked, for lack of Action Units that this engine measures"
-    elif own.stands:
+    elif own.is_met:
         verdict = f"supported by {_units(own, rules)}"
     elif own.units:
         verdict = f"not supported enough, only {_units(own, rules)}"

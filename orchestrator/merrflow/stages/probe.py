@@ -137,11 +137,11 @@ def _header(path: Path, max_seconds: float) -> _Header:
         if container.duration and container.duration / av.time_base > max_seconds * 1.05:
             raise TooLarge(f"the clip is longer than {max_seconds:g} seconds")
         video = container.streams.video
-        promised, start, with_sound = _promise(container, video[0]) if video else (None, 0.0, False)
+        promised, start, with_sound = _promised_length(container, video[0]) if video else (None, 0.0, False)
         return _Header(promised, start, with_sound, bool(container.streams.audio))
 
 
-def _promise(
+def _promised_length(
     container: av.container.InputContainer, video: av.video.stream.VideoStream
 ) -> tuple[float | None, float, bool]:
     """`_Header.promised`, `start` and `with_sound`, from the best source that the container has."""
