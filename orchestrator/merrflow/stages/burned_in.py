@@ -54,6 +54,7 @@ def read_burned_in(samples: Sequence[TextSample], reader: Reader) -> BurnedIn:
     if not found:
         return _none("nothing is written in the lowest part of the picture")
     tickers = _ticker_rows(seen)
+    lines: list[list[Sighting]] = [[] for _ in seen]
     for index, one in enumerate(seen):
         candidates = [box for box in one.boxes if has_letter_size(box, one.sample) and not _in_rows(box, tickers)]
         for pieces in _join(candidates, one.sample):
@@ -61,9 +62,9 @@ def read_burned_in(samples: Sequence[TextSample], reader: Reader) -> BurnedIn:
             if is_in_place(whole):
                 line = _read_line(index, pieces, seen, reader, known)
                 if line is not None:
-                    one.lines.append(line)
+                    lines[index].append(line)
     rule = rules()
-    tracks = make_tracks([one.lines for one in seen], rule["same_line"])
+    tracks = make_tracks(lines, rule["same_line"])
     kept: list[tuple[Track, str, float]] = []
     for track in tracks:
         if scrolls(track, rule["ticker"]["shift"]) or track.end - track.start > rule["longest"]:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
 
 import cv2
 
 from merrflow.stages.arrays import Picture
-from merrflow.stages.text_line_tracks import Sighting
 from merrflow.stages.text_samples import TextSample, rules
 from merrflow_serving.media.ocr import Box, TextLine
 
@@ -24,13 +23,12 @@ class Reader(Protocol):
     def recognise(self, image: Picture) -> TextLine | None: ...
 
 
-@dataclass
+@dataclass(frozen=True)
 class Seen:
     """Boxes of one sample, in shares of the frame (x, width by its width; y, height by its height)."""
 
     sample: TextSample
     boxes: list[Box]
-    lines: list[Sighting] = field(default_factory=list)
 
 
 def detect(samples: Sequence[TextSample], reader: Reader, known: Known) -> list[Seen]:

@@ -32,6 +32,7 @@ class DatasetQueries(Transactions):
     def state(self) -> str:
         """32 hex digits that change with every clip, outcome and record: while they are the same, so is everything that
         is made of the ledger."""
+        self.read_anew()
         finished_at = sa.type_coerce(STAGES.c.finished_at, sa.String)  # as it is stored: it is only compared
         query = (
             sa.select(

@@ -42,6 +42,10 @@ class Transactions:
     def close(self) -> None:
         self._engine.dispose()
 
+    def read_anew(self) -> None:
+        """Drops the pages that SQLite keeps in memory, so that damage to the file shows in the next query."""
+        self._engine.dispose()
+
     def _check_version(self) -> None:
         with self._engine.connect() as db:
             version = db.scalar(sa.select(sa.func.max(ABOUT.c.version)))
