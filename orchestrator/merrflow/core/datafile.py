@@ -117,7 +117,7 @@ def describe(place: Place, data: Any) -> str:
     return " ".join(words) or "the file"
 
 
-def _messages(path: Any, data: Any, lines: dict[Place, int], error: ValidationError) -> Iterator[str]:
+def _messages(path: object, data: Any, lines: dict[Place, int], error: ValidationError) -> Iterator[str]:
     found = error.errors()
     for fault in found:
         place = tuple(fault["loc"])
@@ -139,7 +139,7 @@ def _messages(path: Any, data: Any, lines: dict[Place, int], error: ValidationEr
 _AT_PLACE = object()
 
 
-def _line(path: Any, data: Any, lines: dict[Place, int], place: Place, message: str, value: Any = _AT_PLACE) -> str:
+def _line(path: object, data: Any, lines: dict[Place, int], place: Place, message: str, value: Any = _AT_PLACE) -> str:
     while place and place not in lines:  # pydantic adds steps of its own, such as "[key]"
         place = place[:-1]
     if value is _AT_PLACE:

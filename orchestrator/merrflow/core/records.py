@@ -182,7 +182,7 @@ class Tone:
 
 @dataclass(frozen=True)
 class Claim:
-    """One thing that a tone sentence says of the voice, held against what was measured (stages/grounding.py)."""
+    """One thing that a tone sentence says of the voice, compared with what was measured (stages/grounding.py)."""
 
     words: str  # as they are in the sentence: "high-pitched"
     quality: str  # what they claim, a name of grounding.yaml: "high pitch"

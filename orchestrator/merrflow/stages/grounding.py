@@ -1,4 +1,4 @@
-"""Holds what a tone sentence claims of a voice against what was measured of it.
+"""Compares what a tone sentence claims of a voice with what was measured of it.
 
 A sentence may come from any model. What counts as a claim, and in which range of which measure it is supported or
 contradicted, is in grounding.yaml with its sources. Only English is read; a sentence in another language has no
@@ -195,7 +195,7 @@ def _number(value: float) -> str:
 
 STAGE: Stage[tuple[Claim, ...]] = Stage(
     name="grounding",
-    purpose="what the tone claims, held against what was measured",
+    purpose="what the tone claims, compared with what was measured",
     compute=lambda work, tone: ground(tone),
     needs=("tone",),
     data_version=lambda: load_grounding().version,

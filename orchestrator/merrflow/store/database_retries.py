@@ -29,8 +29,8 @@ _SQLITE = {
     sqlite3.SQLITE_READONLY: "it cannot be written; make it writable, and run the same command again",
     sqlite3.SQLITE_IOERR: "its disk cannot be read or written; look after the disk, and run the same command again",
     sqlite3.SQLITE_CANTOPEN: "it cannot be opened any more; put it back, and run the same command again",
-    sqlite3.SQLITE_CORRUPT: "it is damaged; put a copy of it back, or move it away to begin anew",
-    sqlite3.SQLITE_NOTADB: "it is damaged; put a copy of it back, or move it away to begin anew",
+    sqlite3.SQLITE_CORRUPT: "it is damaged; put a copy of it back, or move it away to start again",
+    sqlite3.SQLITE_NOTADB: "it is damaged; put a copy of it back, or move it away to start again",
 }
 # Connection trouble, too many connections, a server that stops or starts, a deadlock, a lock that was not free.
 _POSTGRES_PASSES = ("08", "53300", "57P", "40", "55P03")
@@ -62,7 +62,7 @@ def with_retries(work: Callable[[], Value], patience: float, location: LedgerLoc
         except (DBAPIError, NoConnection) as error:
             if isinstance(error, _QUERY_FAULTS):
                 raise
-            if not passes(error):
+            if not may_pass(error):
                 raise LedgerGone(f"the ledger cannot be used ({location}): {_advice(error)}") from error
             if time.monotonic() >= end:
                 raise LedgerGone(
@@ -76,8 +76,8 @@ def with_retries(work: Callable[[], Value], patience: float, location: LedgerLoc
         time.sleep(PAUSE_SECONDS)
 
 
-def passes(error: DBAPIError | NoConnection) -> bool:
-    """Whether waiting may help."""
+def may_pass(error: DBAPIError | NoConnection) -> bool:
+    """Whether the database may answer again if one waits."""
     if isinstance(error, NoConnection) or error.connection_invalidated:
         return True
     if isinstance(error.orig, sqlite3.Error):

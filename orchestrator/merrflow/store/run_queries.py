@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 import sqlalchemy as sa
 
@@ -19,6 +19,8 @@ from merrflow.store.registration import CHANGING, REGISTERED, differs, hash_of, 
 from merrflow.store.rows import StageRow
 from merrflow.store.tables import CLIPS, RECORD, STAGES
 from merrflow.store.transactions import PackedRow, Transactions, unpacked
+
+Item = TypeVar("Item")
 
 
 class RunQueries(Transactions):
@@ -86,9 +88,9 @@ class RunQueries(Transactions):
             clips += [Clip(row.name, text_path(row.path), row.sha256, row.sentence, row.label) for row in rows]
         return sorted(clips, key=lambda clip: clip.name)
 
-    def finished_since(self, moment: datetime) -> int:
+    def finished_since(self, start: datetime) -> int:
         """How many clips came to an outcome since then."""
-        query = sa.select(sa.func.count()).where(STAGES.c.stage == RECORD, STAGES.c.finished_at >= moment)
+        query = sa.select(sa.func.count()).where(STAGES.c.stage == RECORD, STAGES.c.finished_at >= start)
         return self._do(lambda db: db.scalar(query)) or 0
 
     def stages(self, clip: str) -> dict[tuple[str, str], PackedRow]:
@@ -140,12 +142,12 @@ class RunQueries(Transactions):
             "attempts": row.attempts,
             "payload": zlib.compress(row.payload, 6) if row.payload else b"",
             "seconds": row.seconds,
-            "finished_at": self._moment(db, clip, stage),
+            "finished_at": self._finish_time(db, clip, stage),
         }
         key = ("clip", "stage", "fingerprint")
         self._upsert(db, STAGES, [values], key, tuple(name for name in values if name not in key))
 
-    def _moment(self, db: sa.Connection, clip: str, stage: str) -> datetime:
+    def _finish_time(self, db: sa.Connection, clip: str, stage: str) -> datetime:
         """Now, but never before what is there: the newest result counts, and clocks are set back."""
         before = db.scalar(
             sa.select(sa.func.max(STAGES.c.finished_at)).where(STAGES.c.clip == clip, STAGES.c.stage == stage)
@@ -154,7 +156,7 @@ class RunQueries(Transactions):
         return max(now, before.replace(tzinfo=before.tzinfo or UTC) + timedelta(microseconds=1)) if before else now
 
 
-def batched(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
+def batched(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
     """Lists of up to `size` items, in order (itertools.batched of Python 3.12)."""
     rest = iter(items)
     while batch := list(islice(rest, size)):
@@ -162,4 +164,4 @@ def batched(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
 
 
 def _text(value: str) -> str:
-    return value.replace("\0", "")  # for which PostgreSQL has no place
+    return value.replace("\0", "")  # which PostgreSQL cannot store
