@@ -32,7 +32,6 @@ class DatasetQueries(Transactions):
     def state(self) -> str:
         """32 hex digits that change with every clip, outcome and record: while they are the same, so is everything that
         is made of the ledger."""
-        self.read_anew()
         finished_at = sa.type_coerce(STAGES.c.finished_at, sa.String)  # as it is stored: it is only compared
         query = (
             sa.select(
@@ -51,6 +50,7 @@ class DatasetQueries(Transactions):
         )
 
         def digest(db: sa.Connection) -> str:
+            self._forget_pages(db)
             found = hashlib.sha256()
             for row in db.execute(query):
                 found.update(repr(tuple(row)).encode(errors="surrogatepass"))

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
@@ -58,7 +58,7 @@ class RunQueries(Transactions):
             rows = [row_of(clip, names[clip.path], known.get(path_text(clip.path))) for clip in batch]
             changed = [row for row in rows if differs(row, known.get(row["path"]))]
             if changed:  # an upsert of rows that are there already would write them all again
-                self._do(partial(self._upsert, table=CLIPS, rows=changed, key=("name",), changing=CHANGING))
+                self._do(partial(self._put_clips, rows=changed))
             clips += [
                 Clip(row["name"], clip.path, row["sha256"], row["sentence"], row["label"])
                 for clip, row in zip(batch, rows, strict=True)
@@ -130,6 +130,9 @@ class RunQueries(Transactions):
             db.execute(sa.update(CLIPS).where(CLIPS.c.name == clip).values(values))
 
         self._do(put)
+
+    def _put_clips(self, db: sa.Connection, rows: list[dict[str, Any]]) -> None:
+        self._upsert(db, CLIPS, rows, ("name",), CHANGING)
 
     def _put_stage(self, db: sa.Connection, clip: str, stage: str, fingerprint: str, row: StageRow) -> None:
         values = {

@@ -42,10 +42,6 @@ class Transactions:
     def close(self) -> None:
         self._engine.dispose()
 
-    def read_anew(self) -> None:
-        """Drops the pages that SQLite keeps in memory, so that damage to the file shows in the next query."""
-        self._engine.dispose()
-
     def _check_version(self) -> None:
         with self._engine.connect() as db:
             version = db.scalar(sa.select(sa.func.max(ABOUT.c.version)))
@@ -66,6 +62,11 @@ class Transactions:
                 return work(db)
 
         return with_retries(once, self._patience, self.location)
+
+    def _forget_pages(self, db: sa.Connection) -> None:
+        """Drops the pages that SQLite keeps in memory, so that damage to the file shows in the next query."""
+        if self._engine.dialect.name == "sqlite":
+            db.exec_driver_sql("PRAGMA shrink_memory")
 
     def _rows(self, query: sa.Select[Any]) -> Sequence[sa.Row[Any]]:
         return self._do(lambda db: db.execute(query).all())
