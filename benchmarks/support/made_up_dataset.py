@@ -77,7 +77,7 @@ def fill(out: Path, folder: Path, keys: CacheKeys, *, finished: int, seconds: fl
     clips = ledger.register(found, names_of(found))
     (out / "peaks").mkdir(exist_ok=True)
     picture = b"\xff\xd8\xff\xd9"
-    engine = connect(ledger.place)
+    engine = connect(ledger.location)
     pattern = _record(seconds)
     for batch in batched(enumerate(clips), 500):
         stages, updates = [], []

@@ -11,7 +11,6 @@ import av
 
 from merrflow.core.records import Outcome
 from merrflow.store import RECORD, Ledger
-from merrflow.store.database import place_of
 
 STAGE_SERVICES = {
     "action_units": "openface-au",
@@ -23,7 +22,7 @@ STAGE_SERVICES = {
 
 
 def open_ledger(out: Path, url: str = "") -> Ledger:
-    return Ledger(place_of(out, url, make=False))
+    return Ledger.in_folder(out, url, make=False)
 
 
 def outcomes(out: Path, url: str = "") -> dict[str, tuple[str, str, bool]]:

@@ -183,7 +183,7 @@ async def without_prefect(session: Session, request: Request) -> None:
 
 def _be_hasty(seconds: float) -> None:
     from merrflow.store import database, locks
-    from merrflow.store import ledger as store
+    from merrflow.store import transactions as store
 
     store.PATIENCE_SECONDS = float(os.environ.get("MERRFLOW_FAULTS_PATIENCE", seconds))
     locks._KEEP = locks._TAKE_BACK = seconds

@@ -18,8 +18,8 @@ from merrflow.flow import run
 from merrflow.flow.run import annotate_request
 from merrflow.pipeline.request import Request
 from merrflow.pipeline.session import Session
-from merrflow.store import Ledger, StageRow, database, existing_ledger
-from merrflow.store import ledger as store
+from merrflow.store import Ledger, StageRow, database, existing_ledger, run_queries
+from merrflow.store import transactions as store
 from merrflow.store.database_retries import LedgerGone
 from tests.faults.conftest import make_clips
 from tests.faults.processes_checks import assert_whole
@@ -172,7 +172,7 @@ class _ClockSetBack(datetime):
 
 
 async def test_a_clock_set_back_changes_nothing(tmp_path, clips, monkeypatch):
-    monkeypatch.setattr(store, "datetime", _ClockSetBack)
+    monkeypatch.setattr(run_queries, "datetime", _ClockSetBack)
     out = tmp_path / "out"
     await annotate(clips, out)
     calls.clear()
@@ -182,7 +182,7 @@ async def test_a_clock_set_back_changes_nothing(tmp_path, clips, monkeypatch):
     assert _ClockSetBack.looks
     assert_whole(out, NAMES)
     made = Ledger.in_folder(out)
-    newest = {stored.name: stored.stages["reasoning"] for stored in made.stored(["reasoning"])}
+    newest = {stored.name: stored.stages["reasoning"] for stored in made.results(["reasoning"])}
     records = {name: row.payload for name, row in made.records()}
     made.close()
     for name, reasoning in newest.items():
@@ -191,7 +191,7 @@ async def test_a_clock_set_back_changes_nothing(tmp_path, clips, monkeypatch):
 
 
 def test_the_order_of_results_is_kept_where_the_clock_is_set_back(tmp_path, monkeypatch):
-    monkeypatch.setattr(store, "datetime", _ClockSetBack)
+    monkeypatch.setattr(run_queries, "datetime", _ClockSetBack)
     clip = tmp_path / "a.mp4"
     clip.write_bytes(b"video")
     made = Ledger.in_folder(tmp_path)
@@ -199,6 +199,6 @@ def test_the_order_of_results_is_kept_where_the_clock_is_set_back(tmp_path, monk
     made.finish_clip("a", "f", StageRow(Outcome.DONE, "", b"record", 1.0))
     for number in (3, 1, 2):
         made.save_stage("a", "tone", f"f{number}", StageRow(Outcome.DONE, "", b"%d" % number, 1.0))
-        (stored,) = made.stored(["tone"])
+        (stored,) = made.results(["tone"])
         assert stored.stages["tone"] == b"%d" % number
     made.close()

@@ -16,7 +16,7 @@ from merrflow.flow import run
 from merrflow.flow.run import annotate_request
 from merrflow.pipeline.request import Request
 from merrflow.store import Ledger
-from merrflow.store.database import place_of
+from merrflow.store.database import locate_ledger
 from merrflow.store.exclusive import exclusive_ledger
 from tests.faults.conftest import make_clips
 from tests.faults.processes import Faults, supervised
@@ -104,10 +104,10 @@ def test_machines_that_share_a_database_and_no_locks_see_each_other(tmp_path, po
     """Two folders with the same `ledger.json` are one dataset, as one folder seen from two machines is."""
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
-    first = place_of(tmp_path / "one", postgres_url)
+    first = locate_ledger(tmp_path / "one", postgres_url)
     Ledger(first).close()
     shutil.copy(tmp_path / "one/ledger.json", tmp_path / "two/ledger.json")
-    second = place_of(tmp_path / "two", postgres_url)
+    second = locate_ledger(tmp_path / "two", postgres_url)
     with exclusive_ledger(first, tmp_path / "one"):
         with (
             pytest.raises(InputError, match="another run is working there"),

@@ -16,8 +16,8 @@ from merrflow.core.inputs import assign_names
 from merrflow.core.paths import path_text, safe_name, text_path
 from merrflow.core.records import Clip, Peak, Probe, Shot
 from merrflow.core.settings import load_settings
+from merrflow.facs import load_rules
 from merrflow.facs.lexicon import load_lexicon
-from merrflow.facs.rules import load_rules
 from merrflow.formats.clip_list import find_clips
 from merrflow.formats.merr import read_annotations, read_labels, read_sentences
 from merrflow.formats.openface_csv import read_openface

@@ -47,7 +47,7 @@ def mine_run(
     from merrflow.core.datafile import DataFileError
     from merrflow.core.errors import InputError
     from merrflow.datasets.mining import mine
-    from merrflow.facs.rules import load_rules
+    from merrflow.facs import load_rules
     from merrflow.store import existing_ledger
 
     console = output_console()
@@ -70,7 +70,7 @@ def rules_of(ledger: Ledger) -> str:
     """
     from merrflow.core.errors import InputError
     from merrflow.datasets.entries import entries
-    from merrflow.facs.rules import packaged_rules
+    from merrflow.facs import packaged_rules
 
     first = next(entries(ledger), None)
     if first is None:

@@ -113,7 +113,8 @@ def fit_to(against: Path, out: Path, like: str) -> RuleSet:
 
     from merrflow.core.atomic_files import whole_text
     from merrflow.facs.render import rules_yaml
-    from merrflow.facs.rules import SUFFIXES, Name
+    from merrflow.facs.rule_files import SUFFIXES
+    from merrflow.facs.rules import Name
     from merrflow.formats.labelled import read_labelled
 
     if out.suffix not in SUFFIXES:

@@ -1,4 +1,4 @@
-"""Reads versioned YAML data files strictly: what is wrong is named by file, line, place and value."""
+"""Reads versioned YAML data files strictly: an error names the file, the line, the place and the value."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 Place = tuple[str | int, ...]
 _SHOWN = 80  # characters of a wrong value in a message
-_MOST_VALUES = 100_000  # a few lines of aliases of aliases stand for gigabytes
+_MOST_VALUES = 100_000  # a few lines of aliases of aliases can mean gigabytes
 
 
 class DataFileError(ValueError):
@@ -54,7 +54,7 @@ class Loader(yaml.SafeLoader):
         try:
             value = super().construct_object(node, deep)
             if isinstance(value, str):
-                value.encode()  # half a surrogate pair is no text
+                value.encode()  # half a surrogate pair is not text
             elif isinstance(value, int):
                 str(value)  # a number in hexadecimal may have more digits than Python writes
             return value
@@ -72,7 +72,7 @@ def read(
     """
     try:
         text = path.read_text(encoding="utf-8")
-    except (OSError, ValueError) as error:  # no UTF-8, or a zero byte in the path
+    except (OSError, ValueError) as error:  # not UTF-8, or a zero byte in the path
         raise DataFileError(f"{path}: cannot be read: {error}") from error
     try:
         loader = Loader(text)
@@ -82,7 +82,7 @@ def read(
         if _size(node, {}) > _MOST_VALUES:
             raise DataFileError(f"{path}: with its aliases (*name) written out it has over {_MOST_VALUES} values")
         data = loader.construct_document(node)
-        twice = [f"{path}, line {line}: {describe(place, data)} stands twice" for place, line in _repeated(node, ())]
+        twice = [f"{path}, line {line}: {describe(place, data)} occurs twice" for place, line in _repeated(node, ())]
         if twice:
             raise DataFileError("\n".join(twice))
         lines = dict(_lines(node, ()))
@@ -93,11 +93,11 @@ def read(
     except RecursionError as error:
         raise DataFileError(f"{path}: nested too deeply, or an alias (*name) that holds itself") from error
     except TypeError as error:
-        raise DataFileError(f"{path}: a key that is no text: {error}") from error
+        raise DataFileError(f"{path}: a key that is not text: {error}") from error
     try:
         found = model.model_validate_json(plain)
     except ValidationError as error:
-        raise DataFileError("\n".join(_told(path, data, lines, error))) from error
+        raise DataFileError("\n".join(_messages(path, data, lines, error))) from error
     faults = list(check(found)) if check else []
     if faults:
         raise DataFileError("\n".join(_line(path, data, lines, fault.place, fault.message) for fault in faults))
@@ -105,7 +105,7 @@ def read(
 
 
 def describe(place: Place, data: Any) -> str:
-    """A place in the file in words: list entries go by their label, name or code where they have one."""
+    """A place in the file in words: a list entry by its label, name or code if it has one."""
     words: list[str] = []
     for step in place:
         data = _into(data, step)
@@ -117,12 +117,12 @@ def describe(place: Place, data: Any) -> str:
     return " ".join(words) or "the file"
 
 
-def _told(path: Any, data: Any, lines: dict[Place, int], error: ValidationError) -> Iterator[str]:
+def _messages(path: object, data: Any, lines: dict[Place, int], error: ValidationError) -> Iterator[str]:
     found = error.errors()
     for fault in found:
         place = tuple(fault["loc"])
         if any(len(place) < len(other["loc"]) and other["loc"][: len(place)] == place for other in found):
-            continue  # pydantic counts what is wrong within as missing: a list too short for want of good entries
+            continue  # pydantic counts what is wrong within as missing: a list with a bad entry as too short
         cause = fault.get("ctx", {}).get("error")
         if isinstance(cause, Faults):
             for inner in cause.faults:
@@ -139,15 +139,17 @@ def _told(path: Any, data: Any, lines: dict[Place, int], error: ValidationError)
 _AT_PLACE = object()
 
 
-def _line(path: Any, data: Any, lines: dict[Place, int], place: Place, message: str, value: Any = _AT_PLACE) -> str:
+def _line(path: object, data: Any, lines: dict[Place, int], place: Place, message: str, value: Any = _AT_PLACE) -> str:
     while place and place not in lines:  # pydantic adds steps of its own, such as "[key]"
         place = place[:-1]
     if value is _AT_PLACE:
         value = data
         for step in place:
             value = _into(value, step)
-    told = isinstance(value, (str, int, float, bool)) and repr(value) not in message and str(value) not in message
-    shown = f" (value {_short(repr(value))})" if told else ""
+    worth_showing = (
+        isinstance(value, (str, int, float, bool)) and repr(value) not in message and str(value) not in message
+    )
+    shown = f" (value {_short(repr(value))})" if worth_showing else ""
     return f"{path}, line {lines.get(place, 1)}: {describe(place, data)}: {message}{shown}"
 
 
@@ -190,7 +192,7 @@ def _lines(node: yaml.Node, place: Place) -> Iterator[tuple[Place, int]]:
 
 
 def _repeated(node: yaml.Node, place: Place) -> Iterator[tuple[Place, int]]:
-    """Keys that YAML would silently take the last of."""
+    """Keys that occur twice, of which YAML would silently take the last."""
     if isinstance(node, yaml.MappingNode):
         seen = set()
         for key, value in node.value:

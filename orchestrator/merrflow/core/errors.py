@@ -12,11 +12,11 @@ from merrflow_serving.errors import MerrflowError
 
 
 class InputError(ValueError):
-    """Unusable arguments: said in one line, before any work starts."""
+    """Unusable arguments, reported in one line before any work starts."""
 
 
 class RunStopped(MerrflowError):
-    """Every further clip would meet the same: none is given an outcome for it."""
+    """Every further clip would meet the same, so none gets an outcome for it."""
 
 
 class OutputsGone(RunStopped):
@@ -29,20 +29,20 @@ class OutputsGone(RunStopped):
 
 @contextmanager
 def writing_outputs(out: Path) -> Iterator[None]:
-    """Raises `OutputsGone` with what to do where a file cannot be written."""
+    """Raises `OutputsGone` with what to do if a file cannot be written."""
     try:
         yield
     except OSError as error:
         where = f": {error.filename}" if error.filename else ""
         raise OutputsGone(
-            f"the output files in {out} cannot be written ({error.strerror or error}{where}); those of before are "
+            f"the output files in {out} cannot be written ({error.strerror or error}{where}); the earlier ones are "
             "still whole. Make room, or make it writable, and run the same command again: finished work is not done "
             "again"
         ) from error
 
 
 def stop_in(error: BaseException) -> MerrflowError | None:
-    """The error that stopped a run, out of the groups that its tasks wrap around it; None where it is another."""
+    """The error that stopped a run, out of the groups that its tasks wrap around it; None if it is another."""
     if isinstance(error, MerrflowError):
         return error
     inner = error.exceptions if isinstance(error, BaseExceptionGroup) else ()

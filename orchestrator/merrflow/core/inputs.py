@@ -1,4 +1,4 @@
-"""Clips as the user gave them: names that are unique in a dataset, and what tables say of them."""
+"""Clips as the user gave them: names that are unique in a dataset, and what tables say about them."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ class Found:
     name: str | None = None  # given in a table
     sentence: str | None = None
     label: str | None = None
-    row: str = field(default="", compare=False)  # "table.csv, line 3" where it stands in a table, for messages
+    row: str = field(default="", compare=False)  # "table.csv, line 3" if it comes from a table, for messages
 
 
 def assign_names(found: Iterable[Found], taken: dict[str, Path]) -> dict[Path, str]:
     """A unique, file-safe name for each clip: its given name, else its stem.
 
-    taken: names of earlier runs and their paths; a path keeps its name for good. Where stems collide, the
-    folder's name goes before them ("monday__clip_1"), and where that collides too, a hash of the path after.
+    taken: names of earlier runs and their paths; a path keeps its name for good. If stems collide, the
+    folder's name goes before them ("monday__clip_1"), and if that collides too, a hash of the path goes after.
     """
     keep = {path: name for name, path in taken.items()}
     used = {name.casefold() for name in taken}
@@ -48,13 +48,13 @@ def assign_names(found: Iterable[Found], taken: dict[str, Path]) -> dict[Path, s
 def with_tables(
     found: Iterable[Found], names: dict[Path, str], sentences: dict[str, str], labels: dict[str, str]
 ) -> list[Found]:
-    """The clips with the sentences and labels that tables give them by name or stem; what stands in the clip's own
-    table row goes first."""
+    """The clips with the sentences and labels that tables give them by name or stem; the clip's own table row
+    goes first."""
     clips = list(found)
     stems = Counter(clip.path.stem for clip in clips)
     result = []
     for clip in clips:
-        # A stem that several clips share does not tell which of them is meant.
+        # A stem that several clips share does not say which of them is meant.
         keys = [names[clip.path], *([clip.path.stem] if stems[clip.path.stem] == 1 else [])]
         sentence = clip.sentence or next((sentences[key] for key in keys if key in sentences), None)
         label = clip.label or next((labels[key] for key in keys if key in labels), None)

@@ -10,13 +10,13 @@ from pathlib import Path
 NAME_BYTES = 180  # leaves room for a suffix within the 255 bytes a file name may have
 ESCAPED = "escaped:"  # marks a path that `path_text` had to escape; no absolute path starts with it
 _UNSAFE = frozenset('/\\:*?"<>|')
-_LONE = re.compile("[\udc80-\udcff]")  # bytes 0x80 to 0xFF that are no UTF-8, as `os.fsdecode` writes them
+_LONE = re.compile("[\udc80-\udcff]")  # bytes 0x80 to 0xFF that are not UTF-8, as `os.fsdecode` writes them
 
 
 def path_text(path: Path) -> str:
     """The path as valid Unicode, for databases, JSON and messages; `text_path` turns it back.
 
-    File names are bytes, and Python keeps those that are no UTF-8 as lone surrogates, which nothing can store.
+    File names are bytes, and Python keeps those that are not UTF-8 as lone surrogates, which nothing can store.
     Such a path becomes "escaped:/data/caf%E9.mp4"; every other absolute path stays as it is.
     """
     text = str(path)

@@ -1,4 +1,4 @@
-"""What flows between the stages: frozen, and nothing grows fields on its way.
+"""What flows between the stages: frozen dataclasses, and nothing grows fields on its way.
 
 Every type here is what one stage returns and the ledger stores. Units are in the field comments.
 """
@@ -41,8 +41,8 @@ class Shot:
 
 
 @dataclass(frozen=True)
-class Likeness:
-    """By what clips are told to be duplicates: hashes that differ in few bits where what is seen or heard is alike."""
+class PerceptualHashes:
+    """Hashes that differ in few bits if what is seen or heard is alike; curation finds duplicates by them."""
 
     frames: tuple[str, ...]  # perceptual hashes in hex, of frames spaced evenly through the clip
     sound: tuple[str, ...]  # hashes in hex, of pieces of the sound in order; empty without a sound track
@@ -50,7 +50,7 @@ class Likeness:
 
 @dataclass(frozen=True)
 class Probe:
-    """What decoding alone tells about a clip."""
+    """What decoding alone says about a clip."""
 
     width: int  # pixels
     height: int  # pixels
@@ -60,7 +60,7 @@ class Probe:
     shots: tuple[Shot, ...]
     audio_seconds: float | None  # None: the file has no sound track
     voice_energy: tuple[float, ...] = ()  # dBFS in the band of speech, one for each 40 ms; see stages/voice.py
-    likeness: Likeness | None = None
+    likeness: PerceptualHashes | None = None
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class Face:
     pitch: float  # degrees, positive: chin up
     yaw: float  # degrees, positive: to the right side of the picture
     roll: float  # degrees, positive: clockwise for the viewer
-    intensity: Mapping[str, float]  # "AU06" -> 0 to 5; AUs told by presence only are not in it
+    intensity: Mapping[str, float]  # "AU06" -> 0 to 5; AUs without an intensity are not in it
     present: frozenset[str]  # AUs that are present
     mouth_opening: float | None = None  # gap between the inner lips over the mouth's width
     second_pass: bool = False
@@ -104,7 +104,7 @@ class Subject:
 
     faces: tuple[tuple[int, int], ...]  # (frame index, index into that frame's faces), ascending
     persons: int  # how many persons were followed
-    margin: float  # score of the chosen over the next, 0 to 1; 1 where there is only one
+    margin: float  # score of the chosen over the next, 0 to 1; 1 if there is only one
     reason: str  # "largest face, in view for 38 of 52 frames"
 
 
@@ -133,8 +133,8 @@ class Label:
     expressions: tuple[str, ...]  # one phrase for each of action_units
     rules: str  # name and version of the rule set
     reason: str  # "surprise: AU05, AU26 of AU01 AU02 AU05 AU26"
-    ruled: str = ""  # what the rules alone say, also where the label was given
-    supported: bool | None = None  # whether the label's own rule stands at the peak; None where it cannot be judged
+    ruled: str = ""  # what the rules alone say, also if the label was given
+    supported: bool | None = None  # whether the peak meets the label's own rule; None if that cannot be judged
     scores: Mapping[str, float] = field(default_factory=dict)  # the rules' evidence by label, in the rule set's scale
 
 
@@ -144,7 +144,7 @@ class Subtitle:
 
     text: str | None
     source: str  # "table", "srt", "vtt", "picture", "none"
-    language: str  # "en", "zh", ...; "" where unknown
+    language: str  # "en", "zh", ...; "" if unknown
     reason: str
 
 
@@ -182,9 +182,9 @@ class Tone:
 
 @dataclass(frozen=True)
 class Claim:
-    """One thing that a tone sentence says of the voice, held against what was measured (stages/grounding.py)."""
+    """One thing that a tone sentence says of the voice, compared with what was measured (stages/grounding.py)."""
 
-    words: str  # as they stand in the sentence: "high-pitched"
+    words: str  # as they are in the sentence: "high-pitched"
     quality: str  # what they claim, a name of grounding.yaml: "high pitch"
     verdict: str  # "supported", "contradicted", "undecided" (measured, between the two), "unmeasured"
     reason: str  # "pitch_median 118 Hz, at least 165 for high pitch"
@@ -245,7 +245,7 @@ class Curves:
 
 @dataclass(frozen=True)
 class Record:
-    """All that is known of one clip in the end: every clue, who wrote it, and what is missing and why."""
+    """All that is known of one clip at the end: every clue, who wrote it, and what is missing and why."""
 
     name: str
     path: str
@@ -264,7 +264,7 @@ class Record:
     seconds: Mapping[str, float]  # stage -> wall seconds
     missing: Mapping[str, str]  # clue -> why the record does not have it
     curves: Curves
-    measurable: tuple[str, ...] = ()  # Action Units that the engine can measure; empty where that is not known
+    measurable: tuple[str, ...] = ()  # Action Units that the engine can measure; empty if that is not known
     grounding: tuple[Claim, ...] = ()  # what the tone claims against what was measured
     # Clues -> label -> probability. Clues: "all", and each modality alone: "face", "voice", "words".
     distribution: Mapping[str, Mapping[str, float]] = field(default_factory=dict)

@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection
-from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, Literal
 
 import yaml
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from merrflow.core.datafile import Loader
 from merrflow.core.errors import InputError, listed
 from merrflow_serving.catalog import SERVICES
 
 LONGEST_WAIT = 1e7  # seconds, 115 days; a deadline of 1e12 has passed at once, as gRPC counts
-_file_values: ContextVar[dict[str, Any]] = ContextVar("_file_values")  # the YAML file that is being loaded
 
 
 class RunSettings(BaseSettings):
-    """What a run can be told. Each field is also the environment variable `MERRFLOW_<FIELD>`."""
+    """The settings of a run. Each field is also the environment variable `MERRFLOW_<FIELD>`."""
 
     model_config = SettingsConfigDict(
         env_prefix="MERRFLOW_",
@@ -111,8 +108,8 @@ class RunSettings(BaseSettings):
 
             try:
                 make_url(value)
-            except (ArgumentError, ValueError):  # neither is told on: they may hold the password
-                raise ValueError("is no URL of a database: postgresql+psycopg://USER:PASSWORD@HOST:PORT/NAME") from None
+            except (ArgumentError, ValueError):  # neither is shown: they may hold the password
+                raise ValueError("is not a database URL: postgresql+psycopg://USER:PASSWORD@HOST:PORT/NAME") from None
         return value
 
     @model_validator(mode="after")
@@ -137,11 +134,11 @@ class RunSettings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """The first source that has a setting wins."""
-        return init_settings, env_settings, InitSettingsSource(settings_cls, _file_values.get({}))
+        """Arguments, then the environment; `load_settings` adds a YAML file."""
+        return init_settings, env_settings
 
     def addresses(self, needed: Collection[str] = tuple(SERVICES)) -> dict[str, str]:
-        """Service name -> host:port of the needed ones, if set. Raises `InputError` where only some are."""
+        """Service name -> host:port of the needed ones, if set. Raises `InputError` if only some are."""
         given = {name: address for name in needed if (address := getattr(self, f"{name.replace('-', '_')}_address"))}
         if given and len(given) < len(needed):
             missing = [SERVICES[name].env_prefix + "ADDRESS" for name in needed if name not in given]
@@ -152,33 +149,32 @@ class RunSettings(BaseSettings):
         return given
 
 
+_SETTINGS_ARE = f"; the settings are: {', '.join(RunSettings.model_fields)}"
+
+
 def load_settings(config: Path | None = None, **overrides: Any) -> RunSettings:
     """Settings from a YAML file, the environment and overrides (None: not given), the later before the earlier.
 
-    Raises `InputError` naming where the value comes from, the setting, and what is wrong.
+    Raises `InputError` naming the source of the value, the setting, and what is wrong.
     """
     given = {name: value for name, value in overrides.items() if value is not None}
-    values = _read(config) if config else {}
-    token = _file_values.set(values)
+    from_file = _read(config) if config else {}
+    from_environment = EnvSettingsSource(RunSettings)()
     try:
-        return RunSettings(**given)
+        return RunSettings(**(from_file | from_environment | given))
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(map(str, first["loc"]))
-        hint = ""
-        if first["type"] == "extra_forbidden":
-            hint = f"; the settings are: {', '.join(RunSettings.model_fields)}"
+        hint = _SETTINGS_ARE if first["type"] == "extra_forbidden" else ""
         if not name:  # settings that do not go together
-            where = "the settings"
+            source = "the settings"
         elif name in given:
-            where = name
-        elif (variable := f"MERRFLOW_{name.upper()}") in map(str.upper, os.environ):
-            where = f"the environment variable {variable}"
+            source = name
+        elif name in from_environment:
+            source = f"the environment variable MERRFLOW_{name.upper()}"
         else:
-            where = f"{config}: {listed([name])}"
-        raise InputError(f"{where}: {first['msg'].removeprefix('Value error, ')}{hint}") from error
-    finally:
-        _file_values.reset(token)
+            source = f"{config}: {name}"
+        raise InputError(f"{source}: {first['msg'].removeprefix('Value error, ')}{hint}") from error
 
 
 def _read(config: Path) -> dict[str, Any]:
@@ -190,4 +186,7 @@ def _read(config: Path) -> dict[str, Any]:
         return {}
     if not isinstance(values, dict):
         raise InputError(f"{config}: must hold `setting: value` lines")
-    return {str(name): value for name, value in values.items()}
+    for name in values:
+        if name not in RunSettings.model_fields:
+            raise InputError(f"{config}: {listed([str(name)])}: Extra inputs are not permitted{_SETTINGS_ARE}")
+    return values

@@ -1,4 +1,4 @@
-"""Signals: something tells what happened, to whoever listens, without knowing them."""
+"""Signals: something reports what happened to whoever listens, without knowing them."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ class Signal(Generic[Arguments]):
             listener(*args, **kwargs)
 
     def connect(self, listener: Callable[Arguments, object]) -> None:
-        """From now on the listener is told, too."""
+        """From now on the listener is called, too."""
         self._listeners.append(listener)
 
     @contextmanager
     def connected(self, listener: Callable[Arguments, object]) -> Iterator[None]:
-        """The listener is told for as long as the block lasts."""
+        """The listener is called for as long as the block lasts."""
         self._listeners.append(listener)
         try:
             yield

@@ -94,7 +94,7 @@ class Dataset:
         """The clips without a record and why, by name. What a record itself lacks is in its `missing`."""
         ledger = self._opened()
         described = ledger.described()
-        return [Missing(row.name, row.outcome, row.reason) for row in ledger.standings() if row.name not in described]
+        return [Missing(row.name, row.outcome, row.reason) for row in ledger.statuses() if row.name not in described]
 
     def curate(self, config: str | Path | None = None, *, dry_run: bool = False) -> Curated:
         """As `merrflow curate`: chooses the clips that `export` takes. Writes curation.json, unless it is a dry run.

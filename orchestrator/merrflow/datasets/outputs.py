@@ -50,7 +50,7 @@ def write_outputs(
         written = write_all(ledger, out, also=[surveyor])
         write_report(ledger, out, surveyor.survey())
         write_stamp(out, state, written)
-    rows = [row for row in ledger.standings() if names is None or row.name in names]
+    rows = [row for row in ledger.statuses() if names is None or row.name in names]
     return Summary(
         out=out,
         clips=len(rows),

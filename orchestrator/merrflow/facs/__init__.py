@@ -2,7 +2,8 @@
 
 from merrflow.core.datafile import DataFileError
 from merrflow.facs.lexicon import Lexicon, load_lexicon
-from merrflow.facs.rules import PeakRules, Rule, RuleSet, UnknownLabel, load_rules, packaged_rules
+from merrflow.facs.rule_files import load_rules, packaged_rules
+from merrflow.facs.rules import PeakRules, Rule, RuleSet, UnknownLabel
 from merrflow.facs.units import ActionUnit, action_units, expressive
 
 __all__ = [

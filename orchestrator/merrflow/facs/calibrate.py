@@ -1,4 +1,4 @@
-"""Fits a rule set of per-unit weights to annotations, and measures by cross-validation what it is worth.
+"""Fits a rule set of per-unit weights to annotations, and measures its accuracy by cross-validation.
 
 Multinomial logistic regression on the presence of Action Units. The rows of such a model are only fixed up to a common
 term, so neutral's row is taken from all others: every weight is then what the unit's presence adds to the log odds of
@@ -13,6 +13,7 @@ from statistics import fmean, pstdev
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from merrflow.core.errors import InputError
 from merrflow.facs import soundness
@@ -35,7 +36,7 @@ def calibrate(annotations: Annotations, like: RuleSet, name: str, version: str =
 
     `like`: gives labels, their units, phrases and peak rules. Labels with too few records are left out. `measure`:
     also cross-validate, which takes most of the time (15 s for 2,000 records). The same records give the same set,
-    whatever their order. Raises InputError where the annotations cannot be fitted to.
+    whatever their order. Raises InputError if the annotations cannot be fitted.
     """
     counts = Counter(annotations.labels)
     neutral = like.neutral.label
@@ -54,16 +55,16 @@ def calibrate(annotations: Annotations, like: RuleSet, name: str, version: str =
         raise InputError(f"{annotations.file}: no record has an Action Unit in peak_AU_list")
     rules = _fitted(labels, units, codes, like, name, version, annotations.file)
     for fault in soundness.of_set(rules):
-        raise InputError(f"{annotations.file}: no usable set comes of these annotations: {fault.message}")
+        raise InputError(f"{annotations.file}: these annotations do not give a usable set: {fault.message}")
     if not measure:
         return rules
     return rules.model_copy(update={"fit": _validated(rules, labels, units, codes, like, annotations, counts)})
 
 
 def predict(rules: RuleSet, units: Sequence[frozenset[str]], measurable: Sequence[str]) -> list[str]:
-    """What a rule set makes of each record's units; where it asks for intensities, it takes presence alone."""
+    """The label that a rule set gives to each record's units, which have presence but no intensity."""
     best = {present: judge(rules, present, {}, measurable)[0] for present in set(units)}  # most sets come many times
-    return [best[present].label if best[present].stands else rules.neutral.label for present in units]
+    return [best[present].label if best[present].is_met else rules.neutral.label for present in units]
 
 
 def accuracy(truth: Sequence[str], given: Sequence[str], neutral: str = "neutral") -> dict[str, float]:
@@ -125,7 +126,7 @@ def _fitted(
         for rule in like.rules
         if rule.label in row
     ]
-    # not checked here: in some fold a rare label may never win, which is part of what is measured
+    # not checked for soundness: in some fold a rare label may never win, which is part of what is measured
     return RuleSet.model_construct(
         name=name,
         version=version,
@@ -133,7 +134,7 @@ def _fitted(
         decide="weights",
         base_rates={code: _two_digits(rate) for code, rate in zip(codes, table.mean(axis=0), strict=True)},
         lexicon=like.lexicon,
-        # the records tell presence alone, so a unit is present where the engine says so, however weak
+        # the records have presence alone, so a unit is present if the engine says so, however weak
         peak=like.peak.model_copy(update={"minimum_intensity": 0.0}),
         neutral=Neutral(label=like.neutral.label, aliases=like.neutral.aliases),
         rules=tuple(rules),
@@ -199,7 +200,7 @@ def _folds(labels: Sequence[str]) -> Iterator[tuple[Any, Any]]:
 
 
 def _without_limits() -> Iterator[tuple[str, Any]]:
-    """Methods that can learn any function of the units, to tell what is within reach at all."""
+    """Methods that can learn any function of the units, to find out what is within reach at all."""
     from sklearn.ensemble import HistGradientBoostingClassifier
     from sklearn.neighbors import KNeighborsClassifier
 
@@ -215,9 +216,9 @@ def _class_weights(counts: Mapping[str, int]) -> dict[str, float]:
     return {label: weight / mean for label, weight in raw.items()}
 
 
-def _presence(units: Sequence[frozenset[str]], codes: Sequence[str]) -> np.ndarray:
+def _presence(units: Sequence[frozenset[str]], codes: Sequence[str]) -> npt.NDArray[np.float64]:
     """Records x units, 1 where present."""
-    return np.array([[code in present for code in codes] for present in units], dtype=float)
+    return np.array([[code in present for code in codes] for present in units], dtype=np.float64)
 
 
 def _measured(shares: Sequence[float]) -> Measured:

@@ -9,18 +9,18 @@ from dataclasses import dataclass
 from merrflow.facs.rules import Prototype, Rule, RuleSet
 from merrflow.facs.units import expressive
 
-# A prototype is still judged where the engine measures at least this share of its core, and a label's weights where it
+# A prototype is still judged if the engine measures at least this share of its core, and a label's weights if it
 # measures at least this share of what they vary by from face to face (weight x standard deviation of the presence).
 _LEAST_SHARE = 0.5
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """One rule's verdict."""
+    """What one rule makes of a face."""
 
     label: str
-    score: float  # "score": strength; "weights": log odds against neutral; "first": share of the units that stand
-    stands: bool  # the rule's condition is met
+    score: float  # "score": strength; "weights": log odds against neutral; "first": share of the units that are present
+    is_met: bool  # whether the rule's condition is met
     units: tuple[str, ...]  # the rule's units that are present, in the rule's order
     unmeasurable: tuple[str, ...]  # units of the rule that the engine cannot measure
     judgeable: bool = True  # False: what the engine measures is not enough to judge this label
@@ -33,18 +33,18 @@ def judge(
 
     `present`: units at the peak; `intensity`: 0 to 5, of those that have one; `measurable`: what the engine
     measures at all. A unit that cannot be measured is neither for nor against. "So many of" conditions shrink
-    in proportion, rounded up. A rule is judged by those of its prototypes that can be measured whole; where
+    in proportion, rounded up. A rule is judged by those of its prototypes that can be measured whole; if
     there are none, by what is left of the others, at the measured share of their weight, as long as that is
     at least half of the core and holds a unit that is not of speech.
 
     Weights: a unit that cannot be measured counts by its base rate, that is, as often as it is present in the records
-    the weights were fitted to; this takes it as independent of the units that are measured. A label stands only with
+    the weights were fitted to; this takes it as independent of the units that are measured. A label is met only with
     a unit of its own (action_units), so that its AU_list is never empty.
     """
     found = [_judge(rule, rules, present, intensity, measurable) for rule in rules.rules]
     if rules.decide == "first":
-        return tuple(sorted(found, key=lambda evidence: not evidence.stands))  # stable: the file's order
-    return tuple(sorted(found, key=lambda evidence: (not evidence.stands, -evidence.score)))
+        return tuple(sorted(found, key=lambda evidence: not evidence.is_met))  # stable: the file's order
+    return tuple(sorted(found, key=lambda evidence: (not evidence.is_met, -evidence.score)))
 
 
 def _judge(
@@ -58,12 +58,13 @@ def _judge(
     missing = tuple(code for code in rule.action_units if code not in measurable)
     known = len(rule.action_units) - len(missing)
     if rules.decide == "first":
-        needed = math.ceil(rule.minimum * known / len(rule.action_units))
-        stands = known > 0 and len(units) >= needed
-        return Evidence(rule.label, len(units) / max(known, 1), stands, units, missing, known > 0)
+        needed = math.ceil((rule.minimum or 1) * known / len(rule.action_units))
+        is_met = known > 0 and len(units) >= needed
+        return Evidence(rule.label, len(units) / max(known, 1), is_met, units, missing, known > 0)
     if rules.decide == "weights":
         return _weigh(rule, rules.base_rates, present, measurable)
 
+    assert rules.strength is not None and rules.threshold is not None  # which reading the set has checked
     strength = {code: rules.strength.of(intensity.get(code)) for code in present}
     against = sum(weight * strength.get(code, 0.0) for code, weight in rule.against.items())
     whole = [prototype for prototype in rule.prototypes if set(prototype.core) <= set(measurable)]
@@ -82,11 +83,11 @@ def _weigh(
     for code, weight in rule.weights.items():
         score += weight * (base_rates[code] if code in missing else code in present)
     spread = {code: abs(w) * math.sqrt(base_rates[code] * (1 - base_rates[code])) for code, w in rule.weights.items()}
-    told = sum(value for code, value in spread.items() if code not in missing)
+    measured = sum(value for code, value in spread.items() if code not in missing)
     own = any(code in measurable or code in present for code in rule.action_units)
-    judgeable = own and told >= _LEAST_SHARE * sum(spread.values())
-    stands = judgeable and score > 0 and bool(units)
-    return Evidence(rule.label, score, stands, units, missing, judgeable)
+    judgeable = own and measured >= _LEAST_SHARE * sum(spread.values())
+    is_met = judgeable and score > 0 and bool(units)
+    return Evidence(rule.label, score, is_met, units, missing, judgeable)
 
 
 def _judgeable(prototype: Prototype, measurable: Collection[str]) -> bool:
@@ -101,7 +102,7 @@ def _score(
     intensity: Mapping[str, float],
     measurable: Collection[str],
 ) -> float:
-    """Weight times the evidence of core and support; 0 where the prototype does not stand."""
+    """Weight times the evidence of core and support; 0 if the face does not show the prototype."""
     core = [code for code in prototype.core if code in measurable]
     for code in core:
         least = prototype.at_least.get(code, 0.0)

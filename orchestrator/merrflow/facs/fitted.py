@@ -1,4 +1,4 @@
-"""Where a fitted rule set comes from and how well it does, as its file tells."""
+"""How a rule set was fitted and how well it does, as its file says."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ Line = Annotated[str, StringConstraints(min_length=1, strip_whitespace=True, pat
 class Lexicon(Strict):
     """Phrases by Action Unit.
 
-    `errata`: phrases that stood at the wrong unit under one label, for strict exports.
+    `errata`: phrases that were published at the wrong unit under one label, for strict exports.
     """
 
     name: Line
@@ -33,7 +33,7 @@ class Lexicon(Strict):
     @model_validator(mode="after")
     def _sound(self) -> Lexicon:
         twice = [
-            Fault(("phrases", code, place), f"{phrase!r} stands twice at {code}")
+            Fault(("phrases", code, place), f"{phrase!r} occurs twice at {code}")
             for code, phrases in self.phrases.items()
             for place, phrase in enumerate(phrases)
             if phrase in phrases[:place]
@@ -57,7 +57,7 @@ class Lexicon(Strict):
 
 
 def lexicon_path(name: str, folder: Path) -> Path | None:
-    """The file that a rule set in `folder` means by `name`; None where `name` is one of the package."""
+    """The file that a rule set in `folder` means by `name`; None if `name` is one of the package."""
     return folder / Path(name).expanduser() if name.endswith((".yaml", ".yml")) else None
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from textwrap import wrap
 from typing import Any
 
-from merrflow.facs.fitted import Measured
+from merrflow.facs.fitted import Fit, Measured
 from merrflow.facs.rules import RuleSet
 
 _HEAD = """\
@@ -26,7 +26,7 @@ _HEAD = """\
 def rules_yaml(rules: RuleSet) -> str:
     """The file's text; reading it gives the same set. For sets with decide: weights."""
     if rules.decide != "weights" or rules.fit is None:
-        raise ValueError(f"{rules.title} is no fitted set")
+        raise ValueError(f"{rules.title} is not a fitted set")
     codes = list(rules.base_rates)
     lines = [_HEAD.rstrip()]
     lines += [f"{key}: {_plain(getattr(rules, key))}" for key in ("name", "version")]
@@ -34,7 +34,7 @@ def rules_yaml(rules: RuleSet) -> str:
     lines += ["decide: weights", f"lexicon: {_plain(rules.lexicon)}", "", "peak:"]
     lines += [f"  {key}: {_plain(value)}" for key, value in rules.peak.model_dump().items()]
     lines += ["", "neutral:", f"  label: {_plain(rules.neutral.label)}", f"  aliases: {_flow(rules.neutral.aliases)}"]
-    lines += ["", "fit:", *_fit(rules)]
+    lines += ["", "fit:", *_fit(rules.fit)]
     lines += ["", "base_rates:", *_table(rules.base_rates, codes, "  "), "", "rules:"]
     for rule in rules.rules:
         lines += [
@@ -48,8 +48,7 @@ def rules_yaml(rules: RuleSet) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _fit(rules: RuleSet) -> list[str]:
-    fit = rules.fit
+def _fit(fit: Fit) -> list[str]:
     lines = [f"  {key}: {_plain(getattr(fit, key))}" for key in ("against", "sha256")]
     lines += ["  records:", *(f"    {_plain(label)}: {count}" for label, count in fit.records.items())]
     for key in ("method", "class_weights", "validation"):

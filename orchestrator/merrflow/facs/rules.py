@@ -1,20 +1,21 @@
-"""Rule sets: which Action Units support which label, and which frame is the peak. Versioned YAML files."""
+"""Rule sets: which Action Units support which label, and which frame is the peak.
+
+The models check each entry by itself; `soundness.py` checks them against each other, and `rule_files.py` reads the
+YAML files and does both.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from functools import cache
-from importlib.resources import files
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, PrivateAttr, StringConstraints, model_validator
 
-from merrflow.core.datafile import DataFileError, Fault, Faults, Strict, read
-from merrflow.facs import soundness
+from merrflow.core.datafile import Fault, Faults, Place, Strict
 from merrflow.facs.fitted import Fit
 from merrflow.facs.lexicon import Lexicon, Line, lexicon_path, load_lexicon
-from merrflow.facs.units import Code
+from merrflow.facs.units import Code, expressive
 
 Word = Annotated[str, StringConstraints(pattern=r"^[a-z]+(?:[ _-][a-z]+)*$")]
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]*$")]
@@ -23,7 +24,6 @@ LogOdds = Annotated[float, Field(ge=-20, le=20)]
 Rate = Annotated[float, Field(ge=0, le=1)]
 Intensity = Annotated[float, Field(ge=0, le=5)]
 Units = Annotated[tuple[Code, ...], Field(min_length=1)]
-SUFFIXES = (".yaml", ".yml")
 
 
 class PeakRules(Strict):
@@ -34,7 +34,7 @@ class PeakRules(Strict):
     blink_counts: bool  # whether AU45 may be among them
     minimum_confidence: Annotated[float, Field(ge=0, le=1)]
     minimum_intensity: Intensity  # a unit with a lower intensity does not count as present
-    only_present: bool  # sum the intensity only where the unit is present
+    only_present: bool  # sum the intensity only if the unit is present
     avoid_blink: bool  # frames with the eyes closed by AU45 come second
     cut_guard: Annotated[int, Field(ge=0)]  # frames on either side of a cut that come second
     maximum_turn: Annotated[float, Field(gt=0, le=180)]  # degrees of yaw or pitch; beyond, frames come second
@@ -46,7 +46,7 @@ class Strength(Strict):
 
     full: Annotated[float, Field(gt=0, le=5)]  # intensity from which evidence is 1
     floor: Annotated[float, Field(ge=0, le=1)]  # evidence of a unit that is present, however weak
-    presence_only: Intensity  # intensity taken where the engine tells presence only
+    presence_only: Intensity  # intensity taken if the engine gives presence only
 
     def of(self, intensity: float | None) -> float:
         """Evidence of a unit that is present."""
@@ -55,7 +55,7 @@ class Strength(Strict):
 
 
 class Prototype(Strict):
-    """A combination of Action Units that tells a label: all of `core` must stand at the peak."""
+    """A combination of Action Units that means a label: all of `core` must be present at the peak."""
 
     core: Units
     weight: Weight = 1.0  # below 1: less specific to this label
@@ -64,8 +64,22 @@ class Prototype(Strict):
 
     @model_validator(mode="after")
     def _sound(self) -> Prototype:
-        _raise(soundness.of_prototype(self))
+        _raise(self._faults())
         return self
+
+    @property
+    def condition(self) -> tuple[frozenset[str], frozenset[tuple[str, float]]]:
+        """What a face must show, whatever its weight; two prototypes with the same one are duplicates."""
+        return frozenset(self.core), frozenset(self.at_least.items())
+
+    def _faults(self) -> Iterator[Fault]:
+        yield from _repeated(self.core, "core")
+        for code in self.at_least:
+            if code not in self.core:
+                yield Fault(("at_least", code), f"at_least names {code}, not in the core")
+        if not any(expressive(code) for code in self.core):
+            text = f"{' '.join(self.core)}: units of speech and blinking alone cannot mean a label"
+            yield Fault(("core",), text)
 
 
 class Rule(Strict):
@@ -76,7 +90,7 @@ class Rule(Strict):
     action_units: Units
     minimum: Annotated[int, Field(ge=1)] | None = None  # decide: first
     prototypes: tuple[Prototype, ...] = ()  # decide: score
-    support: dict[Code, Weight] = {}  # adds to a prototype that stands
+    support: dict[Code, Weight] = {}  # adds to a prototype that is met
     against: dict[Code, Weight] = {}  # takes from it
     intercept: LogOdds | None = None  # decide: weights; log odds against neutral with no unit present
     weights: dict[Code, LogOdds] = {}  # what each unit that is present adds to them
@@ -84,14 +98,41 @@ class Rule(Strict):
 
     @model_validator(mode="after")
     def _sound(self) -> Rule:
-        _raise(soundness.of_rule(self))
+        _raise(self._faults())
         return self
+
+    def _faults(self) -> Iterator[Fault]:
+        yield from _repeated(self.action_units, "action_units")
+        if self.minimum is not None and self.minimum > len(self.action_units):
+            yield Fault(("minimum",), f"minimum {self.minimum} of {len(self.action_units)} units can never be met")
+        for place, code in self._named_units():
+            if code not in self.action_units:
+                yield Fault(place, f"{code} is used but not listed in action_units")
+        for code in self.against:
+            if code in self.action_units:
+                yield Fault(("against", code), f"{code} is both for and against")
+        for code, other in self.published_as.items():
+            if code == other:
+                yield Fault(("published_as", code), f"{code} published as itself is not an erratum")
+        seen: dict[object, int] = {}
+        for number, prototype in enumerate(self.prototypes):
+            first = seen.setdefault(prototype.condition, number)
+            if first != number:
+                text = f"the same condition as prototype {first + 1} of {self.label!r}"
+                yield Fault(("prototypes", number, "core"), text)
+
+    def _named_units(self) -> Iterator[tuple[Place, str]]:
+        """The Action Units that must be among `action_units`, each with its place in the rule."""
+        yield from ((("support", code), code) for code in self.support)
+        yield from ((("published_as", code), code) for code in self.published_as)
+        for number, prototype in enumerate(self.prototypes):
+            yield from ((("prototypes", number, "core", place), code) for place, code in enumerate(prototype.core))
 
 
 class Neutral(Strict):
-    """The label of clips in which nothing expressive stands.
+    """The label of clips in which nothing expressive is present.
 
-    `action_units`: a neutral clip in which all of these stand takes its AU_list from them; only with decide: first.
+    `action_units`: a neutral clip in which all of these are present takes its AU_list from them (decide: first).
     """
 
     label: Word
@@ -102,9 +143,9 @@ class Neutral(Strict):
 class RuleSet(Strict):
     """All that turns Action Units into a peak, a label and its supporting units.
 
-    decide "first": the first rule, in the file's order, of whose units `minimum` stand at the peak.
-    decide "score": the rule with the strongest evidence, where that reaches `threshold`; see evidence.py.
-    decide "weights": the rule with the highest log odds against neutral, where those are above 0.
+    decide "first": the first rule, in the file's order, of whose units `minimum` are present at the peak.
+    decide "score": the rule with the strongest evidence, if that reaches `threshold`; see evidence.py.
+    decide "weights": the rule with the highest log odds against neutral, if those are above 0.
     """
 
     name: Name
@@ -115,7 +156,7 @@ class RuleSet(Strict):
     threshold: Annotated[float, Field(gt=0)] | None = None  # decide: score
     strength: Strength | None = None  # decide: score
     base_rates: dict[Code, Rate] = {}  # decide: weights; how often each unit is present, for those not measured
-    fit: Fit | None = None  # decide: weights; where the weights come from and how well they do
+    fit: Fit | None = None  # decide: weights; how the weights were fitted and how well they do
     lexicon: Line  # a name of the package, or a YAML file, relative to this one
     peak: PeakRules
     neutral: Neutral
@@ -134,7 +175,7 @@ class RuleSet(Strict):
 
     @property
     def own_lexicon(self) -> Path | None:
-        """The lexicon's file, where it is not one of the package."""
+        """The lexicon's file; None if it is one of the package."""
         return lexicon_path(self.lexicon, self._folder)
 
     def phrases(self) -> Lexicon:
@@ -148,67 +189,29 @@ class RuleSet(Strict):
     def normal(self, label: str) -> str:
         """The set's own word for a label or one of its aliases, whatever its case; raises UnknownLabel."""
         word = " ".join(label.split()).casefold()
-        for entry in (self.neutral, *self.rules):
+        entries: tuple[Neutral | Rule, ...] = (self.neutral, *self.rules)
+        for entry in entries:
             if word == entry.label or word in entry.aliases:
                 return entry.label
         raise UnknownLabel(f"unknown label {label!r}: the rule set {self.title} has {', '.join(self.labels)}")
 
-    @model_validator(mode="after")
-    def _sound(self) -> RuleSet:
-        _raise(soundness.of_set(self))
-        return self
+    def with_folder(self, folder: Path) -> RuleSet:
+        """The same set, as if read from a file in `folder`, to which the path of its lexicon is relative."""
+        copy = self.model_copy()
+        copy._folder = folder.absolute()
+        return copy
 
 
 class UnknownLabel(ValueError):
     """A label that the rule set does not have. The message names it and the allowed ones."""
 
 
-def packaged_rules() -> tuple[str, ...]:
-    """The names of the rule sets that come with the package."""
-    folder = files("merrflow.facs") / "rulesets"
-    return tuple(sorted(Path(entry.name).stem for entry in folder.iterdir() if entry.name.endswith(".yaml")))
-
-
-def load_rules(name_or_path: str | Path = "default") -> RuleSet:
-    """A rule set of the package, or a user's own file (a path to .yaml or .yml), checked together with its lexicon.
-
-    Raises DataFileError, which names every fault by file, line and value.
-    """
-    path = Path(name_or_path).expanduser()
-    if path.suffix in SUFFIXES:
-        return _read(path, path.parent)
-    return _packaged(str(name_or_path))
-
-
-@cache
-def _packaged(name: str) -> RuleSet:
-    names = packaged_rules()
-    if name not in names:
-        choice = f"{', '.join(names[:-1])} or {names[-1]}"
-        raise DataFileError(f"there is no rule set {name!r}: choose {choice}, or give a .yaml file")
-    return _read(files("merrflow.facs") / "rulesets" / f"{name}.yaml", Path())  # type: ignore[arg-type]
-
-
-def _read(path: Path, folder: Path) -> RuleSet:
-    def check(rules: RuleSet) -> Iterator[Fault]:
-        rules._folder = folder.absolute()
-        file = rules.own_lexicon
-        if file is not None and not file.is_file():
-            yield Fault(("lexicon",), f"there is no file {file}")
-            return
-        try:
-            lexicon = rules.phrases()
-        except DataFileError as error:
-            if file is not None:
-                raise  # it names its own file and line
-            yield Fault(("lexicon",), str(error))
-            return
-        yield from soundness.without_phrase(rules, lexicon)
-
-    return read(path, RuleSet, check)
+def _repeated(codes: Sequence[str], key: str) -> Iterator[Fault]:
+    for place, code in enumerate(codes):
+        if code in codes[:place]:
+            yield Fault((key, place), f"{code} occurs twice in {key}")
 
 
 def _raise(faults: Iterator[Fault]) -> None:
-    found = list(faults)
-    if found:
+    if found := list(faults):
         raise Faults(found)

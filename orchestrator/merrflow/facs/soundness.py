@@ -1,4 +1,4 @@
-"""What can be wrong with a rule set although every value by itself is right: typing errors and contradictions.
+"""What can be wrong with a rule set although each of its rules is right: rules that can never win, words used twice.
 
 Each function yields faults with their places, so that the reader can name the file's line.
 """
@@ -7,56 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import combinations
-from typing import TYPE_CHECKING
 
-from merrflow.core.datafile import Fault
-from merrflow.facs.units import expressive
-
-if TYPE_CHECKING:
-    from merrflow.facs.lexicon import Lexicon
-    from merrflow.facs.rules import Prototype, Rule, RuleSet
+from merrflow.core.datafile import Fault, Place
+from merrflow.facs.lexicon import Lexicon
+from merrflow.facs.rules import Neutral, Rule, RuleSet
 
 _NEEDS = {"first": "a minimum", "score": "prototypes", "weights": "an intercept and weights"}
-
-
-def of_prototype(prototype: Prototype) -> Iterator[Fault]:
-    """Faults of one combination of units."""
-    yield from _repeated(prototype.core, "core")
-    for code in prototype.at_least:
-        if code not in prototype.core:
-            yield Fault(("at_least", code), f"at_least names {code}, not in the core")
-    if not any(expressive(code) for code in prototype.core):
-        text = f"{' '.join(prototype.core)}: units of speech and blinking alone cannot tell a label"
-        yield Fault(("core",), text)
-
-
-def of_rule(rule: Rule) -> Iterator[Fault]:
-    """Faults of one label's rule."""
-    yield from _repeated(rule.action_units, "action_units")
-    if rule.minimum is not None and rule.minimum > len(rule.action_units):
-        yield Fault(("minimum",), f"minimum {rule.minimum} of {len(rule.action_units)} units can never be met")
-    named = [
-        *(("support", code) for code in rule.support),
-        *(("published_as", code) for code in rule.published_as),
-        *(("prototypes", n, "core", m) for n, entry in enumerate(rule.prototypes) for m, _ in enumerate(entry.core)),
-    ]
-    for place in named:
-        code = rule.prototypes[place[1]].core[place[3]] if place[0] == "prototypes" else place[1]
-        if code not in rule.action_units:
-            yield Fault(place, f"{code} is used but not listed in action_units")
-    for code in rule.against:
-        if code in rule.action_units:
-            yield Fault(("against", code), f"{code} is both for and against")
-    for code, other in rule.published_as.items():
-        if code == other:
-            yield Fault(("published_as", code), f"{code} published as itself is no erratum")
-    seen: dict[object, int] = {}
-    for place, prototype in enumerate(rule.prototypes):
-        condition = _condition(prototype)
-        if condition in seen:
-            text = f"the same condition as prototype {seen[condition] + 1} of {rule.label!r}"
-            yield Fault(("prototypes", place, "core"), text)
-        seen.setdefault(condition, place)
 
 
 def of_set(rules: RuleSet) -> Iterator[Fault]:
@@ -87,13 +43,14 @@ def without_phrase(rules: RuleSet, lexicon: Lexicon) -> Iterator[Fault]:
 
 def _words(rules: RuleSet) -> Iterator[Fault]:
     words: dict[str, str] = {}
-    entries = [(("neutral",), rules.neutral), *((("rules", n), rule) for n, rule in enumerate(rules.rules))]
+    entries: list[tuple[Place, Neutral | Rule]] = [(("neutral",), rules.neutral)]
+    entries += ((("rules", number), rule) for number, rule in enumerate(rules.rules))
     for place, entry in entries:
-        places = [("label",), *(("aliases", number) for number in range(len(entry.aliases)))]
+        places: list[Place] = [("label",), *(("aliases", number) for number in range(len(entry.aliases)))]
         for inner, word in zip(places, (entry.label, *entry.aliases), strict=True):
             if word in words:
                 others = {words[word], entry.label} - {word}
-                text = f"{word!r} stands twice"
+                text = f"{word!r} occurs twice"
                 text += f": at {words[word]!r} and at {entry.label!r}" if others else ""
                 yield Fault((*place, *inner), text)
             words[word] = entry.label
@@ -135,7 +92,7 @@ def _misfits(rules: RuleSet) -> Iterator[Fault]:
                     yield Fault(("rules", place, "weights", code), f"{code} has a weight but no base rate")
             missing = [code for code in rules.base_rates if code not in rule.weights]
             if missing and rule.weights:
-                text = f"no weight for {' '.join(missing)}, which base_rates lists (0 where it tells nothing)"
+                text = f"no weight for {' '.join(missing)}, which base_rates lists (0 if it says nothing)"
                 yield Fault(("rules", place, "weights"), text)
 
 
@@ -144,13 +101,13 @@ def _shadowed(rules: RuleSet) -> Iterator[Fault]:
     for place, rule in enumerate(rules.rules):
         names = _always_before(rule, rules.rules[:place])
         if names:
-            told = ", ".join(repr(name) for name in names)
-            text = f"{rule.label!r} can never win: every face that meets it meets {told} first"
+            earlier = ", ".join(repr(name) for name in names)
+            text = f"{rule.label!r} can never win: every face that meets it meets {earlier} first"
             yield Fault(("rules", place, "action_units"), text)
 
 
 def _always_before(rule: Rule, earlier: Sequence[Rule]) -> tuple[str, ...]:
-    """The earlier rules of which one stands wherever `rule` does; empty where it can stand alone."""
+    """The earlier rules of which every face that meets `rule` meets one; empty if it can be met alone."""
     for other in earlier:
         free = len(set(rule.action_units) - set(other.action_units))
         if (rule.minimum or 1) - free >= (other.minimum or 1):
@@ -200,9 +157,9 @@ def _outscored(rules: RuleSet) -> Iterator[Fault]:
 
 
 def _covers(strong: Rule, weak: Rule) -> bool:
-    matches = {_condition(prototype): prototype.weight for prototype in strong.prototypes}
+    matches = {prototype.condition: prototype.weight for prototype in strong.prototypes}
     return (
-        all(matches.get(_condition(entry), 0.0) >= entry.weight for entry in weak.prototypes)
+        all(matches.get(entry.condition, 0.0) >= entry.weight for entry in weak.prototypes)
         and all(strong.support.get(code, 0.0) >= weight for code, weight in weak.support.items())
         and all(weak.against.get(code, 0.0) >= weight for code, weight in strong.against.items())
     )
@@ -210,7 +167,8 @@ def _covers(strong: Rule, weak: Rule) -> bool:
 
 def _outweighed(rules: RuleSet) -> Iterator[Fault]:
     for place, rule in enumerate(rules.rules):
-        most = rule.intercept + sum(max(weight, 0.0) for weight in rule.weights.values())
+        intercept = rule.intercept or 0.0
+        most = intercept + sum(max(weight, 0.0) for weight in rule.weights.values())
         if most <= 0:
             text = f"{rule.label!r} has log odds of {most:.2f} at most and can never win against neutral"
             yield Fault(("rules", place, "intercept"), text)
@@ -219,18 +177,8 @@ def _outweighed(rules: RuleSet) -> Iterator[Fault]:
             if other is rule or not set(rule.action_units) <= set(other.action_units):
                 continue
             gaps = [other.weights[code] - weight for code, weight in rule.weights.items()]
-            least = other.intercept - rule.intercept + sum(min(gap, 0.0) for gap in gaps)
+            least = (other.intercept or 0.0) - intercept + sum(min(gap, 0.0) for gap in gaps)
             if least > 0 or (least == 0 and number < place):
                 text = f"{rule.label!r} can never win: {other.label!r} has higher log odds on every face"
                 yield Fault(("rules", place, "weights"), text)
                 break
-
-
-def _condition(prototype: Prototype) -> tuple[frozenset[str], frozenset[tuple[str, float]]]:
-    return frozenset(prototype.core), frozenset(prototype.at_least.items())
-
-
-def _repeated(codes: Sequence[str], where: str) -> Iterator[Fault]:
-    for place, code in enumerate(codes):
-        if code in codes[:place]:
-            yield Fault((where, place), f"{code} stands twice in {where}")

@@ -22,7 +22,7 @@ class ActionUnit(Strict):
 
     @property
     def expressive(self) -> bool:
-        """Whether it can tell of an emotion by itself."""
+        """Whether it can show an emotion by itself."""
         return not (self.speech or self.blink)
 
 
@@ -35,7 +35,7 @@ class _File(Strict):
         codes = [unit.code for unit in self.action_units]
         twice = sorted({code for code in codes if codes.count(code) > 1})
         if twice:
-            raise ValueError(f"{', '.join(twice)} stands twice")
+            raise ValueError(f"{', '.join(twice)} occurs twice")
         return self
 
 
@@ -48,7 +48,7 @@ def action_units() -> dict[str, ActionUnit]:
 
 @cache
 def openface_units() -> tuple[str, ...]:
-    """The codes that OpenFace tells, ascending."""
+    """The codes that OpenFace measures, ascending."""
     return tuple(code for code, unit in action_units().items() if unit.openface)
 
 

@@ -18,7 +18,6 @@ from merrflow.flow.termination import Termination, termination_cancels
 from merrflow.pipeline.open_session import open_session
 from merrflow.pipeline.request import Request
 from merrflow.pipeline.session import Session
-from merrflow.store.exclusive import alone_here
 from merrflow_serving.errors import MerrflowError
 
 # A run started by hand speaks for itself; Prefect's own lines on the console would only stand in between. Its
@@ -99,7 +98,7 @@ async def annotate_request(
 ) -> Summary:
     """One run. say: told what is waited for. on_start: told the session before its first clip."""
     await _check_prefect()
-    with alone_here(Path(request.out)), termination_cancels() as termination:
+    with termination_cancels() as termination:
         async with open_session(request, say) as session:
             on_start(session)
             if session.todo:

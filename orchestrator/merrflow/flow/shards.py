@@ -24,7 +24,7 @@ from prefect.states import Cancelling
 
 from merrflow.flow.names import ANNOTATE_SHARD, out_tag, run_lock
 from merrflow.pipeline.request import Request
-from merrflow.store.locks import Taken, claims_at
+from merrflow.store.locks import LockTaken, locks_at
 
 POLL_SECONDS = 2.0
 TAKE_OVER_SECONDS = 30.0  # for the lock of a process that has just died
@@ -65,11 +65,11 @@ async def alive(request: Request) -> AsyncIterator[None]:
         yield
         return
     settings = request.settings()
-    claims = claims_at(Path(request.out), settings.ledger_url)
-    hold = claims.hold(run_lock(runtime.flow_run.id), TAKE_OVER_SECONDS)
+    locks = locks_at(Path(request.out), settings.ledger_url)
+    hold = locks.hold(run_lock(runtime.flow_run.id), TAKE_OVER_SECONDS)
     try:
         await asyncio.to_thread(hold.__enter__)
-    except Taken:
+    except LockTaken:
         # Another process is alive on this flow run. Whatever this one would report is not true of that one, so it goes
         # without a word to the server.
         get_run_logger().warning("this flow run is under way in another process; leaving it to that one")

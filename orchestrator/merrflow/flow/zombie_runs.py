@@ -22,7 +22,7 @@ from prefect.states import AwaitingRetry, Failed
 from sqlalchemy.exc import SQLAlchemyError
 
 from merrflow.flow.names import MAX_STARTS, run_lock
-from merrflow.store.locks import claims_at
+from merrflow.store.locks import locks_at
 
 LOOK_SECONDS = 10.0
 LOOKS = 3  # in a row, before a run counts as dead; a database that restarts frees its locks for some seconds
@@ -77,8 +77,8 @@ class ZombieRunDetector:
         # A run that has not begun has no lock: for a while it is neither dead nor alive.
         if run.state.type is StateType.PENDING and _age(run) < self._start:
             return False
-        claims = claims_at(Path(str(run.parameters.get("out"))), self._ledger_url)
-        return await asyncio.to_thread(claims.is_free, run_lock(run.id))
+        locks = locks_at(Path(str(run.parameters.get("out"))), self._ledger_url)
+        return await asyncio.to_thread(locks.is_free, run_lock(run.id))
 
     async def _revive(self, client: PrefectClient, run: FlowRun) -> None:
         current = await client.read_flow_run(run.id)

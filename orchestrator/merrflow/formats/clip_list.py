@@ -1,6 +1,6 @@
 """From what the user named (files, folders, tables) to clips with paths.
 
-Nothing is opened here but tables; a clip that turns out not to be a video gets its outcome later.
+Only tables are opened here; a clip that turns out not to be a video gets its outcome later.
 """
 
 from __future__ import annotations
@@ -17,24 +17,7 @@ from merrflow.core.inputs import Found
 from merrflow.core.paths import path_text
 
 VIDEO_SUFFIXES = frozenset(
-    [
-        ".mp4",
-        ".m4v",
-        ".mov",
-        ".mkv",
-        ".webm",
-        ".avi",
-        ".mpg",
-        ".mpeg",
-        ".ts",
-        ".mts",
-        ".m2ts",
-        ".flv",
-        ".wmv",
-        ".3gp",
-        ".ogv",
-        ".gif",
-    ]
+    ".mp4 .m4v .mov .mkv .webm .avi .mpg .mpeg .ts .mts .m2ts .flv .wmv .3gp .ogv .gif".split()  # noqa: SIM905
 )
 
 
@@ -42,8 +25,8 @@ def find_clips(inputs: Sequence[str | Path]) -> list[Found]:
     """The clips in files, folders and tables, sorted by path, each once.
 
     A folder gives its video files, at any depth, by suffix in any case, also from folders that it links to; a
-    file named by itself is taken whatever its suffix. A table is a CSV with a column `path`, and `name`,
-    `sentence`, `label` where known; its paths are relative to it. Raises `InputError`.
+    file named by itself is taken whatever its suffix. A table is a CSV with a column `path`, and perhaps
+    `name`, `sentence` and `label`; its paths are relative to it. Raises `InputError`.
     """
     if not inputs:
         raise InputError("nothing to annotate: name files, folders, or a CSV with a column `path`")
@@ -80,7 +63,7 @@ def _absolute(path: Path) -> Path:
 
 
 def _kind(path: Path) -> str:
-    """ "file", "folder", "none" or "other": a pipe, a device. Raises `InputError` where the system cannot tell."""
+    """ "file", "folder", "none" or "other": a pipe, a device. Raises `InputError` if the system does not say."""
     try:
         mode = path.stat().st_mode
     except (FileNotFoundError, NotADirectoryError):
@@ -117,8 +100,8 @@ def _table(path: Path) -> Iterator[Found]:
             raise InputError(f"{path}, line {line}: holds a zero byte; the file is damaged")
         if row["path"].strip():
             file = _absolute(path.parent / os.path.expanduser(row["path"].strip()))
-            given = ((row.get(key) or "").strip() or None for key in ("name", "sentence", "label"))
-            yield Found(file, *given, row=f"{path}, line {line}")
+            name, sentence, label = ((row.get(key) or "").strip() or None for key in ("name", "sentence", "label"))
+            yield Found(file, name, sentence, label, row=f"{path}, line {line}")
 
 
 def _rows(path: Path, needed: tuple[str, ...]) -> list[tuple[int, dict[str, str]]]:

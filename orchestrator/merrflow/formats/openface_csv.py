@@ -1,4 +1,4 @@
-"""The Action Units of a clip from an OpenFace CSV that people have already.
+"""The Action Units of a clip from an OpenFace CSV.
 
 How the file is read: `merrflow_serving.media.openface_csv`, which the openface-au service shares.
 """

@@ -22,7 +22,7 @@ class OpenFaceFolder:
 
     @classmethod
     def read(cls, folder: Path) -> OpenFaceFolder:
-        """Raises `InputError` where there is no such folder or no CSV in it."""
+        """Raises `InputError` if there is no such folder or no CSV in it."""
         if not folder.is_dir():
             raise InputError(f"{folder}: no such folder; name one with OpenFace's CSV files")
         files: dict[str, list[Path]] = {}
@@ -41,7 +41,7 @@ class OpenFaceFolder:
 
         Of several, the one whose folders are named like the clip's, or whose case is the clip's. A clip that has its
         folder's name before its own, because another clip has the same stem, needs that folder's file. Raises
-        `InputError` where several fit alike.
+        `InputError` if several fit alike.
         """
         parent = clip.path.parent.name.casefold()
         by_name = self.files.get(_key(clip.name), ())
@@ -61,12 +61,12 @@ class OpenFaceFolder:
 
 
 def named_by_folder(clip: Clip) -> bool:
-    """Whether the folder's name stands before the clip's own, because another clip has the same stem."""
+    """Whether the folder's name comes before the clip's own, because another clip has the same stem."""
     return clip.name.casefold().startswith(safe_name(f"{clip.path.parent.name}__").casefold())
 
 
 def _key(stem: str) -> str:
-    """Names that differ in case, or in how an accent is written, are one."""
+    """The same for names that differ only in case or in how an accent is written."""
     return unicodedata.normalize("NFC", stem).casefold()
 
 

@@ -1,6 +1,6 @@
-"""Action Units that people have already, instead of the openface-au service: OpenFace's CSVs, or MERR's JSON.
+"""Precomputed Action Units, instead of the openface-au service: OpenFace's CSVs, or MERR's JSON.
 
-The CSVs give every frame, so that subject and peak are found as ever. The JSON gives the peak itself, and no more.
+The CSVs give every frame, so that subject and peak are found as usual. The JSON gives the peak itself, and no more.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class PrecomputedUnits:
         return [openface_csv.VERSION, path and path.name, stat and [stat.st_size, stat.st_mtime_ns]]
 
     def read(self, clip: Clip, probe: Probe) -> tuple[ActionUnitSeries, Origin]:
-        """Every frame's faces. Blocking. Raises `InvalidInput` where the clip has no file, or a wrong one."""
+        """Every frame's faces. Blocking. Raises `InvalidInput` if the clip has no file, or a wrong one."""
         try:
             path = self._folder.find(clip)
         except InputError as error:
@@ -58,7 +58,7 @@ class PrecomputedPeaks:
         return [found.peak_index, found.peak_units] if found else None
 
     def peak(self, clip: Clip, probe: Probe) -> tuple[Peak, Origin]:
-        """The peak as it is written. Raises `InvalidInput` where the clip has none, or one beyond its end."""
+        """The peak as it is written. Raises `InvalidInput` if the clip has none, or one beyond its end."""
         found = self._find(clip)
         where = f"{path_text(self._path)}: clip {clip.name!r}"
         if found is None:
@@ -76,7 +76,7 @@ class PrecomputedPeaks:
         return Peak(found.peak_index, at, units, {}, (), 0.0, reason), _origin("merr-json", "OpenFace", self._path)
 
     def _find(self, clip: Clip) -> MerrAnnotation | None:
-        # a stem that several clips share does not tell which of them is meant
+        # a stem that several clips share does not say which of them is meant
         stem = None if named_by_folder(clip) else self._annotations.get(clip.path.stem)
         return self._annotations.get(clip.name) or stem
 

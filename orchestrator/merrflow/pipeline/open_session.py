@@ -35,7 +35,6 @@ from merrflow.stages.graph import graph_for
 from merrflow.stages.stage import Run
 from merrflow.stages.text_reader import SharedReader
 from merrflow.store import Ledger
-from merrflow.store.database import place_of
 from merrflow.store.exclusive import exclusive, exclusive_ledger
 from merrflow_serving.engine import EngineInfo
 from merrflow_serving.errors import MerrflowError
@@ -65,7 +64,7 @@ async def open_session(
         stack.enter_context(exclusive(out))
         ledger = _ledger(settings, out)
         stack.callback(ledger.close)
-        stack.enter_context(exclusive_ledger(ledger.place, out))
+        stack.enter_context(exclusive_ledger(ledger.location, out))
         say("reading the list of clips")
         await asyncio.to_thread(ledger.follow_moved, found)
         names = assign_names(found, ledger.names())
@@ -215,7 +214,7 @@ def _check_names(table: dict[str, str], names: dict[Path, str], found: list[Foun
 
 def _ledger(settings: RunSettings, out: Path, *, make: bool = True) -> Ledger:
     try:
-        return Ledger(place_of(out, settings.ledger_url, make=make))
+        return Ledger.in_folder(out, settings.ledger_url, make=make)
     except (SQLAlchemyError, ImportError) as error:
         where = "the ledger_url setting" if settings.ledger_url else out / "ledger.db"
         reason = str(error).splitlines()[0]

@@ -20,8 +20,7 @@ from merrflow.core.records import Clip, Origin, Outcome
 from merrflow.pipeline.cache_keys import CacheKeys
 from merrflow.stages.graph import Graph
 from merrflow.stages.stage import Reply, Result, Stage
-from merrflow.store import RECORD, Ledger, StageRow
-from merrflow.store.ledger import PackedRow
+from merrflow.store import RECORD, Ledger, PackedRow, StageRow
 from merrflow_serving.errors import EngineFault, MerrflowError, TooLarge
 
 Value = TypeVar("Value")

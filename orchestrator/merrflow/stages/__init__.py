@@ -1,1 +1,1 @@
-"""The stages of one clip's way. Each is a pure function from frozen dataclasses to a frozen dataclass."""
+"""The stages of a clip's work. Each is a pure function from frozen dataclasses to a frozen dataclass."""

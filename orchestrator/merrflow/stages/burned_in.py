@@ -1,7 +1,7 @@
-"""Subtitles that are part of the picture: sampled, read by OCR, and told from tickers and logos.
+"""Subtitles that are part of the picture: sampled, read by OCR, and distinguished from tickers and logos.
 
 Subtitles are centred, inside the safe area, of one size, and change every few seconds; tickers run out of the
-picture and scroll; logos stand at the side and stay. Reading the mean of a line's samples where single
+picture and scroll; logos are at the side and stay. Reading the mean of a line's samples if single
 readings are unsure follows multi-frame integration in video OCR (Sato et al. 1998).
 Thresholds and their reasons: `burned_in.yaml`.
 """
@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from rapidfuzz import fuzz
 
+from merrflow.stages.arrays import Picture
 from merrflow.stages.language import language
 from merrflow.stages.text_boxes import (
     Known,
@@ -34,7 +35,7 @@ from merrflow_serving.media.ocr import Box, TextLine
 
 @dataclass(frozen=True)
 class BurnedIn:
-    """The subtitle in the picture; `text` is None where there is none."""
+    """The subtitle in the picture; `text` is None if there is none."""
 
     text: str | None
     language: str
@@ -53,6 +54,7 @@ def read_burned_in(samples: Sequence[TextSample], reader: Reader) -> BurnedIn:
     if not found:
         return _none("nothing is written in the lowest part of the picture")
     tickers = _ticker_rows(seen)
+    lines: list[list[Sighting]] = [[] for _ in seen]
     for index, one in enumerate(seen):
         candidates = [box for box in one.boxes if has_letter_size(box, one.sample) and not _in_rows(box, tickers)]
         for pieces in _join(candidates, one.sample):
@@ -60,9 +62,9 @@ def read_burned_in(samples: Sequence[TextSample], reader: Reader) -> BurnedIn:
             if is_in_place(whole):
                 line = _read_line(index, pieces, seen, reader, known)
                 if line is not None:
-                    one.lines.append(line)
+                    lines[index].append(line)
     rule = rules()
-    tracks = make_tracks([one.lines for one in seen], rule["same_line"])
+    tracks = make_tracks(lines, rule["same_line"])
     kept: list[tuple[Track, str, float]] = []
     for track in tracks:
         if scrolls(track, rule["ticker"]["shift"]) or track.end - track.start > rule["longest"]:
@@ -97,7 +99,7 @@ def _ticker_rows(seen: Sequence[Seen]) -> list[tuple[float, float]]:
                     break
             else:
                 rows.append((middle, box[3], {index}))
-    return [(middle, height) for middle, height, where in rows if len(where) >= needed]
+    return [(middle, height) for middle, height, samples in rows if len(samples) >= needed]
 
 
 def _in_rows(box: Box, rows: Sequence[tuple[float, float]]) -> bool:
@@ -190,7 +192,7 @@ def _read_again(
     """Readings of the mean picture and of wider crops; their errors differ, so that they can be voted on."""
     rule = rules()["reading"]
     hull = _hull([one.box for one in sightings])
-    crops: list[np.ndarray] = []
+    crops: list[Picture] = []
     for pad in (0.0, rule["pad"]):
         same = [pixels(samples[one.sample], hull, pad) for one in sightings]
         same = [crop for crop in same if crop.shape == same[0].shape]

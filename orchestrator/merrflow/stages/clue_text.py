@@ -1,4 +1,4 @@
-"""Makes one line of plain text of what models write as clues: markup, lists, lead-ins, paragraphs, trailing stops."""
+"""Turns what models write as clues into one line of plain text: without markup, lists, lead-ins, paragraphs."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def tidy(
     """The clue as one line, "" without any word; and whether it is a list of things.
 
     Markup goes, and what only introduces ("Sure! Here is a description:", "**Tone:**", "# Scene"). Lines that are
-    bullets become a list in words, or sentences where they are such; paragraphs become sentences.
+    bullets become a list in words, or sentences if they are such; paragraphs become sentences.
     """
     lines = [_plain(line) for line in _unquoted(_TAG.sub(" ", text or "")).splitlines()]
     lines = _without_lead(lines, lead_words)
@@ -58,7 +58,7 @@ def tidy(
 
 
 def sentences(text: str, abbreviations: Collection[str]) -> list[str]:
-    """One line, cut after its stops; not after "Mr." or "U.S.", nor where a sentence goes on in lower case after
+    """One line, cut after its stops; not after "Mr." or "U.S.", nor if a sentence goes on in lower case after
     dots or a quotation ('"Stop!" he says')."""
     parts, at = [], 0
     for match in _STOP.finditer(text):
@@ -76,7 +76,7 @@ def _abbreviated(word: str, abbreviations: Collection[str]) -> bool:
 
 
 def opened(text: str) -> str:
-    """Without stops, commas and the like at its end, to stand inside a sentence."""
+    """Without stops, commas and the like at its end, to be used inside a sentence."""
     return text.rstrip(STOPS + ",;: ")
 
 
@@ -90,7 +90,7 @@ def ended(text: str) -> str:
 
 
 def listed(items: list[str]) -> str:
-    """ "a, b, and c"; with semicolons where an item has commas."""
+    """ "a, b, and c"; with semicolons if an item has commas."""
     if len(items) < 2:
         return "".join(items)
     comma = "; " if any("," in item for item in items) else ", "
@@ -113,7 +113,7 @@ def _plain(line: str) -> str:
 
 
 def _without_lead(lines: list[str], lead_words: Collection[str]) -> list[str]:
-    """Drops a first line, or what stands before a colon in it, that only introduces; never the whole clue."""
+    """Drops a first line, or what comes before a colon in it, that only introduces; never the whole clue."""
     place = next((place for place, line in enumerate(lines) if line.strip()), None)
     if place is None:
         return lines
@@ -130,7 +130,7 @@ def _without_lead(lines: list[str], lead_words: Collection[str]) -> list[str]:
 def _joined(lead: str, items: list[str], is_sentence: Callable[[str], bool]) -> str:
     if any(is_sentence(item) for item in items):
         return " ".join(ended(part) for part in (opened(lead), *items) if part)
-    told = listed([opened(item) for item in items if opened(item)])
+    joined = listed([opened(item) for item in items if opened(item)])
     if not lead:
-        return told
-    return f"{opened(lead)} {told}" if is_sentence(opened(lead)) else f"{opened(lead)}: {told}"
+        return joined
+    return f"{opened(lead)} {joined}" if is_sentence(opened(lead)) else f"{opened(lead)}: {joined}"

@@ -22,7 +22,7 @@ def _clues(work: Work, peak: Peak, scene: Scene | None, tone: Tone | None, said:
     return clues_of(peak, scene, tone, said, work.clip.name, work.run.lexicon)
 
 
-STAGE = Stage(
+STAGE: Stage[Clues] = Stage(
     name="clues",
     purpose="scene, expressions, tone and words, as the reasoning model is given them",
     compute=_clues,

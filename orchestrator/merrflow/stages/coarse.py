@@ -5,75 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from functools import cache
-from importlib.resources import files
 
-from merrflow.core.datafile import Strict, read
 from merrflow.core.records import Label, Scene, Subtitle, Tone
 from merrflow.stages.clue_text import WORD, ended, listed, opened, sentences, tidy
+from merrflow.stages.coarse_template import Template, load_template
 from merrflow.stages.stage import Stage
 
 _A_BEFORE_VOWEL = re.compile(r"\b([Aa])(?= (?!one\b|once\b|eu|ew)[aeio])")
-
-
-class SceneWords(Strict):
-    """Variants for scenes that are no sentence."""
-
-    person: str
-    thing: str
-
-
-class ExpressionWords(Strict):
-    """Variants with and without expressions."""
-
-    some: str
-    none: str
-
-
-class ToneWords(Strict):
-    """Variants for tones that are no sentence."""
-
-    manner: str
-    phrase: str
-    voice: str
-    action: str
-    doing: str
-    sound: str
-
-
-class Template(Strict):
-    """See coarse.yaml."""
-
-    version: str
-    scene: SceneWords
-    expressions: ExpressionWords
-    tone: ToneWords
-    join: str
-    subtitle: str
-    verbs: str
-    relatives: str
-    starts: str
-    persons: str
-    determiners: str
-    several: str
-    speaks: str
-    prepositions: str
-    absent: str
-    conjunctions: str
-    media: str
-    pronouns: str
-    not_plural: str
-    auxiliaries: str
-    doings: str
-    voices: str
-    not_adverbs: str
-    lead_words: str
-    abbreviations: str
-
-
-@cache
-def load_template() -> Template:
-    """The template that comes with the package."""
-    return read(files("merrflow.stages") / "coarse.yaml", Template)
 
 
 def caption(
@@ -85,7 +23,7 @@ def caption(
 ) -> str:
     """The coarse-grained text of a record.
 
-    A clue that is missing leaves no trace in it; why it is missing stands in the record.
+    A clue that is missing leaves no trace in it; the record says why it is missing.
     """
     return compose(
         scene=scene.text if scene else None,
@@ -107,17 +45,16 @@ def compose(
 ) -> str:
     """The clues in one paragraph.
 
-    Clues that are sentences stay sentences; phrases fill the template's slots, also where sentences follow them.
+    Clues that are sentences stay sentences; phrases fill the template's slots, also if sentences follow them.
     Markup, what only introduces ("Here is the description:") and doubled stops are dropped, lists become one line, and
     a missing article is put in; otherwise every clue's words are kept. The subtitle is left as it is, in whatever
-    language. `expressions`: None where unknown, empty where the face
-    shows none. `voiced`: whether the tone is of speech.
+    language. `expressions`: None if unknown, empty if the face shows none. `voiced`: whether the tone is of speech.
     """
     template = template or load_template()
-    told = []
+    clauses = []
     scene_text, is_list = _tidy(scene, template)
     if scene_text:
-        told.append(_scene(scene_text, is_list, template))
+        clauses.append(_scene(scene_text, is_list, template))
 
     shown = None if expressions is None else _expressions(expressions, template)
     heard, joins = "", False
@@ -125,11 +62,11 @@ def compose(
     if tone_text:
         heard, joins = _tone(tone_text, voiced, template)
     if shown and heard and joins:
-        told.append(f"{shown}{template.join}{heard.removeprefix('and ')}")
+        clauses.append(f"{shown}{template.join}{heard.removeprefix('and ')}")
     else:
-        told += [part for part in (shown, heard) if part]
+        clauses += [part for part in (shown, heard) if part]
 
-    parts = [ended(_raised(sentence)) for sentence in told]
+    parts = [ended(_raised(sentence)) for sentence in clauses]
     if spoken := " ".join((subtitle or "").split()):
         parts.append(_fill(template.subtitle, spoken))
     return " ".join(parts)
@@ -147,7 +84,7 @@ def _scene(text: str, is_list: bool, template: Template) -> str:
         describes_person = False
     elif start in _set(template.starts) or (start.endswith("ing") and len(start) > 5):
         describes_person = True
-    elif bare := _lacks_article(words, template):
+    elif bare := _missing_article(words, template):
         clue, describes_person = f"{bare} {_lower_first(clue)}", True
     else:
         describes_person = start in {"a", "an", "the", "one"} and bool(early & _set(template.persons))
@@ -155,7 +92,7 @@ def _scene(text: str, is_list: bool, template: Template) -> str:
     return _with_rest(_fill(pattern, _lowered(clue, words, template)), rest)
 
 
-def _lacks_article(words: Sequence[str], template: Template) -> str:
+def _missing_article(words: Sequence[str], template: Template) -> str:
     """ "a" or "an" for "man in a coat" and "young woman", else ""."""
     for word in words[:3]:
         if word in _set(template.persons):
@@ -182,12 +119,12 @@ def _tone(text: str, voiced: bool, template: Template) -> tuple[str, bool]:
         return _with_rest(first, rest), False
     if pattern == template.tone.voice and not set(clue.split()[:1]) & _set(template.determiners):
         clue = f"{'an' if clue[0] in 'aeio' else 'a'} {clue}"
-    told = _fill(pattern, _A_BEFORE_VOWEL.sub(r"\1n", clue))
-    return _with_rest(told, rest), pattern != template.tone.sound
+    filled = _fill(pattern, _A_BEFORE_VOWEL.sub(r"\1n", clue))
+    return _with_rest(filled, rest), pattern != template.tone.sound
 
 
 def _tone_pattern(clue: str, first: str, voiced: bool, template: Template) -> str | None:
-    """The slot that the clue fits, None where it is a sentence."""
+    """The slot that the clue fits, None if it is a sentence."""
     words = [word.casefold().replace("’", "'") for word in WORD.findall(clue)]
     start = words[0] if words else ""
     if start == "and":  # "and her tone sounds negative", as in the published records
@@ -239,8 +176,8 @@ def _first(text: str, template: Template) -> tuple[str, str]:
     return parts[0], " ".join(_raised(part) for part in parts[1:])
 
 
-def _with_rest(told: str, rest: str) -> str:
-    return f"{ended(told)} {rest}" if rest else told
+def _with_rest(clause: str, rest: str) -> str:
+    return f"{ended(clause)} {rest}" if rest else clause
 
 
 def _tidy(text: str | None, template: Template) -> tuple[str, bool]:
@@ -277,7 +214,7 @@ def _untitled(text: str) -> str:
 
 
 def _lowered(text: str, words: Sequence[str], template: Template) -> str:
-    """Lowers the first letter only of words that are surely no name."""
+    """Lowers the first letter only of words that are surely not a name."""
     first = words[0] if words else ""
     sure = first in _set(template.determiners) or first in _set(template.starts) or first.endswith("ing")
     return _lower_first(text) if sure else text
@@ -293,7 +230,7 @@ def _set(words: str) -> frozenset[str]:
     return frozenset(words.split())
 
 
-STAGE = Stage(
+STAGE: Stage[str] = Stage(
     name="coarse",
     purpose="the coarse-grained description, by a template",
     compute=lambda work, label, scene, tone, said: caption(label, scene, tone, said),

@@ -1,4 +1,4 @@
-"""The graph of stages: a clip's way from its file to its record.
+"""The graph of stages, from a clip's file to its record.
 
 This is the only place that lists the stages. The pipeline runs each of them once what it needs is there; everything
 else that depends on the stages or their order is derived from the graph.
@@ -32,7 +32,7 @@ from merrflow.stages.stage import Stage
 
 
 class GraphError(ValueError):
-    """Stages that do not make a graph: two of one name, a need that no stage has, a circle."""
+    """Stages that do not make a graph: two with one name, a need that no stage meets, a circle."""
 
 
 class Graph:
@@ -48,7 +48,7 @@ class Graph:
         for stage in by_name.values():
             for name in (*stage.needs, *stage.after, *stage.uses):
                 if name not in by_name:
-                    raise GraphError(f"the stage {stage.name!r} needs {name!r}, which is no stage")
+                    raise GraphError(f"the stage {stage.name!r} needs {name!r}, which is not a stage")
         try:
             TopologicalSorter({name: _builds_on(stage) for name, stage in by_name.items()}).prepare()
         except CycleError as error:

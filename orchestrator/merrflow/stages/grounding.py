@@ -1,7 +1,7 @@
-"""Holds what a tone sentence claims of a voice against what was measured of it.
+"""Compares what a tone sentence claims of a voice with what was measured of it.
 
 A sentence may come from any model. What counts as a claim, and in which range of which measure it is supported or
-contradicted, stands in grounding.yaml with its sources. Only English is read; a sentence in another language has no
+contradicted, is in grounding.yaml with its sources. Only English is read; a sentence in another language has no
 claims here.
 """
 
@@ -13,7 +13,7 @@ from functools import cache
 from importlib.resources import files
 
 from merrflow.core.records import Claim, Tone
-from merrflow.stages.grounding_rules import GroundingRules, Quality, Ranges, read_rules
+from merrflow.stages.grounding_rules import GroundingRules, Limits, Quality, Ranges, read_rules
 from merrflow.stages.stage import Stage
 from merrflow.stages.tone_claims import Mention, mentions
 
@@ -24,7 +24,7 @@ _BASES = ("pitch_range", "loudness", "articulation_rate", "alpha_ratio")  # of a
 
 
 @dataclass(frozen=True)
-class _Taken:
+class _Measurements:
     """The measurements that can be trusted, and why the others cannot."""
 
     values: Mapping[str, float]
@@ -44,24 +44,24 @@ def load_grounding() -> GroundingRules:
 def ground(tone: Tone | None, rules: GroundingRules | None = None) -> tuple[Claim, ...]:
     """What the sentence claims, in its order, each with a verdict; empty without a tone or a claim.
 
-    Verdicts: "supported"; "contradicted"; "undecided", where the measurements lie in the gap between the two;
-    "unmeasured", where what it takes was not or cannot be measured. A denial ("not loud") has the quality
+    Verdicts: "supported"; "contradicted"; "undecided", if the measurements are between the two;
+    "unmeasured", if what it takes was not or cannot be measured. A denial ("not loud") has the quality
     "not loud". The same quality is reported once, with the words that come first.
     """
     if tone is None or not tone.text.strip():
         return ()
     rules = rules or load_grounding()
-    taken = _taken(tone, rules)
+    measured = _measurements(tone, rules)
     claims: dict[str, Claim] = {}
     for mention in mentions(tone.text, rules):
         quality = rules.quality(mention.quality)
         name = f"not {quality.name}" if mention.denied else quality.name
         if name not in claims:
-            claims[name] = Claim(mention.words, name, *_verdict(mention, quality, tone.content, taken))
+            claims[name] = Claim(mention.words, name, *_verdict(mention, quality, tone.content, measured))
     return tuple(claims.values())
 
 
-def _verdict(mention: Mention, quality: Quality, content: str, taken: _Taken) -> tuple[str, str]:
+def _verdict(mention: Mention, quality: Quality, content: str, measured: _Measurements) -> tuple[str, str]:
     if not quality.measurable:
         return UNMEASURED, f"nothing here measures it: {quality.source}"
     if content in (*quality.supported_content, *quality.contradicted_content):
@@ -72,47 +72,47 @@ def _verdict(mention: Mention, quality: Quality, content: str, taken: _Taken) ->
     if not quality.supported:
         return UNMEASURED, f"what the recording holds is not known ({content.replace('_', ' ')})"
     decided = _denied if mention.denied else _claimed
-    verdict = decided(quality, taken)
-    reason = _reason(verdict, quality, mention.denied, taken)
+    verdict = decided(quality, measured)
+    reason = _reason(verdict, quality, mention.denied, measured)
     if verdict == CONTRADICTED and mention.doubted:
         return UNDECIDED, f"said with doubt; {reason}"
     return verdict, reason
 
 
-def _claimed(quality: Quality, taken: _Taken) -> str:
-    if _any(quality.supported, taken):
+def _claimed(quality: Quality, measured: _Measurements) -> str:
+    if _any(quality.supported, measured):
         return SUPPORTED
-    if _any(quality.contradicted, taken):
+    if _any(quality.contradicted, measured):
         return CONTRADICTED
-    return UNDECIDED if _measured(quality, taken) else UNMEASURED
+    return UNDECIDED if _measured(quality, measured) else UNMEASURED
 
 
-def _denied(quality: Quality, taken: _Taken) -> str:
-    if _any(quality.firm, taken):
+def _denied(quality: Quality, measured: _Measurements) -> str:
+    if _any(quality.firm, measured):
         return CONTRADICTED
-    if _any(quality.supported, taken):
+    if _any(quality.supported, measured):
         return UNDECIDED
-    return SUPPORTED if _measured(quality, taken) else UNMEASURED
+    return SUPPORTED if _measured(quality, measured) else UNMEASURED
 
 
-def _measured(quality: Quality, taken: _Taken) -> bool:
-    return any(all(name in taken.values for name in ranges) for ranges in quality.supported)
+def _measured(quality: Quality, measured: _Measurements) -> bool:
+    return any(all(name in measured.values for name in ranges) for ranges in quality.supported)
 
 
-def _any(alternatives: Sequence[Ranges], taken: _Taken) -> bool:
-    return any(_holds(ranges, taken.values) for ranges in alternatives)
+def _any(alternatives: Sequence[Ranges], measured: _Measurements) -> bool:
+    return any(_holds(ranges, measured.values) for ranges in alternatives)
 
 
 def _holds(ranges: Ranges, values: Mapping[str, float]) -> bool:
     return all(name in values and _within(values[name], limits) for name, limits in ranges.items())
 
 
-def _within(value: float, limits: tuple[float | None, float | None]) -> bool:
+def _within(value: float, limits: Limits) -> bool:
     least, most = limits
     return (least is None or value >= least) and (most is None or value <= most)
 
 
-def _taken(tone: Tone, rules: GroundingRules) -> _Taken:
+def _measurements(tone: Tone, rules: GroundingRules) -> _Measurements:
     """The trusted measurements with arousal among them."""
     values = {name: value for name, (value, _) in tone.measurements.items()}
     units = {name: _UNITS.get(unit, unit) for name, (_, unit) in tone.measurements.items()}
@@ -134,7 +134,7 @@ def _taken(tone: Tone, rules: GroundingRules) -> _Taken:
     else:
         trusted[_AROUSAL] = arousal
         units[_AROUSAL] = f"({reason})" if reason else ""
-    return _Taken(trusted, units, why_not)
+    return _Measurements(trusted, units, why_not)
 
 
 def _arousal(values: Mapping[str, float], rules: GroundingRules) -> tuple[float | None, str]:
@@ -148,28 +148,28 @@ def _arousal(values: Mapping[str, float], rules: GroundingRules) -> tuple[float 
     return float(sum(cue.points for cue in holding)), named
 
 
-def _reason(verdict: str, quality: Quality, denied: bool, taken: _Taken) -> str:
+def _reason(verdict: str, quality: Quality, denied: bool, measured: _Measurements) -> str:
     if verdict == UNMEASURED:
-        missing = [name for ranges in quality.supported for name in ranges if name not in taken.values]
-        return "; ".join(dict.fromkeys(taken.why(name) for name in missing))
+        missing = [name for ranges in quality.supported for name in ranges if name not in measured.values]
+        return "; ".join(dict.fromkeys(measured.why(name) for name in missing))
     source = quality.supported
     if verdict == CONTRADICTED:
         source = quality.firm if denied else quality.contradicted
-    shown = next((r for r in source if _holds(r, taken.values)), None)
+    shown = next((r for r in source if _holds(r, measured.values)), None)
     if shown is None:
-        shown = next(r for r in quality.supported if all(name in taken.values for name in r))
-    measured = _shown(taken.values, taken.units, shown)
+        shown = next(r for r in quality.supported if all(name in measured.values for name in r))
+    found = _shown(measured.values, measured.units, shown)
     if verdict == SUPPORTED and not denied:
-        return measured
+        return found
     wanted = next((r for r in quality.supported if set(r) == set(shown)), quality.supported[0])
-    return f"{measured}; {quality.name} is {_words(wanted, taken.units)}"
+    return f"{found}; {quality.name} is {_words(wanted, measured.units)}"
 
 
 def _shown(values: Mapping[str, float], units: Mapping[str, str], names: Iterable[str]) -> str:
     return ", ".join(f"{name} {_number(values[name])} {units.get(name, '')}".strip() for name in names)
 
 
-def _short(name: str, limits: tuple[float | None, float | None], values, units) -> str:
+def _short(name: str, limits: Limits, values: Mapping[str, float], units: Mapping[str, str]) -> str:
     needed = _words({name: limits}, units)
     return f"{_shown(values, units, [name])}, needed {needed}" if name in values else f"{name} was not measured"
 
@@ -178,12 +178,14 @@ def _words(ranges: Ranges, units: Mapping[str, str]) -> str:
     parts = []
     for name, (least, most) in ranges.items():
         unit = "" if name == _AROUSAL else units.get(name, "")
-        if least is not None and most is not None:
-            text = f"{_number(least)} to {_number(most)}"
-        else:
-            text = f"at least {_number(least)}" if most is None else f"at most {_number(most)}"
-        parts.append(f"{name} {text} {unit}".strip())
+        parts.append(f"{name} {_range(least, most)} {unit}".strip())
     return " and ".join(parts)
+
+
+def _range(least: float | None, most: float | None) -> str:
+    if least is None:
+        return "" if most is None else f"at most {_number(most)}"
+    return f"at least {_number(least)}" if most is None else f"{_number(least)} to {_number(most)}"
 
 
 def _number(value: float) -> str:
@@ -191,9 +193,9 @@ def _number(value: float) -> str:
     return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
-STAGE = Stage(
+STAGE: Stage[tuple[Claim, ...]] = Stage(
     name="grounding",
-    purpose="what the tone claims, held against what was measured",
+    purpose="what the tone claims, compared with what was measured",
     compute=lambda work, tone: ground(tone),
     needs=("tone",),
     data_version=lambda: load_grounding().version,

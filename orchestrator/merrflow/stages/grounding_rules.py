@@ -65,7 +65,7 @@ class Quality(Strict):
                     raise ValueError(f"no gap between supported {one} and contradicted {other}")
         for firm in self.firm:
             if not any(_inside(firm, one) for one in self.supported):
-                raise ValueError(f"firm {firm} must lie within a supported range")
+                raise ValueError(f"firm {firm} must be within a supported range")
         return self
 
 
@@ -123,11 +123,11 @@ class GroundingRules(Strict):
         names: set[str] = set()
         for quality in self.qualities:
             if quality.name in names:
-                raise ValueError(f"quality {quality.name!r} stands twice")
+                raise ValueError(f"quality {quality.name!r} occurs twice")
             names.add(quality.name)
             for phrase in quality.phrases:
                 if phrase in owners:
-                    raise ValueError(f"phrase {phrase!r} stands twice: under {owners[phrase]!r} and {quality.name!r}")
+                    raise ValueError(f"phrase {phrase!r} occurs twice: under {owners[phrase]!r} and {quality.name!r}")
                 owners[phrase] = quality.name
         return self
 

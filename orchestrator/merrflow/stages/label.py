@@ -27,7 +27,7 @@ class GivenLabel:
 
     @classmethod
     def likeliest(cls, probability: Mapping[str, float]) -> GivenLabel:
-        """The top label of a model's distribution; the alphabet decides a tie. Raises ValueError where it is empty."""
+        """The top label of a model's distribution; the alphabet decides a tie. Raises ValueError if it is empty."""
         if not probability:
             raise ValueError("a distribution without a label")
         label = min(probability, key=lambda name: (-probability[name], name))
@@ -46,17 +46,17 @@ def decide(
 
     `clip`: the clip's name, from which the phrases are drawn, so that a rerun gives the same words.
     `measurable`: what the engine can measure (ActionUnitSeries.measurable).
-    `given`: a label from a table or a model; it wins, and `reason` tells whether the units agree. Raises
-    UnknownLabel where the rule set has no such label.
+    `given`: a label from a table or a model; it wins, and `reason` says whether the units agree. Raises
+    UnknownLabel if the rule set has no such label.
 
-    A neutral clip keeps the expressive units that do stand, or, where single units decide (the `merr` rules), those of
+    A neutral clip keeps the expressive units that are present, or, if single units decide (the `merr` rules), those of
     the rule set's neutral combination, else of the label the rules would have given, as the published neutral records
     do (facs/rulesets/merr.yaml).
     """
     lexicon = lexicon or rules.phrases()
     ranked = judge(rules, peak.action_units, peak.intensity, measurable)
     best = ranked[0]
-    ruled = best.label if best.stands else rules.neutral.label
+    ruled = best.label if best.is_met else rules.neutral.label
     if given is not None and not given.label.strip():
         given = None
     label = rules.normal(given.label) if given else ruled
@@ -82,27 +82,27 @@ def decide(
 def _neutral_units(best: Evidence, rules: RuleSet, peak: Peak) -> tuple[str, ...]:
     if rules.neutral.action_units and set(rules.neutral.action_units) <= set(peak.action_units):
         return rules.neutral.action_units
-    if rules.decide == "first" and best.stands:
+    if rules.decide == "first" and best.is_met:
         return best.units
     return tuple(code for code in peak.action_units if expressive(code))
 
 
 def _supported(own: Evidence | None, ranked: Sequence[Evidence]) -> bool | None:
-    """Whether the label's rule stands; neutral's is that no other does."""
+    """Whether the label's rule is met; neutral's is that no other is."""
     if own is not None:
-        return own.stands if own.judgeable else None
-    if any(evidence.stands for evidence in ranked):
+        return own.is_met if own.judgeable else None
+    if any(evidence.is_met for evidence in ranked):
         return False
     return True if any(evidence.judgeable for evidence in ranked) else None
 
 
 def _ruled(ranked: Sequence[Evidence], rules: RuleSet, peak: Peak) -> str:
     best = ranked[0]
-    if not best.stands:
+    if not best.is_met:
         return f"{rules.neutral.label}: {_nothing(ranked, rules, peak)}{_blind(ranked, rules)}"
     text = f"{best.label}: {_units(best, rules)}"
     if rules.decide == "first":
-        others = [evidence.label for evidence in ranked[1:] if evidence.stands]
+        others = [evidence.label for evidence in ranked[1:] if evidence.is_met]
         text += f"; first in the order of {' '.join([best.label, *others])}" if others else ""
         return text + _missing(best)
     other = ranked[1] if len(ranked) > 1 and ranked[1].score > 0 else None
@@ -128,12 +128,12 @@ def _checked(
         return f"{origin}; the rules say {ruled}: {_units(ranked[0], rules)}"
     if not own.judgeable:
         verdict = "cannot be checked, for lack of Action Units that this engine measures"
-    elif own.stands:
+    elif own.is_met:
         verdict = f"supported by {_units(own, rules)}"
     elif own.units:
         verdict = f"not supported enough, only {_units(own, rules)}"
     else:
-        verdict = f"not supported, none of {' '.join(rules.rule(label).action_units)} stands at the peak"
+        verdict = f"not supported, none of {_rule_units(label, rules)} stands at the peak"
     if rules.decide == "weights" and own.judgeable and own.units:
         verdict += f", {_measure(own, rules)}"
     agreement = "the rules agree" if ruled == label else f"the rules say {ruled}"
@@ -141,7 +141,12 @@ def _checked(
 
 
 def _units(evidence: Evidence, rules: RuleSet) -> str:
-    return f"{', '.join(evidence.units)} of {' '.join(rules.rule(evidence.label).action_units)}"
+    return f"{', '.join(evidence.units)} of {_rule_units(evidence.label, rules)}"
+
+
+def _rule_units(label: str, rules: RuleSet) -> str:
+    rule = rules.rule(label)
+    return " ".join(rule.action_units) if rule else ""
 
 
 def _measure(evidence: Evidence, rules: RuleSet) -> str:
@@ -172,7 +177,7 @@ def _missing(evidence: Evidence) -> str:
 
 
 def _blind(ranked: Sequence[Evidence], rules: RuleSet) -> str:
-    """Which labels the engine could not have told."""
+    """Which labels the engine could not have found."""
     blind = [
         label for label in rules.labels for evidence in ranked if evidence.label == label and not evidence.judgeable
     ]
@@ -210,14 +215,14 @@ def _kept(work: Work, peak: Peak, measurable: Sequence[str], given: GivenLabel |
     return found
 
 
-RULES_LABEL = Stage(
+RULES_LABEL: Stage[Label] = Stage(
     name="rules_label",
     purpose="the label by rules or table; neutral clips end here, but for a sample",
     compute=by_rules,
     needs=("peak", "measurable"),
     settings=("neutral_sample", "seed"),
 )
-STAGE = Stage(
+STAGE: Stage[Label] = Stage(
     name="label", purpose="the pseudo-label", compute=final, needs=("rules_label",), settings=("labels_from",)
 )
 FROM_MODEL = replace(STAGE, compute=by_model, needs=("rules_label", "peak", "measurable", "label_scores"))

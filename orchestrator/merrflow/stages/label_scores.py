@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from merrflow.core.records import Clues, LabelScores
-from merrflow.stages.stage import Missing, Reply, Stage, Work
+from merrflow.stages.stage import Identity, Missing, Reply, Stage, Work
 from merrflow.stages.validation import scores_problem
 
 SERVICE = "llama3"
@@ -42,12 +42,12 @@ def _stage(view: str) -> Stage[LabelScores]:
     )
 
 
-def scorer(engine: Any) -> dict[str, str]:
+def scorer(engine: Identity) -> dict[str, str]:
     """Of the engine's identity, what its scores of labels depend on."""
     return reasoner(engine) | {"prompt_version": engine.get("scoring_prompt_version", "")}
 
 
-def reasoner(engine: Any) -> dict[str, str]:
+def reasoner(engine: Identity) -> dict[str, str]:
     """Of the engine's identity, what its texts depend on."""
     return {key: value for key, value in engine.items() if key != "scoring_prompt_version"}
 
@@ -57,7 +57,7 @@ def _together(work: Work, *scores: LabelScores | None) -> dict[str, dict[str, fl
 
 
 SCORES = tuple(map(_stage, VIEWS))
-STAGE = Stage(
+STAGE: Stage[dict[str, dict[str, float]]] = Stage(
     name="label_scores",
     purpose="the distributions over the labels together",
     compute=_together,

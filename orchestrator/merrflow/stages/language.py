@@ -48,7 +48,7 @@ def _function_words() -> dict[str, frozenset[str]]:
 
 
 def language(text: str) -> str:
-    """ISO 639-1 code of a short text, or "" where it cannot be told."""
+    """ISO 639-1 code of a short text, or "" if it cannot be told."""
     counts = scripts(text)
     if not counts:
         return ""

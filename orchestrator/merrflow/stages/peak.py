@@ -1,13 +1,13 @@
 """Finds the peak frame: where the subject's most frequent Action Units sum to the most.
 
 Source: MERR's construction notes (Emotion-LLaMA, NeurIPS 2024). How many units are summed, and whether those
-of speech count, stands in the rule set (facs/rulesets).
+of speech count, is in the rule set (facs/rulesets).
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from merrflow.core.records import ActionUnitSeries, Face, Peak, Probe, Shot, Subject
@@ -27,9 +27,9 @@ class _Seen:
 
 
 def find(series: ActionUnitSeries, subject: Subject, rules: PeakRules, shots: Sequence[Shot] = ()) -> Peak | Skip:
-    """The peak among the subject's frames; Skip where no frame is sure enough.
+    """The peak among the subject's frames; Skip if no frame is sure enough.
 
-    A unit's frequency is the number of frames in which it is present. Where no unit is present in any frame,
+    A unit's frequency is the number of frames in which it is present. If no unit is present in any frame,
     the frame with the largest summed intensity of all measured units is taken, so that a neutral clip has a
     peak too. Of frames with the same sum the earliest is the peak.
     `shots` serves `rules.cut_guard`.
@@ -41,7 +41,7 @@ def find(series: ActionUnitSeries, subject: Subject, rules: PeakRules, shots: Se
             f"none of {len(subject.faces)} frames"
         )
     notes: list[str] = []
-    # A unit told by presence only (AU28 in OpenFace) has nothing to sum beside others that have an intensity.
+    # A unit that has presence only (AU28 in OpenFace) has nothing to sum beside others that have an intensity.
     unmeasured = not any(frame.face.intensity for frame in seen)
     counts = Counter(code for frame in seen for code in frame.present if unmeasured or code in frame.face.intensity)
     if unmeasured and counts:
@@ -144,7 +144,16 @@ def _prefer(frames: list[_Seen], wanted: Callable[[_Seen], bool]) -> list[_Seen]
     return [frame for frame in frames if wanted(frame)] or frames
 
 
-def _reason(best, frequent, counts, total, seen, candidates, subject, notes) -> str:
+def _reason(
+    best: _Seen,
+    frequent: Sequence[str],
+    counts: Mapping[str, int],
+    total: float,
+    seen: Sequence[_Seen],
+    candidates: Sequence[_Seen],
+    subject: Subject,
+    notes: Sequence[str],
+) -> str:
     if frequent:
         often = ", ".join(f"{code} in {counts[code]}" for code in frequent)
         text = f"most frequent in {len(seen)} frames: {often}; sum {total:.2f} at frame {best.index}"
@@ -166,7 +175,7 @@ def _peak(work: Work, series: ActionUnitSeries, person: Subject, probe: Probe) -
     return find(series, person, work.run.rules.peak, probe.shots)
 
 
-STAGE = Stage(
+STAGE: Stage[Peak] = Stage(
     name="peak",
     purpose="the peak frame",
     compute=_peak,

@@ -1,4 +1,4 @@
-"""The peak frame as a picture, with a few frames around it from which movement can be told."""
+"""The peak frame as a picture, with a few frames around it which show movement."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class PeakFrame:
 def read_peak_frame(path: Path, probe: Probe, peak: Peak) -> PeakFrame:
     """Reads the frame again at full size; neighbours only from its own shot. Blocking.
 
-    Raises `UnreadableMedia` where the frame cannot be decoded any more.
+    Raises `UnreadableMedia` if the frame cannot be decoded any more.
     """
     shot = next((shot for shot in probe.shots if shot.start <= peak.index < shot.end), Shot(0, probe.frame_count))
     near = sorted(
@@ -62,7 +62,7 @@ async def _peak_frame(work: Work, probe: Probe, peak: Peak) -> PeakFrame:
     return frame
 
 
-STAGE = Stage(
+STAGE: Stage[PeakFrame] = Stage(
     name="peak_frame",
     purpose="the peak frame as a picture, with frames around it",
     compute=_peak_frame,

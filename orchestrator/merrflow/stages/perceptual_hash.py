@@ -1,12 +1,12 @@
-"""Likeness: hashes of what is seen and heard in a clip, by which curation tells duplicates.
+"""Perceptual hashes of what is seen and heard in a clip, by which curation finds duplicates.
 
 Pictures: the 64-bit DCT hash of the ImageHash library (pHash: Zauner 2010, "Implementation and benchmarking of
 perceptual image hash functions"). Sound: 32-bit sub-fingerprints of Haitsma & Kalker (ISMIR 2002, "A highly robust
 audio fingerprinting system"): the signs of differences of energy between neighbouring bands and moments, which
 loudness, encoding and equalisers hardly change. Chromaprint would do as well, but no wheel brings its C library.
 
-Half of the bits differ by chance where two things are unlike. How far copies and other clips lie apart in truth, as
-measured: docs/curation.md.
+Half of the bits differ by chance if two things are unlike. How far copies and other clips are apart, as measured:
+docs/curation.md.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ import imagehash
 import numpy as np
 from PIL import Image
 
-from merrflow.core.records import Likeness
+from merrflow.core.records import PerceptualHashes
+from merrflow.stages.arrays import Floats, Picture, Sound
 from merrflow_serving.media.audio import SAMPLE_RATE
 from merrflow_serving.media.video import VideoFrame
 
@@ -26,13 +27,13 @@ VERSION = "1"  # change it with anything that changes a hash
 FRAME_SECONDS = 0.25  # between two hashed frames, at first
 MOST_FRAMES = 16  # beyond, every second one is kept and the spacing doubles
 PICTURE_WIDTH = 96  # pixels; the hash is made of 32 x 32
-FLAT = 4.0  # standard deviation of grey values, 0 to 255, below which a picture (black, white) tells nothing
+FLAT = 4.0  # standard deviation of grey values, 0 to 255, below which a picture (black, white) says nothing
 
 WINDOW = 6144  # samples, 0.384 s; as long as Haitsma & Kalker's 0.37 s
 HOP = 1024  # samples, 64 ms; theirs is 11.6 ms, which makes one near-exact match among many, and long records
 BANDS = 33  # between 300 and 2,000 Hz, as theirs
 LOWEST, HIGHEST = 300.0, 2000.0  # Hz
-LOUD_RANGE = 50.0  # dB below the loudest window; quieter windows tell nothing
+LOUD_RANGE = 50.0  # dB below the loudest window; quieter windows say nothing
 SILENT = 1e-4  # root mean square of samples in [-1, 1] (-80 dBFS), below which the same holds
 MOST_PIECES = 512  # about 33 seconds of sound
 
@@ -43,7 +44,7 @@ class _Sample:
     digest: str
 
 
-class LikenessSampler:
+class HashSampler:
     """Collects hashes while a clip is decoded once, of evenly spaced frames although its length is not known."""
 
     def __init__(self) -> None:
@@ -62,24 +63,24 @@ class LikenessSampler:
             self._spacing *= 2
             self._due = self._samples[-1].timestamp // self._spacing * self._spacing + self._spacing
 
-    def finish(self, audio: np.ndarray | None) -> Likeness:
-        """The clip's likeness. audio: (samples,) float32 at 16 kHz, None without a sound track.
+    def finish(self, audio: Sound | None) -> PerceptualHashes:
+        """The clip's hashes. audio: (samples,) float32 at 16 kHz, None without a sound track.
 
         Flat pictures, and silent or missing sound, have no hash.
         """
         frames = tuple(sample.digest for sample in self._samples if sample.digest)
-        return Likeness(frames, () if audio is None else sound_hashes(audio))
+        return PerceptualHashes(frames, () if audio is None else sound_hashes(audio))
 
 
-def frame_hash(image: np.ndarray) -> str:
-    """16 hex digits of a (height, width, 3) uint8 RGB picture; "" where it is flat."""
+def frame_hash(image: Picture) -> str:
+    """16 hex digits of a (height, width, 3) uint8 RGB picture; "" if it is flat."""
     if image.mean(axis=2).std() < FLAT:
         return ""
     return str(imagehash.phash(Image.fromarray(image)))
 
 
-def sound_hashes(audio: np.ndarray) -> tuple[str, ...]:
-    """8 hex digits for each 64 ms of (samples,) float32 at 16 kHz; "" stands for a silent piece; () if all are."""
+def sound_hashes(audio: Sound) -> tuple[str, ...]:
+    """8 hex digits for each 64 ms of (samples,) float32 at 16 kHz; "" for a silent piece; () if all are."""
     pieces = min((audio.size - WINDOW) // HOP + 1, MOST_PIECES + 1)
     if pieces < 2:
         return ()
@@ -100,7 +101,7 @@ _TAPER = np.hanning(WINDOW).astype(np.float32)
 _EDGES = np.round(np.geomspace(LOWEST, HIGHEST, BANDS + 1) * WINDOW / SAMPLE_RATE).astype(int)
 
 
-def _band_energy(window: np.ndarray) -> np.ndarray:
+def _band_energy(window: Sound) -> Floats:
     """(BANDS,) energy in each band of one window."""
     spectrum = np.abs(np.fft.rfft(window * _TAPER)[: _EDGES[-1]]) ** 2
     return np.add.reduceat(spectrum, _EDGES[:-1])

@@ -57,7 +57,7 @@ def _module(function: object) -> str:
 
 
 def section(graph: Graph = GRAPH) -> str:
-    """What stands between the marks."""
+    """What is written between the marks."""
     return f"{BEGIN}\n\n```mermaid\n{mermaid(graph)}\n```\n\n{table(graph)}\n\n{END}"
 
 

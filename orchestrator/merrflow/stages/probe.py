@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -20,6 +21,7 @@ from scenedetect.detectors import ContentDetector
 
 from merrflow.core.records import Probe, Shot
 from merrflow.stages import perceptual_hash, voice
+from merrflow.stages.arrays import Sound
 from merrflow.stages.stage import Stage, Work
 from merrflow.stages.text_samples import Sampler, TextSample
 from merrflow_serving.errors import TooLarge, UnreadableMedia
@@ -30,7 +32,7 @@ VERSION = f"3.{voice.VERSION}.{perceptual_hash.VERSION}"
 MAX_FPS = 1000  # more frames a second are a fault of the file's clock
 SHOT_WIDTH = 160  # pixels; cuts show at any size, and small frames are quick
 SHORTEST_SHOT = 5  # frames; shorter flashes are not shots
-# A file may lack the larger of these at its end: headers round, and sound and picture end apart.
+# The larger of these may be missing at the end of a whole file: headers round, and sound and picture end apart.
 MISSING_SHARE = 0.1
 MISSING_SECONDS = 0.5
 
@@ -41,13 +43,13 @@ class Decoded:
 
     probe: Probe
     text_samples: tuple[TextSample, ...]
-    audio: np.ndarray | None  # (samples,) float32 at 16 kHz; None without a sound track
+    audio: Sound | None  # None without a sound track
 
 
 def decode(path: Path, *, max_seconds: float, max_pixels: int, with_text: bool = True) -> Decoded:
     """Decodes a clip once. Blocking: tens of milliseconds a second of video.
 
-    with_text: whether to collect samples for OCR; not needed where the subtitle is known.
+    with_text: whether to collect samples for OCR; not needed if the subtitle is known.
 
     Raises `UnreadableMedia` (not a video, or cut off), `MissingStream` or `TooLarge`.
     """
@@ -55,7 +57,7 @@ def decode(path: Path, *, max_seconds: float, max_pixels: int, with_text: bool =
     collector = AudioCollector()
     sampler = Sampler()
     cuts = _Cuts()
-    likes = perceptual_hash.LikenessSampler()
+    hashes = perceptual_hash.HashSampler()
     frame: VideoFrame | None = None
     width = height = 0  # of the first frame, as openface-au has it; later ones may have another size
 
@@ -73,7 +75,7 @@ def decode(path: Path, *, max_seconds: float, max_pixels: int, with_text: bool =
             if frame.index == 0:
                 width, height = frame.size
             cuts.add(frame)
-            likes.add(frame)
+            hashes.add(frame)
             if with_text:
                 sampler.add(frame)
     except UnreadableMedia:
@@ -95,7 +97,7 @@ def decode(path: Path, *, max_seconds: float, max_pixels: int, with_text: bool =
         shots=tuple(cuts.shots(count)),
         audio_seconds=None if audio is None else round(audio.size / SAMPLE_RATE, 3),
         voice_energy=() if audio is None else voice.voice_energy(audio),
-        likeness=likes.finish(audio),
+        likeness=hashes.finish(audio),
     )
     return Decoded(probe, tuple(sampler.samples), audio)
 
@@ -104,13 +106,13 @@ def decode(path: Path, *, max_seconds: float, max_pixels: int, with_text: bool =
 class _Header:
     """What a file says of itself before anything is decoded."""
 
-    promised: float | None  # seconds; None where it does not say
-    start: float  # seconds: where the promise begins on the clock of the file
+    promised: float | None  # seconds; None if it does not say
+    start: float  # seconds on the clock of the file: the beginning of what is promised
     with_sound: bool  # the promise is kept by whichever track lasts longest
     has_audio: bool
 
     def check(self, last: VideoFrame, audio_seconds: float) -> None:
-        """Raises `UnreadableMedia` where decoding ended at `last`, well before the promised end.
+        """Raises `UnreadableMedia` if decoding ended at `last`, well before the promised end.
 
         Frames are no measure: a cut without encoding keeps the frames before the cut in the file, hidden by an
         edit list, and some containers count nothing.
@@ -130,25 +132,26 @@ class _Header:
 
 
 def _header(path: Path, max_seconds: float) -> _Header:
-    """Reads the promise of a file. Raises `UnreadableMedia`, or `TooLarge` where it promises too much."""
+    """Reads the promise of a file. Raises `UnreadableMedia`, or `TooLarge` if it promises too much."""
     with open_media(path) as container:
         if container.duration and container.duration / av.time_base > max_seconds * 1.05:
             raise TooLarge(f"the clip is longer than {max_seconds:g} seconds")
         video = container.streams.video
-        promised, start, with_sound = _promise(container, video[0]) if video else (None, 0.0, False)
+        promised, start, with_sound = _promised_length(container, video[0]) if video else (None, 0.0, False)
         return _Header(promised, start, with_sound, bool(container.streams.audio))
 
 
-def _promise(
+def _promised_length(
     container: av.container.InputContainer, video: av.video.stream.VideoStream
 ) -> tuple[float | None, float, bool]:
     """`_Header.promised`, `start` and `with_sound`, from the best source that the container has."""
     if av.stream.Disposition.attached_pic in video.disposition:  # a cover picture lasts as long as its music
         return None, 0.0, False
     if container.format.name == "avi" and video.frames:  # its duration is made up from the size of the file
-        return float(video.frames * video.time_base), 0.0, False
+        return float(video.frames * _time_base(video)), 0.0, False
     if video.duration is not None:
-        return float(video.duration * video.time_base), float((video.start_time or 0) * video.time_base), False
+        base = _time_base(video)
+        return float(video.duration * base), float((video.start_time or 0) * base), False
     if container.duration is None:
         return None, 0.0, False
     whole = container.duration / av.time_base
@@ -156,8 +159,14 @@ def _promise(
     return (min(track, whole), 0.0, False) if track else (whole, 0.0, True)
 
 
+def _time_base(video: av.video.stream.VideoStream) -> Fraction:
+    """Seconds in one tick of the clock of an opened file's stream."""
+    assert video.time_base is not None
+    return video.time_base
+
+
 def _clock_seconds(text: str) -> float | None:
-    """Seconds in "00:01:02.345000000"; None where it is no such text."""
+    """Seconds in "00:01:02.345000000"; None if it is no such text."""
     match = re.fullmatch(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)", text.strip())
     return int(match[1]) * 3600 + int(match[2]) * 60 + float(match[3]) if match else None
 
@@ -207,7 +216,7 @@ async def _probe(work: Work) -> Probe:
     return decoded.probe
 
 
-DECODED = Stage(
+DECODED: Stage[Decoded] = Stage(
     name="decoded",
     purpose="the clip, decoded once: shots, sound, pictures for OCR",
     compute=_decode,

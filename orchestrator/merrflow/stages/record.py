@@ -7,7 +7,7 @@ from typing import Any
 
 from merrflow.core.paths import path_text
 from merrflow.core.records import Clip, Outcome, Record
-from merrflow.stages import coarse
+from merrflow.stages.coarse_template import load_template
 from merrflow.stages.stage import Result
 
 
@@ -27,7 +27,7 @@ def assemble(clip: Clip, results: Mapping[str, Result[Any]]) -> tuple[Record, Ou
         scene=value["scene"],
         tone=value["tone"],
         coarse=value["coarse"],
-        coarse_template=coarse.load_template().version,
+        coarse_template=load_template().version,
         reasoning=reasoning.value,
         origins={name: result.origin for name, result in results.items() if result.origin},
         seconds={name: result.seconds for name, result in results.items() if result.seconds is not None},

@@ -1,4 +1,4 @@
-"""What a stage is: a step of a clip's way, with all that the pipeline must know to run it and to remember its result.
+"""What a stage is: one step of a clip's work, with all that the pipeline must know to run it and to cache its result.
 
 A stage computes from frozen dataclasses to a frozen dataclass. `graph.py` lists the stages; the order of the work, what
 runs at the same time, cache keys, codecs, GPU phases and the picture in docs/architecture.md follow from what is here.
@@ -90,18 +90,18 @@ class Run:
 
 @dataclass(frozen=True)
 class Work:
-    """What a stage works with, beside the results that it needs."""
+    """What a stage works with, besides the results that it needs."""
 
     clip: Clip
     run: Run
     use: Callable[[str], Awaitable[Any]]  # the value of a stage in `uses`, computed at most once a clip
 
 
-def _nothing(work: Work, *needs: Any) -> Any:
+def _no_key(work: Work, *needs: Any) -> Any:
     return []
 
 
-def _usable(reply: Reply[Any]) -> str:
+def _no_problem(reply: Reply[Any]) -> str:
     return ""
 
 
@@ -124,14 +124,13 @@ class Stage(Generic[Value]):
     service: str | None = None  # its name in the catalog; None for work of this process
     result: type[Value] | None = None  # what the stage cache keeps; None for stages that are not cached
     version: str = FIRST_VERSION  # raise it if the code changes what comes out; see tests/orchestrator/stages
-    key: Callable[..., Any] = _nothing  # (work, *needs) -> what the result depends on, beside the clip's bytes
+    key: Callable[..., Any] = _no_key  # (work, *needs) -> what the result depends on, besides the clip's bytes
     settings: tuple[str, ...] = ()  # settings of the run that change the result
     data_version: Callable[[], str] | None = None  # of the YAML file that it reads, if any
-    check: Callable[[Reply[Any]], str] = field(default=_usable)  # why an engine's answer cannot be used, or ""
+    check: Callable[[Reply[Any]], str] = field(default=_no_problem)  # why an engine's answer cannot be used, or ""
     optional: bool = False  # the record can be without it, with the reason in `missing`
-    without: Callable[..., Missing | None] | None = (
-        None  # (work, *needs) -> why the clip has nothing for an optional stage
-    )
+    # (work, *needs) -> why the clip has nothing for an optional stage
+    without: Callable[..., Missing | None] | None = None
 
     @property
     def is_cached(self) -> bool:

@@ -63,10 +63,10 @@ def choose(
     voice_energy: Sequence[float] = (),
     rules: SubjectRules | None = None,
 ) -> Subject | Skip:
-    """The person with the largest, longest seen, most frontal face that speaks; Skip where there is none.
+    """The person with the largest, longest seen, most frontal face that speaks; Skip if there is none.
 
-    `voice_energy`: Probe.voice_energy, from which is told whose mouth moves with the voice. The mark for speaking is
-    left out where nobody's does: silence, even music, a narrator, mouths that were not measured, or glimpses.
+    `voice_energy`: Probe.voice_energy, which shows whose mouth moves with the voice. The mark for speaking is
+    left out if nobody's does: silence, even music, a narrator, mouths that were not measured, or glimpses.
     """
     rules = rules or load_subject_rules()
     tracks = follow(series, shots, rules.follow)
@@ -137,7 +137,7 @@ def _marks(
 def _speaking(
     tracks: Sequence[Track], series: ActionUnitSeries, voice: Sequence[float], rules: SpeakingRules
 ) -> list[float]:
-    """Per track how well its mouth moves with the voice; empty where no track's does."""
+    """Per track how well its mouth moves with the voice; empty if no track's does."""
     if not has_voice(voice, rules):
         return []
     times = {frame.index: frame.timestamp for frame in series.frames}
@@ -197,20 +197,20 @@ def _subject(work: Work, series: ActionUnitSeries, probe: Probe) -> Subject | Sk
     return choose(series, probe.shots, probe.voice_energy)
 
 
-STAGE = Stage(
+STAGE: Stage[Subject] = Stage(
     name="subject",
     purpose="the person that the record is about, followed through the clip",
     compute=_subject,
     needs=("action_units", "probe"),
     data_version=lambda: load_subject_rules().version,
 )
-CURVES = Stage(
+CURVES: Stage[Curves] = Stage(
     name="curves",
     purpose="the subject's Action Units over time",
     compute=lambda work, series, person: curves_of(series, person),
     needs=("action_units", "subject"),
 )
-MEASURABLE = Stage(
+MEASURABLE: Stage[tuple[str, ...]] = Stage(
     name="measurable",
     purpose="which Action Units the engine measures",
     compute=lambda work, series: series.measurable,

@@ -1,7 +1,7 @@
-"""Subtitle: what is said, from the surest source there is.
+"""Subtitle: what is said, from the most reliable source there is.
 
 Order: the table's sentence, a `.srt` or `.vtt` beside the clip, text that is part of the picture, none. Every
-answer says where it comes from and every source that was tried says why it gave nothing.
+answer names its source, and every source that was tried says why it gave nothing.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ VERSION = "2"
 def find_subtitle(clip: Clip, seconds: float, samples: Sequence[TextSample], reader: Reader | None) -> Subtitle:
     """The subtitle of a clip of `seconds`.
 
-    samples: the bottoms of frames that the probe collected. reader: None where pictures are not to be read.
+    samples: the bottoms of frames that the probe collected. reader: None if pictures are not to be read.
     Never raises for what it finds: a broken file or an OCR that cannot run becomes part of the reason.
     """
     sentence = " ".join((clip.sentence or "").split())

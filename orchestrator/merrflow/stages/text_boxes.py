@@ -1,15 +1,14 @@
-"""Where text stands in each sample, and what it reads, with as few runs of the networks as give the same answer."""
+"""Finds the text in each sample and reads it, with as few runs of the networks as give the same answer."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
 
 import cv2
-import numpy as np
 
-from merrflow.stages.text_line_tracks import Sighting
+from merrflow.stages.arrays import Picture
 from merrflow.stages.text_samples import TextSample, rules
 from merrflow_serving.media.ocr import Box, TextLine
 
@@ -19,18 +18,17 @@ Known = dict[tuple[int, Box], TextLine | None]  # what was read: number of the s
 class Reader(Protocol):
     """What is needed of `merrflow_serving.media.ocr.TextReader`."""
 
-    def detect(self, image: np.ndarray) -> tuple[Box, ...]: ...
+    def detect(self, image: Picture) -> tuple[Box, ...]: ...
 
-    def recognise(self, image: np.ndarray) -> TextLine | None: ...
+    def recognise(self, image: Picture) -> TextLine | None: ...
 
 
-@dataclass
+@dataclass(frozen=True)
 class Seen:
     """Boxes of one sample, in shares of the frame (x, width by its width; y, height by its height)."""
 
     sample: TextSample
     boxes: list[Box]
-    lines: list[Sighting] = field(default_factory=list)
 
 
 def detect(samples: Sequence[TextSample], reader: Reader, known: Known) -> list[Seen]:
@@ -51,7 +49,7 @@ def detect(samples: Sequence[TextSample], reader: Reader, known: Known) -> list[
 
 
 def _look(samples: Sequence[TextSample], index: int, seen: Sequence[Seen | None], reader: Reader) -> Seen:
-    """What stands in a sample; where it is as one of the two before it was, what stood there."""
+    """The text in a sample; if it looks like one of the two before it, the text of that one."""
     sample = samples[index]
     for one in seen[max(0, index - 2) : index][::-1]:
         if one and not _changed(sample.image, one.sample.image):
@@ -97,38 +95,39 @@ def recognise(index: int, box: Box, one: Seen, reader: Reader, known: Known) -> 
 
 
 def apart(one: Box, other: Box) -> float:
-    """How far the edges of two boxes lie from each other at most, in shares of the frame."""
+    """How far the edges of two boxes are from each other at most, in shares of the frame."""
     return max(abs(a - b) for a, b in zip(one, other, strict=True))
 
 
 def same_pixels(before: Seen, after: Seen, box: Box) -> bool:
     """Whether a place looks as it did."""
     now, then = pixels(after.sample, box), pixels(before.sample, box)
-    return now.shape == then.shape and float(cv2.absdiff(now, then).mean()) < rules()["unchanged"]
+    return now.shape == then.shape and bool(float(cv2.absdiff(now, then).mean()) < rules()["unchanged"])
 
 
-def _changed(a: np.ndarray, b: np.ndarray) -> bool:
+def _changed(a: Picture, b: Picture) -> bool:
     """Whether any spot of two pictures differs: the largest mean difference of an 8 x 8 block."""
     if a.shape != b.shape:
         return True
     difference = cv2.absdiff(a, b).max(axis=2)
     size = (max(1, difference.shape[1] // 8), max(1, difference.shape[0] // 8))
     blocks = cv2.resize(difference, size, interpolation=cv2.INTER_AREA)
-    return float(blocks.max()) > 4 * rules()["unchanged"]
+    return bool(float(blocks.max()) > 4 * rules()["unchanged"])
 
 
 def has_letter_size(box: Box, sample: TextSample) -> bool:
     share = box[3] * sample.height / min(sample.width, sample.height)
-    return rules()["letters"]["min_height"] <= share <= rules()["letters"]["max_height"]
+    letters = rules()["letters"]
+    return bool(letters["min_height"] <= share <= letters["max_height"])
 
 
 def is_in_place(box: Box) -> bool:
     place = rules()["place"]
     inside = box[0] >= place["margin"] and box[0] + box[2] <= 1 - place["margin"]
-    return inside and abs(box[0] + box[2] / 2 - 0.5) <= place["off_centre"]
+    return bool(inside and abs(box[0] + box[2] / 2 - 0.5) <= place["off_centre"])
 
 
-def pixels(sample: TextSample, box: Box, pad: float = 0.0) -> np.ndarray:
+def pixels(sample: TextSample, box: Box, pad: float = 0.0) -> Picture:
     height = box[3] * sample.height
     left = int(max(0, box[0] * sample.width - pad * height))
     right = int(min(sample.width, (box[0] + box[2]) * sample.width + pad * height)) + 1

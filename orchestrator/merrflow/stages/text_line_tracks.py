@@ -44,7 +44,7 @@ class Track:
         return sum(box[1] + box[3] / 2 for box in boxes) / len(boxes)
 
     def overlaps(self, other: Track) -> bool:
-        """Whether both lines stand in the picture in one and the same sample."""
+        """Whether both lines are in the picture in one and the same sample."""
         return bool({one.sample for one in self.sightings} & {one.sample for one in other.sightings})
 
 
@@ -68,7 +68,7 @@ def make_tracks(samples: Sequence[Sequence[Sighting]], rule: Mapping[str, float]
 
 
 def similarity(a: Sighting, b: Sighting, rule: Mapping[str, float]) -> float:
-    """0 where two readings are of different lines, otherwise how alike they are, up to 100."""
+    """0 if two readings are of different lines, otherwise how alike they are, up to 100."""
     height = min(a.box[3], b.box[3])
     if abs(a.box[1] + a.box[3] / 2 - b.box[1] - b.box[3] / 2) > 0.6 * height:
         return 0.0
@@ -87,7 +87,7 @@ def similarity(a: Sighting, b: Sighting, rule: Mapping[str, float]) -> float:
 
 
 def scrolls(track: Track, shift: float) -> bool:
-    """True where both ends of the line move the same way between samples, by `shift` of the frame's width."""
+    """True if both ends of the line move the same way between samples, by `shift` of the frame's width."""
     moves = 0
     for before, after in zip(track.sightings, track.sightings[1:], strict=False):
         left = after.box[0] - before.box[0]
@@ -97,7 +97,7 @@ def scrolls(track: Track, shift: float) -> bool:
 
 
 def in_order(tracks: Sequence[Track]) -> list[Track]:
-    """By time; lines that stand together and began within a sample of each other from top to bottom."""
+    """By time; lines that are shown together and began within a sample of each other from top to bottom."""
     ordered: list[Track] = []
     group: list[Track] = []
     for track in sorted(tracks, key=lambda track: track.start):

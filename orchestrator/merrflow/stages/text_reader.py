@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import queue
+from collections.abc import Callable
+from typing import TypeVar
 
-import numpy as np
-
+from merrflow.stages.arrays import Picture
 from merrflow_serving.errors import NotReady
 from merrflow_serving.media.ocr import Box, TextLine, TextReader, revision
+
+Value = TypeVar("Value")
 
 
 class SharedReader:
@@ -22,15 +25,15 @@ class SharedReader:
         except NotReady:  # pictures are then not read, and every record says so
             self.identity = ""
 
-    def detect(self, image: np.ndarray) -> tuple[Box, ...]:
+    def detect(self, image: Picture) -> tuple[Box, ...]:
         """As `TextReader.detect`."""
         return self._lend(lambda reader: reader.detect(image))
 
-    def recognise(self, image: np.ndarray) -> TextLine | None:
+    def recognise(self, image: Picture) -> TextLine | None:
         """As `TextReader.recognise`."""
         return self._lend(lambda reader: reader.recognise(image))
 
-    def _lend(self, use):
+    def _lend(self, use: Callable[[TextReader], Value]) -> Value:
         reader = self._free.get()
         try:
             return use(reader)

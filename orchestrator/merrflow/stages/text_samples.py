@@ -12,13 +12,15 @@ import cv2
 import numpy as np
 import yaml
 
+from merrflow.stages.arrays import Picture
 from merrflow_serving.media.video import VideoFrame
 
 
 @cache
 def rules() -> Mapping[str, Any]:
     """The thresholds of `burned_in.yaml`."""
-    return yaml.safe_load(Path(__file__).with_name("burned_in.yaml").read_text(encoding="utf-8"))
+    found: dict[str, Any] = yaml.safe_load(Path(__file__).with_name("burned_in.yaml").read_text(encoding="utf-8"))
+    return found
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,7 @@ class TextSample:
     """The bottom of one frame. Lengths are pixels of `image`, which may be smaller than the video's."""
 
     timestamp: float  # seconds from the first frame
-    image: np.ndarray  # (height - top, width, 3) uint8 RGB
+    image: Picture  # (height - top, width, 3)
     top: int  # row of the frame at which the crop starts
     width: int  # of the whole frame
     height: int  # of the whole frame
@@ -38,15 +40,15 @@ def wanted(timestamp: float, last: float | None, interval: float | None = None) 
     return last is None or timestamp - last >= interval - 1e-3
 
 
-def take_sample(image: np.ndarray, timestamp: float) -> TextSample:
-    """The bottom of a (height, width, 3) uint8 RGB frame."""
+def take_sample(image: Picture, timestamp: float) -> TextSample:
+    """The bottom of a frame."""
     sampling = rules()["sampling"]
     height, width = image.shape[:2]
     crop = image[min(height - 1, round(height * (1 - sampling["bottom"]))) :]
     factor = min(1.0, sampling["max_width"] / width)
     if factor < 1:
         size = (round(width * factor), max(1, round(crop.shape[0] * factor)))
-        crop = cv2.resize(crop, size, interpolation=cv2.INTER_AREA)
+        crop = cv2.resize(crop, size, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
     height, width = max(crop.shape[0], round(height * factor)), crop.shape[1]
     # A copy: a view would keep the whole frame in memory.
     return TextSample(timestamp, np.array(crop, order="C"), height - crop.shape[0], width, height)
@@ -61,7 +63,7 @@ class Sampler:
         self._last: float | None = None
 
     def add(self, frame: VideoFrame) -> None:
-        """Keeps the frame's bottom where it is due."""
+        """Keeps the frame's bottom if it is due."""
         if not wanted(frame.timestamp, self._last, self._interval):
             return
         self._last = frame.timestamp

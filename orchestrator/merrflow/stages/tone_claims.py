@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left, bisect_right
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 
 from merrflow.stages.grounding_rules import GroundingRules
 
-# What stands in quotation marks is what is said, not how: 'speaks calmly: "Stop shouting!"'.
+# Text in quotation marks is what is said, not how: 'speaks calmly: "Stop shouting!"'.
 _QUOTED = re.compile(r"\"[^\"]*\"|“[^”]*”|「[^」]*」|『[^』]*』|«[^»]*»|(?<!\w)[‘'](?!\s)[^‘’']+[’'](?!\w)")
 _BREAK = r"[,;:.!?()\n—–]"
 _WORD = re.compile(r"[^\W\d_]+(?:['-][^\W\d_]+)*")
@@ -20,7 +21,7 @@ _REACH = 200  # characters that a negation or a doubt reaches at most, so that l
 
 @dataclass(frozen=True)
 class Mention:
-    """One claim's words as they stand in the sentence."""
+    """One claim's words as they are in the sentence."""
 
     words: str
     quality: str
@@ -47,7 +48,7 @@ def mentions(text: str, rules: GroundingRules) -> list[Mention]:
     doubts = [match.end() for match in finder.doubts.finditer(plain) if not _overlaps(match, taken)]
 
     def governed(cues: list[int], start: int) -> bool:
-        """Whether one of the cues, by where they end, stands before in the same clause and near enough."""
+        """Whether one of the cues, given by their ends, comes before in the same clause and near enough."""
         return any(
             not finder.breaks.search(plain, end, start) and len(_WORD.findall(plain, end, start)) < rules.negation_reach
             for end in cues[bisect_left(cues, start - _REACH) : bisect_right(cues, start)]
@@ -88,7 +89,13 @@ def _finder(rules: GroundingRules) -> _Finder:
 
 
 @lru_cache(maxsize=4)
-def _compiled(owners, negations, no_negations, doubts, breaks) -> _Finder:
+def _compiled(
+    owners: tuple[tuple[str, str], ...],
+    negations: tuple[str, ...],
+    no_negations: tuple[str, ...],
+    doubts: tuple[str, ...],
+    breaks: tuple[str, ...],
+) -> _Finder:
     return _Finder(
         phrases=_any_of(phrase for phrase, _ in owners),
         each=tuple((_any_of([phrase]), name) for phrase, name in owners),
@@ -99,7 +106,7 @@ def _compiled(owners, negations, no_negations, doubts, breaks) -> _Finder:
     )
 
 
-def _any_of(phrases) -> re.Pattern[str]:
+def _any_of(phrases: Iterable[str]) -> re.Pattern[str]:
     """Whole words; "*" after letters is more letters, and alone it is one word of any kind."""
     patterns = [r"\s+".join(map(_word, phrase.split())) for phrase in phrases]
     patterns.sort(key=len, reverse=True)

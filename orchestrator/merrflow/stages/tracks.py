@@ -1,9 +1,9 @@
 """Follows faces through frames as persons.
 
-Within a shot a face is followed by its place. Across cuts nothing of how persons look is known: neither OpenFace's
+Within a shot a face is followed by its place. Across cuts nothing is known of how persons look: neither OpenFace's
 files nor the Action Unit service carry what a face looks like, and of the face-embedding networks none comes in a
 small, kept wheel of its own with a licence that allows this use (dlib's is a large package of 2017 that needs dlib
-itself; others are fetched at run time or are for research only). So persons are joined across cuts only where film
+itself; others are fetched at run time or are for research only). So persons are joined across cuts only if film
 grammar and place speak for it, and otherwise stay apart; a person who returns in another place counts as another.
 """
 
@@ -14,12 +14,14 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean, median
+from typing import TypeVar
 
 from merrflow.core.datafile import Strict
 from merrflow.core.records import ActionUnitSeries, Face, Shot
 
 Box = tuple[float, float, float, float]
-Seat = tuple[Shot, Face]  # where in a shot a person is, typically
+Item = TypeVar("Item")
+Seat = tuple[Shot, Face]  # a person's typical place in a shot
 
 
 class FollowRules(Strict):
@@ -44,7 +46,7 @@ class Track:
     faces: list[tuple[int, int]] = field(default_factory=list)
     measured: list[Face] = field(default_factory=list)
     shots: list[Shot] = field(default_factory=list)  # in which the person is seen, ascending
-    seat: Face | None = None  # as typical for the last of these shots
+    _seat: Face | None = None
 
     def add(self, frame: int, place: int, face: Face) -> None:
         """Takes the person's face in one more frame."""
@@ -56,7 +58,20 @@ class Track:
         self.faces += later.faces
         self.measured += later.measured
         self.shots += [shot for shot in later.shots if shot not in self.shots]
-        self.seat = later.seat
+        self._seat = later._seat
+
+    @property
+    def seat(self) -> Face:
+        """A face in the person's median place and direction in the last of the shots; `settle` comes first."""
+        assert self._seat is not None
+        return self._seat
+
+    def settle(self) -> None:
+        """The shot is over: the seat is that of the faces so far."""
+        x, y, width, height = (median(face.box[side] for face in self.measured) for side in range(4))
+        pitch, yaw, roll = (fmean(getattr(face, name) for face in self.measured) for name in ("pitch", "yaw", "roll"))
+        confidence = self.measured[0].confidence
+        self._seat = Face((x, y, width, height), confidence, pitch, yaw, roll, {}, frozenset())
 
 
 def follow(series: ActionUnitSeries, shots: Sequence[Shot], rules: FollowRules) -> list[Track]:
@@ -64,10 +79,10 @@ def follow(series: ActionUnitSeries, shots: Sequence[Shot], rules: FollowRules) 
 
     Within a shot a face goes to the nearest track by overlap, then by distance, all pairs together at their best.
     A person is joined to an earlier one
-    - across a cut, where the face stays where it was, turned the same way, as in a flash taken for a cut;
-    - within a shot, where a face comes back to the place it was lost in;
-    - over other shots (A-B-A, as in shot and counter-shot), where the face is back in its place and turned as it was,
-      and no face in between stood there: in a row of people who all stand mid-picture, the place tells nobody.
+    - across a cut, if the face stays where it was, turned the same way, as in a flash taken for a cut;
+    - within a shot, if a face comes back to the place it was lost in;
+    - over other shots (A-B-A, as in shot and counter-shot), if the face is back in its place and turned as it was,
+      and no face in between was there: in a row of people who are all filmed mid-picture, the place identifies nobody.
     """
     ordered = sorted(series.frames, key=lambda frame: frame.index)
     indices = [frame.index for frame in ordered]
@@ -115,9 +130,9 @@ def _covering(shots: Iterable[Shot], last: int) -> list[Shot]:
     return covering
 
 
-def _pair(old: Sequence, new: Sequence, likeness: Callable[..., float | None]) -> dict[int, int]:
-    """Places in `new` to places in `old`, each once, with the highest sum of likeness; None pairs nobody."""
-    scores = [[likeness(before, now) for before in old] for now in new]
+def _pair(old: Sequence[Item], new: Sequence[Item], similarity: Callable[[Item, Item], float | None]) -> dict[int, int]:
+    """Places in `new` to places in `old`, each once, with the highest sum of `similarity`; None pairs nobody."""
+    scores = [[similarity(before, now) for before in old] for now in new]
     if len(old) == len(new) == 1:  # by far the most frames; saves the solver's overhead
         return {} if scores[0][0] is None else {0: 0}
     if not old or not new:
@@ -143,13 +158,13 @@ def _nearness(before: Box, now: Box, rules: FollowRules) -> float | None:
 
 
 def _stitched(live: Sequence[Track], rules: FollowRules, whole: Box) -> list[Track]:
-    """Tracks of one shot, with those joined where a face was lost for long and is back in its place."""
+    """Tracks of one shot, with those joined in which a face was lost for long and is back in its place."""
     persons: list[Track] = []
     for track in live:  # in order of their first frame
         gone = [person for person in persons if person.faces[-1][0] < track.faces[0][0]]
-        likeness = [_alike(person.measured[-1], track.measured[0], rules, whole) or 0.0 for person in gone]
-        if gone and max(likeness) > 0:
-            gone[likeness.index(max(likeness))].extend(track)
+        shared = [_alike(person.measured[-1], track.measured[0], rules, whole) or 0.0 for person in gone]
+        if gone and max(shared) > 0:
+            gone[shared.index(max(shared))].extend(track)
         else:
             persons.append(track)
     return persons
@@ -163,9 +178,9 @@ def _join(
     earlier: the seats of the shots before.
     """
     for track in live:
-        track.seat = _typical(track)
+        track.settle()
 
-    def likeness(person: Track, track: Track) -> float | None:
+    def similarity(person: Track, track: Track) -> float | None:
         shot, last = track.shots[0], person.shots[-1]
         if last.end == shot.start:
             follows = track.faces[0][0] == shot.start == person.faces[-1][0] + 1
@@ -178,21 +193,13 @@ def _join(
         taken = any(overlap(box, track.seat.box) >= rules.return_unlike for box in between)
         return None if taken else shared
 
-    pairs = _pair(persons, live, likeness)
+    pairs = _pair(persons, live, similarity)
     for number, track in enumerate(live):
         if number in pairs:
             persons[pairs[number]].extend(track)
         else:
             persons.append(track)
     return [(track.shots[0], track.seat) for track in live]
-
-
-def _typical(track: Track) -> Face:
-    """A face in the track's median place and direction: where the camera shows this person."""
-    first, *_ = faces = track.measured
-    box = tuple(median(face.box[side] for face in faces) for side in range(4))
-    pitch, yaw, roll = (fmean(getattr(face, name) for face in faces) for name in ("pitch", "yaw", "roll"))
-    return Face(box, first.confidence, pitch, yaw, roll, {}, frozenset())
 
 
 def _unmoved(before: Face, now: Face, rules: FollowRules, whole: Box) -> bool:
@@ -203,7 +210,7 @@ def _unmoved(before: Face, now: Face, rules: FollowRules, whole: Box) -> bool:
 def _alike(before: Face, now: Face, rules: FollowRules, whole: Box) -> float | None:
     """The overlap of two faces in the same place, turned the same way; None for others.
 
-    A box that is the whole picture (see openface_csv) tells no place.
+    A box that is the whole picture (see openface_csv) says nothing of the place.
     """
     shared = overlap(before.box, now.box)
     same = shared >= rules.return_overlap and _turned(before, now) <= rules.return_degrees and before.box != whole

@@ -8,12 +8,13 @@ import numpy as np
 from pydantic import Field
 
 from merrflow.core.datafile import Strict
+from merrflow.stages.arrays import Floats, Sound
 from merrflow_serving.media.audio import SAMPLE_RATE
 
 VERSION = "1"  # of voice_energy, as part of the probe's key: another band or step gives other values
 BAND = (300.0, 3400.0)  # Hz: the telephone band of ITU-T G.712, which keeps speech and little of rumble and hiss
 STEP_SECONDS = 0.04  # one frame at 25 frames a second; syllables come at 2 to 7 Hz
-SILENCE = -100.0  # dBFS: the lowest value, also where there is nothing at all
+SILENCE = -100.0  # dBFS: the lowest value, also if there is nothing at all
 
 
 class SpeakingRules(Strict):
@@ -28,7 +29,7 @@ class SpeakingRules(Strict):
     chance: float = Field(ge=0)
 
 
-def voice_energy(audio: np.ndarray) -> tuple[float, ...]:
+def voice_energy(audio: Sound) -> tuple[float, ...]:
     """The level of the speech band in dBFS, one value for each 40 ms, rounded to 0.1.
 
     audio: (samples,) float32 at 16 kHz in [-1, 1]. 0 dBFS is a root mean square of 1, so that a sine at full
@@ -50,7 +51,7 @@ def voice_energy(audio: np.ndarray) -> tuple[float, ...]:
 
 
 def has_voice(energy: Sequence[float], rules: SpeakingRules) -> bool:
-    """Whether the level can tell a speaker: loud enough at times, and not as even as music or noise."""
+    """Whether the level can identify a speaker: loud enough at times, and not as even as music or noise."""
     if len(energy) * STEP_SECONDS < rules.least_seconds:
         return False
     low, high = np.percentile(energy, [10, 95])
@@ -63,7 +64,7 @@ def with_voice(
     """How well a mouth moves with the voice: 0 for no better than by chance, 1 for exactly.
 
     seconds: (frames,) times of the frames in which the person is seen, ascending. openings: (frames,) the mouth's
-    opening in each, None where it was not measured. energy: as from `voice_energy`.
+    opening in each, None if it was not measured. energy: as from `voice_energy`.
 
     The speed of the opening and the level of the voice are smoothed and correlated, at the delay between them that
     suits best: lips move before the sound is heard (Chandrasekaran et al. 2009, "The natural statistics of
@@ -80,7 +81,7 @@ def with_voice(
         return 0.0
     level = np.asarray(energy, np.float64)
     level = np.maximum(level - np.percentile(level, 10), 0.0)
-    clock = (np.arange(len(level)) + 0.5) * STEP_SECONDS
+    clock = (np.arange(len(level), dtype=np.float64) + 0.5) * STEP_SECONDS
     near = slice(*np.searchsorted(clock, [times[0] - 1, times[-1] + 1]))  # a second more than is looked at
     level, clock = level[near], clock[near]
     if not len(clock):
@@ -96,7 +97,7 @@ def with_voice(
     return max(0.0, (best - floor) / (1 - floor)) if floor < 1 else 0.0
 
 
-def _speeds(seconds: np.ndarray, openings: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _speeds(seconds: Floats, openings: Floats) -> tuple[Floats, Floats]:
     """Times, and the absolute speed of the opening there in 1/s, over the frames on either side; no gaps bridged."""
     seen = np.isfinite(openings)
     seconds, openings = seconds[seen], openings[seen]
@@ -108,29 +109,30 @@ def _speeds(seconds: np.ndarray, openings: np.ndarray) -> tuple[np.ndarray, np.n
     return seconds[1:-1][near], speed
 
 
-def _smooth(values: np.ndarray, times: np.ndarray, width: float) -> np.ndarray:
+def _smooth(values: Floats, times: Floats, width: float) -> Floats:
     """Means over `width` seconds around each time; times ascend."""
     sums = np.concatenate([[0.0], np.cumsum(values)])
     low = np.searchsorted(times, times - width / 2 - 1e-6)
     high = np.searchsorted(times, times + width / 2 + 1e-6)
-    return (sums[high] - sums[low]) / (high - low)
+    means: Floats = (sums[high] - sums[low]) / (high - low)
+    return means
 
 
-def _correlation(one: np.ndarray, other: np.ndarray) -> float:
-    """Pearson's; 0 where one of them does not change."""
+def _correlation(one: Floats, other: Floats) -> float:
+    """Pearson's; 0 if one of them does not change."""
     if one.std() < 1e-6 or other.std() < 1e-6:
         return 0.0
     return float(np.corrcoef(one, other)[0, 1])
 
 
-def _spread(one: np.ndarray, other: np.ndarray) -> float:
+def _spread(one: Floats, other: Floats) -> float:
     """The standard deviation of the correlation of two independent series that are each as slow as these.
 
     Bartlett 1935: (1 + 2 sum of the products of their autocorrelations) / length, over a quarter of the length.
     """
     length = len(one)
 
-    def autocorrelations(values: np.ndarray) -> np.ndarray:
+    def autocorrelations(values: Floats) -> Floats:
         values = values - values.mean()
         power = np.abs(np.fft.rfft(values, 2 * length)) ** 2
         sums = np.fft.irfft(power)[: length // 4]

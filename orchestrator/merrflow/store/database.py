@@ -10,18 +10,20 @@ from __future__ import annotations
 import json
 import re
 import uuid
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import sqlalchemy as sa
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from sqlalchemy.engine.interfaces import DBAPIConnection
 
 from merrflow.core.errors import InputError
+from merrflow.store.ownership import Ownership
 
 SCHEMA_FILE = "ledger.json"
-BUSY_SECONDS = 30  # that SQLite waits for another process's lock; the ledger then asks again (ledger/)
-# A machine that vanished is noticed within half a minute, at both ends, so that its claims (claims.py) are free then.
+BUSY_SECONDS = 30  # that SQLite waits for another process's lock; the ledger then asks again (database_retries.py)
+# A machine that vanished is noticed within half a minute, at both ends, so that its locks (locks.py) are free then.
 # The user timeout (milliseconds) is for a query on its way, which keep-alives do not watch: without it a cut network is
 # noticed after some 15 minutes.
 _SERVER_SETTINGS = (
@@ -37,28 +39,21 @@ _CLIENT_SETTINGS = {
 }
 
 
-class Tenure:
-    """Whether a dataset is still this process's own: while the network is away, another run may take it over."""
-
-    def __init__(self) -> None:
-        self.lost = ""  # why it is not
-        self.in_doubt = False  # the claim's connection broke, and it is not known yet who has it
-        self.confirm: Callable[[], None] = lambda: None  # looks whether it is; set by who holds the claim
-        self.was_last: Callable[[], bool] = lambda: True  # whether no other run has come and gone meanwhile
-
-
 @dataclass(frozen=True)
-class Place:
-    """Where a ledger is."""
+class LedgerLocation:
+    """Where a ledger is. As text: its file, or the schema in its database, without the password."""
 
     url: sa.URL
     schema: str = ""  # PostgreSQL only
-    tenure: Tenure = field(default_factory=Tenure, compare=False, repr=False)
+    ownership: Ownership = field(default_factory=Ownership, compare=False, repr=False)
 
     @property
     def is_shared(self) -> bool:
         """Whether other machines can reach it."""
         return self.url.get_backend_name() == "postgresql"
+
+    def __str__(self) -> str:
+        return f"{self.url.render_as_string()}, schema {self.schema}" if self.is_shared else self.url.database or ""
 
 
 class _SchemaFile(BaseModel):
@@ -67,10 +62,10 @@ class _SchemaFile(BaseModel):
     schema_: str = Field(alias="schema", pattern=r"^[a-z0-9_]{1,63}$")
 
 
-def place_of(folder: Path, url: str = "", *, make: bool = True) -> Place:
-    """The place of a folder's ledger. url: the setting `ledger_url`; empty: in the folder.
+def locate_ledger(folder: Path, url: str = "", *, make: bool = True) -> LedgerLocation:
+    """The ledger of an output folder. url: the setting `ledger_url`; empty: in the folder.
 
-    make: False raises `InputError` where no run was ever made into this folder.
+    make: False raises `InputError` if no run was ever made into this folder.
     """
     if not url:
         file = folder / "ledger.db"
@@ -79,10 +74,10 @@ def place_of(folder: Path, url: str = "", *, make: bool = True) -> Place:
                 f"{folder}: no run was ever made into this folder (there is no ledger.db); for a ledger in a database "
                 "set MERRFLOW_LEDGER_URL"
             )
-        return Place(sa.URL.create("sqlite", database=str(file)))
-    place = Place(sa.make_url(url))
-    if not place.is_shared:
-        return place
+        return LedgerLocation(sa.URL.create("sqlite", database=str(file)))
+    location = LedgerLocation(sa.make_url(url))
+    if not location.is_shared:
+        return location
     file = folder / SCHEMA_FILE
     if not file.exists():
         if not make:
@@ -92,20 +87,20 @@ def place_of(folder: Path, url: str = "", *, make: bool = True) -> Place:
         schema = _SchemaFile.model_validate_json(file.read_bytes()).schema_
     except (OSError, ValidationError) as error:
         raise InputError(f"{file}: does not name the schema of a ledger; put back the file that was there") from error
-    return Place(place.url, schema)
+    return LedgerLocation(location.url, schema)
 
 
-def connect(place: Place, **options: object) -> sa.Engine:
-    """An SQLAlchemy engine for a place, with what merrflow needs of either database. options: for `create_engine`."""
-    if not place.is_shared:
-        engine = sa.create_engine(place.url, **options)
+def connect(location: LedgerLocation, **options: Any) -> sa.Engine:
+    """An SQLAlchemy engine with what merrflow needs of either database. options: for `create_engine`."""
+    if not location.is_shared:
+        engine = sa.create_engine(location.url, **options)
         if engine.dialect.name == "sqlite":
             sa.event.listen(engine, "connect", _sqlite_pragmas)
         return engine
-    settings = _SERVER_SETTINGS + (f" -c search_path={place.schema}" if place.schema else "")
-    # pool_pre_ping: a connection that broke while it lay idle is replaced rather than used.
+    settings = _SERVER_SETTINGS + (f" -c search_path={location.schema}" if location.schema else "")
+    # pool_pre_ping: a connection that broke while nobody used it is replaced rather than used.
     return sa.create_engine(
-        place.url, connect_args={"options": settings, **_CLIENT_SETTINGS}, pool_pre_ping=True, **options
+        location.url, connect_args={"options": settings, **_CLIENT_SETTINGS}, pool_pre_ping=True, **options
     )
 
 
@@ -118,7 +113,7 @@ def _name_schema(file: Path) -> None:
         pass
 
 
-def _sqlite_pragmas(connection: object, record: object) -> None:
+def _sqlite_pragmas(connection: DBAPIConnection, record: object) -> None:
     cursor = connection.cursor()
     for pragma in (f"busy_timeout={BUSY_SECONDS * 1000}", "journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON"):
         cursor.execute(f"PRAGMA {pragma}")

@@ -3,40 +3,21 @@
 from __future__ import annotations
 
 import tempfile
-import threading
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import sqlalchemy as sa
-from filelock import FileLock, Timeout
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 from merrflow.core.errors import InputError
-from merrflow.store.database import Place, connect
-from merrflow.store.locks import DatabaseClaims, Taken
+from merrflow.store.database import LedgerLocation, connect
+from merrflow.store.locks import DatabaseLocks, LockTaken, lock_file
 
 _OLD_SECONDS = 3600.0
-_here: set[Path] = set()
-_one_at_a_time = threading.Lock()
-
-
-@contextmanager
-def alone_here(out: Path) -> Iterator[None]:
-    """The folder for one run of this process, which knows no locks against itself. Raises `InputError`."""
-    folder = out.expanduser().resolve()
-    with _one_at_a_time:
-        if folder in _here:
-            raise _busy(out)
-        _here.add(folder)
-    try:
-        yield
-    finally:
-        with _one_at_a_time:
-            _here.discard(folder)
 
 
 @contextmanager
@@ -48,19 +29,17 @@ def exclusive(out: Path) -> Iterator[None]:
             pass
     except OSError as error:
         raise InputError(f"{out}: cannot write there ({error.strerror}); choose another folder with --out") from error
-    lock = FileLock(out / ".lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise _busy(out) from None
-    with lock:
-        lock.release()  # the `with` holds it now
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(lock_file(out / ".lock"))
+        except LockTaken:
+            raise _busy(out) from None
         _sweep(out)
         yield
 
 
 def _sweep(out: Path) -> None:
-    """Removes what writers that were killed left half written. The young may be another worker's, of this very run."""
+    """Removes files that a killed writer left half written. Young ones may be another worker's, of this very run."""
     for folder in (out, out / "peaks", out / "merr"):
         for part in folder.glob(".*.part"):
             with suppress(OSError):
@@ -69,40 +48,37 @@ def _sweep(out: Path) -> None:
 
 
 @contextmanager
-def exclusive_ledger(place: Place, out: Path) -> Iterator[None]:
-    """The same across machines whose file systems do not share locks, where the ledger is in a database."""
-    if not place.is_shared:
+def exclusive_ledger(location: LedgerLocation, out: Path) -> Iterator[None]:
+    """The same across machines whose file systems do not share locks, if the ledger is in a database."""
+    if not location.is_shared:
         yield
         return
-    hold = DatabaseClaims(place).hold(f"dataset {place.schema}")
-    try:
-        hold.__enter__()
-    except Taken:
-        raise _busy(out) from None
-    except SQLAlchemyError as error:
-        reason = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
-        raise InputError(f"the ledger's database does not answer: {reason}") from error
-    try:
-        _sign(place)
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(DatabaseLocks(location).hold(f"dataset {location.schema}"))
+        except LockTaken:
+            raise _busy(out) from None
+        except SQLAlchemyError as error:
+            reason = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
+            raise InputError(f"the ledger's database does not answer: {reason}") from error
+        _sign(location)
         yield
-    finally:
-        hold.__exit__(None, None, None)
 
 
-def _sign(place: Place) -> None:
+def _sign(location: LedgerLocation) -> None:
     """Writes into the database which run had the dataset last, so that a run that was cut off for a while learns that
     another one has come and gone meanwhile."""
     name = f"merrflow run {uuid.uuid4().hex}"
-    engine = connect(place, poolclass=NullPool)
+    engine = connect(location, poolclass=NullPool)
     with engine.begin() as db:
-        db.execute(sa.text(f"COMMENT ON SCHEMA {place.schema} IS '{name}'"))
+        db.execute(sa.text(f"COMMENT ON SCHEMA {location.schema} IS '{name}'"))
 
     def was_last() -> bool:
         query = sa.text("SELECT obj_description(CAST(:schema AS regnamespace), 'pg_namespace')")
         with engine.connect() as db:
-            return db.scalar(query, {"schema": place.schema}) == name
+            return bool(db.scalar(query, {"schema": location.schema}) == name)
 
-    place.tenure.was_last = was_last
+    location.ownership.sign(was_last)
 
 
 def _busy(out: Path) -> InputError:

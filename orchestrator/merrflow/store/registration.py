@@ -1,4 +1,4 @@
-"""What a file found is as a row of the ledger, and whether anything in it is new."""
+"""A clip's row in the ledger, and whether anything in it is new."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ REGISTERED = ("name", "path", *CHANGING)
 _registered = itemgetter(*REGISTERED)
 
 
-def row_of(clip: Found, name: str, old: sa.Row | None) -> dict[str, Any]:
-    """The clip's row; its bytes are read only where its size or time is not as it was."""
+def row_of(clip: Found, name: str, old: sa.Row[Any] | None) -> dict[str, Any]:
+    """The clip's row; its bytes are read only if its size or time has changed."""
     size, mtime_ns = _stat(clip.path)
-    same = old is not None and old.sha256 and (old.size, old.mtime_ns) == (size, mtime_ns)
+    sha256 = old.sha256 if old is not None and (old.size, old.mtime_ns) == (size, mtime_ns) else ""
     return {
         "name": name,
         "path": path_text(clip.path),
         "size": size,
         "mtime_ns": mtime_ns,
-        "sha256": old.sha256 if same else hash_of(clip.path),
+        "sha256": sha256 or hash_of(clip.path),
         "sentence": clip.sentence,
         "label": clip.label,
         "retry": False,
     }
 
 
-def differs(row: dict[str, Any], old: sa.Row | None) -> bool:
+def differs(row: dict[str, Any], old: sa.Row[Any] | None) -> bool:
     """Whether the row has anything to write."""
     return old is None or _registered(row) != tuple(old)
 
@@ -47,7 +47,7 @@ def _stat(path: Path) -> tuple[int, int]:
 
 
 def hash_of(path: Path) -> str:
-    """sha256 of the file; "" where it cannot be read."""
+    """sha256 of the file; "" if it cannot be read."""
     try:
         return file_sha256(path)
     except OSError:

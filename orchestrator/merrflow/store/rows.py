@@ -1,4 +1,4 @@
-"""What the ledger tells of clips and their stages."""
+"""What the ledger knows of clips and their stages."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ class StageRow:
 
     outcome: Outcome
     reason: str
-    payload: bytes  # JSON; empty where the stage has no result
+    payload: bytes  # JSON; empty if the stage has no result
     seconds: float
     attempts: int = 1
     retry: bool = False
 
 
 @dataclass(frozen=True)
-class Standing:
-    """How one clip came out, without what it is made of: cheap for any number of clips."""
+class ClipStatus:
+    """How one clip came out, and nothing more: cheap for any number of clips."""
 
     name: str
     outcome: Outcome | None  # None while it is not finished
@@ -43,13 +43,13 @@ class ClipRow:
 
 
 @dataclass(frozen=True)
-class Stored:
-    """One clip that came to an outcome, and what its stages left: JSON, None where there is none."""
+class ClipResults:
+    """One clip that came to an outcome, with its record and its stages' results as JSON."""
 
     name: str
     path: Path
     outcome: Outcome
     reason: str
     sentence: str | None
-    record: bytes | None
+    record: bytes | None  # None if the clip has none
     stages: Mapping[str, bytes]  # stage -> its newest result

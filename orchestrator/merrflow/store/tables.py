@@ -15,7 +15,7 @@ CLIPS = sa.Table(
     sa.Column("path", sa.String, nullable=False, unique=True),
     sa.Column("size", sa.BigInteger, nullable=False),
     sa.Column("mtime_ns", sa.BigInteger, nullable=False),
-    sa.Column("sha256", sa.String, nullable=False),  # "" where the file cannot be read
+    sa.Column("sha256", sa.String, nullable=False),  # "" if the file cannot be read
     sa.Column("sentence", sa.String),
     sa.Column("label", sa.String),
     sa.Column("fingerprint", sa.String),  # of the finished work, as in `stages` under RECORD

@@ -6,6 +6,7 @@ import pytest
 
 from merrflow.core.errors import InputError
 from merrflow.core.settings import RunSettings, load_settings
+from merrflow_serving.catalog import SERVICES
 
 
 @pytest.fixture
@@ -99,3 +100,25 @@ def test_values_that_no_run_can_use_are_named(tmp_path, line, told):
     with pytest.raises(InputError, match=told) as caught:
         load_settings(path)
     assert str(caught.value).isprintable() and len(str(caught.value)) < 1500
+
+
+def test_every_service_of_the_catalog_has_its_address():
+    found = RunSettings(**{f"{name.replace('-', '_')}_address": f"{name}:1" for name in SERVICES}).addresses()
+    assert found == {name: f"{name}:1" for name in SERVICES}
+    assert len([name for name in RunSettings.model_fields if name.endswith("_address")]) == len(SERVICES)
+
+
+def test_the_environment_counts_in_any_case_and_only_if_it_is_not_empty(config, monkeypatch):
+    monkeypatch.setenv("MERRFLOW_SEED", "")
+    monkeypatch.setenv("merrflow_shard_size", "30")
+    assert (load_settings(config).seed, load_settings(config).shard_size) == (1, 30)
+    config.write_text("seed: soon\n")
+    with pytest.raises(InputError, match=r"run\.yaml: seed: "):
+        load_settings(config)
+
+
+def test_a_file_cannot_reach_what_is_not_a_setting(tmp_path):
+    path = tmp_path / "run.yaml"
+    path.write_text("_env_prefix: OTHER_\n")
+    with pytest.raises(InputError, match="_env_prefix: Extra inputs"):
+        load_settings(path)

@@ -6,7 +6,7 @@ from hypothesis import assume
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from merrflow.facs import RuleSet, action_units, load_rules
+from merrflow.facs import RuleSet, action_units, load_rules, soundness
 
 CODES = tuple(action_units())
 LABELS = ("happy", "sad", "angry", "fear")
@@ -57,7 +57,9 @@ def rule_sets(draw, *ways: str) -> RuleSet:
             rule["weights"] = {code: draw(st.floats(-4, 4)) for code in table}
         content["rules"].append(rule)
     try:
-        return RuleSet.model_validate(content, strict=False)
+        rules = RuleSet.model_validate(content, strict=False)
     except ValidationError:
         assume(False)
         raise
+    assume(not list(soundness.of_set(rules)))
+    return rules

@@ -16,7 +16,7 @@ PROXIES = ("AU01", "AU02", "AU04", "AU06", "AU07", "AU12", "AU14", "AU15", "AU17
 
 def label(rules, intensity: dict[str, float], measurable=ALL, present=None) -> str:
     best = judge(rules, present or set(intensity), intensity, measurable)[0]
-    return best.label if best.stands else rules.neutral.label
+    return best.label if best.is_met else rules.neutral.label
 
 
 @pytest.mark.parametrize(
@@ -55,12 +55,12 @@ def test_the_more_specific_combination_wins() -> None:
 
 def test_units_without_intensity_count_as_traces() -> None:
     best = judge(DEFAULT, {"AU04", "AU28"}, {"AU04": 1.0}, ALL)[0]
-    assert (best.label, best.stands) == ("worried", True)
+    assert (best.label, best.is_met) == ("worried", True)
 
 
 def test_an_unmeasurable_unit_is_named_and_never_lowers_the_bar_to_speech() -> None:
     surprise = next(e for e in judge(DEFAULT, {"AU26"}, {"AU26": 5.0}, PROXIES) if e.label == "surprise")
-    assert not surprise.stands  # AU05+AU26 without AU05 would be talking
+    assert not surprise.is_met  # AU05+AU26 without AU05 would be talking
     assert "AU05" in surprise.unmeasurable
     # fear is judged on what is left of its combinations
     brows = {"AU01": 3.0, "AU02": 3.0, "AU04": 3.0}
@@ -78,7 +78,7 @@ def test_a_whole_prototype_goes_before_the_rest_of_another() -> None:
 def test_a_label_that_cannot_be_judged_says_so() -> None:
     found = judge(DEFAULT, {"AU14"}, {"AU14": 3.0}, ("AU01", "AU02"))
     assert not next(e for e in found if e.label == "happy").judgeable
-    assert not any(e.stands for e in found)
+    assert not any(e.is_met for e in found)
 
 
 @pytest.mark.parametrize(
@@ -98,13 +98,13 @@ def test_a_label_that_cannot_be_judged_says_so() -> None:
 )
 def test_published_rules(present: set[str], expected: str) -> None:
     best = judge(MERR, present, {}, ALL)[0]
-    assert (best.label if best.stands else "neutral") == expected
+    assert (best.label if best.is_met else "neutral") == expected
 
 
 def test_published_minimum_shrinks_with_what_can_be_measured() -> None:
     without = tuple(code for code in ALL if code not in ("AU05", "AU20"))
     fear = {e.label: e for e in judge(MERR, {"AU01", "AU02", "AU04", "AU07"}, {}, without)}["fear"]
-    assert fear.stands  # 4 of the 5 that can be measured, as 5 of 7
+    assert fear.is_met  # 4 of the 5 that can be measured, as 5 of 7
     assert fear.unmeasurable == ("AU05", "AU20")
     fear = {e.label: e for e in judge(MERR, {"AU01", "AU02", "AU04"}, {}, without)}["fear"]
-    assert not fear.stands
+    assert not fear.is_met

@@ -139,11 +139,11 @@ def spoil_type(data: dict) -> None:
     [
         (spoil_unit, ["'surprise' action_units", "unknown Action Unit 'AU99'"]),
         (spoil_key, ["'surprise' minimun: unknown key"]),
-        (spoil_duplicate, ["'fear' stands twice"]),
-        (spoil_alias, ["'scared' stands twice: at 'fear' and at 'surprise'"]),
+        (spoil_duplicate, ["'fear' occurs twice"]),
+        (spoil_alias, ["'scared' occurs twice: at 'fear' and at 'surprise'"]),
         (spoil_empty, ["'surprise' action_units", "at least 1 item"]),
         (spoil_minimum, ["'surprise'", "minimum 9 of 4 units can never be met"]),
-        (spoil_twice, ["'surprise'", "AU01 stands twice"]),
+        (spoil_twice, ["'surprise'", "AU01 occurs twice"]),
         (spoil_mode, ["'surprise'", "need decide: score"]),
         (spoil_speech, ["'surprise' prototypes [0]", "AU25 AU26: units of speech and blinking alone"]),
         (spoil_confidence, ["peak minimum_confidence", "less than or equal to 1", "70"]),
@@ -177,7 +177,7 @@ def test_the_line_is_the_one_at_fault(tmp_path: Path) -> None:
         ("name: [", "not valid YAML"),
         ("- a\n- b\n", "must hold a mapping"),
         ("", "must hold a mapping"),
-        ("name: a\nname: b\n", "line 2: name stands twice"),
+        ("name: a\nname: b\n", "line 2: name occurs twice"),
     ],
 )
 def test_broken_files(tmp_path: Path, text: str, message: str) -> None:

@@ -85,7 +85,7 @@ def test_a_given_label_wins_and_the_rules_word_stays_beside_it(rules, units, can
 def test_where_all_is_measured_so_many_of_stands_literally(rules, units) -> None:
     for evidence in judge(rules, units, {}, CODES):
         rule = rules.rule(evidence.label)
-        assert evidence.stands == (len(units & set(rule.action_units)) >= rule.minimum)
+        assert evidence.is_met == (len(units & set(rule.action_units)) >= rule.minimum)
 
 
 @quick

@@ -80,7 +80,7 @@ def test_label_accuracy_is_as_stated(records: list[dict], name: str, of_all: flo
     right: dict[str, list[bool]] = {}
     for record in records:
         best = judge(rules, record["peak_AU_list"], {}, OPENFACE)[0]
-        label = best.label if best.stands else rules.neutral.label
+        label = best.label if best.is_met else rules.neutral.label
         right.setdefault(record["pseu_emotion"], []).append(label == record["pseu_emotion"])
     recall = {label: sum(hits) / len(hits) for label, hits in right.items()}
     share = sum(map(sum, right.values())) / len(records)

@@ -51,7 +51,7 @@ def test_every_fault_is_told_at_once_each_at_its_own_line(tmp_path: Path) -> Non
     rule(data, "happy")["published_as"] = {"AU06": "AU06", "AU25": "AU12"}
     found = faults(tmp_path, data)
     assert [line for line, _ in found] == ["AU25: AU12", "AU06: AU06", "- AU02"]
-    assert "'surprise' action_units [3]: AU02 stands twice" in found[2][1]
+    assert "'surprise' action_units [3]: AU02 occurs twice" in found[2][1]
 
 
 def test_a_rule_behind_one_that_always_stands_too_can_never_win(tmp_path: Path) -> None:
@@ -114,7 +114,7 @@ def test_a_threshold_that_cannot_be_reached(tmp_path: Path) -> None:
         (lambda d: d.update(version=2), "version: 2", "valid string (value 2)"),
         (lambda d: rule(d, "sad")["action_units"].append("AU16"), "- AU16", "lexicon merr 1 has no phrase for AU16"),
         (lambda d: d["neutral"].update(action_units=["AU16"]), "- AU16", "lexicon merr 1 has no phrase for AU16"),
-        (lambda d: d["neutral"].update(aliases=["scared"]), "- scared", "'scared' stands twice"),
+        (lambda d: d["neutral"].update(aliases=["scared"]), "- scared", "'scared' occurs twice"),
         (lambda d: d["peak"].update(maximum_turn=float("nan")), "maximum_turn: .nan", "finite number"),
     ],
 )
@@ -172,7 +172,7 @@ def test_a_lexicon_of_ones_own_is_found_beside_the_rules(tmp_path: Path, monkeyp
 
     words["phrases"]["AU28"] = ["lips in", "lips in"]
     lexicon = write(tmp_path / "words", words, "my.yaml")
-    with pytest.raises(DataFileError, match="'lips in' stands twice at AU28") as caught:
+    with pytest.raises(DataFileError, match="'lips in' occurs twice at AU28") as caught:
         load_rules(path)
     assert str(caught.value).startswith(f"{lexicon}, line ")
 

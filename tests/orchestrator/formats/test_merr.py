@@ -127,10 +127,10 @@ def test_a_clip_or_a_key_that_stands_twice_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "fine.json"
     one = json.dumps(RECORD)
     path.write_text(f'{{"clip_1": {one}, "clip_1": {one}}}')
-    with pytest.raises(InputError, match="clip 'clip_1' stands twice"):
+    with pytest.raises(InputError, match="clip 'clip_1' occurs twice"):
         read_annotations(path)
     path.write_text(f'{{"clip_1": {one[:-1]}, "peak_index": "7"}}}}')
-    with pytest.raises(InputError, match="clip 'clip_1', peak_index: the key stands twice"):
+    with pytest.raises(InputError, match="clip 'clip_1', peak_index: the key occurs twice"):
         read_annotations(path)
 
 
@@ -142,7 +142,7 @@ def test_a_clip_or_a_key_that_stands_twice_is_an_error(tmp_path: Path) -> None:
         (b'["clip_1"]', "must hold one JSON object"),
         (b"{}", "holds no clip"),
         (b'{"clip_1": "happy"}', "clip 'clip_1' must be a JSON object, not 'happy'"),
-        (b'{" ": {}}', "is no clip name"),
+        (b'{" ": {}}', "is not a clip name"),
         (b"\xff\xfe{}", "not text in UTF-8"),
         (b"[" * 100_000, "not JSON that can be read|ends too early"),
     ],
@@ -176,8 +176,8 @@ def test_a_txt_gives_frames_and_labels(tmp_path: Path) -> None:
     [
         ("clip_2 61", "line 2: must be `name frame_count label`"),
         ("clip 2 61 happy", "line 2: must be"),
-        ("clip_2 many happy", "line 2: clip 'clip_2': 'many' is no number"),
-        ("clip_1 61 happy", "clip 'clip_1' stands twice"),
+        ("clip_2 many happy", "line 2: clip 'clip_2': 'many' is not a number"),
+        ("clip_1 61 happy", "clip 'clip_1' occurs twice"),
     ],
 )
 def test_a_wrong_line_of_a_txt_is_named(tmp_path: Path, line: str, told: str) -> None:
@@ -205,8 +205,8 @@ def test_a_csv_gives_sentences_or_labels(tmp_path: Path) -> None:
         ("name,sentence\nclip_1\n", "line 2: 1 cells for 2 columns"),
         ("name,sentence\n ,Hello\n", "line 2: the name is blank"),
         ('name,sentence\nclip_1,"Hello\n', "not a CSV table"),
-        ("name,sentence\nclip_1,a\nclip_1,b\n", "clip 'clip_1' stands twice"),
-        ("name,sentence,sentence\nclip_1,a,b\n", "'sentence' stands twice"),
+        ("name,sentence\nclip_1,a\nclip_1,b\n", "clip 'clip_1' occurs twice"),
+        ("name,sentence,sentence\nclip_1,a,b\n", "'sentence' occurs twice"),
     ],
 )
 def test_a_wrong_csv_is_named(tmp_path: Path, text: str, told: str) -> None:

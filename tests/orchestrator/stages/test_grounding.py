@@ -248,7 +248,7 @@ def _changed(tmp_path, old: str, new: str):
     [
         ("contradicted: [{loudness: [-19, null]}]", "contradicted: [{loudness: [-30, null]}]", "no gap"),
         ("firm: [{loudness: [-14, null]}]", "firm: [{loudness: [-30, null]}]", "within a supported range"),
-        ("phrases: [quiet,", "phrases: [loud, quiet,", "'loud' stands twice"),
+        ("phrases: [quiet,", "phrases: [loud, quiet,", "'loud' occurs twice"),
         ("supported: [{loudness: [null, -28", "suported: [{loudness: [null, -28", "unknown key"),
         ("supported: [{pitch_median: [130, 225]}]", "supported: [{pitch_median: [230, 225]}]", "above its most"),
         ("supported_content: [silence]", "supported_content: [quietness]", "unknown content 'quietness'"),

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from merrflow.core.records import Likeness
+from merrflow.core.records import PerceptualHashes
 from merrflow.datasets.curation.similarity import frame_distance, sound_difference
 from merrflow.stages import perceptual_hash
-from merrflow.stages.perceptual_hash import LikenessSampler, frame_hash, sound_hashes
+from merrflow.stages.perceptual_hash import HashSampler, frame_hash, sound_hashes
 from merrflow_serving.media.audio import SAMPLE_RATE, AudioCollector
 from merrflow_serving.media.video import iter_frames
 from tests.orchestrator.datasets.curation.reencode import reencode
@@ -48,14 +48,14 @@ def voice(seconds: float, seed: int = 0) -> np.ndarray:
     return (np.sum(parts, axis=0) / 200 + rng.normal(0, 0.002, time.size)).astype(np.float32)
 
 
-def of(path: Path) -> Likeness:
-    sampler, collector = LikenessSampler(), AudioCollector()
+def of(path: Path) -> PerceptualHashes:
+    sampler, collector = HashSampler(), AudioCollector()
     for frame in iter_frames(path, on_audio=collector.add):
         sampler.add(frame)
     return sampler.finish(collector.finish())
 
 
-def apart(one: Likeness, other: Likeness) -> tuple[float, float]:
+def apart(one: PerceptualHashes, other: PerceptualHashes) -> tuple[float, float]:
     """Bits of 64 by which pictures differ, share of bits by which sound does."""
     frames = [np.array([int(word, 16) for word in like.frames], np.uint64) for like in (one, other)]
     sounds = [np.array([int(word or "0", 16) for word in like.sound], np.uint32) for like in (one, other)]
@@ -67,7 +67,7 @@ def apart(one: Likeness, other: Likeness) -> tuple[float, float]:
 @given(count=st.integers(1, 900), fps=st.sampled_from([5.0, 12.5, 23.976, 25.0, 30.0, 60.0]))
 def test_frames_are_evenly_spaced_whatever_the_length(count: int, fps: float) -> None:
     asked: list[float] = []
-    sampler = LikenessSampler()
+    sampler = HashSampler()
     for index in range(count):
         sampler.add(Drawn(index / fps, asked))  # type: ignore[arg-type]
     kept = [sample.timestamp for sample in sampler._samples]
@@ -94,7 +94,7 @@ def test_silence_and_too_short_a_sound_have_no_hash(audio: np.ndarray) -> None:
 
 
 def test_no_sound_track_has_no_hash() -> None:
-    assert LikenessSampler().finish(None) == Likeness((), ())
+    assert HashSampler().finish(None) == PerceptualHashes((), ())
 
 
 def test_silent_pieces_keep_their_place() -> None:
@@ -113,9 +113,9 @@ def test_loudness_changes_no_hash(gain: float) -> None:
 
 @pytest.mark.parametrize("cut", [0.2, 0.224])  # 0.224 s: three and a half hops, the worst case
 def test_a_cut_sound_is_near_and_another_is_far(cut: float) -> None:
-    whole = Likeness((), sound_hashes(voice(3)))
-    assert apart(whole, Likeness((), sound_hashes(voice(3)[int(cut * SAMPLE_RATE) :])))[1] < NEAR_SOUND
-    assert apart(whole, Likeness((), sound_hashes(voice(3, seed=5))))[1] > 0.4
+    whole = PerceptualHashes((), sound_hashes(voice(3)))
+    assert apart(whole, PerceptualHashes((), sound_hashes(voice(3)[int(cut * SAMPLE_RATE) :])))[1] < NEAR_SOUND
+    assert apart(whole, PerceptualHashes((), sound_hashes(voice(3, seed=5))))[1] > 0.4
 
 
 def test_a_copy_of_an_example_is_near_and_the_others_are_far(tmp_path: Path) -> None:
@@ -145,8 +145,8 @@ def test_two_halves_of_a_shot_look_alike_but_sound_apart(path: Path) -> None:
     """Why pictures alone never make a copy where there is sound to compare."""
     whole = of(path)
     half, sound = len(whole.frames) // 2, len(whole.sound) // 2
-    first = Likeness(whole.frames[:half], whole.sound[:sound])
-    second = Likeness(whole.frames[half:], whole.sound[sound:])
+    first = PerceptualHashes(whole.frames[:half], whole.sound[:sound])
+    second = PerceptualHashes(whole.frames[half:], whole.sound[sound:])
     looks, sounds = apart(first, second)
     assert looks < NEAR_FRAMES
     assert sounds > 0.4

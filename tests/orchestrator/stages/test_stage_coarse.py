@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from merrflow.core.records import Label, Scene, Subtitle, Tone
-from merrflow.stages.coarse import caption, compose, load_template
+from merrflow.stages.coarse import caption, compose
+from merrflow.stages.coarse_template import load_template
 from tests.paths import SHARED
 
 PUBLISHED = SHARED / "merr" / "merr_fine_grained.half.json"

@@ -9,7 +9,7 @@ import pytest
 from merrflow.core.errors import InputError
 from merrflow.core.inputs import Found
 from merrflow.store import Ledger, existing_ledger
-from merrflow.store.database import SCHEMA_FILE, place_of
+from merrflow.store.database import SCHEMA_FILE, locate_ledger
 
 
 def test_datasets_in_one_database_do_not_see_each_other(tmp_path, ledger_url):
@@ -46,4 +46,4 @@ def test_a_folder_without_a_run_has_no_ledger_and_gets_none(tmp_path, ledger_url
 def test_a_schema_file_that_is_not_one_is_named(tmp_path, text):
     (tmp_path / SCHEMA_FILE).write_text(text)
     with pytest.raises(InputError, match=SCHEMA_FILE):
-        place_of(tmp_path, "postgresql+psycopg://nobody@127.0.0.1:1/none")
+        locate_ledger(tmp_path, "postgresql+psycopg://nobody@127.0.0.1:1/none")

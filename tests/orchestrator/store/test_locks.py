@@ -1,4 +1,4 @@
-"""A claim is one living process's, and nobody's the moment it is gone."""
+"""A lock is one living process's, and nobody's the moment it is gone."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ import pytest
 import sqlalchemy as sa
 
 from merrflow.store import locks
-from merrflow.store.locks import Taken, claims_at
+from merrflow.store.locks import LockTaken, locks_at
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from merrflow.store.locks import claims_at
-with claims_at(Path(sys.argv[1]), sys.argv[2]).hold("name"):
+from merrflow.store.locks import locks_at
+with locks_at(Path(sys.argv[1]), sys.argv[2]).hold("name"):
     print("held", flush=True)
     time.sleep(60)
 """
 
 
 def test_one_holder_at_a_time_and_others_are_free(tmp_path, ledger_url):
-    first, second = claims_at(tmp_path, ledger_url), claims_at(tmp_path, ledger_url)
+    first, second = locks_at(tmp_path, ledger_url), locks_at(tmp_path, ledger_url)
     with first.hold("name"):
         assert not second.is_free("name") and second.is_free("other")
-        with pytest.raises(Taken), second.hold("name"):
+        with pytest.raises(LockTaken), second.hold("name"):
             pass
         with second.hold("other"):
             assert not first.is_free("other")
@@ -35,7 +35,7 @@ def test_one_holder_at_a_time_and_others_are_free(tmp_path, ledger_url):
 
 
 def test_whoever_waits_gets_it_when_it_is_free(tmp_path, ledger_url):
-    first, second = claims_at(tmp_path, ledger_url), claims_at(tmp_path, ledger_url)
+    first, second = locks_at(tmp_path, ledger_url), locks_at(tmp_path, ledger_url)
     hold = first.hold("name")
     hold.__enter__()
     threading.Timer(0.5, hold.__exit__, (None, None, None)).start()  # by another thread than the one that took it
@@ -47,7 +47,7 @@ def test_a_killed_process_holds_nothing(tmp_path, ledger_url):
     process = subprocess.Popen([sys.executable, "-c", HOLD, str(tmp_path), ledger_url], stdout=subprocess.PIPE)
     try:
         assert process.stdout.readline() == b"held\n"
-        there = claims_at(tmp_path, ledger_url)
+        there = locks_at(tmp_path, ledger_url)
         assert not there.is_free("name")
     finally:
         process.kill()
@@ -56,9 +56,9 @@ def test_a_killed_process_holds_nothing(tmp_path, ledger_url):
         pass
 
 
-def test_a_claim_whose_connection_broke_is_taken_again(tmp_path, postgres_url, monkeypatch):
+def test_a_lock_whose_connection_broke_is_taken_again(tmp_path, postgres_url, monkeypatch):
     monkeypatch.setattr(locks, "_KEEP", 0.1)
-    there = claims_at(tmp_path, postgres_url)
+    there = locks_at(tmp_path, postgres_url)
     with there.hold("name"):
         with sa.create_engine(postgres_url, isolation_level="AUTOCOMMIT").connect() as db:
             holders = sa.text("SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'")

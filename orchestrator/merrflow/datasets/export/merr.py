@@ -22,7 +22,7 @@ from merrflow.datasets.entries import Entry
 from merrflow.datasets.export.format import Format, FormatOptions, Target
 from merrflow.datasets.export.text import one_line, trainable
 from merrflow.datasets.export.writer import OTHER_LABEL, Writer
-from merrflow.facs.rules import UnknownLabel, load_rules
+from merrflow.facs import UnknownLabel, load_rules
 
 SUBTITLES = "transcription_en_all.csv"  # as Emotion-LLaMA's configuration names it
 # What pandas.read_csv takes for "no value"; a sentence that is one of these words would become the number NaN.

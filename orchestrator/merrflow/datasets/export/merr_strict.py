@@ -13,9 +13,9 @@ from functools import cache
 from merrflow.core.records import Record
 from merrflow.datasets.export.format import Format, FormatOptions, Target
 from merrflow.datasets.export.merr import MerrExport
+from merrflow.facs import load_rules
 from merrflow.facs.evidence import judge
 from merrflow.facs.lexicon import Lexicon, load_lexicon
-from merrflow.facs.rules import load_rules
 from merrflow.facs.units import action_units
 from merrflow.stages.coarse import compose
 

@@ -87,7 +87,7 @@ class Nearness:
     def decided(self, present: Collection[str], intensity: Mapping[str, float]) -> str:
         """The label that the whole rule set would give."""
         best = judge(self._rules, present, intensity, self._measurable)[0]
-        return best.label if best.stands else self._rules.neutral.label
+        return best.label if best.is_met else self._rules.neutral.label
 
     def _measured_cores(self) -> tuple[_Core, ...]:
         """As in facs/evidence.py: prototypes that are measured whole, else those that are so for the most part."""

@@ -20,7 +20,7 @@ from merrflow.datasets.mining.settings import MiningRules, load_mining
 from merrflow.facs.rules import RuleSet, UnknownLabel
 from merrflow.facs.units import openface_units
 from merrflow.stages.stage import Skip
-from merrflow.store import Ledger, Stored
+from merrflow.store import ClipResults, Ledger
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ def mine(
     engines: Counter[tuple[str, tuple[str, ...]]] = Counter()
     heap: list[tuple[float, int, _Found]] = []
     clips = without = 0
-    for number, stored in enumerate(ledger.stored(("action_units", "probe"))):
+    for number, stored in enumerate(ledger.results(("action_units", "probe"))):
         clips += 1
         record = from_json(stored.record) if stored.record else None
         series, engine = _series(stored, record)
@@ -137,7 +137,7 @@ def mine(
     return Mined(label, rules.title, candidates, clips, without, _limits(engines, judges, label))
 
 
-def _series(stored: Stored, record: Mapping[str, Any] | None) -> tuple[Mapping[str, Any] | None, str]:
+def _series(stored: ClipResults, record: Mapping[str, Any] | None) -> tuple[Mapping[str, Any] | None, str]:
     units = stored.stages.get("action_units")
     if units is None:
         origin = ((record or {}).get("origins") or {}).get("action_units") or {}
@@ -153,7 +153,7 @@ def _precomputed(record: Mapping[str, Any] | None) -> tuple[str, ...]:
 
 
 def _exact(
-    stored: Stored,
+    stored: ClipResults,
     record: Mapping[str, Any] | None,
     series: Mapping[str, Any] | None,
     faces: Sequence[Seen],

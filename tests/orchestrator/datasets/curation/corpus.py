@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from merrflow.core.inputs import Found
-from merrflow.core.records import Claim, Likeness, Outcome, Record
+from merrflow.core.records import Claim, Outcome, PerceptualHashes, Record
 from merrflow.datasets.entries import RECORDS
 from merrflow.store import Ledger, StageRow
 from tests.orchestrator.datasets.report.runs import record
@@ -229,7 +229,9 @@ class _Builder:
         made = likeness(flip(rng, frames, bits, 64), flip(rng, sound, noise * 32, 32))
         self._copy(one, rng.bytes(32).hex(), "near", made, text)
 
-    def _copy(self, one: Record, sha256: str, kind: str, made: Likeness | None, text: str | None = None) -> None:
+    def _copy(
+        self, one: Record, sha256: str, kind: str, made: PerceptualHashes | None, text: str | None = None
+    ) -> None:
         """A copy, better or worse than the first; the worse of the two should go."""
         better = self.rng.random() < 0.5
         confidence = one.peak.confidence + (0.05 if better else -0.05)
@@ -277,8 +279,10 @@ def flip(rng: np.random.Generator, words: np.ndarray, mean_bits: float, width: i
     return words ^ mask.astype(words.dtype)
 
 
-def likeness(frames: np.ndarray, sound: np.ndarray) -> Likeness:
-    return Likeness(tuple(f"{word:016x}" for word in frames.tolist()), tuple(f"{word:08x}" for word in sound.tolist()))
+def likeness(frames: np.ndarray, sound: np.ndarray) -> PerceptualHashes:
+    return PerceptualHashes(
+        tuple(f"{word:016x}" for word in frames.tolist()), tuple(f"{word:08x}" for word in sound.tolist())
+    )
 
 
 def label_counts(records: Iterable[Record]) -> Counter[str]:

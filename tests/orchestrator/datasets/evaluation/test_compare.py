@@ -84,7 +84,7 @@ def test_without_a_ledger_the_records_are_read(out: Path, tmp_path: Path) -> Non
         ("[]", "line 2: not a record of merrflow"),
         ("[" * 100_000, "line 2: not a record of merrflow"),
         ('{"name": "x", "outcome": "done", "reason": ""}', "line 2: not a record of merrflow: path"),
-        (None, "line 2: clip 'clip_a' stands twice"),
+        (None, "line 2: clip 'clip_a' occurs twice"),
     ],
 )
 def test_a_wrong_records_file_is_named(out: Path, tmp_path: Path, line: str | None, told: str) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from merrflow.core.errors import InputError
-from merrflow.core.records import Likeness, Outcome
+from merrflow.core.records import Outcome, PerceptualHashes
 from merrflow.datasets.curation.base import Drop, Step
 from merrflow.datasets.curation.config import packaged
 from merrflow.datasets.curation.records import records_digest
@@ -147,7 +147,7 @@ class TestEverything:
         from dataclasses import replace
 
         one = record("a")
-        one = replace(one, probe=replace(one.probe, voice_energy=(1.0,), likeness=Likeness(("ff",), ())))
+        one = replace(one, probe=replace(one.probe, voice_energy=(1.0,), likeness=PerceptualHashes(("ff",), ())))
         write_records(run(tmp_path, [one]), tmp_path / "records.jsonl")
         values = json.loads((tmp_path / "records.jsonl").read_text())
         assert "curves" not in values

@@ -37,8 +37,8 @@ from merrflow.datasets.mining.nearness import Nearness
 from merrflow.datasets.mining.review_queue import COLUMNS, values, write_csv
 from merrflow.datasets.mining.settings import load_mining
 from merrflow.datasets.mining.sheet import write_sheet
+from merrflow.facs import load_rules
 from merrflow.facs.evidence import judge
-from merrflow.facs.rules import load_rules
 from merrflow.store import Ledger, StageRow
 from tests.orchestrator.fakes import make_video
 
@@ -257,8 +257,8 @@ def test_one_makes_the_label_by_the_rules_own_evidence(intensity, present, name,
     ratio = near.ratio(present, intensity)
     assert ratio >= 0
     if name != "calibrated":  # whose rule asks for an expressive unit besides
-        assert (ratio >= 1 - 1e-9) == own.stands
-    if name == "default" and own.stands:
+        assert (ratio >= 1 - 1e-9) == own.is_met
+    if name == "default" and own.is_met:
         assert ratio == pytest.approx(own.score / rules.threshold)
     assert isinstance(near.reason(present, intensity), str)
 

@@ -14,7 +14,6 @@ from merrflow.flow.run import annotate_request
 from merrflow.flow.submit import run_on_server
 from merrflow.pipeline.request import Request
 from merrflow.store import Ledger
-from merrflow.store.database import place_of
 from tests.orchestrator.fakes import calls, fake_services, make_video
 from tests.orchestrator.flow.pool.conftest import until
 from tests.records import timeless
@@ -106,7 +105,7 @@ async def test_a_killed_worker_loses_nothing_and_nothing_is_done_twice(server, w
         ended = await asyncio.wait_for(going, 400)
     assert (ended.state, ended.complete) == ("Completed", True), ended
     assert ended.counts["outcome: done"] == clips
-    ledger = Ledger(place_of(tmp_path / "out", postgres_url, make=False))
+    ledger = Ledger.in_folder(tmp_path / "out", postgres_url, make=False)
     rows = Counter(name for name, _ in ledger.records())
     assert len(rows) == clips and set(rows.values()) == {1}
     assert set(timeless(tmp_path / "out")) == set(rows)

@@ -12,7 +12,7 @@ from prefect.states import Crashed, Pending, Running
 
 from merrflow.flow.names import MAX_STARTS, POOL, run_lock
 from merrflow.flow.zombie_runs import LOOKS, ZombieRunDetector
-from merrflow.store.locks import claims_at
+from merrflow.store.locks import locks_at
 
 
 class Server:
@@ -65,10 +65,10 @@ async def test_a_crashed_run_is_scheduled_again(tmp_path):
 async def test_a_living_run_is_left_alone_and_a_pause_of_its_claim_does_no_harm(tmp_path):
     run = flow_run(tmp_path, Running())
     server, warden = Server(run), ZombieRunDetector(POOL, "process", "")
-    with claims_at(tmp_path).hold(run_lock(run.id)):
+    with locks_at(tmp_path).hold(run_lock(run.id)):
         assert await look(warden, server) == []
     await warden.look(server)  # a moment without
-    with claims_at(tmp_path).hold(run_lock(run.id)):
+    with locks_at(tmp_path).hold(run_lock(run.id)):
         await warden.look(server)
     assert await look(warden, server, LOOKS - 1) == [], "counted anew"
 

@@ -1,0 +1,128 @@
+"""What is read of a ledger to make a dataset of it: how the clips came out, their records, their stages' results."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+
+import sqlalchemy as sa
+
+from merrflow.core.paths import text_path
+from merrflow.core.records import Clip, Outcome
+from merrflow.store.rows import ClipResults, ClipRow, ClipStatus, StageRow
+from merrflow.store.tables import CLIPS, RECORD, STAGES
+from merrflow.store.transactions import Transactions, unpacked
+
+_PAGE = 25  # clips whose stages are read at once; a clip's Action Units take a megabyte
+_RECORDS = 200  # of them the same
+_OUTCOMES = {None: None} | {outcome.value: outcome for outcome in Outcome}  # ten times as fast as Outcome(...)
+
+
+class DatasetQueries(Transactions):
+    """All clips of a dataset, read only."""
+
+    def statuses(self) -> list[ClipStatus]:
+        """How every clip of the dataset came out, by name."""
+        query = sa.select(CLIPS.c.name, CLIPS.c.outcome, CLIPS.c.reason, CLIPS.c.retry).order_by(CLIPS.c.name)
+        return [
+            ClipStatus(name, _OUTCOMES[outcome], reason or "", retry)
+            for name, outcome, reason, retry in map(tuple, self._rows(query))
+        ]
+
+    def state(self) -> str:
+        """32 hex digits that change with every clip, outcome and record: while they are the same, so is everything that
+        is made of the ledger."""
+        finished_at = sa.type_coerce(STAGES.c.finished_at, sa.String)  # as it is stored: it is only compared
+        query = (
+            sa.select(
+                *(CLIPS.c[name] for name in ("name", "path", "sentence", "label", "fingerprint", "outcome", "reason")),
+                CLIPS.c.retry,
+                finished_at,
+            )
+            .outerjoin(
+                STAGES,
+                (STAGES.c.clip == CLIPS.c.name)
+                & (STAGES.c.stage == RECORD)
+                & (STAGES.c.fingerprint == CLIPS.c.fingerprint),
+            )
+            .order_by(CLIPS.c.name)
+            .execution_options(yield_per=1000)
+        )
+
+        def digest(db: sa.Connection) -> str:
+            self._forget_pages(db)
+            found = hashlib.sha256()
+            for row in db.execute(query):
+                found.update(repr(tuple(row)).encode(errors="surrogatepass"))
+            return found.hexdigest()[:32]
+
+        return self._do(digest)
+
+    def clips(self) -> list[ClipRow]:
+        """Every clip of the dataset, by name."""
+        return [
+            ClipRow(
+                Clip(row.name, text_path(row.path), row.sha256, row.sentence, row.label),
+                Outcome(row.outcome) if row.outcome else None,
+                row.reason or "",
+                row.retry,
+                row.fingerprint,
+            )
+            for row in self._rows(sa.select(CLIPS).order_by(CLIPS.c.name))
+        ]
+
+    def records(self) -> Iterator[tuple[str, StageRow]]:
+        """Name and record of every finished clip that has one, by name; read in pieces, so of any number."""
+        query = (
+            sa.select(STAGES)
+            .join(
+                CLIPS,
+                (CLIPS.c.name == STAGES.c.clip) & (CLIPS.c.fingerprint == STAGES.c.fingerprint),
+            )
+            .where(STAGES.c.stage == RECORD)
+            .order_by(STAGES.c.clip)
+            .limit(_RECORDS)
+        )
+        last = ""
+        while rows := self._rows(query.where(STAGES.c.clip > last)):
+            for row in rows:
+                payload = unpacked(row.payload) if self._is_whole(row) else b""
+                if payload:
+                    yield (
+                        row.clip,
+                        StageRow(Outcome(row.outcome), row.reason, payload, row.seconds, row.attempts, row.retry),
+                    )
+            last = rows[-1].clip
+
+    def results(self, stages: Sequence[str]) -> Iterator[ClipResults]:
+        """Every clip with an outcome, by name, with its record and the newest results of these stages; read in
+        pieces, so of any number."""
+        query = sa.select(CLIPS).where(CLIPS.c.outcome.is_not(None)).order_by(CLIPS.c.name).limit(_PAGE)
+        last = ""
+        while clips := self._rows(query.where(CLIPS.c.name > last)):
+            of_these = (
+                sa.select(STAGES.c.clip, STAGES.c.stage, STAGES.c.fingerprint, STAGES.c.payload)
+                .where(STAGES.c.clip.in_([row.name for row in clips]))
+                .where(STAGES.c.stage.in_((*stages, RECORD)), sa.func.length(STAGES.c.payload) > 0)
+                .where(sa.or_(STAGES.c.stage == RECORD, STAGES.c.outcome == Outcome.DONE.value))
+                .order_by(STAGES.c.finished_at, STAGES.c.fingerprint)
+            )
+            found = self._rows(of_these)
+            own = {row.name: row.fingerprint for row in clips}
+            newest = {
+                (row.clip, row.stage): row.payload
+                for row in found
+                if (row.stage != RECORD or row.fingerprint == own[row.clip]) and self._is_whole(row)
+            }
+            for row in clips:
+                record = newest.get((row.name, RECORD))
+                yield ClipResults(
+                    row.name,
+                    text_path(row.path),
+                    Outcome(row.outcome),
+                    row.reason or "",
+                    row.sentence,
+                    unpacked(record) if record else None,
+                    {name: unpacked(newest[row.name, name]) for name in stages if (row.name, name) in newest},
+                )
+            last = clips[-1].name

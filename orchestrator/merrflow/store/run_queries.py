@@ -1,0 +1,170 @@
+"""What a run asks of the ledger and writes into it: which clips there are, what is done, and what was found."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Any, TypeVar
+
+import sqlalchemy as sa
+
+from merrflow.core.inputs import Found
+from merrflow.core.paths import path_text, text_path
+from merrflow.core.records import Clip, Outcome
+from merrflow.store.registration import CHANGING, REGISTERED, differs, hash_of, row_of
+from merrflow.store.rows import StageRow
+from merrflow.store.tables import CLIPS, RECORD, STAGES
+from merrflow.store.transactions import PackedRow, Transactions, unpacked
+
+Item = TypeVar("Item")
+
+
+class RunQueries(Transactions):
+    """The clips of a run and their stages, read and written."""
+
+    def names(self) -> dict[str, Path]:
+        """Every clip's name and path."""
+        rows = self._rows(sa.select(CLIPS.c.name, CLIPS.c.path))
+        return {row.name: text_path(row.path) for row in rows}
+
+    def follow_moved(self, found: Iterable[Found]) -> None:
+        """If a clip's file is gone and the same bytes came elsewhere, it was moved or renamed: the clip keeps its name
+        and its work under the new path."""
+        query = sa.select(CLIPS.c.name, CLIPS.c.path, CLIPS.c.sha256)
+        known = {row.path: row for row in self._rows(query)}
+        new = [clip.path for clip in found if path_text(clip.path) not in known]
+        if not new:
+            return
+        gone = {row.sha256: row.name for row in known.values() if row.sha256 and not text_path(row.path).exists()}
+        for path in new if gone else ():
+            name = gone.pop(hash_of(path), None)
+            if name:
+                self._execute(sa.update(CLIPS).where(CLIPS.c.name == name).values(path=path_text(path)))
+
+    def register(self, found: Iterable[Found], names: dict[Path, str]) -> list[Clip]:
+        """Enters the clips, or updates them, and returns them with the hash of their bytes.
+
+        A file whose size and time are as they were is not read again. New bytes under an old path are new
+        work, because every fingerprint holds the hash.
+        """
+        query = sa.select(*(CLIPS.c[name] for name in REGISTERED))
+        known = {row.path: row for row in self._rows(query)}
+        clips: list[Clip] = []
+        for batch in batched(found, 200):  # hashing takes long; what is hashed is kept if the run is stopped
+            rows = [row_of(clip, names[clip.path], known.get(path_text(clip.path))) for clip in batch]
+            changed = [row for row in rows if differs(row, known.get(row["path"]))]
+            if changed:  # an upsert of rows that are there already would write them all again
+                self._do(partial(self._put_clips, rows=changed))
+            clips += [
+                Clip(row["name"], clip.path, row["sha256"], row["sentence"], row["label"])
+                for clip, row in zip(batch, rows, strict=True)
+            ]
+        return clips
+
+    def described(self) -> set[str]:
+        """Names of the clips that have a record; one whose reasoning failed has one too."""
+        query = (
+            sa.select(CLIPS.c.name)
+            .join(STAGES, (STAGES.c.clip == CLIPS.c.name) & (STAGES.c.fingerprint == CLIPS.c.fingerprint))
+            .where(STAGES.c.stage == RECORD, sa.func.length(STAGES.c.payload) > 0)
+        )
+        return {row.name for row in self._rows(query)}
+
+    def finished(self) -> dict[str, str]:
+        """Name and fingerprint of every clip that has an outcome and is not worth another try."""
+        query = sa.select(CLIPS.c.name, CLIPS.c.fingerprint).where(CLIPS.c.outcome.is_not(None), ~CLIPS.c.retry)
+        return {row.name: row.fingerprint for row in self._rows(query)}
+
+    def named(self, names: Iterable[str]) -> list[Clip]:
+        """These clips, as they were registered, by name."""
+        clips = []
+        for batch in batched(names, 500):
+            query = sa.select(CLIPS).where(CLIPS.c.name.in_(batch))
+            rows = self._rows(query)
+            clips += [Clip(row.name, text_path(row.path), row.sha256, row.sentence, row.label) for row in rows]
+        return sorted(clips, key=lambda clip: clip.name)
+
+    def finished_since(self, start: datetime) -> int:
+        """How many clips came to an outcome since then."""
+        query = sa.select(sa.func.count()).where(STAGES.c.stage == RECORD, STAGES.c.finished_at >= start)
+        return self._do(lambda db: db.scalar(query)) or 0
+
+    def stages(self, clip: str) -> dict[tuple[str, str], PackedRow]:
+        """All rows of a clip, by stage and fingerprint; `unpack` reads those that are wanted."""
+        rows = self._rows(sa.select(STAGES).where(STAGES.c.clip == clip))
+        return {(row.stage, row.fingerprint): row for row in rows}
+
+    def unpack(self, row: PackedRow) -> StageRow | None:
+        """A row of `stages`; None if it is damaged, and then it is gone."""
+        if not self._is_whole(row):
+            return None
+        return StageRow(Outcome(row.outcome), row.reason, unpacked(row.payload), row.seconds, row.attempts, row.retry)
+
+    def stage(self, clip: str, stage: str, fingerprint: str) -> StageRow | None:
+        """One result of a clip, if there is one."""
+        query = sa.select(STAGES).where(
+            STAGES.c.clip == clip, STAGES.c.stage == stage, STAGES.c.fingerprint == fingerprint
+        )
+        rows = self._rows(query)
+        return self.unpack(rows[0]) if rows else None
+
+    def save_stage(self, clip: str, stage: str, fingerprint: str, row: StageRow) -> None:
+        """Writes a finished stage."""
+        self._do(lambda db: self._put_stage(db, clip, stage, fingerprint, row))
+
+    def finish_clip(self, clip: str, fingerprint: str, row: StageRow) -> None:
+        """Writes a clip's outcome and, as `row.payload`, its record; both or neither."""
+        values = {
+            "fingerprint": fingerprint,
+            "outcome": row.outcome.value,
+            "reason": _text(row.reason),
+            "retry": row.retry,
+        }
+
+        def put(db: sa.Connection) -> None:
+            self._put_stage(db, clip, RECORD, fingerprint, row)
+            db.execute(sa.update(CLIPS).where(CLIPS.c.name == clip).values(values))
+
+        self._do(put)
+
+    def _put_clips(self, db: sa.Connection, rows: list[dict[str, Any]]) -> None:
+        self._upsert(db, CLIPS, rows, ("name",), CHANGING)
+
+    def _put_stage(self, db: sa.Connection, clip: str, stage: str, fingerprint: str, row: StageRow) -> None:
+        values = {
+            "clip": clip,
+            "stage": stage,
+            "fingerprint": fingerprint,
+            "outcome": row.outcome.value,
+            "reason": _text(row.reason),
+            "retry": row.retry,
+            "attempts": row.attempts,
+            "payload": zlib.compress(row.payload, 6) if row.payload else b"",
+            "seconds": row.seconds,
+            "finished_at": self._finish_time(db, clip, stage),
+        }
+        key = ("clip", "stage", "fingerprint")
+        self._upsert(db, STAGES, [values], key, tuple(name for name in values if name not in key))
+
+    def _finish_time(self, db: sa.Connection, clip: str, stage: str) -> datetime:
+        """Now, but never before what is there: the newest result counts, and clocks are set back."""
+        before = db.scalar(
+            sa.select(sa.func.max(STAGES.c.finished_at)).where(STAGES.c.clip == clip, STAGES.c.stage == stage)
+        )
+        now = datetime.now(UTC)
+        return max(now, before.replace(tzinfo=before.tzinfo or UTC) + timedelta(microseconds=1)) if before else now
+
+
+def batched(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
+    """Lists of up to `size` items, in order (itertools.batched of Python 3.12)."""
+    rest = iter(items)
+    while batch := list(islice(rest, size)):
+        yield batch
+
+
+def _text(value: str) -> str:
+    return value.replace("\0", "")  # which PostgreSQL cannot store

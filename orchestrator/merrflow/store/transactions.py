@@ -1,0 +1,120 @@
+"""The ledger's database, in transactions that wait for it while it is away."""
+
+from __future__ import annotations
+
+import logging
+import zlib
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias, TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+
+from merrflow.core.errors import InputError
+from merrflow.store.database import LedgerLocation, connect
+from merrflow.store.database_retries import with_retries
+from merrflow.store.tables import ABOUT, CLIPS, META, STAGES, VERSION
+
+Value = TypeVar("Value")
+PackedRow: TypeAlias = sa.Row[Any]  # of the table `stages`; its payload is compressed
+log = logging.getLogger(__name__)
+PATIENCE_SECONDS = 180.0  # that a database may be away or locked before the run stops
+
+
+class Transactions:
+    """What the queries of a ledger share. Blocking; call it off the event loop. Safe to use from several threads.
+
+    While the database is away or locked, a query waits. Raises `LedgerGone` if that takes longer than the patience, and
+    at once if waiting is of no use: a full disk, a damaged file, another run that has taken over.
+    """
+
+    def __init__(self, location: LedgerLocation, patience: float | None = None) -> None:
+        """patience: seconds (None: `PATIENCE_SECONDS`). Raises `InputError` for a ledger of a newer version."""
+        self.location = location
+        self._patience = PATIENCE_SECONDS if patience is None else patience
+        self._engine = connect(location)
+        if location.schema:
+            with self._engine.begin() as db:
+                db.execute(sa.schema.CreateSchema(location.schema, if_not_exists=True))
+        META.create_all(self._engine)
+        self._check_version()
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+    def _check_version(self) -> None:
+        with self._engine.connect() as db:
+            version = db.scalar(sa.select(sa.func.max(ABOUT.c.version)))
+        if version is None:
+            with self._engine.begin() as db:
+                self._upsert(db, ABOUT, [{"version": VERSION}], ("version",), ("version",))
+        elif version > VERSION:
+            raise InputError(
+                f"{self.location}: written by a newer merrflow (ledger version {version}; this one knows {VERSION}): "
+                "update merrflow, or choose another folder"
+            )
+
+    def _do(self, work: Callable[[sa.Connection], Value]) -> Value:
+        """One transaction, begun again while the database is away or locked."""
+
+        def once() -> Value:
+            with self._engine.begin() as db:
+                return work(db)
+
+        return with_retries(once, self._patience, self.location)
+
+    def _forget_pages(self, db: sa.Connection) -> None:
+        """Drops the pages that SQLite keeps in memory, so that damage to the file shows in the next query."""
+        if self._engine.dialect.name == "sqlite":
+            db.exec_driver_sql("PRAGMA shrink_memory")
+
+    def _rows(self, query: sa.Select[Any]) -> Sequence[sa.Row[Any]]:
+        return self._do(lambda db: db.execute(query).all())
+
+    def _execute(self, *statements: sa.Executable) -> None:
+        """All of them or none."""
+
+        def execute(db: sa.Connection) -> None:
+            for statement in statements:
+                db.execute(statement)
+
+        self._do(execute)
+
+    def _upsert(
+        self,
+        db: sa.Connection,
+        table: sa.Table,
+        rows: list[dict[str, Any]],
+        key: tuple[str, ...],
+        changing: tuple[str, ...],
+    ) -> None:
+        dialect = sqlite if self._engine.dialect.name == "sqlite" else postgresql
+        insert = dialect.insert(table).values(rows)
+        changes = {name: insert.excluded[name] for name in changing}
+        db.execute(insert.on_conflict_do_update(index_elements=list(key), set_=changes))
+
+    def _is_whole(self, row: PackedRow) -> bool:
+        """Whether a row's payload can be read. If the file was damaged, the row goes and its clip is done again."""
+        try:
+            unpacked(row.payload)
+            return True
+        except zlib.error:
+            log.warning(
+                "%s: the %s of clip %s is damaged; the next run does it again", self.location, row.stage, row.clip
+            )
+        self._execute(
+            sa.delete(STAGES).where(
+                STAGES.c.clip == row.clip,
+                STAGES.c.stage == row.stage,
+                STAGES.c.fingerprint == row.fingerprint,
+            ),
+            sa.update(CLIPS)
+            .where(CLIPS.c.name == row.clip, CLIPS.c.fingerprint == row.fingerprint)
+            .values(outcome=None, reason=None, fingerprint=None, retry=False),
+        )
+        return False
+
+
+def unpacked(payload: bytes) -> bytes:
+    """The JSON of a payload; empty if there is none. Raises `zlib.error` if it is damaged."""
+    return zlib.decompress(payload) if payload else b""
