@@ -39,7 +39,7 @@ fuzz: $(DEV_STAMP) ## 10,000 mutated files, 1,000,000 mutated messages, and ten 
 	$(BIN)/python -m tests.fuzz.messages --cases 1000000 --processes 2 --wire 2000
 	$(BIN)/python -m tests.fuzz.guided all --seconds 600 --out build/fuzz-finds
 
-lint: $(DEV_STAMP) generated-check ## check style, the protos' rules, and what is generated
+lint: $(DEV_STAMP) generated-check types ## check style, types, the protos' rules, and what is generated
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	cd protos && ../$(BIN)/buf lint

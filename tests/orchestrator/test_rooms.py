@@ -74,3 +74,61 @@ def test_no_modules_import_each_other_in_a_circle(package):
         TopologicalSorter(graph).prepare()
     except CycleError as error:
         pytest.fail(" -> ".join(error.args[1]))
+
+
+# Objects of libraries, which have no other way (protobuf messages, options of libav, onnxruntime and torch, csv
+# readers, rich tables), and a method's copy of its own object.
+FOREIGN = (
+    "container",
+    "copy",
+    "decoder",
+    "environment",
+    "fault.__cause__",
+    "getattr(request",
+    "last.daemon",
+    "options",
+    "parameters",
+    "picture",
+    "reader",
+    "request",
+    "self._manager.logit_processor",
+    "shown",
+    "stream",
+    "tower",
+    "video",
+)
+
+
+def attributes_set_from_outside(path: Path) -> Iterator[str]:
+    """Assignments to an attribute of anything but the object whose method it is."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+        for target in (one for outer in targets if outer for one in ast.walk(outer)):
+            if isinstance(target, ast.Attribute) and isinstance(target.ctx, ast.Store):
+                text = ast.unparse(target)
+                if ast.unparse(target.value) not in ("self", "cls") and not text.startswith(FOREIGN):
+                    yield f"{path.name}, line {target.lineno}: {text}"
+
+
+EMPTY = ("{}", "[]", "set()", "dict()", "list()", "Counter()", "deque()")
+
+
+def changing_state(path: Path) -> Iterator[str]:
+    """Module-level names that are rebound, or bound to something empty that can only be meant to fill up."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Global):
+            yield f"{path.name}, line {node.lineno}: global {', '.join(node.names)}"
+    for node in tree.body:
+        if isinstance(node, ast.Assign | ast.AnnAssign) and node.value and ast.unparse(node.value) in EMPTY:
+            yield f"{path.name}, line {node.lineno}: {ast.unparse(node)}"
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_nobody_sets_another_objects_attributes(package):
+    assert not [found for path in modules(package).values() for found in attributes_set_from_outside(path)]
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_modules_have_no_changing_state(package):
+    assert not [found for path in modules(package).values() for found in changing_state(path)]
