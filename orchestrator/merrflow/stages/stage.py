@@ -9,13 +9,15 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from merrflow.core.records import ActionUnitSeries, Clip, Clues, LabelScores, Origin, Outcome, Reasoning, Scene, Tone
 from merrflow.core.settings import RunSettings
 from merrflow.facs import Lexicon, RuleSet
 from merrflow.formats.precomputed import Precomputed
-from merrflow.stages.text_reader import SharedReader
+
+if TYPE_CHECKING:  # OCR takes half a second to import, which a client of one service has no use for
+    from merrflow.stages.text_reader import SharedReader
 
 Value = TypeVar("Value")
 Identity = Mapping[str, str]  # of an engine: what its answers depend on
