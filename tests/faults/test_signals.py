@@ -63,7 +63,7 @@ def test_a_signal_in_mid_run(tmp_path, clips, slow, number, code, command):
         found, output = ended(run, 60)
     assert len(services) == 4
     assert_gone(services)
-    assert (found, "stopped; the same command goes on from here" in output) == (code, True), output
+    assert (found, "stopped; run the same command again to continue" in output) == (code, True), output
     finished, rows, calls = finished_work(out), done_rows(out), slow.calls()
     assert finished
     code, output = ended(start([*BARE, str(clips), "--out", str(out)], env))

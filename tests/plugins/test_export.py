@@ -51,7 +51,7 @@ def test_the_command_writes_it(installed: Path, out: Path) -> None:
     [
         (["--option", "upper=perhaps"], "the format captions, option upper: Input should be a valid boolean"),
         (["--option", "lower=yes"], "the format captions has no option 'lower' (it has: upper)"),
-        (["--option", "upper"], "--option upper: name an option and its value"),
+        (["--option", "upper"], "--option upper: give an option and its value"),
         (["--option", "upper=1", "--option", "upper=0"], "upper is given twice"),
         (["--split", "test=0.1"], "has no option 'split' (it has: upper), which is for huggingface"),
     ],

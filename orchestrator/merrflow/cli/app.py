@@ -19,21 +19,18 @@ from merrflow.cli.curate import CurateCommand, curate
 from merrflow.cli.evaluate import evaluate
 from merrflow.cli.export import ExportCommand, export_run
 from merrflow.cli.mine import mine_run
-from merrflow.cli.terminal import SafeConsole
+from merrflow.cli.terminal import error_console, output_console
 from merrflow.core.errors import InputError
 from merrflow_serving.catalog import SERVICES
 from merrflow_serving.errors import MerrflowError
 
 UNUSABLE = 2  # exit code for unusable arguments
-UNFINISHED = 1  # exit code where some clips still need another run
+UNFINISHED = 1  # exit code if some clips still need another run
 INTERRUPTED = 130
 TERMINATED = 143
 EXIT_SECONDS = 15.0  # for what Prefect has left to send
-_STOPPED = "stopped; the same command goes on from here"
+_STOPPED = "stopped; run the same command again to continue"
 
-# Where there is no terminal, lines are as long as they need to be.
-console = SafeConsole(highlight=False, width=None if sys.stdout.isatty() else 160)
-errors = SafeConsole(stderr=True, highlight=False)
 app = typer.Typer(
     help="Turns raw video clips into multimodal emotion datasets, the way MERR (Emotion-LLaMA) was built.",
     no_args_is_help=True,
@@ -60,7 +57,7 @@ def run(
         typer.Option(
             "--out",
             "-o",
-            help="Where results go. A second run there does only what is missing.",
+            help="The output folder. A second run into it does only what is missing.",
             show_default=False,
         ),
     ],
@@ -75,15 +72,15 @@ def run(
     labels: Annotated[
         Path | None,
         typer.Option(
-            help="Labels that are known already: a CSV with the columns name,label, or MERR's JSON or TXT. They are "
-            "checked against the Action Units."
+            help="Known labels: a CSV with the columns name,label, or MERR's JSON or TXT. They are checked against "
+            "the Action Units."
         ),
     ] = None,
     action_units_from: Annotated[
         Path | None,
         typer.Option(
-            help="Action Units that are known already: a folder of OpenFace CSVs (versions 1 and 2), or MERR's JSON "
-            "with its peaks. openface-au is not needed then."
+            help="Precomputed Action Units: a folder of OpenFace CSVs (versions 1 and 2), or MERR's JSON with its "
+            "peaks. The service openface-au is then not needed."
         ),
     ] = None,
     config: Annotated[
@@ -94,44 +91,44 @@ def run(
         str | None, typer.Option(help="Rule set for labels: default, merr, calibrated, or a YAML file.")
     ] = None,
     labels_from: Annotated[
-        str | None, typer.Option(help="Who labels expressive clips: rules (default), or model.")
+        str | None, typer.Option(help="What labels expressive clips: rules (default) or model.")
     ] = None,
     neutral_sample: Annotated[
         float | None, typer.Option(help="Share of neutral clips to keep, 0 to 1 (default 0.1).")
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of everything that is drawn (default 0).")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of all random choices (default 0).")] = None,
     shard_size: Annotated[
-        int | None, typer.Option(help="Clips in one Prefect task; with --server, in one worker's piece (default 256).")
+        int | None, typer.Option(help="Clips per Prefect task; with --server, per flow run (default 256).")
     ] = None,
     server: Annotated[
         bool,
         typer.Option(
             "--server",
-            help="Have the workers of the Prefect server at PREFECT_API_URL (default http://127.0.0.1:4200/api) do it. "
-            "All paths are as the workers see them.",
+            help="Run on the workers of the Prefect server at PREFECT_API_URL (default http://127.0.0.1:4200/api). "
+            "Give all paths as the workers see them.",
         ),
     ] = False,
     gpu_sharing: Annotated[
         str | None,
         typer.Option(
-            help="sequential: with less GPU memory than all models need, start and stop the containers of the compose "
+            help="sequential: if the GPU cannot hold all models at once, start and stop the containers of the Compose "
             "project phase by phase. The plan is shown first."
         ),
     ] = None,
     gpu_memory: Annotated[
-        str | None, typer.Option(help="Memory of the GPU, such as 24GiB (default: what the containers see).")
+        str | None, typer.Option(help="Memory of the GPU, such as 24GiB (default: as the containers report it).")
     ] = None,
-    plan_only: Annotated[bool, typer.Option("--plan-only", help="Show the plan of --gpu-sharing and stop.")] = False,
+    plan_only: Annotated[bool, typer.Option("--plan-only", help="Show the plan of --gpu-sharing and exit.")] = False,
 ) -> None:
-    """Annotate clips: faces, scene, tone, subtitle, and what they say together about the emotion.
+    """Annotate clips: faces, scene, tone, subtitle, and the emotion they point to.
 
-    Uses the services whose addresses are set (MERRFLOW_<SERVICE>_ADDRESS); where none are, it starts the
-    embedded ones as local processes and stops them at the end.
+    Calls the services at MERRFLOW_<SERVICE>_ADDRESS. If no address is set, it
+    starts the embedded services as local processes and stops them at the end.
 
-    Stopping with Ctrl-C loses nothing: the same command goes on from there.
+    Ctrl-C loses nothing: run the same command again to continue.
 
-    Exit code 0: every clip has an outcome. 1: some failed for a reason that may pass; run it again. 2: unusable
-    arguments.
+    Exit code 0: every clip has an outcome. 1: some clips failed for a reason
+    that may pass; run the command again. 2: unusable arguments.
 
     [bold]Example:[/bold] merrflow run clips/ --out out/ --transcripts clips/transcripts.csv
     """
@@ -152,12 +149,12 @@ def run(
         **gpu_options(gpu_sharing, gpu_memory, plan_only=plan_only, server=server),
     )
     if plan_only:
-        return console.print(asyncio.run(look_at_plan(request)))
+        return output_console().print(asyncio.run(look_at_plan(request)))
     if server:
         from merrflow.cli.server_run import watch_on_server
 
-        raise typer.Exit(0 if asyncio.run(watch_on_server(request, console)).complete else UNFINISHED)
-    summary = asyncio.run(watch_run(request, console))
+        raise typer.Exit(0 if asyncio.run(watch_on_server(request, output_console())).complete else UNFINISHED)
+    summary = asyncio.run(watch_run(request, output_console()))
     raise typer.Exit(0 if summary.complete else UNFINISHED)
 
 
@@ -165,12 +162,13 @@ def run(
 def serve(
     service: Annotated[str, typer.Argument(help=_SERVICE_HELP, show_default=False)],
     host: Annotated[str | None, typer.Option(help="Address to listen on (default 127.0.0.1).")] = None,
-    port: Annotated[int | None, typer.Option(help="gRPC port (default: the service's own; 0: a free one).")] = None,
+    port: Annotated[int | None, typer.Option(help="gRPC port (default: the service's own; 0: any free one).")] = None,
     engine: Annotated[str | None, typer.Option(help="Engine to load (default: the embedded one).")] = None,
 ) -> None:
-    """Run one model service until Ctrl-C. Other tools can call it by gRPC; see docs/calling-services.md.
+    """Run one model service until Ctrl-C, for any gRPC client (docs/calling-services.md).
 
-    All settings are environment variables MERRFLOW_<SERVICE>_<SETTING>, such as MERRFLOW_LLAMA3_PORT.
+    Settings are environment variables MERRFLOW_<SERVICE>_<SETTING>, such as
+    MERRFLOW_LLAMA3_PORT.
     """
     from merrflow_serving.__main__ import main as serve_main
 
@@ -183,32 +181,34 @@ def serve(
 
 @app.command()
 def worker(
-    pool: Annotated[str, typer.Option(help="Prefect work pool; made where it is not there.")] = "merrflow",
+    pool: Annotated[str, typer.Option(help="Prefect work pool; created if it does not exist.")] = "merrflow",
     kind: Annotated[
-        str, typer.Option("--type", help="How runs are started: process (here), or kubernetes (as jobs).")
+        str, typer.Option("--type", help="How runs are executed: process (here) or kubernetes (as jobs).")
     ] = "process",
     limit: Annotated[
-        int, typer.Option(help="Flow runs at once on this worker; a run that waits for its shards is one of them.")
+        int, typer.Option(help="Flow runs at once on this worker; a run that waits for its shards counts.")
     ] = 2,
     register_only: Annotated[
-        bool, typer.Option("--register-only", help="Make the pool and register the deployments, and end.")
+        bool, typer.Option("--register-only", help="Create the pool, register the deployments, and exit.")
     ] = False,
     job_template: Annotated[Path | None, typer.Option(help="Base job template in JSON, for --type kubernetes.")] = None,
-    inputs: Annotated[str, typer.Option(help="The clips that the form of a new run names at first.")] = "",
-    out: Annotated[str, typer.Option(help="The folder for results that the form of a new run names at first.")] = "",
+    inputs: Annotated[str, typer.Option(help="Default clips in the UI's form for a new run.")] = "",
+    out: Annotated[str, typer.Option(help="Default output folder in that form.")] = "",
 ) -> None:
-    """Work for a Prefect server: registers the deployment `annotate` and does the runs that are started there.
+    """Run a Prefect worker: register the deployment `annotate` and execute its runs.
 
-    The server is that of PREFECT_API_URL (default http://127.0.0.1:4200/api). Start runs from its UI, with `merrflow
-    run --server`, or with `prefect deployment run annotate/annotate`. Any number of workers share large runs; one that
-    dies loses nothing, another goes on.
+    The server is at PREFECT_API_URL (default http://127.0.0.1:4200/api). Start
+    runs in its UI, with `merrflow run --server`, or with `prefect deployment
+    run annotate/annotate`. Any number of workers share large runs. If one dies,
+    another continues its work.
 
-    Several workers on several machines need one ledger for all: MERRFLOW_LEDGER_URL, a PostgreSQL database.
+    Workers on several machines need a shared ledger: set MERRFLOW_LEDGER_URL to
+    a PostgreSQL database.
     """
     from merrflow.flow.worker import WorkerOptions, work
 
     options = WorkerOptions(pool, kind, limit, job_template, register_only, inputs, out)
-    raise typer.Exit(asyncio.run(work(options, say=lambda text: errors.print(text, markup=False))))
+    raise typer.Exit(asyncio.run(work(options, say=lambda text: error_console().print(text, markup=False))))
 
 
 @app.command()
@@ -218,12 +218,13 @@ def services(
 ) -> None:
     """Show health, engine, model and limits of the four services.
 
-    Asks the addresses that are set, and the services' own ports on this machine where none is.
-    Exit code 1 unless all four are serving.
+    Asks the addresses that are set; without one, the service's default port on
+    this machine. Exit code 1 unless all four are serving.
     """
     from merrflow.cli.services import look, show
 
     found = asyncio.run(look(config))
+    console = output_console()
     console.print_json(json.dumps(found)) if as_json else show(found, console)
     raise typer.Exit(0 if all(item["health"] == "SERVING" for item in found) else UNFINISHED)
 
@@ -235,8 +236,8 @@ def call(
         Path,
         typer.Argument(
             help="openface-au: a video or image. minigpt-v2: an image. qwen-audio: a sound or video file. "
-            'llama3: JSON with "scene", "expressions", "tone", "subtitle", "label", and with "labels", a list, to have '
-            "these weighed instead.",
+            'llama3: JSON with "scene", "expressions", "tone", "subtitle" and "label"; or with a list "labels" instead '
+            'of "label", to score each of them.',
             show_default=False,
         ),
     ],
@@ -244,7 +245,7 @@ def call(
 ) -> None:
     """Send one request to one service and print its answer as JSON.
 
-    Where the service does not run yet, an embedded one is started for this call.
+    If the service is not running, an embedded one is started for this call.
     """
     from merrflow.cli.services import call_once
 
@@ -253,29 +254,30 @@ def call(
 
 @app.command()
 def status(out: OutOption, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
-    """Show what is done in a folder: outcomes, labels, what failed and why. Works while a run goes on."""
+    """Show the state of a run: outcomes, labels, failures with reasons. Works during a run."""
     from merrflow.cli.status import read_status, show_status
 
     found = read_status(out)
+    console = output_console()
     console.print_json(json.dumps(found)) if as_json else show_status(found, console)
 
 
 @app.command()
 def report(out: OutOption) -> None:
-    """Write all output files of a folder again from its ledger, report.html among them. Calls no model."""
+    """Write all output files of a run again, including report.html. Calls no model."""
     from merrflow.datasets.outputs import write_outputs
     from merrflow.store import existing_ledger
 
     summary = write_outputs(existing_ledger(out), out)
-    console.print(f"{summary.out / 'report.html'}: {summary.coarse} coarse, {summary.fine} fine records")
+    output_console().print(f"{summary.out / 'report.html'}: {summary.coarse} coarse, {summary.fine} fine records")
 
 
 @app.command()
 def settings() -> None:
-    """List the settings of a run, for --config FILE or as environment variables."""
+    """List the settings of a run, for --config FILE or environment variables."""
     from merrflow.cli.services import show_settings
 
-    show_settings(console)
+    show_settings(output_console())
 
 
 app.command(cls=CurateCommand)(curate)
@@ -287,16 +289,17 @@ app.add_typer(model_commands.app, name="models")
 
 
 def _say(text: str) -> None:
-    errors.print(f"[dim]{text} ...[/dim]")
+    error_console().print(f"[dim]{text} ...[/dim]")
 
 
 def main() -> Any:
-    """The command's entry point: what goes wrong is said in one line."""
-    # A dataset is hundreds of thousands of small objects that stay; the usual thresholds walk them over and over.
+    """The command's entry point. Reports an error in one line."""
+    # A dataset is hundreds of thousands of small objects that stay; with the usual thresholds, each collection walks
+    # all of them.
     gc.set_threshold(50_000, 20, 50)
     try:
         code = app(standalone_mode=False) or 0  # the exit code of a command's typer.Exit
-        message = _STOPPED if code == INTERRUPTED else ""  # typer makes an exit code of Ctrl-C
+        message = _STOPPED if code == INTERRUPTED else ""  # typer turns Ctrl-C into an exit code
     except InputError as error:
         code, message = UNUSABLE, str(error)
     except MerrflowError as error:
@@ -304,21 +307,21 @@ def main() -> Any:
     except (KeyboardInterrupt, asyncio.CancelledError):
         code, message = INTERRUPTED, _STOPPED
     except BaseException as error:
-        if hasattr(error, "format_message"):  # click's own: a wrong option, a missing argument
+        if hasattr(error, "format_message"):  # click's own, such as a wrong option or a missing argument
             code, message = UNUSABLE, error.format_message() or "see merrflow --help"
-        elif type(error).__name__ == "TerminationSignal":  # what Prefect makes of SIGTERM
+        elif type(error).__name__ == "TerminationSignal":  # what Prefect turns SIGTERM into
             code, message = TERMINATED, _STOPPED
         else:
             raise
     if message:
-        errors.print(f"merrflow: {message}", style="red", markup=False, soft_wrap=True)
+        error_console().print(f"merrflow: {message}", style="red", markup=False, soft_wrap=True)
     _end_within(EXIT_SECONDS, code)
     sys.exit(code)
 
 
 def _end_within(seconds: float, code: int) -> None:
-    """Ends the process by then, whatever still waits: at an interpreter's end Prefect sends its last events, without a
-    limit where its server hangs. All that is merrflow's own is closed by now."""
+    """Ends the process by then, whatever still waits: when the interpreter exits, Prefect sends its last events,
+    without a time limit if its server hangs. merrflow's own files and services are closed by now."""
     sys.stdout.flush()
     last = threading.Timer(seconds, os._exit, (code,))
     last.daemon = True

@@ -1,4 +1,4 @@
-"""`merrflow curate`: which clips of a run are good enough to learn from."""
+"""`merrflow curate`: which clips of a run are good enough to train on."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ REASON_LENGTH = 160  # characters
 class CurateCommand(ListingCommand):
     """Its help lists the filters."""
 
-    title = "Filters, in the default order. Each drops clips for this:"
+    columns = ("filter, in the default order", "reason to drop a clip")
 
     def listing(self) -> Iterable[tuple[str, str]]:
         from merrflow.datasets.curation.config import packaged
@@ -44,18 +44,19 @@ def curate(
         typer.Option("--config", "-c", help="A YAML file with filters and thresholds; see --print-config."),
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show what each filter would drop, alone and in sequence; write nothing.")
+        bool, typer.Option("--dry-run", help="Show what each filter would drop, alone and in sequence. Write nothing.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
     print_config: Annotated[
-        bool, typer.Option("--print-config", help="Print the default configuration with its comments, and end.")
+        bool, typer.Option("--print-config", help="Print the default configuration with its comments, and exit.")
     ] = False,
 ) -> None:
-    """Leave out contradictory, duplicate, overabundant and poor clips of a finished run.
+    """Drop contradictory, duplicate, overabundant and poor clips of a finished run.
 
-    Reads the run's records, calls no model, and writes DIR/curation.json: the clips that are kept, and for each
-    that is dropped the filter and the reason. `merrflow export` writes the kept clips only. Records stay as they are,
-    so run it again with another configuration as often as you like.
+    Calls no model. Writes OUT/curation.json: the clips that are kept, and for
+    each dropped clip the filter and the reason. `merrflow export` then writes
+    only the kept clips. The records are not changed, so you can run it again
+    with another configuration at any time.
 
     [bold]Example:[/bold] merrflow curate --out out/ --dry-run
     """
@@ -67,7 +68,7 @@ def curate(
         print(config_text(), end="")
         return
     if out is None:
-        raise InputError("name the folder of a finished run with --out")
+        raise InputError("give the folder of a finished run with --out")
     found = work(out, load_config(config), dry_run=dry_run)
     if as_json:
         print(json_text(as_values(out, found, dry_run)))
@@ -99,7 +100,7 @@ def show(out: Path, found: Curated, dry_run: bool, console: Console) -> None:
     total = sum(found.labels.values())
     console.print(f"{escape(str(out))}: {len(found.kept)} of {total} clips with a record are kept")
     alone = {step.filter: step for step in found.alone}
-    extra = ["dropped if alone"] if alone else []
+    extra = ["dropped alone"] if alone else []
     table = Table("filter", "in", "dropped", "left", "not judged", *extra, "dropped by label")
     for step in found.steps:
         labels = "  ".join(f"{escape(label)} {count}" for label, count in step.labels.items())
@@ -115,7 +116,7 @@ def show(out: Path, found: Curated, dry_run: bool, console: Console) -> None:
             console.print(line, markup=False)
     if found.unknown_labels:
         names = ", ".join(found.unknown_labels)
-        console.print(f"no valence is set for {names}: such labels never count as opposite", markup=False)
+        console.print(f"no valence is set for {names}: these labels never count as opposite", markup=False)
     console.print("nothing was written (dry run)" if dry_run else f"written: {out / 'curation.json'}", markup=False)
 
 

@@ -1,4 +1,4 @@
-"""`merrflow evaluate`: a run, or rule sets alone, against MERR's annotations."""
+"""`merrflow evaluate`: compares a run, or rule sets alone, with MERR's annotations."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ def evaluate(
         typer.Option(
             "--against",
             metavar="FILE",
-            help="What to measure against: MERR's JSON (coarse or fine), or, for labels alone, its TXT or a CSV with "
-            "the columns name,label. Clips are matched by name.",
+            help="The annotations: MERR's JSON (coarse or fine) or, for labels alone, its TXT or a CSV with the "
+            "columns name,label. Clips are matched by name.",
             show_default=False,
         ),
     ],
@@ -53,8 +53,8 @@ def evaluate(
         typer.Option(
             "--rules",
             metavar="NAME|FILE",
-            help="A rule set to measure alone, on the Action Units that FILE stores; may be given several times. "
-            "'all' means every set that comes with merrflow.",
+            help="A rule set to measure alone, on the Action Units in FILE; repeatable. 'all' means every packaged "
+            "rule set.",
             show_default=False,
         ),
     ] = None,
@@ -63,21 +63,23 @@ def evaluate(
         Path | None,
         typer.Option(
             metavar="FILE.png|FILE.svg",
-            help="Where to draw confusion, peak distances and Action Units. For a run: evaluation.png in its folder.",
+            help="File for the chart of confusion, peak distances and Action Units (default: OUT/evaluation.png).",
             show_default=False,
         ),
     ] = None,
 ) -> None:
-    """Measure how a run, or a rule set alone, agrees with MERR's annotations. Calls no model.
+    """Measure how well a run, or a rule set alone, agrees with MERR's annotations.
 
-    --out DIR compares a run, clip by clip: the distance of its peak frames, Action Units (precision, recall, F1),
-    AU_list and phrases, labels with their confusion, and the captions' lengths and distinctness. It writes
-    evaluation.json and evaluation.png into DIR.
+    Calls no model. --out OUT compares a run, clip by clip: distance of the peak
+    frames, Action Units (precision, recall, F1), AU_list and phrases, labels with
+    their confusion, and length and distinctness of the captions. It writes
+    evaluation.json and evaluation.png into OUT.
 
-    --rules NAME gives a rule set nothing but the peak Action Units that FILE stores, and sets its labels beside what
-    the best function of those Action Units could reach, and what always saying one label would.
+    --rules NAME applies a rule set to the peak Action Units in FILE, and compares
+    its labels with the best that any function of those Action Units could reach,
+    and with always giving the same label.
 
-    Both may be given. docs/evaluation.md explains each figure.
+    Both may be given. docs/evaluation.md explains each number.
     """
     console = output_console()
     found = measure(against, out, tuple(rules or ()), picture)
@@ -92,7 +94,7 @@ def evaluate(
 
 
 def measure(against: Path, out: Path | None, rules: tuple[str, ...], picture: Path | None = None) -> Evaluation:
-    """Reads both sides and measures. Raises InputError, before any work if possible."""
+    """Reads both sides and measures. Raises `InputError`, before any work if possible."""
     if out is None and not rules:
         raise InputError("say what to measure: a run (--out DIR), rule sets (--rules NAME), or both")
     from merrflow.core.fingerprint import file_sha256
@@ -114,7 +116,7 @@ def measure(against: Path, out: Path | None, rules: tuple[str, ...], picture: Pa
 
 
 def read_run(out: Path) -> FinishedRun:
-    """A run from its folder: its ledger, or, without one, its records.jsonl. Raises InputError."""
+    """A run from its folder: its ledger or, without one, its records.jsonl. Raises `InputError`."""
     from merrflow.core.settings import load_settings
     from merrflow.datasets.evaluation.runs import read_ledger, read_lines
     from merrflow.store import existing_ledger
@@ -127,14 +129,14 @@ def read_run(out: Path) -> FinishedRun:
 
 
 def as_text(found: Evaluation) -> str:
-    """As JSON, the same for the same results."""
+    """As JSON; equal results give equal text."""
     from merrflow.datasets.evaluation.measures import plain
 
     return json.dumps(plain(found), ensure_ascii=False, indent=2) + "\n"
 
 
 def write(found: Evaluation, text: str, out: Path | None, picture: Path | None) -> list[Path]:
-    """Writes evaluation.json of a run, and the picture; each whole or not at all. Returns their paths."""
+    """Writes evaluation.json of a run, and the chart, each whole or not at all. Returns their paths."""
     from merrflow.core.atomic_files import whole_text
     from merrflow.datasets.evaluation.picture import draw
 

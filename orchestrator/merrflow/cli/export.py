@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class ExportCommand(ListingCommand):
     """Its help lists the formats."""
 
-    title = "Formats"
+    columns = ("format", "writes")
 
     def listing(self) -> Iterable[tuple[str, str]]:
         from merrflow.datasets.export.registry import known_formats, load_format
@@ -36,24 +36,22 @@ def export_run(
     out: Annotated[Path, typer.Option("--out", "-o", help="The folder of a run.", show_default=False)],
     format: Annotated[
         str,
-        typer.Option(
-            "--format", "-f", metavar="NAME", help="One of the formats that are listed below.", show_default=False
-        ),
+        typer.Option("--format", "-f", metavar="NAME", help="One of the formats listed below.", show_default=False),
     ],
     to: Annotated[
         Path | None,
-        typer.Option("--to", help="Where it is written (default: OUT/export/FORMAT).", show_default=False),
+        typer.Option("--to", help="The folder to write (default: OUT/export/FORMAT).", show_default=False),
     ] = None,
     everything: Annotated[
-        bool, typer.Option("--all", help="Also the clips that merrflow curate does not keep.")
+        bool, typer.Option("--all", help="Also export the clips that merrflow curate dropped.")
     ] = False,
     split: Annotated[
         str,
         typer.Option(
             "--split",
             metavar="NAME=SHARE,...",
-            help="Parts of a huggingface dataset, such as validation=0.1,test=0.1; the rest is train. Copies of one "
-            "file always come into the same part.",
+            help="Parts of a huggingface dataset, such as validation=0.1,test=0.1; the rest is train. Copies of a file "
+            "are always in the same part.",
             show_default=False,
         ),
     ] = "",
@@ -71,11 +69,12 @@ def export_run(
 ) -> None:
     """Write a finished run as a dataset. Calls no model.
 
-    After merrflow curate, only the clips that it keeps are written. An earlier export is replaced when the new one is
-    complete, and never otherwise; a folder with anything else in it is left alone.
+    After merrflow curate, only the clips that it kept are exported. An earlier
+    export is replaced once the new one is complete. A folder that holds anything
+    else is never touched.
 
-    Check the terms of the clips and of the models before you publish what is written: it holds pictures and words of
-    persons.
+    Before you publish an export, check the terms of the clips and of the models:
+    it contains images and words of people.
 
     [bold]Example:[/bold] merrflow export --out out/ --format huggingface --split test=0.1
     """
@@ -92,7 +91,7 @@ def export_run(
 
 
 def read_options(given: Sequence[str], split: str = "", seed: int = 0) -> Mapping[str, object]:
-    """The format's options by name. --split and --seed are those of huggingface; a seed that draws nothing is left out.
+    """The format's options by name. --split and --seed are for huggingface; --seed is passed only with a split.
 
     Raises `InputError`.
     """
@@ -100,7 +99,7 @@ def read_options(given: Sequence[str], split: str = "", seed: int = 0) -> Mappin
     for each in given:
         name, equals, value = each.partition("=")
         if not (name and equals):
-            raise InputError(f"--option {each}: name an option and its value, such as seed=7")
+            raise InputError(f"--option {each}: give an option and its value, such as seed=7")
         if name in options:
             raise InputError(f"--option {each}: {name} is given twice")
         options[name] = value

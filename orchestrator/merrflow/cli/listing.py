@@ -1,4 +1,4 @@
-"""Help that ends with a table of what can be named, read when the help is asked for: plug-ins may add to it."""
+"""Help that ends with a table of names, such as export formats. It is made when needed, because plug-ins add to it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from merrflow.cli.terminal import output_console
 class ListingCommand(TyperCommand):
     """A command whose help ends with the rows of `listing`."""
 
-    title: str
+    columns: tuple[str, str]  # headings
 
     @abstractmethod
     def listing(self) -> Iterable[tuple[str, str]]:
@@ -24,7 +24,7 @@ class ListingCommand(TyperCommand):
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         super().format_help(ctx, formatter)
-        table = Table(self.title, "", box=None, padding=(0, 2))
+        table = Table(*self.columns, box=None, padding=(0, 2))
         for name, about in self.listing():
             table.add_row(name, escape(about))
         output_console().print(table)

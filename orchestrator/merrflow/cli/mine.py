@@ -1,4 +1,4 @@
-"""`merrflow mine`: a review queue of the clips that come nearest to a rare label."""
+"""`merrflow mine`: a review queue of the clips nearest to a rare label."""
 
 from __future__ import annotations
 
@@ -23,24 +23,26 @@ def mine_run(
     top: Annotated[int, typer.Option("--top", "-n", help="How many clips to list.")] = 50,
     csv: Annotated[
         Path | None,
-        typer.Option("--csv", help="Also write the list as a CSV, for a spreadsheet to work through."),
+        typer.Option("--csv", help="Also write the list as a CSV, to work through in a spreadsheet."),
     ] = None,
     html: Annotated[
         Path | None,
-        typer.Option("--html", help="Also write a page with the frame of each clip and the face marked in it."),
+        typer.Option("--html", help="Also write a page that shows each clip's frame with the face marked."),
     ] = None,
     rules: Annotated[
         str | None,
         typer.Option(help="Rule set that defines the label: a name or a YAML file (default: that of the run)."),
     ] = None,
-    new: Annotated[bool, typer.Option("--new", help="Leave out clips that have the label already.")] = False,
+    new: Annotated[bool, typer.Option("--new", help="Leave out clips that already have the label.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """List the clips of a finished run that come nearest to a rare label, for people to look at. Calls no model.
+    """List the clips of a finished run nearest to a rare label, for people to review.
 
-    Looks at every frame of each clip's subject, also in clips that were skipped as neutral, and says which of
-    the label's Action Units are present and which are missing. The reasoning model, the subtitle and the tone count a
-    little. MERR's authors found 2 clips of disgust among 70,000: expect few, and expect to look at many.
+    Calls no model. Looks at every frame of each clip's subject, also in clips
+    skipped as neutral, and says which of the label's Action Units are present
+    and which are missing. The reasoning model, the subtitle and the tone count a
+    little. MERR's authors found 2 clips of disgust among 70,000: expect to look
+    at many clips and to find few.
 
     [bold]Example:[/bold] merrflow mine disgust --out out/ --top 100 --csv disgust.csv --html disgust.html
     """
@@ -66,7 +68,7 @@ def mine_run(
 def rules_of(ledger: Ledger) -> str:
     """The packaged rule set that labelled the run's first record; "default" if no clip has one.
 
-    Raises `InputError` if it was a file of the user's own: another set would give another list.
+    Raises `InputError` if it was the user's own file: another set would give another list.
     """
     from merrflow.core.errors import InputError
     from merrflow.datasets.entries import entries
@@ -78,7 +80,9 @@ def rules_of(ledger: Ledger) -> str:
     title = first.record.label.rules
     name = title.rpartition(" ")[0]
     if name not in packaged_rules():
-        raise InputError(f"the run was labelled by the rule set {title!r}: give its file, or another set, with --rules")
+        raise InputError(
+            f"the run was labelled by the rule set {title!r}: give its file, or another rule set, with --rules"
+        )
     return name
 
 
@@ -97,7 +101,7 @@ def write_files(found: Mined, csv: Path | None, html: Path | None) -> None:
 
 
 def show(found: Mined, console: Console, as_json: bool = False) -> None:
-    """The list as a table, what cannot be measured before it; or all of it as JSON."""
+    """The list as a table, after what cannot be measured; or all of it as JSON."""
     from merrflow.datasets.mining.review_queue import shown_label, values
 
     if as_json:
@@ -111,7 +115,7 @@ def show(found: Mined, console: Console, as_json: bool = False) -> None:
         table.add_row(str(one.rank), *map(_plain, cells), _plain("; ".join(one.reasons)))
     if found.candidates:
         console.print(table)
-    summary = f"{len(found.candidates)} of {found.clips} clips come near to {found.label} by the rule set {found.rules}"
+    summary = f"{len(found.candidates)} of {found.clips} clips come near {found.label} by the rule set {found.rules}"
     if found.without_face:
         summary += f"; {found.without_face} have no Action Units"
     console.print(summary, markup=False, soft_wrap=True)

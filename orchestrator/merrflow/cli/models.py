@@ -1,9 +1,8 @@
-"""`merrflow models`: lists, pulls and verifies the weights of the real models."""
+"""`merrflow models`: lists, pulls and verifies the weights of the original models."""
 
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.markup import escape
 
-from merrflow.cli.terminal import SafeConsole
+from merrflow.cli.terminal import output_console
 from merrflow.core.errors import InputError
 
 if TYPE_CHECKING:
@@ -21,28 +20,29 @@ if TYPE_CHECKING:
     from merrflow_serving.weights.state import State
 
 UNFINISHED = 1  # exit code if weights are absent or damaged
-console = SafeConsole(highlight=False, width=None if sys.stdout.isatty() else 160)
 app = typer.Typer(
-    help="Weights of the real models: list them, get them from a hub, check the files.",
+    help="Weights of the original models: list, download, verify.",
     no_args_is_help=True,
 )
+_NAMES_HELP = r"Entries of `merrflow models list`, or repositories as organisation/name\[@revision]."
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 NamesArgument = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="[NAME...]",
-        help="Entries of `merrflow models list`, or repositories as organisation/name[@revision].",
+        help=_NAMES_HELP,
         show_default=False,
     ),
 ]
 HubOption = Annotated[
-    str | None, typer.Option(help="huggingface (default) or modelscope. [env: MERRFLOW_HUB]", show_default=False)
+    str | None,
+    typer.Option(help="huggingface or modelscope (default: MERRFLOW_HUB, or huggingface).", show_default=False),
 ]
 FolderOption = Annotated[
     Path | None,
     typer.Option(
         "--models-dir",
-        help="Where weights are kept (default ~/.cache/merrflow/models). [env: MERRFLOW_MODELS_DIR]",
+        help="The folder with weights (default: MERRFLOW_MODELS_DIR, or ~/.cache/merrflow/models).",
         show_default=False,
     ),
 ]
@@ -56,11 +56,13 @@ def list_(
     """List weights: purpose, licence, size, and where they are or how to get them."""
     found = _states(names, _place(hub, models_dir))
     if as_json:
-        console.print_json(json.dumps([state.as_json() for state in found]))
+        output_console().print_json(json.dumps([state.as_json() for state in found]))
         return
     for state in found:
         _show(state)
-    console.print("Licences of engines and what may be done with outputs: docs/models.md", markup=False)
+    output_console().print(
+        "Licences of the engines, and what you may do with their outputs: docs/models.md", markup=False
+    )
 
 
 @app.command()
@@ -69,7 +71,7 @@ def pull(
         list[str],
         typer.Argument(
             metavar="NAME...",
-            help="Entries of `merrflow models list`, or repositories as organisation/name[@revision].",
+            help=_NAMES_HELP,
             show_default=False,
         ),
     ],
@@ -77,9 +79,10 @@ def pull(
     models_dir: FolderOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Get weights from a hub: only the files that are needed, checked. Files that an earlier pull finished are kept.
+    """Download weights from a hub: only the files that are needed, with their sha256 checked.
 
-    Gated weights need a token in HF_TOKEN or MODELSCOPE_API_TOKEN. For weights that no hub has, the steps to
+    Files that an earlier pull finished are kept. Gated weights need a token in
+    HF_TOKEN or MODELSCOPE_API_TOKEN. For weights that are on no hub, the steps to
     get them are printed.
 
     [bold]Example:[/bold] merrflow models pull qwen2-audio-7b-instruct
@@ -95,27 +98,28 @@ def pull(
     for one in wanted:
         folder = pull_one(one, place)
         if not as_json:
-            console.print(f"{one.name}: {folder}", markup=False, soft_wrap=True)
+            output_console().print(f"{one.name}: {folder}", markup=False, soft_wrap=True)
     if as_json:
-        console.print_json(json.dumps([state.as_json() for state in _states(names, place)]))
+        output_console().print_json(json.dumps([state.as_json() for state in _states(names, place)]))
 
 
 @app.command()
 def verify(names: NamesArgument = None, models_dir: FolderOption = None, as_json: JsonOption = False) -> None:
-    """Read the files again and compare their sizes and sha256. Without names: all that are there.
+    """Read the files again and compare their sizes and sha256.
 
-    Exit code 1 if a file is missing or damaged.
+    Without names, all weights in the folder are verified. Exit code 1 if a file
+    is missing or damaged.
     """
     place = _place(None, models_dir)
     asked = names or [state.entry.name for state in _states(None, place) if state.word != "absent"]
     found = _states(asked, place, deep=True) if asked else []
     if as_json:
-        console.print_json(json.dumps([state.as_json() for state in found]))
+        output_console().print_json(json.dumps([state.as_json() for state in found]))
     else:
         for state in found:
             _show(state)
         if not found:
-            console.print(f"no weights in {place.models_dir}", markup=False, soft_wrap=True)
+            output_console().print(f"no weights in {place.models_dir}", markup=False, soft_wrap=True)
     raise typer.Exit(0 if all(state.found.whole for state in found) else UNFINISHED)
 
 
@@ -128,7 +132,7 @@ def _states(names: list[str] | None, place: Place, *, deep: bool = False) -> lis
 
 @contextmanager
 def _validated_names() -> Iterator[None]:
-    """Inside, a name that no entry has is an unusable argument."""
+    """Within it, an unknown name raises `InputError`."""
     from merrflow_serving.errors import InvalidInput
 
     try:
@@ -151,7 +155,9 @@ def _place(hub: str | None, models_dir: Path | None) -> Place:
 def _show(state: State) -> None:
     one = state.entry
     size = f"{one.bytes / 1e9:.1f} GB" if one.bytes else "size unknown"
-    console.print(f"[bold]{escape(one.name)}[/bold]  [{COLOURS[state.word]}]{state.word}[/]  {size}", soft_wrap=True)
+    output_console().print(
+        f"[bold]{escape(one.name)}[/bold]  [{COLOURS[state.word]}]{state.word}[/]  {size}", soft_wrap=True
+    )
     lines = [one.purpose if not one.service else f"{one.purpose} ({one.service}: {', '.join(one.engines)})"]
     lines.append(f"licence: {one.licence}" + (f"; outputs: {one.outputs}" if one.outputs else ""))
     if state.word == "present":
@@ -162,4 +168,4 @@ def _show(state: State) -> None:
     if state.to_get:
         lines += [f"to get it: {step}" for step in state.to_get]
     for line in lines:
-        console.print(f"    {line}", markup=False, soft_wrap=True)
+        output_console().print(f"    {line}", markup=False, soft_wrap=True)

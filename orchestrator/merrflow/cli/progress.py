@@ -1,4 +1,4 @@
-"""What a person sees of a run: what is waited for, a bar with clips/s and time left, and how it ended."""
+"""What a person sees of a run: what it waits for, a bar with clips/s and time left, and how it ended."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from merrflow.pipeline.gpu_phases.show import plan_table
 from merrflow.pipeline.request import Request
 from merrflow.pipeline.session import Session
 
-PLAIN_SECONDS = 15.0  # between two lines where there is no terminal to redraw
+PLAIN_SECONDS = 15.0  # between two lines if the output is not a terminal
 SHOWN_PROBLEMS = 10
 
 
@@ -82,7 +82,7 @@ async def watch_run(request: Request, console: Console) -> Summary:
 
 
 class _Plain:
-    """The same as lines of text now and then, for logs and pipes."""
+    """The same as a line of text now and then, for logs and pipes."""
 
     def __init__(self, console: Console) -> None:
         self._console = None if console.is_terminal else console
@@ -124,7 +124,7 @@ def show_summary(summary: Summary, console: Console, seconds: float) -> None:
     if len(summary.problems) > SHOWN_PROBLEMS:
         console.print(f"  and {len(summary.problems) - SHOWN_PROBLEMS} more in dropped.jsonl")
     if summary.try_again:
-        console.print(f"  {summary.try_again} clips failed for a reason that may pass: run the same command again")
+        console.print(f"  {summary.try_again} clips failed for a reason that may pass; run the same command again")
     labels = ", ".join(f"{label} {count}" for label, count in summary.labels.items()) or "none"
     console.print(f"records in {summary.out}/merr: {summary.coarse} coarse, {summary.fine} fine ({labels})")
     console.print(f"open {summary.out / 'report.html'} to look at them", soft_wrap=True)

@@ -1,4 +1,4 @@
-"""`merrflow rules`: the rule sets there are, a checker for own ones, and a fit to own annotations."""
+"""`merrflow rules`: lists rule sets, shows and checks one, and fits one to annotations."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from merrflow.facs import RuleSet
 
 app = typer.Typer(
-    help="Rule sets: which Action Units give which label. List them, show and check one, fit one to annotations.",
+    help="Rule sets (which Action Units give which label): list, show, check, fit.",
     no_args_is_help=True,
 )
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
@@ -25,7 +25,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of 
 
 @app.command("list")
 def list_(as_json: JsonOption = False) -> None:
-    """List the rule sets that come with merrflow, for `merrflow run --rules NAME`."""
+    """List the packaged rule sets, for `merrflow run --rules NAME`."""
     from merrflow.cli.rule_tables import summary
     from merrflow.facs import load_rules, packaged_rules
 
@@ -47,9 +47,10 @@ def show(
     ],
     as_json: JsonOption = False,
 ) -> None:
-    """Show a rule set: labels with their units and conditions, phrases, sources. Checks a file of your own.
+    """Show a rule set: labels with their units and conditions, phrases, sources.
 
-    A file with faults is not shown; each fault is named with its line and value, and the exit code is 2.
+    Also checks a file of your own: each error is reported with its line and
+    value, and the exit code is 2.
 
     [bold]Example:[/bold] merrflow rules show mine.yaml
     """
@@ -67,21 +68,21 @@ def fit(
         typer.Option(
             "--against",
             "-a",
-            help="Annotations as MERR's: a JSON object of records with pseu_emotion and peak_AU_list.",
+            help="Annotations in MERR's form: a JSON object of records with pseu_emotion and peak_AU_list.",
             show_default=False,
         ),
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="The YAML file to write.", show_default=False)],
     like: Annotated[
-        str, typer.Option(help="The rule set that labels, their units, phrases and peak rules are taken from.")
+        str, typer.Option(help="The rule set from which labels, their units, phrases and peak rules are taken.")
     ] = "default",
     as_json: JsonOption = False,
 ) -> None:
     """Fit weights of single Action Units to annotations, and write them as a rule set.
 
-    Beside the weights, the file says how accurate they are on records they were not fitted to (5-fold
-    cross-validation, 5 times), and how accurate methods are that may learn any function of the units. The
-    rule set is named after OUT.
+    The file also says how accurate the weights are on records they were not
+    fitted to (5-fold cross-validation, 5 times), and how accurate methods are
+    that may learn any function of the units. The rule set is named after OUT.
 
     [bold]Example:[/bold] merrflow rules fit --against annotations.json --out mine.yaml
     """
@@ -98,7 +99,7 @@ def fit(
 
 
 def load(name_or_path: str) -> RuleSet:
-    """A rule set, checked. Raises InputError with every fault, a line each."""
+    """A rule set, checked. Raises `InputError` with one line for each error."""
     from merrflow.facs import DataFileError, load_rules
 
     try:
@@ -108,7 +109,7 @@ def load(name_or_path: str) -> RuleSet:
 
 
 def fit_to(against: Path, out: Path, like: str) -> RuleSet:
-    """Fits, and writes the whole file or none. Raises InputError."""
+    """Fits, and writes the whole file or nothing. Raises `InputError`."""
     from pydantic import TypeAdapter, ValidationError
 
     from merrflow.core.atomic_files import whole_text
@@ -120,12 +121,12 @@ def fit_to(against: Path, out: Path, like: str) -> RuleSet:
     if out.suffix not in SUFFIXES:
         raise InputError(f"{out}: a rule set's file ends in .yaml or .yml")
     if out.exists():
-        raise InputError(f"{out}: exists already; choose another name with --out")
+        raise InputError(f"{out}: already exists; choose another name with --out")
     try:
         name = TypeAdapter(Name).validate_python(out.stem)
     except ValidationError as error:
         raise InputError(
-            f"{out}: the set is named after the file, so its name must be of small letters, digits, - and _"
+            f"{out}: the rule set is named after the file, so use only lower-case letters, digits, - and _"
         ) from error
     pattern = load(like)
     annotations = read_labelled(against, pattern)

@@ -13,7 +13,7 @@ from merrflow.pipeline.request import Request
 
 _WORDS = {
     "Scheduled": "waiting for a worker",
-    "Late": "waiting for a worker (none is free, or none runs: `merrflow worker`)",
+    "Late": "waiting for a worker (all are busy, or none is running: start one with `merrflow worker`)",
     "Pending": "a worker is starting it",
     "Submitting": "a worker is starting it",
     "AwaitingRetry": "its worker is gone; waiting for another",
@@ -23,7 +23,7 @@ _WORDS = {
 
 
 async def watch_on_server(request: Request, console: Console) -> ServerRun:
-    """Runs a request on the server and shows it; leaving it leaves the run going."""
+    """Runs a request on the server and shows its progress. The run continues if this is cancelled."""
     columns = (
         SpinnerColumn(),
         TextColumn("{task.description}"),
@@ -35,12 +35,12 @@ async def watch_on_server(request: Request, console: Console) -> ServerRun:
     )
     shown, last = "", 0.0
     with Progress(*columns, console=console, speed_estimate_period=120, transient=True) as progress:
-        bar = progress.add_task("asking Prefect's server", total=None)
+        bar = progress.add_task("asking the Prefect server", total=None)
 
         def on_state(state: str, share: float | None, page: str) -> None:
             nonlocal shown, last
             if not shown:
-                console.print(f"the run is at {page}; leaving this command leaves it going", soft_wrap=True)
+                console.print(f"the run is at {page}; it continues if you leave this command", soft_wrap=True)
             text = _WORDS.get(state, state.lower())
             progress.update(bar, description=text, total=1.0, completed=share or 0.0)
             line = text if share is None else f"{text}, {share:.0%}"
@@ -68,7 +68,7 @@ def show_server_run(run: ServerRun, console: Console) -> None:
         coarse, fine = (run.counts.get(f"{kind}-grained records", 0) for kind in ("coarse", "fine"))
         console.print(f"records: {coarse} coarse, {fine} fine ({', '.join(labels) or 'none'})")
         if run.counts.get("to try again"):
-            console.print(f"  {run.counts['to try again']} clips failed for a reason that may pass: run it again")
+            console.print(f"  {run.counts['to try again']} clips failed for a reason that may pass; run it again")
     if run.state != "Completed":
         console.print(f"the run ended as {run.state}: {run.message}", markup=False, soft_wrap=True)
     console.print(f"the results are in {run.out}, as the workers see it; the run is at {run.page}", soft_wrap=True)

@@ -1,4 +1,4 @@
-"""`merrflow status`: what a folder's ledger says."""
+"""`merrflow status`: what the ledger of a run says."""
 
 from __future__ import annotations
 
@@ -49,9 +49,13 @@ def read_status(out: Path) -> dict[str, Any]:
 def show_status(found: dict[str, Any], console: Console) -> None:
     """The same as tables."""
     console.print(f"{found['out']}: {found['clips']} clips")
-    for title, key in (("outcome", "outcomes"), ("label", "labels"), ("stage, mean seconds", "mean_seconds")):
+    for title, value, key in (
+        ("outcome", "clips", "outcomes"),
+        ("label", "clips", "labels"),
+        ("stage", "mean seconds", "mean_seconds"),
+    ):
         if found[key]:
-            table = Table(title, "")
+            table = Table(title, value)
             for name, count in found[key].items():
                 table.add_row(name, str(count))
             console.print(table)
@@ -61,4 +65,4 @@ def show_status(found: dict[str, Any], console: Console) -> None:
             table.add_row(row["outcome"], str(row["clips"]), row["reason"])
         console.print(table)
     if found["try_again"]:
-        console.print(f"{found['try_again']} clips failed for a reason that may pass: run the same command again")
+        console.print(f"{found['try_again']} clips failed for a reason that may pass; run the same command again")

@@ -1,4 +1,4 @@
-"""The terminal as merrflow writes to it: names, reasons and models' words are text there, never commands."""
+"""The terminal as merrflow writes to it: names, reasons and texts of models are shown, never obeyed."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ _LAYOUT = "\n\t"
 
 
 def printable(text: str) -> str:
-    """`text` with U+FFFD for what a terminal would obey: escape sequences, control characters, changes of direction."""
+    """`text` with U+FFFD for what a terminal would obey: escape sequences, control characters, direction marks."""
     if text.isprintable():
         return text
     return "".join(one if one.isprintable() or one in _LAYOUT else "\ufffd" for one in text)
 
 
 def json_text(value: Any) -> str:
-    """JSON for people and programs: what a terminal would obey is written as \\uXXXX, which reads back as it was."""
+    """JSON for people and programs: what a terminal would obey is written as \\uXXXX, which reads back unchanged."""
     text = json.dumps(value, ensure_ascii=False, indent=2)
     if text.isprintable():
         return text
@@ -29,7 +29,7 @@ def json_text(value: Any) -> str:
 
 
 class SafeConsole(Console):
-    """A `rich` console for text that others wrote. What looks like markup and is none is shown as it is."""
+    """A `rich` console for text that others wrote. What looks like markup but is not is shown as it is."""
 
     def render_str(self, text: str, **options: Any) -> Text:
         text = printable(text)
@@ -40,5 +40,10 @@ class SafeConsole(Console):
 
 
 def output_console() -> SafeConsole:
-    """For standard output. If that is no terminal, lines are as long as they need to be, up to 160 characters."""
+    """For standard output. If that is not a terminal, lines have up to 160 characters."""
     return SafeConsole(highlight=False, width=None if sys.stdout.isatty() else 160)
+
+
+def error_console() -> SafeConsole:
+    """For standard error."""
+    return SafeConsole(stderr=True, highlight=False)

@@ -35,7 +35,7 @@ def _plain(monkeypatch, tmp_path: Path) -> None:
         @file.setter
         def file(self, value) -> None: ...
 
-    monkeypatch.setattr(command, "console", Now(width=200, highlight=False))
+    monkeypatch.setattr(command, "output_console", lambda: Now(width=200, highlight=False))
     monkeypatch.setenv("MERRFLOW_MODELS_DIR", str(tmp_path / "models"))
     for name in ("MERRFLOW_HUB", "MERRFLOW_OFFLINE", "HF_HUB_OFFLINE"):
         monkeypatch.delenv(name, raising=False)

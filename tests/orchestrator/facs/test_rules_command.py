@@ -91,13 +91,13 @@ def test_fit_writes_a_set_that_runs_can_use(tmp_path: Path) -> None:
     assert rules.phrases().name == "words"  # by its path from the new file
     assert f"{rules.fit.accuracy.mean:.1%}" in text
     assert sorted(path.name for path in tmp_path.iterdir()) == ["mine.json", "mine.yaml", "sets"]
-    with pytest.raises(InputError, match="exists already"):
+    with pytest.raises(InputError, match="already exists"):
         command.fit_to(tmp_path / "mine.json", out, "default")
 
 
 @pytest.mark.parametrize(
     ("out", "message"),
-    [("mine.txt", "ends in .yaml"), ("My Set.yaml", "small letters"), ("none/x.yaml", "no such|cannot")],
+    [("mine.txt", "ends in .yaml"), ("My Set.yaml", "lower-case letters"), ("none/x.yaml", "no such|cannot")],
 )
 def test_fit_refuses_before_any_work(tmp_path: Path, out: str, message: str) -> None:
     with pytest.raises(InputError, match=message):

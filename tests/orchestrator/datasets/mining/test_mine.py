@@ -321,7 +321,7 @@ def test_the_command(run, tmp_path) -> None:
     listed = tmp_path / "list.csv"
     done = runner.invoke(app, ["disgust", "--out", str(run.folder), "--csv", str(listed)])
     assert done.exit_code == 0, done.output
-    assert "1 of 1 clips come near to disgust by the rule set default 1" in done.output
+    assert "1 of 1 clips come near disgust by the rule set default 1" in done.output
     assert listed.is_file()
     done = runner.invoke(app, ["disgust", "--out", str(run.folder), "--json"])
     assert json.loads(done.output)["candidates"][0]["frame"] == 10

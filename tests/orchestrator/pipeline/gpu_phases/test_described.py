@@ -52,9 +52,9 @@ def test_options_become_the_request():
 @pytest.mark.parametrize(
     ("sharing", "memory", "plan_only", "server", "says"),
     [
-        ("parallel", None, False, False, "there is: sequential"),
-        (None, "24GiB", False, False, "--gpu-memory goes with"),
-        (None, None, True, False, "--plan-only goes with"),
+        ("parallel", None, False, False, "the only value is sequential"),
+        (None, "24GiB", False, False, "--gpu-memory needs --gpu-sharing"),
+        (None, None, True, False, "--plan-only needs --gpu-sharing"),
         ("sequential", "lots", False, False, "give it as 24GiB"),
         ("sequential", None, False, True, "leave one of them out"),
     ],
