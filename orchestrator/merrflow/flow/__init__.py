@@ -1,4 +1,4 @@
-"""Runs as Prefect sees them: the flow, its deployment, workers, and what revives runs that died.
+"""Runs in Prefect: the flow, its deployment, workers, and the detection of zombie runs.
 
 `merrflow.flow.annotate_flow` is the entry point that deployments name.
 """
@@ -7,7 +7,7 @@ from typing import Any
 
 
 def __getattr__(name: str) -> Any:
-    # Prefect takes a second to import, which `merrflow --help` has no use for.
+    # Importing Prefect takes a second, and `merrflow --help` does not need it.
     if name in ("annotate_flow", "annotate_shard_flow"):
         from merrflow.flow import annotate
 

@@ -1,9 +1,9 @@
 """The Prefect flow: shards of clips, with progress, a table of outcomes and links.
 
-Prefect holds runs, schedules and progress; which clip is done is known to the ledger alone. So a task is a
-shard, never a clip (a task run costs tens of milliseconds and a megabyte), and a run that was killed goes on
-where the ledger ends. As a deployment, a run of more than one shard hands its shards to all workers of the
-pool, each as a flow run of its own; elsewhere they are tasks in this process.
+Prefect keeps runs, schedules and progress; only the ledger knows which clip is done. So a task is a shard, never a
+clip (a task run costs tens of milliseconds and a megabyte), and a run that was killed continues where the ledger
+ends. In a deployment, a run of more than one shard hands its shards to all workers of the pool, each as a flow run
+of its own; otherwise they are tasks in this process.
 """
 
 from __future__ import annotations
@@ -60,20 +60,20 @@ async def annotate_flow(
     seed: int | None = None,
     shard_size: Annotated[int, Field(ge=1, le=1000)] | None = None,
 ) -> dict[str, Any]:
-    """Turns clips into MERR records: faces, scene, tone, subtitle, and what they say together about the emotion.
+    """Turns clips into MERR records: faces, scene, tone, subtitle, and the emotion they point to.
 
     A second run into the same folder does only what is missing. Stopping a run loses nothing.
 
     Args:
         inputs: Video files, folders of them, or CSV tables with a column `path`, as the workers see them.
-        out: The folder for the records, the report and the ledger; one for each dataset.
+        out: The folder for the records, the report and the ledger; one per dataset.
         transcripts: A CSV with the columns `name` and `sentence`, or MERR's JSON. Empty: sidecar files and burned-in
             subtitles are read.
-        labels: Labels that are known already: a CSV with the columns `name` and `label`, or MERR's JSON or TXT.
-        action_units: Action Units that are known already: a folder of OpenFace's CSVs, or MERR's JSON.
-        config: A YAML file with settings, for those that are not here.
+        labels: Known labels: a CSV with the columns `name` and `label`, or MERR's JSON or TXT.
+        action_units: Precomputed Action Units: a folder of OpenFace CSVs, or MERR's JSON.
+        config: A YAML file with further settings.
     """
-    # The rest of the form is described by the settings themselves (pool/register.py).
+    # The other fields of the form are described by the settings themselves (deployment.py).
     settings = {
         "rules": rules,
         "labels_from": labels_from,
@@ -101,9 +101,9 @@ async def annotate_flow(
 async def annotate_in(
     session: Session, request: Request, undisturbed: Callable[[], AbstractContextManager[None]] = nullcontext
 ) -> None:
-    """The same flow over a session that is open already, in this process. Its parameters only say what was asked.
+    """The same flow over a session that is already open in this process. Its parameters are only shown.
 
-    undisturbed: holds off Prefect's handler of SIGTERM while the clips are worked on (termination.py).
+    undisturbed: keeps Prefect's handler of SIGTERM away while the clips are worked on (termination.py).
     """
 
     @wraps(annotate_flow.fn)
@@ -133,7 +133,7 @@ async def _annotate_all(session: Session, request: Request) -> dict[str, Any]:
     await session.wait_ready()
     try:
         await (_hand_out if session.is_handed_out else _run_shards)(session, request)
-    finally:  # what is done is written out, however the shards ended
+    finally:  # however the shards ended, what is done is written out
         with writing_outputs(session.out):
             summary = await asyncio.to_thread(session.write_outputs)
     for name, reason in summary.problems[:LOGGED_PROBLEMS]:
@@ -157,13 +157,13 @@ async def _cancel_shards(flow: Any, flow_run: Any, state: Any) -> None:
     name="annotate-shard",
     task_run_name="shard-{number}-of-{total}",
     persist_result=False,
-    cache_policy=NO_CACHE,  # the ledger remembers; and a session cannot be hashed
+    cache_policy=NO_CACHE,  # the ledger is the cache, and a session cannot be hashed
 )
 async def annotate_shard(
     session: Session, number: int, total: int, names: list[str], absent: frozenset[str] = frozenset()
 ) -> dict[str, int]:
-    """Takes a shard's clips to their outcomes, as far as they go without the services that are absent; returns how many
-    came to which."""
+    """Takes a shard's clips to their outcomes, or as far as possible without the absent services. Returns the number
+    of clips by outcome."""
     return await _annotate(session, number, total, names, absent)
 
 
@@ -171,14 +171,14 @@ async def annotate_shard(
 async def annotate_shard_flow(
     out: str, number: int, total: int, names: list[str], request: dict[str, Any]
 ) -> dict[str, int]:
-    """A part of a large run, started by the flow `annotate`; there is no need to start one by hand.
+    """A part of a large run, started by the flow `annotate`. There is no need to start it by hand.
 
     Args:
         out: The folder of the dataset.
         number: Which shard this is.
         total: Of how many.
         names: The clips of this shard, as the run registered them.
-        request: What the run was asked for.
+        request: What the run was asked to do.
     """
     asked = shards.request_from(request)
     async with shards.alive(asked), open_shard(asked, names) as session:
@@ -203,7 +203,7 @@ def _split(session: Session, names: Sequence[str]) -> list[list[str]]:
 
 
 async def _run_shards(session: Session, request: Request) -> None:
-    """The shards as tasks in this process; where services take turns on a GPU, again in each phase."""
+    """The shards as tasks in this process; if services share a GPU, again in each phase."""
     total = len(session.todo)
     async with _progress(session, total, description=f"{total} clips into {session.out}"):
         async for one in session.rounds():
@@ -241,8 +241,8 @@ async def _hand_out(session: Session, request: Request) -> None:
 async def _progress(
     session: Session, total: int, finished: Callable[[], Awaitable[int]] | None = None, *, description: str
 ) -> Any:
-    """Keeps a progress artifact up to date, at most every few seconds. finished: how many clips are done, where the
-    session does not hear of each."""
+    """Updates a progress artifact every few seconds. finished: returns how many clips are done, if other processes
+    do them."""
     artifact = None
     async with _as_far_as_prefect_is_there():
         artifact = await acreate_progress_artifact(progress=0.0, key="merrflow-progress", description=description)
@@ -277,7 +277,7 @@ async def _progress(
 
 @asynccontextmanager
 async def _as_far_as_prefect_is_there() -> Any:
-    """What is only shown: a server that is away, or answers nothing, must not stop the clips."""
+    """Only for what is shown: a server that is away or does not answer must not stop the clips."""
     try:
         async with asyncio.timeout(SHOW_SECONDS):
             yield

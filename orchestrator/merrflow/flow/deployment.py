@@ -1,4 +1,4 @@
-"""Makes the work pool with its two queues and registers the deployments; as often as one likes, by every worker."""
+"""Makes the work pool with its two queues and registers the deployments. Every worker does so; repeats are harmless."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from merrflow.core.version import __version__
 from merrflow.flow.annotate import annotate_flow, annotate_shard_flow
 from merrflow.flow.names import POOL, RUNS, SHARDS
 
-# Whole runs at a time. Each waits for its shards in a worker's place, so there must be fewer than places.
+# Whole runs at once. Each takes a worker's place while it waits for its shards, so there must be fewer than places.
 RUNS_AT_ONCE = 1
 
 
@@ -29,7 +29,7 @@ async def register(
     """Makes or updates the pool, its queues and the deployments.
 
     kind: Prefect's type of worker. job_template: a base job template as JSON, for `kubernetes`. inputs, out: what the
-    form of a new run shows at first. Raises `InputError`.
+    form of a new run shows by default. Raises `InputError`.
     """
     async with get_client() as client:
         await _make_pool(client, pool, kind, await _template(kind, job_template))
@@ -53,11 +53,11 @@ async def register(
 
 
 def _explain(deployment: RunnerDeployment) -> None:
-    """Makes the form say of every field what it is for, and what holds if it is left empty."""
+    """Adds to every field of the form what it is for, and the value that applies if it is left empty."""
     settings = load_settings()
     properties = deployment._parameter_openapi_schema.properties
     for name, field in properties.items():
-        # A field that may be null is shown as a choice of types; what is left empty is not sent at all.
+        # A field that may be null is shown as a choice of types; a field left empty is not sent at all.
         kinds = [kind for kind in field.pop("anyOf", []) if kind.get("type") != "null"]
         field.update(*kinds)
         if field.get("default", 0) is None:
@@ -76,7 +76,7 @@ async def _template(kind: str, file: Path | None) -> dict[str, Any]:
     template = await get_default_base_job_template_for_infrastructure_type(kind)
     if template is None:
         raise InputError(
-            f"Prefect has no worker type {kind!r} here; process, or install prefect-kubernetes for kubernetes"
+            f"Prefect has no worker type {kind!r} here: use process, or install prefect-kubernetes for kubernetes"
         )
     return template
 
@@ -93,7 +93,7 @@ async def _make_pool(client: PrefectClient, pool: str, kind: str, template: dict
         except ObjectAlreadyExists:  # another worker was first
             there = await client.read_work_pool(pool)
     if there.type != kind:
-        raise InputError(f"the work pool {pool!r} is of the type {there.type}, not {kind}; choose another with --pool")
+        raise InputError(f"the work pool {pool!r} has the type {there.type}, not {kind}; choose another with --pool")
     if template != there.base_job_template:
         await client.update_work_pool(pool, WorkPoolUpdate(base_job_template=template))
 
@@ -106,5 +106,5 @@ async def _make_queue(client: PrefectClient, pool: str, name: str, limit: int | 
             queue = await client.create_work_queue(name, work_pool_name=pool)
         except ObjectAlreadyExists:
             queue = await client.read_work_queue_by_name(name, work_pool_name=pool)
-    if queue.concurrency_limit is None and limit is not None:  # one that people have set is theirs
+    if queue.concurrency_limit is None and limit is not None:  # a limit that people have set is kept
         await client.update_work_queue(queue.id, concurrency_limit=limit)

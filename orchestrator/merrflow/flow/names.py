@@ -1,18 +1,18 @@
-"""What the work pool's parts are called, on the server and by whoever starts a run."""
+"""Names of the work pool, its queues and deployments, and of tags and locks."""
 
 POOL = "merrflow"
 RUNS = "runs"  # work queue of whole runs; few at a time, so that they leave the workers to their shards
 SHARDS = "shards"  # work queue of their shards
 ANNOTATE = "annotate/annotate"  # flow/deployment
 ANNOTATE_SHARD = "annotate-shard/annotate-shard"
-MAX_STARTS = 5  # of one flow run, first start and revivals together
+MAX_STARTS = 5  # of one flow run, including the first
 
 
 def out_tag(out: str) -> str:
-    """On every flow run that works for this folder."""
+    """The tag of every flow run that works on this folder."""
     return f"out:{out}"
 
 
 def run_lock(flow_run_id: object) -> str:
-    """The name of the lock that a flow run's process holds as long as it lives."""
+    """The name of the lock that a flow run's process holds for as long as it lives."""
     return f"flow-run-{flow_run_id}"

@@ -20,8 +20,8 @@ from merrflow.pipeline.request import Request
 from merrflow.pipeline.session import Session
 from merrflow_serving.errors import MerrflowError
 
-# A run started by hand speaks for itself; Prefect's own lines on the console would only stand in between. Its
-# server makes its database at first use, which takes longer than its default patience on small machines.
+# A run started by hand reports its own progress, so Prefect's lines on the console are turned off. Its server creates
+# its database at first use, which on small machines takes longer than its default timeout.
 PREFECT_DEFAULTS = {
     "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
     "PREFECT_LOGGING_SERVER_LEVEL": "CRITICAL",
@@ -29,8 +29,8 @@ PREFECT_DEFAULTS = {
     "DO_NOT_TRACK": "1",
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "180",
     "PREFECT_CLIENT_METRICS_ENABLED": "false",
-    # A server that hangs is asked for 1.5 minutes, one that is gone for 14 s; by Prefect's own numbers it is 6 minutes
-    # a question, in which the run would be done and not end.
+    # A server that hangs is retried for 1.5 minutes, one that is gone for 14 s. With Prefect's defaults it would be 6
+    # minutes per request, during which a finished run could not end.
     "PREFECT_API_REQUEST_TIMEOUT": "20",
     "PREFECT_CLIENT_MAX_RETRIES": "3",
 }
@@ -48,15 +48,15 @@ def annotate(
     action_units: str | Path | None = None,
     **settings: Any,
 ) -> Summary:
-    """Turns clips into MERR records in the folder `out`, and returns how it went.
+    """Turns clips into MERR records in the folder `out`, and returns a summary.
 
     clips: video files, folders, or CSV tables with a column `path`; one or several.
     transcripts: a CSV with the columns `name` and `sentence`, or MERR's JSON. config: a YAML file with settings.
-    labels: a CSV with the columns `name` and `label`, or MERR's JSON or TXT. action_units: a folder of OpenFace's
-    CSVs, or MERR's JSON, where Action Units are known already.
+    labels: a CSV with the columns `name` and `label`, or MERR's JSON or TXT. action_units: precomputed Action
+    Units: a folder of OpenFace CSVs, or MERR's JSON.
     settings: single settings, such as `neutral_sample=1.0` (see `merrflow.core.settings.RunSettings`).
-    Raises `merrflow.core.errors.InputError` for unusable arguments. Works inside a notebook too; interrupting it
-    loses nothing.
+    Raises `merrflow.core.errors.InputError` for unusable arguments. Works in a notebook too. Interrupting it loses
+    nothing.
     """
     inputs = [clips] if isinstance(clips, str | Path) else list(clips)
     request = Request(
@@ -68,7 +68,7 @@ def annotate(
         action_units=str(action_units) if action_units else None,
         overrides=settings,
     )
-    # A loop in a thread of its own, because a notebook's own event loop is in the way otherwise.
+    # A loop in a thread of its own, because a notebook already runs an event loop in this one.
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, name="merrflow", daemon=True)
     thread.start()
@@ -96,7 +96,7 @@ async def annotate_request(
     say: Callable[[str], None] = lambda text: None,
     on_start: Callable[[Session], None] = lambda session: None,
 ) -> Summary:
-    """One run. say: told what is waited for. on_start: told the session before its first clip."""
+    """One run. say: called with what is being waited for. on_start: called with the session before its first clip."""
     await _check_prefect()
     with termination_cancels() as termination:
         async with open_session(request, say) as session:
@@ -113,7 +113,7 @@ async def annotate_request(
                 except Exception as error:
                     if stop := stop_in(error):
                         raise stop from error
-                    # Prefect's own troubles, as when its server is gone: the ledger knows what is done all the same.
+                    # Prefect's own errors, as when its server is gone. The ledger still knows what is done.
                     log.debug("flow", exc_info=True)
                     await _go_on_without_prefect(session, done, error, say)
             if session.summary:
@@ -126,10 +126,10 @@ async def _go_on_without_prefect(
     session: Session, done: set[str], error: Exception, say: Callable[[str], None]
 ) -> None:
     left = [clip.name for clip in session.todo if clip.name not in done]
-    if not left or session.plan:  # phases (gpu_phases/) begin anew with the next run
+    if not left or session.plan:  # GPU phases start again with the next run
         say(f"the Prefect flow ended early ({type(error).__name__}); what is done is written out")
         return
-    say(f"Prefect is gone ({type(error).__name__}); going on without it")
+    say(f"Prefect is gone ({type(error).__name__}); continuing without it")
     try:
         await session.wait_ready()
         await session.annotate(left)
@@ -143,7 +143,7 @@ async def _go_on_without_prefect(
 
 
 async def _run_flow_within_reason(session: Session, request: Request, termination: Termination) -> None:
-    """The flow, given up if Prefect's server does not let it end once the outputs are written."""
+    """The flow. It is given up if Prefect's server does not let it end once the outputs are written."""
     async with asyncio.timeout(None) as patience:
 
         async def watch() -> None:

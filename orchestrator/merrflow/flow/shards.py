@@ -1,8 +1,8 @@
 """A run's shards as flow runs of their own, which any worker of the pool may take.
 
-The run only waits for them. Only the ledger remembers what it and they have done, so each of them may die and be
-started again by another worker (zombie_runs.py): a shard goes on with its own missing clips; a run first waits for the
-shards that are still under way, and then hands out what is left.
+The run only waits for them. What they have done is in the ledger alone, so any of them may die and be started again by
+another worker (zombie_runs.py): a shard continues with its own missing clips; a run first waits for the shards that are
+still running, and then hands out what is left.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _UNFINISHED = [
         StateType.RUNNING,
         StateType.CANCELLING,
         StateType.PAUSED,
-        # zombie_runs.py starts a crashed one again; one that it has given up is Failed.
+        # zombie_runs.py starts a crashed one again; one that it gave up is Failed.
         StateType.CRASHED,
     )
 ]
@@ -45,7 +45,7 @@ _UNSUCCESSFUL = [StateType.FAILED.value, StateType.CANCELLED.value]
 
 
 class ShardFailed(RuntimeError):
-    """A shard ended without having done its clips."""
+    """A shard ended without finishing its clips."""
 
 
 def is_deployed() -> bool:
@@ -60,7 +60,7 @@ def request_from(values: dict[str, Any]) -> Request:
 
 @asynccontextmanager
 async def alive(request: Request) -> AsyncIterator[None]:
-    """Holds this flow run's lock, which shows that its process lives. Nothing outside deployments."""
+    """Holds this flow run's lock, which shows that its process is alive. Does nothing outside deployments."""
     if not is_deployed():
         yield
         return
@@ -70,9 +70,9 @@ async def alive(request: Request) -> AsyncIterator[None]:
     try:
         await asyncio.to_thread(hold.__enter__)
     except LockTaken:
-        # Another process is alive on this flow run. Whatever this one would report is not true of that one, so it goes
-        # without a word to the server.
-        get_run_logger().warning("this flow run is under way in another process; leaving it to that one")
+        # Another process is alive on this flow run. Whatever this one reported would be wrong for that one, so it exits
+        # without reporting anything to the server.
+        get_run_logger().warning("this flow run is already running in another process; leaving it to that one")
         os._exit(0)
     try:
         yield
@@ -81,15 +81,14 @@ async def alive(request: Request) -> AsyncIterator[None]:
 
 
 async def wait_for_earlier(request: Request) -> None:
-    """Returns once no shard of an earlier try at this folder is under way. Nothing outside deployments."""
+    """Returns once no shard of an earlier try at this folder is running. Does nothing outside deployments."""
     if is_deployed():
         async with get_client() as client:
             await _ended(client, [out_tag(request.out), "shard"])
 
 
 async def hand_out(request: Request, parts: Sequence[Sequence[str]]) -> None:
-    """Has all shards done by the workers. Raises `ShardFailed` with the reason of one that failed, when all have
-    ended."""
+    """Has the workers do all shards. Once all have ended, raises `ShardFailed` with the reason of one that failed."""
     attempt = f"attempt:{runtime.flow_run.id}-{runtime.flow_run.run_count}"
     # What the shards read is decided here, once; the clips are in the ledger.
     asked = asdict(request) | {"inputs": [], "transcripts": None, "labels": None}

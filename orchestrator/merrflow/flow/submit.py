@@ -39,16 +39,16 @@ class ServerRun:
 
     @property
     def complete(self) -> bool:
-        """Every clip has an outcome that will stay."""
+        """Every clip has a final outcome."""
         left = self.counts.get("to try again", 0) + self.counts.get("unfinished", 0)
         return self.state == "Completed" and not left
 
 
 async def run_on_server(request: Request, on_state: Callable[[str, float | None, str], None]) -> ServerRun:
-    """Starts the run and returns when it has ended. Raises `InputError` where it cannot be started.
+    """Starts the run and returns when it has ended. Raises `InputError` if it cannot be started.
 
-    on_state: told the state's name, the share that is done (0 to 1; None while it is not known) and the URL of the run.
-    Cancelling this leaves the run going.
+    on_state: called with the state's name, the share that is done (0 to 1; None if unknown) and the URL of the run.
+    The run continues if this is cancelled.
     """
     url = os.environ.setdefault("PREFECT_API_URL", DEFAULT_URL)
     parameters = _parameters(request)
@@ -59,10 +59,10 @@ async def run_on_server(request: Request, on_state: Callable[[str, float | None,
         except ObjectNotFound:
             raise InputError(f"{url}: no worker has registered there; start one with `merrflow worker`") from None
         except PrefectHTTPStatusError as error:
-            raise InputError(f"{url} refuses this run: {_told(error)}") from error
+            raise InputError(f"{url} rejects this run: {_detail(error)}") from error
         except (httpx.HTTPError, httpx.InvalidURL, RuntimeError) as error:
             raise InputError(
-                f"Prefect's server is not at {url} ({type(error).__name__}): set PREFECT_API_URL to where it is"
+                f"no Prefect server answers at {url} ({type(error).__name__}): set PREFECT_API_URL to its address"
             ) from error
         shown = os.environ.get("PREFECT_UI_URL") or url.rstrip("/").removesuffix("/api")
         page = f"{shown}/runs/flow-run/{run.id}"
@@ -82,7 +82,7 @@ def _parameters(request: Request) -> dict[str, Any]:
     return {"inputs": list(request.inputs), "out": request.out} | chosen
 
 
-def _told(error: PrefectHTTPStatusError) -> str:
+def _detail(error: PrefectHTTPStatusError) -> str:
     try:
         return str(error.response.json().get("detail") or error)
     except ValueError:
@@ -101,7 +101,7 @@ async def _follow(
         except httpx.HTTPError as error:
             away += POLL_SECONDS
             if away > PATIENCE_SECONDS:
-                raise InputError(f"the server is away; the run is at {page} when it is back") from error
+                raise InputError(f"the server does not answer; once it does, the run is at {page}") from error
             found = {}
         progress = found.get("merrflow-progress")
         state = run.state
@@ -116,7 +116,7 @@ async def _follow(
 
 
 async def _artifacts(client: PrefectClient, run: FlowRun) -> dict[str, Any]:
-    """Key -> data of a run's artifacts; of a run that was started again, those of the last try."""
+    """Key -> data of a run's artifacts; if the run was started again, those of the last try."""
     mine = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[run.id]))
     found = await client.read_artifacts(artifact_filter=mine)
     keyed = [(one.created, one.key, one.data) for one in found if one.created and one.key]

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 
 class TerminationSignal(BaseException):
-    """The run was told to end. Prefect's of the same name is raised wherever the process happens to be."""
+    """The run was asked to end by SIGTERM. (Prefect's exception of this name is raised at any point of the code.)"""
 
 
 class Termination:
@@ -21,11 +21,11 @@ class Termination:
 
     @contextmanager
     def undisturbed(self) -> Iterator[None]:
-        """Sets aside another handler of SIGTERM that was put on top, as Prefect's is."""
+        """Sets aside a handler of SIGTERM that was installed later, as Prefect's is."""
         if not self._is_handled:
             yield
             return
-        before = signal.signal(signal.SIGTERM, lambda number, frame: None)  # the event loop's is called all the same
+        before = signal.signal(signal.SIGTERM, lambda number, frame: None)  # the event loop's handler is still called
         try:
             yield
         finally:
@@ -34,9 +34,9 @@ class Termination:
 
 @contextmanager
 def termination_cancels() -> Iterator[Termination]:
-    """Within it SIGTERM cancels the current task, once; `TerminationSignal` is raised when that has ended.
+    """Within it, SIGTERM cancels the current task, once. `TerminationSignal` is raised when the task has ended.
 
-    Outside the main thread, where no handler can be set, it changes nothing.
+    Does nothing outside the main thread, where no handler can be set.
     """
     if threading.current_thread() is not threading.main_thread():
         yield Termination(False)
@@ -47,7 +47,7 @@ def termination_cancels() -> Iterator[Termination]:
 
     def on_signal() -> None:
         nonlocal came
-        if not came and task:  # a second one must not disturb the end
+        if not came and task:  # a second signal must not disturb the shutdown
             came = True
             task.cancel()
 

@@ -17,7 +17,7 @@ from merrflow.core.settings import load_settings
 from merrflow.flow.names import POOL
 
 LEAST_PLACES = 2  # a run that waits for its shards takes one
-STOP_SECONDS = 60.0  # for the flow runs of this worker to write out what they have
+STOP_SECONDS = 60.0  # for this worker's flow runs to write out their results
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ async def work(options: WorkerOptions, say: Callable[[str], None]) -> int:
     if options.limit < LEAST_PLACES:
         raise InputError(f"--limit must be at least {LEAST_PLACES}: a run that waits for its shards takes one place")
     url = os.environ.setdefault("PREFECT_API_URL", "http://127.0.0.1:4200/api")
-    # A killed worker's shard goes to another only when the server knows it is gone (zombie_runs.py).
+    # The server must know that a worker is gone before its shard goes to another (zombie_runs.py).
     os.environ.setdefault("PREFECT_FLOW_RUN_EXECUTE_SIGTERM_BEHAVIOR", "reschedule")
     ledger_url = load_settings().ledger_url
     await _server(url, say)
@@ -62,7 +62,7 @@ async def work(options: WorkerOptions, say: Callable[[str], None]) -> int:
     watching.cancel()
     stopped.cancel()
     if not ended.done():
-        say("stopping; what is under way goes on in another worker, or here after the next start")
+        say("stopping; unfinished work continues in another worker, or here after the next start")
         process.terminate()
         try:
             await asyncio.wait_for(ended, STOP_SECONDS)
@@ -70,7 +70,7 @@ async def work(options: WorkerOptions, say: Callable[[str], None]) -> int:
             process.kill()
             await process.wait()
         return 0
-    return process.returncode or 1  # a worker that ends by itself is started again by whoever supervises it
+    return process.returncode or 1  # a worker that ends by itself is restarted by its supervisor
 
 
 async def _server(url: str, say: Callable[[str], None]) -> None:

@@ -22,7 +22,7 @@ _DATA_FIRST = ("coarse", "subject", "grounding")  # the order of the data files 
 
 
 class CacheKeys:
-    """The keys of a run, known without any service at work."""
+    """The keys of a run, known before any service has loaded its model."""
 
     def __init__(
         self,
@@ -37,7 +37,7 @@ class CacheKeys:
     ) -> None:
         """identities, limits: of the services' engines, by service. ocr: revision of the OCR models."""
         self._precomputed = precomputed
-        # Not part of the keys: a higher limit changes nothing but what was refused before.
+        # Not part of the keys: a higher limit changes only what was refused before.
         self._limits = fingerprint(limits)[:8]
         data = {stage.name: stage.data_version() for stage in graph if stage.data_version}
         self._common = fingerprint(
@@ -51,7 +51,9 @@ class CacheKeys:
 
     def of_stage(self, stage: Stage[Any], clip: Clip, depends_on: Any) -> str:
         """The key of a stage's result. depends_on: beside the clip's bytes and the stage's version."""
-        if stage.version != FIRST_VERSION:  # a first version is not written: stages had none in the oldest ledgers
+        if (
+            stage.version != FIRST_VERSION
+        ):  # a first version is not part of the key: stages had none in the oldest ledgers
             depends_on = [stage.version, *(depends_on if isinstance(depends_on, list) else [depends_on])]
         return fingerprint(stage.name, clip.sha256, depends_on)
 
@@ -63,5 +65,5 @@ class CacheKeys:
         return plain_fingerprint([self._common, *own])
 
     def refused(self, key: str) -> str:
-        """The key of work that was refused as too large: it holds for the services' present limits only."""
+        """The key of work that was refused as too large. It is valid only for the services' current limits."""
         return f"{key}:{self._limits}"

@@ -18,7 +18,7 @@ from merrflow_serving.errors import MerrflowError
 
 
 class Skipped(Exception):
-    """A stage ended the clip's way, with the reason."""
+    """A stage ended the clip, with the reason."""
 
 
 class ClipRun:
@@ -34,9 +34,9 @@ class ClipRun:
         self._tasks: dict[str, asyncio.Task[Result[Any]]] = {}
 
     async def record(self) -> tuple[Record, Outcome, str]:
-        """The clip's record, how it came out and why.
+        """The clip's record, its outcome and the reason.
 
-        Raises `Skipped`, `Pause` if a service is absent whose answer is not cached, and what fails a required stage.
+        Raises `Skipped`; `Pause` if an absent service is needed; and the error of a required stage.
         """
         names = [stage.name for stage in self._graph if not stage.lazy]
         results = await all_or_none(*map(self._task, names))
@@ -74,7 +74,7 @@ class ClipRun:
         try:
             return await self._cache.result(stage, stage.key(work, *needs), compute)
         except MerrflowError as error:
-            # What a service calls bad input costs an optional stage its result, not the clip its record.
+            # If a service rejects the input of an optional stage, the clip still gets a record.
             if not stage.optional or error.code is not grpc.StatusCode.INVALID_ARGUMENT:
                 raise
             return Result(None, outcome=Outcome.FAILED, reason=str(error))

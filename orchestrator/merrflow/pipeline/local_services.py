@@ -1,8 +1,8 @@
 """The embedded services as local processes, for machines where nothing else runs.
 
-They listen on free loopback ports, take calls with a token of this process alone (other users of the machine reach
-the ports too, but cannot read another user's environment), end with this process however it ends (their standard
-input closes), and are started again where one dies in the middle of a run.
+They listen on free loopback ports and accept only calls with this process's token: other users of the machine reach
+the ports too, but cannot read another user's environment. They end with this process, however it ends (their standard
+input closes), and are restarted if they die during a run.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ from merrflow_serving.errors import NotReady
 
 log = logging.getLogger(__name__)
 START_SECONDS = 60.0
-DEATHS_UNREADY = 20  # in a row, none of them after it was ready: it is not a clip that kills this service
-# For the kernel, where memory ends: a service goes, which is started again, rather than the run (man 5 proc).
+DEATHS_UNREADY = 20  # in a row, each before it was ready: then no clip is the cause
+# If memory runs out, the kernel kills a service, which is restarted, rather than the run (man 5 proc).
 OOM_SCORE = 500
 
 
@@ -37,7 +37,7 @@ class LocalServices:
     """An async context manager: starts the services, and drains and stops them."""
 
     def __init__(self, logs: Path, media_root: Path | None, names: Iterable[str] = tuple(SERVICES)) -> None:
-        """logs: folder for a log file a service. media_root: whose files may be named by path."""
+        """logs: folder for one log file per service. media_root: files below it may be sent as paths."""
         self._logs = logs
         self._names = tuple(names)
         self._media_root = media_root
@@ -72,7 +72,7 @@ class LocalServices:
 
     @property
     def pids(self) -> list[int]:
-        """Of the processes that were started last."""
+        """Of the processes that were started last, one per service."""
         return [process.pid for process in self._processes.values()]
 
     async def _start(self, name: str, port: int) -> str:
@@ -87,7 +87,7 @@ class LocalServices:
         for name_ in ("TLS_CERT", "TLS_KEY", "TLS_CLIENT_CA", "TOKEN", "TOKEN_FILE"):  # of services that others reach
             environment.pop(prefix + name_, None)
         environment[f"{prefix}TOKEN"] = self._token  # not an argument: those are shown to everyone
-        # All four share this machine; a language model on every core would only stand in the others' way.
+        # All four share this machine; a language model on every core would only slow the others down.
         environment.setdefault("MERRFLOW_LLAMA3_THREADS", str(max(1, (os.cpu_count() or 2) // 2)))
         arguments = [
             "-m", "merrflow_serving", name, "--port", str(port),
@@ -125,7 +125,7 @@ class LocalServices:
                 await asyncio.sleep(1)
 
     async def _was_ready(self, name: str) -> bool:
-        """Returns once the service has died: whether it ever served."""
+        """Returns once the service has died, with whether it ever served."""
         serving = asyncio.create_task(_serving(self.addresses[name], self._token))
         try:
             await self._processes[name].wait()
@@ -135,9 +135,9 @@ class LocalServices:
 
 
 def embedded_engines(names: Iterable[str] = tuple(SERVICES)) -> dict[str, EngineInfo]:
-    """What the engines that would be started here say of themselves, without starting any.
+    """The info of each engine that would be started here. Starts none.
 
-    Raises `MerrflowError` where one is not installed or its settings are wrong.
+    Raises `MerrflowError` if one is not installed or its settings are wrong.
     """
     found = {}
     for name in names:
@@ -147,7 +147,7 @@ def embedded_engines(names: Iterable[str] = tuple(SERVICES)) -> dict[str, Engine
 
 
 async def _serving(address: str, token: str) -> None:
-    """Returns once a service says that it serves."""
+    """Returns once the service reports SERVING."""
     options = [("grpc.enable_http_proxy", 0), ("grpc.max_reconnect_backoff_ms", 500)]
     async with grpc.aio.insecure_channel(address, options=options) as channel:
         health = health_pb2_grpc.HealthStub(channel)

@@ -1,6 +1,6 @@
 """Opens a run: checks its arguments, starts or connects its services, and closes all in order.
 
-Everything that can be wrong with the arguments is found here, before any work starts, as one `InputError`.
+Everything that can be wrong with the arguments is found here, before any work starts, and raised as `InputError`.
 """
 
 from __future__ import annotations
@@ -48,13 +48,13 @@ async def open_session(
 ) -> AsyncIterator[Session]:
     """Checks everything, starts or connects the services, and closes them at the end.
 
-    Raises `InputError`. say: told in a few words what is being waited for. hand_out: if there is more to do than one
-    shard, others do it (flow/shards.py), and no services are started here.
+    Raises `InputError`. say: called with a few words on what is being waited for. hand_out: if there is more to do than
+    one shard, other processes do it (flow/shards.py), and no services are started here.
     """
     out = request.folder
     settings = request.settings()
     precomputed = _precomputed(request)
-    settings.addresses(request.needed())  # all or none: said before the clips are read
+    settings.addresses(request.needed())  # all or none: an error here comes before the clips are read
     found = find_clips(request.inputs)
     sentences = read_sentences(Path(request.transcripts)) if request.transcripts else {}
     rules = _rules(settings)
@@ -76,14 +76,14 @@ async def open_session(
         least = settings.shard_size if hand_out else None
         sharing = None
         if request.gpu_sharing:
-            say("asking the services' containers what they need of the GPU")
+            say("asking the services' containers how much GPU memory they need")
             sharing = await open_sharing(settings, request.needed(), request.gpu_memory)
         yield await _furnish(stack, request, settings, precomputed, rules, ledger, clips, say, least, sharing)
 
 
 @asynccontextmanager
 async def open_shard(request: Request, names: Sequence[str]) -> AsyncIterator[Session]:
-    """A part of a run that another process has opened: these of its clips, which are in its ledger already. Writes no
+    """A part of a run that another process has opened: some of its clips, which are already in its ledger. Writes no
     output files. Raises `InputError`."""
     out = request.folder
     settings = request.settings()
@@ -113,8 +113,8 @@ async def _furnish(
     most: int | None = None,
     sharing: Sharing | None = None,
 ) -> Session:
-    """A session over registered clips, with the services and the pipeline if there is something to do; without them if
-    more than `most` clips are to do."""
+    """A session over registered clips. It has services and a pipeline if there is something to do, but not if there are
+    more than `most` clips to do."""
     out, needed = request.folder, request.needed()
     addresses = settings.addresses(needed)
     services = phases = None
@@ -168,7 +168,7 @@ async def _start(stack: AsyncExitStack, context: Any) -> Any:
 
 
 def _todo(clips: list[Clip], ledger: Ledger, keys: CacheKeys, out: Path) -> list[Clip]:
-    """The clips whose work is not all there. A record without its picture is put right from the ledger."""
+    """The clips whose work is not complete. A record without its picture counts, and is repaired from the ledger."""
     finished = ledger.finished()
     pictures = {path.stem for path in (out / "peaks").glob("*.jpg")}
     unseen = ledger.described() - pictures
@@ -204,7 +204,7 @@ def _check_labels(rules: RuleSet, found: list[Found]) -> None:
 
 
 def _check_names(table: dict[str, str], names: dict[Path, str], found: list[Found], file: str) -> None:
-    """A table that names none of the clips is another dataset's, or has names of another form."""
+    """A table that names none of the clips belongs to another dataset, or writes names differently."""
     known = {name for clip in found for name in (names[clip.path], clip.path.stem)}
     if table and not known & set(table):
         raise InputError(

@@ -1,4 +1,4 @@
-"""How a clip waits where services are absent for a while (gpu_sharing/)."""
+"""How a clip waits while services are absent (gpu_phases/)."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ OWN_WORK = "merrflow"  # beside the services' names: decoding and reading subtit
 
 @dataclass(frozen=True)
 class Paused:
-    """A clip without an outcome; it goes on once these services are there."""
+    """A clip without an outcome. It continues once these services are there."""
 
     services: frozenset[str]
 
 
 @dataclass(frozen=True)
 class Round:
-    """Clips to go through the pipeline, and what they cannot ask meanwhile."""
+    """Clips to take through the pipeline, and the services that they cannot ask meanwhile."""
 
     names: Sequence[str]
     absent: frozenset[str] = frozenset()
@@ -34,9 +34,9 @@ class Pause(Exception):
 
 
 async def all_or_none(*work: Awaitable[Any]) -> list[Any]:
-    """Awaits all; the first error is raised once the others have ended, so that nothing goes on behind it.
+    """Awaits all. The first error is raised once the others have ended, so that nothing runs on behind it.
 
-    A `Pause` is raised where there is no other error, for all that is waited for.
+    If the only errors are pauses, one `Pause` for all services waited for is raised.
     """
     results = await asyncio.gather(*work, return_exceptions=True)
     pauses = [result for result in results if isinstance(result, Pause)]

@@ -1,8 +1,8 @@
 """Clips to their outcomes, any number at once.
 
-Stages compute, services measure and speak, the ledger remembers. Whatever happens to a clip ends in exactly one outcome
-for it, and disturbs no other clip. If services are absent for a while (gpu_phases/), a clip that needs one pauses
-without an outcome, and goes on there the next time.
+Stages compute, services measure and describe, the ledger keeps the results. Every clip gets exactly one outcome, and
+disturbs no other clip. If services are absent for a while (gpu_phases/), a clip that needs one pauses without an
+outcome, and continues from there the next time.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a run is asked for."""
+"""What a run is asked to do."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from merrflow.stages.graph import GRAPH
 
 @dataclass(frozen=True)
 class Request:
-    """What a run is asked for; plain values, so that it can be a Prefect parameter."""
+    """What a run is asked to do. Plain values, so that it can be a Prefect parameter."""
 
     inputs: tuple[str, ...]
     out: str
     transcripts: str | None = None
     config: str | None = None
     labels: str | None = None
-    action_units: str | None = None  # OpenFace's CSVs or MERR's JSON, instead of the service
+    action_units: str | None = None  # OpenFace CSVs or MERR's JSON, instead of the service
     overrides: dict[str, Any] = field(default_factory=dict)
     gpu_sharing: Literal["", "sequential"] = ""  # sequential: phase by phase, with the containers each needs
-    gpu_memory: int = 0  # bytes of the card that is shared so; 0 to ask the containers
+    gpu_memory: int = 0  # bytes of that GPU; 0 to ask the containers
 
     @property
     def folder(self) -> Path:
-        """The output folder, wherever the process goes. Links stay as they were named."""
+        """The output folder as an absolute path. Symbolic links are not resolved."""
         return Path(os.path.abspath(Path(self.out).expanduser()))
 
     def settings(self) -> RunSettings:

@@ -1,4 +1,4 @@
-"""A run while it is open: its clips, its pipeline, and what becomes of the clips. Made by `open_session`."""
+"""A run while it is open: its clips, its pipeline, and the clips' outcomes. Made by `open_session`."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ from merrflow_serving.machine import host_memory
 
 @dataclass(frozen=True)
 class Engaged:
-    """What does the work, if there is any to do here."""
+    """What does the work, if this process has any to do."""
 
     pipeline: Pipeline
-    phases: GpuPhases | None = None  # if the services take turns on a GPU
+    phases: GpuPhases | None = None  # if the services share a GPU in phases
     largest_batch: int = 0  # of the services in phases, which cannot be asked yet
 
 
@@ -46,15 +46,15 @@ class Session:
         services: Services | None = None,
         engaged: Engaged | None = None,
     ) -> None:
-        """todo: the clips without a lasting outcome. services: those that must all be there (in GPU phases, none).
-        engaged: None if there is nothing to do here."""
+        """todo: the clips without a final outcome. services: those that must all be there (none in GPU phases).
+        engaged: None if this process has nothing to do."""
         self.out = out
         self.settings = settings
         self.clips = clips
         self.todo = todo
         self.summary: Summary | None = None  # once the outputs are written
         self.clip_finished: Signal[[str, Outcome]] = Signal()
-        self.advanced: Signal[[float]] = Signal()  # by how many clips, in parts, the run went on
+        self.advanced: Signal[[float]] = Signal()  # by how many clips, or parts of one
         self._ledger = ledger
         self.services = services
         self._engaged = engaged
@@ -65,7 +65,7 @@ class Session:
             self._phases.advanced.connect(self.advanced)
 
     def _rooms(self) -> list[int]:
-        """How many calls the services take at once."""
+        """How many calls each service takes at once."""
         connections = self.services.connections.values() if self.services else ()
         largest = self._engaged.largest_batch if self._engaged else 0
         return [*(connection.replicas.room for connection in connections), 2 * largest]
@@ -75,7 +75,7 @@ class Session:
         return self._engaged.phases if self._engaged else None
 
     def raise_if_broken(self) -> None:
-        """Raises `InputError` with what to do if a service has said already that it cannot work."""
+        """Raises `InputError` with what to do if a service has already reported that it cannot work."""
         try:
             for connection in self.services.connections.values() if self.services else ():
                 connection.replicas.raise_if_broken()
@@ -92,11 +92,11 @@ class Session:
 
     @property
     def plan(self) -> Plan | None:
-        """Who is on the GPU when, if the services take turns."""
+        """Which services are on the GPU in which phase, if they share it."""
         return self._phases.plan if self._phases else None
 
     async def rounds(self) -> AsyncIterator[Round]:
-        """The clips to annotate: once with all services, or again in each GPU phase with those of the phase."""
+        """The clips to annotate: once with all services, or once per GPU phase with those of the phase."""
         names = [clip.name for clip in self.todo]
         if self._phases is None:
             yield Round(names)
@@ -105,7 +105,7 @@ class Session:
             yield one
 
     async def annotate(self, names: Sequence[str], absent: frozenset[str] = frozenset()) -> Counter[str]:
-        """Takes these clips to their outcomes, or as far as they go without the services that are absent, as many at
+        """Takes these clips to their outcomes, or as far as possible without the absent services. Works on as many at
         once as the settings allow."""
         wanted = set(names)
         waiting = iter([clip for clip in self.todo if clip.name in wanted])
@@ -137,11 +137,11 @@ class Session:
 
     @property
     def is_handed_out(self) -> bool:
-        """Whether the work is for others: there is some, and no pipeline here."""
+        """Whether there is work that other processes do: this one has no pipeline."""
         return bool(self.todo) and self._engaged is None
 
     def finished(self) -> int:
-        """How many clips came to an outcome since this session was opened, by whoever's work. Blocking."""
+        """How many clips got an outcome since this session was opened, in any process. Blocking."""
         return self._ledger.finished_since(self._opened)
 
     def table(self, limit: int) -> list[dict[str, str]]:

@@ -1,4 +1,4 @@
-"""The stage cache: each result is computed once. It comes from the ledger if it is there, else it is kept there.
+"""The stage cache: each result is computed once and then kept in the ledger.
 
 Failures are kept too, so that bad input is not tried again.
 """
@@ -24,7 +24,7 @@ from merrflow.store import RECORD, Ledger, PackedRow, StageRow
 from merrflow_serving.errors import EngineFault, MerrflowError, TooLarge
 
 Value = TypeVar("Value")
-MAX_ATTEMPTS = 3  # at work that ends in a service's own fault
+MAX_ATTEMPTS = 3  # at work that fails by the service's own fault
 
 
 @dataclass(frozen=True)
@@ -69,17 +69,17 @@ class Codecs:
 
 
 class StageCache:
-    """The ledger as a run's clips see it, off the event loop."""
+    """The ledger as a run's clips use it, off the event loop."""
 
     def __init__(self, ledger: Ledger, graph: Graph, keys: CacheKeys, threads: ThreadPoolExecutor) -> None:
-        """threads: of the ledger alone, so that no look-up waits behind clips that are decoded."""
+        """threads: for the ledger alone, so that no look-up waits for the decoding of clips."""
         self.keys = keys
         self.codecs = Codecs(graph)
         self.ledger = ledger
         self._threads = threads
 
     async def open(self, clip: Clip) -> ClipCache:
-        """What is known of a clip, read at once."""
+        """Everything that is known about a clip, in one read."""
         return ClipCache(self, clip, await self.ask(self.ledger.stages, clip.name))
 
     async def ask(self, function: Callable[..., Value], *arguments: Any) -> Value:
@@ -101,7 +101,7 @@ class ClipCache:
     ) -> Result[Value]:
         """The stage's result. depends_on: beside the clip's bytes.
 
-        Raises `MerrflowError` if the work failed, now or in an earlier run: with the code INVALID_ARGUMENT if another
+        Raises `MerrflowError` if the work failed, now or in an earlier run; with the code INVALID_ARGUMENT if another
         try is of no use.
         """
         keys = self._cache.keys
@@ -111,7 +111,7 @@ class ClipCache:
         if row is None or again:
             row = await self._compute(stage, key, compute, row.attempts + 1 if row else 1)
         if row.outcome is Outcome.FAILED:
-            # What failed for good failed on its input; the rest is worth another try.
+            # A final failure is one of the input; any other is worth another try.
             code = grpc.StatusCode.UNAVAILABLE if row.retry else grpc.StatusCode.INVALID_ARGUMENT
             raise KnownFailure(row.reason, code, row.payload.decode() or None)
         payload = self._cache.codecs.unpack(stage, row.payload)
@@ -149,7 +149,7 @@ class ClipCache:
         return row
 
     async def attempts(self, key: str) -> int:
-        """How often the clip was brought to an outcome under this key."""
+        """How many times the clip got an outcome under this key."""
         old = await self._row(RECORD, key)
         return old.attempts if old else 0
 
@@ -159,7 +159,7 @@ class ClipCache:
 
 
 class KnownFailure(MerrflowError):
-    """Work that failed, with what the ledger knows of it."""
+    """Work that failed, as the ledger knows it."""
 
     def __init__(self, message: str, code: grpc.StatusCode, reason: str | None) -> None:
         super().__init__(message, reason=reason)

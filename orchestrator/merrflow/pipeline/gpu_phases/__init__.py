@@ -1,7 +1,7 @@
-"""One GPU for models that do not fit on it together: a run in phases, each with the containers it needs.
+"""One GPU for models that do not fit on it together: a run in phases, each with the containers that it needs.
 
-`plan` says which services share a phase, `containers` starts and stops them through Docker, `described` is what each of
-them says of itself without loading, `turns` goes through the phases, `sharing` puts it together.
+`plan` decides which services share a phase, `containers` starts and stops them through Docker, `described` is what each
+service reports without loading its model, `phases` goes through the phases, `setup` puts it together.
 """
 
 from merrflow.pipeline.gpu_phases.phases import GpuPhases

@@ -1,4 +1,4 @@
-"""The services' containers of a compose project, through the Docker SDK. Every method blocks."""
+"""The services' containers of a Compose project, through the Docker SDK. Every method blocks."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ PROJECT, SERVICE, ONE_OFF = (f"com.docker.compose.{name}" for name in ("project"
 STOP_SECONDS = 40  # a service drains for 30
 DESCRIBE_SECONDS = 300
 LOG_LINES = 5
-_HOW = "create the containers with `docker-compose up --no-start` (it starts none)"
-# What decides whether a one-off container sees the same files and devices.
+_HOW = "create the containers with `docker-compose up --no-start` (which starts none)"
+# What a one-off container needs to see the same files and devices.
 _HOST = {"Devices": "devices", "Runtime": "runtime", "GroupAdd": "group_add", "SecurityOpt": "security_opt"}
 _HOST |= {"CapDrop": "cap_drop", "ReadonlyRootfs": "read_only", "Tmpfs": "tmpfs", "ShmSize": "shm_size"}
 
 
 class Containers:
-    """By service, the containers of one compose project, replicas included."""
+    """By service, the containers of one Compose project, including replicas."""
 
     def __init__(self, client: DockerClient, found: dict[str, list[Container]]) -> None:
         self._client = client
@@ -36,7 +36,7 @@ class Containers:
 
     @classmethod
     def find(cls, services: Collection[str], project: str | None = None) -> Containers:
-        """project: its name; by default COMPOSE_PROJECT_NAME, or the only project that has these services.
+        """project: its name; by default COMPOSE_PROJECT_NAME, or the only project with these services.
 
         Raises `InputError` with what to do.
         """
@@ -48,7 +48,7 @@ class Containers:
         except (docker.errors.DockerException, OSError) as error:
             raise InputError(
                 f"no Docker engine answers ({_first_line(error)}): --gpu-sharing starts and stops the services' "
-                "containers; start Docker, set DOCKER_HOST, or run as a user who may use it"
+                "containers; start Docker, set DOCKER_HOST, or run as a user with access to it"
             ) from error
         wanted = project or os.environ.get("COMPOSE_PROJECT_NAME", "")
         projects: dict[str, dict[str, list[Container]]] = {}
@@ -58,8 +58,8 @@ class Containers:
         whole = {name: found for name, found in projects.items() if set(found) == set(services)}
         if len(whole) > 1:
             raise InputError(
-                f"several compose projects have these services: {', '.join(sorted(whole))}; set COMPOSE_PROJECT_NAME "
-                "to the one that is meant"
+                f"several Compose projects have these services: {', '.join(sorted(whole))}; set COMPOSE_PROJECT_NAME "
+                "to choose one"
             )
         if not whole:
             raise InputError(_absent(services, projects, wanted))
@@ -74,11 +74,11 @@ class Containers:
         return len(self._found[service])
 
     def running(self) -> frozenset[str]:
-        """The services that have a running container now."""
+        """The services with a running container."""
         return frozenset(name for name in self._found if any(one["State"]["Running"] for one in self._look(name)))
 
     def address(self, service: str) -> str:
-        """Where the service is published on this machine. Raises `InputError` where it is not."""
+        """The address at which the service is published on this machine. Raises `InputError` if it is not."""
         port = SERVICES[service].port
         published = self._look(service)[0]["HostConfig"]["PortBindings"] or {}
         for binding in published.get(f"{port}/tcp") or []:
@@ -91,8 +91,8 @@ class Containers:
         )
 
     def describe(self, service: str) -> str:
-        """The output of `describe` in a container of its own, made like the service's: same image, environment, user,
-        volumes and devices; no network. Raises `InputError` with what it said where it fails."""
+        """The output of `describe` in a container of its own, with the service's image, environment, user, volumes and
+        devices, but no network. Raises `InputError` with its output if it fails."""
         from docker.errors import DockerException
         from docker.types import DeviceRequest
 
@@ -128,25 +128,25 @@ class Containers:
                 said = container.logs(stdout=True, stderr=True, tail=LOG_LINES).decode(errors="replace").strip()
                 if "unrecognized arguments" in said:
                     said = "its image is older than this merrflow; build it again and create the container anew"
-                raise InputError(f"{service} cannot say what it needs: {said or f'exit code {code}'}")
+                raise InputError(f"{service} cannot report what it needs: {said or f'exit code {code}'}")
             return str(container.logs(stdout=True, stderr=False).decode())
         except (DockerException, OSError) as error:
-            raise InputError(f"{service} cannot say what it needs: {_first_line(error)}") from error
+            raise InputError(f"{service} cannot report what it needs: {_first_line(error)}") from error
         finally:
             if container is not None:
                 with suppress(DockerException, OSError):
                     container.remove(force=True)
 
     def start(self, services: Iterable[str]) -> None:
-        """Starts what does not run, all at once. Raises `NotReady` with Docker's reason."""
+        """Starts all at once. Raises `NotReady` with Docker's reason."""
         self._each(services, self._start)
 
     def stop(self, services: Iterable[str]) -> None:
-        """Stops what runs, all at once; each ends what it has begun. Raises `NotReady`."""
+        """Stops all at once; each finishes the work it has begun. Raises `NotReady`."""
         self._each(services, self._stop)
 
     def trouble(self, service: str) -> str:
-        """Why a started service will not come up by itself: it ended, or ends again and again; else ""."""
+        """Why a started service will not become ready: it ended, or ends again and again; else ""."""
         for one, look in zip(self._found[service], self._look(service), strict=True):
             state = look["State"]
             again = look["RestartCount"] - self._restarts.get(one.id, 0)
@@ -154,7 +154,7 @@ class Containers:
                 continue
             log = " ".join(one.logs(tail=LOG_LINES).decode(errors="replace").split())[-500:]
             why = "out of memory" if state["OOMKilled"] else f"exit code {state['ExitCode']}"
-            return f"the container {one.name} ended ({why}); it said last: {log or 'nothing'}"
+            return f"the container {one.name} ended ({why}); its last output: {log or 'none'}"
         return ""
 
     def _each(self, services: Iterable[str], act: Callable[[Container], None]) -> None:
@@ -198,8 +198,8 @@ def _absent(services: Collection[str], projects: dict[str, Any], wanted: str) ->
     if projects:
         name, found = max(projects.items(), key=lambda item: len(item[1]))
         missing = [service for service in services if service not in found]
-        return f"the compose project {name} has no container for {', '.join(missing)}: {_HOW}"
-    where = f"the compose project {wanted} has" if wanted else "there are"
+        return f"the Compose project {name} has no container for {', '.join(missing)}: {_HOW}"
+    where = f"the Compose project {wanted} has" if wanted else "there are"
     return f"{where} no containers of the services: {_HOW}; --gpu-sharing starts and stops them"
 
 

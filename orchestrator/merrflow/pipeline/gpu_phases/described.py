@@ -1,4 +1,4 @@
-"""What a service says of itself without loading its model, read from `python -m merrflow_serving describe`."""
+"""What a service reports without loading its model, read from `python -m merrflow_serving describe`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Described:
     engine: EngineInfo
     least: int  # bytes of GPU memory with the smallest batch
     full: int  # with the largest
-    card: int  # bytes of the GPU that it sees; 0 where it takes or sees none
+    card: int  # bytes of the GPU that it sees; 0 if it needs or sees none
 
     @classmethod
     def parse(cls, service: str, text: str) -> Described:
@@ -32,21 +32,21 @@ class Described:
             found = cls(service, engine, need["least_bytes"], need["full_bytes"], gpu.get("total_bytes", 0))
         except (ValueError, KeyError, TypeError, IndexError) as error:
             raise InputError(
-                f"the container of {service} does not tell what it needs ({type(error).__name__}: {error}); its image "
-                "is older than this merrflow: build it again"
+                f"the container of {service} does not report what it needs ({type(error).__name__}: {error}); its "
+                "image is older than this merrflow: build it again"
             ) from error
         if content["service"] != service:
             raise InputError(f"the container of {service} runs the service {content['service']!r}")
         if problem:
             raise InputError(
                 f"{service} cannot be planned for: {problem}. Start it alone until it is healthy (docker-compose up -d "
-                f"{service}), so that it gets its weights or says what it lacks"
+                f"{service}), so that it gets its weights or reports what is missing"
             )
         return found
 
     @property
     def identity(self) -> Identity:
-        """What decides its answers."""
+        """What its answers depend on."""
         return identity(self.engine)
 
     @property
@@ -55,5 +55,5 @@ class Described:
         return limits_of(self.engine.limits)
 
     def model(self, replicas: int = 1) -> Model:
-        """Its claim on the card."""
+        """What it needs of the GPU."""
         return Model(self.service, self.least * replicas, self.full * replicas)

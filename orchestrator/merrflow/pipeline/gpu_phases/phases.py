@@ -1,8 +1,8 @@
-"""A run in rounds: first a look at what is missing, then a phase after the other, each with its own containers.
+"""A run in rounds: first a look at what is missing, then one phase after the other, each with its own containers.
 
-A clip goes through the pipeline in each phase that has something for it, as far as the services of the phase reach;
-the ledger remembers what it came to. The last phase it needs takes it to its outcome. So a run that was stopped goes
-on, and a phase in which nothing is missing starts no container.
+In each phase that has work for it, a clip goes through the pipeline as far as the services of the phase allow, and the
+ledger keeps the results. The last phase that it needs takes it to its outcome. So a stopped run can continue, and a
+phase in which nothing is missing starts no container.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from merrflow.pipeline.pause import OWN_WORK, Paused, Round
 from merrflow.stages.graph import GRAPH
 from merrflow_serving.errors import MerrflowError, NotReady
 
-CONNECT_SECONDS = 2.0  # one try; between two of them its container is looked at
+CONNECT_SECONDS = 2.0  # for one try; between two tries its container is checked
 
 
 class Fleet(Protocol):
@@ -33,7 +33,7 @@ class Fleet(Protocol):
 
 
 class GpuPhases:
-    """Who is on the card when, and which clips are worked on then."""
+    """Which services are on the card when, and which clips are worked on then."""
 
     def __init__(
         self,
@@ -44,7 +44,7 @@ class GpuPhases:
         settings: RunSettings,
         say: Callable[[str], None] = lambda text: None,
     ) -> None:
-        """identities: of the engines as planned for; a service that turns out to be another one ends the run."""
+        """identities: of the engines as planned. A service that then runs another engine ends the run."""
         self.plan = plan
         self.services = Services(dict(addresses), settings.model_copy(update={"connect_seconds": CONNECT_SECONDS}))
         self._fleet = fleet
@@ -52,12 +52,12 @@ class GpuPhases:
         self._settings = settings
         self._say = say
         self._waiting: dict[str, frozenset[str]] = {}  # clip -> services it waits for
-        self._passed: dict[str, float] = {}  # clip -> share of its way
-        self.advanced: Signal[[float]] = Signal()  # by how many clips, in parts, the run went on
+        self._passed: dict[str, float] = {}  # clip -> share of its work
+        self.advanced: Signal[[float]] = Signal()  # by how many clips, or parts of one
 
     async def rounds(self, clips: Sequence[str]) -> AsyncIterator[Round]:
-        """The clips of each round, once its services are warm. What becomes of a clip is told to `paused` or `done`
-        before the next round. Raises `InputError` where a service does not come up."""
+        """The clips of each round, once its services are warm. The caller reports each clip to `paused` or `done`
+        before the next round. Raises `InputError` if a service does not start."""
         self._waiting = dict.fromkeys(clips, frozenset())
         yield Round(list(clips), frozenset({*self._identities, OWN_WORK}))
         for number, phase in enumerate(self.plan.phases, 1):
@@ -73,8 +73,8 @@ class GpuPhases:
             yield Round(names, frozenset(self._identities) - needed)
 
     def paused(self, clip: str, pause: Paused) -> None:
-        """The clip went as far as the round's services reach."""
-        # Before its first stage nobody knows what a clip will need.
+        """The clip went as far as the services of the round allow."""
+        # Before its first stage, it is unknown what a clip will need.
         waits = frozenset(self._identities) if OWN_WORK in pause.services else pause.services
         self._waiting[clip] = waits
         count = len(self.plan.phases)
@@ -82,7 +82,7 @@ class GpuPhases:
         self._advance(clip, 0.0 if waits & set(self.plan.throughout) else first / count)
 
     def done(self, clip: str) -> None:
-        """The clip came to its outcome."""
+        """The clip got its outcome."""
         self._waiting.pop(clip, None)
         self._advance(clip, 1.0)
 
@@ -93,13 +93,13 @@ class GpuPhases:
             self.advanced(share - before)
 
     def _needed(self, names: Collection[str]) -> frozenset[str]:
-        """What these clips wait for, and what may be asked once that has answered."""
+        """What these clips wait for, and what may be called once that has answered."""
         waits = frozenset().union(*(self._waiting[name] for name in names))
-        # Until a service has answered, nobody knows whether those that build on its answer will be asked.
+        # Until a service has answered, it is unknown whether those that build on its answer will be called.
         return waits.union(*(GRAPH.services_after(service) for service in waits)) & frozenset(self._identities)
 
     async def _switch(self, number: int, phase: Phase, needed: frozenset[str]) -> None:
-        """The needed services up and warm, and none on the card that is not of the phase."""
+        """Returns once the needed services are warm and no service of another phase is on the card."""
         running = await asyncio.to_thread(self._fleet.running)
         stop = sorted(running & frozenset(self.plan.on_gpu) - frozenset(phase.services))
         start = sorted(needed - running)
@@ -112,11 +112,11 @@ class GpuPhases:
             async with asyncio.TaskGroup() as group:
                 for name in sorted(needed):
                     group.create_task(self._ready(name))
-        except ExceptionGroup as several:  # not except*: what is raised there comes out in a group again
+        except ExceptionGroup as several:  # not except*, which would wrap the error in a group again
             raise several.exceptions[0] from None
 
     async def _ready(self, name: str) -> None:
-        """Returns once the service is warm. Raises `NotReady` with its problem, or its container's."""
+        """Returns once the service is warm. Raises `NotReady` with its problem or its container's."""
         connection = self.services.connections[name]
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._settings.ready_seconds
@@ -134,7 +134,7 @@ class GpuPhases:
             except NotReady:
                 trouble = await asyncio.to_thread(self._fleet.trouble, name)
                 if trouble:
-                    raise NotReady(f"the service {name} did not come up: {trouble}") from None
+                    raise NotReady(f"the service {name} did not start: {trouble}") from None
                 if connection.info.problem or loop.time() > deadline:
                     raise
 

@@ -1,4 +1,4 @@
-"""Which services are on the GPU together, and in which order: from what each needs and what the card has."""
+"""Which services are on the GPU together, and in which order, from the memory of each and of the card."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from dataclasses import dataclass, field
 from merrflow.core.errors import InputError
 
 GIB = 1 << 30
-# Left alone: the driver and what else is on the card. Each need has its own process's share of CUDA in it already.
+# For the driver and whatever else is on the card. The CUDA context of each process is part of its own need.
 RESERVE = GIB // 2
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": GIB, "T": 1 << 40}
 
 
 @dataclass(frozen=True)
 class Model:
-    """One service's claim on the card, in bytes; 0 for one that computes on the CPU."""
+    """What one service needs of the card, in bytes; 0 if it computes on the CPU."""
 
     service: str
     least: int  # with the smallest batch
@@ -36,7 +36,7 @@ class Phase:
 
 @dataclass(frozen=True)
 class Plan:
-    """The phases in order. `throughout`: services without a GPU, which take part in every phase."""
+    """The phases in order. `throughout`: services without a GPU, which are there in every phase."""
 
     phases: tuple[Phase, ...]
     throughout: tuple[str, ...]
@@ -50,15 +50,15 @@ class Plan:
 
     @property
     def on_gpu(self) -> tuple[str, ...]:
-        """The services that take turns."""
+        """The services that share the GPU."""
         return tuple(name for phase in self.phases for name in phase.services)
 
 
 def make_plan(models: Iterable[Model], memory: int, reserve: int = RESERVE) -> Plan:
     """As few phases as the order of `models` allows. memory: bytes of the card.
 
-    Neighbours share a phase where they fit with their largest batches. One that fits only with a smaller batch has a
-    phase to itself. Raises `InputError` where one does not fit at all.
+    Neighbours share a phase if they fit with their largest batches. One that fits only with a smaller batch has a phase
+    to itself. Raises `InputError` if one does not fit at all.
     """
     models = tuple(models)
     limit = memory - reserve
@@ -82,13 +82,13 @@ def make_plan(models: Iterable[Model], memory: int, reserve: int = RESERVE) -> P
 
 
 def parse_memory(text: str) -> int:
-    """Bytes from "24GiB", "24G", "24564MiB" (as nvidia-smi tells it) or a plain number of bytes.
+    """Bytes from "24GiB", "24G", "24564MiB" (as nvidia-smi reports it) or a plain number of bytes.
 
     Raises `InputError`.
     """
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(I?B)?", text.strip().upper())
     if not match or not float(match[1]):
-        raise InputError(f"{text!r} is no amount of GPU memory: give it as 24GiB or 24564MiB")
+        raise InputError(f"{text!r} is not an amount of memory: give it as 24GiB or 24564MiB")
     return int(float(match[1]) * _UNITS[match[2]])
 
 

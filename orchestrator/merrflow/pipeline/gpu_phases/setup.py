@@ -1,4 +1,4 @@
-"""From a compose project to a plan, and back to the project as it was found."""
+"""From a Compose project to a plan, and back to the project as it was found."""
 
 from __future__ import annotations
 
@@ -21,7 +21,9 @@ from merrflow.pipeline.gpu_phases.plan import Plan, gib, make_plan
 from merrflow_serving.catalog import SERVICES
 from merrflow_serving.errors import MerrflowError
 
-FOUND_FILE = ".containers.json"  # in the output folder: what ran before the run, for one that could not put it back
+FOUND_FILE = (
+    ".containers.json"  # in the output folder: what was running before, in case a run is killed before it restores that
+)
 
 
 class Project(Fleet, Protocol):
@@ -34,7 +36,7 @@ class Project(Fleet, Protocol):
 
 @dataclass(frozen=True)
 class Sharing:
-    """A planned run: which services take turns, and who they are."""
+    """A planned run: which services share the GPU, and what they reported."""
 
     plan: Plan
     described: Mapping[str, Described]
@@ -60,9 +62,9 @@ class Sharing:
     async def phases(
         self, settings: RunSettings, out: Path, say: Callable[[str], None] = lambda text: None
     ) -> AsyncIterator[GpuPhases]:
-        """The run's phases; at the end the containers are put back as they were found. Raises `InputError`.
+        """The run's phases. At the end, the containers are restored as they were found. Raises `InputError`.
 
-        out: the output folder, where what ran before is kept meanwhile, for a run that is killed.
+        out: the output folder, which meanwhile holds what was running before, in case this run is killed.
         """
         file = out / FOUND_FILE
         found = await asyncio.to_thread(self._found, file)
@@ -74,13 +76,13 @@ class Sharing:
             await asyncio.shield(asyncio.to_thread(self._put_back, found, file))
 
     async def tidy(self, out: Path) -> None:
-        """Where an earlier run was killed before it put the containers back: does so. For a run with nothing to do."""
+        """Restores the containers if an earlier run was killed before it did. For a run with nothing to do."""
         file = out / FOUND_FILE
         if file.exists():
             await asyncio.to_thread(self._put_back, await asyncio.to_thread(self._found, file), file)
 
     def _found(self, file: Path) -> frozenset[str]:
-        """What ran before this run, or before an earlier one that was killed."""
+        """What was running before this run, or before an earlier one that was killed."""
         try:
             return frozenset(json.loads(file.read_text())) & frozenset(self.described)
         except (OSError, ValueError, TypeError):
@@ -101,8 +103,8 @@ async def open_sharing(
     memory: int = 0,
     project: Project | None = None,
 ) -> Sharing:
-    """Asks the needed services' containers what they need, and plans. memory: bytes of the card; 0 to ask for it.
-    project: another than the one that is found. Raises `InputError` with what to do."""
+    """Asks the services' containers what they need, and plans. memory: bytes of the card; 0 to ask the containers.
+    project: instead of the one that is found. Raises `InputError` with what to do."""
     addresses = settings.addresses(needed)
     try:
         found = project if project else await asyncio.to_thread(_containers, needed)
@@ -121,12 +123,12 @@ def _containers(needed: Sequence[str]) -> Project:
 
 
 def _card(described: Mapping[str, Described]) -> int:
-    """Bytes of the card that the services see; of several the smallest. 0 where none needs one."""
-    claims = [one for one in described.values() if one.full]
-    blind = [one.service for one in claims if not one.card]
+    """Bytes of the card that the services see; of several, the smallest. 0 if no service needs one."""
+    needing = [one for one in described.values() if one.full]
+    blind = [one.service for one in needing if not one.card]
     if blind:
         raise InputError(
-            f"{', '.join(blind)} needs {gib(max(one.full for one in claims))} of GPU memory and its container does not "
-            "see how much there is: give it as --gpu-memory 24GiB (nvidia-smi tells it)"
+            f"{', '.join(blind)} needs {gib(max(one.full for one in needing))} of GPU memory and its container does "
+            "not see how much there is: give it as --gpu-memory 24GiB (nvidia-smi shows it)"
         )
-    return min((one.card for one in claims), default=0)
+    return min((one.card for one in needing), default=0)

@@ -1,4 +1,4 @@
-"""The plan as people see it."""
+"""The plan as a table."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from merrflow.pipeline.gpu_phases.plan import Plan, gib
 
 
 def plan_table(plan: Plan) -> Table:
-    """A row a phase: what is on the card, how much of it that takes, and which containers are stopped meanwhile."""
+    """One row per phase: what is on the card, how much memory that takes, and which containers are stopped."""
     title = f"GPU memory {gib(plan.memory)}, {gib(plan.reserve)} of it in reserve"
     shown = Table("phase", "on the GPU", "takes up to", "of", "stopped meanwhile", title=title, title_justify="left")
     for number, phase in enumerate(plan.phases, 1):
@@ -21,6 +21,6 @@ def plan_table(plan: Plan) -> Table:
             ", ".join(stopped) or "-",
         )
     if plan.throughout:
-        shown.caption = f"without a GPU, in every phase that needs them: {', '.join(plan.throughout)}"
+        shown.caption = f"without a GPU, available in every phase: {', '.join(plan.throughout)}"
         shown.caption_justify = "left"
     return shown

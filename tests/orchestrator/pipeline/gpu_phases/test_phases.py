@@ -192,7 +192,7 @@ async def test_a_service_that_fails_a_clip_costs_that_clip_alone(clips, tmp_path
 
 async def test_a_container_that_ends_stops_the_run_with_its_reason_and_restores(clips, tmp_path, project):
     project.trouble_of["qwen-audio"] = "the container x ended (exit code 2); it said last: no weights"
-    with pytest.raises(InputError, match="qwen-audio did not come up: .*no weights"):
+    with pytest.raises(InputError, match="qwen-audio did not start: .*no weights"):
         await in_turns(clips, tmp_path / "out", ready_seconds=30)
     assert not {"minigpt-v2", "llama3", "openface-au"} & project.running()
 
