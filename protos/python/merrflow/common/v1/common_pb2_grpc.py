@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class EngineStub:
-    """What a running service says about itself. Every container serves it beside its own RPCs.
+    """What a running service reports about itself. Every container serves it beside its own RPCs.
     """
 
     def __init__(self, channel):
@@ -43,11 +43,11 @@ class EngineStub:
 
 
 class EngineServicer:
-    """What a running service says about itself. Every container serves it beside its own RPCs.
+    """What a running service reports about itself. Every container serves it beside its own RPCs.
     """
 
     def Info(self, request, context):
-        """Tells which engine and model answer here, and their limits. Answers at once, also while the model loads.
+        """Reports the engine, the model and their limits. Answers at once, even while the model loads.
         Errors: none of its own.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -71,7 +71,7 @@ def add_EngineServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class Engine:
-    """What a running service says about itself. Every container serves it beside its own RPCs.
+    """What a running service reports about itself. Every container serves it beside its own RPCs.
     """
 
     @staticmethod

@@ -61,8 +61,8 @@ class EmotionReasonerServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Score(self, request, context):
-        """Tells how likely each label of a closed set is, given the clues of one clip. No text is generated.
-        Errors: as Reason, and INVALID_ARGUMENT for no label, an empty one, or one that stands twice.
+        """Returns how likely each label of a closed set is, given the clues of one clip. No text is generated.
+        Errors: as Reason, and INVALID_ARGUMENT for no label, an empty one, or a repeated one.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class SceneDescriberStub:
-    """Describes the scene and the persons in a video frame.
+    """Describes the scene and the people in a video frame.
     """
 
     def __init__(self, channel):
@@ -48,7 +48,7 @@ class SceneDescriberStub:
 
 
 class SceneDescriberServicer:
-    """Describes the scene and the persons in a video frame.
+    """Describes the scene and the people in a video frame.
     """
 
     def Describe(self, request, context):
@@ -62,7 +62,7 @@ class SceneDescriberServicer:
 
     def DescribeStream(self, request_iterator, context):
         """The same for images above the message limit: the request first, then the bytes in chunks.
-        Errors: as Describe; INVALID_ARGUMENT also where the first message is not the request.
+        Errors: as Describe; INVALID_ARGUMENT also if the first message is not the request.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -90,7 +90,7 @@ def add_SceneDescriberServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class SceneDescriber:
-    """Describes the scene and the persons in a video frame.
+    """Describes the scene and the people in a video frame.
     """
 
     @staticmethod

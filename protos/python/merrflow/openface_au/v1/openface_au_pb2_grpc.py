@@ -62,7 +62,7 @@ class ActionUnitsServicer:
 
     def DetectStream(self, request_iterator, context):
         """The same for videos above the message limit: the request first, then the bytes in chunks.
-        Errors: as Detect; INVALID_ARGUMENT also where the first message is not the request.
+        Errors: as Detect; INVALID_ARGUMENT also if the first message is not the request.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
