@@ -21,6 +21,6 @@ def plan_table(plan: Plan) -> Table:
             ", ".join(stopped) or "-",
         )
     if plan.throughout:
-        shown.caption = f"without a GPU, available in every phase: {', '.join(plan.throughout)}"
+        shown.caption = f"without a GPU, in every phase that needs them: {', '.join(plan.throughout)}"
         shown.caption_justify = "left"
     return shown
