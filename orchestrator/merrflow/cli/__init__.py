@@ -1,5 +1,5 @@
 """The command `merrflow`."""
 
-from merrflow.cli.app import main
+from merrflow.cli.entry import main
 
 __all__ = ["main"]

@@ -8,11 +8,11 @@ import time
 
 HANGS = """
 import sys, threading, time
-from merrflow.cli import app
+from merrflow.cli import entry
 threading._register_atexit(lambda: time.sleep(120))  # as Prefect does where its server hangs
-app.EXIT_SECONDS = 0.5
+entry.EXIT_SECONDS = 0.5
 sys.argv = ["merrflow", *sys.argv[1:]]
-app.main()
+entry.main()
 """
 
 
