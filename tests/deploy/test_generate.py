@@ -95,9 +95,9 @@ def test_documentation_and_examples_have_the_ports_of_the_catalog():
             assert set(re.findall(r"\b5005\d\b", path.read_text())) <= set(ports.values()), path
     rows = (ROOT / "docs/calling-services.md").read_text().splitlines()
     for name, entry in SERVICES.items():
-        (row,) = [row for row in rows if row.startswith(f"| {name} |")]
+        (row,) = [row for row in rows if row.startswith(f"| {name} | `merrflow serve {name}` |")]
         assert f"| {entry.port} | `{entry.proto}/" in row
-    for example in ("grpcurl/tone.sh", "node/tone.js", "python/tone.py"):
+    for example in ("grpcurl/tone.sh", "node/tone.js", "python/tone_grpc.py"):
         text = (ROOT / "examples/clients" / example).read_text()
         assert re.findall(r"127\.0\.0\.1:(\d+)", text) == [ports["qwen-audio"]], example
     reflection = (ROOT / "examples/clients/python/reflection.py").read_text()
