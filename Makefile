@@ -5,6 +5,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 OUT ?= demo-out
+DIST ?= dist
 SERVICES := $(filter-out services/serving,$(patsubst %/pyproject.toml,%,$(wildcard services/*/pyproject.toml)))
 # In the order of their dependencies.
 DISTRIBUTIONS := protos services/serving $(SERVICES) orchestrator
@@ -18,7 +19,7 @@ PARALLEL ?= -n $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) + 1))) --dist load
 # The package merrflow comes from two folders, which mypy can only follow as one.
 TYPES := build/types
 
-.PHONY: help install demo test test-all fuzz lint types generated generated-check protos protos-check protos-release clean
+.PHONY: help install demo dist test test-all fuzz lint types generated generated-check protos protos-check protos-release clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-14s %s\n", $$1, $$2}'
@@ -27,6 +28,11 @@ install: $(STAMP) ## install merrflow and its embedded models into .venv
 
 demo: $(STAMP) ## annotate examples/clips with the embedded engines
 	$(BIN)/merrflow run examples/clips --transcripts examples/clips/transcripts.csv --out $(OUT) --neutral-sample 1
+
+dist: $(STAMP) ## build the wheels, with the pins to install them with, into dist/ (docs/installing.md)
+	mkdir -p $(DIST) && rm -f $(DIST)/*.whl
+	$(PIP) wheel -q --no-deps --no-build-isolation --wheel-dir $(DIST) $(DISTRIBUTIONS:%=./%)
+	cp constraints.txt models.txt $(DIST)
 
 test: $(DEV_STAMP) ## run the tests, but for those marked slow; PYTEST="tests/security -x" chooses
 	$(BIN)/python -m pytest $(PARALLEL) -m "not slow" $(PYTEST)
@@ -71,7 +77,7 @@ protos-release: $(DEV_STAMP) ## remember the protos as released: from now on the
 	cd protos && ../$(BIN)/buf build --exclude-source-info -o released.binpb
 
 clean: ## remove what the targets above made
-	rm -rf $(VENV) $(OUT)
+	rm -rf $(VENV) $(OUT) $(DIST)
 
 $(BIN)/python:
 	deploy/make_venv.sh $(PYTHON) $(VENV)
