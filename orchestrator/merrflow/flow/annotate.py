@@ -11,36 +11,24 @@ from __future__ import annotations
 import asyncio
 import inspect
 import json
-import time
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import wraps
 from typing import Annotated, Any, Literal
 
-import httpx
 from prefect import Flow, flow, get_run_logger, task
-from prefect.artifacts import (
-    acreate_link_artifact,
-    acreate_progress_artifact,
-    acreate_table_artifact,
-    aupdate_progress_artifact,
-)
 from prefect.cache_policies import NO_CACHE
-from prefect.exceptions import PrefectException
 from pydantic import Field
 
 from merrflow.core.errors import ungrouped, writing_outputs
-from merrflow.datasets.outputs import Summary
 from merrflow.flow import shards
+from merrflow.flow.artifacts import if_prefect_answers, progress, publish
 from merrflow.pipeline.open_session import open_session, open_shard
 from merrflow.pipeline.pause import Round
 from merrflow.pipeline.request import Request
 from merrflow.pipeline.session import Session
 
-PROGRESS_SECONDS = 2.0  # between two updates of the progress artifact; one costs 12 ms
 SHARDS_AT_ONCE = 2  # so that the services stay busy while a shard runs out of clips
-SHOW_SECONDS = 20.0  # for a server to take what is shown
-TABLE_ROWS = 500
 LOGGED_PROBLEMS = 100
 PARAMETER_BYTES = 100_000  # Prefect refuses parameters above 512 KiB
 
@@ -138,8 +126,8 @@ async def _annotate_all(session: Session, request: Request) -> dict[str, Any]:
             summary = await asyncio.to_thread(session.write_outputs)
     for name, reason in summary.problems[:LOGGED_PROBLEMS]:
         get_run_logger().warning("%s failed: %s", name, reason)
-    async with _as_far_as_prefect_is_there():
-        await _publish(session, summary)
+    async with if_prefect_answers():
+        await publish(session, summary)
     return {
         "outcomes": summary.outcomes,
         "labels": summary.labels,
@@ -183,7 +171,7 @@ async def annotate_shard_flow(
     asked = shards.request_from(request)
     async with shards.alive(asked), open_shard(asked, names) as session:
         await session.wait_ready()
-        async with _progress(session, len(session.todo), description=f"shard {number} of {total}"):
+        async with progress(session, len(session.todo), description=f"shard {number} of {total}"):
             return await _annotate(session, number, total, names)
 
 
@@ -205,7 +193,7 @@ def _split(session: Session, names: Sequence[str]) -> list[list[str]]:
 async def _run_shards(session: Session, request: Request) -> None:
     """The shards as tasks in this process; if services share a GPU, again in each phase."""
     total = len(session.todo)
-    async with _progress(session, total, description=f"{total} clips into {session.out}"):
+    async with progress(session, total, description=f"{total} clips into {session.out}"):
         async for one in session.rounds():
             await _run_round(session, one)
 
@@ -233,75 +221,5 @@ async def _hand_out(session: Session, request: Request) -> None:
     async def finished() -> int:
         return await asyncio.to_thread(session.finished)
 
-    async with _progress(session, total, finished, description=f"{total} clips in {len(parts)} shards"):
+    async with progress(session, total, finished, description=f"{total} clips in {len(parts)} shards"):
         await shards.hand_out(request, parts)
-
-
-@asynccontextmanager
-async def _progress(
-    session: Session, total: int, finished: Callable[[], Awaitable[int]] | None = None, *, description: str
-) -> Any:
-    """Updates a progress artifact every few seconds. finished: returns how many clips are done, if other processes
-    do them."""
-    artifact = None
-    async with _as_far_as_prefect_is_there():
-        artifact = await acreate_progress_artifact(progress=0.0, key="merrflow-progress", description=description)
-    done, shown = 0.0, -1.0
-
-    def advance(clips: float) -> None:
-        nonlocal done
-        done += clips
-
-    async def show() -> None:
-        nonlocal shown
-        count = min(await finished(), total) if finished else done
-        if count != shown and artifact:
-            shown = count
-            async with _as_far_as_prefect_is_there():
-                await aupdate_progress_artifact(artifact, progress=100.0 * count / total if total else 100.0)
-
-    async def update() -> None:
-        while True:
-            await asyncio.sleep(PROGRESS_SECONDS)
-            await show()
-
-    with session.advanced.connected(advance):
-        updating = asyncio.create_task(update())
-        try:
-            yield
-        finally:
-            updating.cancel()
-            await asyncio.gather(updating, return_exceptions=True)
-            await show()
-
-
-@asynccontextmanager
-async def _as_far_as_prefect_is_there() -> Any:
-    """Only for what is shown: a server that is away or does not answer must not stop the clips."""
-    try:
-        async with asyncio.timeout(SHOW_SECONDS):
-            yield
-    except (httpx.HTTPError, PrefectException, TimeoutError) as error:
-        get_run_logger().debug("Prefect's server is away: %s", error)
-
-
-async def _publish(session: Session, summary: Summary) -> None:
-    """The table of outcomes and the link to the report, beside the run in Prefect's UI."""
-    counts = [{"what": "clips", "how many": summary.clips}]
-    counts += [{"what": f"outcome: {name}", "how many": count} for name, count in summary.outcomes.items()]
-    counts += [{"what": f"label: {name}", "how many": count} for name, count in summary.labels.items()]
-    counts += [
-        {"what": "coarse-grained records", "how many": summary.coarse},
-        {"what": "fine-grained records", "how many": summary.fine},
-        {"what": "to try again", "how many": summary.try_again},
-        {"what": "unfinished", "how many": summary.unfinished},
-    ]
-    await acreate_table_artifact(table=counts, key="merrflow-outcomes", description="How the clips came out")
-    rows = await asyncio.to_thread(session.table, TABLE_ROWS)
-    await acreate_table_artifact(table=rows, key="merrflow-clips", description=f"Clip by clip (the first {TABLE_ROWS})")
-    await acreate_link_artifact(
-        link=(summary.out / "report.html").as_uri(),
-        link_text="report.html",
-        key="merrflow-report",
-        description=f"All results are in {summary.out}, finished {time.strftime('%Y-%m-%d %H:%M')}",
-    )
