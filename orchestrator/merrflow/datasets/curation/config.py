@@ -61,7 +61,7 @@ class CurationConfig(Strict):
         faults = [*self._unknown(), *self._unknown_labels()]
         for name, values in (("order", self.order), ("best", self.best)):
             faults += [
-                Fault((name, index), f"{value!r} stands twice")
+                Fault((name, index), f"{value!r} occurs twice")
                 for index, value in enumerate(values)
                 if value in values[:index]
             ]

@@ -97,7 +97,7 @@ def _lines(path: Path) -> Iterator[Entry]:
                 if len(label.action_units) != len(label.expressions):
                     raise ValueError(f"{len(label.expressions)} expressions for {len(label.action_units)} action_units")
                 if entry.record.name in names:
-                    raise InputError(f"{path}, line {number}: clip {entry.record.name!r} stands twice")
+                    raise InputError(f"{path}, line {number}: clip {entry.record.name!r} occurs twice")
                 names.add(entry.record.name)
                 yield entry
     except InputError:

@@ -133,7 +133,7 @@ BALANCE = "overabundance:\n  caps:\n    {cap}\n  ratio: {ratio}\n  to: median\n 
     ("text", "line", "told"),
     [
         ("seed: 1\norder: [exact, dups]\n", 2, "'dups'"),
-        ("order:\n  - exact\n  - exact\n", 3, "'exact' stands twice"),
+        ("order:\n  - exact\n  - exact\n", 3, "'exact' occurs twice"),
         ("best: [beauty]\n", 1, "'beauty'"),
         (BALANCE.format(cap="hapy: 5", ratio=2.0), 3, "label 'hapy' is not in the set"),
         (BALANCE.format(cap="happy: -5", ratio=2.0), 3, "-5"),
