@@ -47,11 +47,13 @@ class ClipRun:
         names = [stage.name for stage in self._graph if not stage.lazy]
         try:
             results = await all_or_none(*map(self._task, names))
+            await self._task(PICTURE)
+            return assemble(self._clip, dict(zip(names, results, strict=True)))
         except NoPicture:
             await self._task(PICTURE)  # raises why
             raise
-        await self._task(PICTURE)
-        return assemble(self._clip, dict(zip(names, results, strict=True)))
+        finally:
+            self._tasks.clear()  # an error holds this object: the decoded clip must not stay with it
 
     def _task(self, name: str) -> asyncio.Task[Result[Any]]:
         if name not in self._tasks:
