@@ -48,7 +48,7 @@ async def register(
             entrypoint_type=EntrypointType.MODULE_PATH,
             tags=["merrflow"],
         )
-        deployment.entrypoint = entry_point(flow)
+        deployment = deployment.model_copy(update={"entrypoint": entry_point(flow)})
         if flow is annotate_flow:
             _explain(deployment)
         await deployment.aapply()
