@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from merrflow.core.errors import InputError
+from merrflow.datasets.export.export import export
 from merrflow.datasets.export.registry import BUILT_IN, GROUP, make_format
+from merrflow.store import existing_ledger
 from tests.orchestrator.datasets.report.runs import record, run
 from tests.plugins.installing import importable, install, merrflow, plant, refused
 
@@ -73,6 +75,8 @@ def test_help_and_the_error_for_an_unknown_format_list_it(installed: Path, out: 
     ("point", "source", "said"),
     [
         ("odd", "import nowhere", "cannot be imported from 'acme:Odd': ModuleNotFoundError: No module named 'nowhere'"),
+        ("odd", "raise SystemExit('no licence')", "cannot be imported from 'acme:Odd': SystemExit: no licence"),
+        ("odd", EMPTY.format(name="Odd", format="odd") + "    options_type = None", "has an options_type that is not"),
         ("odd", "Odd = 5", "cannot be used: 'acme:Odd' is not a subclass of merrflow.datasets.export.format.Format"),
         ("odd", "from merrflow.datasets.export import Format as Odd", "'acme:Odd' does not define writer"),
         ("odd", EMPTY.format(name="Odd", format="even"), "calls itself 'even'"),
@@ -87,6 +91,30 @@ def test_one_that_cannot_be_used_is_named_in_one_line(tmp_path: Path, point: str
     (line,) = str(error.value).splitlines()
     assert line.startswith(f"the export format {point!r} of acme 1.0 ")
     assert said in line
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ("raise ValueError('a\\nb')", "ValueError: a b"),
+        ("return None", "TypeError: "),
+        ("return Odd.Bad()", "ZeroDivisionError: division by zero"),
+    ],
+)
+def test_what_it_raises_while_it_writes_names_it_in_one_line(out: Path, tmp_path: Path, body: str, said: str) -> None:
+    source = EMPTY.format(name="Odd", format="odd").replace("raise NotImplementedError", body)
+    source += "\n    class Bad(__import__('merrflow.datasets.export', fromlist=['Writer']).Writer):\n"
+    source += "        def add(self, entry): return 1 / 0\n"
+    site = plant(tmp_path / "site", "acme", GROUP, {"odd": "acme:Odd"}, source)
+    with importable(site, "acme"), pytest.raises(InputError) as error:
+        ledger = existing_ledger(out)
+        try:
+            export(ledger, out, "odd")
+        finally:
+            ledger.close()
+    (line,) = str(error.value).splitlines()
+    assert line.startswith(f"the export format 'odd' of acme 1.0 failed: {said}")
+    assert not (out / "export" / "odd").exists()
 
 
 def test_one_that_cannot_be_imported_is_no_obstacle_to_the_others(out: Path, tmp_path: Path) -> None:

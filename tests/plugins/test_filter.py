@@ -10,6 +10,7 @@ import pytest
 
 from merrflow.core.errors import InputError
 from merrflow.datasets.curation.config import load_config, packaged
+from merrflow.datasets.curation.curate import curate
 from merrflow.datasets.curation.registry import BUILT_IN, GROUP
 from tests.orchestrator.datasets.curation.corpus import write
 from tests.orchestrator.datasets.report.runs import record
@@ -109,6 +110,7 @@ def test_its_place(tmp_path: Path, more: dict[str, str], expected: list[str]) ->
     [
         ("odd", "import nowhere", "cannot be imported from 'acme:Odd': ModuleNotFoundError: No module named 'nowhere'"),
         ("odd", "", "cannot be imported from 'acme:Odd': AttributeError: module 'acme' has no attribute 'Odd'"),
+        ("odd", "raise SystemExit('no licence')", "cannot be imported from 'acme:Odd': SystemExit: no licence"),
         ("odd", "Odd = 5", "cannot be used: 'acme:Odd' is not a subclass of merrflow.datasets.curation.base.Filter"),
         ("odd", "from merrflow.datasets.curation import Filter as Odd", "'acme:Odd' does not define judge"),
         ("odd", EMPTY.format(name="Odd", filter="even", more=""), "calls itself 'even'"),
@@ -120,6 +122,7 @@ def test_its_place(tmp_path: Path, more: dict[str, str], expected: list[str]) ->
         ),
         ("odd", EMPTY.format(name="Odd", filter="odd", more="after = 'odd'"), "odd wait for each other"),
         ("odd", EMPTY.format(name="Odd", filter="odd", more="rules_type = dict"), "is not a subclass of"),
+        ("odd", EMPTY.format(name="Odd", filter="odd", more="rules_type = None"), "has a rules_type that is not a sub"),
         ("seed", EMPTY.format(name="Odd", filter="seed", more=""), "has the name of another part of curation.yaml"),
         ("exact", EMPTY.format(name="Odd", filter="exact", more=""), "has the name of a built-in filter"),
         ("Odd one", EMPTY.format(name="Odd", filter="Odd one", more=""), "small letters"),
@@ -132,6 +135,16 @@ def test_one_that_cannot_be_used_is_named_in_one_line(tmp_path: Path, point: str
     (line,) = str(error.value).splitlines()
     assert line.startswith(f"the filter {point!r} of acme 1.0 ")
     assert said in line
+
+
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_what_it_raises_while_it_judges_names_it_in_one_line(out: Path, tmp_path: Path, dry_run: bool) -> None:
+    source = EMPTY.format(name="Odd", filter="odd", more="").replace("return Verdict({})", "raise ValueError('a\\nb')")
+    site = plant(tmp_path / "site", "acme", GROUP, {"odd": "acme:Odd"}, source)
+    with importable(site, "acme"), pytest.raises(InputError) as error:
+        curate(out, load_config(), dry_run=dry_run)
+    assert str(error.value) == "the filter 'odd' of acme 1.0 failed: ValueError: a b"
+    assert not (out / "curation.json").exists()
 
 
 def test_the_command_says_so_and_writes_nothing(out: Path, tmp_path: Path) -> None:

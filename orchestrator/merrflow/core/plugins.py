@@ -6,13 +6,15 @@ are found, loaded and checked by the same code. Nothing is imported before `load
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from inspect import isabstract
 from typing import ClassVar, Generic, Protocol, TypeVar
 
 from merrflow.core.errors import InputError
+from merrflow_serving.errors import MerrflowError
 
 
 class Pluggable(Protocol):
@@ -48,9 +50,8 @@ class Plugin(Generic[Kind]):
         """The class. Raises `InputError` with one line if it cannot be imported, or is not a complete `base`."""
         try:
             found = self.point.load()
-        except Exception as error:  # whatever the code of others raises while it is imported
-            reason = " ".join(f"{type(error).__name__}: {error}".split())
-            raise InputError(f"{self} cannot be imported from {self.point.value!r}: {reason}") from error
+        except (Exception, SystemExit) as error:  # whatever the code of others raises while it is imported
+            raise InputError(f"{self} cannot be imported from {self.point.value!r}: {_one_line(error)}") from error
         if not (isinstance(found, type) and issubclass(found, base)):
             raise self.fault(f"is not a subclass of {base.__module__}.{base.__qualname__}")
         if isabstract(found):
@@ -65,6 +66,21 @@ class Plugin(Generic[Kind]):
     def fault(self, problem: str) -> InputError:
         """What is wrong with the class, as an error that names the plug-in."""
         return InputError(f"{self} cannot be used: {self.point.value!r} {problem}")
+
+    @contextmanager
+    def blamed(self) -> Iterator[None]:
+        """Raises what the code of others raises as `InputError` with one line that names the plug-in.
+
+        Errors of built-in classes and those that are meant for users pass as they are.
+        """
+        try:
+            yield
+        except (InputError, MerrflowError):
+            raise
+        except (Exception, SystemExit) as error:
+            if self.built_in:
+                raise
+            raise InputError(f"{self} failed: {_one_line(error)}") from error
 
 
 def find_plugins(group: str, kind: str, built_in: Mapping[str, str]) -> dict[str, Plugin[Kind]]:
@@ -82,3 +98,7 @@ def find_plugins(group: str, kind: str, built_in: Mapping[str, str]) -> dict[str
         if first is not one:
             raise InputError(f"{first} and that of {one.source} have the same name; uninstall one of them")
     return found
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())

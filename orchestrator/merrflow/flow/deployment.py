@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from prefect import Flow
 from prefect.client.orchestration import PrefectClient, get_client
 from prefect.client.schemas.actions import WorkPoolCreate, WorkPoolUpdate
 from prefect.deployments.runner import RunnerDeployment
@@ -47,9 +48,15 @@ async def register(
             entrypoint_type=EntrypointType.MODULE_PATH,
             tags=["merrflow"],
         )
+        deployment = deployment.model_copy(update={"entrypoint": entry_point(flow)})
         if flow is annotate_flow:
             _explain(deployment)
         await deployment.aapply()
+
+
+def entry_point(flow: Flow[..., Any]) -> str:
+    """What a worker imports to run the flow. It stays the same, so that workers of several versions share a pool."""
+    return f"merrflow.flow.{flow.fn.__name__}"
 
 
 def _explain(deployment: RunnerDeployment) -> None:

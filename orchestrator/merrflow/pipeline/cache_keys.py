@@ -18,6 +18,7 @@ from merrflow.stages.graph import Graph
 from merrflow.stages.stage import FIRST_VERSION, Identity, Stage
 
 RECORD_VERSION = "2"  # of how a record is put together; stages have versions of their own
+_VERSIONS_FIRST = ("probe", "subtitle")  # stages whose versions are without a name in the keys of every ledger so far
 _DATA_FIRST = ("coarse", "subject", "grounding")  # the order of the data files in the keys of every ledger so far
 
 
@@ -41,7 +42,7 @@ class CacheKeys:
         self._limits = fingerprint(limits)[:8]
         data = {stage.name: stage.data_version() for stage in graph if stage.data_version}
         self._common = fingerprint(
-            [RECORD_VERSION, *(stage.version for stage in graph if stage.version != FIRST_VERSION), ocr],
+            [RECORD_VERSION, *(_version(stage) for stage in graph if stage.version != FIRST_VERSION), ocr],
             [*(data.pop(name) for name in _DATA_FIRST), *data.values()],
             identities,
             rules,
@@ -67,3 +68,8 @@ class CacheKeys:
     def refused(self, key: str) -> str:
         """The key of work that was refused as too large. It is valid only for the services' current limits."""
         return f"{key}:{self._limits}"
+
+
+def _version(stage: Stage[Any]) -> str:
+    """As the record's key has it: named, so that two stages that are raised to the same version differ."""
+    return stage.version if stage.name in _VERSIONS_FIRST else f"{stage.name} {stage.version}"

@@ -16,6 +16,12 @@ from merrflow.stages.record import assemble
 from merrflow.stages.stage import Reply, Result, Run, Skip, Stage, Work
 from merrflow_serving.errors import MerrflowError
 
+PICTURE = "peak_frame"  # every record has it
+
+
+class NoPicture(Exception):
+    """The peak frame cannot be had: a failure of the clip, and not of the stage that uses it."""
+
 
 class Skipped(Exception):
     """A stage ended the clip, with the reason."""
@@ -39,9 +45,15 @@ class ClipRun:
         Raises `Skipped`; `Pause` if an absent service is needed; and the error of a required stage.
         """
         names = [stage.name for stage in self._graph if not stage.lazy]
-        results = await all_or_none(*map(self._task, names))
-        await self._task("peak_frame")  # every record has its picture
-        return assemble(self._clip, dict(zip(names, results, strict=True)))
+        try:
+            results = await all_or_none(*map(self._task, names))
+            await self._task(PICTURE)
+            return assemble(self._clip, dict(zip(names, results, strict=True)))
+        except NoPicture:
+            await self._task(PICTURE)  # raises why
+            raise
+        finally:
+            self._tasks.clear()  # an error holds this object: the decoded clip must not stay with it
 
     def _task(self, name: str) -> asyncio.Task[Result[Any]]:
         if name not in self._tasks:
@@ -55,7 +67,12 @@ class ClipRun:
         async def use(name: str) -> Any:
             if name not in stage.uses:
                 raise KeyError(f"the stage {stage.name!r} uses {name!r} without saying so")
-            return (await self._task(name)).value
+            try:
+                return (await self._task(name)).value
+            except MerrflowError as error:
+                if name == PICTURE:  # the stage cache would keep it as this stage's failure
+                    raise NoPicture(str(error)) from error
+                raise
 
         work = Work(self._clip, self._run, use)
         missing = stage.without(work, *needs) if stage.without else None

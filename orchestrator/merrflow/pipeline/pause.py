@@ -39,10 +39,14 @@ async def all_or_none(*work: Awaitable[Any]) -> list[Any]:
     If the only errors are pauses, one `Pause` for all services waited for is raised.
     """
     results = await asyncio.gather(*work, return_exceptions=True)
-    pauses = [result for result in results if isinstance(result, Pause)]
-    for result in results:
-        if isinstance(result, BaseException) and not isinstance(result, Pause):
-            raise result
-    if pauses:
-        raise Pause(frozenset().union(*(pause.services for pause in pauses)))
-    return results
+    errors = [result for result in results if isinstance(result, BaseException)]
+    if not errors:
+        return results
+    pauses = [error for error in errors if isinstance(error, Pause)]
+    error = next((error for error in errors if not isinstance(error, Pause)), None)
+    if error is None:
+        error = Pause(frozenset().union(*(pause.services for pause in pauses)))
+    try:
+        raise error
+    finally:  # the error holds this frame: in a circle with it, decoded clips would wait for the garbage collection
+        del work, results, errors, pauses, error

@@ -17,7 +17,7 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 from merrflow_serving.catalog import SERVICES
-from merrflow_serving.engine import Engine
+from merrflow_serving.engine import Engine, EngineInfo
 from merrflow_serving.errors import InvalidInput, MerrflowError
 from merrflow_serving.settings import ServiceSettings
 
@@ -52,16 +52,26 @@ class Plugin:
         """The engine, not loaded yet. Raises `InvalidInput` naming the plug-in if that fails."""
         try:
             make = self.point.load()
-        except Exception as error:  # whatever the code of others raises while it is imported
+        except (Exception, SystemExit) as error:  # whatever the code of others raises while it is imported
             raise InvalidInput(f"{self} cannot be imported from {self.point.value!r}: {_one_line(error)}") from error
         try:
             engine = make(settings)
         except MerrflowError:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise InvalidInput(f"{self} cannot be created by {self.point.value!r}: {_one_line(error)}") from error
         if not isinstance(engine, Engine):
             raise InvalidInput(f"{self} is not an engine: {_lacking(engine)}")
+        try:
+            info = engine.info()
+        except MerrflowError:
+            raise
+        except (Exception, SystemExit) as error:
+            raise InvalidInput(f"{self} cannot say what it is: its info() raised {_one_line(error)}") from error
+        if not isinstance(info, EngineInfo):
+            raise InvalidInput(
+                f"{self} cannot say what it is: its info() returned {type(info).__name__}, not EngineInfo"
+            )
         return engine
 
 
@@ -130,5 +140,5 @@ def _all() -> list[Plugin]:
     return sorted(found, key=lambda plugin: (plugin.point.name, plugin.distribution))
 
 
-def _one_line(error: Exception) -> str:
+def _one_line(error: BaseException) -> str:
     return " ".join(f"{type(error).__name__}: {error}".split())

@@ -13,7 +13,8 @@ import pytest
 from merrflow.core.errors import InputError
 from merrflow.pipeline.open_session import open_session
 from merrflow.pipeline.request import Request
-from merrflow_serving.errors import EngineFault, InvalidInput, NotReady, TooLarge
+from merrflow.stages import peak_frame
+from merrflow_serving.errors import EngineFault, InvalidInput, NotReady, TooLarge, UnreadableMedia
 from tests.orchestrator import fakes
 from tests.orchestrator.fakes import calls, fake_services, make_video, trouble
 
@@ -190,6 +191,23 @@ async def test_a_clue_that_cannot_be_had_is_missing_with_its_reason(tmp_path):
     assert summary.outcomes == {"done": 1} and not calls
     record = json.loads((tmp_path / "out/records.jsonl").read_text())
     assert record["scene"] is None and record["missing"]["scene"] == "the picture has too many pixels"
+
+
+async def test_a_peak_frame_that_cannot_be_read_fails_the_clip_and_not_its_scene(tmp_path, monkeypatch):
+    def gone(*arguments):
+        raise UnreadableMedia("the file does not exist")
+
+    make_video(tmp_path / "clips/smile.mp4", "red")
+    out = tmp_path / "out"
+    async with fake_services() as addresses:
+        with monkeypatch.context() as patch:
+            patch.setattr(peak_frame, "read_peak_frame", gone)
+            assert (await annotate([tmp_path / "clips"], out, addresses)).outcomes == {"failed": 1}
+        assert dropped(out)["smile"]["reason"] == "the file does not exist"
+        assert not calls["minigpt-v2"] and not calls["llama3"], "without a picture there is no record to describe"
+        summary = await annotate([tmp_path / "clips"], out, addresses, seed=1)
+    assert summary.outcomes == {"done": 1}
+    assert calls["minigpt-v2"] == 1
 
 
 async def test_a_fault_is_tried_in_three_runs_and_then_final(tmp_path):

@@ -12,12 +12,14 @@ from merrflow_serving.errors import InvalidInput, NotReady
 from tests.services.serving.toy import SPEC
 
 ENGINE = """
+from merrflow_serving import EngineInfo
+
 class Good:
     def __init__(self, settings): self.settings = settings
     def load(self): pass
     def run(self, batch): return list(batch)
     def close(self): pass
-    def info(self): return None
+    def info(self): return EngineInfo("good", "acme", "1")
 
 class Half:
     def __init__(self, settings): pass
@@ -26,6 +28,15 @@ class Half:
 
 class Picky(Good):
     def __init__(self, settings): raise ValueError("no luck\\ntoday")
+
+class Leaving(Good):
+    def __init__(self, settings): raise SystemExit(3)
+
+class Mute(Good):
+    def info(self): raise ValueError("no model")
+
+class Nameless(Good):
+    def info(self): return None
 
 def absent(settings):
     from merrflow_serving import NotReady
@@ -37,6 +48,7 @@ def absent(settings):
 def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Installs a distribution with one entry point."""
     (tmp_path / "acme_engine.py").write_text(ENGINE)
+    (tmp_path / "acme_exit.py").write_text("raise SystemExit('no licence')")
     monkeypatch.syspath_prepend(tmp_path)
 
     def install(distribution: str, name: str, value: str = "acme_engine:Good") -> None:
@@ -74,6 +86,10 @@ def test_a_plug_in_gets_the_services_settings(install) -> None:
             "cannot be imported from 'acme_engine:Gone': AttributeError: module 'acme_engine' has no attribute 'Gone'",
         ),
         ("acme_engine:Picky", "cannot be created by 'acme_engine:Picky': ValueError: no luck today"),
+        ("acme_exit:Engine", "cannot be imported from 'acme_exit:Engine': SystemExit: no licence"),
+        ("acme_engine:Leaving", "cannot be created by 'acme_engine:Leaving': SystemExit: 3"),
+        ("acme_engine:Mute", "cannot say what it is: its info() raised ValueError: no model"),
+        ("acme_engine:Nameless", "cannot say what it is: its info() returned NoneType, not EngineInfo"),
         ("acme_engine:Half", "is not an engine: Half has no run() and no close()"),
     ],
 )

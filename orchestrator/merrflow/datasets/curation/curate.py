@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from merrflow.datasets.curation.base import Step, apply, in_sequence
+from merrflow.datasets.curation.base import Filter, Step, apply, in_sequence
 from merrflow.datasets.curation.config import CurationConfig
 from merrflow.datasets.curation.records import read_records
+from merrflow.datasets.curation.registry import known_filters
 from merrflow.datasets.curation.result import write_curation
 from merrflow.store import existing_ledger
 
@@ -37,7 +39,7 @@ def curate(out: Path, config: CurationConfig, *, dry_run: bool = False) -> Curat
         read = read_records(ledger, out / "peaks" if any(one.needs_sharpness for one in filters) else None)
     finally:
         ledger.close()
-    steps = tuple(in_sequence(filters, read.clips))
+    steps = _worked(filters, in_sequence(filters, read.clips))
     gone = {drop.name for step in steps for drop in step.drops}
     kept = [clip for clip in read.clips if clip.name not in gone]
     labels = Counter(clip.label for clip in read.clips)
@@ -45,9 +47,18 @@ def curate(out: Path, config: CurationConfig, *, dry_run: bool = False) -> Curat
         write_curation(out, config, read.digest, [clip.name for clip in kept], steps)
     return Curated(
         steps,
-        tuple(apply(one, read.clips) for one in filters) if dry_run else (),
+        _worked(filters, (apply(one, read.clips) for one in filters)) if dry_run else (),
         dict(sorted(labels.items())),
         tuple(clip.name for clip in kept),
         dict(sorted(Counter(clip.label for clip in kept).items())),
         tuple(sorted(set(labels) - set(config.valence))),
     )
+
+
+def _worked(filters: Sequence[Filter[Any]], steps: Iterator[Step]) -> tuple[Step, ...]:
+    """The steps, one a filter. What a filter of another distribution raises names that filter."""
+    known, found = known_filters(), []
+    for one in filters:
+        with known[one.name].plugin.blamed():
+            found.append(next(steps))
+    return tuple(found)

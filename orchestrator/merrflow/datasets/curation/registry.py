@@ -51,7 +51,7 @@ def known_filters() -> Mapping[str, Known]:
         one = plugin.load(Filter)  # type: ignore[type-abstract]  # what `load` returns is a complete subclass
         if not re.fullmatch("[a-z][a-z0-9_]*", name):
             raise plugin.fault("has a name that is not made of small letters, digits and _")
-        if not issubclass(one.rules_type, FilterRules):
+        if not (isinstance(one.rules_type, type) and issubclass(one.rules_type, FilterRules)):
             raise plugin.fault(f"has a rules_type that is not a subclass of {FilterRules.__module__}.FilterRules")
         required = [key for key, field in one.rules_type.model_fields.items() if field.is_required()]
         if required and not plugin.built_in:  # the defaults of the built-in ones are in curation.yaml

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -13,7 +14,7 @@ from merrflow.datasets.curation import Curation, read_curation
 from merrflow.datasets.entries import entries
 from merrflow.datasets.export.folder import whole_folder
 from merrflow.datasets.export.format import Target
-from merrflow.datasets.export.registry import make_format
+from merrflow.datasets.export.registry import known_formats, make_format
 from merrflow.datasets.export.vocabulary import vocabulary
 from merrflow.store import Ledger
 
@@ -46,6 +47,7 @@ def export(
     there is no such format or option, nothing to write, or nowhere to write it.
     """
     chosen = make_format(format, options or {})
+    plugin = known_formats()[format]
     folder = (to or out / "export" / format).expanduser().absolute()
     curation = None if everything else curated(out)
     names = curation.kept if curation else None
@@ -53,20 +55,23 @@ def export(
     if curation and curation.dropped:
         left_out[UNCURATED] = len(curation.dropped)
     records = 0
-    with whole_folder(folder, format) as part:
-        with chosen.writer(Target(part, out / "peaks", partial(vocabulary, ledger, names))) as writer:
-            for entry in entries(ledger, names):
+    with whole_folder(folder, format) as part, ExitStack() as stack:
+        with plugin.blamed():
+            writer = stack.enter_context(chosen.writer(Target(part, out / "peaks", partial(vocabulary, ledger, names))))
+        for entry in entries(ledger, names):
+            with plugin.blamed():
                 reason = writer.add(entry)
-                if reason:
-                    left_out[reason] += 1
-                else:
-                    records += 1
-            if not records and not left_out:
-                raise InputError(f"{out}: no clip has a record yet; run merrflow run first")
-            if not records:
-                why = ", ".join(f"{count} {reason}" for reason, count in left_out.most_common())
-                raise InputError(f"{out}: nothing to export as {format}; left out: {why}")
-            remarks = writer.finish()
+            if reason:
+                left_out[reason] += 1
+            else:
+                records += 1
+        if not records and not left_out:
+            raise InputError(f"{out}: no clip has a record yet; run merrflow run first")
+        if not records:
+            why = ", ".join(f"{count} {reason}" for reason, count in left_out.most_common())
+            raise InputError(f"{out}: nothing to export as {format}; left out: {why}")
+        with plugin.blamed():
+            remarks = tuple(writer.finish())
     return Exported(format, folder, records, dict(left_out.most_common()), remarks)
 
 

@@ -39,7 +39,7 @@ def load_format(plugin: Plugin[Format[Any]]) -> type[Format[Any]]:
     found = plugin.load(Format)  # type: ignore[type-abstract]  # what `load` returns is a complete subclass
     if not re.fullmatch("[a-z][a-z0-9_-]*", found.name):  # it names a folder
         raise plugin.fault("has a name that is not made of small letters, digits, - and _")
-    if not issubclass(found.options_type, FormatOptions):
+    if not (isinstance(found.options_type, type) and issubclass(found.options_type, FormatOptions)):
         raise plugin.fault(f"has an options_type that is not a subclass of {FormatOptions.__module__}.FormatOptions")
     return found
 
