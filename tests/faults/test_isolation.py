@@ -131,6 +131,18 @@ async def test_a_call_that_broke_two_connections_works_alone_and_is_not_overtake
     assert replica.in_flight == 0 and not replica.has_suspect
 
 
+async def test_two_suspect_calls_never_work_on_one_replica_at_a_time():
+    replica = _Replica()
+    queue = WaitQueue([replica], lambda since: None)
+    async with queue.borrow(None, True):
+        second = asyncio.create_task(queue.borrow(None, True).__aenter__())
+        async with queue.borrow(None, False):  # one that is no suspect works beside the first
+            assert replica.in_flight == 2
+            await asyncio.sleep(0.05)
+            assert not second.done()
+    assert await asyncio.wait_for(second, 1) is replica
+
+
 async def test_beside_a_call_that_works_alone_other_replicas_go_on():
     one, other = _Replica(), _Replica()
     queue = WaitQueue([one, other], lambda since: None)

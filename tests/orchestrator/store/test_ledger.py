@@ -41,6 +41,15 @@ def test_register_hashes_once_and_again_when_the_file_changes(ledger, tmp_path, 
     assert enter(ledger, path)[0].sha256 == "hashed again"
 
 
+def test_other_bytes_of_the_same_length_are_new_work(ledger, tmp_path):
+    path = clip_file(tmp_path, "a.mp4")
+    first, stat = enter(ledger, path)[0], path.stat()
+    path.write_bytes(bytes(reversed(path.read_bytes())))
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns + 1))
+    assert path.stat().st_size == stat.st_size
+    assert enter(ledger, path)[0].sha256 != first.sha256
+
+
 def test_a_file_that_cannot_be_read_is_entered_all_the_same(ledger, tmp_path):
     assert enter(ledger, tmp_path / "gone.mp4")[0].sha256 == ""
     assert ledger.names() == {"gone": tmp_path / "gone.mp4"}
