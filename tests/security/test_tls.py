@@ -34,7 +34,7 @@ def by(certificates, who="client", ca="ca") -> dict:
 
 async def ask(address: str, **settings) -> str:
     """The service's name, by merrflow's own client; raises `NotReady` where it is not let in."""
-    connection = Connection("qwen-audio", address, load_settings(None, connect_seconds=0.7, **settings))
+    connection = Connection("qwen-audio", address, load_settings(None, **{"connect_seconds": 0.7} | settings))
     try:
         await connection.connect()
         return connection.info.service
@@ -49,8 +49,10 @@ def named(server: Server) -> str:
 async def test_with_tls_the_port_takes_nothing_else(start, certificates):
     server = await start(**tls(certificates))
     ca = str(certificates.ca.cert)
-    assert await ask(server.address, tls_ca=ca) == "qwen-audio"
-    assert await ask(named(server), tls_ca=ca) == "qwen-audio"  # by name, though gRPC is given an address
+    assert await ask(server.address, tls_ca=ca, connect_seconds=10) == "qwen-audio"
+    assert (
+        await ask(named(server), tls_ca=ca, connect_seconds=10) == "qwen-audio"
+    )  # by name, though gRPC is given an address
     with pytest.raises(NotReady, match="may want TLS"):
         await ask(server.address)
 
@@ -72,7 +74,7 @@ async def test_a_client_that_wants_tls_sends_nothing_to_a_plain_port(start, cert
 
 async def test_with_mtls_only_signed_clients_are_let_in(start, certificates):
     server = await start(**tls(certificates, tls_client_ca=certificates.ca.cert))
-    assert await ask(server.address, **by(certificates)) == "qwen-audio"
+    assert await ask(server.address, **by(certificates), connect_seconds=10) == "qwen-audio"
     for wrong in ({"tls_ca": str(certificates.ca.cert)}, by(certificates, "stranger")):
         with pytest.raises(NotReady, match="a certificate of this client"):
             await ask(server.address, **wrong)
@@ -81,13 +83,13 @@ async def test_with_mtls_only_signed_clients_are_let_in(start, certificates):
 async def test_a_renewed_certificate_needs_no_restart(start, tmp_path):
     found = make(tmp_path)
     server = await start(**tls(found))
-    assert await ask(server.address, tls_ca=str(found.ca.cert)) == "qwen-audio"
+    assert await ask(server.address, tls_ca=str(found.ca.cert), connect_seconds=10) == "qwen-audio"
     renewed = sign(tmp_path, "renewed", found.other_ca, "subjectAltName=IP:127.0.0.1")
     os.replace(renewed.cert, found.service.cert)
     os.replace(renewed.key, found.service.key)
-    assert await ask(server.address, tls_ca=str(found.other_ca.cert)) == "qwen-audio"
+    assert await ask(server.address, tls_ca=str(found.other_ca.cert), connect_seconds=10) == "qwen-audio"
     found.service.cert.write_text("half of a file")  # while it is being written, the last good one stays
-    assert await ask(server.address, tls_ca=str(found.other_ca.cert)) == "qwen-audio"
+    assert await ask(server.address, tls_ca=str(found.other_ca.cert), connect_seconds=10) == "qwen-audio"
 
 
 async def test_the_health_check_of_a_container_works_with_mtls_and_token(start, certificates, monkeypatch):
