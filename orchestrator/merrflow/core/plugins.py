@@ -14,7 +14,7 @@ from inspect import isabstract
 from typing import ClassVar, Generic, Protocol, TypeVar
 
 from merrflow.core.errors import InputError
-from merrflow_serving.errors import MerrflowError
+from merrflow_serving.errors import MerrflowError, one_line
 
 
 class Pluggable(Protocol):
@@ -51,7 +51,7 @@ class Plugin(Generic[Kind]):
         try:
             found = self.point.load()
         except (Exception, SystemExit) as error:  # whatever the code of others raises while it is imported
-            raise InputError(f"{self} cannot be imported from {self.point.value!r}: {_one_line(error)}") from error
+            raise InputError(f"{self} cannot be imported from {self.point.value!r}: {one_line(error)}") from error
         if not (isinstance(found, type) and issubclass(found, base)):
             raise self.fault(f"is not a subclass of {base.__module__}.{base.__qualname__}")
         if isabstract(found):
@@ -80,7 +80,7 @@ class Plugin(Generic[Kind]):
         except (Exception, SystemExit) as error:
             if self.built_in:
                 raise
-            raise InputError(f"{self} failed: {_one_line(error)}") from error
+            raise InputError(f"{self} failed: {one_line(error)}") from error
 
 
 def find_plugins(group: str, kind: str, built_in: Mapping[str, str]) -> dict[str, Plugin[Kind]]:
@@ -98,7 +98,3 @@ def find_plugins(group: str, kind: str, built_in: Mapping[str, str]) -> dict[str
         if first is not one:
             raise InputError(f"{first} and that of {one.source} have the same name; uninstall one of them")
     return found
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(f"{type(error).__name__}: {error}".split())

@@ -144,3 +144,8 @@ def from_rpc_error(error: grpc.RpcError) -> MerrflowError:
         if detail.Unpack(info):
             reason = info.reason
     return MerrflowError(error.details() or code.name, reason=reason, code=code)
+
+
+def one_line(error: BaseException) -> str:
+    """The error's type and message in one line, for a message about code that is not ours."""
+    return " ".join(f"{type(error).__name__}: {error}".split())

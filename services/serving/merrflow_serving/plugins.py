@@ -18,7 +18,7 @@ from typing import Any
 
 from merrflow_serving.catalog import SERVICES
 from merrflow_serving.engine import Engine, EngineInfo
-from merrflow_serving.errors import InvalidInput, MerrflowError
+from merrflow_serving.errors import InvalidInput, MerrflowError, one_line
 from merrflow_serving.settings import ServiceSettings
 
 GROUP = "merrflow.engines"
@@ -53,13 +53,13 @@ class Plugin:
         try:
             make = self.point.load()
         except (Exception, SystemExit) as error:  # whatever the code of others raises while it is imported
-            raise InvalidInput(f"{self} cannot be imported from {self.point.value!r}: {_one_line(error)}") from error
+            raise InvalidInput(f"{self} cannot be imported from {self.point.value!r}: {one_line(error)}") from error
         try:
             engine = make(settings)
         except MerrflowError:
             raise
         except (Exception, SystemExit) as error:
-            raise InvalidInput(f"{self} cannot be created by {self.point.value!r}: {_one_line(error)}") from error
+            raise InvalidInput(f"{self} cannot be created by {self.point.value!r}: {one_line(error)}") from error
         if not isinstance(engine, Engine):
             raise InvalidInput(f"{self} is not an engine: {_lacking(engine)}")
         try:
@@ -67,7 +67,7 @@ class Plugin:
         except MerrflowError:
             raise
         except (Exception, SystemExit) as error:
-            raise InvalidInput(f"{self} cannot say what it is: its info() raised {_one_line(error)}") from error
+            raise InvalidInput(f"{self} cannot say what it is: its info() raised {one_line(error)}") from error
         if not isinstance(info, EngineInfo):
             raise InvalidInput(
                 f"{self} cannot say what it is: its info() returned {type(info).__name__}, not EngineInfo"
@@ -138,7 +138,3 @@ def _clash(named: list[Plugin], built_in: Collection[str]) -> str:
 def _all() -> list[Plugin]:
     found = [Plugin(point) for point in entry_points(group=GROUP)]
     return sorted(found, key=lambda plugin: (plugin.point.name, plugin.distribution))
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(f"{type(error).__name__}: {error}".split())

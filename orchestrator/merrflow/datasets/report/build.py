@@ -57,8 +57,7 @@ def write_report(ledger: Ledger, out: Path, seen: Survey | None = None) -> Path:
 def _cards(ledger: Ledger, seen: Survey, out: Path) -> Iterator[Card]:
     longest = LARGE if len(seen.carded) <= SMALL_REPORT else SMALL
     for name, fingerprint in seen.carded:
-        packed = ledger.stages(name).get((RECORD, fingerprint))
-        row = ledger.unpack(packed) if packed else None
+        row = ledger.stage(name, RECORD, fingerprint)
         if row and row.payload:  # else a run that goes on has replaced it since the survey
             yield card(Entry(RECORDS.validate_json(row.payload), row.outcome, row.reason), out, longest)
 
