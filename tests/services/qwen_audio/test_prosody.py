@@ -121,6 +121,19 @@ def test_a_constant_offset_changes_nothing_said(engine):
     assert describe(engine, spoken_vowels() * 0.5 + 0.4).text == describe(engine, spoken_vowels() * 0.5).text
 
 
+@pytest.mark.parametrize("samples", [1, 48, 100, 255, 333, 384])
+def test_silence_in_front_changes_no_measurement(engine, samples):
+    """Frames are counted from the first sound, not from the first sample; up to 24 ms."""
+    sound = spoken_vowels(2.0, f0=180.0)
+    sound = np.concatenate([sound, np.zeros(8000, np.float32), sound])  # with a pause
+    before = describe(engine, sound)
+    after = describe(engine, np.concatenate([np.zeros(samples, np.float32), sound]))
+    assert after.text == before.text
+    for name in ("pitch_median", "pitch_range", "articulation_rate", "pause_longest", "loudness", "pitch_ending"):
+        assert value(after, name) == pytest.approx(value(before, name), rel=0.01), name
+    assert after.speech[0].start == pytest.approx(before.speech[0].start + samples / 16_000, abs=1e-4)
+
+
 def test_clipping_is_measured(engine):
     assert value(describe(engine, np.clip(spoken_vowels() * 20, -1, 1)), "clipped_share") > 0.05
     assert value(describe(engine, spoken_vowels()), "clipped_share") == 0.0

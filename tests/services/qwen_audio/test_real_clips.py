@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from merrflow_qwen_audio import SPEC
@@ -72,3 +73,18 @@ def test_the_cry_before_the_sentence_counts(tones):
     assert tone.speech[0].start < 0.4
     assert value(tone, "pitch_high") > 200
     assert "a wide pitch range" in tone.text
+
+
+@pytest.mark.parametrize("milliseconds", [3, 7, 11, 16, 20, 24])
+def test_silence_in_front_changes_no_word(tones, milliseconds):
+    """As the priming of a codec or a remux puts there."""
+    engine = SPEC.make_engine(SPEC.settings())
+    engine.load()
+    silence = np.zeros(16 * milliseconds, np.float32)
+    paths = sorted(CLIPS.glob("*.mp4"))
+    later = engine.run([ToneItem(np.concatenate([silence, decode_audio(path)])) for path in paths])
+    for path, tone in zip(paths, later, strict=True):
+        before = tones[path.stem]
+        assert tone.text == before.text
+        moved = [round(span.start - milliseconds / 1000, 6) for span in tone.speech]
+        assert moved == pytest.approx([span.start for span in before.speech], abs=1e-5)

@@ -6,6 +6,7 @@ checked against them.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,10 +14,12 @@ import numpy as np
 from merrflow_qwen_audio.arrays import Samples
 from merrflow_qwen_audio.engines.acoustics import vad
 from merrflow_qwen_audio.engines.acoustics.analysis import analyse, measurements
-from merrflow_qwen_audio.engines.acoustics.frames import SAMPLE_RATE
+from merrflow_qwen_audio.engines.acoustics.frames import HOP, SAMPLE_RATE
 from merrflow_qwen_audio.types import Content, Measurement, Span, Tone
 from merrflow_serving.answers import Outcome
 from merrflow_serving.errors import EngineFault, InvalidInput, TooLarge
+
+AUDIBLE = 10 ** (-50 / 20)  # of the loudest sample
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,23 @@ class Meter:
             raise TooLarge(f"the sound is longer than {self._max_seconds:g} seconds")
         samples = np.nan_to_num(samples.astype(np.float32), nan=0.0, posinf=1.0, neginf=-1.0)
         centred = samples - samples.mean(dtype=np.float64).astype(np.float32) if samples.size else samples
-        spans = vad.speech_spans(self._vad.probabilities(centred), samples.size / SAMPLE_RATE)
-        analysis = analyse(samples, spans)
-        return Acoustics(analysis.content, measurements(analysis), analysis.spans)
+        start = onset(centred)
+        spans = vad.speech_spans(self._vad.probabilities(centred[start:]), (samples.size - start) / SAMPLE_RATE)
+        early = start % HOP  # samples before the grid of frames
+        analysis = analyse(samples[early:], moved(spans, start - early))
+        return Acoustics(analysis.content, measurements(analysis), tuple(moved(analysis.spans, early)))
+
+
+def onset(sound: Samples) -> int:
+    """The first sample of (samples,) that can be heard beside the loudest; 0 if there is none.
+
+    Frames are counted from here, so that the same sound gives the same numbers after some silence more or less.
+    """
+    loud = np.abs(sound) >= max(np.abs(sound).max(initial=0.0) * AUDIBLE, 1e-6)
+    return int(loud.argmax()) if loud.any() else 0
+
+
+def moved(spans: Sequence[Span], samples: int) -> list[Span]:
+    """The spans, later by that many samples."""
+    shift = samples / SAMPLE_RATE
+    return [Span(span.start + shift, span.end + shift) for span in spans]
