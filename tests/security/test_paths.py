@@ -65,7 +65,7 @@ def media_fields(request) -> list[Callable[[str], Any]]:
             (inner,) = [one.name for one in field.message_type.fields if one.message_type]
             image = common_pb2.Media(data=encode_jpeg(np.zeros((8, 8, 3), np.uint8)))
 
-            def within(path, name=field.name, inner=inner):
+            def within(path, name=field.name, inner=inner, image=image):
                 return type(request)(image=image, **{name: [{inner: common_pb2.Media(path=path)}]})
 
             made.append(within)

@@ -142,7 +142,7 @@ class Connection:
             if cause.reason == NotReady.reason:  # it drains, or was started anew
                 self.replicas.drop(replica, State.LOADING, str(cause))
                 raise NotReady(str(cause)) from error
-            if cause.reason == grpc.StatusCode.CANCELLED.name:  # by gRPC: too many calls wait for the service to see them
+            if cause.reason == grpc.StatusCode.CANCELLED.name:  # by gRPC: too many wait for the service
                 raise QueueFull(f"the service {self.name} takes no more calls at once; try again later") from error
             if cause.reason == grpc.StatusCode.UNAVAILABLE.name:  # by the transport, not by the service
                 raise _ConnectionLost(str(cause), was_sent=True) from error

@@ -74,10 +74,10 @@ class Batcher:
         guard: Callable[[], AbstractContextManager[Any]] = nullcontext,
         lanes: int = 1,
     ) -> None:
-        """`run(items, wanted)`: see `StopsEarly`. `observe(batch size, model seconds, queue seconds of each)` is called after each batch. `on_lost` is called
-        if the engine's device is gone, once the batch's requests are answered, and if a batch takes longer than
-        `max_run` seconds (0: no limit). `guard` makes a context around each batch. `lanes`: how many batches run at
-        once, each on one of as many `threads`."""
+        """`run(items, wanted)`: see `StopsEarly`. `observe(batch size, model seconds, queue seconds of each)` is called
+        after each batch. `on_lost` is called if the engine's device is gone, once the batch's requests are answered,
+        and if a batch takes longer than `max_run` seconds (0: no limit). `guard` makes a context around each batch.
+        `lanes`: how many batches run at once, each on one of as many `threads`."""
         self._run = run
         self._threads = threads
         self.max_batch_size = max(1, max_batch_size)
@@ -209,7 +209,6 @@ class Batcher:
                 return [_fault(error)]
             except Exception:  # an error that cannot even be printed; caught here, so that it affects this item only
                 return [EngineFault("the engine failed on this input, and cannot say how")]
-
 
     def _run_alone(self, item: Any, is_wanted: Callable[[], bool]) -> Any:
         return self._run_safely([item], lambda _: is_wanted())[0] if is_wanted() else Abandoned()

@@ -25,7 +25,6 @@ def always(place: int) -> bool:
     return True
 
 
-
 @dataclass(frozen=True)
 class Limits:
     """What an engine accepts; 0 means no limit. Fields as in `merrflow.common.v1.Limits`."""

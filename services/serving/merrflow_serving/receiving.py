@@ -63,8 +63,8 @@ def _under_root(text: str, settings: ServiceSettings) -> Path:
     path = _readable(text, settings.media_roots)
     if path is None:  # the same words for all reasons: they would say what files there are elsewhere
         raise InvalidInput(
-            f"{text!r:.300} is no file below a media root of this service that it can read; send the bytes, or set "
-            f"{settings.variable('MEDIA_ROOTS')}",
+            f"{text!r:.300} is no file below a media root of this service that it can read; send the bytes, or "
+            f"set {settings.variable('MEDIA_ROOTS')}",
             reason="PATH_REFUSED",
         )
     _check_size(path.stat().st_size, settings, f"{text} has")
@@ -72,7 +72,7 @@ def _under_root(text: str, settings: ServiceSettings) -> Path:
 
 
 def _readable(text: str, roots: Sequence[Path]) -> Path | None:
-    """The file, if it is one below a root and can be read. Links and `..` are resolved, so that none leads out of it."""
+    """The file, if it is one below a root and can be read. Links and `..` are resolved: none leads out of it."""
     if len(text) > LONGEST_PATH:  # resolving a path takes time quadratic in its length
         return None
     try:

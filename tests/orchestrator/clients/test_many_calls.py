@@ -1,4 +1,4 @@
-"""Thousands of calls at once: each ends in a status that the service knows of, and a client of ours gets all answers."""
+"""Thousands of calls at once: each ends in a status that the service counts, and our client gets all answers."""
 
 from __future__ import annotations
 

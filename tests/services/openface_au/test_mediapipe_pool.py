@@ -114,7 +114,7 @@ def test_a_worker_killed_once_costs_nothing(pool: MediapipePool, video: bytes, m
 def test_a_video_that_always_ends_its_worker_costs_itself_alone(
     pool: MediapipePool, video: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def segv(self: WorkerProcess, source: bytes):
+    def segv(self: WorkerProcess, source: bytes, is_wanted):
         if source == b"guilty":
             os.kill(self.pid, signal.SIGSEGV)
         return measure(self, source, is_wanted)

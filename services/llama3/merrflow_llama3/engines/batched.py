@@ -207,9 +207,7 @@ class BatchedReasoner(ABC):
         end = self._scoring.end or self._tokenizer.end
         return tuple(self._tokenizer.answer(f"{self._scoring.before}{label}{end}") for label in labels)
 
-    def _score(
-        self, model: LanguageModel, scorings: list[_Scoring], wanted: Wanted
-    ) -> list[Scored | MerrflowError]:
+    def _score(self, model: LanguageModel, scorings: list[_Scoring], wanted: Wanted) -> list[Scored | MerrflowError]:
         """All clips at once, together with the scores without clues that are not known yet."""
         if not scorings:
             return []

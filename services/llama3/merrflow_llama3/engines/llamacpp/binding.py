@@ -22,7 +22,7 @@ from merrflow_serving.errors import Abandoned, EngineFault, NotReady, TooLarge
 
 _SILENT = -1  # llama.cpp's verbosity: nothing on standard error
 _SLOTS = 2
-_PROMPT_STEP = 512  # tokens of a prompt between two looks whether it is still wanted; llama.cpp computes as many at once
+_PROMPT_STEP = 512  # tokens of a prompt that llama.cpp reads at once; between two steps it can be stopped
 
 
 class LoadedModel:

@@ -69,8 +69,7 @@ class LabelScorer:
             return _next(before, 1, token)[token]
 
         def _next(before: Tokens, count: int, force: int | None) -> dict[int, float]:
-            asked_now = [asked, *before]
-            found, read = self._slot.next_tokens(asked_now, count=count, force=force, is_wanted=is_wanted)
+            found, read = self._slot.next_tokens([asked, *before], count=count, force=force, is_wanted=is_wanted)
             lengths.append(read - len(before))
             return found
 

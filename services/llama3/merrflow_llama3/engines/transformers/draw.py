@@ -114,10 +114,7 @@ class SeededDraw(ContinuousBatchingLogitsProcessor):
     def __call__(self, scores: torch.Tensor, tensor_arg: torch.Tensor) -> torch.Tensor:
         """Scores in which the chosen token of each row is the highest."""
         draws = tensor_arg[: scores.shape[0]]
-        if self._sampling.temperature > 0:
-            chosen = choose(scores, draws, self._sampling)
-        else:
-            chosen = scores.argmax(-1)
+        chosen = choose(scores, draws, self._sampling) if self._sampling.temperature > 0 else scores.argmax(-1)
         chosen = chosen.masked_fill(draws == _END, self._stop)
         return torch.full_like(scores, -torch.inf).scatter_(-1, chosen.unsqueeze(-1), 0.0)
 
