@@ -8,15 +8,19 @@ domains of a pod.
 from __future__ import annotations
 
 import asyncio
+import ipaddress
+import re
 import socket
 from collections.abc import Sequence
 from typing import Any
-from urllib.parse import urlsplit
 
 from merrflow_serving.errors import NotReady
 
 # What getaddrinfo returns: family, type, protocol, canonical name, and the address with which to connect.
 _AddressInfo = tuple[int, int, int, str, tuple[Any, ...]]
+_PLACE = re.compile(r"(?:\[(?P<ipv6>[^][]+)\]|(?P<name>[^][:/?#@\\\s]+))(?::(?P<port>[0-9]{1,5}))?")
+_FOR_GRPC = ("unix:", "unix-abstract:", "vsock:", "dns://", "xds:")
+_LONGEST_SOCKET = 107  # bytes of a Unix socket's path, on Linux
 
 
 def parse(address: str, default_port: int) -> tuple[tuple[str, int], ...]:
@@ -28,20 +32,30 @@ def parse(address: str, default_port: int) -> tuple[tuple[str, int], ...]:
     text = address.strip()
     for prefix in ("dns:///", "ipv4:", "ipv6:"):
         text = text.removeprefix(prefix)
-    if "://" in text or text.startswith("unix:"):
+    if text.startswith(_FOR_GRPC):
+        scheme, _, path = text.partition(":")
+        if not path or (scheme == "unix" and len(path.encode(errors="replace")) > _LONGEST_SOCKET):
+            raise _malformed(address)
         return ()
-    return tuple(_host_and_port(part.strip(), default_port, address) for part in text.split(","))
-
-
-def _host_and_port(text: str, default_port: int, address: str) -> tuple[str, int]:
     try:
-        parts = urlsplit(f"//{text}")
-        host, port = parts.hostname, parts.port
-    except ValueError:
-        host = port = None
-    if not host or " " in text or parts.netloc != text or text.endswith(":"):
-        raise NotReady(f"{address!r} is no address of a service: write host:port, or a list of them with commas")
-    return host, default_port if port is None else port
+        return tuple(_host_and_port(part.strip(), default_port) for part in text.split(","))
+    except ValueError as error:  # UnicodeError is one
+        raise _malformed(address) from error
+
+
+def _host_and_port(text: str, default_port: int) -> tuple[str, int]:
+    """Raises `ValueError`."""
+    found = _PLACE.fullmatch(text)
+    port = int(found["port"] or default_port) if found else 0
+    if not found or not text.isprintable() or not 0 < port <= 65535:
+        raise ValueError(text)
+    if found["ipv6"]:
+        return str(ipaddress.IPv6Address(found["ipv6"])), port
+    return found["name"].lower().encode("idna").decode(), port  # as the look-up and a certificate want it
+
+
+def _malformed(address: str) -> NotReady:
+    return NotReady(f"{address!r:.200} is no address of a service: write host:port, or a list of them with commas")
 
 
 async def targets(address: str, default_port: int) -> dict[str, str]:

@@ -6,12 +6,14 @@ Both wait until the model is loaded, try again what may pass, stream large media
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import wraps
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 from merrflow.clients.services import Answer, Services
 from merrflow.common.v1 import common_pb2
@@ -22,6 +24,7 @@ from merrflow.core.settings import load_settings
 from merrflow_serving.catalog import SERVICES
 
 Media = str | Path | bytes  # a file's path, or its bytes
+Given = ParamSpec("Given")
 Result = TypeVar("Result")
 ONCE = "a client is for one `with` block: make another one"
 
@@ -48,9 +51,11 @@ class AsyncClient:
         config, settings: as for `merrflow.annotate`, such as `token`, `tls_ca`, `ready_seconds`, `retry_seconds`.
         say: called with what the service does while it is waited for.
         """
-        if service not in SERVICES:
-            raise InputError(f"there is no service {service!r}; the services are: {', '.join(SERVICES)}")
-        loaded = load_settings(Path(config) if config else None, **settings)
+        if service not in tuple(SERVICES):
+            raise InputError(f"there is no service {service!r:.80}; the services are: {', '.join(SERVICES)}")
+        if not isinstance(address, str):
+            raise InputError(f"address: a text such as host:port is wanted, not {type(address).__name__}")
+        loaded = load_settings(_path("config", config) if config else None, **settings)
         own: str = getattr(loaded, f"{service.replace('-', '_')}_address")
         self.address = address or own or f"127.0.0.1:{SERVICES[service].port}"
         self.service = service
@@ -87,7 +92,7 @@ class AsyncClient:
         if isinstance(video, bytes):
             return await services.action_units_in(name, video)
         with _reading():
-            return await services.action_units(name, Path(video).absolute())
+            return await services.action_units(name, _path("video", video).absolute())
 
     async def describe(
         self, image: Media, *, context: Iterable[tuple[float, Media]] = (), clip: str = ""
@@ -139,6 +144,18 @@ class AsyncClient:
         return InputError(f"the client of {self.service} is {state}")
 
 
+def _blocking(
+    method: Callable[Concatenate[AsyncClient, Given], Coroutine[Any, Any, Result]],
+) -> Callable[Concatenate[Client, Given], Result]:
+    """The same method, for a `Client`: it returns once the answer is there."""
+
+    @wraps(method)
+    def call(self: Client, /, *args: Given.args, **kwargs: Given.kwargs) -> Result:
+        return self._run(method(self._client, *args, **kwargs))
+
+    return call
+
+
 class Client:
     """The same for code without an event loop, such as a notebook's. Several threads may share one.
 
@@ -185,50 +202,11 @@ class Client:
         """See `AsyncClient.info`."""
         return self._client.info
 
-    def action_units(self, video: Media, *, clip: str = "") -> Answer[ActionUnitSeries]:
-        """See `AsyncClient.action_units`."""
-        return self._run(self._client.action_units(video, clip=clip))
-
-    def describe(self, image: Media, *, context: Iterable[tuple[float, Media]] = (), clip: str = "") -> Answer[Scene]:
-        """See `AsyncClient.describe`."""
-        return self._run(self._client.describe(image, context=context, clip=clip))
-
-    def tone(self, sound: Media, *, clip: str = "") -> Answer[Tone]:
-        """See `AsyncClient.tone`."""
-        return self._run(self._client.tone(sound, clip=clip))
-
-    def reason(
-        self,
-        *,
-        scene: str = "",
-        expressions: Sequence[str] = (),
-        tone: str = "",
-        subtitle: str = "",
-        label: str = "",
-        seed: int = 0,
-        clip: str = "",
-    ) -> Answer[Reasoning]:
-        """See `AsyncClient.reason`."""
-        return self._run(
-            self._client.reason(
-                scene=scene, expressions=expressions, tone=tone, subtitle=subtitle, label=label, seed=seed, clip=clip
-            )
-        )
-
-    def score(
-        self,
-        labels: Sequence[str],
-        *,
-        scene: str = "",
-        expressions: Sequence[str] = (),
-        tone: str = "",
-        subtitle: str = "",
-        clip: str = "",
-    ) -> Answer[LabelScores]:
-        """See `AsyncClient.score`."""
-        return self._run(
-            self._client.score(labels, scene=scene, expressions=expressions, tone=tone, subtitle=subtitle, clip=clip)
-        )
+    action_units = _blocking(AsyncClient.action_units)
+    describe = _blocking(AsyncClient.describe)
+    tone = _blocking(AsyncClient.tone)
+    reason = _blocking(AsyncClient.reason)
+    score = _blocking(AsyncClient.score)
 
     def _run(self, work: Coroutine[Any, Any, Result]) -> Result:
         if not self._loop:
@@ -272,9 +250,15 @@ async def _bytes(media: Media) -> bytes:
     if isinstance(media, bytes):
         return media
     with _reading():
-        return await asyncio.to_thread(Path(media).read_bytes)
+        return await asyncio.to_thread(_path("media", media).read_bytes)
 
 
 def _named(clip: str, media: Media) -> str:
     """A name for the service's log: the file's, if none is given."""
-    return clip or ("" if isinstance(media, bytes) else path_text(Path(Path(media).stem)))
+    return clip or ("" if isinstance(media, bytes) else path_text(Path(_path("media", media).stem)))
+
+
+def _path(name: str, value: object) -> Path:
+    if not isinstance(value, str | os.PathLike) or not str(value) or "\0" in str(value):
+        raise InputError(f"{name}: the path of a file is wanted, not {value!r:.80}")
+    return Path(value)

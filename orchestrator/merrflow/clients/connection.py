@@ -24,7 +24,7 @@ from merrflow.clients.replicas import Replicas
 from merrflow.clients.rpc import Rpc, rpc_taking, rpcs, streamed
 from merrflow.common.v1 import common_pb2
 from merrflow.core.settings import RunSettings
-from merrflow_serving.errors import EngineFault, MerrflowError, NotReady, from_rpc_error
+from merrflow_serving.errors import EngineFault, MerrflowError, NotReady, QueueFull, from_rpc_error
 
 MAX_LOSSES = 4  # tries at a call in which the connection is lost: two beside others, and two alone
 LOSSES_IN_COMPANY = 2
@@ -142,6 +142,8 @@ class Connection:
             if cause.reason == NotReady.reason:  # it drains, or was started anew
                 self.replicas.drop(replica, State.LOADING, str(cause))
                 raise NotReady(str(cause)) from error
+            if cause.reason == grpc.StatusCode.CANCELLED.name:  # by gRPC: too many wait for the service
+                raise QueueFull(f"the service {self.name} takes no more calls at once; try again later") from error
             if cause.reason == grpc.StatusCode.UNAVAILABLE.name:  # by the transport, not by the service
                 raise _ConnectionLost(str(cause), was_sent=True) from error
             raise cause from error

@@ -180,7 +180,7 @@ def load_settings(config: Path | None = None, **overrides: Any) -> RunSettings:
 def _read(config: Path) -> dict[str, Any]:
     try:
         values = Loader(config.read_text(encoding="utf-8")).get_single_data()
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
+    except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:  # not UTF-8, a zero byte in the path
         raise InputError(f"{config}: cannot be read as YAML ({' '.join(str(error).split())})") from error
     if values is None:
         return {}

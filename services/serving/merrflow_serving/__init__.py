@@ -23,8 +23,11 @@ if TYPE_CHECKING:
         Limits,
         Parallel,
         PlansMemory,
+        StopsEarly,
+        Wanted,
     )
     from merrflow_serving.errors import (
+        Abandoned,
         EngineFault,
         InvalidInput,
         MerrflowError,
@@ -41,6 +44,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = [
+    "Abandoned",
     "DeviceLost",
     "Engine",
     "EngineFault",
@@ -59,14 +63,27 @@ __all__ = [
     "Parallel",
     "PlansMemory",
     "ServiceSettings",
+    "StopsEarly",
     "TooLarge",
     "TorchSettings",
     "UnreadableMedia",
+    "Wanted",
 ]
 _MODULES = {
     "answers": ("Measurement", "Outcome"),
-    "engine": ("Engine", "EngineInfo", "HasMemory", "Interruptible", "Limits", "Parallel", "PlansMemory"),
+    "engine": (
+        "Engine",
+        "EngineInfo",
+        "HasMemory",
+        "Interruptible",
+        "Limits",
+        "Parallel",
+        "PlansMemory",
+        "StopsEarly",
+        "Wanted",
+    ),
     "errors": (
+        "Abandoned",
         "EngineFault",
         "InvalidInput",
         "MerrflowError",

@@ -54,7 +54,7 @@ def read_settings(spec: ServiceSpec[S], **given: Any) -> S:
     except ValidationError as error:
         first = error.errors()[0]
         name = spec.settings.variable("_".join(map(str, first["loc"])))
-        raise InvalidInput(f"setting {name}: {first['msg']}") from error
+        raise InvalidInput(f"setting {name}: {first['msg'].removeprefix('Value error, ')}") from error
 
 
 def main(arguments: list[str] | None = None) -> int:

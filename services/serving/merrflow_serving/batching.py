@@ -6,6 +6,9 @@ the next fills, so under load batches are full and nobody waits for the delay.
 Whatever an engine does, each request gets an answer or an error. An engine that hangs cannot be stopped: then the
 service gives up, and its requests stay unanswered until the process ends, so that clients see a lost connection and can
 find out which request caused it.
+
+A caller that leaves frees its place at once: in the queue, in a batch that still fills, and in a batch at work as far
+as the engine `StopsEarly`.
 """
 
 from __future__ import annotations
@@ -14,14 +17,16 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import grpc
 import structlog
 
-from merrflow_serving.errors import EngineFault, MerrflowError, QueueFull
+from merrflow_serving.engine import Wanted
+from merrflow_serving.errors import Abandoned, EngineFault, MerrflowError, QueueFull
 from merrflow_serving.torch.lost import DeviceLost, is_lost
 
 log = structlog.get_logger()
@@ -57,7 +62,7 @@ class Batcher:
 
     def __init__(
         self,
-        run: Callable[[Sequence[Any]], Sequence[Any]],
+        run: Callable[[Sequence[Any], Wanted], Sequence[Any]],
         threads: ThreadPoolExecutor,
         *,
         max_batch_size: int,
@@ -69,15 +74,17 @@ class Batcher:
         guard: Callable[[], AbstractContextManager[Any]] = nullcontext,
         lanes: int = 1,
     ) -> None:
-        """`observe(batch size, model seconds, queue seconds of each)` is called after each batch. `on_lost` is called
-        if the engine's device is gone, once the batch's requests are answered, and if a batch takes longer than
-        `max_run` seconds (0: no limit). `guard` makes a context around each batch. `lanes`: how many batches run at
-        once, each on one of as many `threads`."""
+        """`run(items, wanted)`: see `StopsEarly`. `observe(batch size, model seconds, queue seconds of each)` is called
+        after each batch. `on_lost` is called if the engine's device is gone, once the batch's requests are answered,
+        and if a batch takes longer than `max_run` seconds (0: no limit). `guard` makes a context around each batch.
+        `lanes`: how many batches run at once, each on one of as many `threads`."""
         self._run = run
         self._threads = threads
         self.max_batch_size = max(1, max_batch_size)
         self._max_delay = max_delay
-        self._queue: asyncio.Queue[_Waiting] = asyncio.Queue(max_queue)
+        self._max_queue = max_queue
+        self._queue: dict[_Waiting, None] = {}  # in order of arrival; who leaves is removed wherever it is
+        self._arrived = asyncio.Event()  # cleared only while the queue is empty
         self._observe = observe
         self._on_lost = on_lost
         self._max_run = max_run
@@ -90,7 +97,7 @@ class Batcher:
     @property
     def waiting(self) -> int:
         """Requests in the queue."""
-        return self._queue.qsize()
+        return len(self._queue)
 
     def limit_batches(self, size: int) -> None:
         """Changes the largest number of requests in a batch, from the next batch on."""
@@ -104,50 +111,66 @@ class Batcher:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        while not self._queue.empty():
-            self._queue.get_nowait().future.cancel()
+        for waiting in self._queue:
+            waiting.future.cancel()
 
     async def submit(self, item: Any) -> Answer:
         """Waits for the item's result. Raises the item's error, or `QueueFull` at once."""
+        if len(self._queue) >= self._max_queue:
+            raise QueueFull(f"{self._max_queue} requests wait already; try again later")
         waiting = _Waiting(item, asyncio.get_running_loop().create_future(), time.monotonic())
+        self._queue[waiting] = None
+        self._arrived.set()
         try:
-            self._queue.put_nowait(waiting)
-        except asyncio.QueueFull:
-            raise QueueFull(f"{self._queue.maxsize} requests wait already; try again later") from None
-        return await waiting.future
+            return await waiting.future
+        finally:
+            self._queue.pop(waiting, None)
 
     async def _work(self) -> None:
         while True:
-            batch = await self._collect()
-            # A caller that went away while waiting costs no model time.
-            batch = [waiting for waiting in batch if not waiting.future.done()]
-            if batch:
+            if batch := await self._collect():
                 with self._guard():
                     await self._answer(batch)
 
     async def _collect(self) -> list[_Waiting]:
-        batch = [await self._queue.get()]
+        """The next batch; empty if all of its callers left while it filled."""
+        await self._arrival()
+        batch = [self._take()]
         # Clients that the last batch answered often ask again at once. If this batch did not wait for them too, for a
         # small share of the time that it takes, they would miss it each time, and two half batches would alternate.
         for_old = max(self._max_delay, RETURN_SHARE * self._last_seconds) if self._max_delay else 0.0
         deadline = max(batch[0].since + self._max_delay, self._free_since + for_old)
-        while len(batch) < self.max_batch_size:
-            if not self._queue.empty():
-                batch.append(self._queue.get_nowait())
-                continue
+        while batch := [waiting for waiting in batch if not waiting.future.done()]:
             left = deadline - time.monotonic()
-            if left <= 0:
+            if len(batch) >= self.max_batch_size or (left <= 0 and not self._queue):
                 break
-            try:
-                batch.append(await asyncio.wait_for(self._queue.get(), left))
-            except TimeoutError:
-                break
+            if self._queue:
+                batch.append(self._take())
+                continue
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._arrival(), left)
         return batch
+
+    async def _arrival(self) -> None:
+        """Returns once a request waits."""
+        while not self._queue:
+            self._arrived.clear()
+            await self._arrived.wait()
+
+    def _take(self) -> _Waiting:
+        """Takes the first of the queue."""
+        waiting = next(iter(self._queue))
+        del self._queue[waiting]
+        return waiting
 
     async def _answer(self, batch: list[_Waiting]) -> None:
         started = time.monotonic()
         items = [waiting.item for waiting in batch]
-        work = asyncio.get_running_loop().run_in_executor(self._threads, self._run_safely, items)
+
+        def wanted(place: int) -> bool:
+            return not batch[place].future.done()
+
+        work = asyncio.get_running_loop().run_in_executor(self._threads, self._run_safely, items, wanted)
         if not (await asyncio.wait([work], timeout=self._max_run or None))[0]:
             self._on_lost(EngineHung(f"the engine has been at work on one batch for {self._max_run:.0f} s"))
         try:
@@ -170,15 +193,15 @@ class Batcher:
         if lost:
             self._on_lost(lost)
 
-    def _run_safely(self, items: list[Any]) -> list[Any]:
+    def _run_safely(self, items: list[Any], wanted: Wanted) -> list[Any]:
         """One result or error for each item, whatever the engine does. Called on the model thread."""
         try:
-            return _one_each(self._run(items), len(items))
+            return _one_each(self._run(items, wanted), len(items))
         except BaseException as error:  # SystemExit and its like would end the service
             if is_lost(error):  # one by one they would fail too, after waiting for a dead device
                 return [error if isinstance(error, DeviceLost) else DeviceLost(str(error))] * len(items)
             if len(items) > 1:  # find the item that broke the batch; its neighbours get their results
-                return [self._run_safely([item])[0] for item in items]
+                return [self._run_alone(item, partial(wanted, place)) for place, item in enumerate(items)]
             if isinstance(error, MerrflowError):
                 return [error]
             try:
@@ -186,6 +209,9 @@ class Batcher:
                 return [_fault(error)]
             except Exception:  # an error that cannot even be printed; caught here, so that it affects this item only
                 return [EngineFault("the engine failed on this input, and cannot say how")]
+
+    def _run_alone(self, item: Any, is_wanted: Callable[[], bool]) -> Any:
+        return self._run_safely([item], lambda _: is_wanted())[0] if is_wanted() else Abandoned()
 
 
 def _one_each(results: Any, count: int) -> list[Any]:

@@ -4,14 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, TypeVar, runtime_checkable
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
-from merrflow_serving.errors import MerrflowError
+from merrflow_serving.errors import EngineFault, MerrflowError, one_line
 from merrflow_serving.machine import Memory
 from merrflow_serving.torch.need import Need
 
 Item = TypeVar("Item", contravariant=True)
 Result = TypeVar("Result", covariant=True)
+
+
+class Wanted(Protocol):
+    """Whether anybody still waits for the item at a place of a batch. Cheap, from any thread; once False, always so."""
+
+    def __call__(self, place: int, /) -> bool: ...
+
+
+def always(place: int) -> bool:
+    """A `Wanted` of callers that all wait to the end."""
+    return True
 
 
 @dataclass(frozen=True)
@@ -50,7 +61,7 @@ class Engine(Protocol[Item, Result]):
     unless it is `Parallel`.
 
     `info()` must answer before `load()`: a client calls it to find out whether there is any work to do. What else an
-    engine can do is optional: `HasMemory`, `PlansMemory`, `Interruptible`, `Parallel`.
+    engine can do is optional: `HasMemory`, `PlansMemory`, `Interruptible`, `StopsEarly`, `Parallel`.
     """
 
     def load(self) -> None:
@@ -67,6 +78,19 @@ class Engine(Protocol[Item, Result]):
     def info(self) -> EngineInfo:
         """Engine, model, revision and limits. Cheap, and does not load anything."""
         ...
+
+
+def info_of(engine: Engine[Any, Any]) -> EngineInfo:
+    """The engine's `info()`. Raises its `MerrflowError`, or `EngineFault` if it fails in another way."""
+    try:
+        info = engine.info()
+    except MerrflowError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise EngineFault(f"its info() raised {one_line(error)}") from error
+    if not isinstance(info, EngineInfo):
+        raise EngineFault(f"its info() returned {type(info).__name__}, not EngineInfo")
+    return info
 
 
 @runtime_checkable
@@ -93,6 +117,21 @@ class Interruptible(Protocol):
 
     def interrupt(self) -> None:
         """Called from another thread than the one inside `run`."""
+
+
+@runtime_checkable
+class StopsEarly(Protocol[Item, Result]):
+    """An engine whose `run` can be asked to stop working on items for which nobody waits any more."""
+
+    @property
+    def stops_early(self) -> bool:
+        """True."""
+        ...
+
+    def run(self, batch: Sequence[Item], wanted: Wanted = always) -> Sequence[Result | MerrflowError]:
+        """As `Engine.run`. Asks `wanted` between two steps, such as tokens or frames. An item that is not wanted gets
+        any result or `Abandoned`, which nobody sees; the others' results are as without it."""
+        ...
 
 
 @runtime_checkable

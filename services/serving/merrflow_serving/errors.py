@@ -113,6 +113,16 @@ class EngineFault(MerrflowError):
     reason = "ENGINE_FAULT"
 
 
+class Abandoned(MerrflowError):
+    """An engine stopped, because the caller has left. So no client sees it."""
+
+    code = grpc.StatusCode.CANCELLED
+    reason = "ABANDONED"
+
+    def __init__(self, message: str = "the caller has left", **given: Any) -> None:
+        super().__init__(message, **given)
+
+
 # Reasons why an engine cannot be loaded, that may be resolved while the service runs: disk space, the hub, its licence,
 # missing files. What needs another setting or package is not among them.
 PASSING = frozenset({"STORAGE", "HUB_UNREACHABLE", "MODEL_GATED", "MODEL_MISSING"})

@@ -17,8 +17,8 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 from merrflow_serving.catalog import SERVICES
-from merrflow_serving.engine import Engine, EngineInfo
-from merrflow_serving.errors import InvalidInput, MerrflowError, one_line
+from merrflow_serving.engine import Engine, info_of
+from merrflow_serving.errors import EngineFault, InvalidInput, MerrflowError, one_line
 from merrflow_serving.settings import ServiceSettings
 
 GROUP = "merrflow.engines"
@@ -63,15 +63,9 @@ class Plugin:
         if not isinstance(engine, Engine):
             raise InvalidInput(f"{self} is not an engine: {_lacking(engine)}")
         try:
-            info = engine.info()
-        except MerrflowError:
-            raise
-        except (Exception, SystemExit) as error:
-            raise InvalidInput(f"{self} cannot say what it is: its info() raised {one_line(error)}") from error
-        if not isinstance(info, EngineInfo):
-            raise InvalidInput(
-                f"{self} cannot say what it is: its info() returned {type(info).__name__}, not EngineInfo"
-            )
+            info_of(engine)
+        except EngineFault as fault:
+            raise InvalidInput(f"{self} cannot say what it is: {fault}") from fault
         return engine
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import os
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -59,24 +60,24 @@ def _check_size(size: int, settings: ServiceSettings, what: str = "the media hav
 
 
 def _under_root(text: str, settings: ServiceSettings) -> Path:
-    if "\0" in text:
-        raise InvalidInput("a path cannot hold a zero byte", reason="PATH_REFUSED")
-    if len(text) > LONGEST_PATH:  # resolving a path takes time quadratic in its length
-        raise InvalidInput(f"the path has more than {LONGEST_PATH} characters", reason="PATH_REFUSED")
-    try:
-        path = Path(text).resolve()  # resolves links and `..`, so that neither leads out of a root
-        path.lstat()
-    except FileNotFoundError:
-        pass  # reported below, and only for what would be under a root
-    except (OSError, RuntimeError) as error:  # a name that is too long, a loop of links
-        raise InvalidInput("the path cannot be followed", reason="PATH_REFUSED") from error
-    if not any(path.is_relative_to(root) for root in settings.media_roots):
+    path = _readable(text, settings.media_roots)
+    if path is None:  # the same words for all reasons: they would say what files there are elsewhere
         raise InvalidInput(
-            f"{text} is not below a media root of this service; send the bytes, or set "
-            f"{settings.variable('MEDIA_ROOTS')}",
+            f"{text!r:.300} is no file below a media root of this service that it can read; send the bytes, or "
+            f"set {settings.variable('MEDIA_ROOTS')}",
             reason="PATH_REFUSED",
         )
-    if not path.is_file():
-        raise InvalidInput(f"{text} is not a file here", reason="PATH_REFUSED")
     _check_size(path.stat().st_size, settings, f"{text} has")
     return path
+
+
+def _readable(text: str, roots: Sequence[Path]) -> Path | None:
+    """The file, if it is one below a root and can be read. Links and `..` are resolved: none leads out of it."""
+    if len(text) > LONGEST_PATH:  # resolving a path takes time quadratic in its length
+        return None
+    try:
+        path = Path(text).resolve(strict=True)
+        is_below = any(path.is_relative_to(root) for root in roots)
+        return path if is_below and path.is_file() and os.access(path, os.R_OK) else None
+    except (OSError, RuntimeError, ValueError):  # no such file, no permission, a loop of links, a zero byte
+        return None

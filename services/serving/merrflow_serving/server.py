@@ -31,6 +31,10 @@ SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 AGAIN_SECONDS = 60.0  # between attempts to load an engine whose problem may pass
 LOADING_SECONDS = 3.0  # for which a stop waits for an engine that is still loading
+# Calls that may wait for Python to take them, about 10 KiB each. gRPC cancels what is beyond it, unseen by the service;
+# by its own default (`max_pending_requests`, 1000) it begins with some of 2,000 calls that come at once. A client that
+# has as many on one connection keeps the rest back itself.
+PENDING_CALLS = 8192
 EXIT_LOST = 74  # exit code of a process whose device is gone (EX_IOERR), so that a supervisor starts another
 S = TypeVar("S", bound=ServiceSettings)
 
@@ -63,6 +67,9 @@ class Server:
             options=[
                 ("grpc.max_receive_message_length", settings.max_message_bytes),
                 ("grpc.max_send_message_length", -1),
+                ("grpc.max_concurrent_streams", PENDING_CALLS),
+                ("grpc.server.max_pending_requests", PENDING_CALLS),
+                ("grpc.server.max_pending_requests_hard_limit", PENDING_CALLS),
                 ("grpc.so_reuseport", 0),  # a port in use is an error, not a silent share
                 ("grpc.keepalive_time_ms", 60_000),
                 ("grpc.http2.min_ping_interval_without_data_ms", 10_000),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from importlib import import_module
@@ -16,7 +16,7 @@ import structlog
 from merrflow.common.v1 import common_pb2
 from merrflow_serving import plugins
 from merrflow_serving.batching import Answer, Batcher
-from merrflow_serving.engine import Engine, EngineInfo, HasMemory, Interruptible, Parallel
+from merrflow_serving.engine import Engine, EngineInfo, HasMemory, Interruptible, Parallel, StopsEarly, Wanted, info_of
 from merrflow_serving.errors import PASSING, EngineFault, MerrflowError, NotReady
 from merrflow_serving.metrics import Metrics, State
 from merrflow_serving.receiving import media_source, receive
@@ -68,7 +68,7 @@ class Service(Generic[SettingsT_co]):
         self.spec = spec
         self.settings = settings
         self.engine: Engine[Any, Any] = spec.make_engine(settings)
-        self.info: EngineInfo = self.engine.info()
+        self.info = info_of(self.engine)
         self.metrics = Metrics(spec.name)
         self.lost = asyncio.Event()  # set once the engine can do no more work in this process
         self._gpu = GpuMonitor()
@@ -83,7 +83,7 @@ class Service(Generic[SettingsT_co]):
         self._model_threads = ThreadPoolExecutor(self._lanes, thread_name_prefix="model")
         self._decoders = ThreadPoolExecutor(4, thread_name_prefix="decode")
         self._batcher = Batcher(
-            self.engine.run,
+            self._run_engine,
             self._model_threads,
             max_batch_size=settings.max_batch_size or self.info.limits.max_batch_size,
             max_delay=settings.max_delay_ms / 1000,
@@ -111,6 +111,7 @@ class Service(Generic[SettingsT_co]):
                 raise EngineFault("the engine gave no result for the item that warms it up")
             if isinstance(results[0], BaseException):
                 raise results[0]
+            info = info_of(self.engine)  # loading may have lowered its limits, for lack of memory
         except asyncio.CancelledError:
             raise
         except BaseException as error:  # a library that calls sys.exit must not end the service without a word
@@ -119,12 +120,15 @@ class Service(Generic[SettingsT_co]):
                 self.lost.set()
             return
         self.problem, self.may_pass = "", False
-        self.info = self.engine.info()  # loading may have lowered its limits, for lack of memory
+        self.info = info
         self._batcher.limit_batches(self.settings.max_batch_size or self.info.limits.max_batch_size)
         if self._closed:
             return
         self._batcher.start()
         self.ready = True
+
+    def _run_engine(self, batch: Sequence[Any], wanted: Wanted) -> Sequence[Any]:
+        return self.engine.run(batch, wanted) if isinstance(self.engine, StopsEarly) else self.engine.run(batch)
 
     def _load(self) -> None:
         with self.progress.open():

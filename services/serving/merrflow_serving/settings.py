@@ -61,6 +61,17 @@ class ServiceSettings(BaseSettings):
         "auto", description="JSON lines or coloured text; auto: text on a terminal"
     )
 
+    @field_validator("host", "metrics_host")
+    @classmethod
+    def _can_be_looked_up(cls, value: str) -> str:
+        try:
+            value.encode("idna")  # as a look-up does, which would raise an error of its own
+        except UnicodeError:
+            value = ""
+        if not value.strip() or not value.isprintable():
+            raise ValueError("this is no name or address of a machine")
+        return value
+
     @field_validator("media_roots", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:

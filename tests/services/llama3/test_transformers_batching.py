@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import pytest
@@ -12,9 +13,9 @@ from merrflow_llama3 import SPEC
 from merrflow_llama3.engines.language_model import Ask, Question
 from merrflow_llama3.engines.transformers import Transformers, batching, draw
 from merrflow_llama3.types import ReasonItem
-from merrflow_serving.errors import EngineFault, NotReady, TooLarge
+from merrflow_serving.errors import Abandoned, EngineFault, NotReady, TooLarge
 from merrflow_serving.torch.lost import DeviceLost
-from tests.services.llama3.batching_models import GOLDEN, STOPS, WARM, answers, batching_model, prompts
+from tests.services.llama3.batching_models import GOLDEN, GREEDY, STOPS, WARM, answers, batching_model, prompts
 from tests.services.llama3.clue_sets import SAD
 from tests.services.llama3.tiny_llama import write_tiny_llama
 
@@ -217,5 +218,34 @@ def test_answers_are_scored_the_same_by_each_attention(folder, attention):
             assert found == pytest.approx(golden, abs=1e-4)
         asks = [Ask(tokens, 0, 4) for tokens in prompts(2)]
         assert all(drawn.tokens for drawn in answers(model, asks))  # and it still writes after it has scored
+    finally:
+        model.close()
+
+
+@pytest.mark.parametrize("how", [WARM, GREEDY])
+def test_an_answer_that_nobody_waits_for_leaves_the_batch_and_changes_no_other(folder, monkeypatch, how):
+    steps: list[int] = []
+    real = draw.SeededDraw.__call__
+    monkeypatch.setattr(
+        draw.SeededDraw, "__call__", lambda self, scores, draws: steps.append(1) or real(self, scores, draws)
+    )
+    model = batching_model(folder, how)
+    try:
+        asks = [Ask(tokens, 40 + place, 6) for place, tokens in enumerate(prompts(4))]
+        expected = answers(model, asks)
+        asks[2] = Ask(asks[2].tokens, 42, 400)
+        steps.clear()
+        asked = itertools.count()
+        found = {}
+        model.generate(
+            asks, lambda place, drawn: found.update({place: drawn}), lambda place: place != 2 or next(asked) < 4
+        )
+        assert isinstance(found[2], Abandoned) and len(steps) < 20
+        assert [found[place] for place in (0, 1, 3)] == [expected[place] for place in (0, 1, 3)]
+        questions = [Question(tokens, (tokens[:2],)) for tokens in prompts(3)]
+        scores = model.likelihoods(questions, lambda place: place != 1)
+        assert isinstance(scores[1], Abandoned)
+        assert [scores[0][0], scores[2][0]] == pytest.approx([one[0] for one in model.likelihoods(questions)[::2]])
+        assert answers(model, asks[:2]) == expected[:2]
     finally:
         model.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import random
 
@@ -147,3 +148,24 @@ def test_a_rehearsal_takes_one_step_from_the_cache(files, questions):
     )
     replies = loaded.rehearse(questions[:2])
     assert calls == [True, False] and all(isinstance(reply, Reply) for reply in replies)
+
+
+def test_a_row_that_nobody_waits_for_ends_and_changes_no_other(files, questions):
+    loaded = answer_generator(files, decoding=DEMO, answer_tokens=12)
+    expected = loaded.answer(questions[:4])
+    asked = itertools.count(1)
+    left = [*questions[:4]]
+    left[1] = dataclasses.replace(left[1], is_wanted=lambda: next(asked) < 3)
+    found = loaded.answer(left)
+    assert found[1].ids[:3] == expected[1].ids[:3] and next(asked) >= 4
+    assert [found[row] for row in (0, 2, 3)] == [expected[row] for row in (0, 2, 3)]
+
+
+def test_decoding_ends_once_nobody_waits_for_any_row(files, questions):
+    loaded = answer_generator(files, answer_tokens=40)
+    steps_done: list[tuple] = []
+    left = [dataclasses.replace(one, is_wanted=lambda: False) for one in questions[:3]]
+    hook = loaded.model.register_forward_hook(lambda *given: steps_done.append(given))
+    loaded.answer(left)
+    hook.remove()
+    assert len(steps_done) == 1, "that of the prompt"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import subprocess
@@ -22,7 +23,7 @@ from merrflow_openface_au.engines.mediapipe.pool import OWN_BYTES, WORKER_BYTES,
 from merrflow_openface_au.engines.mediapipe.worker_process import WorkerProcess
 from merrflow_openface_au.settings import OpenFaceAuSettings
 from merrflow_openface_au.types import VideoResult
-from merrflow_serving.errors import EngineFault, NotReady, TooLarge, UnreadableMedia
+from merrflow_serving.errors import Abandoned, EngineFault, NotReady, TooLarge, UnreadableMedia
 from merrflow_serving.machine import Memory
 from merrflow_serving.server import Server
 from tests.services.openface_au.videos import encode
@@ -98,11 +99,11 @@ def test_a_worker_killed_once_costs_nothing(pool: MediapipePool, video: bytes, m
     expected = pool.run([video])[0]
     killed: list[int] = []
 
-    def first_is_killed(self: WorkerProcess, source: bytes):
+    def first_is_killed(self: WorkerProcess, source: bytes, is_wanted):
         if not killed:
             killed.append(self.pid)
             os.kill(self.pid, signal.SIGKILL)
-        return measure(self, source)
+        return measure(self, source, is_wanted)
 
     measure = WorkerProcess.measure
     monkeypatch.setattr(WorkerProcess, "measure", first_is_killed)
@@ -113,10 +114,10 @@ def test_a_worker_killed_once_costs_nothing(pool: MediapipePool, video: bytes, m
 def test_a_video_that_always_ends_its_worker_costs_itself_alone(
     pool: MediapipePool, video: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def segv(self: WorkerProcess, source: bytes):
+    def segv(self: WorkerProcess, source: bytes, is_wanted):
         if source == b"guilty":
             os.kill(self.pid, signal.SIGSEGV)
-        return measure(self, source)
+        return measure(self, source, is_wanted)
 
     measure = WorkerProcess.measure
     monkeypatch.setattr(WorkerProcess, "measure", segv)
@@ -160,6 +161,34 @@ def test_an_interrupt_ends_what_is_in_work(long_video: bytes) -> None:
     stopping.close()
     assert gone(worker.pid)
     assert isinstance(stopping.run([b"more"])[0], NotReady)
+
+
+def test_a_video_that_nobody_waits_for_is_left_between_two_frames(
+    pool: MediapipePool, video: bytes, long_video: bytes
+) -> None:
+    expected = pool.run([video])[0]
+    before = set(pool.pids)
+    asked = itertools.count()
+    started = time.monotonic()
+    (left,) = pool.run([long_video], lambda place: next(asked) < 3)
+    assert isinstance(left, Abandoned) and time.monotonic() - started < 3
+    assert pool.run([video])[0] == expected  # by the same process, and as before
+    assert set(pool.pids) == before
+
+
+def test_one_lane_leaves_it_too(video: bytes) -> None:
+    alone = MediapipeEngine(OpenFaceAuSettings())
+    alone.load()
+    asked: list[int] = []
+
+    def wanted(place: int) -> bool:
+        asked.append(place)
+        return place == 1 or asked.count(0) < 3
+
+    left, kept = alone.run([video, video], wanted)
+    assert isinstance(left, Abandoned) and asked.count(0) == 3
+    assert kept == alone.run([video])[0]
+    alone.close()
 
 
 @pytest.mark.parametrize("busy", [False, True])

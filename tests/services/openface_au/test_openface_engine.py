@@ -242,3 +242,20 @@ async def test_stopping_ends_what_runs(service, clips) -> None:
         (answer,) = await asking
         assert answer.code == grpc.StatusCode.UNAVAILABLE and answer.retryable
         assert not alive_below(running.folder)
+
+
+async def test_a_process_ends_once_nobody_waits_for_any_of_its_clips(service, clips) -> None:
+    plan = plan_for(clips, c0={"do": "hang"})
+    async with service(plan=plan) as running:
+        requests = [running.stub.Detect(pb.DetectRequest(video=common_pb2.Media(data=clip))) for clip in clips[:2]]
+        while len(calls(running.binary)) < 2:
+            await asyncio.sleep(0.05)
+        requests[1].cancel()
+        await asyncio.sleep(0.5)
+        assert alive_below(running.folder), "the first is still wanted"
+        requests[0].cancel()
+        async with asyncio.timeout(5):
+            while alive_below(running.folder):
+                await asyncio.sleep(0.05)
+            (answer,) = await running.all(clips[2])
+        assert len(answer.frames) == FRAMES

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 
@@ -185,6 +186,21 @@ def test_an_answer_ends_at_the_stop_token_of_its_own_row(model, question, record
     for before, after in zip(whole, cut, strict=True):
         ends = before.ids.index(early) if early in before.ids else None
         assert after.ids == before.ids[:ends] and after.truncated == (ends is None)
+
+
+def test_a_row_that_nobody_waits_for_ends_and_changes_no_other(model, question, recordings):
+    prompts = rows(model, question, recordings[:3])
+    whole = decode(model.language, prompts, stop=model.stop, answer_tokens=9)
+    asked = itertools.count(1)
+    wanted = [lambda: True, lambda: next(asked) < 3, lambda: True]
+    cut = decode(model.language, prompts, stop=model.stop, answer_tokens=9, wanted=wanted)
+    assert (cut[0], cut[2]) == (whole[0], whole[2])
+    assert cut[1].ids[:3] == whole[1].ids[:3] and len(cut[1].ids) < len(whole[1].ids)
+    steps: list[tuple] = []
+    hook = model.language.register_forward_hook(lambda *given: steps.append(given))
+    decode(model.language, prompts, stop=model.stop, answer_tokens=9, wanted=[lambda: False] * 3)
+    hook.remove()
+    assert len(steps) == 1, "that of the prompt"
 
 
 def test_the_first_tokens_of_a_prompt_are_the_published_form(model):

@@ -22,7 +22,7 @@ from merrflow_serving.watchdog import Watchdog
 async def at_work(run: Callable[[list[int]], list[int]], **limits: Any) -> AsyncIterator[Batcher]:
     """A batcher with one thread."""
     with ThreadPoolExecutor(1) as thread:
-        batcher = Batcher(run, thread, max_queue=64, **limits)
+        batcher = Batcher(lambda items, wanted: run(items), thread, max_queue=64, **limits)
         batcher.start()
         try:
             yield batcher
@@ -96,7 +96,9 @@ async def test_each_lane_works_on_a_batch_of_its_own() -> None:
         return [-item for item in items]
 
     with ThreadPoolExecutor(3) as threads:
-        batcher = Batcher(run, threads, max_batch_size=1, max_delay=0.0, max_queue=64, lanes=3)
+        batcher = Batcher(
+            lambda items, wanted: run(items), threads, max_batch_size=1, max_delay=0.0, max_queue=64, lanes=3
+        )
         batcher.start()
         answers = await asyncio.gather(*(batcher.submit(number) for number in range(1, 7)))
         await batcher.stop()
@@ -114,8 +116,9 @@ async def test_a_lane_that_hangs_is_reported_and_the_others_continue() -> None:
 
     with ThreadPoolExecutor(2) as threads:
         batcher = Batcher(
-            run, threads, max_batch_size=1, max_delay=0.0, max_queue=64, max_run=0.2, on_lost=lost.append, lanes=2
-        )
+            lambda items, wanted: run(items), threads, max_batch_size=1, max_delay=0.0, max_queue=64, max_run=0.2,
+            on_lost=lost.append, lanes=2,
+        )  # fmt: skip
         batcher.start()
         hung = asyncio.create_task(batcher.submit("hang"))
         for number in range(5):

@@ -102,6 +102,29 @@ async def test_any_fault_is_reported_in_one_line() -> None:
         assert told == (False, "NOT_SERVING: RuntimeError: first line second line")
 
 
+@pytest.mark.parametrize(
+    ("info", "problem"),
+    [
+        (RuntimeError("no\nmodel"), "its info() raised RuntimeError: no model"),
+        (None, "its info() returned NoneType, not EngineInfo"),
+    ],
+)
+async def test_an_engine_that_cannot_say_what_it_loaded(monkeypatch, info, problem) -> None:
+    """The first answer is good: it is the one after loading that is not."""
+    answers = iter([ToyEngine(ServiceSettings()).info()])
+
+    def changed(self):
+        answer = next(answers, info)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(ToyEngine, "info", changed)
+    async with running() as seen:
+        await seen.server.wait_ready()
+        assert (await seen.info()).problem == problem and await seen.health() == NOT_SERVING
+
+
 async def test_the_same_problem_is_logged_once(monkeypatch, capfd) -> None:
     monkeypatch.setattr(server, "AGAIN_SECONDS", 0.02)
     ToyEngine.load_fault = NotReady("the hub is down", reason="HUB_UNREACHABLE")

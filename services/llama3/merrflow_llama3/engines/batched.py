@@ -7,7 +7,7 @@ no clip waits for a round to end. Subclasses say where the model is.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import ClassVar
@@ -22,7 +22,7 @@ from merrflow_llama3.prompt import Prompt, load_prompt
 from merrflow_llama3.scoring import MOST_PRIORS, ScoringPrompt, clean_labels, label_scores, load_scoring_prompt
 from merrflow_llama3.settings import Llama3Settings
 from merrflow_llama3.types import Clues, Item, Reasoned, ReasonItem, Result, Scored, ScoreItem, no_clue
-from merrflow_serving.engine import EngineInfo, Limits
+from merrflow_serving.engine import EngineInfo, Limits, Wanted, always
 from merrflow_serving.errors import MerrflowError, NotReady, TooLarge
 
 MAX_REQUESTS = 64  # clips in one batch: more make it take longer, and hardly raise the number of answers a second
@@ -77,6 +77,7 @@ class BatchedReasoner(ABC):
 
     engine: ClassVar[str]  # the engine's name
     note: ClassVar[str]
+    stops_early = True
 
     def __init__(self, settings: Llama3Settings) -> None:
         self._settings = settings
@@ -125,7 +126,7 @@ class BatchedReasoner(ABC):
             )
         self._model, self._tokenizer = self._open(self._prompt)
 
-    def run(self, batch: Sequence[Item]) -> list[Result | MerrflowError]:
+    def run(self, batch: Sequence[Item], wanted: Wanted = always) -> list[Result | MerrflowError]:
         """One result for each item; `InvalidInput` without a clue or usable labels, `TooLarge` beyond the context."""
         if self._model is None:
             raise NotReady("the model is not loaded")
@@ -140,9 +141,10 @@ class BatchedReasoner(ABC):
                     reasonings[place] = self._prepare_reasoning(item)
             except MerrflowError as error:
                 results[place] = error
-        self._reason(self._model, list(reasonings.values()))
+        self._reason(self._model, list(reasonings.values()), _of(wanted, reasonings))
         results |= {place: reasoning.result() for place, reasoning in reasonings.items()}
-        results |= zip(scorings, self._score(self._model, list(scorings.values())), strict=True)
+        scored = self._score(self._model, list(scorings.values()), _of(wanted, scorings))
+        results |= zip(scorings, scored, strict=True)
         return [results[place] for place in range(len(batch))]
 
     def close(self) -> None:
@@ -166,7 +168,7 @@ class BatchedReasoner(ABC):
         self._check_context(len(reasoning.tokens) + self._answer_tokens)
         return reasoning
 
-    def _reason(self, model: LanguageModel, reasonings: list[_Reasoning]) -> None:
+    def _reason(self, model: LanguageModel, reasonings: list[_Reasoning], wanted: Wanted) -> None:
         def finished(place: int, drawn: Drawn | MerrflowError) -> Ask | None:
             reasoning = reasonings[place]
             if isinstance(drawn, MerrflowError):
@@ -177,7 +179,7 @@ class BatchedReasoner(ABC):
             return reasoning.ask(self._answer_tokens)
 
         if reasonings:
-            model.generate([reasoning.ask(self._answer_tokens) for reasoning in reasonings], finished)
+            model.generate([reasoning.ask(self._answer_tokens) for reasoning in reasonings], finished, wanted)
 
     def _draft(self, reasoning: _Reasoning, drawn: Drawn) -> drafts.Draft:
         return drafts.check(
@@ -205,7 +207,7 @@ class BatchedReasoner(ABC):
         end = self._scoring.end or self._tokenizer.end
         return tuple(self._tokenizer.answer(f"{self._scoring.before}{label}{end}") for label in labels)
 
-    def _score(self, model: LanguageModel, scorings: list[_Scoring]) -> list[Scored | MerrflowError]:
+    def _score(self, model: LanguageModel, scorings: list[_Scoring], wanted: Wanted) -> list[Scored | MerrflowError]:
         """All clips at once, together with the scores without clues that are not known yet."""
         if not scorings:
             return []
@@ -215,7 +217,10 @@ class BatchedReasoner(ABC):
         new = [labels for labels in sets if labels not in self._priors]
         empty = self._tokenizer.prompt(self._scoring.ask_nothing(), self._scoring.answer_starts)
         asked = [scoring.question for scoring in scorings]
-        found = model.likelihoods(asked + [Question(empty, self._answers(labels)) for labels in new])
+        found = model.likelihoods(
+            asked + [Question(empty, self._answers(labels)) for labels in new],
+            lambda place: place >= len(asked) or wanted(place),
+        )
         errors: dict[tuple[str, ...], MerrflowError] = {}
         for labels, prior in zip(new, found[len(asked) :], strict=True):
             if isinstance(prior, MerrflowError):
@@ -256,3 +261,9 @@ class BatchedReasoner(ABC):
                 f"prompt and answer have up to {tokens} tokens and the context holds {self._settings.context_tokens}; "
                 "shorten the clues or raise MERRFLOW_LLAMA3_CONTEXT_TOKENS"
             )
+
+
+def _of(wanted: Wanted, places: Iterable[int]) -> Wanted:
+    """`wanted` for the items at these places of the batch, counted from 0."""
+    numbered = tuple(places)
+    return lambda index: wanted(numbered[index])

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from merrflow_serving.engine import Wanted, always
 from merrflow_serving.errors import MerrflowError
 
 Tokens = tuple[int, ...]
@@ -49,11 +50,15 @@ Finished = Callable[[int, Drawn | MerrflowError], Ask | None]
 class LanguageModel(Protocol):
     """A loaded model. One thread calls it."""
 
-    def generate(self, asks: Sequence[Ask], finished: Finished) -> None:
-        """Answers all, many at a time, until `finished` asks for nothing more."""
+    def generate(self, asks: Sequence[Ask], finished: Finished, wanted: Wanted = always) -> None:
+        """Answers all, many at a time, until `finished` asks for nothing more. An ask whose index is not `wanted` any
+        more ends with `Abandoned`, after the next token if the engine can."""
 
-    def likelihoods(self, questions: Sequence[Question]) -> list[tuple[float, ...] | MerrflowError]:
-        """For each question the natural log-likelihood of each answer: the sum over its tokens, before any sampling."""
+    def likelihoods(
+        self, questions: Sequence[Question], wanted: Wanted = always
+    ) -> list[tuple[float, ...] | MerrflowError]:
+        """For each question the natural log-likelihood of each answer: the sum over its tokens, before any sampling.
+        `Abandoned` if it is not `wanted` before its pass begins."""
         ...
 
     def close(self) -> None:

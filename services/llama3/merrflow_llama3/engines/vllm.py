@@ -17,7 +17,8 @@ from merrflow_llama3.engines.batched import MAX_REQUESTS, BatchedReasoner
 from merrflow_llama3.engines.chat_tokenizer import ChatTokenizer, open_chat_tokenizer
 from merrflow_llama3.engines.language_model import Ask, Drawn, Finished, LanguageModel, Question, Tokens
 from merrflow_llama3.prompt import Prompt, Sampling
-from merrflow_serving.errors import MerrflowError, NotReady
+from merrflow_serving.engine import Wanted, always
+from merrflow_serving.errors import Abandoned, MerrflowError, NotReady
 from merrflow_serving.torch.lost import DeviceLost, is_lost
 from merrflow_serving.torch.need import Need
 
@@ -89,7 +90,8 @@ class Vllm(BatchedReasoner):
 
 
 class VllmModel:
-    """A `LanguageModel` over vLLM's `LLM`. A retry waits for its round to end: `LLM.generate` returns all at once."""
+    """A `LanguageModel` over vLLM's `LLM`. A retry waits for its round to end: `LLM.generate` returns all at once, and
+    until then it works on answers that nobody waits for any more."""
 
     def __init__(self, vllm: Any, llm: Any, stops: frozenset[int], sampling: Sampling) -> None:
         """vllm: the module. llm: its `LLM`, loaded. stops: tokens that end an answer."""
@@ -98,10 +100,13 @@ class VllmModel:
         self._stops = stops
         self._sampling = sampling
 
-    def generate(self, asks: Sequence[Ask], finished: Finished) -> None:
+    def generate(self, asks: Sequence[Ask], finished: Finished, wanted: Wanted = always) -> None:
         """Answers all, in rounds; see `LanguageModel`. Raises `DeviceLost` if vLLM's worker has died."""
         waiting = dict(enumerate(asks))
         while waiting:
+            for place in [place for place in waiting if not wanted(place)]:
+                del waiting[place]
+                finished(place, Abandoned())
             outputs = self._run([ask.tokens for ask in waiting.values()], [self._drawing(a) for a in waiting.values()])
             following = {}
             for place, output in zip(waiting, outputs, strict=True):
@@ -114,15 +119,19 @@ class VllmModel:
                     following[place] = ask
             waiting = following
 
-    def likelihoods(self, questions: Sequence[Question]) -> list[tuple[float, ...] | MerrflowError]:
+    def likelihoods(
+        self, questions: Sequence[Question], wanted: Wanted = always
+    ) -> list[tuple[float, ...] | MerrflowError]:
         """Each answer as part of a prompt whose tokens' likelihoods vLLM returns; see `LanguageModel`."""
-        prompts = [question.tokens + answer for question in questions for answer in question.answers]
+        kept = {place: question for place, question in enumerate(questions) if wanted(place)}
+        prompts = [question.tokens + answer for question in kept.values() for answer in question.answers]
         parameters = self._vllm.SamplingParams(max_tokens=1, temperature=0.0, prompt_logprobs=0, detokenize=False)
         outputs = iter(self._run(prompts, [parameters] * len(prompts)))
-        return [
-            tuple(_sum(next(outputs).prompt_logprobs, question, answer) for answer in question.answers)
-            for question in questions
-        ]
+        found = {
+            place: tuple(_sum(next(outputs).prompt_logprobs, question, answer) for answer in question.answers)
+            for place, question in kept.items()
+        }
+        return [found.get(place, Abandoned()) for place in range(len(questions))]
 
     def close(self) -> None:
         """Ends vLLM's worker process and frees the GPU."""
@@ -146,6 +155,8 @@ class VllmModel:
         )
 
     def _run(self, prompts: Sequence[Tokens], parameters: list[Any]) -> list[Any]:
+        if not prompts:
+            return []
         given = [{"prompt_token_ids": list(tokens)} for tokens in prompts]
         try:
             outputs: list[Any] = self._llm.generate(given, parameters, use_tqdm=False)

@@ -14,8 +14,8 @@ from merrflow_qwen_audio.engines.acoustics.meter import Meter
 from merrflow_qwen_audio.settings import QwenAudioSettings
 from merrflow_qwen_audio.tone_sentence import rules, rules_version, sentence
 from merrflow_qwen_audio.types import Tone, ToneItem
-from merrflow_serving.engine import EngineInfo, Limits
-from merrflow_serving.errors import EngineFault, MerrflowError
+from merrflow_serving.engine import EngineInfo, Limits, Wanted, always
+from merrflow_serving.errors import Abandoned, EngineFault, MerrflowError
 
 NOTE = "Words from measured prosody (pitch, loudness, pace, voice quality), not Qwen-Audio; emotion is not recognised."
 
@@ -26,6 +26,8 @@ class ProsodyEngine:
     The same samples give the same answer, whatever else is in the batch.
     """
 
+    stops_early = True
+
     def __init__(self, settings: QwenAudioSettings) -> None:
         self._max_seconds = settings.max_seconds
         self._meter = Meter(settings.max_seconds)
@@ -35,12 +37,12 @@ class ProsodyEngine:
         self._meter.load()
         rules()
 
-    def run(self, batch: Sequence[ToneItem]) -> list[Tone | MerrflowError]:
+    def run(self, batch: Sequence[ToneItem], wanted: Wanted = always) -> list[Tone | MerrflowError]:
         """One tone or one error for each recording, in order."""
         results: list[Tone | MerrflowError] = []
-        for item in batch:
+        for place, item in enumerate(batch):
             try:
-                results.append(self._describe(item.samples))
+                results.append(self._describe(item.samples) if wanted(place) else Abandoned())
             except MerrflowError as error:
                 results.append(error)
             except Exception as error:  # an error in one item must not reach its neighbours

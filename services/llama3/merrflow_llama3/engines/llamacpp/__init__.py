@@ -9,7 +9,8 @@ would hardly be faster than one after the other.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 from merrflow_llama3 import gguf_files
 from merrflow_llama3.chat import ChatTemplate
@@ -23,7 +24,7 @@ from merrflow_llama3.prompt import Prompt, load_prompt
 from merrflow_llama3.scoring import load_scoring_prompt
 from merrflow_llama3.settings import Llama3Settings
 from merrflow_llama3.types import Clues, Item, Reasoned, ReasonItem, Result, ScoreItem, no_clue
-from merrflow_serving.engine import EngineInfo, Limits
+from merrflow_serving.engine import EngineInfo, Limits, Wanted, always
 from merrflow_serving.errors import MerrflowError, NotReady
 from merrflow_serving.machine import physical_cores
 from merrflow_serving.packaged import file_sha256
@@ -34,6 +35,8 @@ _MOST_THREADS = 4  # more cost more in waiting for each other than a small model
 
 class LlamaCpp:
     """Answers one clip at a time; see the module's docstring."""
+
+    stops_early = True
 
     def __init__(self, settings: Llama3Settings) -> None:
         self._settings = settings
@@ -97,12 +100,12 @@ class LlamaCpp:
         self._slot = Slot(model, _REASONING, shared)
         self._scorer = LabelScorer(model, Slot(model, _SCORING, shared_scoring), scoring, self._template, self._header)
 
-    def run(self, batch: Sequence[Item]) -> list[Result | MerrflowError]:
+    def run(self, batch: Sequence[Item], wanted: Wanted = always) -> list[Result | MerrflowError]:
         """One result for each item; `InvalidInput` without a clue or usable labels, `TooLarge` beyond the context."""
         results: list[Result | MerrflowError] = []
-        for item in batch:
+        for place, item in enumerate(batch):
             try:
-                results.append(self._answer(item))
+                results.append(self._answer(item, partial(wanted, place)))
             except MerrflowError as error:
                 results.append(error)
         return results
@@ -115,20 +118,21 @@ class LlamaCpp:
 
     # -- one clip
 
-    def _answer(self, item: Item) -> Result:
+    def _answer(self, item: Item, is_wanted: Callable[[], bool]) -> Result:
         if self._model is None:
             raise NotReady("the model is not loaded")
         if isinstance(item, ScoreItem):
-            return self._scorer.score(item)
-        return self._reason(item)
+            return self._scorer.score(item, is_wanted)
+        return self._reason(item, is_wanted)
 
-    def _reason(self, item: ReasonItem) -> Reasoned:
+    def _reason(self, item: ReasonItem, is_wanted: Callable[[], bool]) -> Reasoned:
         clues, question, prompt = self.compose(item.clues)
         grammar = answer_grammar(clues) if self._prompt.grammar == "clues" else ""
         self._slot.rewind()
         drafts: list[Draft] = []
         for attempt in range(self._settings.attempts):
-            drafts.append(self._draft(clues, question, prompt, grammar, derived_seed(item.seed, attempt)))
+            seed = derived_seed(item.seed, attempt)
+            drafts.append(self._draft(clues, question, prompt, grammar, seed, is_wanted))
             if not drafts[-1].failures:
                 break
         return best(drafts)
@@ -145,12 +149,15 @@ class LlamaCpp:
         prompt = self._template.render(self._prompt.conversation(question)) + self._prompt.answer_starts
         return clues, question, prompt
 
-    def _draft(self, clues: Clues, question: str, prompt: str, grammar: str, seed: int) -> Draft:
+    def _draft(
+        self, clues: Clues, question: str, prompt: str, grammar: str, seed: int, is_wanted: Callable[[], bool]
+    ) -> Draft:
         reply = self._slot.complete(
             prompt,
             answer_tokens=longest_answer(self._settings, self._prompt),
             seed=seed,
             grammar=grammar,
+            is_wanted=is_wanted,
             **self._prompt.sampling.model_dump(),
         )
         choice = reply["choices"][0]

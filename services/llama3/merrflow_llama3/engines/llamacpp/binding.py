@@ -14,14 +14,15 @@ import os
 import shutil
 import socket
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from merrflow_serving.errors import EngineFault, NotReady, TooLarge
+from merrflow_serving.errors import Abandoned, EngineFault, NotReady, TooLarge
 
 _SILENT = -1  # llama.cpp's verbosity: nothing on standard error
 _SLOTS = 2
+_PROMPT_STEP = 512  # tokens of a prompt that llama.cpp reads at once; between two steps it can be stopped
 
 
 class LoadedModel:
@@ -36,6 +37,7 @@ class LoadedModel:
         parameters.n_ctx = context_tokens * _SLOTS
         parameters.n_parallel = _SLOTS
         parameters.kv_unified = False  # each slot has a part of its own, whatever the other contains
+        parameters.n_batch = _PROMPT_STEP
         parameters.n_gpu_layers = 0
         parameters.warmup = False
         # Beyond 512 tokens flash attention adds up by thread, so the text would depend on the number of threads.
@@ -65,9 +67,19 @@ class LoadedModel:
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def complete(
-        self, prompt: str | Sequence[str | int], *, slot: int, answer_tokens: int, **parameters: Any
+        self,
+        prompt: str | Sequence[str | int],
+        *,
+        slot: int,
+        answer_tokens: int,
+        is_wanted: Callable[[], bool] = lambda: True,
+        **parameters: Any,
     ) -> dict[str, Any]:
-        """llama.cpp's reply to a prompt: text, or text followed by token ids. Raises `TooLarge`, `EngineFault`."""
+        """llama.cpp's reply to a prompt: text, or text followed by token ids.
+
+        is_wanted: asked after each token, and every 512 tokens of the prompt. Raises `Abandoned` once that is False,
+        `TooLarge`, `EngineFault`.
+        """
         request = {
             "prompt": prompt,
             "id_slot": slot,
@@ -75,7 +87,12 @@ class LoadedModel:
             "cache_prompt": True,
             **{name: value for name, value in parameters.items() if value != ""},
         }
-        reply: dict[str, Any] = self._server.handle_completions(request)
+        if "n_probs" in parameters:  # a stream has likelihoods of another form
+            if not is_wanted():
+                raise Abandoned
+            reply: dict[str, Any] = self._server.handle_completions(request)
+        else:
+            reply = self._streamed(request, is_wanted)
         error = reply.get("error")
         if error is None:
             return reply
@@ -86,8 +103,31 @@ class LoadedModel:
             )
         raise EngineFault(f"llama.cpp: {error.get('message', error)}")
 
+    def _streamed(self, request: dict[str, Any], is_wanted: Callable[[], bool]) -> dict[str, Any]:
+        """The reply, put together from its parts: between two of them it can be stopped."""
+        parts: list[dict[str, Any]] = []
+
+        def _stop(part: dict[str, Any]) -> bool:
+            parts.append(part)
+            return not is_wanted()
+
+        self._server.handle_completions({**request, "stream": True, "return_progress": True}, _stop)
+        if not is_wanted():
+            raise Abandoned
+        if not parts or "error" in parts[-1]:
+            return parts[-1] if parts else {"error": {"message": "no reply"}}
+        choice = parts[-1]["choices"][0]
+        text = "".join(part["choices"][0]["text"] for part in parts)
+        return {**parts[-1], "choices": [{**choice, "text": text}]}
+
     def next_tokens(
-        self, prompt: str | Sequence[str | int], *, slot: int, count: int, force: int | None = None
+        self,
+        prompt: str | Sequence[str | int],
+        *,
+        slot: int,
+        count: int,
+        force: int | None = None,
+        is_wanted: Callable[[], bool] = lambda: True,
     ) -> tuple[dict[int, float], int]:
         """Natural log-likelihoods of the next token: of the `count` likeliest, or of the token `force` alone.
 
@@ -95,7 +135,9 @@ class LoadedModel:
         """
         # A bias decides which token is drawn; llama.cpp reports the unbiased likelihood of that token.
         bias = {"logit_bias": [[force, 1e4]]} if force is not None else {}
-        reply = self.complete(prompt, slot=slot, answer_tokens=1, n_probs=count, temperature=0, **bias)
+        reply = self.complete(
+            prompt, slot=slot, answer_tokens=1, is_wanted=is_wanted, n_probs=count, temperature=0, **bias
+        )
         drawn = reply["choices"][0]["logprobs"]["content"][0]
         entries = [drawn] if force is not None else drawn["top_logprobs"]
         found = {entry["id"]: float(entry["logprob"]) for entry in entries}
@@ -141,10 +183,10 @@ class Slot:
         return self._model.complete(prompt, slot=self._number, answer_tokens=answer_tokens, **parameters)
 
     def next_tokens(
-        self, prompt: Sequence[str | int], *, count: int, force: int | None = None
+        self, prompt: Sequence[str | int], *, count: int, force: int | None, is_wanted: Callable[[], bool]
     ) -> tuple[dict[int, float], int]:
         """As `LoadedModel.next_tokens`."""
-        return self._model.next_tokens(prompt, slot=self._number, count=count, force=force)
+        return self._model.next_tokens(prompt, slot=self._number, count=count, force=force, is_wanted=is_wanted)
 
 
 class _SocketConnection(http.client.HTTPConnection):

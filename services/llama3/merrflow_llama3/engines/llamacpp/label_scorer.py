@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from merrflow_llama3.chat import ChatTemplate, Message
 from merrflow_llama3.engines.llamacpp.binding import LoadedModel, Slot
 from merrflow_llama3.gguf import GGUFHeader
@@ -32,24 +34,29 @@ class LabelScorer:
         self._end = prompt.end or header.eos_token or "\n"
         self._priors: dict[tuple[str, ...], dict[str, float]] = {}
 
-    def score(self, item: ScoreItem) -> Scored:
-        """The labels' scores, the same for any order of the labels. Raises `InvalidInput`, `TooLarge`."""
+    def score(self, item: ScoreItem, is_wanted: Callable[[], bool]) -> Scored:
+        """The labels' scores, the same for any order of the labels.
+
+        Raises `InvalidInput`, `TooLarge`, and `Abandoned` once it is not wanted.
+        """
         read = clean_labels(item.labels, self._header.control_tokens)
         clues, conversation = self._prompt.ask(item.clues, self._header.control_tokens)
         if clues.empty:
             raise no_clue(item.clues)
-        prior = self._prior(tuple(sorted(read)))
-        likelihoods, prompt_tokens = self._likelihoods(conversation, read)
+        prior = self._prior(tuple(sorted(read)), is_wanted)
+        likelihoods, prompt_tokens = self._likelihoods(conversation, read, is_wanted)
         return Scored(label_scores(item.labels, read, likelihoods, prior), prompt_tokens)
 
-    def _prior(self, labels: tuple[str, ...]) -> dict[str, float]:
+    def _prior(self, labels: tuple[str, ...], is_wanted: Callable[[], bool]) -> dict[str, float]:
         if labels not in self._priors:
             if len(self._priors) == MOST_PRIORS:
                 self._priors.clear()
-            self._priors[labels] = self._likelihoods(self._prompt.ask_nothing(), labels)[0]
+            self._priors[labels] = self._likelihoods(self._prompt.ask_nothing(), labels, is_wanted)[0]
         return self._priors[labels]
 
-    def _likelihoods(self, conversation: list[Message], labels: tuple[str, ...]) -> tuple[dict[str, float], int]:
+    def _likelihoods(
+        self, conversation: list[Message], labels: tuple[str, ...], is_wanted: Callable[[], bool]
+    ) -> tuple[dict[str, float], int]:
         """The log-likelihood of each label as the answer, and the prompt's length in tokens."""
         asked = self._template.render(conversation) + self._prompt.answer_starts
         sequences = {label: self._model.tokens(f"{self._prompt.before}{label}{self._end}") for label in labels}
@@ -62,7 +69,7 @@ class LabelScorer:
             return _next(before, 1, token)[token]
 
         def _next(before: Tokens, count: int, force: int | None) -> dict[int, float]:
-            found, read = self._slot.next_tokens([asked, *before], count=count, force=force)
+            found, read = self._slot.next_tokens([asked, *before], count=count, force=force, is_wanted=is_wanted)
             lengths.append(read - len(before))
             return found
 
@@ -70,5 +77,5 @@ class LabelScorer:
         # A token computed alone differs in the last digit from the same token computed among many. So the prompt is
         # read once as a whole, and from then on each call computes one token alone: a label's score is the same
         # whatever else is asked.
-        self._slot.complete(asked, answer_tokens=0)
+        self._slot.complete(asked, answer_tokens=0, is_wanted=is_wanted)
         return sequence_likelihoods(sequences, _likeliest, _exact), max(lengths)

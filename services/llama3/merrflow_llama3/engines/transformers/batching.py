@@ -16,11 +16,12 @@ from transformers.generation.configuration_utils import ContinuousBatchingConfig
 
 from merrflow_llama3.engines.language_model import Ask, Drawn, Finished, Question
 from merrflow_llama3.engines.transformers import attention
-from merrflow_llama3.engines.transformers.draw import SeededDraws
+from merrflow_llama3.engines.transformers.draw import SeededDraw, SeededDraws
 from merrflow_llama3.engines.transformers.likelihood import likelihoods
 from merrflow_llama3.engines.transformers.memory import FLASH_PAGE, PAGE, CachePlan, plan
 from merrflow_llama3.prompt import Sampling
-from merrflow_serving.errors import EngineFault, MerrflowError, NotReady, TooLarge
+from merrflow_serving.engine import Wanted, always
+from merrflow_serving.errors import Abandoned, EngineFault, MerrflowError, NotReady, TooLarge
 from merrflow_serving.torch.device import BatchLimit, memory, run_split
 from merrflow_serving.torch.lost import device_errors, is_lost, is_out_of_memory
 
@@ -49,6 +50,7 @@ class BatchingModel:
         self._model = model.eval()
         self._stops = stops
         self._sampling = sampling
+        self._draw = SeededDraw(sampling, min(stops))
         self._sizes = sizes
         self._free = sizes.memory_bytes or memory(model.device).free_bytes
         self._flash = model.config._attn_implementation.startswith("flash")
@@ -65,11 +67,12 @@ class BatchingModel:
 
     # -- the interface of merrflow_llama3.engines.language_model.LanguageModel
 
-    def generate(self, asks: Sequence[Ask], finished: Finished) -> None:
+    def generate(self, asks: Sequence[Ask], finished: Finished, wanted: Wanted = always) -> None:
         """Answers all; see `LanguageModel`. Raises `DeviceLost` if the device is gone."""
         open_asks = dict(enumerate(asks))
         while open_asks:
-            error = self._generate(open_asks, finished)
+            error = self._generate(open_asks, finished, wanted)
+            self._draw.forget(map(str, range(len(asks))))
             if error is None:
                 continue
             if not is_out_of_memory(error):
@@ -86,18 +89,25 @@ class BatchingModel:
             del error  # its traceback holds the tensors that filled the memory
             self._restart()
 
-    def likelihoods(self, questions: Sequence[Question]) -> list[tuple[float, ...] | MerrflowError]:
+    def likelihoods(
+        self, questions: Sequence[Question], wanted: Wanted = always
+    ) -> list[tuple[float, ...] | MerrflowError]:
         """All questions in passes of up to 16; see `LanguageModel`."""
         order = sorted(range(len(questions)), key=lambda place: -questions[place].longest)  # similar lengths together
         found: dict[int, tuple[float, ...] | MerrflowError] = {}
+
+        def score(places: list[int]) -> list[tuple[float, ...] | MerrflowError]:
+            kept = [place for place in places if wanted(place)]
+            scores = dict(zip(kept, self._score([questions[place] for place in kept]), strict=True)) if kept else {}
+            return [scores.get(place, Abandoned()) for place in places]
+
         with self._scoring_attention():
             try:
-                scored = run_split(self._score, [questions[place] for place in order], self._rows)
-                found = dict(zip(order, scored, strict=True))
+                found = dict(zip(order, run_split(score, order, self._rows), strict=True))
             except TooLarge:  # one does not fit: the others still get their scores
                 for place in order:
                     try:
-                        found[place] = run_split(self._score, [questions[place]], self._rows)[0]
+                        found[place] = run_split(score, [place], self._rows)[0]
                     except TooLarge as error:
                         found[place] = error
         return [found[place] for place in range(len(questions))]
@@ -109,10 +119,13 @@ class BatchingModel:
 
     # -- generation
 
-    def _generate(self, open_asks: dict[int, Ask], finished: Finished) -> BaseException | None:
+    def _generate(self, open_asks: dict[int, Ask], finished: Finished, wanted: Wanted) -> BaseException | None:
         """Works on `open_asks` until none is left, or returns the error that ended the generating thread."""
+        for place in [place for place in open_asks if not wanted(place)]:
+            del open_asks[place]
+            finished(place, Abandoned())
         for place, ask in open_asks.items():
-            self._submit(place, ask)
+            self._submit(place, ask, wanted)
         running = set(open_asks)
         failed: BaseException | None = None
         while running:
@@ -126,13 +139,13 @@ class BatchingModel:
                 running.discard(place)
                 failed = EngineFault(f"the model failed on a request: {output.error}")
                 continue
-            following = finished(place, self._drawn(output.generated_tokens))
+            following = finished(place, self._drawn(output.generated_tokens) if wanted(place) else Abandoned())
             open_asks.pop(place)
             running.discard(place)
             if following is not None:
                 open_asks[place] = following
                 running.add(place)
-                self._submit(place, following)
+                self._submit(place, following, wanted)
         if failed is not None:
             return self._ended() or failed
         return None
@@ -145,7 +158,8 @@ class BatchingModel:
         if following is not None:
             open_asks[place] = following
 
-    def _submit(self, place: int, ask: Ask) -> None:
+    def _submit(self, place: int, ask: Ask, wanted: Wanted) -> None:
+        self._draw.expect(str(place), lambda: wanted(place))
         seed = {"seed": ask.seed} if self._sampling.temperature > 0 else {}
         self._manager.add_request(
             list(ask.tokens), request_id=str(place), max_new_tokens=ask.answer_tokens,
@@ -193,9 +207,8 @@ class BatchingModel:
                 max_blocks_per_request=None if self._flash else 0,
             ),
         )
-        if self._sampling.temperature > 0:
-            # The manager builds its list from the generation config, and has no parameter for another.
-            self._manager.logit_processor = SeededDraws(self._sampling)
+        # The manager builds its list from the generation config, and has no parameter for another.
+        self._manager.logit_processor = SeededDraws(self._draw)
         if self._model.config._attn_implementation == "sdpa":
             attention.register()
             self._model.set_attn_implementation(attention.NAME)

@@ -12,6 +12,7 @@ tempered probabilities; top-k before and min-p after it, as in transformers and 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -25,6 +26,7 @@ from merrflow_llama3.prompt import Sampling
 
 _BITS = 31  # of a share of probability, and of a draw: as many as a positive int32 has
 _ONE = 1 << _BITS
+_LIKELIEST, _END = -1, -2  # in place of a draw
 
 
 def draw_number(seed: int, position: int) -> int:
@@ -70,35 +72,56 @@ def _nucleus(shares: torch.Tensor, top_p: float) -> torch.Tensor:
 
 
 class SeededDraw(ContinuousBatchingLogitsProcessor):
-    """`choose` inside transformers' continuous batching. A request without `seed` gets the likeliest tokens."""
+    """`choose` inside transformers' continuous batching. A request without `seed` gets the likeliest tokens, and one
+    that is not wanted any more its end, so that it leaves the batch with this step.
+
+    transformers can cancel a request too. With two steps in flight, that frees memory in which the second still writes.
+    """
 
     supported_kwargs = {"seed": int}
     ignored_kwargs = ()
 
-    def __init__(self, sampling: Sampling) -> None:
+    def __init__(self, sampling: Sampling, stop: int) -> None:
+        """stop: a token that ends an answer."""
         self._sampling = sampling
+        self._stop = stop
+        self._is_wanted: dict[str, Callable[[], bool]] = {}  # of the requests at work, by id
+
+    def expect(self, request: str, is_wanted: Callable[[], bool]) -> None:
+        """A request that is about to be added."""
+        self._is_wanted[request] = is_wanted
+
+    def forget(self, requests: Iterable[str]) -> None:
+        """Requests that are finished."""
+        for request in requests:
+            self._is_wanted.pop(request, None)
 
     def fill_defaults(self, int32_tensor: torch.Tensor) -> None:
         """Rows without a request take the likeliest token."""
-        int32_tensor.fill_(-1)
+        int32_tensor.fill_(_LIKELIEST)
 
     def prepare_tensor_args(self, requests_with_new_token: list[Any]) -> torch.Tensor:
         """The draws of the requests that get a token in this step."""
-        draws = []
-        for request in requests_with_new_token:
-            seed = request.state.logit_processor_kwargs.get("seed", -1)
-            draws.append(-1 if seed < 0 else draw_number(seed, request.state.position_offset))
-        return torch.tensor(draws, dtype=torch.int32)
+        return torch.tensor([self._draw(request.state) for request in requests_with_new_token], dtype=torch.int32)
+
+    def _draw(self, state: Any) -> int:
+        is_wanted = self._is_wanted.get(state.request_id)
+        if is_wanted is not None and not is_wanted():
+            return _END
+        seed = state.logit_processor_kwargs.get("seed", -1)
+        return _LIKELIEST if seed < 0 else draw_number(seed, state.position_offset)
 
     def __call__(self, scores: torch.Tensor, tensor_arg: torch.Tensor) -> torch.Tensor:
         """Scores in which the chosen token of each row is the highest."""
-        chosen = choose(scores, tensor_arg[: scores.shape[0]], self._sampling)
+        draws = tensor_arg[: scores.shape[0]]
+        chosen = choose(scores, draws, self._sampling) if self._sampling.temperature > 0 else scores.argmax(-1)
+        chosen = chosen.masked_fill(draws == _END, self._stop)
         return torch.full_like(scores, -torch.inf).scatter_(-1, chosen.unsqueeze(-1), 0.0)
 
 
 class SeededDraws(ContinuousBatchingLogitsProcessorList):
-    """`SeededDraw` in the list that a continuous batching manager takes."""
+    """A `SeededDraw` in the list that a continuous batching manager takes."""
 
-    def __init__(self, sampling: Sampling) -> None:
-        super().__init__(LogitsProcessorList([SeededDraw(sampling)]))
+    def __init__(self, draw: SeededDraw) -> None:
+        super().__init__(LogitsProcessorList([draw]))
         self.tensors_required = 1  # one number for each answer

@@ -16,8 +16,8 @@ from merrflow_minigpt_v2.engines.measured.phrases import phrases, phrases_versio
 from merrflow_minigpt_v2.engines.measured.wording import describe
 from merrflow_minigpt_v2.frames import check_frame
 from merrflow_minigpt_v2.types import Measurement, Scene, SceneItem
-from merrflow_serving.engine import EngineInfo, Limits
-from merrflow_serving.errors import EngineFault, MerrflowError, NotReady
+from merrflow_serving.engine import EngineInfo, Limits, Wanted, always
+from merrflow_serving.errors import Abandoned, EngineFault, MerrflowError, NotReady
 from merrflow_serving.media import ocr
 from merrflow_serving.media.ocr import TextLine
 from merrflow_serving.packaged import FACE_LANDMARKER
@@ -36,6 +36,8 @@ NOTE = (
 
 class MeasuredEngine:
     """Engine "measured" (see `merrflow_serving.engine.Engine`)."""
+
+    stops_early = True
 
     def __init__(self, settings: MiniGptSettings) -> None:
         self._max_pixels = settings.max_pixels
@@ -70,9 +72,9 @@ class MeasuredEngine:
             limits=Limits(max_batch_size=4, max_pixels=self._max_pixels),
         )
 
-    def run(self, batch: Sequence[SceneItem]) -> list[Scene | MerrflowError]:
+    def run(self, batch: Sequence[SceneItem], wanted: Wanted = always) -> list[Scene | MerrflowError]:
         """Describes each item; see `Engine.run`."""
-        return [self._scene_or_error(item) for item in batch]
+        return [self._scene_or_error(item) if wanted(place) else Abandoned() for place, item in enumerate(batch)]
 
     def _scene_or_error(self, item: SceneItem) -> Scene | MerrflowError:
         try:

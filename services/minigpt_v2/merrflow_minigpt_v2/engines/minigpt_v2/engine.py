@@ -22,8 +22,8 @@ from merrflow_minigpt_v2.engines.minigpt_v2.prompts import PromptConfig, load_pr
 from merrflow_minigpt_v2.frames import check_frame
 from merrflow_minigpt_v2.types import Scene, SceneItem
 from merrflow_serving.answers import Outcome
-from merrflow_serving.engine import EngineInfo, Limits
-from merrflow_serving.errors import MerrflowError, NotReady, TooLarge
+from merrflow_serving.engine import EngineInfo, Limits, Wanted, always
+from merrflow_serving.errors import Abandoned, MerrflowError, NotReady, TooLarge
 from merrflow_serving.weights import Place, entry, folder_of, locate, revision
 
 if TYPE_CHECKING:
@@ -58,6 +58,8 @@ class _Ready:
 
 class MiniGptV2:
     """Engine "minigpt_v2" (see `merrflow_serving.engine.Engine`)."""
+
+    stops_early = True
 
     def __init__(self, settings: MiniGptSettings, architecture: Architecture | None = None) -> None:
         """architecture: another one than the published, such as a small one of the same kind."""
@@ -234,7 +236,7 @@ class MiniGptV2:
         except (ImportError, NotReady):
             return CPU_ROWS
 
-    def run(self, batch: Sequence[SceneItem]) -> list[Scene | MerrflowError]:
+    def run(self, batch: Sequence[SceneItem], wanted: Wanted = always) -> list[Scene | MerrflowError]:
         """Describes each item; see `Engine.run`. Context frames are not used."""
         from merrflow_minigpt_v2.engines.minigpt_v2.generation import Question
         from merrflow_serving.torch.device import run_split
@@ -243,12 +245,15 @@ class MiniGptV2:
         if loaded is None or pool is None:
             raise NotReady("the engine is not loaded")
         prepared = list(pool.map(partial(self._prepare_or_error, loaded), range(len(batch)), batch))
-        ready = [one for one in prepared if isinstance(one, _Ready)]
         results: dict[int, Scene | MerrflowError] = {
-            index: one for index, one in enumerate(prepared) if isinstance(one, MerrflowError)
+            index: one if isinstance(one, MerrflowError) else Abandoned() for index, one in enumerate(prepared)
         }
+        ready = [one for one in prepared if isinstance(one, _Ready) and wanted(one.index)]
         encoded = run_split(loaded.encoder.encode, [one.picture for one in ready], loaded.encoding)
-        asked = [(Question(tokens, one.ids, one.seed), one) for tokens, one in zip(encoded, ready, strict=True)]
+        asked = [
+            (Question(tokens, one.ids, one.seed, partial(wanted, one.index)), one)
+            for tokens, one in zip(encoded, ready, strict=True)
+        ]
         asked.sort(key=lambda pair: len(pair[0]), reverse=True)  # longest first: what does not fit shows early
         replies = run_split(loaded.generator.answer, [question for question, _ in asked], loaded.decoding)
         for (_, one), reply in zip(asked, replies, strict=True):

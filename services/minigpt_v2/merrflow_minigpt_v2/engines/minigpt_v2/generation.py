@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -18,6 +18,7 @@ from merrflow_minigpt_v2.engines.minigpt_v2.prompts import Decoding
 from merrflow_minigpt_v2.engines.minigpt_v2.sampling import SeededNucleus
 from merrflow_minigpt_v2.engines.minigpt_v2.tokenizer import PromptIds
 from merrflow_serving.torch.padding import left_padded
+from merrflow_serving.torch.stopping import UntilUnwanted
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,6 +28,7 @@ class Question:
     picture: torch.Tensor  # (image tokens, width), from `VisionEncoder.encode`
     ids: PromptIds
     seed: int = 0  # for sampling
+    is_wanted: Callable[[], bool] = lambda: True  # asked after each token; once False, the row ends
 
     def __len__(self) -> int:
         """Tokens of the context."""
@@ -81,6 +83,7 @@ class AnswerGenerator:
             "attention_mask": mask,
             "generation_config": self._config,
             "logits_processor": processors,
+            "stopping_criteria": [UntilUnwanted([question.is_wanted for question in questions])],
         }
 
     @torch.inference_mode()

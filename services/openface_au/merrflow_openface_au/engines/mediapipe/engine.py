@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -21,8 +22,8 @@ from merrflow_openface_au.engines.mediapipe.ring_buffer import PictureRing
 from merrflow_openface_au.engines.mediapipe.rules import Rules, load_rules
 from merrflow_openface_au.settings import OpenFaceAuSettings
 from merrflow_openface_au.types import FaceResult, FrameResult, Source, VideoResult
-from merrflow_serving.engine import EngineInfo, Limits
-from merrflow_serving.errors import EngineFault, MerrflowError, NotReady, UnreadableMedia
+from merrflow_serving.engine import EngineInfo, Limits, Wanted, always
+from merrflow_serving.errors import Abandoned, EngineFault, MerrflowError, NotReady, UnreadableMedia
 from merrflow_serving.media.video import VideoFrame, iter_frames
 from merrflow_serving.packaged import FACE_LANDMARKER
 
@@ -58,6 +59,8 @@ class _Loaded:
 
 class MediapipeEngine:
     """Faces, head pose and Action Unit proxies of whole videos. Not thread-safe."""
+
+    stops_early = True
 
     def __init__(self, settings: OpenFaceAuSettings, *, decoder_threads: int = 0) -> None:
         """decoder_threads: threads that decode a video; 0: one for each core."""
@@ -105,21 +108,27 @@ class MediapipeEngine:
             limits=Limits(max_batch_size=1, max_pixels=self._settings.max_pixels, max_frames=self._settings.max_frames),
         )
 
-    def run(self, batch: Sequence[Source]) -> list[VideoResult | MerrflowError]:
+    def run(self, batch: Sequence[Source], wanted: Wanted = always) -> list[VideoResult | MerrflowError]:
         """One result or error for each video, in order; a video's result depends on that video alone."""
-        return [result_or_error(self._measure, source) for source in batch]
+        return [
+            result_or_error(partial(self._measure, is_wanted=partial(wanted, place)), source)
+            for place, source in enumerate(batch)
+        ]
 
-    def _measure(self, source: Source) -> VideoResult:
+    def _measure(self, source: Source, is_wanted: Callable[[], bool]) -> VideoResult:
         if self._loaded is None:
             raise NotReady("the engine is not loaded")
         rules, bundle = self._loaded.rules, self._loaded.bundle
         search = rules.search
         log = _FrameLog(search.longest_side, self._loaded.ring)
-        frames = iter_frames(
-            source,
-            max_pixels=self._settings.max_pixels,
-            max_frames=self._settings.max_frames,
-            threads=self._decoder_threads,
+        frames = _while_wanted(
+            iter_frames(
+                source,
+                max_pixels=self._settings.max_pixels,
+                max_frames=self._settings.max_frames,
+                threads=self._decoder_threads,
+            ),
+            is_wanted,
         )
         tracker = FaceTracker(
             self._loaded.detector,
@@ -149,6 +158,14 @@ class MediapipeEngine:
                 for index, (timestamp, seen) in enumerate(zip(log.timestamps, faces, strict=True))
             ),
         )
+
+
+def _while_wanted(frames: Iterator[VideoFrame], is_wanted: Callable[[], bool]) -> Iterator[VideoFrame]:
+    """The frames. Raises `Abandoned` once they are not wanted."""
+    for frame in frames:
+        if not is_wanted():
+            raise Abandoned
+        yield frame
 
 
 def _area(face: FaceResult) -> float:

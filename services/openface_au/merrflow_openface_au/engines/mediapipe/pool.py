@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import structlog
 
@@ -16,8 +17,8 @@ from merrflow_openface_au.engines.mediapipe.engine import MediapipeEngine, resul
 from merrflow_openface_au.engines.mediapipe.worker_process import WorkerExited, WorkerProcess
 from merrflow_openface_au.settings import OpenFaceAuSettings
 from merrflow_openface_au.types import Source, VideoResult
-from merrflow_serving.engine import EngineInfo
-from merrflow_serving.errors import EngineFault, MerrflowError, NotReady
+from merrflow_serving.engine import EngineInfo, Wanted, always
+from merrflow_serving.errors import Abandoned, EngineFault, MerrflowError, NotReady
 from merrflow_serving.machine import cores, host_memory
 
 log = structlog.get_logger()
@@ -36,6 +37,8 @@ class MediapipePool:
 
     Workers start when they are needed: a run of one clip starts one.
     """
+
+    stops_early = True
 
     def __init__(self, settings: OpenFaceAuSettings) -> None:
         self._settings = settings
@@ -88,22 +91,27 @@ class MediapipePool:
         """As the engine: the number of processes changes no result."""
         return self._own.info()
 
-    def run(self, batch: Sequence[Source]) -> list[VideoResult | MerrflowError]:
+    def run(self, batch: Sequence[Source], wanted: Wanted = always) -> list[VideoResult | MerrflowError]:
         """One result or error for each video, in order; a video that kills its worker fails alone."""
         if self.lanes == 1:
-            return self._own.run(batch)
-        return [result_or_error(self._measure, source) for source in batch]
+            return self._own.run(batch, wanted)
+        return [
+            result_or_error(partial(self._measure, is_wanted=partial(wanted, place)), source)
+            for place, source in enumerate(batch)
+        ]
 
-    def _measure(self, source: Source) -> VideoResult | MerrflowError:
+    def _measure(self, source: Source, is_wanted: Callable[[], bool]) -> VideoResult | MerrflowError:
         worker = self._free.get()
         try:
             how = ""
             for _ in range(TRIES):
                 if self._stop.is_set():
                     break
+                if not is_wanted():
+                    return Abandoned()
                 try:
                     worker = worker or self._start()
-                    return worker.measure(source)
+                    return worker.measure(source, is_wanted)
                 except WorkerExited as exited:
                     how = str(exited)
                     if worker is not None:

@@ -16,7 +16,14 @@ import select
 import socket
 import sys
 
-from merrflow_openface_au.engines.mediapipe.worker_protocol import READY, SETTINGS, Channel, answer_message, source_of
+from merrflow_openface_au.engines.mediapipe.worker_protocol import (
+    READY,
+    SETTINGS,
+    STOP,
+    Channel,
+    answer_message,
+    source_of,
+)
 from merrflow_openface_au.settings import OpenFaceAuSettings
 from merrflow_serving.errors import MerrflowError
 
@@ -44,7 +51,12 @@ def work(channel: Channel) -> None:
         return
     channel.send(READY)
     while True:
-        channel.send(*answer_message(engine.run([source_of(*channel.receive())])[0]))
+        kind, body = channel.receive()
+        if kind == STOP:  # it came when the video was finished
+            continue
+        # While a video is in work nothing else comes.
+        answer = engine.run([source_of(kind, body)], lambda place: not channel.has_message())[0]
+        channel.send(*answer_message(answer))
 
 
 def main(arguments: list[str]) -> None:

@@ -8,14 +8,22 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
-from merrflow_openface_au.engines.mediapipe.worker_protocol import READY, SETTINGS, Channel, answer_of, source_message
+from merrflow_openface_au.engines.mediapipe.worker_protocol import (
+    READY,
+    SETTINGS,
+    STOP,
+    Channel,
+    answer_of,
+    source_message,
+)
 from merrflow_openface_au.settings import OpenFaceAuSettings
 from merrflow_openface_au.types import Source, VideoResult
 from merrflow_serving.errors import MerrflowError
 
 PROGRAM = "merrflow_openface_au.engines.mediapipe.worker"
+LOOK_SECONDS = 0.1  # between two looks whether a video is still wanted
 NEEDED = ("max_frames", "max_pixels", "max_faces", "face_landmarker", "mapping")  # the settings that a worker needs
 
 
@@ -59,9 +67,12 @@ class WorkerProcess:
     def pid(self) -> int:
         return self._process.pid
 
-    def measure(self, source: Source) -> VideoResult | MerrflowError:
-        """A video's result or error. Raises `WorkerExited` if the process exits meanwhile."""
-        return answer_of(*self._ask(*source_message(source)))
+    def measure(self, source: Source, is_wanted: Callable[[], bool]) -> VideoResult | MerrflowError:
+        """A video's result or error; `Abandoned` soon after it is not wanted any more.
+
+        Raises `WorkerExited` if the process exits meanwhile.
+        """
+        return answer_of(*self._ask(*source_message(source), is_wanted))
 
     def kill(self) -> None:
         """Ends the process at once; a thread that waits for it gets `WorkerExited`."""
@@ -76,9 +87,13 @@ class WorkerProcess:
             self._process.stdin.close()
         self._channel.close()
 
-    def _ask(self, kind: bytes, body: bytes) -> tuple[bytes, bytes]:
+    def _ask(self, kind: bytes, body: bytes, is_wanted: Callable[[], bool] = lambda: True) -> tuple[bytes, bytes]:
         try:
             self._channel.send(kind, body)
+            while is_wanted():
+                if self._channel.has_message(LOOK_SECONDS):
+                    return self._channel.receive()
+            self._channel.send(STOP)
             return self._channel.receive()
         except (EOFError, OSError) as error:
             code = self._process.wait()

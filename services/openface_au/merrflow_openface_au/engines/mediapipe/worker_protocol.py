@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import socket
 import struct
 from pathlib import Path
@@ -20,6 +21,7 @@ from merrflow_serving.errors import MerrflowError
 _HEAD = struct.Struct("!cQ")
 _RESULT = TypeAdapter(VideoResult)
 SETTINGS, PATH, BYTES, RESULT, ERROR, READY = b"S", b"P", b"B", b"R", b"E", b"Y"
+STOP = b"X"  # nobody waits any more for the video that was sent last; the worker answers it all the same, soon
 
 
 class Channel:
@@ -38,6 +40,12 @@ class Channel:
     def receive(self) -> tuple[bytes, bytes]:
         kind, length = _HEAD.unpack(self._read(_HEAD.size))
         return kind, self._read(length)
+
+    def has_message(self, seconds: float = 0.0) -> bool:
+        """Whether something can be received, or the other end is gone; waits for it up to `seconds`."""
+        poll = select.poll()  # unlike `select`, it takes any number of open files
+        poll.register(self._end, select.POLLIN)
+        return bool(poll.poll(seconds * 1000))
 
     def _read(self, length: int) -> bytes:
         body, at = bytearray(length), 0

@@ -10,6 +10,7 @@ import shutil
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -22,6 +23,7 @@ from merrflow_openface_au.engines.openface.results import read_result
 from merrflow_openface_au.engines.openface.scheduling import (
     GroupOutcome,
     Job,
+    abandoned_outcome,
     evaluate_run,
     make_groups,
     run_all,
@@ -29,8 +31,8 @@ from merrflow_openface_au.engines.openface.scheduling import (
 )
 from merrflow_openface_au.settings import OpenFaceAuSettings
 from merrflow_openface_au.types import Source, VideoResult
-from merrflow_serving.engine import EngineInfo, Limits
-from merrflow_serving.errors import EngineFault, MerrflowError, NotReady
+from merrflow_serving.engine import EngineInfo, Limits, Wanted, always
+from merrflow_serving.errors import Abandoned, EngineFault, MerrflowError, NotReady
 from merrflow_serving.machine import cores
 from merrflow_serving.media import openface_csv
 
@@ -43,7 +45,12 @@ NOTE = (
 
 
 class OpenFaceEngine:
-    """Action Units, pose and box of whole videos. Not thread-safe, except for `interrupt`."""
+    """Action Units, pose and box of whole videos. Not thread-safe, except for `interrupt`.
+
+    Clips of one process share its fate: it ends early once nobody waits for any of them.
+    """
+
+    stops_early = True
 
     def __init__(self, settings: OpenFaceAuSettings) -> None:
         self._settings = settings
@@ -112,13 +119,13 @@ class OpenFaceEngine:
             ),
         )
 
-    def run(self, batch: Sequence[Source]) -> list[VideoResult | MerrflowError]:
+    def run(self, batch: Sequence[Source], wanted: Wanted = always) -> list[VideoResult | MerrflowError]:
         """One result or one error for each video, in order; a video that crashes a process fails alone."""
         if self._threads is None or self._folder is None:
             return [NotReady("the engine is not loaded") for _ in batch]
         results: dict[int, VideoResult | MerrflowError] = {}
         jobs: list[Job] = []
-        for index, job in enumerate(self._threads.map(self._inspect, range(len(batch)), batch)):
+        for index, job in enumerate(self._threads.map(partial(self._inspect, wanted), range(len(batch)), batch)):
             if isinstance(job, Job):
                 jobs.append(job)
             else:
@@ -127,15 +134,25 @@ class OpenFaceEngine:
         results |= run_all(groups, self._run_group, self._threads).results
         return [results[index] for index in range(len(batch))]
 
-    def _inspect(self, index: int, source: Source) -> Job | MerrflowError:
+    def _inspect(self, wanted: Wanted, index: int, source: Source) -> Job | MerrflowError:
+        if not wanted(index):
+            return Abandoned()
         try:
             facts = inspect_clip(source, max_pixels=self._settings.max_pixels, max_frames=self._settings.max_frames)
         except MerrflowError as error:
             return error
-        return Job(index, source, facts, rewrite=facts.needs_rewrite)
+        return Job(index, source, facts, facts.needs_rewrite, partial(wanted, index))
 
     def _run_group(self, group: Sequence[Job]) -> GroupOutcome:
-        """Runs one process for these clips, in a folder of its own. Never raises."""
+        """Runs one process for those of the clips that are wanted, in a folder of its own. Never raises."""
+        left = abandoned_outcome([job for job in group if not job.is_wanted()])
+        group = [job for job in group if job.index not in left.results]
+        if not group:
+            return left
+        outcome = self._run_wanted(group)
+        return GroupOutcome(left.results | outcome.results, outcome.again)
+
+    def _run_wanted(self, group: Sequence[Job]) -> GroupOutcome:
         folder: Path | None = None
         try:
             if self._stop.is_set() or self._folder is None or self._binary is None:
@@ -143,7 +160,7 @@ class OpenFaceEngine:
             folder = self._folder.make()
             return self._run_in(folder, self._folder.path, self._binary, group)
         except Stopped:
-            return stopping_outcome(group)
+            return stopping_outcome(group) if self._stop.is_set() else abandoned_outcome(group)
         except Exception as error:  # such as a full disk: the error of this group alone
             if len(group) > 1:
                 return GroupOutcome({}, tuple((job,) for job in group))
@@ -172,7 +189,7 @@ class OpenFaceEngine:
                 seconds=tuple(len(job.facts.timestamps) * settings.openface_seconds_per_frame for job in group),
                 start_seconds=settings.openface_start_seconds,
             ),
-            self._stop,
+            lambda: self._stop.is_set() or not any(job.is_wanted() for job in group),
         )
         return evaluate_run(group, ended, lambda job, path: read_result(path, job.facts))
 

@@ -7,9 +7,8 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,11 +62,12 @@ class ProcessResult:
 
 
 class Stopped(Exception):
-    """The engine is being closed."""
+    """The engine is being closed, or nobody waits for the clips any more."""
 
 
-def run_process(call: ProcessCall, stop: threading.Event) -> ProcessResult:
-    """Runs it and waits. In any case no process is left when this returns. Raises `Stopped`, `OSError`."""
+def run_process(call: ProcessCall, is_stopped: Callable[[], bool]) -> ProcessResult:
+    """Runs it and waits. In any case no process is left when this returns. Raises `OSError`, and `Stopped` once it
+    `is_stopped`, which is asked ten times a second."""
     arguments = [sys.executable, "-I", "-S", guard.__file__]
     arguments += [str(call.folder), str(call.private), str(call.nice), "--"]
     arguments += command(call.binary, call.extra, call.folder, call.clips)
@@ -83,7 +83,7 @@ def run_process(call: ProcessCall, stop: threading.Event) -> ProcessResult:
             start_new_session=True,
         )
     try:
-        code = _wait(process, output, stop)
+        code = _wait(process, output, is_stopped)
     finally:
         _end(process)
     output.read()
@@ -165,14 +165,14 @@ class _Output:
         return self._call.start_seconds + (self._call.seconds[begun[-1]] if begun else 0.0)
 
 
-def _wait(process: subprocess.Popen[bytes], output: _Output, stop: threading.Event) -> int | None:
+def _wait(process: subprocess.Popen[bytes], output: _Output, is_stopped: Callable[[], bool]) -> int | None:
     since, begun = time.monotonic(), 0
     while True:
         try:
             return process.wait(POLL_SECONDS)
         except subprocess.TimeoutExpired:
             pass
-        if stop.is_set():
+        if is_stopped():
             raise Stopped
         output.read()
         if len(output.begun) != begun:

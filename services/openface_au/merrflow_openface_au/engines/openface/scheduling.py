@@ -11,7 +11,7 @@ from pathlib import Path
 from merrflow_openface_au.engines.openface.clip import VideoFacts
 from merrflow_openface_au.engines.openface.process import ProcessResult
 from merrflow_openface_au.types import Source, VideoResult
-from merrflow_serving.errors import EngineFault, MerrflowError, NotReady
+from merrflow_serving.errors import Abandoned, EngineFault, MerrflowError, NotReady
 from merrflow_serving.media.openface_csv import OpenFaceError
 
 
@@ -23,6 +23,7 @@ class Job:
     source: Source
     facts: VideoFacts
     rewrite: bool  # rewritten for OpenFace instead of given to it as it is
+    is_wanted: Callable[[], bool] = lambda: True  # whether anybody still waits for its result
 
 
 @dataclass(frozen=True)
@@ -113,6 +114,11 @@ def evaluate_run(group: Sequence[Job], ended: ProcessResult, read: Callable[[Job
 def stopping_outcome(group: Sequence[Job]) -> GroupOutcome:
     """`NotReady` for every clip: the service is stopping, and the caller may try another one."""
     return GroupOutcome({job.index: NotReady("the service is stopping") for job in group})
+
+
+def abandoned_outcome(group: Sequence[Job]) -> GroupOutcome:
+    """`Abandoned` for every clip: its caller has left."""
+    return GroupOutcome({job.index: Abandoned() for job in group})
 
 
 def _reason(ended: ProcessResult, cut: bool) -> str:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
 
 from merrflow_serving.torch.padding import left_padded
+from merrflow_serving.torch.stopping import UntilUnwanted
 
 if TYPE_CHECKING:
     from transformers import Qwen2ForCausalLM
@@ -30,11 +31,12 @@ def decode(
     stop: Sequence[int],
     answer_tokens: int,
     least_tokens: int = 0,
+    wanted: Sequence[Callable[[], bool]] = (),
 ) -> list[Answer]:
     """Decodes all rows at once, always taking the likeliest token; each row ends at a token of `stop`.
 
     rows: prompts [(tokens, width)]. Positions count from each row's own start, so padding does not shift them.
-    least_tokens: no row ends before; for warming up.
+    least_tokens: no row ends before; for warming up. wanted: of each row, asked after each token; once False, it ends.
     """
     from transformers import GenerationConfig
 
@@ -52,6 +54,7 @@ def decode(
             pad_token_id=stop[0],
             use_cache=True,
         ),
+        stopping_criteria=[UntilUnwanted(wanted)] if wanted else [],
     )
     return [_answer(row, stop) for row in written.tolist()]
 

@@ -11,6 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,8 +27,8 @@ from merrflow_qwen_audio.settings import QwenAudioSettings
 from merrflow_qwen_audio.tone_sentence import rules_version, sentence
 from merrflow_qwen_audio.types import Content, Span, Tone, ToneItem
 from merrflow_serving import weights
-from merrflow_serving.engine import EngineInfo, Limits
-from merrflow_serving.errors import EngineFault, MerrflowError, NotReady, TooLarge
+from merrflow_serving.engine import EngineInfo, Limits, Wanted, always
+from merrflow_serving.errors import Abandoned, EngineFault, MerrflowError, NotReady, TooLarge
 from merrflow_serving.torch.lost import is_out_of_memory
 
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ class AudioLanguageEngine(ABC):
     """Item: `ToneItem`. Result: `Tone`. The same recording gives the same text, whatever else is in the batch."""
 
     name: str  # as in the settings
+    stops_early = True
 
     def __init__(self, settings: QwenAudioSettings) -> None:
         self.settings = settings
@@ -136,13 +138,21 @@ class AudioLanguageEngine(ABC):
         capacity.warm_up(model, question, limit, answer_tokens=answer_tokens, whole=device.type == "cuda")
         return model, limit
 
-    def run(self, batch: Sequence[ToneItem]) -> list[Tone | MerrflowError]:
+    def run(self, batch: Sequence[ToneItem], wanted: Wanted = always) -> list[Tone | MerrflowError]:
         """One tone or one error for each recording, in order."""
         if self._loaded is None:
             return [EngineFault("the engine is used before it is loaded") for _ in batch]
         measured = list(self._loaded.measuring.map(self._measure, batch))
-        prompts = [self._prompts(item, found, self._loaded) for item, found in zip(batch, measured, strict=True)]
-        asked = [prompt for several in prompts if isinstance(several, list) for prompt in several]
+        prompts = [
+            self._prompts(item, found, self._loaded) if wanted(place) else Abandoned()
+            for place, (item, found) in enumerate(zip(batch, measured, strict=True))
+        ]
+        asked = [
+            replace(prompt, is_wanted=partial(wanted, place))
+            for place, several in enumerate(prompts)
+            if isinstance(several, list)
+            for prompt in several
+        ]
         from merrflow_qwen_audio.engines.audio_language.prompting import ask
 
         loaded = self._loaded

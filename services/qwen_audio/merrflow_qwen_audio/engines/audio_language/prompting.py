@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -22,6 +22,7 @@ class AudioPrompt:
     samples: Samples
     question: Question
     tokens: int  # of the prompt, including the sound
+    is_wanted: Callable[[], bool] = lambda: True  # asked after each token; once False, the answer ends
 
 
 def ask(
@@ -46,7 +47,14 @@ def ask(
         sounds = model.embed_sounds([one.samples for one in group])
         rows = [model.splice(one.question, sound) for one, sound in zip(group, sounds, strict=True)]
         del sounds  # the language model needs the memory
-        answers = decode(model.language, rows, stop=model.stop, answer_tokens=answer_tokens, least_tokens=least_tokens)
+        answers = decode(
+            model.language,
+            rows,
+            stop=model.stop,
+            answer_tokens=answer_tokens,
+            least_tokens=least_tokens,
+            wanted=[one.is_wanted for one in group],
+        )
         return [Reply(model.text(answer.ids), answer.truncated) for answer in answers]
 
     def _split(group: list[AudioPrompt]) -> list[Reply]:
