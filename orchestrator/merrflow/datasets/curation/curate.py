@@ -13,6 +13,7 @@ from merrflow.datasets.curation.config import CurationConfig
 from merrflow.datasets.curation.records import read_records
 from merrflow.datasets.curation.registry import known_filters
 from merrflow.datasets.curation.result import write_curation
+from merrflow.datasets.pictures import FOLDER, Pictures
 from merrflow.store import existing_ledger
 
 
@@ -36,7 +37,7 @@ def curate(out: Path, config: CurationConfig, *, dry_run: bool = False) -> Curat
     filters = config.filters()
     ledger = existing_ledger(out)
     try:
-        read = read_records(ledger, out / "peaks" if any(one.needs_sharpness for one in filters) else None)
+        read = read_records(ledger, Pictures(out / FOLDER) if any(one.needs_sharpness for one in filters) else None)
     finally:
         ledger.close()
     steps = _worked(filters, in_sequence(filters, read.clips))
