@@ -1,4 +1,4 @@
-"""Pictures of peak frames: checked where they are used, and made again from the clip, by a run and by what reads them."""
+"""Pictures of peak frames: checked where they are used, and made again from the clip, by runs and by readers."""
 
 from __future__ import annotations
 
@@ -145,7 +145,14 @@ def test_finished_pictures_cost_one_look_at_their_folder(tmp_path: Path, monkeyp
 
 @pytest.mark.parametrize(
     "data",
-    [b"", b"\xff", b"\xff\xd8", b"\xff\xd8\xff\xd9", b"\xff\xd8\xff\xe0\x00\x00" * 99 + b"\xff\xd9", b"\xff\xd8\xff\xc0"],
+    [
+        b"",
+        b"\xff",
+        b"\xff\xd8",
+        b"\xff\xd8\xff\xd9",
+        b"\xff\xd8\xff\xe0\x00\x00" * 99 + b"\xff\xd9",
+        b"\xff\xd8\xff\xc0",
+    ],
 )
 def test_what_is_no_picture_has_no_size(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "a.jpg").write_bytes(data)
