@@ -125,7 +125,7 @@ async def _furnish(
         say("asking the services which engines they run")
         services = await _start(stack, Services(addresses, settings))
     cores = os.cpu_count() or 1
-    reader = SharedReader(min(cores, 4))
+    reader = _reader(min(cores, 4))
     lexicon = rules.phrases()
     if sharing:
         identities, limits = sharing.identities, sharing.limits
@@ -195,6 +195,13 @@ def _todo(clips: list[Clip], ledger: Ledger, keys: CacheKeys) -> list[Clip]:
 def _embedded(names: list[str]) -> dict[str, EngineInfo]:
     try:
         return embedded_engines(names)
+    except MerrflowError as error:
+        raise InputError(str(error)) from error
+
+
+def _reader(count: int) -> SharedReader:
+    try:
+        return SharedReader(count)
     except MerrflowError as error:
         raise InputError(str(error)) from error
 
