@@ -19,7 +19,7 @@ PARALLEL ?= -n $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) + 1))) --dist load
 # The package merrflow comes from two folders, which mypy can only follow as one.
 TYPES := build/types
 
-.PHONY: help install demo dist test test-all fuzz lint types generated generated-check protos protos-check protos-release clean
+.PHONY: help install demo dist test test-all fuzz lint types pins generated generated-check protos protos-check protos-release clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-14s %s\n", $$1, $$2}'
@@ -45,7 +45,7 @@ fuzz: $(DEV_STAMP) ## 10,000 mutated files, 1,000,000 mutated messages, and ten 
 	$(BIN)/python -m tests.fuzz.messages --cases 1000000 --processes 2 --wire 2000
 	$(BIN)/python -m tests.fuzz.guided all --seconds 600 --out build/fuzz-finds
 
-lint: $(DEV_STAMP) generated-check types ## check style, types, the protos' rules, and what is generated
+lint: $(DEV_STAMP) generated-check types pins ## check style, types, pins, the protos' rules, and what is generated
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	cd protos && ../$(BIN)/buf lint
@@ -54,6 +54,9 @@ types: $(DEV_STAMP) ## check types
 	rm -rf $(TYPES) && mkdir -p $(TYPES)/merrflow
 	ln -s $(CURDIR)/orchestrator/merrflow/* $(CURDIR)/protos/python/merrflow/* $(TYPES)/merrflow
 	MYPYPATH=$(TYPES) $(BIN)/mypy -p merrflow $(patsubst services/%,-p merrflow_%,$(filter services/%,$(DISTRIBUTIONS)))
+
+pins: $(DEV_STAMP) ## check that what is installed is what is pinned, and its licences; vulnerabilities if pip-audit is there
+	$(BIN)/python deploy/check_pins.py
 
 generated: $(STAMP) ## write what Compose, Kubernetes and Prometheus say of the services, the dashboard, the picture of the stages
 	$(BIN)/python deploy/generate.py

@@ -42,6 +42,7 @@ from merrflow.stages.text_reader import SharedReader
 from merrflow.store import RECORD, Ledger, batched
 from merrflow.store.database import connect
 from merrflow_serving.engine import EngineInfo
+from merrflow_serving.media.images import encode_jpeg
 
 DESCRIBED = 28_618 / 70_000  # MERR: of all clips, those with a record
 LABELS = ("happy", "sad", "angry", "surprise", "neutral", "worried")
@@ -76,7 +77,7 @@ def fill(out: Path, folder: Path, keys: CacheKeys, *, finished: int, seconds: fl
     ledger = Ledger.in_folder(out)
     clips = ledger.register(found, names_of(found))
     (out / "peaks").mkdir(exist_ok=True)
-    picture = b"\xff\xd8\xff\xd9"
+    picture = encode_jpeg(np.zeros((64, 96, 3), np.uint8))
     engine = connect(ledger.location)
     pattern = _record(seconds)
     for batch in batched(enumerate(clips), 500):

@@ -132,3 +132,18 @@ def test_two_of_one_name_are_both_named(out: Path, tmp_path: Path) -> None:
     assert line.endswith(
         "the export format 'odd' of acme 1.0 and that of zenith 1.0 have the same name; uninstall one of them"
     )
+
+
+def test_help_lists_the_others_beside_one_that_cannot_be_used(tmp_path: Path) -> None:
+    plant(tmp_path, "acme_broken", GROUP, {"broken": "acme_broken:Gone"})
+    ended = merrflow("export", "--help", path=tmp_path)
+    assert ended.returncode == 0 and "Usage: " in ended.stdout
+    said = " ".join(ended.stdout.split())
+    assert "csv " in said and "broken" in said and "cannot be imported from 'acme_broken:Gone'" in said
+
+
+def test_help_names_two_of_one_name(tmp_path: Path) -> None:
+    plant(tmp_path, "acme_twin", GROUP, {"csv": "acme_twin:Twin"})
+    ended = merrflow("export", "--help", path=tmp_path)
+    said = " ".join(ended.stdout.split())
+    assert ended.returncode == 0 and "Usage: " in said and "has the name of a built-in" in said

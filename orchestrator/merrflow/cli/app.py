@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from contextlib import closing
 from pathlib import Path
 from typing import Annotated
 
@@ -254,10 +255,12 @@ def status(out: OutOption, as_json: Annotated[bool, typer.Option("--json", help=
 @app.command()
 def report(out: OutOption) -> None:
     """Write all output files of a run again, including report.html. Calls no model."""
+    from merrflow.core.errors import writing_outputs
     from merrflow.datasets.outputs import write_outputs
     from merrflow.store import existing_ledger
 
-    summary = write_outputs(existing_ledger(out), out)
+    with closing(existing_ledger(out)) as ledger, writing_outputs(out):
+        summary = write_outputs(ledger, out)
     output_console().print(f"{summary.out / 'report.html'}: {summary.coarse} coarse, {summary.fine} fine records")
 
 

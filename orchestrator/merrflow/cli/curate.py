@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -27,12 +28,17 @@ class CurateCommand(ListingCommand):
 
     columns = ("filter, in the default order", "reason to drop a clip")
 
-    def listing(self) -> Iterable[tuple[str, str]]:
+    def listing(self) -> Iterable[tuple[str, Callable[[], str]]]:
+        from merrflow.core.errors import InputError
         from merrflow.datasets.curation.config import packaged
-        from merrflow.datasets.curation.registry import known_filters
+        from merrflow.datasets.curation.registry import filter_plugins, load_filter
 
-        known = known_filters()
-        return [(name, known[name].type.about) for name in packaged().order]
+        plugins = filter_plugins()
+        try:
+            order = packaged().order
+        except InputError:  # of one that cannot be used, the place is not known
+            order = tuple(plugins)
+        return [(name, partial(lambda plugin: load_filter(plugin).about, plugins[name])) for name in order]
 
 
 def curate(

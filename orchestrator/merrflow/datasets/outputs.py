@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
+from merrflow.core.errors import listed
 from merrflow.core.records import Outcome
+from merrflow.datasets.entries import Entry
 from merrflow.datasets.export.everything import write_all
+from merrflow.datasets.export.writer import Writer
 from merrflow.datasets.outputs_state import read_stamp, write_stamp
+from merrflow.datasets.pictures import FOLDER, Pictures
 from merrflow.datasets.report import write_report
 from merrflow.datasets.report.survey import Surveyor
 from merrflow.store import Ledger
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -38,7 +45,7 @@ class Summary:
 def write_outputs(
     ledger: Ledger, out: Path, names: set[str] | None = None, worked: int = 0, *, unless_current: bool = False
 ) -> Summary:
-    """Every output file of a folder, from its ledger alone. Blocking.
+    """Every output file of a folder, from its ledger alone, and what pictures are damaged, from their clips. Blocking.
 
     names: the clips to sum up (None: all). unless_current: leaves files alone that were written of just this state
     of the ledger, and were not touched since.
@@ -46,10 +53,11 @@ def write_outputs(
     state = ledger.state()  # before they are read: what comes in meanwhile makes it another one
     written = read_stamp(out, state) if unless_current else None
     if written is None:
-        surveyor = Surveyor(ledger)
-        written = write_all(ledger, out, also=[surveyor])
+        surveyor, pictures = Surveyor(ledger), _PictureCheck(Pictures(out / FOLDER))
+        written = write_all(ledger, out, also=[surveyor, pictures])
         write_report(ledger, out, surveyor.survey())
-        write_stamp(out, state, written)
+        if not pictures.lost:  # else the next run tries to make them again
+            write_stamp(out, state, written)
     rows = [row for row in ledger.statuses() if names is None or row.name in names]
     return Summary(
         out=out,
@@ -63,3 +71,25 @@ def write_outputs(
         worked=worked,
         problems=tuple((row.name, row.reason) for row in rows if row.outcome is Outcome.FAILED),
     )
+
+
+class _PictureCheck(Writer):
+    """Looks at every record's picture. `lost` counts those that are not whole and cannot be made again."""
+
+    def __init__(self, pictures: Pictures) -> None:
+        super().__init__()
+        self.lost = 0
+        self._pictures = pictures
+        self._example = ""
+
+    def add(self, entry: Entry) -> str:
+        if fault := self._pictures.mend(entry.record):
+            self.lost += 1
+            self._example = self._example or f"{entry.record.name}: {fault}"
+        return ""
+
+    def finish(self) -> tuple[str, ...]:
+        if self.lost:
+            what = "pictures of peak frames are missing or damaged and cannot be made again"
+            log.warning("%d %s (%s)", self.lost, what, listed([self._example]))
+        return ()

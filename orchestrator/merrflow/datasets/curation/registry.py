@@ -45,18 +45,24 @@ class Known:
 @cache
 def known_filters() -> Mapping[str, Known]:
     """All filters by name. Raises `InputError` with one line for a plug-in that cannot be used."""
-    plugins: Mapping[str, Plugin[Filter[Any]]] = find_plugins(GROUP, "filter", BUILT_IN)
-    found: dict[str, Known] = {}
-    for name, plugin in plugins.items():
-        one = plugin.load(Filter)  # type: ignore[type-abstract]  # what `load` returns is a complete subclass
-        if not re.fullmatch("[a-z][a-z0-9_]*", name):
-            raise plugin.fault("has a name that is not made of small letters, digits and _")
-        if not (isinstance(one.rules_type, type) and issubclass(one.rules_type, FilterRules)):
-            raise plugin.fault(f"has a rules_type that is not a subclass of {FilterRules.__module__}.FilterRules")
-        required = [key for key, field in one.rules_type.model_fields.items() if field.is_required()]
-        if required and not plugin.built_in:  # the defaults of the built-in ones are in curation.yaml
-            raise plugin.fault(f"has settings without a default: {', '.join(required)}")
-        found[name] = Known(plugin, one)
+    return {name: Known(plugin, load_filter(plugin)) for name, plugin in filter_plugins().items()}
+
+
+def filter_plugins() -> dict[str, Plugin[Filter[Any]]]:
+    """The same, not imported yet. Raises `InputError` with one line if two have the same name."""
+    return find_plugins(GROUP, "filter", BUILT_IN)
+
+
+def load_filter(plugin: Plugin[Filter[Any]]) -> type[Filter[Any]]:
+    """A filter's class. Raises `InputError` with one line if it cannot be used."""
+    found = plugin.load(Filter)  # type: ignore[type-abstract]  # what `load` returns is a complete subclass
+    if not re.fullmatch("[a-z][a-z0-9_]*", found.name):
+        raise plugin.fault("has a name that is not made of small letters, digits and _")
+    if not (isinstance(found.rules_type, type) and issubclass(found.rules_type, FilterRules)):
+        raise plugin.fault(f"has a rules_type that is not a subclass of {FilterRules.__module__}.FilterRules")
+    required = [key for key, field in found.rules_type.model_fields.items() if field.is_required()]
+    if required and not plugin.built_in:  # the defaults of the built-in ones are in curation.yaml
+        raise plugin.fault(f"has settings without a default: {', '.join(required)}")
     return found
 
 

@@ -45,7 +45,10 @@ def write_curation(out: Path, config: CurationConfig, digest: str, kept: Sequenc
             json.dump(values, file, ensure_ascii=False, indent=1)
             file.write("\n")
     except OSError as error:
-        raise InputError(f"{out / FILE}: cannot be written ({error.strerror or error})") from error
+        raise InputError(
+            f"{out / FILE}: cannot be written ({error.strerror or error}); what was there is still whole. Make "
+            "room, or make the folder writable, and run merrflow curate again"
+        ) from error
 
 
 def counts(step: Step) -> dict[str, Any]:

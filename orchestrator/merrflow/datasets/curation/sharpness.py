@@ -7,7 +7,7 @@ from pathlib import Path
 SIDE = 128  # pixels to which every face is brought, so that large and small faces compare
 
 
-def face_sharpness(picture: Path, box: tuple[float, float, float, float] | None) -> float | None:
+def face_sharpness(picture: Path | None, box: tuple[float, float, float, float] | None) -> float | None:
     """Variance of the Laplacian of the face's grey values (Pech-Pacheco et al. 2000), brought to 128 x 128 pixels.
 
     box: x, y, width, height in pixels of the picture. None if there is no picture or no box.
@@ -15,7 +15,7 @@ def face_sharpness(picture: Path, box: tuple[float, float, float, float] | None)
     import cv2
     import numpy as np
 
-    if box is None or not picture.is_file():
+    if box is None or picture is None or not picture.is_file():
         return None
     image = cv2.imdecode(np.fromfile(picture, np.uint8), cv2.IMREAD_GRAYSCALE)
     if image is None:

@@ -16,6 +16,7 @@ from merrflow.datasets.export.folder import whole_folder
 from merrflow.datasets.export.format import Target
 from merrflow.datasets.export.registry import known_formats, make_format
 from merrflow.datasets.export.vocabulary import vocabulary
+from merrflow.datasets.pictures import FOLDER
 from merrflow.store import Ledger
 
 UNCURATED = "not kept by merrflow curate"
@@ -57,7 +58,7 @@ def export(
     records = 0
     with whole_folder(folder, format) as part, ExitStack() as stack:
         with plugin.blamed():
-            writer = stack.enter_context(chosen.writer(Target(part, out / "peaks", partial(vocabulary, ledger, names))))
+            writer = stack.enter_context(chosen.writer(Target(part, out / FOLDER, partial(vocabulary, ledger, names))))
         for entry in entries(ledger, names):
             with plugin.blamed():
                 reason = writer.add(entry)

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from merrflow.core.atomic_files import sync_folder
 from merrflow.core.errors import InputError
 
 LIST = ".merrflow-export.json"
@@ -50,13 +51,16 @@ def whole_folder(target: Path, kind: str) -> Iterator[Path]:
                 os.sync()
                 _check(target)
                 _swap(part, target, old)
+                sync_folder(target.parent)
             finally:
                 shutil.rmtree(part, ignore_errors=True)
                 if target.exists():
                     shutil.rmtree(old, ignore_errors=True)
     except OSError as error:
-        reason = error.strerror or error
-        raise InputError(f"{target}: cannot be written ({reason}); choose another folder with --to") from error
+        raise InputError(
+            f"{target}: cannot be written ({error.strerror or error}); what was there is still whole. Make room, or "
+            "choose another folder with --to"
+        ) from error
 
 
 @contextmanager

@@ -10,8 +10,10 @@ from typing import ClassVar, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
+from merrflow.core.records import Record
 from merrflow.datasets.export.vocabulary import Vocabulary
 from merrflow.datasets.export.writer import Writer
+from merrflow.datasets.pictures import Pictures
 
 
 class FormatOptions(BaseModel):
@@ -28,8 +30,12 @@ class Target:
     """Where an export goes, and what belongs to its records."""
 
     folder: Path  # empty; it becomes the export when the writer is done
-    peaks: Path  # the run's folder of peak frames, NAME.jpg
+    peaks: Path  # the run's folder of peak frames, NAME.jpg; `picture` also checks them
     vocabulary: Callable[[], Vocabulary]  # labels, units and measurements of the records; reads the ledger once
+
+    def picture(self, record: Record) -> Path | None:
+        """The picture of the record's peak frame, made again if it is damaged; None if there is none."""
+        return Pictures(self.peaks).of(record)
 
 
 @dataclass(frozen=True)

@@ -19,10 +19,10 @@ from merrflow.datasets.entries import Entry
 from merrflow.datasets.export.card import Card
 from merrflow.datasets.export.columns import PICTURE, Column, columns
 from merrflow.datasets.export.format import Format, FormatOptions, Target
-from merrflow.datasets.export.sharegpt import is_picture
 from merrflow.datasets.export.text import clean_all
 from merrflow.datasets.export.vocabulary import Vocabulary
 from merrflow.datasets.export.writer import Writer
+from merrflow.datasets.pictures import Pictures
 
 SHARD = 450_000_000  # bytes of a shard before compression, under the 500 MB that Hugging Face recommends
 GROUP = 100  # rows of a row group: what a reader decodes at once, pictures and all
@@ -69,7 +69,7 @@ class HuggingFace(Writer):
         """peaks: the run's folder of peak frames. splits: share of the clips by name; the rest is "train"."""
         super().__init__()
         self._folder = folder
-        self._peaks = peaks
+        self._pictures = Pictures(peaks)
         self._shares = dict(splits)
         self._seed = seed
         self._columns = columns(words)
@@ -84,8 +84,7 @@ class HuggingFace(Writer):
 
     def add(self, entry: Entry) -> str:
         row = clean_all({column.name: column.take(entry) for column in self._columns})
-        picture = self._peaks / f"{entry.record.name}.jpg"
-        if is_picture(picture):
+        if picture := self._pictures.of(entry.record):
             row[PICTURE] = {"bytes": picture.read_bytes(), "path": picture.name}
         else:
             self._no_picture += 1

@@ -21,6 +21,7 @@ from merrflow.datasets.entries import Entry
 from merrflow.datasets.export.format import Format, FormatOptions, Target
 from merrflow.datasets.export.text import one_line, trainable
 from merrflow.datasets.export.writer import NO_FINE, NO_PICTURE, Writer
+from merrflow.datasets.pictures import Pictures
 
 MEDIA = {"image": "images", "video": "videos"}  # placeholder -> column
 
@@ -48,7 +49,7 @@ class ShareGpt(Writer):
         """peaks: the run's folder of peak frames, `<name>.jpg`."""
         super().__init__()
         self._folder = folder
-        self._peaks = peaks
+        self._pictures = Pictures(peaks)
         (folder / "images").mkdir(parents=True)
         self._count = dict.fromkeys(MEDIA, 0)
         self._no_picture = self._no_clip = 0
@@ -59,15 +60,14 @@ class ShareGpt(Writer):
         if not entry.is_fine:
             return NO_FINE
         record = entry.record
-        picture = self._peaks / f"{record.name}.jpg"
-        has_picture = is_picture(picture)
+        picture = self._pictures.of(record)
         # a path that is not UTF-8 cannot be in a JSON file
         has_clip = not record.path.startswith(ESCAPED) and Path(record.path).is_file()
-        if not has_picture and not has_clip:
+        if not picture and not has_clip:
             return NO_PICTURE
-        self._no_picture += not has_picture
+        self._no_picture += not picture
         self._no_clip += not has_clip
-        if has_picture:
+        if picture:
             image = f"images/{record.name}.jpg"
             shutil.copyfile(picture, self._folder / image)
             self._put("image", entry, image)
@@ -145,14 +145,3 @@ def description(file_name: str, media: str) -> dict[str, Any]:
 def load_question() -> Question:
     """The question that comes with the package."""
     return read(files("merrflow.datasets.export") / "sharegpt.yaml", Question)
-
-
-def is_picture(path: Path) -> bool:
-    """Whether there is a JPEG that is not cut short."""
-    try:
-        with path.open("rb") as file:
-            start = file.read(2)
-            file.seek(-2, 2)
-            return (start, file.read(2)) == (b"\xff\xd8", b"\xff\xd9")
-    except OSError:
-        return False

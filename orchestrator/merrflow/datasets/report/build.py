@@ -12,6 +12,7 @@ from merrflow.core.atomic_files import whole_text
 from merrflow.core.version import __version__
 from merrflow.datasets.entries import RECORDS, Entry
 from merrflow.datasets.pages import asset, policy, templates
+from merrflow.datasets.pictures import FOLDER, Pictures
 from merrflow.datasets.report import chart
 from merrflow.datasets.report.card import Card, card, measured, plural, short_revision, words
 from merrflow.datasets.report.survey import MAX_ROWS, OUTCOMES, Survey, survey
@@ -55,11 +56,12 @@ def write_report(ledger: Ledger, out: Path, seen: Survey | None = None) -> Path:
 
 
 def _cards(ledger: Ledger, seen: Survey, out: Path) -> Iterator[Card]:
+    pictures = Pictures(out / FOLDER)
     longest = LARGE if len(seen.carded) <= SMALL_REPORT else SMALL
     for name, fingerprint in seen.carded:
         row = ledger.stage(name, RECORD, fingerprint)
         if row and row.payload:  # else a run that goes on has replaced it since the survey
-            yield card(Entry(RECORDS.validate_json(row.payload), row.outcome, row.reason), out, longest)
+            yield card(Entry(RECORDS.validate_json(row.payload), row.outcome, row.reason), pictures, longest)
 
 
 def _environment() -> Environment:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from pathlib import Path
 
 from merrflow.core.records import Origin, Record
 from merrflow.datasets.entries import Entry
+from merrflow.datasets.pictures import Pictures
 from merrflow.datasets.report.chart import Chart, draw, facs_name
 from merrflow.datasets.report.picture import Picture, thumbnail
 
-PEAKS = "peaks"  # folder of the peak frames beside the report
 KEY_MEASUREMENTS = (  # of the tone, shown with its sentence; the others are one click away
     "pitch_mean",
     "pitch_range",
@@ -67,8 +66,8 @@ class Card:
         return self.record.origins.get(clue)
 
 
-def card(entry: Entry, out: Path, longest: int) -> Card:
-    """The card of one record; reads its peak frame from `out`."""
+def card(entry: Entry, pictures: Pictures, longest: int) -> Card:
+    """The card of one record; reads the picture of its peak frame."""
     record = entry.record
     written = record.reasoning.text if record.reasoning else ""
     phrases = dict(zip(record.label.action_units, record.label.expressions, strict=False))
@@ -82,7 +81,7 @@ def card(entry: Entry, out: Path, longest: int) -> Card:
         reason="" if entry.is_fine else entry.reason or record.missing.get("reasoning", ""),
         fine=entry.fine_text or "",
         unused="" if entry.is_fine else written,
-        picture=thumbnail(out / PEAKS / f"{record.name}.jpg", longest),
+        picture=thumbnail(pictures.of(record), longest),
         chart=draw(record),
         facts=_facts(record),
         used=tuple(used),

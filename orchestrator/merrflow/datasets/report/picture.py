@@ -18,7 +18,7 @@ class Picture:
     height: int
 
 
-def thumbnail(path: Path, longest: int) -> Picture | None:
+def thumbnail(path: Path | None, longest: int) -> Picture | None:
     """The picture at `path`, made smaller so that no side is above `longest` pixels; None if there is none.
 
     It is decoded and encoded anew, so that nothing but pixels gets into the page.
@@ -27,7 +27,7 @@ def thumbnail(path: Path, longest: int) -> Picture | None:
     import numpy as np
 
     try:
-        data = np.fromfile(path, np.uint8)  # cv2.imread would fail on some names
+        data = np.fromfile(path, np.uint8) if path else np.empty(0, np.uint8)  # cv2.imread would fail on some names
     except OSError:
         return None
     if not data.size:

@@ -7,23 +7,34 @@ written next to it. Each reader is to be used by one thread.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
-from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from merrflow_serving.errors import NotReady
+from merrflow_serving.packaged import PackagedFile
 
 if TYPE_CHECKING:
     from rapidocr import RapidOCR
 
-DETECTION = "PP-OCRv6_det_small.onnx"
-RECOGNITION = "PP-OCRv6_rec_small.onnx"
+DETECTION = PackagedFile(
+    "rapidocr",
+    "3.10.0",
+    "rapidocr/models/PP-OCRv6_det_small.onnx",
+    "090f04abcd9d9a7498bc4ebf677e4cb9bdce1fe4197ddb7e529f1ef44e1ff94f",
+    alone=False,
+)
+RECOGNITION = PackagedFile(
+    "rapidocr",
+    "3.10.0",
+    "rapidocr/models/PP-OCRv6_rec_small.onnx",
+    "6f327246b50388f3c176ae304bd95767ea6dc0c9ae92153ef8cbe210b3c14884",
+    alone=False,
+)
+REVISION = "sha256:da2d61aa80aff563"  # of both files' bytes, one after the other; it is part of records' keys
 MODEL = "PP-OCRv6-small"
 LICENCE = "Apache-2.0"
 SIDE = 960  # pixels: larger pictures are shrunk to this for detection only; recognition has the full resolution
@@ -42,25 +53,19 @@ class TextLine:
     box: Box
 
 
-@cache
-def model_file(name: str) -> Path:
-    """A model's path inside the installed wheel. Raises `NotReady` if `rapidocr` or the file is missing."""
+def model_file(file: PackagedFile) -> Path:
+    """A model's path inside the installed wheel, after checking its bytes. Raises `NotReady`, saying what to do."""
     try:
-        path = Path(str(distribution("rapidocr").locate_file(f"rapidocr/models/{name}")))
-    except PackageNotFoundError as error:
-        raise NotReady("text cannot be read: install the Python package rapidocr") from error
-    if not path.is_file():
-        raise NotReady(f"text cannot be read: the installed rapidocr has no {name}; install version 3.10")
-    return path
+        return file.path()
+    except NotReady as error:
+        raise NotReady(f"text cannot be read: {error}", reason=error.reason) from error
 
 
-@cache
 def revision() -> str:
-    """ "sha256:" and the first 16 digits of the hash of both model files."""
-    digest = hashlib.sha256()
-    for name in (DETECTION, RECOGNITION):
-        digest.update(model_file(name).read_bytes())
-    return f"sha256:{digest.hexdigest()[:16]}"
+    """Of the two models, once their bytes are checked (30 MB, read once a process). Raises `NotReady`."""
+    for file in (DETECTION, RECOGNITION):
+        model_file(file)
+    return REVISION
 
 
 class TextReader:

@@ -86,9 +86,9 @@ class LlamaCpp:
         """Loads model and prompts, and computes the part of each prompt that all clips share. Raises `NotReady`."""
         self._prompt, scoring = load_prompt(self._prompts.reasoning), load_scoring_prompt(self._prompts.scoring)
         path = gguf_files.locate(self._settings.model_path)
-        self._header = gguf_files.header(path)
         if self._packaged:
             gguf_files.PACKAGED.check(path)
+        self._header = gguf_files.header(path)
         try:
             self._template = ChatTemplate(self._header)
             shared = self._template.before_question(self._prompt.conversation)

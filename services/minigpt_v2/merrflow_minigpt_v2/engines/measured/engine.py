@@ -45,7 +45,8 @@ class MeasuredEngine:
         self._reader: ocr.TextReader | None = None
 
     def load(self) -> None:
-        """Loads the face, hand and text models. Raises `NotReady`."""
+        """Loads the face and hand models; checks those for text, which the first picture loads. Raises `NotReady`."""
+        ocr.revision()
         cv2.setNumThreads(1)
         self._people = PeopleFinder()
         self._reader = ocr.TextReader()
