@@ -31,6 +31,7 @@ from merrflow.pipeline.pipeline import Pipeline
 from merrflow.pipeline.request import Request
 from merrflow.pipeline.session import Engaged, Session
 from merrflow.pipeline.stage_cache import StageCache
+from merrflow.pipeline.table_names import check_renamed, check_table
 from merrflow.stages.graph import graph_for
 from merrflow.stages.stage import Run
 from merrflow.stages.text_reader import SharedReader
@@ -69,7 +70,9 @@ async def open_session(
         await asyncio.to_thread(ledger.follow_moved, found)
         names = assign_names(found, ledger.names())
         for table, file in ((sentences, request.transcripts), (labels, request.labels)):
-            _check_names(table, names, found, file or "")
+            check_table(table, names, found, file or "")
+        if precomputed:
+            check_renamed(precomputed.named, names, found, request.action_units or "")
         if sentences or labels:
             found = with_tables(found, names, sentences, labels)
         clips = await asyncio.to_thread(ledger.register, found, names)
@@ -201,15 +204,6 @@ def _check_labels(rules: RuleSet, found: list[Found]) -> None:
                 rules.normal(clip.label)
         except UnknownLabel as error:
             raise InputError(f"{clip.row}: {error}") from error
-
-
-def _check_names(table: dict[str, str], names: dict[Path, str], found: list[Found], file: str) -> None:
-    """A table that names none of the clips belongs to another dataset, or writes names differently."""
-    known = {name for clip in found for name in (names[clip.path], clip.path.stem)}
-    if table and not known & set(table):
-        raise InputError(
-            f"{file}: names none of the {len(found)} clips; it has {min(table)!r}, and the clips {min(known)!r}"
-        )
 
 
 def _ledger(settings: RunSettings, out: Path, *, make: bool = True) -> Ledger:
