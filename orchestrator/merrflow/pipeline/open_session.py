@@ -36,6 +36,7 @@ from merrflow.stages.graph import graph_for
 from merrflow.stages.stage import Run
 from merrflow.stages.text_reader import SharedReader
 from merrflow.store import Ledger
+from merrflow.store.database_retries import advice
 from merrflow.store.exclusive import exclusive, exclusive_ledger
 from merrflow_serving.engine import EngineInfo
 from merrflow_serving.errors import MerrflowError
@@ -211,8 +212,7 @@ def _ledger(settings: RunSettings, out: Path, *, make: bool = True) -> Ledger:
         return Ledger.in_folder(out, settings.ledger_url, make=make)
     except (SQLAlchemyError, ImportError) as error:
         where = "the ledger_url setting" if settings.ledger_url else out / "ledger.db"
-        reason = str(error).splitlines()[0]
-        raise InputError(f"the ledger cannot be opened ({where}): {reason}") from error
+        raise InputError(f"the ledger cannot be opened ({where}): {advice(error)}") from error
 
 
 def _common_root(clips: list[Clip]) -> Path | None:

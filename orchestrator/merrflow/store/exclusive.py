@@ -16,6 +16,8 @@ from sqlalchemy.pool import NullPool
 from merrflow.core.errors import InputError
 from merrflow.store.database import LedgerLocation, connect
 from merrflow.store.locks import DatabaseLocks, LockTaken, lock_file
+from merrflow.store.transactions import PATIENCE_SECONDS
+from merrflow.store.unclean_end import marked
 
 _OLD_SECONDS = 3600.0
 
@@ -49,9 +51,11 @@ def _sweep(out: Path) -> None:
 
 @contextmanager
 def exclusive_ledger(location: LedgerLocation, out: Path) -> Iterator[None]:
-    """The same across machines whose file systems do not share locks, if the ledger is in a database."""
+    """The ledger for this run alone: across machines whose file systems do not share locks if it is in a database, and
+    marked as being written if it is in the folder. Raises `InputError`, also if it is damaged."""
     if not location.is_shared:
-        yield
+        with marked(location, PATIENCE_SECONDS):
+            yield
         return
     with ExitStack() as stack:
         try:
