@@ -175,13 +175,19 @@ def _in_order(path: Path) -> tuple[int, str]:
 
 def described_moves(moved: Sequence[Change]) -> str:
     """One line for people: how many clips have moved, the first of them, and what that means."""
-    shown = [f"{change.name} is now {change.path!r}" for change in moved if not change.replaced][:_SHOWN]
+    there = sorted((one for one in moved if not one.replaced), key=lambda one: (_same_name(one), one.name))
+    shown = [f"{one.name} is now {one.path!r}" for one in there[:_SHOWN]]
     gone = [change.name for change in moved if change.replaced]
-    rest = len(moved) - len(gone) - len(shown)
+    rest = len(there) - len(shown)
     line = (
-        f"{len(moved) - len(gone)} clips were moved or renamed since the last run; each keeps its name and its results "
+        f"{len(there)} clips were moved or renamed since the last run; each keeps its name and its results "
         f"({'; '.join(shown)}{f'; and {rest} more' if rest else ''})"
     )
     if gone:
         line += f"; {len(gone)} other clips, whose files are gone, stay in the dataset ({', '.join(gone[:_SHOWN])})"
     return line
+
+
+def _same_name(change: Change) -> bool:
+    """Whether only its folder is another: less of a surprise."""
+    return text_path(change.before).name == text_path(change.path).name

@@ -88,10 +88,11 @@ async def test_a_table_that_may_mean_two_clips_is_refused_and_one_with_paths_is_
 
 
 def test_which_rows_say_what_clip_they_mean(tmp_path):
-    def check(names: dict[str, str], *rows: str) -> None:
-        """names: file -> name of its clip."""
+    def check(names: dict[str, str], *rows: str, gone: str = "") -> None:
+        """names: file -> name of its clip. gone: a clip of an earlier run."""
         paths = {tmp_path / file: name for file, name in names.items()}
         found = [Found(path) for path in paths]
+        paths[tmp_path / "gone"] = gone
         check_renamed({row: row for row in rows}.get, paths, found, "t.csv")
 
     check({"x/a.mp4": "a", "y/a.mp4": "y__a"}, "a", "y__a")  # named by their folders, not renamed
@@ -107,5 +108,7 @@ def test_which_rows_say_what_clip_they_mean(tmp_path):
     ):
         with pytest.raises(InputError, match=r"t\.csv: .*'a' and 'b' may each mean|'b' and 'c' may each"):
             check(names, *rows)
+    with pytest.raises(InputError, match="'a' and 'b' may each mean"):
+        check({"b.mp4": "a"}, "b", gone="b")
     both = {"a": "the same", "b": "the same"}
     check_table(both, {tmp_path / "b.mp4": "a"}, [Found(tmp_path / "b.mp4")], "t.csv")
