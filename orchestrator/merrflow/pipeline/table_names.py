@@ -31,7 +31,8 @@ def check_renamed(
     """A clip keeps its name when its file is renamed, and another file may then have that name. Raises `InputError` if
     a row may therefore mean two clips, or a clip have two rows that differ.
 
-    names: of all clips of the dataset. row: what the file has under a name; None if nothing. advice: what else to do than to choose another folder.
+    names: of all clips of the dataset. row: what the file has under a name; None if nothing. advice: what else to do
+    than to choose another folder.
     """
     stems = Counter(clip.path.stem for clip in found)
     taken = set(names.values())

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from merrflow.core.inputs import assign_names
 from merrflow.core.paths import text_path
@@ -17,6 +19,7 @@ from merrflow.formats.clip_list import find_clips
 from merrflow.store import Ledger, StageRow
 from merrflow.store.database import connect
 from merrflow.store.moved_clips import REPLACED
+from merrflow.store.registration import hash_of
 
 _time = count(1_600_000_000)
 
@@ -234,6 +237,35 @@ def test_results_of_the_same_bytes_are_found_under_any_name(dataset):
     assert set(rows) == {("tone", "f1")} and rows["tone", "f1"].clip == "a", "its record is its own"
     dataset.ledger.save_stage("c", "tone", "f1", StageRow(Outcome.DONE, "", b"own", 1.0))
     assert dataset.ledger.stages(copy)["tone", "f1"].clip == "c"
+
+
+files = st.dictionaries(st.sampled_from(["1.mp4", "2.mp4", "3.mp4", "x/1.mp4"]), st.sampled_from("ABCD"), min_size=1)
+
+
+@given(st.lists(files, min_size=2, max_size=5))
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_whatever_happens_to_the_files_no_clip_is_forgotten_and_none_is_two(tmp_path_factory, steps):
+    folder = tmp_path_factory.mktemp("dataset")
+    ledger = Ledger.in_folder(folder)
+    dataset = Dataset(folder, ledger)
+    known: dict[str, str] = {}  # name -> hash of its bytes
+    for step in steps:
+        dataset.put(step)
+        names = dataset.run()
+        assert dataset.run() == names
+        assert sorted(file for file in names.values() if (dataset.clips / file).exists()) == sorted(step)
+        now = {row.clip.name: row.clip.sha256 for row in ledger.clips()}
+        assert known.keys() <= now.keys()
+        for name, sha256 in known.items():
+            if now[name] != sha256:  # it has new bytes, because nothing was left of its own
+                there = [file for file in step if hash_of(dataset.clips / file) == sha256]
+                keepers = [other for other, its in now.items() if its == known.get(other) == sha256]
+                assert len(there) <= len(keepers)
+        for name, file in names.items():
+            if (dataset.clips / file).exists():
+                assert now[name] == hash_of(dataset.clips / file)
+        known = now
+    ledger.close()
 
 
 def test_a_ledger_of_the_first_version_gets_the_index(dataset):
