@@ -108,12 +108,27 @@ class RoomierActionUnits(FakeActionUnits):
         return replace(super().info(), limits=Limits(max_batch_size=4, max_frames=1000))
 
 
+class NewerActionUnits(FakeActionUnits):
+    """Another model with the same answers."""
+
+    revision = "2"
+
+
 class FakeScene(_Fake):
     service = "minigpt-v2"
 
     def answer(self, item):
         height, width = item.image.shape[:2]
         return Scene(f"One person stands in a room of {width} by {height}.")
+
+
+class NewerScene(FakeScene):
+    """Another model, which sees something else."""
+
+    revision = "2"
+
+    def answer(self, item):
+        return Scene("Somebody stands in a room.")
 
 
 class FakeTone(_Fake):
@@ -123,12 +138,22 @@ class FakeTone(_Fake):
         return Tone(f"The voice is loud for {len(item.samples) / 16000:.1f} seconds.", Content.SPEECH)
 
 
+class NewerTone(FakeTone):
+    """Another model, which hears something else."""
+
+    revision = "2"
+
+    def answer(self, item):
+        return Tone("The voice is calm.", Content.SPEECH)
+
+
 class FakeReasoner(_Fake):
     service = "llama3"
+    prompt = "reasoning-1"
     scoring = "scoring-1"
 
     def info(self) -> EngineInfo:
-        return replace(super().info(), prompt_version="reasoning-1", scoring_prompt_version=self.scoring)
+        return replace(super().info(), prompt_version=self.prompt, scoring_prompt_version=self.scoring)
 
     def answer(self, item):
         if isinstance(item, ScoreItem):
@@ -146,6 +171,12 @@ class NewerReasoner(FakeReasoner):
     """The same with another model: only its stage is new work."""
 
     revision = "2"
+
+
+class NewerPrompt(FakeReasoner):
+    """The same with another prompt for its texts."""
+
+    prompt = "reasoning-2"
 
 
 class NewerScorer(FakeReasoner):

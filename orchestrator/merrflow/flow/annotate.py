@@ -218,8 +218,10 @@ async def _hand_out(session: Session, request: Request) -> None:
     total = len(session.todo)
     get_run_logger().info("%d clips in %d shards for the workers of this pool", total, len(parts))
 
+    before = await asyncio.to_thread(session.outcomes)
+
     async def finished() -> int:
-        return await asyncio.to_thread(session.finished)
+        return await asyncio.to_thread(session.outcomes) - before
 
     async with progress(session, total, finished, description=f"{total} clips in {len(parts)} shards"):
         await shards.hand_out(request, parts)

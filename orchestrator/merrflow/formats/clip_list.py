@@ -15,6 +15,7 @@ from pathlib import Path
 from merrflow.core.errors import InputError, listed
 from merrflow.core.inputs import Found
 from merrflow.core.paths import path_text
+from merrflow.core.places import Places
 
 VIDEO_SUFFIXES = frozenset(
     ".mp4 .m4v .mov .mkv .webm .avi .mpg .mpeg .ts .mts .m2ts .flv .wmv .3gp .ogv .gif".split()  # noqa: SIM905
@@ -25,12 +26,14 @@ def find_clips(inputs: Sequence[str | Path]) -> list[Found]:
     """The clips in files, folders and tables, sorted by path, each once.
 
     A folder gives its video files, at any depth, by suffix in any case, also from folders that it links to; a
-    file named by itself is taken whatever its suffix. A table is a CSV with a column `path`, and perhaps
-    `name`, `sentence` and `label`; its paths are relative to it. Raises `InputError`.
+    file named by itself is taken whatever its suffix. A file to which links lead twice is taken once. A table is a
+    CSV with a column `path`, and perhaps `name`, `sentence` and `label`; its paths are relative to it. Raises
+    `InputError`.
     """
     if not inputs:
         raise InputError("nothing to annotate: name files, folders, or a CSV with a column `path`")
-    found: dict[Path, Found] = {}
+    places = Places()
+    found: dict[str, Found] = {}
     for text in inputs:
         path = _absolute(Path(text))
         kind = _kind(path)
@@ -47,9 +50,9 @@ def find_clips(inputs: Sequence[str | Path]) -> list[Found]:
         else:
             clips = [Found(path)]
         for clip in clips:
-            old = found.get(clip.path)
-            if old is None or (clip.name or clip.sentence or clip.label):
-                found[clip.path] = clip
+            place = places.of(clip.path)
+            if place not in found or clip.name or clip.sentence or clip.label:
+                found[place] = clip
     named = Counter(clip.name.casefold() for clip in found.values() if clip.name)
     for name, count in named.items():
         if count > 1:

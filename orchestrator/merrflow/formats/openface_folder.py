@@ -36,6 +36,10 @@ class OpenFaceFolder:
             raise InputError(f"{folder}: no CSV files in this folder; OpenFace writes one for each clip")
         return cls(folder, {key: tuple(paths) for key, paths in files.items()})
 
+    def named(self, name: str) -> tuple[Path, ...]:
+        """The files of this name, in any case and at any depth."""
+        return self.files.get(_key(name), ())
+
     def find(self, clip: Clip) -> Path | None:
         """The file for a clip: by the clip's name, else by its file's stem, in any case and at any depth.
 
@@ -44,8 +48,8 @@ class OpenFaceFolder:
         `InputError` if several fit alike.
         """
         parent = clip.path.parent.name.casefold()
-        by_name = self.files.get(_key(clip.name), ())
-        by_stem = self.files.get(_key(clip.path.stem), ())
+        by_name = self.named(clip.name)
+        by_stem = self.named(clip.path.stem)
         if named_by_folder(clip):
             by_stem = tuple(path for path in by_stem if path.parent.name.casefold() == parent)
         for names, stem in ((by_name, clip.name), (by_stem, clip.path.stem)):

@@ -33,6 +33,10 @@ class PrecomputedUnits:
         stat = path.stat() if path else None
         return [openface_csv.VERSION, path and path.name, stat and [stat.st_size, stat.st_mtime_ns]]
 
+    def named(self, name: str) -> object:
+        """The files of this name, to be compared with those of another; None if there are none."""
+        return self._folder.named(name) or None
+
     def read(self, clip: Clip, probe: Probe) -> tuple[ActionUnitSeries, Origin]:
         """Every frame's faces. Blocking. Raises `InvalidInput` if the clip has no file, or a wrong one."""
         try:
@@ -56,6 +60,10 @@ class PrecomputedPeaks:
         """What the clip's peak depends on."""
         found = self._find(clip)
         return [found.peak_index, found.peak_units] if found else None
+
+    def named(self, name: str) -> object:
+        """The annotation of this name, to be compared with that of another; None if there is none."""
+        return self._annotations.get(name)
 
     def peak(self, clip: Clip, probe: Probe) -> tuple[Peak, Origin]:
         """The peak as it is written. Raises `InvalidInput` if the clip has none, or one beyond its end."""

@@ -33,10 +33,12 @@ from merrflow.pipeline.pipeline import Pipeline
 from merrflow.pipeline.request import Request
 from merrflow.pipeline.session import Engaged, Session
 from merrflow.pipeline.stage_cache import StageCache
+from merrflow.pipeline.table_names import check_renamed, check_table
 from merrflow.stages.graph import graph_for
 from merrflow.stages.stage import Run
 from merrflow.stages.text_reader import SharedReader
 from merrflow.store import Ledger, batched
+from merrflow.store.database_retries import advice
 from merrflow.store.exclusive import exclusive, exclusive_ledger
 from merrflow_serving.engine import EngineInfo
 from merrflow_serving.errors import MerrflowError
@@ -71,7 +73,9 @@ async def open_session(
         await asyncio.to_thread(ledger.follow_moved, found)
         names = assign_names(found, ledger.names())
         for table, file in ((sentences, request.transcripts), (labels, request.labels)):
-            _check_names(table, names, found, file or "")
+            check_table(table, names, found, file or "")
+        if precomputed:
+            check_renamed(precomputed.named, names, found, request.action_units or "")
         if sentences or labels:
             found = with_tables(found, names, sentences, labels)
         clips = await asyncio.to_thread(ledger.register, found, names)
@@ -222,22 +226,12 @@ def _check_labels(rules: RuleSet, found: list[Found]) -> None:
             raise InputError(f"{clip.row}: {error}") from error
 
 
-def _check_names(table: dict[str, str], names: dict[Path, str], found: list[Found], file: str) -> None:
-    """A table that names none of the clips belongs to another dataset, or writes names differently."""
-    known = {name for clip in found for name in (names[clip.path], clip.path.stem)}
-    if table and not known & set(table):
-        raise InputError(
-            f"{file}: names none of the {len(found)} clips; it has {min(table)!r}, and the clips {min(known)!r}"
-        )
-
-
 def _ledger(settings: RunSettings, out: Path, *, make: bool = True) -> Ledger:
     try:
         return Ledger.in_folder(out, settings.ledger_url, make=make)
     except (SQLAlchemyError, ImportError) as error:
         where = "the ledger_url setting" if settings.ledger_url else out / "ledger.db"
-        reason = str(error).splitlines()[0]
-        raise InputError(f"the ledger cannot be opened ({where}): {reason}") from error
+        raise InputError(f"the ledger cannot be opened ({where}): {advice(error)}") from error
 
 
 def _common_root(clips: list[Clip]) -> Path | None:

@@ -6,7 +6,6 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 from merrflow.clients import Services
@@ -58,7 +57,6 @@ class Session:
         self._ledger = ledger
         self.services = services
         self._engaged = engaged
-        self._opened = datetime.now(UTC)
         self._clips_at_once = settings.clips_at_once or clips_at_once(self._rooms(), host_memory().free_bytes)
         self._at_once = asyncio.Semaphore(self._clips_at_once)
         if self._phases:
@@ -140,9 +138,9 @@ class Session:
         """Whether there is work that other processes do: this one has no pipeline."""
         return bool(self.todo) and self._engaged is None
 
-    def finished(self) -> int:
-        """How many clips got an outcome since this session was opened, in any process. Blocking."""
-        return self._ledger.finished_since(self._opened)
+    def outcomes(self) -> int:
+        """How many outcomes were ever written, by any process: each one makes it one more. Blocking."""
+        return self._ledger.outcomes()
 
     def table(self, limit: int) -> list[dict[str, str]]:
         """This run's clips with their outcomes, for a table. Blocking."""

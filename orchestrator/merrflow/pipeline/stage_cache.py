@@ -80,7 +80,7 @@ class StageCache:
 
     async def open(self, clip: Clip) -> ClipCache:
         """Everything that is known about a clip, in one read."""
-        return ClipCache(self, clip, await self.ask(self.ledger.stages, clip.name))
+        return ClipCache(self, clip, await self.ask(self.ledger.stages, clip))
 
     async def ask(self, function: Callable[..., Value], *arguments: Any) -> Value:
         """Runs blocking work of the ledger."""
@@ -119,7 +119,10 @@ class ClipCache:
 
     async def _row(self, stage: str, key: str) -> StageRow | None:
         packed = self._rows.get((stage, key))
-        return await self._cache.ask(self._cache.ledger.unpack, packed) if packed else None
+        row = await self._cache.ask(self._cache.ledger.unpack, packed) if packed else None
+        if packed and row and packed.clip != self._clip.name:  # measured for another clip of the same bytes
+            await self._cache.ask(self._cache.ledger.save_stage, self._clip.name, stage, key, row)
+        return row
 
     async def _compute(
         self, stage: Stage[Value], key: str, compute: Callable[[], Awaitable[Reply[Value]]], attempt: int

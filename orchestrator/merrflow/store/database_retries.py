@@ -63,7 +63,7 @@ def with_retries(work: Callable[[], Value], patience: float, location: LedgerLoc
             if isinstance(error, _QUERY_FAULTS):
                 raise
             if not may_pass(error):
-                raise LedgerGone(f"the ledger cannot be used ({location}): {_advice(error)}") from error
+                raise LedgerGone(f"the ledger cannot be used ({location}): {advice(error)}") from error
             if time.monotonic() >= end:
                 raise LedgerGone(
                     f"the ledger has been away or locked for {patience:.0f} s ({location}): {_first_line(error)}; run "
@@ -93,13 +93,14 @@ def _check_ownership(location: LedgerLocation) -> None:
         raise LedgerGone(f"the ledger cannot be used ({location}): {location.ownership.lost}; leave it to that one")
 
 
-def _advice(error: DBAPIError | NoConnection) -> str:
+def advice(error: Exception) -> str:
+    """One line: what a database complains of, and what to do about it if that is known."""
     cause = error.orig if isinstance(error, DBAPIError) else None
     if isinstance(cause, sqlite3.Error):
-        advice = _SQLITE.get(_sqlite_code(cause))
+        what = _SQLITE.get(_sqlite_code(cause))
     else:
-        advice = _POSTGRES.get(getattr(cause, "sqlstate", None) or "")
-    return f"{_first_line(error)}: {advice}" if advice else _first_line(error)
+        what = _POSTGRES.get(getattr(cause, "sqlstate", None) or "")
+    return f"{_first_line(error)}: {what}" if what else _first_line(error)
 
 
 def _sqlite_code(error: sqlite3.Error) -> int:

@@ -16,6 +16,8 @@ from merrflow.core.atomic_files import sweep_partial
 from merrflow.core.errors import InputError
 from merrflow.store.database import LedgerLocation, connect
 from merrflow.store.locks import DatabaseLocks, LockTaken, lock_file
+from merrflow.store.transactions import PATIENCE_SECONDS
+from merrflow.store.unclean_end import marked
 
 
 @contextmanager
@@ -39,9 +41,11 @@ def exclusive(out: Path) -> Iterator[None]:
 
 @contextmanager
 def exclusive_ledger(location: LedgerLocation, out: Path) -> Iterator[None]:
-    """The same across machines whose file systems do not share locks, if the ledger is in a database."""
+    """The ledger for this run alone: across machines whose file systems do not share locks if it is in a database, and
+    marked as being written if it is in the folder. Raises `InputError`, also if it is damaged."""
     if not location.is_shared:
-        yield
+        with marked(location, PATIENCE_SECONDS):
+            yield
         return
     with ExitStack() as stack:
         try:

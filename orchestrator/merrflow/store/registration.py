@@ -19,7 +19,7 @@ _registered = itemgetter(*REGISTERED)
 
 def row_of(clip: Found, name: str, old: sa.Row[Any] | None) -> dict[str, Any]:
     """The clip's row; its bytes are read only if its size or time has changed."""
-    size, mtime_ns = _stat(clip.path)
+    size, mtime_ns = stat_of(clip.path)
     sha256 = old.sha256 if old is not None and (old.size, old.mtime_ns) == (size, mtime_ns) else ""
     return {
         "name": name,
@@ -38,7 +38,8 @@ def differs(row: dict[str, Any], old: sa.Row[Any] | None) -> bool:
     return old is None or _registered(row) != tuple(old)
 
 
-def _stat(path: Path) -> tuple[int, int]:
+def stat_of(path: Path) -> tuple[int, int]:
+    """Size in bytes and time in nanoseconds; zeros if the file cannot be looked at."""
     try:
         stat = path.stat()
     except OSError:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import islice
@@ -15,12 +16,14 @@ import sqlalchemy as sa
 from merrflow.core.inputs import Found
 from merrflow.core.paths import path_text, text_path
 from merrflow.core.records import Clip, Outcome
-from merrflow.store.registration import CHANGING, REGISTERED, differs, hash_of, row_of
+from merrflow.store.moved_clips import described_moves, follow, replaced
+from merrflow.store.registration import CHANGING, REGISTERED, differs, row_of
 from merrflow.store.rows import StageRow
-from merrflow.store.tables import CLIPS, RECORD, STAGES
+from merrflow.store.tables import BY_BYTES, CLIPS, RECORD, STAGES
 from merrflow.store.transactions import PackedRow, Transactions, unpacked
 
 Item = TypeVar("Item")
+log = logging.getLogger(__name__)
 
 
 class RunQueries(Transactions):
@@ -31,19 +34,26 @@ class RunQueries(Transactions):
         rows = self._rows(sa.select(CLIPS.c.name, CLIPS.c.path))
         return {row.name: text_path(row.path) for row in rows}
 
-    def follow_moved(self, found: Iterable[Found]) -> None:
-        """If a clip's file is gone and the same bytes came elsewhere, it was moved or renamed: the clip keeps its name
-        and its work under the new path."""
-        query = sa.select(CLIPS.c.name, CLIPS.c.path, CLIPS.c.sha256)
-        known = {row.path: row for row in self._rows(query)}
-        new = [clip.path for clip in found if path_text(clip.path) not in known]
-        if not new:
+    def follow_moved(self, found: Sequence[Found]) -> None:
+        """A clip whose file was moved or renamed keeps its name and its work under the new path, and a warning says so;
+        see `moved_clips`."""
+        columns = ("name", "path", "size", "mtime_ns", "sha256")
+        changes = follow(self._rows(sa.select(*(CLIPS.c[name] for name in columns))), found)
+        if not changes:
             return
-        gone = {row.sha256: row.name for row in known.values() if row.sha256 and not text_path(row.path).exists()}
-        for path in new if gone else ():
-            name = gone.pop(hash_of(path), None)
-            if name:
-                self._execute(sa.update(CLIPS).where(CLIPS.c.name == name).values(path=path_text(path)))
+
+        def write(db: sa.Connection) -> None:
+            row = sa.update(CLIPS).where(CLIPS.c.name == sa.bindparam("clip"))
+            # First out of the way: two clips cannot have one path, not even while they swap theirs.
+            away = [{"clip": one.name, "away": replaced(one.name, one.before)} for one in changes]
+            db.execute(row.values(path=sa.bindparam("away")), away)
+            new: dict[str, Any] = {name: sa.bindparam(f"new_{name}") for name in ("path", "size", "mtime_ns")}
+            values = [{f"new_{name}": getattr(one, name) for name in new} | {"clip": one.name} for one in changes]
+            db.execute(row.values(new), values)
+
+        self._do(write)
+        if moved := [change for change in changes if change.moved]:
+            log.warning("%s", described_moves(moved))
 
     def register(self, found: Iterable[Found], names: dict[Path, str]) -> list[Clip]:
         """Enters the clips, or updates them, and returns them with the hash of their bytes.
@@ -51,6 +61,7 @@ class RunQueries(Transactions):
         A file whose size and time are as they were is not read again. New bytes under an old path are new
         work, because every fingerprint holds the hash.
         """
+        self._do(lambda db: BY_BYTES.create(db, checkfirst=True))  # which ledgers of 0.1.0 lack
         query = sa.select(*(CLIPS.c[name] for name in REGISTERED))
         known = {row.path: row for row in self._rows(query)}
         clips: list[Clip] = []
@@ -75,8 +86,13 @@ class RunQueries(Transactions):
         return {row.name for row in self._rows(query)}
 
     def finished(self) -> dict[str, str]:
-        """Name and fingerprint of every clip that has an outcome and is not worth another try."""
-        query = sa.select(CLIPS.c.name, CLIPS.c.fingerprint).where(CLIPS.c.outcome.is_not(None), ~CLIPS.c.retry)
+        """Name and fingerprint of every clip that has an outcome and is not worth another try. A clip without the row
+        that is written with its outcome does not count: a damaged ledger may have lost it."""
+        query = (
+            sa.select(CLIPS.c.name, CLIPS.c.fingerprint)
+            .join(STAGES, (STAGES.c.clip == CLIPS.c.name) & (STAGES.c.fingerprint == CLIPS.c.fingerprint))
+            .where(STAGES.c.stage == RECORD, CLIPS.c.outcome.is_not(None), ~CLIPS.c.retry)
+        )
         return {row.name: row.fingerprint for row in self._rows(query)}
 
     def named(self, names: Iterable[str]) -> list[Clip]:
@@ -88,15 +104,32 @@ class RunQueries(Transactions):
             clips += [Clip(row.name, text_path(row.path), row.sha256, row.sentence, row.label) for row in rows]
         return sorted(clips, key=lambda clip: clip.name)
 
-    def finished_since(self, start: datetime) -> int:
-        """How many clips came to an outcome since then."""
-        query = sa.select(sa.func.count()).where(STAGES.c.stage == RECORD, STAGES.c.finished_at >= start)
+    def outcomes(self) -> int:
+        """How many outcomes were ever written; each makes it one more, whatever the clock says."""
+        query = sa.select(sa.func.sum(STAGES.c.attempts)).where(STAGES.c.stage == RECORD)
         return self._do(lambda db: db.scalar(query)) or 0
 
-    def stages(self, clip: str) -> dict[tuple[str, str], PackedRow]:
-        """All rows of a clip, by stage and fingerprint; `unpack` reads those that are wanted."""
-        rows = self._rows(sa.select(STAGES).where(STAGES.c.clip == clip))
-        return {(row.stage, row.fingerprint): row for row in rows}
+    def stages(self, clip: Clip) -> dict[tuple[str, str], PackedRow]:
+        """All rows of a clip, by stage and fingerprint; `unpack` reads those that are wanted.
+
+        What the clip lacks may be another's, who has the same bytes (the row says whose): it is not measured again.
+        """
+        own = self._rows(sa.select(STAGES).where(STAGES.c.clip == clip.name))
+        return {(row.stage, row.fingerprint): row for row in (*self._of_the_same_bytes(clip), *own)}
+
+    def _of_the_same_bytes(self, clip: Clip) -> Sequence[PackedRow]:
+        if not clip.sha256:
+            return ()
+        result = (STAGES.c.stage, STAGES.c.fingerprint)
+        first = (
+            sa.select(*result, sa.func.min(STAGES.c.clip).label("clip"))
+            .join(CLIPS, CLIPS.c.name == STAGES.c.clip)
+            .where(CLIPS.c.sha256 == clip.sha256, CLIPS.c.name != clip.name, STAGES.c.stage != RECORD)
+            .group_by(*result)
+            .subquery()
+        )
+        same = sa.and_(*(STAGES.c[name] == first.c[name] for name in ("clip", "stage", "fingerprint")))
+        return self._rows(sa.select(STAGES).join(first, same))
 
     def unpack(self, row: PackedRow) -> StageRow | None:
         """A row of `stages`; None if it is damaged, and then it is gone."""

@@ -23,6 +23,7 @@ CLIPS = sa.Table(
     sa.Column("reason", sa.String),
     sa.Column("retry", sa.Boolean, nullable=False, default=False),  # worth another try in the next run
 )
+BY_BYTES = sa.Index("clips_sha256", CLIPS.c.sha256)
 STAGES = sa.Table(
     "stages",
     META,

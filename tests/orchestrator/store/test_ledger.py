@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -89,6 +90,28 @@ def test_a_failure_that_may_pass_is_not_finished(ledger, tmp_path):
     assert ledger.finished() == {}
     ledger.finish_clip("a", "f", StageRow(Outcome.FAILED, "not a video", b"", 1.0, 2))
     assert ledger.finished() == {"a": "f"}
+
+
+@pytest.mark.parametrize("years", [-30, 30])
+def test_outcomes_are_counted_whatever_the_clock_says(ledger, tmp_path, monkeypatch, years):
+    """Progress counts the outcomes of a run; the rows of earlier runs may be of a future, or of no past."""
+    enter(ledger, clip_file(tmp_path, "a.mp4"), clip_file(tmp_path, "b.mp4", b"other"))
+    for name in "ab":
+        ledger.finish_clip(name, "old", StageRow(Outcome.DONE, "", b"record", 1.0))
+    before = ledger.outcomes()
+
+    class Clock(datetime):
+        @classmethod
+        def now(cls, tz=None):
+            return datetime(2025 + years, 1, 1, tzinfo=UTC)
+
+    monkeypatch.setattr("merrflow.store.run_queries.datetime", Clock)
+    ledger.finish_clip("a", "new", StageRow(Outcome.FAILED, "service away", b"", 1.0, retry=True))
+    assert ledger.outcomes() - before == 1
+    ledger.finish_clip("a", "new", StageRow(Outcome.DONE, "", b"record", 1.0, attempts=2))
+    assert ledger.outcomes() - before == 2
+    (newest, _) = ledger.results([])
+    assert newest.record == b"record"
 
 
 def test_many_threads_write_at_once(ledger, tmp_path):
