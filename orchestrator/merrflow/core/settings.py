@@ -41,6 +41,9 @@ class RunSettings(BaseSettings):
     llama3_address: str = Field(
         "", description="host:port of the llama3 service; several with commas, or a name of several hosts"
     )
+    whisper_address: str = Field(
+        "", description="host:port of the whisper service; several with commas, or a name of several hosts"
+    )
     tls_ca: str = Field(
         "", description="PEM file of who signs the services' certificates, or `system`; empty for calls without TLS"
     )
@@ -62,6 +65,11 @@ class RunSettings(BaseSettings):
         "all",
         description="what the model weighs all labels by: all clues together; modalities: also each of face, voice and "
         "words alone (for models of LLaMA-3's size; a small one is at chance there); none",
+    )
+    asr: Literal["auto", "on", "off"] = Field(
+        "auto",
+        description="speech recognition of clips without a subtitle. auto: if there is a whisper service, or its "
+        "weights are on this machine (`merrflow models pull faster-whisper-base`)",
     )
     neutral_sample: float = Field(
         0.1, ge=0, le=1, description="share of the neutral clips that become records, drawn by a seeded hash"

@@ -19,6 +19,7 @@ class ServiceEntry:
     proto: str  # full gRPC name of its main service
     module: str  # import package of its distribution
     purpose: str
+    optional: bool = False  # a run works without it
 
     @property
     def env_prefix(self) -> str:
@@ -56,6 +57,14 @@ SERVICES = {
             "merrflow.llama3.v1.EmotionReasoner",
             "merrflow_llama3",
             "why a person feels what the clues say",
+        ),
+        ServiceEntry(
+            "whisper",
+            50055,
+            "merrflow.whisper.v1.Transcriber",
+            "merrflow_whisper",
+            "what is said in a recording",
+            optional=True,
         ),
     )
 }
