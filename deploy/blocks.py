@@ -1,7 +1,7 @@
 """What deployment files say of the services, as text; `generate.py` fills it in.
 
 `%each` ... `%end` is written once for each service of the catalog, `%gpu` ... `%end` once for each that has an engine
-for a card, `%needed` for those that a run cannot do without, `%first` and `%rest` for the first of these and the
+for a card, `%needed` and `%optional` for those that a run needs or not, `%first` and `%rest` for the first of these and the
 others. A new file, or a new block of one, is an entry here and its two marker lines in the file.
 """
 
@@ -176,6 +176,13 @@ spec:
     "deploy/kubernetes/base/prefect/kustomization.yaml": {
         "addresses": """\
 %needed
+      - %{prefix}ADDRESS=dns:///%name.merrflow.svc:%port
+%end
+""",
+    },
+    "deploy/kubernetes/asr/kustomization.yaml": {
+        "address": """\
+%optional
       - %{prefix}ADDRESS=dns:///%name.merrflow.svc:%port
 %end
 """,

@@ -103,6 +103,7 @@ def text(template: str, services: list[Service]) -> str:
         "%each": services,
         "%gpu": [one for one in services if one.gpu],
         "%needed": [one for one in services if not one.optional],
+        "%optional": [one for one in services if one.optional],
         "%first": services[:1],
         "%rest": [one for one in services[1:] if not one.optional],
     }

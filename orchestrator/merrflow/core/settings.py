@@ -12,7 +12,7 @@ from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSetti
 
 from merrflow.core.datafile import Loader
 from merrflow.core.errors import InputError, listed
-from merrflow_serving.catalog import SERVICES
+from merrflow_serving.catalog import NEEDED, SERVICES
 
 LONGEST_WAIT = 1e7  # seconds, 115 days; a deadline of 1e12 has passed at once, as gRPC counts
 
@@ -145,7 +145,7 @@ class RunSettings(BaseSettings):
         """Arguments, then the environment; `load_settings` adds a YAML file."""
         return init_settings, env_settings
 
-    def addresses(self, needed: Collection[str] = tuple(SERVICES)) -> dict[str, str]:
+    def addresses(self, needed: Collection[str] = NEEDED) -> dict[str, str]:
         """Service name -> host:port of the needed ones, if set. Raises `InputError` if only some are."""
         given = {name: address for name in needed if (address := getattr(self, f"{name.replace('-', '_')}_address"))}
         if given and len(given) < len(needed):

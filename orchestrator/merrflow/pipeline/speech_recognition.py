@@ -22,10 +22,9 @@ def recognises_speech(settings: RunSettings, *, in_containers: bool = False) -> 
         return settings.asr == "on"
     if settings.whisper_address:
         return True
-    others = [name for name in SERVICES if name != SERVICE]
     problem = (
         f"asr is on, and {SERVICES[SERVICE].env_prefix}ADDRESS is not set, as those of the other services are"
-        if settings.addresses(others)
+        if settings.addresses()
         else _embedded_problem()
     )
     if problem and settings.asr == "on":

@@ -68,3 +68,4 @@ SERVICES = {
         ),
     )
 }
+NEEDED = tuple(name for name, entry in SERVICES.items() if not entry.optional)  # by every run

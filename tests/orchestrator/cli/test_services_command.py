@@ -57,7 +57,7 @@ async def test_one_that_serves_and_three_that_are_away(monkeypatch) -> None:
         await server.wait_ready()
         monkeypatch.setenv("MERRFLOW_QWEN_AUDIO_ADDRESS", server.address)
         found = await look(None)
-    assert [item["health"] for item in found] == ["UNREACHABLE", "UNREACHABLE", "SERVING", "UNREACHABLE"]
+    assert [item["health"] for item in found] == ["UNREACHABLE", "UNREACHABLE", "SERVING", "UNREACHABLE", "OFF"]
     text = shown(found)
     assert "llama3: the service llama3 does not answer at 127.0.0.1:" in text
     assert "start it with `merrflow serve llama3` or `docker-compose up -d llama3`" in text
