@@ -1,8 +1,8 @@
 """What deployment files say of the services, as text; `generate.py` fills it in.
 
 `%each` ... `%end` is written once for each service of the catalog, `%gpu` ... `%end` once for each that has an engine
-for a card, `%needed` and `%optional` for those that a run needs or not, `%first` and `%rest` for the first of these and the
-others. A new file, or a new block of one, is an entry here and its two marker lines in the file.
+for a card, `%needed` and `%optional` for those that a run needs or not, `%first` and `%rest` for the first service and
+the other needed ones. A new file, or a new block of one, is an entry here and its two marker lines in the file.
 """
 
 from __future__ import annotations
