@@ -65,7 +65,7 @@ def _service(root: Path, entry: ServiceEntry) -> Service:
         "target": ours["image"].get("target", "service"),
         "volumes": "with-models" if gpu or deploy.get("weights") else "service",
         "profile": _lines(4, "profiles: [asr]", HUBS) if entry.optional else "",
-        "address": f"${{{folder.upper()}_ADDRESS:-}}" if entry.optional else f"{entry.name}:{entry.port}",
+        "address": f"${{{folder.upper()}_ADDRESS}}" if entry.optional else f"{entry.name}:{entry.port}",
         "replicas": _lines(2, "replicas: 0 # deploy/kubernetes/asr starts it") if entry.optional else "",
         "memory": deploy["memory"],
         "memory_limit": deploy["memory"][:-1] + _UNITS[deploy["memory"][-1]],
