@@ -41,7 +41,7 @@ def test_every_service_of_the_catalog_is_there_with_its_port_on_loopback():
     services, values = compose()["services"], environment()
     addresses = RunSettings(
         **{
-            name.removeprefix("MERRFLOW_").lower(): value
+            name.removeprefix("MERRFLOW_").lower(): value or ""  # which Compose reads as text, and YAML as null
             for name, value in services["worker"]["environment"].items()
             if name.startswith("MERRFLOW_")
         }
