@@ -1,8 +1,8 @@
 """What deployment files say of the services, as text; `generate.py` fills it in.
 
 `%each` ... `%end` is written once for each service of the catalog, `%gpu` ... `%end` once for each that has an engine
-for a card, `%first` and `%rest` for the first one and for the others. A new file, or a new block of one, is an entry
-here and its two marker lines in the file.
+for a card, `%needed` and `%optional` for those that a run needs or not, `%first` and `%rest` for the first service and
+the other needed ones. A new file, or a new block of one, is an entry here and its two marker lines in the file.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ BLOCKS: dict[str, dict[str, str]] = {
       dockerfile: services/Dockerfile
       target: %target
       args: {<<: *build-args, SERVICE: %name, FOLDER: %folder, PREFIX: %prefix, PORT: "%port"}
-    ports: ["${LISTEN:-127.0.0.1}:${%{variable}_PORT}:%port"]
+    ports: ["${LISTEN:-127.0.0.1}:${%{variable}_PORT}:%port"]%profile
     mem_limit: ${%{variable}_MEMORY}
 
 %end
 """,
         "addresses": """\
 %each
-      %{prefix}ADDRESS: %name:%port
+      %{prefix}ADDRESS: %address
 %end
 """,
     },
@@ -145,7 +145,7 @@ ports[%name]=%port targets[%name]=%target
     },
     "deploy/kubernetes/base/models/autoscaling.yaml": {
         "services": """\
-%each
+%needed
 ---
 apiVersion: autoscaling/v2
 kind: HorizontalPodAutoscaler
@@ -175,7 +175,14 @@ spec:
     },
     "deploy/kubernetes/base/prefect/kustomization.yaml": {
         "addresses": """\
-%each
+%needed
+      - %{prefix}ADDRESS=dns:///%name.merrflow.svc:%port
+%end
+""",
+    },
+    "deploy/kubernetes/asr/kustomization.yaml": {
+        "address": """\
+%optional
       - %{prefix}ADDRESS=dns:///%name.merrflow.svc:%port
 %end
 """,

@@ -12,13 +12,14 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 # >>> services: make generated
-services=(openface-au minigpt-v2 qwen-audio llama3)
+services=(openface-au minigpt-v2 qwen-audio llama3 whisper)
 real=(minigpt-v2 qwen-audio llama3)
 declare -A ports targets
 ports[openface-au]=50051 targets[openface-au]=openface
 ports[minigpt-v2]=50052 targets[minigpt-v2]=service
 ports[qwen-audio]=50053 targets[qwen-audio]=service
 ports[llama3]=50054 targets[llama3]=service
+ports[whisper]=50055 targets[whisper]=service
 # <<< services
 if [ -n "${LLAMA3_GPU_DOCKERFILE:-}" ]; then
   echo "build-images.sh: LLAMA3_GPU_DOCKERFILE is gone; vLLM's image is EXTRAS=vllm LLAMA3_GPU_IMAGE=... $0 llama3" >&2

@@ -20,6 +20,8 @@ from blocks import BLOCKS, FILES
 from merrflow_serving.catalog import METRICS_PORT, SERVICES, ServiceEntry
 
 ROOT = Path(__file__).parents[1]
+# From the shell, for a service that pulls its weights itself; not set if they are not set there.
+HUBS = "environment: {HF_TOKEN: , HF_ENDPOINT: , MODELSCOPE_API_TOKEN: , MERRFLOW_HUB: , MERRFLOW_OFFLINE: }"
 _UNITS = {"g": "Gi", "m": "Mi"}  # Compose's words and Kubernetes'
 
 
@@ -35,6 +37,7 @@ class Service:
 
     values: Mapping[str, str]  # by the placeholder's name
     gpu: bool  # it has an engine that needs a card
+    optional: bool  # a run works without it
 
 
 def read(root: Path, entries: Iterable[ServiceEntry]) -> list[Service]:
@@ -60,7 +63,10 @@ def _service(root: Path, entry: ServiceEntry) -> Service:
         "variable": folder.upper(),
         "version": whole["project"]["version"],
         "target": ours["image"].get("target", "service"),
-        "volumes": "with-models" if gpu else "service",
+        "volumes": "with-models" if gpu or deploy.get("weights") else "service",
+        "profile": _lines(4, "profiles: [asr]", HUBS) if entry.optional else "",
+        "address": f"${{{folder.upper()}_ADDRESS}}" if entry.optional else f"{entry.name}:{entry.port}",
+        "replicas": _lines(2, "replicas: 0 # deploy/kubernetes/asr starts it") if entry.optional else "",
         "memory": deploy["memory"],
         "memory_limit": deploy["memory"][:-1] + _UNITS[deploy["memory"][-1]],
         "cpu_request": deploy["requests"]["cpu"],
@@ -69,7 +75,7 @@ def _service(root: Path, entry: ServiceEntry) -> Service:
         "compose_variables": _lines(6, note, *compose),
         "pod_variables": _lines(12, note, *pod),
     }
-    return Service(values, bool(gpu))
+    return Service(values, bool(gpu), entry.optional)
 
 
 def _lines(indent: int, *lines: str) -> str:
@@ -92,12 +98,14 @@ def _all(services: list[Service]) -> dict[str, str]:
 
 
 def text(template: str, services: list[Service]) -> str:
-    """A block: its parts from `%each`, `%gpu`, `%first` or `%rest` to `%end` for these services, the others once."""
+    """A block: its parts from `%each`, `%gpu` and so on to `%end` for these services, the others once."""
     chosen = {
         "%each": services,
         "%gpu": [one for one in services if one.gpu],
+        "%needed": [one for one in services if not one.optional],
+        "%optional": [one for one in services if one.optional],
         "%first": services[:1],
-        "%rest": services[1:],
+        "%rest": [one for one in services[1:] if not one.optional],
     }
     made, all_ = [], _all(services)
     for part in re.split(rf"(?ms)^((?:{'|'.join(chosen)})\n.*?)^%end\n", template):

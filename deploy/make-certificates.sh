@@ -7,7 +7,7 @@ set -eu
 folder=${1:?usage: make-certificates.sh FOLDER [NAME...]}
 shift
 # >>> services: make generated
-[ $# -gt 0 ] || set -- openface-au minigpt-v2 qwen-audio llama3 worker
+[ $# -gt 0 ] || set -- openface-au minigpt-v2 qwen-audio llama3 whisper worker
 # <<< services
 days=${DAYS:-365}
 # Containers read the files as other users; on this machine, only the owner can enter the folder above them.

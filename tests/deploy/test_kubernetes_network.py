@@ -12,7 +12,7 @@ from merrflow_serving.catalog import METRICS_PORT, SERVICES
 from tests.deploy.kubernetes_objects import OVERLAYS, Object, of_kind, pods, render
 
 SERVER, DATABASE = 4200, 5432
-GPU = [name for name in SERVICES if name != "openface-au"]
+GPU = ("minigpt-v2", "qwen-audio", "llama3")
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import yaml
 
 from merrflow.core.settings import RunSettings
 from merrflow_serving import health
-from merrflow_serving.catalog import SERVICES
+from merrflow_serving.catalog import NEEDED, SERVICES
 from merrflow_serving.server import Server
 from merrflow_serving.settings import ServiceSettings
 from tests.deploy.kubernetes_objects import (
@@ -99,8 +99,8 @@ def test_the_names_of_the_certificates_are_those_that_runs_call(tmp_path):
     assert command[1] == "deploy/kubernetes/tls/certificates"
     subprocess.run([ROOT / command[0], tmp_path, *command[2:]], check=True, capture_output=True)
     told = of_kind(render("base"), "ConfigMap")["run-settings"]["data"]
-    for name, entry in SERVICES.items():
-        host = told[f"{entry.env_prefix}ADDRESS"].removeprefix("dns:///").rsplit(":", 1)[0]
+    for name in NEEDED:
+        host = told[f"{SERVICES[name].env_prefix}ADDRESS"].removeprefix("dns:///").rsplit(":", 1)[0]
         shown = ["openssl", "x509", "-noout", "-checkhost", host, "-in", tmp_path / name / "cert.pem"]
         assert "does match" in subprocess.run(shown, check=True, capture_output=True, text=True).stdout
     assert {path.name for path in (tmp_path / "worker").iterdir()} == set(CREDENTIALS)

@@ -18,6 +18,7 @@ import merrflow_llama3
 import merrflow_minigpt_v2
 import merrflow_openface_au
 import merrflow_qwen_audio
+import merrflow_whisper
 from merrflow_llama3.types import LabelScore, Reasoned, Scored, ScoreItem
 from merrflow_llama3.types import Outcome as TextOutcome
 from merrflow_minigpt_v2.types import Scene
@@ -27,6 +28,7 @@ from merrflow_serving.engine import EngineInfo, Limits
 from merrflow_serving.errors import MerrflowError
 from merrflow_serving.media.video import iter_frames
 from merrflow_serving.server import Server
+from merrflow_whisper import Segment, Transcript
 
 COLORS = {"red": (200, 30, 30), "blue": (30, 30, 200), "grey": (128, 128, 128)}
 calls: Counter[str] = Counter()
@@ -147,6 +149,14 @@ class NewerTone(FakeTone):
         return Tone("The voice is calm.", Content.SPEECH)
 
 
+class FakeTranscriber(_Fake):
+    service = "whisper"
+
+    def answer(self, item):
+        text = f"We talk for {item.seconds:.1f} seconds."
+        return Transcript(text, (Segment(0.0, item.seconds, text, 0.75, 0.1),), "en", 0.9)
+
+
 class FakeReasoner(_Fake):
     service = "llama3"
     prompt = "reasoning-1"
@@ -190,15 +200,18 @@ SPECS = {
     "minigpt-v2": (merrflow_minigpt_v2.SPEC, FakeScene),
     "qwen-audio": (merrflow_qwen_audio.SPEC, FakeTone),
     "llama3": (merrflow_llama3.SPEC, FakeReasoner),
+    "whisper": (merrflow_whisper.SPEC, None),  # optional: started if it is asked for
 }
 
 
 @asynccontextmanager
 async def fake_services(**engines):
-    """Starts the four and gives the settings that name them: `{"llama3_address": ...}`."""
+    """Starts the four, and what else `engines` names; gives the settings that name them: `{"llama3_address": ...}`."""
     servers = {}
     for name, (spec, cls) in SPECS.items():
         cls = engines.get(name.replace("-", "_"), cls)
+        if cls is None:
+            continue
         spec = replace(spec, engines={"fake": f"{__name__}:{cls.__name__}"})
         servers[name] = Server(spec, spec.settings(port=0, drain_seconds=1, engine="fake"))
         await servers[name].start()

@@ -206,17 +206,18 @@ def services(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
     config: Annotated[Path | None, typer.Option("--config", "-c", help="A YAML file with addresses.")] = None,
 ) -> None:
-    """Show health, engine, model and limits of the four services.
+    """Show health, engine, model and limits of the services.
 
     Asks the addresses that are set; without one, the service's default port on
-    this machine. Exit code 1 unless all four are serving.
+    this machine. Exit code 1 unless all are serving, but for an optional one that
+    is off.
     """
     from merrflow.cli.services import look, show
 
     found = asyncio.run(look(config))
     console = output_console()
     console.print_json(json.dumps(found)) if as_json else show(found, console)
-    raise typer.Exit(0 if all(item["health"] == "SERVING" for item in found) else UNFINISHED)
+    raise typer.Exit(0 if all(item["health"] in ("SERVING", "OFF") for item in found) else UNFINISHED)
 
 
 @app.command()
@@ -225,7 +226,7 @@ def call(
     file: Annotated[
         Path,
         typer.Argument(
-            help="openface-au: a video or image. minigpt-v2: an image. qwen-audio: a sound or video file. "
+            help="openface-au: a video or image. minigpt-v2: an image. qwen-audio, whisper: a sound or video file. "
             'llama3: JSON with "scene", "expressions", "tone", "subtitle" and "label"; or with a list "labels" instead '
             'of "label", to score each of them.',
             show_default=False,

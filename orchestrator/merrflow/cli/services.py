@@ -37,10 +37,12 @@ PROBE_SECONDS = 2.0
 
 def addresses(settings: RunSettings) -> dict[str, str]:
     """Where each service is, or would be on this machine."""
-    return {
-        name: getattr(settings, f"{name.replace('-', '_')}_address") or f"127.0.0.1:{entry.port}"
-        for name, entry in SERVICES.items()
-    }
+    return {name: _given(name, settings) or f"127.0.0.1:{entry.port}" for name, entry in SERVICES.items()}
+
+
+def _given(name: str, settings: RunSettings) -> str:
+    address: str = getattr(settings, f"{name.replace('-', '_')}_address")
+    return address
 
 
 async def look(config: Path | None) -> list[dict[str, Any]]:
@@ -52,6 +54,13 @@ async def look(config: Path | None) -> list[dict[str, Any]]:
 
 
 async def _look_behind(name: str, address: str, settings: RunSettings) -> list[dict[str, Any]]:
+    seen = await _look_at_all(name, address, settings)
+    if SERVICES[name].optional and not _given(name, settings) and seen[0]["health"] == "UNREACHABLE":
+        return [{"service": name, "address": address, "health": "OFF"}]
+    return seen
+
+
+async def _look_at_all(name: str, address: str, settings: RunSettings) -> list[dict[str, Any]]:
     try:
         found = await asyncio.wait_for(targets(address, SERVICES[name].port), PROBE_SECONDS)
     except NotReady as error:
@@ -146,7 +155,7 @@ def show(found: list[dict[str, Any]], console: Console) -> None:
 def _health(item: dict[str, Any]) -> str:
     """Green if it serves, yellow if it will, red if something must be done."""
     loading = item["health"] == "NOT_SERVING" and not item.get("problem")
-    colour = "green" if item["health"] == "SERVING" else "yellow" if loading else "red"
+    colour = {"SERVING": "green", "OFF": "dim"}.get(item["health"], "yellow" if loading else "red")
     return f"[{colour}]{item['health']}[/]"
 
 

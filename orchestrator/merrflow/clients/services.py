@@ -1,4 +1,4 @@
-"""Clients of the four services: frozen dataclasses in, frozen dataclasses and their origin out.
+"""Clients of the services: frozen dataclasses in, frozen dataclasses and their origin out.
 
 How a call finds its replica, and what is tried again, is in `connection.py`.
 """
@@ -29,7 +29,9 @@ from merrflow.core.records import (
     Outcome,
     Reasoning,
     Scene,
+    SpeechSegment,
     Tone,
+    Transcript,
 )
 from merrflow.core.settings import RunSettings
 from merrflow.llama3.v1 import llama3_pb2
@@ -37,6 +39,7 @@ from merrflow.minigpt_v2.v1 import minigpt_v2_pb2
 from merrflow.openface_au.v1 import openface_au_pb2
 from merrflow.qwen_audio.v1 import qwen_audio_pb2
 from merrflow.stages.stage import Reply, Value
+from merrflow.whisper.v1 import whisper_pb2
 from merrflow_serving.errors import EngineFault, MerrflowError
 
 _OUTCOMES = {
@@ -116,6 +119,14 @@ class Services:
         tone = Tone(reply.text, content, _measurements(reply), speech)
         return Answer(tone, origin_from(reply), _outcome(reply))
 
+    async def transcribe(self, clip: str, wav: bytes) -> Answer[Transcript]:
+        """Writes down what is said (in a WAV file, or another one with a sound track)."""
+        reply = await self._send(whisper_pb2.TranscribeRequest(clip=clip), wav)
+        segments = tuple(map(_speech_segment, reply.segments))
+        probability = round(reply.language_probability, 4)
+        transcript = Transcript(reply.text, reply.language, probability, segments, reply.reason)
+        return Answer(transcript, origin_from(reply), _outcome(reply))
+
     async def reason(self, clip: str, clues: Clues, label: str, seed: int) -> Answer[Reasoning]:
         """Reasons over the clues why the person feels `label`."""
         request = llama3_pb2.ReasonRequest(clip=clip, clues=llama3_pb2.Clues(**asdict(clues), label=label), seed=seed)
@@ -186,6 +197,17 @@ def _face(face: openface_au_pb2.Face) -> Face:
         present=frozenset(unit.name for unit in face.action_units if unit.present),
         mouth_opening=round(face.mouth_opening, 4) if face.HasField("mouth_opening") else None,
         second_pass=face.second_pass,
+    )
+
+
+def _speech_segment(segment: whisper_pb2.Segment) -> SpeechSegment:
+    return SpeechSegment(
+        start=round(segment.start_seconds, 3),
+        end=round(segment.end_seconds, 3),
+        text=segment.text,
+        confidence=round(segment.confidence, 4),
+        no_speech=round(segment.no_speech_probability, 4) if segment.HasField("no_speech_probability") else None,
+        rejected=segment.rejected,
     )
 
 

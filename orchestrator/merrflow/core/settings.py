@@ -12,7 +12,7 @@ from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSetti
 
 from merrflow.core.datafile import Loader
 from merrflow.core.errors import InputError, listed
-from merrflow_serving.catalog import SERVICES
+from merrflow_serving.catalog import NEEDED, SERVICES
 
 LONGEST_WAIT = 1e7  # seconds, 115 days; a deadline of 1e12 has passed at once, as gRPC counts
 
@@ -41,6 +41,9 @@ class RunSettings(BaseSettings):
     llama3_address: str = Field(
         "", description="host:port of the llama3 service; several with commas, or a name of several hosts"
     )
+    whisper_address: str = Field(
+        "", description="host:port of the whisper service; several with commas, or a name of several hosts"
+    )
     tls_ca: str = Field(
         "", description="PEM file of who signs the services' certificates, or `system`; empty for calls without TLS"
     )
@@ -62,6 +65,11 @@ class RunSettings(BaseSettings):
         "all",
         description="what the model weighs all labels by: all clues together; modalities: also each of face, voice and "
         "words alone (for models of LLaMA-3's size; a small one is at chance there); none",
+    )
+    asr: Literal["auto", "on", "off"] = Field(
+        "auto",
+        description="speech recognition of clips without a subtitle. auto: if there is a whisper service, or its "
+        "weights are on this machine (`merrflow models pull faster-whisper-base`)",
     )
     neutral_sample: float = Field(
         0.1, ge=0, le=1, description="share of the neutral clips that become records, drawn by a seeded hash"
@@ -137,7 +145,7 @@ class RunSettings(BaseSettings):
         """Arguments, then the environment; `load_settings` adds a YAML file."""
         return init_settings, env_settings
 
-    def addresses(self, needed: Collection[str] = tuple(SERVICES)) -> dict[str, str]:
+    def addresses(self, needed: Collection[str] = NEEDED) -> dict[str, str]:
         """Service name -> host:port of the needed ones, if set. Raises `InputError` if only some are."""
         given = {name: address for name in needed if (address := getattr(self, f"{name.replace('-', '_')}_address"))}
         if given and len(given) < len(needed):

@@ -21,7 +21,7 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from merrflow_serving.__main__ import load_spec, read_settings
-from merrflow_serving.catalog import SERVICES
+from merrflow_serving.catalog import NEEDED, SERVICES
 from merrflow_serving.credentials import BEARER
 from merrflow_serving.engine import EngineInfo
 from merrflow_serving.errors import NotReady
@@ -36,7 +36,7 @@ OOM_SCORE = 500
 class LocalServices:
     """An async context manager: starts the services, and drains and stops them."""
 
-    def __init__(self, logs: Path, media_root: Path | None, names: Iterable[str] = tuple(SERVICES)) -> None:
+    def __init__(self, logs: Path, media_root: Path | None, names: Iterable[str] = NEEDED) -> None:
         """logs: folder for one log file per service. media_root: files below it may be sent as paths."""
         self._logs = logs
         self._names = tuple(names)
@@ -134,7 +134,7 @@ class LocalServices:
             serving.cancel()
 
 
-def embedded_engines(names: Iterable[str] = tuple(SERVICES)) -> dict[str, EngineInfo]:
+def embedded_engines(names: Iterable[str] = NEEDED) -> dict[str, EngineInfo]:
     """The info of each engine that would be started here. Starts none.
 
     Raises `MerrflowError` if one is not installed or its settings are wrong.

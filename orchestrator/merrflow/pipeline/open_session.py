@@ -139,7 +139,7 @@ async def _furnish(
         engines = _embedded(needed)
         identities = {name: identity(engine) for name, engine in engines.items()}
         limits = {name: limits_of(engine.limits) for name, engine in engines.items()}
-    graph = graph_for(settings.labels_from, precomputed)
+    graph = graph_for(settings.labels_from, precomputed, speech="whisper" in identities)
     keys = CacheKeys(graph, identities, limits, settings, rules, lexicon, reader.identity, precomputed)
     todo = await asyncio.to_thread(_todo, clips, ledger, keys)
     if not todo or (most is not None and len(todo) > most):

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from merrflow.core.settings import RunSettings, load_settings
+from merrflow.pipeline.speech_recognition import SERVICE, recognises_speech
 from merrflow.stages import action_units
 from merrflow.stages.graph import GRAPH
 
@@ -36,6 +37,7 @@ class Request:
         return load_settings(Path(self.config) if self.config else None, **self.overrides)
 
     def needed(self) -> list[str]:
-        """The services that it needs."""
+        """The services that it needs. Raises `InputError` for a needed one that cannot be had."""
         graph = GRAPH.with_stages(action_units.FROM_CSV) if self.action_units else GRAPH
-        return list(graph.services)
+        speech = recognises_speech(self.settings(), in_containers=bool(self.gpu_sharing))
+        return [*graph.services, *([SERVICE] if speech else [])]

@@ -26,5 +26,5 @@ STAGE: Stage[Clues] = Stage(
     name="clues",
     purpose="scene, expressions, tone and words, as the reasoning model is given them",
     compute=_clues,
-    needs=("peak", "scene", "tone", "subtitle"),
+    needs=("peak", "scene", "tone", "words"),
 )

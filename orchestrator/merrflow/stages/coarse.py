@@ -234,6 +234,6 @@ STAGE: Stage[str] = Stage(
     name="coarse",
     purpose="the coarse-grained description, by a template",
     compute=lambda work, label, scene, tone, said: caption(label, scene, tone, said),
-    needs=("label", "scene", "tone", "subtitle"),
+    needs=("label", "scene", "tone", "words"),
     data_version=lambda: load_template().version,
 )

@@ -27,6 +27,8 @@ from merrflow.stages import (
     subject,
     subtitle,
     tone,
+    transcript,
+    words,
 )
 from merrflow.stages.stage import Stage
 
@@ -114,6 +116,7 @@ GRAPH = Graph(
         peak_frame.STAGE,
         label.RULES_LABEL,
         subtitle.STAGE,
+        words.STAGE,
         scene.STAGE,
         tone.STAGE,
         clues.STAGE,
@@ -127,9 +130,10 @@ GRAPH = Graph(
 )
 
 
-def graph_for(labels_from: str = "rules", precomputed: Precomputed | None = None) -> Graph:
-    """The graph of a run. labels_from: as the setting. precomputed: Action Units from files, instead of the service."""
-    graph = GRAPH
+def graph_for(labels_from: str = "rules", precomputed: Precomputed | None = None, *, speech: bool = False) -> Graph:
+    """The graph of a run. labels_from: as the setting. precomputed: Action Units from files, instead of the service.
+    speech: whether speech recognition is asked for clips without a subtitle."""
+    graph = GRAPH.with_stages(transcript.STAGE, words.WITH_SPEECH) if speech else GRAPH
     if labels_from == "model":
         graph = graph.with_stages(label.FROM_MODEL)
     if isinstance(precomputed, PrecomputedPeaks):

@@ -23,7 +23,7 @@ def assemble(clip: Clip, results: Mapping[str, Result[Any]]) -> tuple[Record, Ou
         subject=value["subject"],
         peak=value["peak"],
         label=value["label"],
-        subtitle=value["subtitle"],
+        subtitle=value["words"],
         scene=value["scene"],
         tone=value["tone"],
         coarse=value["coarse"],
@@ -36,6 +36,7 @@ def assemble(clip: Clip, results: Mapping[str, Result[Any]]) -> tuple[Record, Ou
         measurable=value["measurable"],
         grounding=value["grounding"],
         distribution=value["label_scores"],
+        transcript=value.get("transcript"),
     )
     if reasoning.value is None:
         return record, Outcome.FAILED, f"no fine-grained text: {reasoning.reason}"
@@ -44,6 +45,6 @@ def assemble(clip: Clip, results: Mapping[str, Result[Any]]) -> tuple[Record, Ou
 
 def _missing(results: Mapping[str, Result[Any]]) -> dict[str, str]:
     """Why the record is without a clue, or with one that is not whole."""
-    said = results["subtitle"].value
+    said = results["words"].value
     without = {"subtitle": said.reason} if said.text is None else {}
     return without | {name: result.reason for name, result in results.items() if result.reason}

@@ -11,7 +11,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
-from merrflow.core.records import ActionUnitSeries, Clip, Clues, LabelScores, Origin, Outcome, Reasoning, Scene, Tone
+from merrflow.core.records import (
+    ActionUnitSeries,
+    Clip,
+    Clues,
+    LabelScores,
+    Origin,
+    Outcome,
+    Reasoning,
+    Scene,
+    Tone,
+    Transcript,
+)
 from merrflow.core.settings import RunSettings
 from merrflow.facs import Lexicon, RuleSet
 from merrflow.formats.precomputed import Precomputed
@@ -66,6 +77,7 @@ class Services(Protocol):
     async def scene(self, clip: str, image: bytes, context: Sequence[tuple[float, bytes]]) -> Reply[Scene]: ...
     async def tone(self, clip: str, wav: bytes) -> Reply[Tone]: ...
     async def reason(self, clip: str, clues: Clues, label: str, seed: int) -> Reply[Reasoning]: ...
+    async def transcribe(self, clip: str, wav: bytes) -> Reply[Transcript]: ...
     async def score(self, clip: str, clues: Clues, labels: Sequence[str]) -> Reply[LabelScores]: ...
 
 

@@ -19,6 +19,7 @@ class ServiceEntry:
     proto: str  # full gRPC name of its main service
     module: str  # import package of its distribution
     purpose: str
+    optional: bool = False  # a run works without it
 
     @property
     def env_prefix(self) -> str:
@@ -57,5 +58,14 @@ SERVICES = {
             "merrflow_llama3",
             "why a person feels what the clues say",
         ),
+        ServiceEntry(
+            "whisper",
+            50055,
+            "merrflow.whisper.v1.Transcriber",
+            "merrflow_whisper",
+            "what is said in a recording",
+            optional=True,
+        ),
     )
 }
+NEEDED = tuple(name for name, entry in SERVICES.items() if not entry.optional)  # by every run

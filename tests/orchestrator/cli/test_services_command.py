@@ -6,6 +6,7 @@ import asyncio
 import io
 import socket
 from contextlib import AsyncExitStack
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -51,17 +52,26 @@ def of(found: list[dict], service: str = "qwen-audio") -> list[dict]:
     return [item for item in found if item["service"] == service]
 
 
-async def test_one_that_serves_and_three_that_are_away(monkeypatch) -> None:
+async def test_one_that_serves_and_the_others_away(monkeypatch) -> None:
     async with AsyncExitStack() as stack:
         server = await started(stack)
         await server.wait_ready()
         monkeypatch.setenv("MERRFLOW_QWEN_AUDIO_ADDRESS", server.address)
         found = await look(None)
-    assert [item["health"] for item in found] == ["UNREACHABLE", "UNREACHABLE", "SERVING", "UNREACHABLE"]
+    assert [item["health"] for item in found] == ["UNREACHABLE", "UNREACHABLE", "SERVING", "UNREACHABLE", "UNREACHABLE"]
     text = shown(found)
     assert "llama3: the service llama3 does not answer at 127.0.0.1:" in text
     assert "start it with `merrflow serve llama3` or `docker-compose up -d llama3`" in text
     assert "\x1b[32mSERVING" in shown(found, colour=True) and "\x1b[31mUNREACHABLE" in shown(found, colour=True)
+
+
+async def test_an_optional_one_without_an_address_is_off(monkeypatch) -> None:
+    monkeypatch.delenv("MERRFLOW_WHISPER_ADDRESS")
+    monkeypatch.setitem(SERVICES, "whisper", replace(SERVICES["whisper"], port=1))  # nobody listens there
+    found = await look(None)
+    (item,) = of(found, "whisper")
+    assert item["health"] == "OFF" and "problem" not in item
+    assert "OFF" in shown(found) and "\x1b[2mOFF" in shown(found, colour=True)
 
 
 async def test_one_that_cannot_work_is_red_with_the_reason(monkeypatch) -> None:

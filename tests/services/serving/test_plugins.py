@@ -132,7 +132,8 @@ def test_one_with_the_name_of_a_built_in_engine(install) -> None:
     [
         (
             "qwen_audio.good",
-            "is for a service that does not exist; the services are: openface-au, minigpt-v2, qwen-audio, llama3",
+            "is for a service that does not exist; the services are: openface-au, minigpt-v2, qwen-audio, llama3, "
+            "whisper",
         ),
         ("good", "is not named SERVICE.ENGINE"),
     ],

@@ -18,7 +18,7 @@ from merrflow.pipeline.gpu_phases.containers import Containers
 from merrflow.pipeline.gpu_phases.described import Described
 from merrflow.pipeline.gpu_phases.phases import Fleet, GpuPhases
 from merrflow.pipeline.gpu_phases.plan import Plan, gib, make_plan
-from merrflow_serving.catalog import SERVICES
+from merrflow_serving.catalog import NEEDED
 from merrflow_serving.errors import MerrflowError
 
 FOUND_FILE = (
@@ -99,7 +99,7 @@ class Sharing:
 
 async def open_sharing(
     settings: RunSettings,
-    needed: Sequence[str] = tuple(SERVICES),
+    needed: Sequence[str] = NEEDED,
     memory: int = 0,
     project: Project | None = None,
 ) -> Sharing:

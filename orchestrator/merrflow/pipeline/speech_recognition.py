@@ -1,0 +1,45 @@
+"""Whether a run recognises speech: it is the one service that a run can do without."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+from merrflow.core.errors import InputError
+from merrflow.core.settings import RunSettings
+from merrflow.pipeline.local_services import embedded_engines
+from merrflow_serving.catalog import SERVICES
+from merrflow_serving.errors import MerrflowError
+
+SERVICE = "whisper"
+
+
+def recognises_speech(settings: RunSettings, *, in_containers: bool = False) -> bool:
+    """Whether the service is asked. in_containers: services are containers that the run starts.
+
+    Raises `InputError` if the setting `asr` is "on" and there is no such service.
+    """
+    if settings.asr == "off" or in_containers:
+        return settings.asr == "on"
+    if settings.whisper_address:
+        return True
+    problem = (
+        f"asr is on, and {SERVICES[SERVICE].env_prefix}ADDRESS is not set, as those of the other services are"
+        if settings.addresses()
+        else _embedded_problem()
+    )
+    if problem and settings.asr == "on":
+        raise InputError(problem)
+    return not problem
+
+
+def _embedded_problem() -> str:
+    """Why the service cannot be started by this process; empty if it can."""
+    if not find_spec(SERVICES[SERVICE].module):
+        return "asr is on, and its package is not installed; run: pip install 'merrflow-whisper[embedded]'"
+    try:
+        found = embedded_engines([SERVICE])[SERVICE]
+    except MerrflowError as error:
+        return str(error)
+    if found.revision:
+        return ""
+    return f"asr is on, and its weights are not there; run: merrflow models pull {found.model}"

@@ -1,0 +1,1 @@
+"""Engines of the service, each imported only when the settings name it."""

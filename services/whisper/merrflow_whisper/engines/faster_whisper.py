@@ -1,0 +1,181 @@
+"""The engine `faster_whisper`: OpenAI's Whisper (Radford et al. 2022) on CTranslate2, on a CPU or a CUDA card.
+
+Speech is found first (Silero VAD v6, which the library carries), because the model invents words over silence.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from merrflow_serving.engine import EngineInfo, Limits
+from merrflow_serving.errors import EngineFault, InvalidInput, MerrflowError, NotReady
+from merrflow_serving.weights.locate import locate, revision
+from merrflow_whisper.rules import load_rules
+from merrflow_whisper.settings import WhisperSettings
+from merrflow_whisper.types import Samples, Segment, SpeechItem, Transcript
+
+if TYPE_CHECKING:
+    from faster_whisper import WhisperModel
+
+DEFAULT = "faster-whisper-base"
+# Speech below the usual level is amplified to it, because the voice activity detection misses faint voices.
+USUAL_LEVEL, MOST_GAIN, LEVEL_WINDOW = 0.1, 30.0, 400  # RMS of the loud windows; factor; samples (25 ms)
+
+
+class FasterWhisperEngine:
+    """Item: `SpeechItem`. Result: `Transcript`."""
+
+    def __init__(self, settings: WhisperSettings) -> None:
+        self._settings = settings
+        self._name = settings.model or DEFAULT
+        self._rules = load_rules(settings.rules)
+        self._model: WhisperModel | None = None
+        self.lanes = settings.lanes
+
+    def load(self) -> None:
+        """Loads the model. Raises `NotReady` if the library or the weights are missing."""
+        folder = locate(self._name, self._settings)
+        device, index = _device(self._settings.device)
+        try:
+            from faster_whisper import WhisperModel
+        except ImportError as error:
+            raise NotReady(
+                f"the engine faster_whisper needs a package ({error}); run: pip install faster-whisper",
+                reason="ENGINE_MISSING",
+            ) from error
+        try:
+            self._model = WhisperModel(
+                str(folder),
+                device=device,
+                device_index=index,
+                compute_type=self._compute_type(device),
+                cpu_threads=self._settings.threads,
+                num_workers=self.lanes,
+                local_files_only=True,
+            )
+        except (RuntimeError, ValueError) as error:  # CTranslate2's own: not a model, no such card
+            raise NotReady(f"{folder} cannot be loaded by CTranslate2: {error}", reason="MODEL_UNREADABLE") from error
+
+    def run(self, batch: Sequence[SpeechItem]) -> list[Transcript | MerrflowError]:
+        """One transcript or one error for each recording, in order."""
+        results: list[Transcript | MerrflowError] = []
+        for item in batch:
+            try:
+                results.append(self._transcribe(item))
+            except MerrflowError as error:
+                results.append(error)
+            except Exception as error:  # an error in one item must not reach its neighbours
+                results.append(EngineFault(f"this recording cannot be transcribed: {type(error).__name__}: {error}"))
+        return results
+
+    def close(self) -> None:
+        """Frees the model."""
+        self._model = None
+
+    def info(self) -> EngineInfo:
+        """Engine, model and rules, without loading."""
+        device, _ = _device(self._settings.device)
+        return EngineInfo(
+            engine="faster_whisper",
+            model=self._name,
+            revision=revision(self._name, self._settings),
+            device=device,
+            dtype=self._compute_type(device),
+            prompt_version=f"{self._rules.version}.{self._rules.digest}",
+            licence="MIT",
+            note="Automatic speech recognition; segments of low confidence are left out.",
+            limits=Limits(max_batch_size=1, max_seconds=self._settings.max_seconds),
+        )
+
+    def _compute_type(self, device: str) -> str:
+        chosen = self._settings.compute_type
+        return chosen if chosen != "auto" else ("int8" if device == "cpu" else "float16")
+
+    def _transcribe(self, item: SpeechItem) -> Transcript:
+        assert self._model is not None, "load() comes first"
+        if item.language and item.language not in self._model.supported_languages:
+            raise InvalidInput(f"the model knows no language {item.language!r}")
+        samples = levelled(item.samples)
+        spoken = speech_only(samples)
+        if not spoken.size and not item.language:
+            return self._rules.transcript((), "", 0.0)
+        language, probability = item.language, 1.0
+        if not language:
+            language, probability, _ = self._model.detect_language(spoken)
+        decode, own = self._rules.decode, self._rules.language(language)
+        _seed()
+        found, _ = self._model.transcribe(
+            samples,
+            language=language,
+            initial_prompt=own.prompt or None,
+            vad_filter=True,
+            beam_size=decode.beam_size,
+            temperature=decode.temperatures,
+            compression_ratio_threshold=decode.compression_ratio,
+            log_prob_threshold=decode.log_probability,
+            max_new_tokens=decode.most_tokens(item.seconds),
+            condition_on_previous_text=False,
+        )
+        segments = [_segment(one, own.convert, item.seconds) for one in found]
+        return self._rules.transcript(segments, language, probability, given=bool(item.language))
+
+
+def levelled(samples: Samples) -> Samples:
+    """(samples,) amplified so that the loud parts (95th percentile of 25 ms) have the usual level; never damped."""
+    whole = samples[: samples.size // LEVEL_WINDOW * LEVEL_WINDOW]
+    if not whole.size:
+        return samples
+    loud = float(np.percentile(np.sqrt(np.mean(whole.reshape(-1, LEVEL_WINDOW) ** 2, axis=1)), 95))
+    gain = np.clip(USUAL_LEVEL / max(loud, 1e-9), 1.0, MOST_GAIN)
+    return (samples * np.float32(gain)).clip(-1.0, 1.0).astype(np.float32)
+
+
+def speech_only(samples: Samples) -> Samples:
+    """(samples,) the stretches in which somebody speaks, joined."""
+    from faster_whisper.vad import get_speech_timestamps
+
+    spans = get_speech_timestamps(samples)
+    return np.concatenate([np.zeros(0, np.float32), *(samples[span["start"] : span["end"]] for span in spans)])
+
+
+def _segment(found: Any, convert: str, seconds: float) -> Segment:
+    text = found.text.strip()
+    return Segment(
+        start=round(max(0.0, found.start), 3),
+        end=round(min(seconds, found.end), 3),
+        text=_converter(convert).convert(text) if convert else text,
+        confidence=round(math.exp(found.avg_logprob), 4),
+        no_speech=round(found.no_speech_prob, 4),
+    )
+
+
+@cache
+def _converter(name: str) -> Any:
+    import opencc
+
+    return opencc.OpenCC(name)
+
+
+def _device(name: str) -> tuple[str, int]:
+    """CTranslate2's names for the setting `device`: "cpu" or "cuda", and the number of the card."""
+    if name == "auto":
+        try:
+            import ctranslate2
+
+            return ("cuda" if ctranslate2.get_cuda_device_count() else "cpu"), 0
+        except ImportError:
+            return "cpu", 0
+    kind, _, number = name.partition(":")
+    return kind, int(number or 0)
+
+
+def _seed() -> None:
+    """The same recording gives the same text at temperatures above 0, too."""
+    import ctranslate2
+
+    ctranslate2.set_random_seed(0)

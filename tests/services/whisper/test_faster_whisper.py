@@ -1,0 +1,100 @@
+"""The engine with real weights: what it hears, and what it does not invent."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from merrflow_serving.errors import InvalidInput, NotReady
+from merrflow_serving.media.audio import decode_audio
+from merrflow_whisper import SPEC, SpeechItem, Transcript, WhisperSettings
+from merrflow_whisper.engines.faster_whisper import levelled
+
+EXAMPLES = Path(__file__).parents[3] / "examples/clips"
+CLIPS = Path(__file__).parents[4] / "shared/clips"
+
+
+@pytest.fixture(scope="module")
+def engine(models):
+    engine = SPEC.make_engine(WhisperSettings(models_dir=models, offline=True, threads=1))
+    engine.load()
+    yield engine
+    engine.close()
+
+
+def heard(engine, path: Path, language: str = "") -> Transcript:
+    (found,) = engine.run([SpeechItem(decode_audio(path), language)])
+    assert isinstance(found, Transcript)
+    return found
+
+
+def test_english_speech(engine):
+    found = heard(engine, EXAMPLES / "surprise_visit.mp4")
+    assert found.text == "Oh, what are you doing here?"
+    assert found.language == "en" and found.language_probability > 0.8 and not found.reason
+    (segment,) = found.segments
+    assert 0.2 < segment.start < 1.0 and segment.end <= 3.414 and 0.45 < segment.confidence <= 1
+
+
+def test_an_uncertain_language_is_not_believed_unless_it_is_given(engine):
+    guessed = heard(engine, EXAMPLES / "quiet_goodbye.mp4")
+    assert guessed.text == "" and guessed.reason.startswith("the language is not certain")
+    assert guessed.segments[0].text  # what was heard is kept, marked as rejected
+    assert heard(engine, EXAMPLES / "quiet_goodbye.mp4", "en").text == "I never got to say goodbye"
+
+
+@pytest.mark.parametrize("level", [0.0, 0.01, 0.3])
+def test_nothing_is_invented_where_nobody_speaks(engine, level):
+    noise = np.random.default_rng(1).normal(0, level, 5 * 16_000).astype(np.float32)
+    (found,) = engine.run([SpeechItem(noise)])
+    assert (found.text, found.segments, found.reason) == ("", (), "nobody speaks")
+
+
+def test_the_same_sound_gives_the_same_text_whatever_is_beside_it(engine):
+    sound = decode_audio(EXAMPLES / "good_news.mp4")
+    alone = engine.run([SpeechItem(sound)])
+    beside = engine.run([SpeechItem(np.zeros(100, np.float32)), SpeechItem(sound), SpeechItem(sound[:1])])
+    assert beside[1] == alone[0] and beside[0].text == beside[2].text == ""
+
+
+def test_a_faint_voice_is_heard(engine):
+    sound = decode_audio(EXAMPLES / "surprise_visit.mp4")
+    (found,) = engine.run([SpeechItem((sound * 0.02).astype(np.float32))])
+    assert "what are you doing here" in found.text
+
+
+def test_levelled_amplifies_and_never_damps():
+    loud = np.full(16_000, 0.5, np.float32)
+    assert np.array_equal(levelled(loud), loud)
+    assert np.allclose(levelled(loud * 0.02), 0.1, atol=1e-4)
+    assert levelled(np.zeros(16_000, np.float32)).max() == 0 and levelled(np.zeros(3, np.float32)).size == 3
+
+
+def test_an_unknown_language_is_the_callers_fault(engine):
+    (found,) = engine.run([SpeechItem(decode_audio(EXAMPLES / "surprise_visit.mp4"), "xx")])
+    assert isinstance(found, InvalidInput) and "'xx'" in str(found)
+
+
+@pytest.mark.skipif(not CLIPS.exists(), reason="the research clips are not here")
+def test_chinese_speech_is_written_in_simplified_characters(engine):
+    found = heard(engine, CLIPS / "sample_00004671.mp4")
+    assert found.language == "zh" and "不可能" in found.text and "这种人" in found.text
+
+
+def test_missing_weights_are_named_with_what_to_do(tmp_path):
+    engine = SPEC.make_engine(WhisperSettings(models_dir=tmp_path, offline=True))
+    assert engine.info().revision == "" and engine.info().model == "faster-whisper-base"
+    with pytest.raises(NotReady, match="merrflow models pull faster-whisper-base"):
+        engine.load()
+
+
+def test_other_bytes_under_the_models_name_are_refused(models, tmp_path):
+    folder = tmp_path / "faster-whisper-base"
+    folder.mkdir()
+    for file in (models / "faster-whisper-base").iterdir():
+        (folder / file.name).write_bytes(file.read_bytes() if file.name != "model.bin" else b"\0" * 1000)
+    engine = SPEC.make_engine(WhisperSettings(models_dir=tmp_path, offline=True))
+    with pytest.raises(NotReady, match=r"model\.bin"):
+        engine.load()
