@@ -63,6 +63,11 @@ class RunSettings(BaseSettings):
         description="what the model weighs all labels by: all clues together; modalities: also each of face, voice and "
         "words alone (for models of LLaMA-3's size; a small one is at chance there); none",
     )
+    layout: str = Field(
+        "",
+        description="whose tables --transcripts, --labels and lists of clips are: meld, mer2023, ... (docs/inputs.md)",
+    )
+    table_encoding: str = Field("", description="encoding of these tables, such as gb18030; empty to find it")
     neutral_sample: float = Field(
         0.1, ge=0, le=1, description="share of the neutral clips that become records, drawn by a seeded hash"
     )

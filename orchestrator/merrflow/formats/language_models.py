@@ -86,7 +86,7 @@ class LanguageModel:
         """The logarithm of the probability of words and signs without a blank between them."""
         parts = _WORD.findall(run)
         within = sum(part in _PUNCTUATION and part != "’" for part in parts[1:-1])
-        return sum(map(self.word, parts)) - 6.0 * within
+        return sum(map(self.word, parts), 0.0) - 6.0 * within
 
     def word(self, word: str) -> float:
         """The logarithm of the probability of a word, or of a character that is no letter."""

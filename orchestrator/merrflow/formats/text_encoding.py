@@ -29,6 +29,16 @@ _BOMS = (
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 _ESCAPES = (b"\x1b$B", b"\x1b$@", b"\x1b(J", b"\x1b$A", b"\x1b$(C")  # ISO-2022-JP switches by them and is all ASCII
+_NO_TEXT = {
+    b"PK\x03\x04": "a workbook or ZIP archive (save a workbook as `CSV UTF-8`)",
+    b"\xd0\xcf\x11\xe0": "an old Excel or Word file (save it as `CSV UTF-8`)",
+    b"\x1f\x8b": "a gzip archive (unpack it)",
+    b"%PDF": "a PDF file",
+}
+# Quotes and dashes that a tool took from cp1252 without converting them, as in MELD: control characters in UTF-8.
+_CP1252_IN_UTF8 = {
+    byte: character for byte in range(0x80, 0xA0) if (character := bytes([byte]).decode("cp1252", "ignore"))
+}
 
 
 class UnknownEncoding(InputError):
@@ -74,6 +84,9 @@ def decode(data: bytes, encoding: str = "") -> str:
     """As `read_text`, of bytes. Raises `UnknownEncoding`, whose message does not name a file."""
     if encoding:
         return _strictly(data, check_encoding(encoding)).removeprefix("\ufeff")
+    for mark, what in _NO_TEXT.items():
+        if data.startswith(mark):
+            raise UnknownEncoding(f"{what}, not text")
     for mark, name in _BOMS:
         if data.startswith(mark):
             return _strictly(data, name)
@@ -82,7 +95,7 @@ def decode(data: bytes, encoding: str = "") -> str:
     if any(escape in data for escape in _ESCAPES):
         return _strictly(data, "iso2022_jp_2")
     try:
-        return data.decode("utf-8")
+        return data.decode("utf-8").translate(_CP1252_IN_UTF8)
     except UnicodeDecodeError as error:
         if _is_damaged_utf8(data):
             raise UnknownEncoding(f"{_place(data, error)}: not UTF-8, as the rest is; the file is damaged") from error

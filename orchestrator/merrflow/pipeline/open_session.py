@@ -17,7 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from merrflow.clients import Services, identity, limits_of
 from merrflow.core.errors import InputError
-from merrflow.core.inputs import Found, assign_names, with_tables
+from merrflow.core.inputs import Found, assign_names, table_keys, with_tables
 from merrflow.core.records import Clip
 from merrflow.core.settings import RunSettings
 from merrflow.facs import DataFileError, RuleSet, UnknownLabel, load_rules
@@ -55,10 +55,11 @@ async def open_session(
     settings = request.settings()
     precomputed = _precomputed(request)
     settings.addresses(request.needed())  # all or none: an error here comes before the clips are read
-    found = find_clips(request.inputs)
-    sentences = read_sentences(Path(request.transcripts)) if request.transcripts else {}
+    written = settings.layout, settings.table_encoding
+    found = find_clips(request.inputs, *written)
+    sentences = read_sentences(Path(request.transcripts), *written) if request.transcripts else {}
     rules = _rules(settings)
-    labels = read_labels(Path(request.labels), rules.normal) if request.labels else {}
+    labels = read_labels(Path(request.labels), rules.normal, *written) if request.labels else {}
     _check_labels(rules, found)
     async with AsyncExitStack() as stack:
         stack.enter_context(exclusive(out))
@@ -205,10 +206,11 @@ def _check_labels(rules: RuleSet, found: list[Found]) -> None:
 
 def _check_names(table: dict[str, str], names: dict[Path, str], found: list[Found], file: str) -> None:
     """A table that names none of the clips belongs to another dataset, or writes names differently."""
-    known = {name for clip in found for name in (names[clip.path], clip.path.stem)}
+    known = {key for keys in table_keys(found, names).values() for key in keys}
     if table and not known & set(table):
         raise InputError(
-            f"{file}: names none of the {len(found)} clips; it has {min(table)!r}, and the clips {min(known)!r}"
+            f"{file}: names none of the {len(found)} clips; it has {min(table)!r}, and the clips "
+            f"{min(names[clip.path] for clip in found)!r}"
         )
 
 
