@@ -169,7 +169,7 @@ async def test_a_table_that_names_none_of_the_clips_is_said_at_once(tmp_path):
         with pytest.raises(InputError, match="t.csv: names none of the 1 clips; it has 'other_clip'"):
             await annotate([tmp_path / "a.mp4"], tmp_path / "out", addresses, transcripts=table)
     clips = tmp_path / "clips.csv"
-    clips.write_text("path,label\na.mp4,happy\na.mp4,jolly good\n")
+    clips.write_text("path,label\na.mp4,happy\nb.mp4,jolly good\n")
     with pytest.raises(InputError, match="clips.csv, line 3: unknown label 'jolly good'"):
         await annotate([clips], tmp_path / "out", {})
 
