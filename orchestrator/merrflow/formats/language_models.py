@@ -84,7 +84,7 @@ class LanguageModel:
 
     def run(self, run: str) -> float:
         """The logarithm of the probability of words and signs without a blank between them."""
-        parts = _WORD.findall(run)
+        parts: list[str] = _WORD.findall(run)
         within = sum(part in _PUNCTUATION and part != "’" for part in parts[1:-1])
         return sum(map(self.word, parts), 0.0) - 6.0 * within
 

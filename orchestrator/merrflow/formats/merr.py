@@ -72,7 +72,7 @@ def read_labels(path: Path, normal: Callable[[str], str] = str, layout: str = ""
         )
         raise InputError(f"{path}: holds no labels; {why}")
     if unlike:
-        log.warning("%s: %d clips get no label from it: merrflow has none for %s", path, unlike.total(), counted)
+        log.warning("%s: clips without a label, because merrflow has none for: %s", path, counted)
     return found
 
 

@@ -92,7 +92,7 @@ def test_iemocap(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
             "Ses01F_impro01_F000": "neutral",
             "Ses01F_impro01_F002": "happy",
         }
-    assert "1 clips get no label from it: merrflow has none for fru (1)" in caplog.text
+    assert "clips without a label, because merrflow has none for: fru (1)" in caplog.text
     said = read_sentences(written(tmp_path / "said.txt", SPOKEN), "iemocap")
     assert said == {"Ses01F_impro01_F000": "Excuse me.", "Ses01F_impro01_M000": "Do you have your forms?"}
     with pytest.raises(InputError, match=r"line 4: 'Neutral' is no line of such a file"):
