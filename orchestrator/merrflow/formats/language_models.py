@@ -24,8 +24,8 @@ _ACCENTED = 0.2  # share of words with an accent
 _SINGLE = 0.1  # share of words of one letter
 _FUNCTION_WORDS = 0.3  # share of a language's commonest words
 _WORD = re.compile("(?:[^\\W\\d_]|[\u0300-\u036f\u0591-\u05c7\u064b-\u0652\u0e31-\u0e4e])+|[^\\x00-\\x7f]")
-RUN = re.compile(r"[A-Za-z]*(?:[^\x00-\x7f]+[A-Za-z]*)+")
-PLAIN_WORD = re.compile(rb"(?<![A-Za-z\x80-\xff])[A-Za-z]+(?![A-Za-z\x80-\xff])")
+RUN = re.compile(r"(?:[A-Za-z]|[^\x00-\x7f])+")
+PLAIN_WORD = re.compile(rb"(?<![A-Za-z\x80-\xff])[A-Za-z]++(?![A-Za-z\x80-\xff])")
 _PUNCTUATION = frozenset("’‘“”„–—…«»")
 
 

@@ -20,7 +20,10 @@ MAX_BYTES = 64 << 20  # no table or subtitle file is larger; a video under a wro
 SAMPLE_BYTES = 6000  # of the lines that are not ASCII; more makes nothing surer
 LEAD = 8.0  # nats by which the best must be likelier than the next: e^8 = 3,000 to 1
 FLOOR = -5.5  # nats: mean over the bytes beyond ASCII; random bytes get about -8
+MOST_NAMED = 4  # candidates in a message
 MOST_AGAINST = 10.0  # nats: that many plain words at most speak against a script that is not Latin
+_LOOKED_AT = 1 << 16  # bytes, where a part says as much as all
+_BEFORE = 200  # bytes of a line before its first that is not ASCII
 _BOMS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
     (codecs.BOM_UTF32_LE, "utf-32"),
@@ -45,11 +48,12 @@ class UnknownEncoding(InputError):
     """The bytes are not text, or in one of several encodings; the message says which."""
 
 
-def read_text(path: Path, encoding: str = "", limit: int = MAX_BYTES) -> str:
-    """The text of a file, without a byte order mark. Blocking: up to 50 ms if the encoding has to be found.
+def read_text(path: Path, encoding: str = "", limit: int = MAX_BYTES, option: str = "") -> str:
+    """The text of a file, without a byte order mark. Blocking: up to 0.5 s if the encoding has to be found.
 
-    encoding: a name that Python knows, such as "gb18030"; empty to find it. limit: bytes that the file may have.
-    Raises `InputError` with the file: not there, too large, not text, or of an encoding that is not certain.
+    encoding: of a file that is not Unicode, such as "gb18030"; empty to find it. limit: bytes that the file may have.
+    option: what names the encoding, for messages. Raises `InputError` with the file: not there, too large, not text, or
+    of an encoding that is not certain.
     """
     try:
         if path.exists() and not path.is_file():
@@ -64,7 +68,7 @@ def read_text(path: Path, encoding: str = "", limit: int = MAX_BYTES) -> str:
         size = f"{limit >> 20} MiB" if limit >= 1 << 20 else f"{limit} bytes"
         raise InputError(f"{path}: larger than {size}, which no table or subtitle file is")
     try:
-        return decode(data, encoding)
+        return decode(data, encoding, option)
     except UnknownEncoding as error:
         raise UnknownEncoding(f"{path}: {error}") from None
 
@@ -80,26 +84,26 @@ def check_encoding(name: str) -> str:
     return found.name
 
 
-def decode(data: bytes, encoding: str = "") -> str:
+def decode(data: bytes, encoding: str = "", option: str = "") -> str:
     """As `read_text`, of bytes. Raises `UnknownEncoding`, whose message does not name a file."""
-    if encoding:
-        return _strictly(data, check_encoding(encoding)).removeprefix("\ufeff")
     for mark, what in _NO_TEXT.items():
         if data.startswith(mark):
             raise UnknownEncoding(f"{what}, not text")
     for mark, name in _BOMS:
         if data.startswith(mark):
             return _strictly(data, name)
-    if (wide := _without_mark(data)) is not None:
-        return wide
-    if any(escape in data for escape in _ESCAPES):
-        return _strictly(data, "iso2022_jp_2")
+    if wide := _without_mark(data):
+        return _strictly(data, wide)
+    if data.isascii() and (encoding or any(escape in data for escape in _ESCAPES)):
+        return _strictly(data, encoding or "iso2022_jp_2")
     try:
         return data.decode("utf-8").translate(_CP1252_IN_UTF8)
     except UnicodeDecodeError as error:
-        if _is_damaged_utf8(data):
+        if encoding:
+            return _strictly(data, check_encoding(encoding))
+        if _is_damaged_utf8(data[max(0, error.start - _LOOKED_AT) : error.start + _LOOKED_AT]):
             raise UnknownEncoding(f"{_place(data, error)}: not UTF-8, as the rest is; the file is damaged") from error
-    return data.decode(_detected(data))
+    return data.decode(_detected(data, option))
 
 
 def _strictly(data: bytes, encoding: str) -> str:
@@ -114,26 +118,23 @@ def _place(data: bytes, error: UnicodeDecodeError) -> str:
     return f"line {line} (byte {error.start}, 0x{data[error.start]:02X})"
 
 
-def _without_mark(data: bytes) -> str | None:
-    """UTF-16 without a mark: its commas, digits and line ends have a zero byte, always on the same side."""
-    if len(data) % 2 or b"\0" not in data:
-        return None
-    first, second = data[::2], data[1::2]
+def _without_mark(data: bytes) -> str:
+    """ "utf-16-le" or "utf-16-be" if commas, digits and line ends have a zero byte, always on the same side; else ""."""
+    if len(data) % 2 or b"\0" not in data[:_LOOKED_AT]:
+        return ""
+    first, second = data[:_LOOKED_AT:2], data[1:_LOOKED_AT:2]
+    both = sum(32 <= one < 127 and 32 <= two < 127 for one, two in zip(first, second, strict=True))
     for encoding, zeros, other in (("utf-16-le", second, first), ("utf-16-be", first, second)):
-        both = sum(32 <= one < 127 and 32 <= two < 127 for one, two in zip(first, second, strict=True))
         if zeros.count(0) > max(both, 4 * other.count(0)):  # damaged ASCII is pairs of two letters
-            try:
-                return data.decode(encoding)
-            except UnicodeDecodeError:
-                continue
-    return None
+            return encoding
+    return ""
 
 
 def _is_damaged_utf8(data: bytes) -> bool:
     """Whether most of what is beyond ASCII is UTF-8 all the same."""
     replaced = data.decode("utf-8", errors="replace")
-    whole = sum(character > "\x7f" and character != "\ufffd" for character in replaced)
-    return whole > 4 * replaced.count("\ufffd")
+    faults = replaced.count("\ufffd")
+    return sum(character > "\x7f" for character in replaced) - faults > 4 * faults
 
 
 @dataclass(frozen=True)
@@ -147,14 +148,14 @@ class _Reading:
     mean: float  # nats a byte beyond ASCII
 
 
-def _detected(data: bytes) -> str:
+def _detected(data: bytes, option: str) -> str:
     """The encoding that is certain enough. Raises `UnknownEncoding`."""
     sample, plain = _sample(data), _plain_words(data)
     readings: dict[str, _Reading] = {}  # by text: two encodings that read it alike do not compete
     for encoding, about in tables().encodings.items():
         try:
-            text = sample.decode(encoding)
             data.decode(encoding)
+            text = sample.decode(encoding, errors="ignore")  # its last character may be cut
         except UnicodeDecodeError:
             continue
         each = (_reading(text, encoding, language, about.prior + plain[language]) for language in about.languages)
@@ -163,17 +164,13 @@ def _detected(data: bytes) -> str:
         if old is None or best.likelihood > old.likelihood + 0.01:
             readings[text] = replace(best, encoding=old.encoding if old else encoding)
     ranked = sorted(readings.values(), key=lambda one: -one.likelihood)
-    if not ranked or ranked[0].mean < FLOOR:
-        raise UnknownEncoding(f"neither UTF-8 nor text in an encoding that merrflow recognises{_advice(ranked)}")
-    if len(ranked) > 1 and ranked[0].likelihood - ranked[1].likelihood < LEAD:
-        raise UnknownEncoding(f"not UTF-8, and too little text to be certain of its encoding{_advice(ranked)}")
-    return ranked[0].encoding
-
-
-def _advice(ranked: list[_Reading]) -> str:
-    near = [one for one in ranked if one.likelihood > ranked[0].likelihood - 2 * LEAD][:4]
-    seen = ", ".join(f"{one.encoding} ({one.language}: {_piece(one.text)!r})" for one in near)
-    return f"; save it as UTF-8, or name the encoding{': perhaps ' if seen else ''}{seen}"
+    near = [one for one in ranked if one.likelihood > ranked[0].likelihood - LEAD]
+    if len(near) == 1 and near[0].mean >= FLOOR:
+        return near[0].encoding
+    what = "too little text to be certain of its encoding" if len(near) > 1 else "in no encoding that is recognised"
+    seen = ", ".join(f"{one.encoding} ({one.language}: {_piece(one.text)!r})" for one in near[:MOST_NAMED])
+    how = f"name its encoding{f' ({option})' if option else ''}{f', perhaps {seen}' if seen else ''}"
+    raise UnknownEncoding(f"not UTF-8, and {what}; save it as UTF-8, or {how}")
 
 
 def _piece(text: str) -> str:
@@ -183,20 +180,28 @@ def _piece(text: str) -> str:
 
 
 def _sample(data: bytes) -> bytes:
-    """Lines that are not all ASCII, up to `SAMPLE_BYTES`. No encoding here has a line feed within a character."""
-    taken, size = [], 0
-    for line in re.finditer(rb"[^\r\n]*[\x80-\xff][^\r\n]*[\r\n]*", data):
-        taken.append(line[0])
-        size += len(line[0])
-        if size >= SAMPLE_BYTES:
-            break
-    return b"".join(taken)
+    """The distinct lines that are not all ASCII, up to `SAMPLE_BYTES`.
+
+    Lines can be cut before they are decoded: no encoding here has the byte of a line end within a character.
+    """
+    taken: list[bytes] = []
+    left = SAMPLE_BYTES
+    for line in dict.fromkeys(data.replace(b"\r", b"\n").split(b"\n")):
+        if not line.isascii():
+            first = next(place for place, byte in enumerate(line) if byte > 127)
+            taken.append(line[max(0, first - _BEFORE) :][:left])
+            left -= len(taken[-1])
+            if left <= 0:
+                break
+    return b"\n".join(taken)
 
 
 def _reading(text: str, encoding: str, language: str, likelihood: float) -> _Reading:
     """likelihood: what is known before the text itself is looked at."""
     model, beyond, size = language_model(language), 0.0, 0
     for run in RUN.findall(text):
+        if run.isascii():
+            continue
         beyond += model.run(run)
         size += len(run.encode(encoding))
     return _Reading(encoding, language, text, likelihood + beyond, beyond / max(1, size))

@@ -114,7 +114,7 @@ def test_what_can_be_meant_in_two_ways_is_refused(tmp_path: Path, text: str, tol
         (b"\nname,label, Label\na,b,c\n", "line 2: the column 'Label' occurs twice"),
         (b"PK\x03\x04" + bytes(100), "a workbook or ZIP archive .save a workbook as `CSV UTF-8`., not text"),
         (b"\xd0\xcf\x11\xe0" + bytes(100), "an old Excel"),
-        ("name,sentence\na,Ναι\n".encode("cp1253"), "save it as UTF-8, or name the encoding: perhaps .*cp1253"),
+        ("name,sentence\na,Ναι\n".encode("cp1253"), r"name its encoding \(--table-encoding\), perhaps .*cp1253"),
         (b"sep=;\n", "it has: none"),
         (b"", "it has: none"),
     ],

@@ -5,6 +5,8 @@ from __future__ import annotations
 import codecs
 import os
 import random
+import time
+from contextlib import suppress
 from itertools import product
 
 import pytest
@@ -116,9 +118,10 @@ SAYINGS = {
     ),
 }
 ENCODINGS = {
-    "zh": ("gb18030",), "zh-Hant": ("big5", "gbk"), "ja": ("shift_jis", "euc_jp"), "ko": ("euc_kr",),
+    "zh": ("gb18030",), "zh-Hant": ("big5", "gbk"), "ja": ("shift_jis", "euc_jp"),
+    "ko": ("euc_kr",),
     "ru": ("cp1251", "koi8_r", "cp866", "iso8859_5"), "uk": ("cp1251", "koi8_u"), "el": ("cp1253", "iso8859_7"),
-    "he": ("cp1255",), "ar": ("cp1256",), "th": ("cp874",), "fr": ("cp1252", "mac_roman"), "de": ("cp1252", "latin_1"),
+    "he": ("cp1255",), "ar": ("cp1256", "iso8859_6"), "th": ("cp874",), "fr": ("cp1252", "mac_roman"), "de": ("cp1252", "latin_1"),
     "es": ("cp1252",), "pl": ("cp1250", "iso8859_2"), "cs": ("cp1250",), "tr": ("cp1254",),
 }  # fmt: skip
 PAIRS = [(language, encoding) for language, encodings in ENCODINGS.items() for encoding in encodings]
@@ -146,7 +149,7 @@ def test_a_single_sentence_is_read_or_refused(language: str, encoding: str) -> N
         try:
             assert decode(text.encode(encoding)) == text
         except UnknownEncoding as error:
-            assert "save it as UTF-8, or name the encoding: perhaps" in str(error)
+            assert "save it as UTF-8, or name its encoding, perhaps " in str(error)
 
 
 @pytest.mark.parametrize("language", SAYINGS)
@@ -184,12 +187,24 @@ def test_a_named_encoding_is_taken_and_must_fit() -> None:
     with pytest.raises(UnknownEncoding, match="cp1253"):
         decode(short.encode("cp1253"))
     assert decode(short.encode("cp1253"), "windows-1253") == short
-    assert decode("\ufeffа".encode(), "utf-8") == "а"
-    with pytest.raises(UnknownEncoding, match=r"line 2 \(byte 16.*not text in utf-8"):
-        decode(short.encode("cp1253"), "utf-8")
+    assert decode("\ufeffа".encode(), "cp1252") == decode("а".encode(), "cp1252") == "а", "Unicode needs no name"
+    with pytest.raises(UnknownEncoding, match=r"line 3 \(byte 20, 0xFF\): not text in shift_jis"):
+        decode(short.encode("cp1253") + b"\xff", "shift_jis")
+    with pytest.raises(UnknownEncoding, match=r"name its encoding \(--this\), perhaps "):
+        decode(short.encode("cp1253"), option="--this")
     for wrong in ("utf8x", "base64", "rot13", "", "\0", "a" * 500):
         with pytest.raises(InputError, match="is not an encoding; known are utf-8, utf-16, cp1252"):
             check_encoding(wrong)
+
+
+@pytest.mark.parametrize("line", ["é", "é\n", "\x81\x40", "Ð¸ ", "<é", "’é’", "\u0e48", "ÀÁ", "a", "a" * 5000 + "é"])
+def test_a_large_file_is_decoded_in_a_moment(line: str) -> None:
+    for encoding in ("cp1252", "cp874", "gb18030"):
+        piece = line.encode(encoding, errors="ignore") or b"\xe9"
+        began = time.process_time()
+        with suppress(UnknownEncoding):
+            decode(piece * ((1 << 20) // len(piece)) + b"\xe9\xe9")
+        assert time.process_time() - began < 2.0
 
 
 def test_zero_bytes_in_a_damaged_file_do_not_make_it_utf16() -> None:
