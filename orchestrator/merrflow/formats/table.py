@@ -139,17 +139,28 @@ def _rows(path: Path, lines: list[str]) -> Iterator[tuple[int, list[str]]]:
     delimiter = delimiter or _delimiter(lines[begin])
     source = (line + "\n" for line in lines[begin:])
     reader = csv.reader(source, delimiter=delimiter, strict=True, skipinitialspace=delimiter != " ")
-    start = begin
+    start, columns = begin, 0
     try:
         for row in reader:
             line, start = start + 1, begin + reader.line_num
-            if any(cell.count("\n") > MAX_BREAKS for cell in row):
-                raise InputError(f"{path}, line {line}: a cell of more than {MAX_BREAKS} lines; {_UNCLOSED}")
+            columns = columns or len(row)
+            for cell in row:
+                if cell.count("\n") > MAX_BREAKS:
+                    raise InputError(f"{path}, line {line}: a cell of more than {MAX_BREAKS} lines; {_UNCLOSED}")
+                if inner := next((part for part in cell.split("\n")[1:] if _is_row(part, delimiter, columns)), ""):
+                    raise InputError(f"{path}, line {line}: a cell holds {shown(inner)}, which is a row; {_UNCLOSED}")
             cells = [cell.strip() for cell in row]
             if any(cells):
                 yield line, cells
     except csv.Error as error:
         raise InputError(f"{path}, line {start + 1}: not a CSV table ({error}); {_UNCLOSED}") from error
+
+
+def _is_row(line: str, delimiter: str, columns: int) -> bool:
+    """Whether a line within a cell is a row that a forgotten quote has swallowed. A sentence has blanks after commas."""
+    cells = line.split(delimiter)
+    plain = not any(character.isspace() for character in cells[0])
+    return len(cells) == columns > 1 and plain and not any(cell.startswith(" ") for cell in cells)
 
 
 _UNCLOSED = 'is a double quote not closed? Within a quoted text, write each double quote twice ("")'

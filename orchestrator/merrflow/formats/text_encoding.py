@@ -119,7 +119,7 @@ def _place(data: bytes, error: UnicodeDecodeError) -> str:
 
 
 def _without_mark(data: bytes) -> str:
-    """ "utf-16-le" or "utf-16-be" if commas, digits and line ends have a zero byte, always on the same side; else ""."""
+    """ "utf-16-le" or "utf-16-be" if commas and line ends have a zero byte, always on the same side; else ""."""
     if len(data) % 2 or b"\0" not in data[:_LOOKED_AT]:
         return ""
     first, second = data[:_LOOKED_AT:2], data[1:_LOOKED_AT:2]

@@ -86,6 +86,7 @@ def test_excels_unicode_text_is_a_txt_with_tabs(tmp_path: Path) -> None:
     [
         ('a,Hello\nb,"Oh no\nc,fine\nd,ok\n', r"line 3: not a CSV table.*double quote not closed"),
         ('a,"Oh no\nb,"fine"\n', r"line 2: not a CSV table.*double quote not closed"),
+        ('a,"Oh no\nb,fine\nc,ok"\nd,x\n', r"line 2: a cell holds 'b,fine', which is a row; is a double quote not"),
         ('a,"He said \\"no\\" to me"\n', r'line 2: .*write each double quote twice \(""\)'),
         ("a,Oh no, not again\n", r"line 2: 3 cells for 2 columns: 'not again' is one too many.*double quotes"),
         ('a,"two\nlines"\nb,x,y\n', r"line 4: 3 cells for 2 columns: 'y'"),

@@ -73,7 +73,7 @@ SAYINGS = {
         "لا تبك، كل شيء بخير.",
         "ماذا قلت؟",
     ),
-    "th": ("ทำไมถึงทำแบบนี้", "ฉันดีใจมากที่คุณมา", "อย่าบอกใครเรื่องนี้", "อย่าร้องไห้เลย ทุกอย่างดี", "คุณพูดว่าอะไรนะ"),
+    "th": ("ทำไมถึงทำแบบนี้", "ฉันดีใจมากที่คุณมา", "อย่าบอกใครเรื่องนี้", "อย่าร้องไห้ ทุกอย่างดี", "คุณพูดว่าอะไรนะ"),
     "fr": (
         "Comment as-tu pu me faire ça ?",
         "Je suis très heureuse que tu sois là !",
@@ -121,7 +121,8 @@ ENCODINGS = {
     "zh": ("gb18030",), "zh-Hant": ("big5", "gbk"), "ja": ("shift_jis", "euc_jp"),
     "ko": ("euc_kr",),
     "ru": ("cp1251", "koi8_r", "cp866", "iso8859_5"), "uk": ("cp1251", "koi8_u"), "el": ("cp1253", "iso8859_7"),
-    "he": ("cp1255",), "ar": ("cp1256", "iso8859_6"), "th": ("cp874",), "fr": ("cp1252", "mac_roman"), "de": ("cp1252", "latin_1"),
+    "he": ("cp1255",), "ar": ("cp1256", "iso8859_6"), "th": ("cp874",),
+    "fr": ("cp1252", "mac_roman"), "de": ("cp1252", "latin_1"),
     "es": ("cp1252",), "pl": ("cp1250", "iso8859_2"), "cs": ("cp1250",), "tr": ("cp1254",),
 }  # fmt: skip
 PAIRS = [(language, encoding) for language, encodings in ENCODINGS.items() for encoding in encodings]
