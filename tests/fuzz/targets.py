@@ -144,7 +144,7 @@ READERS: dict[str, Callable[[Path], object]] = {
     "image": _image,
     "srt": _subtitle,
     "vtt": _subtitle,
-    "openface": lambda path: read_openface(path, probe=FACTS),
+    "openface": lambda path: read_openface(path, probe=FACTS).series,
     "table": _table,
     "labels_txt": _annotations,
     "labels_csv": _annotations,

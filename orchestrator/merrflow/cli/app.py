@@ -66,6 +66,16 @@ def run(
             "the Action Units."
         ),
     ] = None,
+    layout: Annotated[
+        str | None,
+        typer.Option(
+            help="Whose tables --transcripts, --labels and lists of clips are, if they have other columns: meld, "
+            "mer2023, mer2024, iemocap, cmu-mosei, dfew (docs/inputs.md)."
+        ),
+    ] = None,
+    table_encoding: Annotated[
+        str | None, typer.Option(help="Encoding of these tables, such as gb18030 (default: found, or refused).")
+    ] = None,
     action_units_from: Annotated[
         Path | None,
         typer.Option(
@@ -127,7 +137,7 @@ def run(
     from merrflow.pipeline.request import Request
 
     overrides = {"rules": rules, "labels_from": labels_from, "neutral_sample": neutral_sample, "seed": seed}
-    overrides["shard_size"] = shard_size
+    overrides |= {"shard_size": shard_size, "layout": layout, "table_encoding": table_encoding}
     request = Request(
         tuple(inputs),
         str(out),

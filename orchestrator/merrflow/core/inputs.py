@@ -45,18 +45,33 @@ def assign_names(found: Iterable[Found], taken: dict[str, Path]) -> dict[Path, s
     return names
 
 
+def table_keys(found: Iterable[Found], names: dict[Path, str]) -> dict[Path, tuple[str, ...]]:
+    """By what tables may call each clip: its name, its file's with or without the suffix, each also after its folder's.
+
+    What several clips share does not say which of them is meant, and is left out.
+    """
+    clips = list(found)
+    stems = Counter(clip.path.stem for clip in clips)
+    folders = Counter((clip.path.parent.name, clip.path.stem) for clip in clips)
+    keys = {}
+    for path in (clip.path for clip in clips):
+        own = [path.stem, path.name] if stems[path.stem] == 1 else []
+        folder = path.parent.name
+        within = [f"{folder}/{path.stem}", f"{folder}/{path.name}"] if folders[folder, path.stem] == 1 else []
+        keys[path] = (names[path], *own, *within)
+    return keys
+
+
 def with_tables(
     found: Iterable[Found], names: dict[Path, str], sentences: dict[str, str], labels: dict[str, str]
 ) -> list[Found]:
-    """The clips with the sentences and labels that tables give them by name or stem; the clip's own table row
-    goes first."""
+    """The clips with the sentences and labels that tables give them by one of their `table_keys`; the clip's own table
+    row goes first."""
     clips = list(found)
-    stems = Counter(clip.path.stem for clip in clips)
+    keys = table_keys(clips, names)
     result = []
     for clip in clips:
-        # A stem that several clips share does not say which of them is meant.
-        keys = [names[clip.path], *([clip.path.stem] if stems[clip.path.stem] == 1 else [])]
-        sentence = clip.sentence or next((sentences[key] for key in keys if key in sentences), None)
-        label = clip.label or next((labels[key] for key in keys if key in labels), None)
+        sentence = clip.sentence or next((sentences[key] for key in keys[clip.path] if key in sentences), None)
+        label = clip.label or next((labels[key] for key in keys[clip.path] if key in labels), None)
         result.append(replace(clip, sentence=sentence, label=label))
     return result

@@ -71,6 +71,11 @@ class RunSettings(BaseSettings):
         description="speech recognition of clips without a subtitle. auto: if there is a whisper service, or its "
         "weights are on this machine (`merrflow models pull faster-whisper-base`)",
     )
+    layout: str = Field(
+        "",
+        description="whose tables --transcripts, --labels and lists of clips are: meld, mer2023, ... (docs/inputs.md)",
+    )
+    table_encoding: str = Field("", description="encoding of these tables, such as gb18030; empty to find it")
     neutral_sample: float = Field(
         0.1, ge=0, le=1, description="share of the neutral clips that become records, drawn by a seeded hash"
     )

@@ -5,7 +5,6 @@ Only tables are opened here; a clip that turns out not to be a video gets its ou
 
 from __future__ import annotations
 
-import csv
 import os
 import stat
 from collections import Counter, deque
@@ -16,22 +15,32 @@ from merrflow.core.errors import InputError, listed
 from merrflow.core.inputs import Found
 from merrflow.core.paths import path_text
 from merrflow.core.places import Places
+from merrflow.formats.layout import DEFAULT, Form, load_layout, suggestion
+from merrflow.formats.table import SUFFIXES as TABLE_SUFFIXES
+from merrflow.formats.table import read_table
+from merrflow.formats.text_encoding import check_encoding
 
 VIDEO_SUFFIXES = frozenset(
     ".mp4 .m4v .mov .mkv .webm .avi .mpg .mpeg .ts .mts .m2ts .flv .wmv .3gp .ogv .gif".split()  # noqa: SIM905
 )
+_OWN = Form(clip=["{path}"], sentence=["sentence"], label="label")
+_BY_LIKELIHOOD = (".mp4", *sorted(VIDEO_SUFFIXES - {".mp4"}))
 
 
-def find_clips(inputs: Sequence[str | Path]) -> list[Found]:
+def find_clips(inputs: Sequence[str | Path], layout: str = "", encoding: str = "") -> list[Found]:
     """The clips in files, folders and tables, sorted by path, each once.
 
     A folder gives its video files, at any depth, by suffix in any case, also from folders that it links to; a
-    file named by itself is taken whatever its suffix. A file to which links lead twice is taken once. A table is a
-    CSV with a column `path`, and perhaps `name`, `sentence` and `label`; its paths are relative to it. Raises
-    `InputError`.
+    file named by itself is taken whatever its suffix. A file to which links lead twice is taken once. A table is a CSV
+    or TSV with a column `path`, and perhaps `name`, `sentence` and `label`; its paths are relative to it. layout: whose
+    table it is (layout.py); it may then name clips by other columns, and they are beside it. encoding: of tables, empty
+    to find it. Raises `InputError`.
     """
     if not inputs:
         raise InputError("nothing to annotate: name files, folders, or a CSV with a column `path`")
+    load_layout(layout)  # a wrong name is an error whatever the inputs are
+    if encoding:
+        check_encoding(encoding)
     places = Places()
     found: dict[str, Found] = {}
     for text in inputs:
@@ -45,8 +54,8 @@ def find_clips(inputs: Sequence[str | Path]) -> list[Found]:
             raise InputError(f"{text}: no such file or folder")
         elif kind == "other":
             raise InputError(f"{text}: neither a file nor a folder; pipes and devices cannot be read twice")
-        elif path.suffix.lower() == ".csv":
-            clips = list(_table(path))
+        elif path.suffix.lower() in TABLE_SUFFIXES:
+            clips = list(_table(path, layout, encoding))
         else:
             clips = [Found(path)]
         for clip in clips:
@@ -97,31 +106,35 @@ def _videos(folder: Path) -> Iterator[Path]:
                     yield Path(place, name)
 
 
-def _table(path: Path) -> Iterator[Found]:
-    for line, row in _rows(path, ("path",)):
-        if any("\0" in value for value in row.values()):
-            raise InputError(f"{path}, line {line}: holds a zero byte; the file is damaged")
-        if row["path"].strip():
-            file = _absolute(path.parent / os.path.expanduser(row["path"].strip()))
-            name, sentence, label = ((row.get(key) or "").strip() or None for key in ("name", "sentence", "label"))
-            yield Found(file, name, sentence, label, row=f"{path}, line {line}")
+def _table(path: Path, layout: str, encoding: str) -> Iterator[Found]:
+    """A table's clips: by `path`, or by the names that the layout makes of its columns."""
+    how = load_layout(layout)
+    table = read_table(path, encoding or how.encoding).complete({"path"})
+    form = next((form for form in how.forms if form.fits(table.keys)), None) if layout else None
+    by_path = "path" in table.keys and not (form and "path" in form.naming)
+    if not by_path and form is None:
+        raise InputError(
+            f"{path}: the table needs a column `path`; it has: {listed(table.columns)}{suggestion(table.columns)}"
+        )
+    how, form = (how, form) if form else (load_layout(DEFAULT), _OWN)
+    said, labelled = form.said_in(table.keys), form.labelled_in(table.keys)
+    lines: dict[Path, int] = {}
+    for row in table.rows:
+        if by_path:
+            if not (written := row.cell("path")):
+                raise InputError(f"{row.place}: the path is blank")
+            file = _absolute(path.parent / os.path.expanduser(written))
+        else:
+            file = _beside(path.parent, form.names(row))
+        earlier = lines.setdefault(file, row.line)
+        if earlier != row.line:
+            raise InputError(f"{row.place}: {file} occurs twice (first in line {earlier}); a clip has one row")
+        name = row.cell("name") or None if form is _OWN else None
+        label = how.label_of(row, labelled) if labelled else None
+        yield Found(file, name, row.said(said) if said else None, label, row=row.place)
 
 
-def _rows(path: Path, needed: tuple[str, ...]) -> list[tuple[int, dict[str, str]]]:
-    """Each row with the number of its last line."""
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file)
-            columns = [name.strip() for name in reader.fieldnames or ()]
-            missing = [name for name in needed if name not in columns]
-            if missing:
-                raise InputError(f"{path}: the table needs a column `{missing[0]}`; it has: {listed(columns)}")
-            reader.fieldnames = columns
-            return [
-                (reader.line_num, {key: value or "" for key, value in row.items() if isinstance(key, str)})
-                for row in reader
-            ]
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path}: not a CSV table in UTF-8 ({error})") from error
+def _beside(folder: Path, names: Sequence[str]) -> Path:
+    """The video of one of these names in a folder; if there is none, where the first would be."""
+    wanted = (folder / f"{name}{suffix}" for name in names for suffix in _BY_LIKELIHOOD)
+    return _absolute(next((file for file in wanted if file.exists()), folder / f"{names[0]}.mp4"))

@@ -29,6 +29,8 @@ class MerrAnnotation:
     coarse: str | None = None  # caption
     fine: str | None = None  # smp_reason_caption
     line: int | None = field(default=None, compare=False)  # in the file; TXT and CSV only
+    other_names: tuple[str, ...] = ()  # under which the clip's file may be found too; of tables with a layout
+    unlike: str = ""  # a data set's label that has no counterpart here
 
     def place(self, file: object) -> str:
         """Where the clip is in the file, for messages."""

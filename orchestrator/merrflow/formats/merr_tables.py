@@ -1,58 +1,98 @@
-"""Reads MERR's TXT (`name frame_count label` in a line) and tables of labels and sentences (CSV)."""
+"""Reads MERR's TXT (`name frame_count label` in a line) and tables of labels and sentences, also of other data sets."""
 
 from __future__ import annotations
 
-import csv
-import io
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 from merrflow.core.errors import InputError, listed
-from merrflow.formats.merr_annotation import NUMBER, MerrAnnotation, read_text, sentence, shown
+from merrflow.formats.layout import Form, Layout, load_layout, suggestion
+from merrflow.formats.merr_annotation import NUMBER, MerrAnnotation, shown
+from merrflow.formats.table import Row, Table, column_key, parse_table
+from merrflow.formats.text_encoding import read_text
+
+_SCORE = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?|-?(nan|inf)", re.IGNORECASE)
 
 
-def read_txt(path: Path) -> Iterator[MerrAnnotation]:
-    """The clips in the file's order. Raises `InputError`."""
-    for number, line in enumerate(read_text(path).split("\n"), start=1):
+def read_tables(path: Path, layout: str = "", encoding: str = "") -> Iterator[MerrAnnotation]:
+    """The clips of a table or a TXT in the file's order. Raises `InputError`.
+
+    layout: a name of `layouts()`, empty for MERR's. encoding: empty to find it.
+    """
+    how = load_layout(layout)
+    text = read_text(path, encoding or how.encoding, option="--table-encoding")
+    lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    for kind in how.forms:
+        if kind.line and any(re.fullmatch(kind.line, line.rstrip()) for line in lines):
+            return _annotations(kind, how, _matched(path, kind, lines))
+    if path.suffix.lower() == ".txt" and not layout and not _has_header(lines):
+        return _txt(path, lines)
+    table = parse_table(path, text)
+    form = next((form for form in how.forms if form.fits(table.keys)), None)
+    if form is None:
+        raise InputError(_no_columns(path, how, layout, table))
+    needed = {*form.naming, form.said_in(table.keys), form.labelled_in(table.keys)}
+    return _annotations(form, how, table.complete(needed))
+
+
+def _annotations(form: Form, layout: Layout, table: Table) -> Iterator[MerrAnnotation]:
+    said, labelled = form.said_in(table.keys), form.labelled_in(table.keys)
+    for row in table.rows:
+        name, *others = form.names(row)
+        label = layout.label_of(row, labelled) if labelled else None
+        yield MerrAnnotation(
+            name,
+            label=label,
+            sentence=row.said(said) if said else None,
+            line=row.line,
+            other_names=tuple(others),
+            unlike=row.word(labelled) if labelled and not label else "",
+        )
+
+
+def _matched(path: Path, form: Form, lines: list[str]) -> Table:
+    """The table that lines of text make."""
+    rows = []
+    for number, line in enumerate(lines, 1):
+        if match := re.fullmatch(form.line, line.rstrip()):
+            cells = {column_key(name): (value or "").strip() for name, value in match.groupdict().items()}
+            rows.append(Row(path, number, cells))
+        elif line.strip() and not re.fullmatch(form.between, line.strip()):
+            raise InputError(f"{path}, line {number}: {shown(line.strip())} is no line of such a file")
+    return Table(path, tuple(re.compile(form.line).groupindex), tuple(rows))
+
+
+def _has_header(lines: list[str]) -> bool:
+    """Whether a TXT is a table, as Excel's "Unicode Text" is."""
+    first = next((line for line in lines if line.strip()), "")
+    return "name" in map(column_key, re.split(r"[\t,;]", first.replace('"', "")))
+
+
+def _no_columns(path: Path, how: Layout, layout: str, table: Table) -> str:
+    has = f"it has: {listed(table.columns)}{suggestion(table.columns)}"
+    if not layout:
+        return f"{path}: the table needs the columns `name` and `sentence` or `label`; {has}"
+    forms = " or ".join(
+        ", ".join([*sorted(form.naming), "/".join([*form.sentence, *([form.label] if form.label else [])])])
+        for form in how.forms
+        if not form.line
+    )
+    return f"{path}: a table of {how.title} has the columns {forms}; {has}"
+
+
+def _txt(path: Path, lines: list[str]) -> Iterator[MerrAnnotation]:
+    """MERR's TXT. A fourth column, the score of published copies, is not read."""
+    for number, line in enumerate(lines, start=1):
         words = line.split()
         if not words:
             continue
-        if len(words) != 3:
-            raise InputError(f"{path}, line {number}: must be `name frame_count label`, not {shown(line.strip())}")
-        name, frames, label = words
+        if len(words) not in (3, 4) or (len(words) == 4 and not _SCORE.fullmatch(words[3])):
+            raise InputError(
+                f"{path}, line {number}: must be `name frame_count label`, perhaps with a score, "
+                f"not {shown(line.strip())}"
+            )
+        name, frames, label = words[:3]
         if not NUMBER.fullmatch(frames):
             raise InputError(f"{path}, line {number}: clip {name!r}: {shown(frames)} is not a number of frames")
         yield MerrAnnotation(name, label=label, frame_count=int(frames), line=number)
-
-
-def read_csv(path: Path) -> Iterator[MerrAnnotation]:
-    """The clips in the file's order, from the columns `name`, `sentence` and `label`. Raises `InputError`."""
-    reader = csv.DictReader(io.StringIO(read_text(path), newline=""), strict=True)
-    try:
-        columns = [column.strip() for column in reader.fieldnames or ()]
-        if "name" not in columns or not {"sentence", "label"} & set(columns):
-            raise InputError(
-                f"{path}: the table needs the columns `name` and `sentence` or `label`; it has: {listed(columns)}"
-            )
-        twice = sorted({column for column in columns if columns.count(column) > 1})
-        if twice:
-            raise InputError(f"{path}, line 1: the column {twice[0]!r} occurs twice")
-        reader.fieldnames = columns
-        for row in reader:
-            place = f"{path}, line {reader.line_num}"
-            if None in row or None in row.values():
-                cells = sum(value is not None for key, value in row.items() if key is not None)
-                cells += len(row.get(None) or ())
-                raise InputError(
-                    f"{place}: {cells} cells for {len(columns)} columns; a text with commas needs double quotes"
-                )
-            if not row["name"].strip():
-                raise InputError(f"{place}: the name is blank")
-            yield MerrAnnotation(
-                row["name"].strip(),
-                label=(row.get("label") or "").strip() or None,
-                sentence=sentence(row.get("sentence")),
-                line=reader.line_num,
-            )
-    except csv.Error as error:
-        raise InputError(f"{path}, line {reader.line_num}: not a CSV table ({error})") from error

@@ -5,23 +5,43 @@ How the file is read: `merrflow_serving.media.openface_csv`, which the openface-
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from merrflow.core.records import ActionUnitSeries, Face, FaceFrame, Probe
 from merrflow.facs.units import action_units
 from merrflow_serving.media.openface_csv import VERSION, OpenFaceError, degrees, read_faces, read_header, version_of
 
-__all__ = ["VERSION", "OpenFaceError", "degrees", "read_header", "read_openface", "version_of"]
+__all__ = ["VERSION", "OpenFaceError", "OpenFaceSeries", "degrees", "read_header", "read_openface", "version_of"]
 
 
-def read_openface(path: Path, *, probe: Probe) -> ActionUnitSeries:
-    """The faces of every frame of the clip, timed by the clip. Blocking. Raises `OpenFaceError`, as `read_faces`."""
-    read = read_faces(
-        path, width=probe.width, height=probe.height, frame_count=probe.frame_count, known=tuple(action_units())
-    )
+@dataclass(frozen=True)
+class OpenFaceSeries:
+    """A clip's Action Units, and what is damaged or missing in the file."""
+
+    series: ActionUnitSeries
+    told: tuple[str, ...]
+
+
+def read_openface(path: Path, *, probe: Probe, times: Sequence[float] = ()) -> OpenFaceSeries:
+    """The faces of every frame of the clip. Blocking. Raises `OpenFaceError`, as `read_faces`.
+
+    times: of the clip's frames, in seconds from the first; empty if they are evenly spaced.
+    """
     fps = probe.fps or 25.0
-    frames = (
-        FaceFrame(index, round(index / fps, 6), tuple(Face(**vars(face)) for face in faces))
-        for index, faces in enumerate(read.frames)
+    times = times or [round(index / fps, 6) for index in range(probe.frame_count)]
+    read = read_faces(
+        path,
+        width=probe.width,
+        height=probe.height,
+        frame_count=probe.frame_count,
+        known=tuple(action_units()),
+        times=times,
+        repair=True,
     )
-    return ActionUnitSeries(probe.width, probe.height, probe.fps, read.units, tuple(frames))
+    frames = (
+        FaceFrame(index, time, tuple(Face(**vars(face)) for face in faces))
+        for index, (time, faces) in enumerate(zip(times, read.frames, strict=True))
+    )
+    return OpenFaceSeries(ActionUnitSeries(probe.width, probe.height, probe.fps, read.units, tuple(frames)), read.told)

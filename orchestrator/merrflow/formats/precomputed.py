@@ -5,6 +5,8 @@ The CSVs give every frame, so that subject and peak are found as usual. The JSON
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,8 @@ from merrflow.formats import openface_csv
 from merrflow.formats.merr import MerrAnnotation, read_annotations
 from merrflow.formats.openface_folder import OpenFaceFolder, named_by_folder
 from merrflow_serving.errors import InvalidInput
+
+log = logging.getLogger(__name__)
 
 
 class PrecomputedUnits:
@@ -37,8 +41,12 @@ class PrecomputedUnits:
         """The files of this name, to be compared with those of another; None if there are none."""
         return self._folder.named(name) or None
 
-    def read(self, clip: Clip, probe: Probe) -> tuple[ActionUnitSeries, Origin]:
-        """Every frame's faces. Blocking. Raises `InvalidInput` if the clip has no file, or a wrong one."""
+    def read(self, clip: Clip, probe: Probe, times: Sequence[float]) -> tuple[ActionUnitSeries, Origin]:
+        """Every frame's faces. Blocking. times: of the frames, in seconds from the first.
+
+        What is damaged in the file is in the note of its origin. Raises `InvalidInput` if the clip has no file, or a
+        wrong one.
+        """
         try:
             path = self._folder.find(clip)
         except InputError as error:
@@ -46,7 +54,10 @@ class PrecomputedUnits:
         if path is None:
             raise openface_csv.OpenFaceError(f"{self._folder.folder}: no CSV is named like the clip {clip.name}")
         model = f"OpenFace {openface_csv.version_of(openface_csv.read_header(path))}"
-        return openface_csv.read_openface(path, probe=probe), _origin("openface-csv", model, path)
+        read = openface_csv.read_openface(path, probe=probe, times=times)
+        for remark in read.told:
+            log.warning("clip %s: %s: %s", clip.name, path_text(path), remark)
+        return read.series, _origin("openface-csv", model, path, *read.told)
 
 
 class PrecomputedPeaks:
@@ -108,6 +119,6 @@ def read_precomputed(path: Path) -> Precomputed:
     raise InputError(f"{path}: neither a folder of OpenFace's CSVs nor MERR's JSON")
 
 
-def _origin(engine: str, model: str, path: Path) -> Origin:
-    file = path_text(Path(path.name))
-    return Origin(engine, model, "", "", f"read from {file}, not measured by merrflow", 0.0, 0.0)
+def _origin(engine: str, model: str, path: Path, *told: str) -> Origin:
+    note = "; ".join([f"read from {path_text(Path(path.name))}, not measured by merrflow", *told])
+    return Origin(engine, model, "", "", note, 0.0, 0.0)

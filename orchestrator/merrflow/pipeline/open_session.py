@@ -59,10 +59,11 @@ async def open_session(
     settings = request.settings()
     precomputed = _precomputed(request)
     settings.addresses(request.needed())  # all or none: an error here comes before the clips are read
-    found = find_clips(request.inputs)
-    sentences = read_sentences(Path(request.transcripts)) if request.transcripts else {}
+    written = settings.layout, settings.table_encoding
+    found = find_clips(request.inputs, *written)
+    sentences = read_sentences(Path(request.transcripts), *written) if request.transcripts else {}
     rules = _rules(settings)
-    labels = read_labels(Path(request.labels), rules.normal) if request.labels else {}
+    labels = read_labels(Path(request.labels), rules.normal, *written) if request.labels else {}
     _check_labels(rules, found)
     async with AsyncExitStack() as stack:
         stack.enter_context(exclusive(out))

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from merrflow.core.errors import InputError
-from merrflow.core.inputs import Found
+from merrflow.core.inputs import Found, table_keys
 from merrflow.core.paths import path_text, safe_name
 
 BY_PATH = "give sentences and labels in a table with a column `path` instead of a folder of clips, or "
@@ -17,11 +17,10 @@ BY_PATH = "give sentences and labels in a table with a column `path` instead of 
 def check_table(table: Mapping[str, str], names: Mapping[Path, str], found: Sequence[Found], file: str) -> None:
     """table: sentences or labels by name. Raises `InputError` if it names none of the clips, because it belongs to
     another dataset or writes names differently, and as `check_renamed`."""
-    known = {name for clip in found for name in (names[clip.path], clip.path.stem)}
+    known = {key for keys in table_keys(found, names).values() for key in keys}
     if table and not known & set(table):
-        raise InputError(
-            f"{file}: names none of the {len(found)} clips; it has {min(table)!r}, and the clips {min(known)!r}"
-        )
+        own = min(names[clip.path] for clip in found)
+        raise InputError(f"{file}: names none of the {len(found)} clips; it has {min(table)!r}, and the clips {own!r}")
     check_renamed(table.get, names, found, file, BY_PATH)
 
 

@@ -21,7 +21,8 @@ async def _measure(work: Work, probe: Probe) -> Reply[ActionUnitSeries]:
 async def _read(work: Work, probe: Probe) -> Reply[ActionUnitSeries]:
     files = work.run.precomputed
     assert isinstance(files, PrecomputedUnits)
-    return Reply(*await work.run.in_thread(files.read, work.clip, probe))
+    times = (await work.use("decoded")).times  # OpenFace's are computed from the mean rate
+    return Reply(*await work.run.in_thread(files.read, work.clip, probe, times))
 
 
 def _file_key(work: Work, probe: Probe) -> Any:
@@ -40,7 +41,9 @@ STAGE = Stage(
     key=lambda work, probe: work.run.identities[SERVICE],
     check=series_problem,
 )
-FROM_CSV = replace(STAGE, purpose="from OpenFace's CSV files", compute=_read, service=None, key=_file_key)
+FROM_CSV = replace(
+    STAGE, purpose="from OpenFace's CSV files", compute=_read, uses=("decoded",), service=None, key=_file_key
+)
 
 
 def _read_peak(work: Work, probe: Probe) -> Reply[Peak]:
@@ -61,7 +64,7 @@ def _measurable(work: Work) -> tuple[str, ...]:
 
 # MERR's JSON has no frames, only the peak itself: the stages that would find it hand it on.
 FROM_PEAKS = (
-    replace(FROM_CSV, purpose="from MERR's JSON: the peak only", compute=_read_peak, result=None),
+    replace(FROM_CSV, purpose="from MERR's JSON: the peak only", compute=_read_peak, uses=(), result=None),
     replace(peak.STAGE, compute=lambda work, found: found, needs=("action_units",)),
     replace(subject.STAGE, compute=_no_faces, needs=("peak",)),
     replace(subject.CURVES, compute=lambda work: Curves((), (), {}), needs=()),

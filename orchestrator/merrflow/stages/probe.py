@@ -44,6 +44,7 @@ class Decoded:
     probe: Probe
     text_samples: tuple[TextSample, ...]
     audio: Sound | None  # None without a sound track
+    times: tuple[float, ...] = ()  # of the frames, in seconds from the first
 
 
 def decode(path: Path, *, max_seconds: float, max_pixels: int, with_text: bool = True) -> Decoded:
@@ -58,6 +59,7 @@ def decode(path: Path, *, max_seconds: float, max_pixels: int, with_text: bool =
     sampler = Sampler()
     cuts = _Cuts()
     hashes = perceptual_hash.HashSampler()
+    times: list[float] = []
     frame: VideoFrame | None = None
     width = height = 0  # of the first frame, as openface-au has it; later ones may have another size
 
@@ -74,6 +76,7 @@ def decode(path: Path, *, max_seconds: float, max_pixels: int, with_text: bool =
                 raise TooLarge(f"the clip is longer than {max_seconds:g} seconds")
             if frame.index == 0:
                 width, height = frame.size
+            times.append(round(frame.timestamp, 6))
             cuts.add(frame)
             hashes.add(frame)
             if with_text:
@@ -99,7 +102,7 @@ def decode(path: Path, *, max_seconds: float, max_pixels: int, with_text: bool =
         voice_energy=() if audio is None else voice.voice_energy(audio),
         likeness=hashes.finish(audio),
     )
-    return Decoded(probe, tuple(sampler.samples), audio)
+    return Decoded(probe, tuple(sampler.samples), audio, tuple(times))
 
 
 @dataclass(frozen=True)

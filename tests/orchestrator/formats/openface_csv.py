@@ -23,7 +23,7 @@ def shared_series(name: str, width: int, height: int, fps: float = 25.0) -> Acti
     path = SHARED / "openface" / f"{name}.csv"
     with path.open() as file:
         rows = sum(1 for line in file if line.strip()) - 1
-    return read_openface(path, probe=probe_of(rows, width, height, fps))
+    return read_openface(path, probe=probe_of(rows, width, height, fps)).series
 
 
 def landmarks(x: float = 320, y: float = 180, size: float = 100, gap: float = 10) -> dict[str, str]:

@@ -105,7 +105,7 @@ def test_table_with_relative_paths_and_optional_columns(tmp_path):
     [
         ("list.csv", b"file,name\na.mp4,a\n", "needs a column `path`; it has: file, name"),
         ("list.csv", b"", "needs a column `path`; it has: none"),
-        ("list.csv", b"\xff\xfe\x00p", "not a CSV table in UTF-8"),
+        ("list.csv", b"\xff\xfe\x00p", "needs a column `path`"),
         ("list.csv", b"path,name\na.mp4,same\nb.mp4,Same\n", "the name 'same' to 2 clips"),
         ("missing.csv", None, "no such file"),
         ("missing.mp4", None, "no such file or folder"),

@@ -26,7 +26,7 @@ def read(tmp_path: Path):
     def reading(text: str | bytes, frames: int = 3):
         path = tmp_path / "clip.csv"
         path.write_bytes(text.encode() if isinstance(text, str) else text)
-        return read_openface(path, probe=probe_of(frames))
+        return read_openface(path, probe=probe_of(frames)).series
 
     return reading
 
@@ -173,15 +173,10 @@ FAULTS = [
     (table(rows()).replace("gaze_0_x", "AU12_r"), "line 1: column AU12_r occurs twice"),
     (table(rows())[: table(rows()).index("\n") + 1], "no rows below the column names"),
     (table([row(1), row(2, AU06_r="high"), row(3)]), "line 3, column AU06_r: 'high' is not a number"),
-    (table([row(1), row(2), row(3, AU06_r="nan")]), "line 4, column AU06_r: 'nan' is not a number"),
-    (table([row(1, x_7="-nan(ind)"), row(2), row(3)]), "line 2, column x_7: '-nan(ind)' is not a number"),
-    (table([row(1, pose_Rx="inf"), row(2), row(3)]), "line 2, column pose_Rx: 'inf' is not a number"),
-    (table([row(1, AU06_r=""), row(2), row(3)]), "line 2, column AU06_r: '' is not a number"),
     (table([row(1, x_7="1_0"), row(2), row(3)]), "line 2, column x_7: '1_0' is not a number"),
     (table([row(1, AU06_r="5.2"), row(2), row(3)]), "line 2, column AU06_r: '5.2' is not between 0 and 5"),
     (table([row(1, AU06_c="0.5"), row(2), row(3)]), "line 2, column AU06_c: '0.5' is neither 0 nor 1"),
     (table([row(1, success=2), row(2), row(3)]), "line 2, column success: '2' is neither 0 nor 1"),
-    (table([row(1, confidence="nan"), row(2), row(3)]), "line 2, column confidence: 'nan' is not a number"),
     (table([row(1, confidence=95), row(2), row(3)]), "line 2, column confidence: '95' is not between 0 and 1"),
     (table([row(1, frame="1.5"), row(2), row(3)]), "line 2, column frame: '1.5' is not a whole number"),
     (table([row(1), row(1), row(3)]), "line 3, column frame: 1 is already in line 2"),
@@ -189,11 +184,15 @@ FAULTS = [
         table([row(1, face_id=0), row(1, face_id=4), row(1, face_id=4)]),
         "line 4, column frame: 1 and face 4 is already in line 3",
     ),
-    (table([row(1), row(3)]), "line 3, column frame: 3 comes after 1; the rows between are missing"),
-    (table([row(2), row(3)]), "line 2, column frame: begins with 2; the rows before are missing"),
+    (table([row(1), row(4)]), "line 3, column frame: 4 comes after 1; the rows between are missing"),
+    (table([row(3)]), "line 2, column frame: begins with 3; the rows before are missing"),
+    (table([row(1, AU06_r="nan"), row(2), row(3, x_7="inf")]), "2 of 3 rows are damaged: line 2, column AU06_r: 'nan'"),
+    (
+        table([row(1), row(2), row(3)])[:-90] + "\n" + table([row(3)]).split("\n")[1],
+        "line 5, column frame: 3 is already",
+    ),
     (table(rows(5)), "rows for 5 frames, but the clip has 3"),
     (table(rows(1)), "rows for 1 frames, but the clip has 3"),
-    (table(rows())[:-90], "line 4: "),
     (table(rows()).replace("0.95", "0.\x0095", 1), "line 2: contains NUL bytes"),
     (table(rows()).encode("utf-16"), "not a text in UTF-8"),
     (table(rows()) + "1," * 100_000, "line 5: longer than any row of OpenFace"),
@@ -228,7 +227,7 @@ def test_a_file_that_was_cut_or_broken_is_refused_or_whole(read, data) -> None:
 
 
 def test_one_frame_more_or_less_is_another_decoder(read) -> None:
-    """What goes beyond the clip is dropped, for no peak can be read there; what lacks has no face."""
+    """What goes beyond the clip is dropped, for no peak can be read there; what is missing has no face."""
     assert len(read(table(rows(4)), frames=3).frames) == 3
     assert [len(frame.faces) for frame in read(table(rows(2)), frames=3).frames] == [1, 1, 0]
 

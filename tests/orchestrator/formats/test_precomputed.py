@@ -14,6 +14,7 @@ from merrflow.formats.precomputed import PrecomputedPeaks
 from merrflow.pipeline.open_session import open_session
 from merrflow.pipeline.request import Request
 from tests.orchestrator.fakes import calls, fake_services, make_video
+from tests.orchestrator.stages.odd_films import corner, film
 
 FRAMES = 12
 
@@ -112,6 +113,24 @@ async def test_merr_json_gives_peak_units_label_and_words(tmp_path):
     assert "not in it" in dropped(out)["other"]
 
 
+async def test_a_damaged_csv_is_told_in_the_record_and_frames_have_the_clips_times(tmp_path, caplog):
+    times = [0.0, 0.04, 0.08, 0.5, 0.54, 1.2, 1.24, 2.0, 2.04, 2.08, 2.12, 2.16]
+    (tmp_path / "clips").mkdir()
+    film(tmp_path / "clips/a.mkv", (corner(96, 64) for _ in times), times=times.__getitem__)
+    openface(tmp_path / "au/a.csv")
+    lines = (tmp_path / "au/a.csv").read_text().splitlines()
+    lines[3] = lines[3].replace("500", "-nan(ind)")
+    (tmp_path / "au/a.csv").write_text("\n".join(lines))
+    async with fake_services() as addresses:
+        del addresses["openface_au_address"]
+        await annotate([tmp_path / "clips"], tmp_path / "out", addresses, action_units=tmp_path / "au")
+    record = records(tmp_path / "out")["a"]
+    assert (record["peak"]["index"], record["peak"]["timestamp"]) == (7, 2.0), "not index / mean rate, which is 1.38"
+    note = record["origins"]["action_units"]["note"]
+    assert note.endswith("frames without a face: 1 of 12 (line 4, column pose_Tz: '-nan(ind)' is not a number)")
+    assert "clip a: " in caplog.text and "a.csv: damaged rows" in caplog.text
+
+
 def test_a_stem_of_several_clips_is_nobodys_name_in_the_json(tmp_path):
     merr = tmp_path / "merr.json"
     one = {"peak_index": 3, "peak_AU_list": ["AU12"]}
@@ -169,7 +188,7 @@ async def test_a_table_that_names_none_of_the_clips_is_said_at_once(tmp_path):
         with pytest.raises(InputError, match="t.csv: names none of the 1 clips; it has 'other_clip'"):
             await annotate([tmp_path / "a.mp4"], tmp_path / "out", addresses, transcripts=table)
     clips = tmp_path / "clips.csv"
-    clips.write_text("path,label\na.mp4,happy\na.mp4,jolly good\n")
+    clips.write_text("path,label\na.mp4,happy\nb.mp4,jolly good\n")
     with pytest.raises(InputError, match="clips.csv, line 3: unknown label 'jolly good'"):
         await annotate([clips], tmp_path / "out", {})
 

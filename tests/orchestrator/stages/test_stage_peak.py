@@ -203,7 +203,7 @@ def test_51251_with_its_clip_stays_on_the_man_in_view_for_most_of_it() -> None:
     """The shots and the voice from the clip, the Action Units from its CSV: none of them knows of the other."""
     path = SHARED / "clips" / "samplenew_00051251.mp4"
     facts = decode(path, max_seconds=10, max_pixels=1920 * 1080, with_text=False).probe
-    made = read_openface(OPENFACE / "samplenew_00051251.csv", probe=facts)
+    made = read_openface(OPENFACE / "samplenew_00051251.csv", probe=facts).series
     person = subject.choose(made, facts.shots, facts.voice_energy)
     assert [index for index, _ in person.faces] == list(range(39))
     for rules in (MERR, DEFAULT):

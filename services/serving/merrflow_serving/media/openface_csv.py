@@ -13,9 +13,9 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 
+from merrflow_serving.media.openface_frames import FRAMES_APART, place_rows
 from merrflow_serving.media.openface_rows import (
     LANDMARKS,
     MAX_ROW_BYTES,
@@ -23,16 +23,14 @@ from merrflow_serving.media.openface_rows import (
     POSE,
     Columns,
     OpenFaceError,
-    Row,
     read_header,
     read_rows,
 )
 
 __all__ = ["VERSION", "OpenFaceClip", "OpenFaceError", "OpenFaceFace", "read_faces", "read_header", "version_of"]
 
-VERSION = "1"  # part of the cache key of what was read: another version reads other Action Units
+VERSION = "2"  # part of the cache key of what was read: another version reads other Action Units
 PRESENT_FROM = 1.0  # intensity (FACS level A, a trace) from which a unit without its presence column is present
-FRAMES_APART = 1  # by as many frames the counts of OpenFace's decoder and ours may differ
 MAX_FACES = 16  # per frame, on average
 HEAD_MILLIMETRES = 140.0  # median side of the landmarks' box around pose_T, measured on five television clips
 UPPER_LIP, LOWER_LIP, LIP_CORNERS = 62, 66, (48, 54)  # inner lips, outer corners (iBUG 300-W, as OpenFace)
@@ -58,6 +56,7 @@ class OpenFaceClip:
 
     units: tuple[str, ...]  # the Action Units that the file has, ascending
     frames: tuple[tuple[OpenFaceFace, ...], ...]  # for each frame of the clip its faces, largest first
+    told: tuple[str, ...] = ()  # what is damaged or missing in the file, in words
 
 
 def version_of(header: Sequence[str]) -> str:
@@ -66,12 +65,20 @@ def version_of(header: Sequence[str]) -> str:
 
 
 def read_faces(
-    path: Path, *, width: int, height: int, frame_count: int, known: Collection[str] | None = None
+    path: Path,
+    *,
+    width: int,
+    height: int,
+    frame_count: int,
+    known: Collection[str] | None = None,
+    times: Sequence[float] = (),
+    repair: bool = False,
 ) -> OpenFaceClip:
     """The faces of every frame of a clip. Blocking: some tens of milliseconds for 300 frames.
 
     width, height: of the clip's frames, in pixels. frame_count: frames that can be decoded. known: the Action Units
-    that the file may contain, None for any.
+    that the file may contain, None for any. times: of the clip's frames, in seconds from the first. repair: whether a
+    few rows may be missing or cut, as in files that people edited; not for a file that OpenFace has just written.
 
     - Frames count from 0, also if the file counts from 1.
     - Pose: OpenFace's radians (R = Rx Ry Rz, x to the right, y down, z away) converted to the degrees of
@@ -81,24 +88,26 @@ def read_faces(
     - Mouth opening: gap between the inner lips over the mouth's width, both in the picture; needs landmarks.
     - Presence: the column AUxx_c, or, if a unit has intensity only, from intensity 1.
 
+    A row with a value that is no number (-nan(ind)) is a frame without a face.
+
     Raises `OpenFaceError`: not an OpenFace file, an impossible value, missing rows, or another clip's number of frames.
     """
     _check_size(path, frame_count)
-    columns, rows = read_rows(path, known=known)
+    columns, rows = read_rows(path, known=known, repair=repair)
     if not rows:
         raise OpenFaceError(f"{path}: no rows below the column names")
-    first = _first_frame(rows, columns, frame_count)
+    places, told = place_rows(rows, columns, frame_count, times, repair)
     faces: dict[int, list[OpenFaceFace]] = {}
     reader = _FaceReader(columns, width, height)
-    for row in rows:
-        if row.values is not None:
-            faces.setdefault(row.frame - first, []).append(reader.face(row.confidence, row.values))
+    for place, row in zip(places, rows, strict=True):
+        if row.values is not None and place is not None:
+            faces.setdefault(place, []).append(reader.face(row.confidence, row.values))
     if reader.no_place and any(len(several) > 1 for several in faces.values()):
         raise OpenFaceError(
             f"{path}: several faces in a frame, but neither x_0 ... y_67 nor pose_Tx to say where they are"
         )
     frames = (tuple(sorted(faces.get(index, ()), key=_area, reverse=True)) for index in range(frame_count))
-    return OpenFaceClip(columns.units, tuple(frames))
+    return OpenFaceClip(columns.units, tuple(frames), told)
 
 
 def _check_size(path: Path, frame_count: int) -> None:
@@ -112,40 +121,6 @@ def _check_size(path: Path, frame_count: int) -> None:
         raise OpenFaceError(
             f"{path}: {size / 1e6:.0f} MB, too large for a clip of {frame_count} frames (at most {limit / 1e6:.0f} MB)"
         )
-
-
-def _first_frame(rows: Sequence[Row], columns: Columns, frame_count: int) -> int:
-    """The number of the file's first frame: 0 or 1. Raises `OpenFaceError` for duplicate, missing or surplus rows.
-
-    With several faces, frames without any have no rows, so that missing rows cannot be detected.
-    """
-    several = any(row.face_id != rows[0].face_id for row in rows)
-    lines: dict[tuple[int, int], int] = {}
-    for row in rows:
-        earlier = lines.setdefault((row.frame, row.face_id), row.line)
-        if earlier != row.line:
-            face = f" and face {row.face_id}" if several else ""
-            raise _at(columns, row, f"{row.frame}{face} is already in line {earlier}")
-    by_frame = {row.frame: row for row in rows}
-    numbers = sorted(by_frame)
-    first = min(numbers[0], 1)
-    if not several:
-        if numbers[0] > 1:
-            raise _at(columns, by_frame[numbers[0]], f"begins with {numbers[0]}; the rows before are missing")
-        for before, after in pairwise(numbers):
-            if after != before + 1:
-                raise _at(columns, by_frame[after], f"{after} comes after {before}; the rows between are missing")
-    count = numbers[-1] + 1 - first
-    if count - frame_count > FRAMES_APART or (not several and frame_count - count > FRAMES_APART):
-        raise OpenFaceError(
-            f"{columns.path}: rows for {count} frames, but the clip has {frame_count}: "
-            "it is another clip's file, or was cut off"
-        )
-    return first
-
-
-def _at(columns: Columns, row: Row, fault: str) -> OpenFaceError:
-    return OpenFaceError(f"{columns.path}, line {row.line}, column frame: {fault}")
 
 
 class _FaceReader:

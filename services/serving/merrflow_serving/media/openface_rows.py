@@ -25,6 +25,8 @@ LANDMARKS = tuple(f"{axis}_{number}" for axis in "xy" for number in range(68))
 POSE, PLACE = ("pose_Rx", "pose_Ry", "pose_Rz"), ("pose_Tx", "pose_Ty", "pose_Tz")
 # Whatever begins like a unit is one, or a typing error that would silently leave it out.
 _UNIT = re.compile(r"[Aa][Uu](\d{1,4})(?:_([rc])$)?.*")
+# What C++ libraries write for a number that is none, old Windows ones too: -nan(ind), 1.#QNAN, -1.#IND00.
+_NO_NUMBER = re.compile(r"([-+]?(nan(\(\w*\))?|inf(inity)?|\d\.#(qnan|snan|ind|inf)0*))?", re.IGNORECASE)
 
 
 class OpenFaceError(InvalidInput):
@@ -65,14 +67,17 @@ class Row:
     """One face in one frame."""
 
     line: int  # in the file, from 1
-    frame: int  # as the file counts
+    frame: int | None  # as the file counts; None if the row is damaged there
     face_id: int
     confidence: float
     values: tuple[float, ...] | None  # None: the face was lost
+    timestamp: float | None = None  # seconds, if the file has it
+    fault: str = ""  # why a damaged row has no values
 
 
-def read_rows(path: Path, *, known: Collection[str] | None = None) -> tuple[Columns, list[Row]]:
-    """All that is used of the file. known: the Action Units that it may contain, None for any.
+def read_rows(path: Path, *, known: Collection[str] | None = None, repair: bool = False) -> tuple[Columns, list[Row]]:
+    """All that is used of the file. known: the Action Units that it may contain, None for any. repair: whether a row
+    that is too short is one without values.
 
     Raises `OpenFaceError`.
     """
@@ -80,7 +85,7 @@ def read_rows(path: Path, *, known: Collection[str] | None = None) -> tuple[Colu
         table = csv.reader(_lines(path, file))
         try:
             columns = _columns(path, _header(path, next(table, [])), known)
-            return columns, list(_rows(table, columns))
+            return columns, list(_rows(table, columns, repair))
         except csv.Error as error:
             raise OpenFaceError(f"{path}, line {table.line_num}: not a CSV table ({error})") from error
         except UnicodeDecodeError as error:
@@ -162,28 +167,37 @@ def _columns(path: Path, names: tuple[str, ...], known: Collection[str] | None) 
     )
 
 
-def _rows(table: Reader, columns: Columns) -> Iterator[Row]:
+def _rows(table: Reader, columns: Columns, repair: bool) -> Iterator[Row]:
     frame, success, confidence = (columns.names.index(name) for name in ("frame", "success", "confidence"))
-    face_id = columns.names.index("face_id") if "face_id" in columns.names else None
+    face_id, timestamp = (
+        columns.names.index(name) if name in columns.names else None for name in ("face_id", "timestamp")
+    )
     pick = itemgetter(*columns.values, success)  # at least two, so that it always returns a tuple
     for cells in table:
         if not any(cells):  # a blank line
             continue
         line = table.line_num
-        if len(cells) != len(columns.names):
-            short = "; the line is cut off" if len(cells) < len(columns.names) else ""
-            raise OpenFaceError(
-                f"{columns.path}, line {line}: {len(cells)} values under {len(columns.names)} columns{short}"
-            )
         cell = _Cells(columns, line, cells)
-        seen = cell.number(success, 0, 1, whole=True)
-        yield Row(
-            line=line,
-            frame=int(cell.number(frame, 0, 1e9, whole=True)),
-            face_id=0 if face_id is None else int(cell.number(face_id, 0, 1e9, whole=True)),
-            confidence=cell.number(confidence, 0, 1),
-            values=cell.checked(pick(cells)[:-1]) if seen else None,
-        )
+        time = cell.unchecked(timestamp)
+        try:
+            cell.check_count(repair)
+            seen = cell.number(success, 0, 1, whole=True)
+            yield Row(
+                line=line,
+                frame=int(cell.number(frame, 0, 1e9, whole=True)),
+                face_id=0 if face_id is None else int(cell.number(face_id, 0, 1e9, whole=True)),
+                confidence=cell.number(confidence, 0, 1),
+                values=cell.checked(pick(cells)[:-1]) if seen else None,
+                timestamp=time,
+            )
+        except _NoValue as error:
+            number, face = cell.unchecked(frame), cell.unchecked(face_id)
+            whole = int(number) if number is not None and number == int(number) else None
+            yield Row(line, whole, int(face or 0), 0.0, None, time, str(error))
+
+
+class _NoValue(Exception):
+    """A cell is missing or holds no number, as OpenFace writes -nan(ind): its frame counts as without a face."""
 
 
 @dataclass(frozen=True)
@@ -194,8 +208,27 @@ class _Cells:
     line: int
     cells: Sequence[str]
 
+    def check_count(self, repair: bool) -> None:
+        """Raises `OpenFaceError` for a row with too many or too few cells; `_NoValue` for the latter if `repair`."""
+        count, columns = len(self.cells), len(self.columns.names)
+        what = f"line {self.line}: {count} values under {columns} columns"
+        if count < columns and repair:
+            raise _NoValue(what)
+        if count != columns:
+            short = "; the line is cut off" if count < columns else ""
+            raise OpenFaceError(f"{self.columns.path}, {what}{short}")
+
+    def unchecked(self, place: int | None) -> float | None:
+        """The number in a cell; None if it is not there or holds none."""
+        try:
+            value = float(self.cells[place]) if place is not None else math.nan
+        except (ValueError, IndexError):
+            return None
+        return value if math.isfinite(value) else None
+
     def number(self, place: int, low: float, high: float, whole: bool = False) -> float:
-        """The value of one cell. Raises `OpenFaceError` unless it is a number between `low` and `high`."""
+        """The value of one cell. Raises `OpenFaceError` unless it is a number between `low` and `high`, and `_NoValue`
+        for what stands for no number."""
         text = self.cells[place].strip()
         try:
             value = math.nan if "_" in text else float(text)  # Python reads 1_0 as 10
@@ -210,8 +243,10 @@ class _Cells:
         else:
             fault = f"is not between {low:g} and {high:g}"
         shown = text if len(text) <= 40 else text[:37] + "..."
-        name = self.columns.names[place]
-        raise OpenFaceError(f"{self.columns.path}, line {self.line}, column {name}: {shown!r} {fault}")
+        what = f"line {self.line}, column {self.columns.names[place]}: {shown!r} {fault}"
+        if _NO_NUMBER.fullmatch(text):
+            raise _NoValue(what)
+        raise OpenFaceError(f"{self.columns.path}, {what}")
 
     def checked(self, texts: Sequence[str]) -> tuple[float, ...]:
         """The values of a face. Checked cell by cell, which is slow, only if one of them is wrong."""

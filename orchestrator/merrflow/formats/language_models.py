@@ -1,0 +1,141 @@
+"""How likely a text is in a language, by simple models of words and letters, to recognise encodings by.
+
+Letters: by Gusein-Zade's law of their ranks, p = ln((n + 1) / rank) / n (Gusein-Zade 1988), with upper case where words
+have it; the commonest words; for Chinese, Japanese and Korean the commonest characters before the others. The data is
+in encodings.yaml. Measured on 5,000 short tables in 30 languages and 35 pairs of language and encoding: with one
+sentence 0.3 % are read wrongly and 44 % refused, with ten 0.06 % and 3 %; charset-normalizer 3.5 reads 62 % and 26 %
+wrongly.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from functools import cache
+from pathlib import Path
+
+from pydantic import Field
+
+from merrflow.core.datafile import Strict, read
+
+_NEVER = -13.0  # nats: control characters, and what none of the languages has
+_START_UPPER, _STAY_LOWER, _STAY_UPPER = 0.15, 0.997, 0.4  # how words are written: iPhone is rare
+_ACCENTED = 0.2  # share of words with an accent
+_SINGLE = 0.1  # share of words of one letter
+_FUNCTION_WORDS = 0.3  # share of a language's commonest words
+_WORD = re.compile("(?:[^\\W\\d_]|[\u0300-\u036f\u0591-\u05c7\u064b-\u0652\u0e31-\u0e4e])+|[^\\x00-\\x7f]")
+RUN = re.compile(r"(?:[A-Za-z]|[^\x00-\x7f])+")
+PLAIN_WORD = re.compile(rb"(?<![A-Za-z\x80-\xff])[A-Za-z]++(?![A-Za-z\x80-\xff])")
+_PUNCTUATION = frozenset("’‘“”„–—…«»")
+
+
+class _Level(Strict):
+    """The characters that a codec writes with certain lead bytes: `bands` in falling order of how common they are."""
+
+    codec: str
+    bands: list[tuple[int, int]]
+
+
+class _Language(Strict):
+    letters: str
+    others: str = ""
+    words: str = ""
+    share: float | None = Field(None, gt=0, lt=1)
+    level: _Level | None = None
+
+
+class Encoding(Strict):
+    languages: list[str]
+    prior: float = 0.0
+
+
+class Tables(Strict):
+    version: int
+    languages: dict[str, _Language]
+    encodings: dict[str, Encoding]
+
+
+@cache
+def tables() -> Tables:
+    return read(Path(__file__).with_name("encodings.yaml"), Tables)
+
+
+class LanguageModel:
+    """How likely words are in one language."""
+
+    def __init__(self, language: _Language) -> None:
+        self.latin = "a" in language.letters
+        self._mixed = -3.0 if language.level else -6.0
+        self._words = frozenset(language.words.split())
+        share = language.share or 0.97
+        count = len(language.letters)
+        self._known = {character: math.log(0.02 / len(language.others)) for character in language.others}
+        for rank, letter in enumerate(language.letters, 1):
+            self._known.setdefault(letter, math.log(share * math.log((count + 1) / rank) / count))
+        self._bands: dict[int, float] = {}
+        self._codec = ""
+        if language.level:
+            self._codec = language.level.codec
+            mass = 1 - share
+            for low, high in language.level.bands:
+                mass *= 0.1
+                for lead in range(low, high + 1):
+                    self._bands.setdefault(lead, math.log(9 * mass / ((high - low + 1) * 94)))
+
+    def run(self, run: str) -> float:
+        """The logarithm of the probability of words and signs without a blank between them."""
+        parts: list[str] = _WORD.findall(run)
+        within = sum(part in _PUNCTUATION and part != "’" for part in parts[1:-1])
+        return sum(map(self.word, parts), 0.0) - 6.0 * within
+
+    def word(self, word: str) -> float:
+        """The logarithm of the probability of a word, or of a character that is no letter."""
+        total = math.log(_ACCENTED) if self.latin and word.isalpha() and not word.isascii() else 0.0
+        if self._words:
+            if word.lower() in self._words:
+                return total + math.log(_FUNCTION_WORDS / len(self._words))
+            total += math.log(1 - _FUNCTION_WORDS)
+        if len(word) == 1 and word.isalpha() and not self._codec:
+            total += math.log(_SINGLE)
+        before = ""
+        for character in word:
+            lower = character.lower()
+            total += self._letter(lower) if len(lower) == 1 else _NEVER
+            total += self._case(before, character)
+            if before and not self.latin and before.isascii() != character.isascii():
+                total += self._mixed
+            before = character
+        return total
+
+    def _letter(self, letter: str) -> float:
+        found = self._known.get(letter)
+        if found is not None:
+            return found
+        if letter.isascii():
+            return -8.0 if self.latin else -3.0
+        if self._codec:
+            try:
+                coded = letter.encode(self._codec)
+            except UnicodeEncodeError:
+                return _NEVER
+            return self._bands.get(coded[0], _NEVER) if len(coded) == 2 else _NEVER
+        if letter in _PUNCTUATION:
+            return -4.5
+        return -10.5 if letter.isprintable() else _NEVER
+
+    def _case(self, before: str, character: str) -> float:
+        upper = character.isupper()
+        if not upper and not character.islower():
+            return 0.0
+        if not before:
+            share = _START_UPPER
+        elif before.isupper():
+            share = _STAY_UPPER
+        else:
+            share = 1 - _STAY_LOWER
+        return math.log(share if upper else 1 - share)
+
+
+@cache
+def language_model(language: str) -> LanguageModel:
+    return LanguageModel(tables().languages[language])
