@@ -45,7 +45,6 @@ _WIDTH = 200  # columns, if the output is not a terminal
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Measures, and prints the figures."""
     options = _parser().parse_args(arguments)
     engines_alone()
     if options.threads:

@@ -38,7 +38,6 @@ class ActionUnits(pb_grpc.ActionUnitsServicer):
 
 
 def register(service: Service[OpenFaceAuSettings], server: grpc.aio.Server) -> None:
-    """Adds the servicer to the server."""
     pb_grpc.add_ActionUnitsServicer_to_server(ActionUnits(service), server)
 
 

@@ -27,7 +27,6 @@ class ToneDescriber(qwen_audio_pb2_grpc.ToneDescriberServicer):
         self.service = service
 
     async def Describe(self, request: pb.DescribeRequest, context: Context) -> pb.DescribeResponse:  # noqa: N802
-        """Describes one recording."""
         source = self.service.source(request.audio)
         decode = partial(decode_audio, max_seconds=self.service.settings.max_seconds)
         samples = await self.service.offload(decode, source)
@@ -55,5 +54,4 @@ def to_proto(tone: Tone, stamp: dict[str, Any]) -> pb.DescribeResponse:
 
 
 def register(service: Service[QwenAudioSettings], server: grpc.aio.Server) -> None:
-    """Adds the servicer to the server."""
     qwen_audio_pb2_grpc.add_ToneDescriberServicer_to_server(ToneDescriber(service), server)

@@ -48,7 +48,6 @@ class ProsodyEngine:
         return results
 
     def close(self) -> None:
-        """Frees the model."""
         self._meter.close()
 
     def info(self) -> EngineInfo:

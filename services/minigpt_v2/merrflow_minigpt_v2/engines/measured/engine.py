@@ -49,7 +49,6 @@ class MeasuredEngine:
         self._reader = ocr.TextReader()
 
     def close(self) -> None:
-        """Frees the models."""
         if self._people is not None:
             self._people.close()
         self._people = self._reader = None
@@ -71,7 +70,6 @@ class MeasuredEngine:
         )
 
     def run(self, batch: Sequence[SceneItem]) -> list[Scene | MerrflowError]:
-        """Describes each item; see `Engine.run`."""
         return [self._scene_or_error(item) for item in batch]
 
     def _scene_or_error(self, item: SceneItem) -> Scene | MerrflowError:
