@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from functools import partial
+from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -55,3 +56,8 @@ def to_proto(tone: Tone, stamp: dict[str, Any]) -> pb.DescribeResponse:
 
 def register(service: Service[QwenAudioSettings], server: grpc.aio.Server) -> None:
     qwen_audio_pb2_grpc.add_ToneDescriberServicer_to_server(ToneDescriber(service), server)
+
+
+def warmup_item() -> ToneItem:
+    """Two seconds of synthetic vowels, sent through an engine after it is loaded."""
+    return ToneItem(decode_audio((files(__package__) / "data" / "warmup.wav").read_bytes()))
