@@ -97,7 +97,6 @@ async def measure(address: str, pace: Pace, clients: int, seconds: float) -> Rou
 
 
 def main() -> None:
-    """Measures, and prints the figures."""
     options = _options()
     pace = Pace(options.latency, options.batch)
     numbers = options.clients or [1, 8, 64, 256]

@@ -53,7 +53,6 @@ LABELS = ("sad", "angry", "happy", "surprise", "neutral", "")
 
 
 def main() -> None:
-    """Measures, and prints the figures."""
     options = _options()
     if options.threads:
         torch.set_num_threads(options.threads)

@@ -160,7 +160,6 @@ def rerun(folder: Path, clips: int) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Measures, and prints the figures."""
     options = _options()
     found: dict[str, Any] = {"benchmark": "flow", "cores": os.cpu_count(), "load": os.getloadavg()[0]}
     parts = options.part or ["busy", "memory", "rerun"]

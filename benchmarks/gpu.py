@@ -24,7 +24,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from importlib import import_module
 from typing import Any
@@ -34,17 +34,17 @@ import transformers
 from rich.console import Console
 
 from benchmarks.models.bare import engines_alone
+from benchmarks.models.each import Measured, each_batch
 from benchmarks.models.rows import Row, show
 from benchmarks.models.setup import Setup
 from benchmarks.models.timing import release
 from benchmarks.support.card import measure_card
 
-MODELS = {"minigpt-v2": "minigpt_v2", "qwen-audio": "qwen_audio", "llama3": "llama3"}
+MODELS = {"minigpt-v2": "minigpt_v2:MiniGpt", "qwen-audio": "qwen_audio:Qwen", "llama3": "llama3:Llama3"}
 _WIDTH = 200  # columns, if the output is not a terminal
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Measures, and prints the figures."""
     options = _parser().parse_args(arguments)
     engines_alone()
     if options.threads:
@@ -56,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         console = Console(width=_WIDTH)
     rows = []
     for name in options.model or MODELS:
-        for found in _measure(name)(setup):
+        for found in each_batch(_model(name), setup):
             rows += found
             console.print(f"{name}, batch {found[0].batch}: {found[0].note or 'measured'}", highlight=False)
         release()
@@ -64,9 +64,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print(json.dumps(_content(options, setup, rows)))
 
 
-def _measure(name: str) -> Callable[[Setup], Iterator[list[Row]]]:
+def _model(name: str) -> type[Measured]:
     """Imported when it is needed: a model requires the packages of its own service only."""
-    return import_module(f"benchmarks.models.{MODELS[name]}").measure
+    module, _, attribute = MODELS[name].partition(":")
+    return getattr(import_module(f"benchmarks.models.{module}"), attribute)
 
 
 def _setup(options: argparse.Namespace) -> Setup:

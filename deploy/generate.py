@@ -1,6 +1,6 @@
 """Writes what deployment files say of each service, from the catalog: `make generated`; `--check` only compares.
 
-Between the lines `# >>> NAME: make generated` and `# <<< NAME` of a file is what `blocks.py` makes of the catalog
+Between the lines `# >>> NAME: make generated` and `# <<< NAME` of a file is what `blocks.yaml` makes of the catalog
 (`merrflow_serving/catalog.py`: names, ports) and of `[tool.merrflow]` in each service's pyproject.toml (image, memory,
 engine on a card). Everything around is written by hand. Kubernetes' file of each service is generated as a whole.
 """
@@ -15,11 +15,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from string import Template
 
-from blocks import BLOCKS, FILES
+import yaml
 
 from merrflow_serving.catalog import METRICS_PORT, SERVICES, ServiceEntry
 
 ROOT = Path(__file__).parents[1]
+_GIVEN = yaml.safe_load(Path(__file__).with_name("blocks.yaml").read_text(encoding="utf-8"))
+BLOCKS: dict[str, dict[str, str]] = _GIVEN["blocks"]  # file -> block -> its text
+FILES: dict[str, str] = _GIVEN["files"]  # path -> the template of a file that each service has
 # From the shell, for a service that pulls its weights itself; not set if they are not set there.
 HUBS = "environment: {HF_TOKEN: , HF_ENDPOINT: , MODELSCOPE_API_TOKEN: , MERRFLOW_HUB: , MERRFLOW_OFFLINE: }"
 _UNITS = {"g": "Gi", "m": "Mi"}  # Compose's words and Kubernetes'
@@ -141,7 +144,7 @@ def main(arguments: list[str]) -> int:
     stale = [path for path, want in files.items() if not (ROOT / path).exists() or (ROOT / path).read_text() != want]
     if "--check" in arguments:
         for path in stale:
-            print(f"{path} does not fit the catalog or deploy/blocks.py: make generated", file=sys.stderr)
+            print(f"{path} does not fit the catalog or deploy/blocks.yaml: make generated", file=sys.stderr)
         return 1 if stale else 0
     for path in stale:
         (ROOT / path).write_text(files[path], encoding="utf-8")

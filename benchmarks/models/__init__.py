@@ -1,1 +1,1 @@
-"""Each model of the system at one shape, through its engine's own code: `measure` gives rows as they are ready."""
+"""Each model of the system at one shape, through its engine's own code."""

@@ -20,6 +20,11 @@ R = TypeVar("R")
 Ids = tuple[int, ...]
 
 
+def answering_parts(unit: str) -> tuple[tuple[str, str], ...]:
+    """What is measured of such a model, each with its unit, in the order of its rows."""
+    return (("tower", unit), ("answers", unit), ("answers", "tokens"))
+
+
 @dataclass(frozen=True)
 class Answered:
     """The engine's answers to a batch."""
@@ -34,6 +39,7 @@ class Answering(ABC):
 
     name: str
     unit: str  # of an item
+    parts: tuple[tuple[str, str], ...]
     setup: Setup
     encoder: Encoder
     decoder: Decoder

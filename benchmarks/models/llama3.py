@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from benchmarks.models.each import each_batch
 from benchmarks.models.random_weights import randomised
 from benchmarks.models.rows import Row
 from benchmarks.models.setup import Setup, no_stop
@@ -23,8 +21,6 @@ from merrflow_llama3.prompt import Sampling
 from merrflow_serving.errors import NotReady, TooLarge
 from merrflow_serving.weights.checkpoint import parameters_on_meta
 
-NAME = "llama3"
-PARTS = (("prompts", "tokens"), ("decode", "tokens"), ("answers", "tokens"))
 # Rounds with one token an answer are numbered from here, so that they share no prompt with the others.
 _APART = 1_000_000
 
@@ -32,9 +28,12 @@ _APART = 1_000_000
 class Llama3:
     """The model, and prompts for it."""
 
+    name = "llama3"
+    parts = (("prompts", "tokens"), ("decode", "tokens"), ("answers", "tokens"))
+
     def __init__(self, setup: Setup) -> None:
         self.setup = setup
-        about = shape(NAME, setup.size)
+        about = shape(self.name, setup.size)
         config = LlamaConfig(**about["model"])
         config._attn_implementation = setup.attention
         with parameters_on_meta():
@@ -96,7 +95,7 @@ class Llama3:
             batching.close()
         counted = sum(map(len, whole.first))
         common = {
-            "model": NAME,
+            "model": self.name,
             "batch": batch,
             "unit": "tokens",
             "at_once": at_once,
@@ -153,8 +152,3 @@ def _decode(row: Row, seconds: float, alone: tuple[int, float]) -> Row:
     if seconds <= 0:
         return replace(row, note=row.note or "answers too short to be told apart from their prompts")
     return replace(row, rate=row.items / seconds, one_by_one=alone[0] / alone[1] if alone[1] > 0 else None)
-
-
-def measure(setup: Setup) -> Iterator[list[Row]]:
-    """Rows of each batch size; see `each_batch`."""
-    return each_batch(NAME, PARTS, lambda: Llama3(setup), setup.batches)

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from benchmarks.models.answering import Answered, Answering, Ids
-from benchmarks.models.each import each_batch
+from benchmarks.models.answering import Answered, Answering, Ids, answering_parts
 from benchmarks.models.random_weights import randomised
-from benchmarks.models.rows import Row
 from benchmarks.models.setup import Setup, no_stop
 from benchmarks.models.shapes import shape
 from benchmarks.models.work import Decoder, picture_encoder
@@ -29,9 +27,6 @@ from merrflow_minigpt_v2.types import SceneItem
 from merrflow_serving.errors import MerrflowError
 from merrflow_serving.torch.device import BatchLimit
 from merrflow_serving.weights.checkpoint import parameters_on_meta
-
-NAME = "minigpt-v2"
-PARTS = (("tower", "images"), ("answers", "images"), ("answers", "tokens"))
 
 
 class Numbers:
@@ -65,12 +60,13 @@ class Unloaded(MiniGptV2):
 class MiniGpt(Answering):
     """The model, and frames for it."""
 
-    name, unit = NAME, "images"
+    name, unit = "minigpt-v2", "images"
+    parts = answering_parts(unit)
 
     def __init__(self, setup: Setup) -> None:
         super().__init__()
         self.setup = setup
-        about = shape(NAME, setup.size)
+        about = shape(self.name, setup.size)
         self.shape = _architecture(about["vision"])
         config = LlamaConfig(**about["language"])
         with parameters_on_meta():
@@ -137,8 +133,3 @@ def _architecture(vision_shape: dict[str, int]) -> Architecture:
     sizes = dict(vision_shape)
     image = whole.image.model_copy(update={"size": sizes.pop("size")})
     return whole.model_copy(update={"image": image, "vision": whole.vision.model_copy(update=sizes)})
-
-
-def measure(setup: Setup) -> Iterator[list[Row]]:
-    """Rows of each batch size; see `each_batch`."""
-    return each_batch(NAME, PARTS, lambda: MiniGpt(setup), setup.batches)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 
-from benchmarks.models.answering import Answered, Answering, Ids
-from benchmarks.models.each import each_batch
+from benchmarks.models.answering import Answered, Answering, Ids, answering_parts
 from benchmarks.models.random_weights import randomised
-from benchmarks.models.rows import Row
 from benchmarks.models.setup import Setup, no_stop
 from benchmarks.models.shapes import shape
 from benchmarks.models.work import Decoder, sound_encoder
@@ -23,9 +21,6 @@ from merrflow_qwen_audio.engines.qwen_audio.config import Shape
 from merrflow_qwen_audio.engines.qwen_audio.model import QwenAudioModel
 from merrflow_qwen_audio.engines.qwen_audio.modules import without_data
 from merrflow_serving.torch.device import BatchLimit
-
-NAME = "qwen-audio"
-PARTS = (("tower", "clips"), ("answers", "clips"), ("answers", "tokens"))
 
 
 class Unread(QwenAudioModel):
@@ -47,12 +42,13 @@ class Unread(QwenAudioModel):
 class Qwen(Answering):
     """The model, and clips for it."""
 
-    name, unit = NAME, "clips"
+    name, unit = "qwen-audio", "clips"
+    parts = answering_parts(unit)
 
     def __init__(self, setup: Setup) -> None:
         super().__init__()
         self.setup = setup
-        about = shape(NAME, setup.size)
+        about = shape(self.name, setup.size)
         sizes = Shape(**about["model"])
         self.listener = Unread(sizes, setup)
         self.samples = round(about["clip_seconds"] * SAMPLE_RATE)
@@ -86,8 +82,3 @@ class Qwen(Answering):
         replies = ask(self.listener, prompts, limit, answer_tokens=self.setup.tokens)
         answers = [tuple(map(int, reply.text.split())) for reply in replies]
         return Answered(answers, limit.size, limit.size)
-
-
-def measure(setup: Setup) -> Iterator[list[Row]]:
-    """Rows of each batch size; see `each_batch`."""
-    return each_batch(NAME, PARTS, lambda: Qwen(setup), setup.batches)

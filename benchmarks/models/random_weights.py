@@ -31,10 +31,6 @@ class RandomTensors(Mapping[str, torch.Tensor]):
             return drawn.mul_(torch.Size(shape[1:]).numel() ** -0.5)
         return drawn.mul_(0.02).add_(1.0 if name.endswith("weight") else 0.0)
 
-    def shape(self, name: str) -> tuple[int, ...]:
-        """Without drawing."""
-        return self._shapes[name]
-
     def __iter__(self) -> Iterator[str]:
         return iter(self._shapes)
 

@@ -1,20 +1,52 @@
-"""Writes grafana/dashboards/merrflow.json from the table in panels.py: `make generated`; `--check` only compares.
+"""Writes grafana/dashboards/merrflow.json from panels.yaml: `make generated`; `--check` only compares.
 
-Edit there, not in the JSON, and not in Grafana, which shows the file read-only. Needs nothing but Python.
+Edit there, not in the JSON, and not in Grafana, which shows the file read-only.
 """
 
 from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from string import Template
 from typing import Any
 
-from panels import ROWS, Panel
+import yaml
 
-FILE = Path(__file__).parent / "grafana/dashboards/merrflow.json"
+FOLDER = Path(__file__).parent
+FILE = FOLDER / "grafana/dashboards/merrflow.json"
 DATASOURCE = {"type": "prometheus", "uid": "prometheus"}  # as in grafana/provisioning/datasources/prometheus.yml
 COLUMNS = 24
+USUAL = {"kind": "timeseries", "unit": "short", "width": 8, "height": 8}  # of a panel that does not say
+OPTIONS: Mapping[str, Any] = {
+    "timeseries": {
+        "legend": {"displayMode": "list", "placement": "bottom", "showLegend": True},
+        "tooltip": {"mode": "multi", "sort": "desc"},
+    },
+    "stat": {"colorMode": "value", "graphMode": "area", "reduceOptions": {"calcs": ["lastNotNull"]}},
+    "table": {"showHeader": True},
+}
+HIDDEN = {name: True for name in ("Time", "Value", "__name__", "job")}  # columns of tables
+
+
+class _Terms(Template):
+    """`%select` is filled in; `$service` is left for Grafana."""
+
+    delimiter = "%"
+
+
+def queries(panel: Mapping[str, Any]) -> dict[str, str]:
+    """PromQL by legend."""
+    if "latency" in panel:
+        name, labels = panel["latency"].split("{")
+        rate = f"sum by (service, le) (rate({name}_bucket{{{labels}[$__rate_interval]))"
+        return {
+            f"{{{{service}}}} {word}": f"histogram_quantile({share}, {rate})"
+            for share, word in ((0.5, "half"), (0.95, "95 %"))
+        }
+    found: dict[str, str] = panel.get("queries") or {"": panel["query"]}
+    return found
 
 
 def target(index: int, query: str, legend: str, kind: str) -> dict[str, Any]:
@@ -23,60 +55,59 @@ def target(index: int, query: str, legend: str, kind: str) -> dict[str, Any]:
     return {"refId": chr(ord("A") + index), "datasource": DATASOURCE, "expr": query, **names, **now}
 
 
-def panel(number: int, what: Panel, x: int, y: int) -> dict[str, Any]:
-    defaults: dict[str, Any] = {"unit": what.unit, "min": 0}
-    options: dict[str, Any]
-    if what.kind == "timeseries":
+def made(number: int, panel: Mapping[str, Any], x: int, y: int, terms: Mapping[str, str]) -> dict[str, Any]:
+    """One panel as Grafana stores it."""
+    kind = panel["kind"]
+    defaults: dict[str, Any] = {"unit": panel["unit"], "min": 0}
+    if kind == "timeseries":
         defaults["custom"] = {"fillOpacity": 10, "showPoints": "never"}
-        options = {"legend": {"displayMode": "list", "placement": "bottom", "showLegend": True},
-                   "tooltip": {"mode": "multi", "sort": "desc"}}  # fmt: skip
-    elif what.kind == "stat":
-        options = {"colorMode": "value", "graphMode": "area", "reduceOptions": {"calcs": ["lastNotNull"]}}
-    else:
-        options = {"showHeader": True}
-    if what.top is not None:
-        defaults["max"] = what.top
-    if what.thresholds:
-        steps = [{"value": value, "color": color} for value, color in what.thresholds]
+    if "top" in panel:
+        defaults["max"] = panel["top"]
+    if kind == "stat":
+        steps = [{"value": None, "color": "green"}]
+        steps += [{"value": panel["bad"], "color": "red"}] if "bad" in panel else []
         defaults["thresholds"] = {"mode": "absolute", "steps": steps}
-    made = {
+    found = {
         "id": number,
-        "type": what.kind,
-        "title": what.title,
-        "description": what.text,
+        "type": kind,
+        "title": panel["title"],
+        "description": panel["text"],
         "datasource": DATASOURCE,
-        "gridPos": {"x": x, "y": y, "w": what.width, "h": what.height},
+        "gridPos": {"x": x, "y": y, "w": panel["width"], "h": panel["height"]},
         "fieldConfig": {"defaults": defaults, "overrides": []},
-        "options": options,
-        "targets": [target(index, *query, what.kind) for index, query in enumerate(what.queries)],
+        "options": OPTIONS[kind],
+        "targets": [
+            target(index, _Terms(query).substitute(terms), legend, kind)
+            for index, (legend, query) in enumerate(queries(panel).items())
+        ],
     }
-    if what.kind == "table":
-        hidden = {name: True for name in ("Time", "Value", "__name__", "job")}
-        made["transformations"] = [{"id": "organize", "options": {"excludeByName": hidden}}]
-    return made
+    if kind == "table":
+        found["transformations"] = [{"id": "organize", "options": {"excludeByName": HIDDEN}}]
+    return found
 
 
-def panels() -> list[dict[str, Any]]:
+def panels(rows: list[dict[str, Any]], terms: Mapping[str, str]) -> list[dict[str, Any]]:
     """All panels, in rows from left to right."""
-    made: list[dict[str, Any]] = []
+    found: list[dict[str, Any]] = []
     y = 0
-    for title, row in ROWS:
+    for row in rows:
         place = {"x": 0, "y": y, "w": COLUMNS, "h": 1}
-        made.append({"id": len(made) + 1, "type": "row", "title": title, "gridPos": place, "collapsed": False})
+        found.append({"id": len(found) + 1, "type": "row", "title": row["title"], "gridPos": place, "collapsed": False})
         x, y, height = 0, y + 1, 0
-        for what in row:
-            if x + what.width > COLUMNS:
+        for given in row["panels"]:
+            panel = USUAL | row.get("of_each", {}) | given
+            if x + panel["width"] > COLUMNS:
                 x, y, height = 0, y + height, 0
-            made.append(panel(len(made) + 1, what, x, y))
-            x, height = x + what.width, max(height, what.height)
+            found.append(made(len(found) + 1, panel, x, y, terms))
+            x, height = x + panel["width"], max(height, panel["height"])
         y += height
-    return made
+    return found
 
 
-def variable(name: str, label: str, query: str) -> dict[str, Any]:
+def variable(name: str, query: str) -> dict[str, Any]:
     return {
         "name": name,
-        "label": label,
+        "label": name.capitalize(),
         "type": "query",
         "datasource": DATASOURCE,
         "query": {"query": query, "refId": name},
@@ -89,10 +120,11 @@ def variable(name: str, label: str, query: str) -> dict[str, Any]:
     }
 
 
-def dashboard() -> dict[str, Any]:
-    """The dashboard as Grafana stores it."""
-    replica = 'label_values(up{job="merrflow",service=~"$service"}, instance)'
-    return {
+def text() -> str:
+    """The file's contents: the dashboard as Grafana stores it."""
+    given = yaml.safe_load((FOLDER / "panels.yaml").read_text(encoding="utf-8"))
+    terms = {name: _Terms(term).safe_substitute(given["terms"]) for name, term in given["terms"].items()}
+    dashboard = {
         "uid": "merrflow",
         "title": "merrflow",
         "description": "Throughput, queues, batches, GPUs and errors of the model services",
@@ -104,23 +136,14 @@ def dashboard() -> dict[str, Any]:
         "timezone": "browser",
         "refresh": "15s",
         "time": {"from": "now-1h", "to": "now"},
-        "templating": {
-            "list": [
-                variable("service", "Service", 'label_values(up{job="merrflow"}, service)'),
-                variable("replica", "Replica", replica),
-            ]
-        },
-        "panels": panels(),
+        "templating": {"list": [variable(name, query) for name, query in given["variables"].items()]},
+        "panels": panels(given["rows"], terms),
     }
-
-
-def text() -> str:
-    """The file's contents."""
-    return json.dumps(dashboard(), indent=1, ensure_ascii=False) + "\n"
+    return json.dumps(dashboard, indent=1, ensure_ascii=False) + "\n"
 
 
 if __name__ == "__main__":
     if "--check" not in sys.argv:
         FILE.write_text(text(), encoding="utf-8")
     elif FILE.read_text(encoding="utf-8") != text():
-        sys.exit(f"{FILE.name} does not fit panels.py: make generated")
+        sys.exit(f"{FILE.name} does not fit panels.yaml: make generated")

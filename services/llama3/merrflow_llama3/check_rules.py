@@ -6,20 +6,17 @@ import re
 from collections.abc import Iterable
 from functools import cache
 
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import ValidationError, model_validator
 
 from merrflow_llama3.datafiles import read_data
 from merrflow_llama3.lexicon import labels
 from merrflow_serving.errors import NotReady
+from merrflow_serving.prompt_files import Strict
 
 Words = tuple[str, ...]
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Language(_Part):
+class Language(Strict):
     """What sets English apart from other languages."""
 
     shortest_sentence: int
@@ -28,7 +25,7 @@ class Language(_Part):
     others: str
 
 
-class VoiceQuality(_Part):
+class VoiceQuality(Strict):
     """Something a text may say about a voice, and what in the tone clue denies it."""
 
     quality: str
@@ -37,7 +34,7 @@ class VoiceQuality(_Part):
     against: Words
 
 
-class Expression(_Part):
+class Expression(Strict):
     """Something a text may say about a face, and what in the clues supports it."""
 
     claim: str
@@ -45,7 +42,7 @@ class Expression(_Part):
     told_by: Words
 
 
-class Feelings(_Part):
+class Feelings(Strict):
     """How a text says what the person feels."""
 
     who: Words
@@ -64,7 +61,7 @@ class Feelings(_Part):
         return self
 
 
-class CheckRules(_Part):
+class CheckRules(Strict):
     """The whole file."""
 
     version: str

@@ -31,7 +31,7 @@ class Answer:
     """What a check sees."""
 
     text: str
-    clues: Clues  # prepared (`PromptFile.prepare`)
+    clues: Clues  # prepared (`CluePrompt.prepare`)
     question: str
     cut: bool = False  # by the token limit
 

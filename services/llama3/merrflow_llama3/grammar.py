@@ -37,7 +37,7 @@ _SPECIAL = re.compile(r"([!-/:-@\[-`{-~])")
 
 
 def answer_grammar(clues: Clues) -> str:
-    """The grammar for prepared clues (`PromptFile.prepare`), at least one of which must not be empty.
+    """The grammar for prepared clues (`CluePrompt.prepare`), at least one of which must not be empty.
 
     It describes what follows the prompt's `answer_starts`, from a space to the last full stop.
     """

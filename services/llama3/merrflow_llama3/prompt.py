@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable, Mapping
-from pathlib import Path
-from typing import Any, ClassVar, Literal, Self, TypeVar
+from collections.abc import Iterable, Iterator, Mapping
+from importlib.resources import files
+from typing import Any, ClassVar, Literal, Self
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from merrflow_llama3 import text
 from merrflow_llama3.chat import Message
 from merrflow_llama3.datafiles import read_text
 from merrflow_llama3.types import Clues
-from merrflow_serving.errors import NotReady
+from merrflow_serving.prompt_files import PromptFile, Strict, read_prompt
 
-Kind = TypeVar("Kind", bound="PromptFile")
-
-
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+PROMPTS = files("merrflow_llama3") / "prompts"
 
 
-class Piece(_Part):
+class Piece(Strict):
     """Part of the question; left out if the clue it `needs` is missing or the one it `lacks` is present."""
 
     text: str
@@ -31,7 +25,7 @@ class Piece(_Part):
     lacks: Literal["scene", "expressions", "tone", "subtitle", "label", ""] = ""
 
 
-class ExampleClues(_Part):
+class ExampleClues(Strict):
     """`types.Clues` as a prompt file writes them."""
 
     scene: str = ""
@@ -41,14 +35,14 @@ class ExampleClues(_Part):
     label: str = ""
 
 
-class Example(_Part):
+class Example(Strict):
     """One question and answer, shown to the model as an earlier turn."""
 
     clues: ExampleClues
     answer: str
 
 
-class Sampling(_Part):
+class Sampling(Strict):
     """How the next token is drawn, in llama.cpp's terms. `top_k` 0 and `min_p` 0 switch those off."""
 
     temperature: float
@@ -58,19 +52,16 @@ class Sampling(_Part):
     repeat_penalty: float
 
 
-class PromptFile(_Part):
-    """What all prompt files have in common: how clues become a question."""
+class CluePrompt(PromptFile):
+    """What prompts for reasoning and for scoring have in common: how clues become a question."""
 
     data: ClassVar[tuple[str, ...]] = ("lexicon", "phrases")  # files that shape the answer too
 
-    name: str
-    version: str
     system: str
     question: tuple[Piece, ...]
     expressions: Literal["as_given", "noun_phrases"]
     subtitle: Literal["any_language", "quotable_only"]
     answer_starts: str  # the answer's first words, which the model continues
-    digest: str = ""  # of this file
 
     @model_validator(mode="after")
     def _fill_once(self) -> Self:
@@ -126,23 +117,14 @@ class PromptFile(_Part):
         """The system prompt and the question, as turns."""
         return [*([Message("system", self.system)] if self.system else []), Message("user", question)]
 
-    def stamp(self, **parameters: int | str) -> str:
-        """ "<name>@<version>+<hash>": the hash of all that shapes an answer besides the model and the code.
-
-        It covers this file, the data files and the parameters given, so that a text is never attributed to a prompt
-        that has changed since.
-        """
-        digest = hashlib.sha256(self.digest.encode())
-        for name in self.data:
-            digest.update(read_text("data", f"{name}.yaml").encode())
-        digest.update(repr(sorted(parameters.items())).encode())
-        return f"{self.name}@{self.version}+{digest.hexdigest()[:8]}"
+    def also_hashed(self) -> Iterator[str]:
+        return (read_text("data", f"{name}.yaml") for name in self.data)
 
 
-class Prompt(PromptFile):
+class Prompt(CluePrompt):
     """A prompt for reasoning."""
 
-    data: ClassVar[tuple[str, ...]] = (*PromptFile.data, "checks")
+    data: ClassVar[tuple[str, ...]] = (*CluePrompt.data, "checks")
 
     examples: tuple[Example, ...]
     # "clues": answers follow a grammar built for each clip (grammar.py). Prompt files call it `guide`.
@@ -164,23 +146,4 @@ def load_prompt(name: str) -> Prompt:
 
     Raises `NotReady` that says what is wrong if it cannot be used.
     """
-    return load(name, Prompt, "`grounded`, `merr`, `small`")
-
-
-def load(name: str, kind: type[Kind], packaged: str) -> Kind:
-    """A prompt file as `kind`. `packaged`: the names of packaged ones, for the error. Raises `NotReady`."""
-    path = Path(name)
-    try:
-        source = path.read_text(encoding="utf-8") if path.suffix else read_text("prompts", f"{name}.yaml")
-    except (OSError, UnicodeDecodeError) as error:
-        raise NotReady(f"the prompt {name!r} cannot be read; give {packaged} or a YAML file") from error
-    try:
-        content = yaml.safe_load(source)
-        digest = hashlib.sha256(source.encode()).hexdigest()
-        return kind.model_validate({**content, "digest": digest})
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise NotReady(f"the prompt {name!r} cannot be used: {where}: {first['msg']}") from error
-    except (yaml.YAMLError, TypeError, ValueError, RecursionError) as error:
-        raise NotReady(f"the prompt {name!r} is not a YAML file of the right form: {error}") from error
+    return read_prompt(name, Prompt, PROMPTS, "`grounded`, `merr`, `small`")

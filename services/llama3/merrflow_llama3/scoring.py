@@ -14,10 +14,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from merrflow_llama3.chat import Message
-from merrflow_llama3.prompt import PromptFile, load
+from merrflow_llama3.prompt import PROMPTS, CluePrompt
 from merrflow_llama3.text import neutralise, one_line
 from merrflow_llama3.types import Clues, LabelScore
 from merrflow_serving.errors import InvalidInput
+from merrflow_serving.prompt_files import read_prompt
 
 Tokens = tuple[int, ...]
 _MOST_LABELS = 100
@@ -25,7 +26,7 @@ _LONGEST_LABEL = 80  # characters
 MOST_PRIORS = 64  # sets of labels whose scores without clues an engine keeps
 
 
-class ScoringPrompt(PromptFile):
+class ScoringPrompt(CluePrompt):
     """A prompt for scoring labels. The label is read in the words `<answer_starts><before><label><end>`."""
 
     before: str  # what separates the answer's first words from the label, such as a space
@@ -46,7 +47,7 @@ def load_scoring_prompt(name: str) -> ScoringPrompt:
 
     Raises `NotReady` that says what is wrong if it cannot be used.
     """
-    return load(name, ScoringPrompt, "`score`, `score_small`")
+    return read_prompt(name, ScoringPrompt, PROMPTS, "`score`, `score_small`")
 
 
 def clean_labels(labels: Sequence[str], control_tokens: Iterable[str] = ()) -> tuple[str, ...]:

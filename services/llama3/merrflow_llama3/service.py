@@ -73,5 +73,4 @@ def _clues(clues: llama3_pb2.Clues) -> Clues:
 
 
 def register(service: Service[Llama3Settings], server: grpc.aio.Server) -> None:
-    """Adds the servicer to the server."""
     llama3_pb2_grpc.add_EmotionReasonerServicer_to_server(EmotionReasoner(service), server)

@@ -30,7 +30,6 @@ class SceneDescriber(minigpt_v2_pb2_grpc.SceneDescriberServicer):
         self.service = service
 
     async def Describe(self, request: pb.DescribeRequest, context: Context) -> pb.DescribeResponse:  # noqa: N802
-        """Describes one frame."""
         item = await self.service.offload(self._decode, request)
         answer = await self.service.run(item, clip=request.clip)
         return to_proto(answer.result, self.service.stamp(answer))
@@ -72,7 +71,6 @@ def to_proto(scene: Scene, stamp: dict[str, Any]) -> pb.DescribeResponse:
 
 
 def register(service: Service[MiniGptSettings], server: grpc.aio.Server) -> None:
-    """Adds the servicer to a server."""
     minigpt_v2_pb2_grpc.add_SceneDescriberServicer_to_server(SceneDescriber(service), server)
 
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from importlib.metadata import PackageNotFoundError, version
 
-from merrflow_openface_au.drawn_face import warmup_item
-from merrflow_openface_au.service import register
+from merrflow_openface_au.service import register, warmup_item
 from merrflow_openface_au.settings import OpenFaceAuSettings
 from merrflow_openface_au.types import ActionUnitValue, Box, FaceResult, FrameResult, Pose, Source, VideoResult
 from merrflow_serving.service import ServiceSpec

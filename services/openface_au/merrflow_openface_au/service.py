@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -38,7 +39,6 @@ class ActionUnits(pb_grpc.ActionUnitsServicer):
 
 
 def register(service: Service[OpenFaceAuSettings], server: grpc.aio.Server) -> None:
-    """Adds the servicer to the server."""
     pb_grpc.add_ActionUnitsServicer_to_server(ActionUnits(service), server)
 
 
@@ -74,3 +74,8 @@ def _face(face: FaceResult) -> pb.Face:
         mouth_opening=face.mouth_opening,
         second_pass=face.second_pass,
     )
+
+
+def warmup_item() -> bytes:
+    """A PNG file of a drawn face: finding it uses every model of the engine."""
+    return (files(__package__) / "data" / "warmup.png").read_bytes()

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from merrflow_qwen_audio.service import register
+from merrflow_qwen_audio.service import register, warmup_item
 from merrflow_qwen_audio.settings import QwenAudioSettings
-from merrflow_qwen_audio.synthetic_speech import warmup_item
 from merrflow_qwen_audio.types import Content, Measurement, Outcome, Span, Tone, ToneItem
 from merrflow_serving.catalog import SERVICES
 from merrflow_serving.service import ServiceSpec

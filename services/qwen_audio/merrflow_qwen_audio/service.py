@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from functools import partial
+from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -27,7 +28,6 @@ class ToneDescriber(qwen_audio_pb2_grpc.ToneDescriberServicer):
         self.service = service
 
     async def Describe(self, request: pb.DescribeRequest, context: Context) -> pb.DescribeResponse:  # noqa: N802
-        """Describes one recording."""
         source = self.service.source(request.audio)
         decode = partial(decode_audio, max_seconds=self.service.settings.max_seconds)
         samples = await self.service.offload(decode, source)
@@ -55,5 +55,9 @@ def to_proto(tone: Tone, stamp: dict[str, Any]) -> pb.DescribeResponse:
 
 
 def register(service: Service[QwenAudioSettings], server: grpc.aio.Server) -> None:
-    """Adds the servicer to the server."""
     qwen_audio_pb2_grpc.add_ToneDescriberServicer_to_server(ToneDescriber(service), server)
+
+
+def warmup_item() -> ToneItem:
+    """Two seconds of synthetic vowels, sent through an engine after it is loaded."""
+    return ToneItem(decode_audio((files(__package__) / "data" / "warmup.wav").read_bytes()))

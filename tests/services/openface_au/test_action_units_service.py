@@ -11,9 +11,9 @@ from merrflow.common.v1 import common_pb2, common_pb2_grpc
 from merrflow.openface_au.v1 import openface_au_pb2 as pb
 from merrflow.openface_au.v1 import openface_au_pb2_grpc as pb_grpc
 from merrflow_openface_au import SPEC
-from merrflow_openface_au.drawn_face import draw_face
 from merrflow_openface_au.settings import OpenFaceAuSettings
 from merrflow_serving.server import Server
+from tests.services.openface_au.drawn_face import draw_face
 from tests.services.openface_au.videos import encode
 
 

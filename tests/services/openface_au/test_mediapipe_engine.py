@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 
-from merrflow_openface_au.drawn_face import draw_face, warmup_item
 from merrflow_openface_au.engines.mediapipe.engine import MediapipeEngine
+from merrflow_openface_au.service import warmup_item
 from merrflow_openface_au.settings import OpenFaceAuSettings
 from merrflow_openface_au.types import VideoResult
 from merrflow_serving.errors import MerrflowError, NotReady, TooLarge, UnreadableMedia
+from tests.services.openface_au.drawn_face import draw_face
 from tests.services.openface_au.videos import encode, noise
 
 
@@ -163,3 +165,8 @@ def test_native_chatter_stays_away(engine: MediapipeEngine, talking: bytes, capf
     fresh.run([talking])
     fresh.close()
     assert capfd.readouterr().err == ""
+
+
+def test_the_warm_up_picture_is_the_drawn_face() -> None:
+    packaged = cv2.imdecode(np.frombuffer(warmup_item(), np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
+    assert np.abs(packaged.astype(int) - draw_face()).mean() < 1.0

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from merrflow_openface_au.drawn_face import draw_face
 from merrflow_openface_au.engines.mediapipe import landmarks
 from merrflow_openface_au.engines.mediapipe.engine import MediapipeEngine
 from merrflow_openface_au.engines.mediapipe.ring_buffer import PictureRing
+from tests.services.openface_au.drawn_face import draw_face
 from tests.services.openface_au.videos import encode
 
 

@@ -15,7 +15,6 @@ from pathlib import Path
 import pytest
 
 from merrflow_openface_au import SPEC
-from merrflow_openface_au.drawn_face import draw_face
 from merrflow_openface_au.engines.mediapipe import pool as pool_module
 from merrflow_openface_au.engines.mediapipe import worker_process
 from merrflow_openface_au.engines.mediapipe.engine import MediapipeEngine
@@ -26,6 +25,7 @@ from merrflow_openface_au.types import VideoResult
 from merrflow_serving.errors import Abandoned, EngineFault, NotReady, TooLarge, UnreadableMedia
 from merrflow_serving.machine import Memory
 from merrflow_serving.server import Server
+from tests.services.openface_au.drawn_face import draw_face
 from tests.services.openface_au.videos import encode
 
 

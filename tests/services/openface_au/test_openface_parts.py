@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from merrflow_openface_au.drawn_face import warmup_item
 from merrflow_openface_au.engines.openface.binary import extra_arguments, find_binary
 from merrflow_openface_au.engines.openface.clip import VideoFacts, inspect_clip, link_clip, rewrite_lossless
 from merrflow_openface_au.engines.openface.engine import OpenFaceEngine
 from merrflow_openface_au.engines.openface.results import read_result
+from merrflow_openface_au.service import warmup_item
 from merrflow_openface_au.settings import OpenFaceAuSettings
 from merrflow_serving.errors import EngineFault, NotReady, TooLarge, UnreadableMedia
 from merrflow_serving.media.openface_csv import OpenFaceError, read_faces

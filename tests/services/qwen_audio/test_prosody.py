@@ -11,10 +11,10 @@ import pytest
 
 from merrflow_qwen_audio import SPEC
 from merrflow_qwen_audio.engines.acoustics import meter, vad
-from merrflow_qwen_audio.synthetic_speech import spoken_vowels
 from merrflow_qwen_audio.types import Content, Tone, ToneItem
 from merrflow_serving.errors import EngineFault, InvalidInput, NotReady, TooLarge
 from tests.services.qwen_audio import signals
+from tests.services.qwen_audio.synthetic_speech import spoken_vowels
 
 RATE = signals.RATE
 

@@ -17,7 +17,6 @@ from merrflow_qwen_audio.engines.audio_language.decoding import decode  # noqa: 
 from merrflow_qwen_audio.engines.audio_language.prompt_file import load_prompt  # noqa: E402
 from merrflow_qwen_audio.engines.audio_language.prompting import AudioPrompt, ask  # noqa: E402
 from merrflow_qwen_audio.engines.qwen2_audio.model import Qwen2AudioModel, read_config, without_data  # noqa: E402
-from merrflow_qwen_audio.synthetic_speech import spoken_vowels  # noqa: E402
 from merrflow_qwen_audio.types import ToneItem  # noqa: E402
 from merrflow_serving.errors import NotReady  # noqa: E402
 from merrflow_serving.torch.device import BatchLimit  # noqa: E402
@@ -25,6 +24,7 @@ from merrflow_serving.torch.estimate import Plan, module_bytes  # noqa: E402
 from merrflow_serving.torch.padding import left_padded  # noqa: E402
 from tests.services.cards import CARD_24_GB  # noqa: E402
 from tests.services.qwen_audio import qwen2_checkpoints as checkpoints  # noqa: E402
+from tests.services.qwen_audio.synthetic_speech import spoken_vowels  # noqa: E402
 
 torch.set_num_threads(1)
 CPU = torch.device("cpu")

@@ -14,12 +14,12 @@ from merrflow_qwen_audio import SPEC  # noqa: E402
 from merrflow_qwen_audio.engines.audio_language import capacity, prompting  # noqa: E402
 from merrflow_qwen_audio.engines.audio_language.prompt_file import load_prompt  # noqa: E402
 from merrflow_qwen_audio.engines.audio_language.replies import Reply, merge_replies  # noqa: E402
-from merrflow_qwen_audio.synthetic_speech import spoken_vowels  # noqa: E402
 from merrflow_qwen_audio.types import Content, Tone, ToneItem  # noqa: E402
 from merrflow_serving.errors import EngineFault, InvalidInput, NotReady, TooLarge  # noqa: E402
 from merrflow_serving.torch.device import BatchLimit  # noqa: E402
 from tests.services.qwen_audio import qwen_checkpoints as checkpoints  # noqa: E402
 from tests.services.qwen_audio import signals  # noqa: E402
+from tests.services.qwen_audio.synthetic_speech import spoken_vowels  # noqa: E402
 
 torch.set_num_threads(1)
 RATE = 16_000

@@ -19,11 +19,11 @@ from merrflow_qwen_audio.engines.audio_language.mel import LogMel  # noqa: E402
 from merrflow_qwen_audio.engines.audio_language.prompt_file import load_prompt  # noqa: E402
 from merrflow_qwen_audio.engines.audio_language.prompting import AudioPrompt, ask  # noqa: E402
 from merrflow_qwen_audio.engines.qwen_audio.model import QwenAudioModel  # noqa: E402
-from merrflow_qwen_audio.synthetic_speech import spoken_vowels  # noqa: E402
 from merrflow_serving.torch.device import BatchLimit  # noqa: E402
 from merrflow_serving.torch.padding import left_padded  # noqa: E402
 from tests.services.qwen_audio import qwen_checkpoints as checkpoints  # noqa: E402
 from tests.services.qwen_audio import reference  # noqa: E402
+from tests.services.qwen_audio.synthetic_speech import spoken_vowels  # noqa: E402
 
 torch.set_num_threads(1)
 CPU = torch.device("cpu")

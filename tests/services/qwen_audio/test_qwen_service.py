@@ -20,12 +20,12 @@ from merrflow_qwen_audio import SPEC  # noqa: E402
 from merrflow_qwen_audio.engines.audio_language.prompt_file import load_prompt  # noqa: E402
 from merrflow_qwen_audio.engines.audio_language.replies import Reply, merge_replies  # noqa: E402
 from merrflow_qwen_audio.engines.qwen_audio.tokenizer import QwenTokenizer  # noqa: E402
-from merrflow_qwen_audio.synthetic_speech import spoken_vowels  # noqa: E402
 from merrflow_serving.errors import from_rpc_error  # noqa: E402
 from merrflow_serving.media.audio import decode_audio, encode_wav  # noqa: E402
 from merrflow_serving.server import Server  # noqa: E402
 from tests.services.qwen_audio import qwen_checkpoints as checkpoints  # noqa: E402
 from tests.services.qwen_audio import reference  # noqa: E402
+from tests.services.qwen_audio.synthetic_speech import spoken_vowels  # noqa: E402
 
 torch.set_num_threads(1)
 RATE = 16_000

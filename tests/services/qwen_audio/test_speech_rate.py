@@ -11,9 +11,9 @@ import pytest
 from merrflow_qwen_audio.engines.acoustics.frames import frame_count
 from merrflow_qwen_audio.engines.acoustics.pitch import track_pitch
 from merrflow_qwen_audio.engines.acoustics.speech_rate import pace_measures, syllable_nuclei
-from merrflow_qwen_audio.synthetic_speech import spoken_vowels
 from merrflow_qwen_audio.types import Span
 from tests.services.qwen_audio.signals import RATE, noise
+from tests.services.qwen_audio.synthetic_speech import spoken_vowels
 
 
 def nuclei(sound):

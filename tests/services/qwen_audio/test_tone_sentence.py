@@ -8,9 +8,9 @@ from dataclasses import fields
 import pytest
 
 from merrflow_qwen_audio.engines.acoustics import analysis
-from merrflow_qwen_audio.synthetic_speech import spoken_vowels
 from merrflow_qwen_audio.tone_sentence import Rules, arousal_points, rules, sentence
 from merrflow_qwen_audio.types import Content, Span
+from tests.services.qwen_audio.synthetic_speech import spoken_vowels
 
 NEUTRAL = {
     "seconds": 4.0,

@@ -12,11 +12,11 @@ from merrflow.common.v1 import common_pb2
 from merrflow.qwen_audio.v1 import qwen_audio_pb2 as pb
 from merrflow.qwen_audio.v1 import qwen_audio_pb2_grpc as pb_grpc
 from merrflow_qwen_audio import SPEC
-from merrflow_qwen_audio.synthetic_speech import spoken_vowels
 from merrflow_serving.errors import from_rpc_error
 from merrflow_serving.media.audio import encode_wav
 from merrflow_serving.server import Server
 from tests.services.qwen_audio import signals
+from tests.services.qwen_audio.synthetic_speech import spoken_vowels
 
 
 @asynccontextmanager
@@ -93,3 +93,7 @@ async def test_a_picture_has_no_sound():
     async with client() as stub:
         code, reason = await failure(stub.Describe(request(picture)))
     assert code == grpc.StatusCode.INVALID_ARGUMENT and reason == "STREAM_MISSING"
+
+
+def test_the_warm_up_recording_is_the_synthetic_speech():
+    np.testing.assert_allclose(SPEC.warmup().samples, spoken_vowels(), atol=1e-4)

@@ -38,11 +38,10 @@ def show_run(report: RunReport, console: Console) -> None:
         )
     if report.peak:
         peak = report.peak
-        table = Table(title="Peak frame, run less FILE, in frames", title_justify="left")
-        for name in ("clips", "median distance", "mean distance", "median difference", "mean difference"):
+        table = _table("Peak frame, run less FILE, in frames")
+        names = ["clips", "median distance", "mean distance", "median difference", "mean difference"]
+        for name in [*names, *(f"within {frames}" for frames in peak.within)]:
             table.add_column(name, justify="right")
-        for frames in peak.within:
-            table.add_column(f"within {frames}", justify="right")
         table.add_row(
             str(peak.clips),
             f"{peak.median:g}",
@@ -72,10 +71,8 @@ def show_rules(report: RulesReport, console: Console) -> None:
     """Rule sets side by side on a file."""
     _say(console, f"{report.records} records, {report.limits.sets} different sets of Action Units at the peak")
     _say(console, f"phrases of FILE: {_phrases(report.phrases, report.lexicon)}")
-    table = Table(title="Label from the peak's Action Units", title_justify="left")
-    table.add_column("")
-    for name in ("all", "not neutral", "balanced", "kappa", "macro F1"):
-        table.add_column(name, justify="right")
+    names = ("all", "not neutral", "balanced", "kappa", "macro F1")
+    table = _table("Label from the peak's Action Units", "", *names)
     for measures in report.rule_sets:
         labels = measures.labels
         values = [percent(value) for value in (labels.accuracy.value, labels.non_neutral.value, labels.balanced)]
@@ -97,10 +94,7 @@ def show_rules(report: RulesReport, console: Console) -> None:
         "each ceiling has the function that is best for its own column; FILE stores no intensities", style="dim"
     )
     _say(console, "AU_list of the records that are not neutral: same units, and in brackets the same list as written")
-    table = Table()
-    table.add_column("")
-    table.add_column("given FILE's label", justify="right")
-    table.add_column("given the rules' label", justify="right")
+    table = _table(None, "", "given FILE's label", "given the rules' label")
     for measures in report.rule_sets:
         cells = [
             f"{percent(agreement.same_set.value)} ({percent(agreement.as_written.value)})"
@@ -132,10 +126,8 @@ def _show_labels(measures: LabelMeasures, title: str, console: Console) -> None:
 
 
 def _show_units(measures: UnitMeasures, console: Console) -> None:
-    table = Table(title="Action Units at the peak", title_justify="left")
-    table.add_column("")
-    for name in ("in FILE", "in run", "in both", "precision", "recall", "F1"):
-        table.add_column(name, justify="right")
+    names = ("in FILE", "in run", "in both", "precision", "recall", "F1")
+    table = _table("Action Units at the peak", "", *names)
     table.add_column("")
     for row in measures.rows:
         note = "" if row.measured else "not measured by the run's engine"
@@ -155,10 +147,7 @@ def _show_units(measures: UnitMeasures, console: Console) -> None:
 
 
 def _show_lists(lists: Mapping[str, ListMeasures | None], console: Console) -> None:
-    table = Table(title="AU_list", title_justify="left")
-    table.add_column("")
-    for name in ("same units", "same order too", "mean overlap"):
-        table.add_column(name, justify="right")
+    table = _table("AU_list", "", "same units", "same order too", "mean overlap")
     for name, measures in lists.items():
         if measures:
             cells = (_share(measures.same_set), _share(measures.same_order), percent(measures.overlap))
@@ -169,10 +158,8 @@ def _show_lists(lists: Mapping[str, ListMeasures | None], console: Console) -> N
 def _show_texts(texts: Mapping[str, TextMeasures], title: str, console: Console) -> None:
     if not texts:
         return
-    table = Table(title=f"{title}: words, and how distinct they are", title_justify="left")
-    table.add_column("")
-    for name in ("texts", "words", "median", "mean", "duplicated", "sample", "distinct-1", "distinct-2", "overlap"):
-        table.add_column(name, justify="right")
+    names = ("texts", "words", "median", "mean", "duplicated", "sample", "distinct-1", "distinct-2", "overlap")
+    table = _table(f"{title}: words, and how distinct they are", "", *names)
     for name, measures in texts.items():
         table.add_row(
             name,
@@ -187,6 +174,14 @@ def _show_texts(texts: Mapping[str, TextMeasures], title: str, console: Console)
             _number(measures.overlap, 3),
         )
     console.print(table)
+
+
+def _table(title: str | None, *columns: str) -> Table:
+    """A table whose first column is text, and the others numbers."""
+    table = Table(title=title, title_justify="left")
+    for place, name in enumerate(columns):
+        table.add_column(name, justify="right" if place else "left")
+    return table
 
 
 def _phrases(measures: PhraseMeasures, lexicon: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ from merrflow.store import ClipResults, Ledger
 class Candidate:
     """One line of the review queue."""
 
-    rank: int  # from 1
+    rank: int  # from 1; 0 while the queue is made
     name: str
     path: Path
     score: float  # nearness of the face, of which 1 is enough for the label, plus what other clues add
@@ -49,19 +49,6 @@ class Mined:
     clips: int  # that came to an outcome
     without_face: int  # of these, with no Action Units to look at
     limits: tuple[str, ...]  # what the engines cannot measure of this label, in words
-
-
-@dataclass
-class _Found:
-    """The nearest frame of a clip while the queue is made."""
-
-    score: float
-    name: str
-    path: Path
-    outcome: str
-    face: Seen
-    label: str
-    reasons: tuple[str, ...]
 
 
 def mine(
@@ -92,7 +79,7 @@ def mine(
     names = (label, *rule.aliases)
     judges: dict[tuple[str, ...], Nearness] = {}
     engines: Counter[tuple[str, tuple[str, ...]]] = Counter()
-    heap: list[tuple[float, int, _Found]] = []
+    heap: list[tuple[float, int, Candidate]] = []
     clips = without = 0
     for number, stored in enumerate(ledger.results(("action_units", "probe"))):
         clips += 1
@@ -122,18 +109,16 @@ def mine(
         score = round(ratio + more, 4)
         if score < mining.least_evidence:
             continue
+        box, reasons = face.box, (*reasons, *more_reasons)
+        one = Candidate(0, stored.name, stored.path, score, face.frame, face.seconds, own, stored.outcome, reasons, box)
         # Clips come by name, so that of two equal ones the later is the first to go.
-        entry = (
-            score,
-            -number,
-            _Found(score, stored.name, stored.path, stored.outcome, face, own, (*reasons, *more_reasons)),
-        )
+        entry = (score, -number, one)
         if len(heap) < top:
             heapq.heappush(heap, entry)
         elif entry[:2] > heap[0][:2]:
             heapq.heapreplace(heap, entry)
-    best = [entry[2] for entry in sorted(heap, key=lambda entry: entry[:2], reverse=True)]
-    candidates = tuple(_candidate(rank, found) for rank, found in enumerate(best, start=1))
+    best = sorted(heap, key=lambda entry: entry[:2], reverse=True)
+    candidates = tuple(replace(one, rank=rank) for rank, (_, _, one) in enumerate(best, start=1))
     return Mined(label, rules.title, candidates, clips, without, _limits(engines, judges, label))
 
 
@@ -216,22 +201,6 @@ def _sure(face: Seen, rules: RuleSet, mining: MiningRules) -> float:
     if face.confidence is None or face.confidence >= full:
         return 1.0
     return max(0.0, face.confidence - least) / (full - least)
-
-
-def _candidate(rank: int, found: _Found) -> Candidate:
-    face = found.face
-    return Candidate(
-        rank,
-        found.name,
-        found.path,
-        found.score,
-        face.frame,
-        face.seconds,
-        found.label,
-        found.outcome,
-        found.reasons,
-        face.box,
-    )
 
 
 def _limits(

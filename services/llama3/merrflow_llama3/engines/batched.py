@@ -148,7 +148,6 @@ class BatchedReasoner(ABC):
         return [results[place] for place in range(len(batch))]
 
     def close(self) -> None:
-        """Frees the model's memory."""
         if self._model is not None:
             self._model.close()
             self._model = None

@@ -50,7 +50,6 @@ class ProsodyEngine:
         return results
 
     def close(self) -> None:
-        """Frees the model."""
         self._meter.close()
 
     def info(self) -> EngineInfo:

@@ -12,14 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from merrflow_serving.errors import NotReady
-from merrflow_serving.weights.names import in_the_files_words
+from merrflow_serving.weights.names import LISTED, in_the_files_words, listed
 from merrflow_serving.weights.pickles import read_pickle
 from merrflow_serving.weights.tensorfiles import check_header, damaged, files_of_kind
 
 if TYPE_CHECKING:
     import torch
-
-LISTED = 12  # keys of each kind that an error names
 
 
 def read_tensors(path: Path, inside: str = "") -> dict[str, torch.Tensor]:
@@ -176,13 +174,13 @@ def _matched(
             if have != want:
                 misshapen.append(f"{key}: {_times(have)}, not {_times(want)}")
     missing = [first for first, names in ties.items() if source.keys().isdisjoint(names)]
-    problems = [
-        _listing("missing", in_the_files_words(missing, source, list(tensors), rename)),
-        _listing("unexpected", unexpected),
-        _listing("of another shape", misshapen),
-        _listing("twice", twice),
-    ]
-    found = "; ".join(filter(None, problems))
+    kinds = {
+        "missing": in_the_files_words(missing, source, list(tensors), rename),
+        "unexpected": unexpected,
+        "of another shape": misshapen,
+        "twice": twice,
+    }
+    found = "; ".join(f"{kind}: {listed(keys)}" for kind, keys in kinds.items() if keys)
     if found:
         raise NotReady(
             f"{origin} does not fit the model: {found}. Is it the right file, whole and of this architecture?",
@@ -193,10 +191,3 @@ def _matched(
 
 def _times(shape: tuple[int, ...]) -> str:
     return "x".join(map(str, shape)) or "a scalar"
-
-
-def _listing(what: str, keys: list[str]) -> str:
-    if not keys:
-        return ""
-    more = f", ... ({len(keys)} in all)" if len(keys) > LISTED else ""
-    return f"{what}: {', '.join(keys[:LISTED])}{more}"

@@ -8,6 +8,7 @@ from pathlib import Path
 from merrflow_serving.errors import NotReady
 from merrflow_serving.weights.entries import Entry, Repository
 from merrflow_serving.weights.files import Check
+from merrflow_serving.weights.names import listed
 from merrflow_serving.weights.places import Hub, WeightSettings
 
 PAGES = {"huggingface": "https://huggingface.co/{id}", "modelscope": "https://modelscope.cn/models/{id}"}
@@ -46,16 +47,11 @@ def _numbered(steps: list[str]) -> str:
     return "; ".join(f"({number}) {step}" for number, step in enumerate(steps, 1)) if len(steps) > 1 else steps[0]
 
 
-def _some(names: tuple[str, ...]) -> str:
-    more = f", ... ({len(names)} in all)" if len(names) > LISTED else ""
-    return ", ".join(names[:LISTED]) + more
-
-
 def absent(entry: Entry, folder: Path, settings: WeightSettings, result: Check) -> NotReady:
     """Weights that are not there and may not, or cannot, be pulled."""
     why = " and the settings say offline" if settings.offline and entry.repositories else ""
     return NotReady(
-        f"the weights {entry.name} are not in {folder}{why} (missing: {_some(result.missing)}). To get them: "
+        f"the weights {entry.name} are not in {folder}{why} (missing: {listed(result.missing, LISTED)}). To get them: "
         f"{_numbered(steps_to_get(entry, folder, settings.hub))}. Files that are elsewhere already: name their folder "
         "in the service's setting WEIGHTS",
         reason=result.reason,
@@ -68,8 +64,8 @@ def own_folder(entry: Entry, folder: Path, result: Check) -> NotReady:
         text = f"{folder} does not hold {entry.name} as it was published: {'; '.join(result.damaged)}"
     else:
         text = (
-            f"{folder}, which the setting WEIGHTS names, lacks {_some(result.missing)} of {entry.name}; put them there "
-            f"or in {folder / entry.name}, or leave WEIGHTS empty to have them pulled"
+            f"{folder}, which the setting WEIGHTS names, lacks {listed(result.missing, LISTED)} of {entry.name}; put "
+            f"them there or in {folder / entry.name}, or leave WEIGHTS empty to have them pulled"
         )
     return NotReady(text, reason=result.reason)
 

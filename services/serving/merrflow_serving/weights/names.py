@@ -1,12 +1,18 @@
-"""What a checkpoint's file would have called a tensor that it lacks, judged by how its other names map."""
+"""Names in errors: the first of many, and what a checkpoint's file would have called a tensor that it lacks."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 _NUMBER = re.compile(r"\d+")
 _NUMBERS = re.compile(r"(?<![A-Za-z\d])\d+(?![A-Za-z\d])")  # a layer's number, not the 1 of "fc1"
+LISTED = 12  # names that an error lists
+
+
+def listed(names: Sequence[str], most: int = LISTED) -> str:
+    """The first names, and how many there are if there are more."""
+    return ", ".join(names[:most]) + (f", ... ({len(names)} in all)" if len(names) > most else "")
 
 
 def in_the_files_words(

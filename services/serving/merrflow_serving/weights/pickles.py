@@ -14,12 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from merrflow_serving.errors import NotReady
+from merrflow_serving.weights.names import LISTED
 from merrflow_serving.weights.tensorfiles import damaged
 
 if TYPE_CHECKING:
     import torch
-
-LISTED = 12  # names that an error lists
 
 
 def read_pickle(path: Path, inside: str = "") -> dict[str, torch.Tensor]:

@@ -52,7 +52,6 @@ class MeasuredEngine:
         self._reader = ocr.TextReader()
 
     def close(self) -> None:
-        """Frees the models."""
         if self._people is not None:
             self._people.close()
         self._people = self._reader = None

@@ -93,7 +93,6 @@ class PeopleFinder:
             )
 
     def close(self) -> None:
-        """Frees the models."""
         self._faces.close()
         self._hands.close()
 

@@ -6,16 +6,13 @@ from functools import cache
 from pathlib import Path
 
 import yaml
-from pydantic import BaseModel, ConfigDict
+
+from merrflow_serving.prompt_files import Strict
 
 FILE = Path(__file__).with_name("architecture.yaml")
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Picture(_Part):
+class Picture(Strict):
     """How a picture is preprocessed."""
 
     size: int  # pixels, width and height
@@ -23,7 +20,7 @@ class Picture(_Part):
     std: tuple[float, float, float]
 
 
-class Vision(_Part):
+class Vision(Strict):
     """The vision tower's shape."""
 
     width: int
@@ -35,20 +32,20 @@ class Vision(_Part):
     final_eps: float
 
 
-class Projection(_Part):
+class Projection(Strict):
     """From patches to tokens of the language model."""
 
     patches: int  # concatenated into one token
 
 
-class Lora(_Part):
+class Lora(Strict):
     """The adapter's scale is `alpha` over its rank."""
 
     alpha: float
     targets: tuple[str, ...]
 
 
-class Template(_Part):
+class Template(Strict):
     """The prompt around picture and text."""
 
     starts: tuple[int, ...]  # token ids
@@ -58,7 +55,7 @@ class Template(_Part):
     markers: tuple[str, ...]  # spellings that no text may contain unbroken
 
 
-class Architecture(_Part):
+class Architecture(Strict):
     """The whole file."""
 
     version: str

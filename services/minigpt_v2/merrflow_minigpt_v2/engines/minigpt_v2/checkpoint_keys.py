@@ -58,13 +58,6 @@ class ComposedTensors(Mapping[str, "torch.Tensor"]):
     def __getitem__(self, key: str) -> torch.Tensor:
         return self._computed[key]() if key in self._computed else self._source[key]
 
-    def shape(self, key: str) -> tuple[int, ...]:
-        """Read from the file's header if possible, without reading the tensor."""
-        shape = getattr(self._source, "shape", None)
-        if key in self._computed or shape is None:
-            return tuple(self[key].shape)
-        return tuple(shape(key))
-
     def __iter__(self) -> Iterator[str]:
         return iter(self._keys)
 

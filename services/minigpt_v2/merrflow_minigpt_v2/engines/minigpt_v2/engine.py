@@ -154,7 +154,6 @@ class MiniGptV2:
         return folders
 
     def close(self) -> None:
-        """Frees the models and their memory."""
         if self._pool is not None:
             self._pool.shutdown()
         loaded, self._loaded, self._pool = self._loaded is not None, None, None

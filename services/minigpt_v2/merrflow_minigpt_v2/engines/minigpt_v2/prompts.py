@@ -9,23 +9,20 @@ from pathlib import Path
 from typing import TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from merrflow_minigpt_v2.engines.minigpt_v2.architecture import Template
 from merrflow_serving.errors import NotReady
+from merrflow_serving.prompt_files import Strict
 
 PROMPTS = Path(__file__).with_name("prompts")
 DECODING = Path(__file__).with_name("decoding.yaml")
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+Kind = TypeVar("Kind", bound=Strict)
 
 
-Kind = TypeVar("Kind", bound=_Part)
-
-
-class Prompt(_Part):
+class Prompt(Strict):
     """A question about a picture; it may start with a task tag such as `[grounding]`."""
 
     name: str
@@ -34,7 +31,7 @@ class Prompt(_Part):
     answer_tokens: int = Field(ge=1)  # the longest answer
 
 
-class Decoding(_Part):
+class Decoding(Strict):
     """How the next token is chosen; `temperature` 0: always the likeliest."""
 
     temperature: float = Field(ge=0)
@@ -43,7 +40,7 @@ class Decoding(_Part):
     repetition_penalty: float = Field(gt=0)  # on tokens of the answer so far; 1: none
 
 
-class DecodingFile(_Part):
+class DecodingFile(Strict):
     """`decoding.yaml`."""
 
     version: str

@@ -84,7 +84,6 @@ class MediapipeEngine:
         self._loaded = _Loaded(rules, bundle, detector, PictureRing(pictures_held(rules.search)))
 
     def close(self) -> None:
-        """Frees the networks."""
         if self._loaded is not None:
             self._loaded.detector.close()
             self._loaded = None

@@ -53,7 +53,6 @@ class FaceDetector:
             self._detect(np.zeros((INPUT_SIDE, INPUT_SIDE, 3), np.uint8), 0, 0, first_pass=False)
 
     def close(self) -> None:
-        """Frees the network."""
         self._detector.close()
 
     def find(self, image: Image) -> list[Detection]:

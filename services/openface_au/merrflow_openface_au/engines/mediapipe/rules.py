@@ -11,10 +11,11 @@ from importlib import resources
 from pathlib import Path
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from merrflow_openface_au.engines.mediapipe.geometry import GEOMETRY
 from merrflow_serving.errors import NotReady
+from merrflow_serving.prompt_files import Strict
 
 # The 52 outputs of MediaPipe's blendshape network, in order (names as in Apple ARKit).
 # fmt: off
@@ -43,11 +44,7 @@ BOTH_SIDES = tuple(
 FEATURES = frozenset((*BLENDSHAPES, *BOTH_SIDES, *GEOMETRY))
 
 
-class _Rules(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Search(_Rules):
+class Search(Strict):
     """How faces are found and kept. Meaning and source of each value are in the YAML file."""
 
     every_frames: int = Field(ge=1, le=50)
@@ -65,14 +62,14 @@ class Search(_Rules):
     cut_ratio: float = Field(ge=1)
 
 
-class Baseline(_Rules):
+class Baseline(Strict):
     """The person's own neutral face, which Action Units are measured against."""
 
     percentile: float = Field(ge=0, le=50)
     half_weight_frames: float = Field(gt=0)
 
 
-class ActionUnitRule(_Rules):
+class ActionUnitRule(Strict):
     """One Action Unit as a weighted sum of features."""
 
     name: str
@@ -99,7 +96,7 @@ class ActionUnitRule(_Rules):
         return self
 
 
-class Rules(_Rules):
+class Rules(Strict):
     """The whole file."""
 
     version: str = Field(pattern=r"^\S+$")

@@ -14,10 +14,10 @@ from importlib import resources
 from pathlib import Path
 
 import yaml
-from pydantic import BaseModel, ConfigDict
 
 from merrflow_serving.errors import NotReady
 from merrflow_serving.packaged import file_sha256
+from merrflow_serving.prompt_files import Strict
 
 STEPS = (
     "install OpenFace (its licence: academic, non-commercial) and set MERRFLOW_OPENFACE_AU_OPENFACE_BINARY to its "
@@ -25,10 +25,8 @@ STEPS = (
 )
 
 
-class CommandLine(BaseModel):
+class CommandLine(Strict):
     """`data/openface.yaml`; the comments there explain each field."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     version: str
     arguments: tuple[str, ...]

@@ -52,7 +52,6 @@ class Meter:
         self._vad = vad.SileroVad()
 
     def close(self) -> None:
-        """Frees the model."""
         self._vad = None
 
     def measure(self, samples: Samples) -> Acoustics:

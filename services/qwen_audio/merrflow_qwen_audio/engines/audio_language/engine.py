@@ -168,7 +168,6 @@ class AudioLanguageEngine(ABC):
         return results
 
     def close(self) -> None:
-        """Frees the model."""
         self._meter.close()
         if self._loaded:
             self._loaded.measuring.shutdown()

@@ -2,44 +2,35 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from importlib.resources import files
-from pathlib import Path
 from typing import Literal, Self
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
-from merrflow_serving.errors import NotReady
+from merrflow_serving.prompt_files import PromptFile, Strict, read_prompt
 
 CHAT_PROMPTS = "`tone_list`, `tone_free`"
 TAG_PROMPTS = "`emotion_keyword`"
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Join(_Part):
+class Join(Strict):
     """How the answers about several windows are joined; `{answer}` is replaced in each text."""
 
     first: str
     then: str
 
 
-class Windows(_Part):
+class Windows(Strict):
     """How the answers about the windows of one recording become one text."""
 
     words: Join  # answers of one word or of listed tones; `sentence` is put around the result
     texts: Join  # answers in sentences
 
 
-class Prompt(_Part):
-    """A prompt file. `digest` is the hash of its bytes."""
+class Prompt(PromptFile):
+    """A prompt file."""
 
-    name: str
-    version: str
     format: Literal["chat", "tags"]
     system: str = ""  # chat
     question: str = ""  # chat
@@ -51,7 +42,6 @@ class Prompt(_Part):
     contrasts: tuple[str, ...] = ()
     sentence: str  # around an answer that is a word or several; `{answer}`
     windows: Windows
-    digest: str = ""
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
@@ -65,31 +55,10 @@ class Prompt(_Part):
             raise ValueError("a tags prompt needs tags")
         return self
 
-    def stamp(self, **parameters: object) -> str:
-        """ "<name>@<version>+<hash>", hashed over the file and the other parameters that affect an answer."""
-        digest = hashlib.sha256(self.digest.encode())
-        digest.update(repr(sorted(parameters.items())).encode())
-        return f"{self.name}@{self.version}+{digest.hexdigest()[:8]}"
-
 
 def load_prompt(name: str) -> Prompt:
     """A packaged prompt by name, or any by the path of its YAML file.
 
     Raises `NotReady` with what is wrong if it cannot be used.
     """
-    path = Path(name)
-    packaged = files("merrflow_qwen_audio") / "prompts" / f"{name}.yaml"
-    try:
-        data = path.read_bytes() if path.suffix else packaged.read_bytes()
-    except OSError as error:
-        raise NotReady(
-            f"the prompt {name!r} cannot be read; give {CHAT_PROMPTS}, {TAG_PROMPTS} or the path of a YAML file"
-        ) from error
-    try:
-        return Prompt.model_validate({**yaml.safe_load(data), "digest": hashlib.sha256(data).hexdigest()})
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "file"
-        raise NotReady(f"the prompt {name!r} cannot be used: {where}: {first['msg']}") from error
-    except (yaml.YAMLError, TypeError, ValueError, RecursionError) as error:
-        raise NotReady(f"the prompt {name!r} is not a YAML file of the right form: {error}") from error
+    return read_prompt(name, Prompt, files("merrflow_qwen_audio") / "prompts", f"{CHAT_PROMPTS}, {TAG_PROMPTS}")

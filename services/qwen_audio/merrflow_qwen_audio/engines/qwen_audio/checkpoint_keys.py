@@ -12,12 +12,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from merrflow_serving.errors import NotReady
+from merrflow_serving.weights.names import listed
 
 if TYPE_CHECKING:
     import torch
 
 PARTS = ("q", "k", "v")
-_LISTED = 12
 _MARK = "#"  # between a key of the file and the part of its tensor
 _FUSED = re.compile(r"transformer\.h\.\d+\.attn\.c_attn\.(weight|bias)")
 
@@ -97,16 +97,12 @@ def check(names: Iterable[str], tensors: Mapping[str, torch.Tensor], origin: str
     missing = sorted({original(name) for name in wanted} - set(tensors))
     unknown = sorted(key for key in tensors if rename(key) not in wanted | {None} and not _FUSED.fullmatch(key))
     if missing or unknown:
-        lists = [f"{kind}: {_some(keys)}" for kind, keys in (("missing", missing), ("unexpected", unknown)) if keys]
+        lists = [f"{kind}: {listed(keys)}" for kind, keys in (("missing", missing), ("unexpected", unknown)) if keys]
         raise NotReady(
             f"{origin} is not a complete Qwen-Audio checkpoint: {'; '.join(lists)}. Download it again, or give the "
             "folder of Qwen-Audio or Qwen-Audio-Chat",
             reason="MODEL_MISMATCH",
         )
-
-
-def _some(keys: list[str]) -> str:
-    return ", ".join(keys[:_LISTED]) + (f", ... ({len(keys)} in all)" if len(keys) > _LISTED else "")
 
 
 class UnfusedTensors(Mapping[str, "torch.Tensor"]):

@@ -1,6 +1,6 @@
-"""A drawn face: plain shapes that a face detector takes for a face.
+"""A drawn face: plain shapes that a face detector takes for a face, moved through poses and mouth openings.
 
-It is the item that warms the engine up; the tests move it through poses and mouth openings.
+As it is by default, it is the picture that warms the engines up: `data/warmup.png` of merrflow_openface_au.
 """
 
 from __future__ import annotations
@@ -66,10 +66,3 @@ def draw_face(
     alpha = head[..., 3:].astype(np.float32) / 255
     picture = head[..., :3] * alpha + np.array(background, np.float32) * (1 - alpha)
     return (picture * gain).clip(0, 255).astype(np.uint8)
-
-
-def warmup_item() -> bytes:
-    """A PNG file of the drawn face: finding it uses every model of the engine."""
-    import cv2
-
-    return cv2.imencode(".png", draw_face()[..., ::-1])[1].tobytes()

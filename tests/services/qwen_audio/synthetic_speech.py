@@ -1,11 +1,13 @@
-"""Synthetic speech, made in memory: the recording that warms an engine up."""
+"""Synthetic speech, made in memory.
+
+As it is by default, it is the recording that warms the engines up: `data/warmup.wav` of merrflow_qwen_audio.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 
 from merrflow_qwen_audio.arrays import Samples
-from merrflow_qwen_audio.types import ToneItem
 
 SAMPLE_RATE = 16_000  # Hz
 # Formants in Hz of four vowels, and bandwidths in Hz, after Peterson & Barney (1952) and Klatt (1980).
@@ -49,8 +51,3 @@ def spoken_vowels(
     sound = np.diff(sound, prepend=0.0)  # radiation at the lips
     recording: Samples = (0.3 * sound / np.abs(sound).max()).astype(np.float32)
     return recording
-
-
-def warmup_item() -> ToneItem:
-    """What is sent through an engine after it is loaded."""
-    return ToneItem(spoken_vowels())
