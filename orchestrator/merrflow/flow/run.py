@@ -164,8 +164,13 @@ async def _run_flow(session: Session, request: Request, termination: Termination
         os.environ.setdefault(name, value)
     # Prefect reads its settings from the environment when it is imported.
     from merrflow.flow.annotate import annotate_in
+    from merrflow.flow.temporary_server import temporary_server
 
-    await annotate_in(session, request, termination.undisturbed)
+    with writing_outputs(session.out):
+        log = session.out / "logs/prefect.log"
+        log.parent.mkdir(parents=True, exist_ok=True)
+    async with temporary_server(log):
+        await annotate_in(session, request, termination.undisturbed)
 
 
 async def _check_prefect() -> None:

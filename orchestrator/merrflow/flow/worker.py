@@ -15,9 +15,9 @@ import httpx
 from merrflow.core.errors import InputError
 from merrflow.core.settings import load_settings
 from merrflow.flow.names import POOL
+from merrflow.flow.worker_process import STOP_SECONDS
 
 LEAST_PLACES = 2  # a run that waits for its shards takes one
-STOP_SECONDS = 60.0  # for this worker's flow runs to write out their results
 
 
 @dataclass(frozen=True)
@@ -50,8 +50,9 @@ async def work(options: WorkerOptions, say: Callable[[str], None]) -> int:
     if options.register_only:
         return 0
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "prefect", "worker", "start", "--pool", options.pool, "--type", options.kind),
+        *(sys.executable, "-m", "merrflow.flow.worker_process", "--pool", options.pool, "--type", options.kind),
         *("--limit", str(options.limit), "--with-healthcheck", "--install-policy", "never"),
+        stdin=asyncio.subprocess.PIPE,  # which ends with this process
     )
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -21,12 +21,14 @@ from typing import TypeVar
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from merrflow.core.errors import RunStopped, listed, ungrouped, writing_outputs
+from merrflow.core.child_logs import last_words
+from merrflow.core.errors import RunStopped, ungrouped, writing_outputs
 from merrflow_serving.__main__ import load_spec, read_settings
 from merrflow_serving.catalog import SERVICES
 from merrflow_serving.credentials import BEARER
 from merrflow_serving.engine import EngineInfo
 from merrflow_serving.errors import InvalidInput
+from merrflow_serving.private_folder import remove_abandoned
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -75,6 +77,7 @@ class LocalServices:
     async def __aenter__(self) -> LocalServices:
         with writing_outputs(self._logs):
             self._logs.mkdir(parents=True, exist_ok=True)
+        await asyncio.to_thread(remove_abandoned)  # what services of a killed run have left
         try:
             with ungrouped():
                 async with asyncio.TaskGroup() as group:
@@ -223,12 +226,7 @@ class LocalServices:
         return f"{how} ({self._last_words(name)})"
 
     def _last_words(self, name: str) -> str:
-        """The last line in the log of a service's last start, and where that log is."""
-        lines = []
-        with suppress(OSError), self._log(name).open("rb") as file:
-            file.seek(self._log_starts[name])
-            lines = file.read().decode(errors="replace").strip().splitlines()
-        return f"{listed(lines[-1:]) if lines else 'it wrote no log'}; log: {self._log(name)}"
+        return last_words(self._log(name), self._log_starts.get(name, 0))
 
 
 def embedded_engines(names: Iterable[str] = tuple(SERVICES)) -> dict[str, EngineInfo]:

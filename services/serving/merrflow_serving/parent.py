@@ -6,6 +6,7 @@ Unlike PR_SET_PDEATHSIG, this works on every Unix, and does not depend on the th
 from __future__ import annotations
 
 import os
+import signal
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -16,6 +17,18 @@ STDIN = 0
 def when_parent_ends(act: Callable[[], object]) -> None:
     """Calls `act` once, in a thread, when standard input ends: a pipe of which only the parent has the other end."""
     threading.Thread(target=_watch, args=(act,), daemon=True).start()
+
+
+def end_with_parent(seconds: float) -> None:
+    """Sends this process SIGTERM once standard input ends, and ends it `seconds` later if it is still there."""
+
+    def end() -> None:
+        last = threading.Timer(seconds, os._exit, (1,))
+        last.daemon = True
+        last.start()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    when_parent_ends(end)
 
 
 def _watch(act: Callable[[], object]) -> None:
