@@ -84,4 +84,4 @@ def test_the_next_run_sweeps_what_killed_services_left(tmp_path, slow):
         env = environment(slow, {}) | {"TMPDIR": str(temporary)}
         code, output = ended(start([*BARE, str(clips), "--out", str(tmp_path / "out")], env))
     assert code == 0, output
-    assert list(temporary.iterdir()) == [living]
+    assert list(temporary.glob("merrflow-*")) == [living]
