@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 
 from merrflow.core.errors import InputError, stop_in, writing_outputs
+from merrflow.core.proxies import keep_loopback_direct
 from merrflow.datasets.outputs import Summary
 from merrflow.flow.termination import Termination, termination_cancels
 from merrflow.pipeline.open_session import open_session
@@ -97,6 +98,7 @@ async def annotate_request(
     on_start: Callable[[Session], None] = lambda session: None,
 ) -> Summary:
     """One run. say: called with what is being waited for. on_start: called with the session before its first clip."""
+    keep_loopback_direct()
     await _check_prefect()
     with termination_cancels() as termination:
         async with open_session(request, say) as session:

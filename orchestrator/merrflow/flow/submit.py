@@ -17,6 +17,7 @@ from prefect.client.schemas.objects import FlowRun
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 
 from merrflow.core.errors import InputError
+from merrflow.core.proxies import keep_loopback_direct
 from merrflow.flow.names import ANNOTATE
 from merrflow.pipeline.request import Request
 
@@ -50,6 +51,7 @@ async def run_on_server(request: Request, on_state: Callable[[str, float | None,
     on_state: called with the state's name, the share that is done (0 to 1; None if unknown) and the URL of the run.
     The run continues if this is cancelled.
     """
+    keep_loopback_direct()
     url = os.environ.setdefault("PREFECT_API_URL", DEFAULT_URL)
     parameters = _parameters(request)
     async with get_client() as client:

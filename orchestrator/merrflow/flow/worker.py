@@ -13,6 +13,7 @@ from pathlib import Path
 import httpx
 
 from merrflow.core.errors import InputError
+from merrflow.core.proxies import keep_loopback_direct
 from merrflow.core.settings import load_settings
 from merrflow.flow.names import POOL
 from merrflow.flow.worker_process import STOP_SECONDS
@@ -37,6 +38,7 @@ async def work(options: WorkerOptions, say: Callable[[str], None]) -> int:
     """Works until SIGTERM or SIGINT; returns the exit code. Raises `InputError`."""
     if options.limit < LEAST_PLACES:
         raise InputError(f"--limit must be at least {LEAST_PLACES}: a run that waits for its shards takes one place")
+    keep_loopback_direct()
     url = os.environ.setdefault("PREFECT_API_URL", "http://127.0.0.1:4200/api")
     # The server must know that a worker is gone before its shard goes to another (zombie_runs.py).
     os.environ.setdefault("PREFECT_FLOW_RUN_EXECUTE_SIGTERM_BEHAVIOR", "reschedule")

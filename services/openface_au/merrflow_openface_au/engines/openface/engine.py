@@ -32,6 +32,7 @@ from merrflow_serving.engine import EngineInfo, Limits
 from merrflow_serving.errors import EngineFault, MerrflowError, NotReady
 from merrflow_serving.machine import cores
 from merrflow_serving.media import openface_csv
+from merrflow_serving.private_folder import PrivateFolder
 
 log = structlog.get_logger()
 LICENCE = "OpenFace licence: academic, non-commercial"
