@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import threading
+import warnings
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from merrflow.core.errors import InputError, stop_in, writing_outputs
 from merrflow.core.proxies import keep_loopback_direct
 from merrflow.datasets.outputs import Summary
 from merrflow.flow.termination import Termination, termination_cancels
+from merrflow.flow.trouble import trouble
 from merrflow.pipeline.open_session import open_session
 from merrflow.pipeline.request import Request
 from merrflow.pipeline.session import Session
@@ -131,7 +133,7 @@ async def _go_on_without_prefect(
     if not left or session.plan:  # GPU phases start again with the next run
         say(f"the Prefect flow ended early ({type(error).__name__}); what is done is written out")
         return
-    say(f"Prefect is gone ({type(error).__name__}); continuing without it")
+    say(f"Prefect is gone ({trouble(error)}); continuing without it")
     try:
         await session.wait_ready()
         await session.annotate(left)
@@ -164,9 +166,11 @@ async def _run_flow_within_reason(session: Session, request: Request, terminatio
 async def _run_flow(session: Session, request: Request, termination: Termination) -> None:
     for name, value in PREFECT_DEFAULTS.items():
         os.environ.setdefault(name, value)
-    # Prefect reads its settings from the environment when it is imported.
-    from merrflow.flow.annotate import annotate_in
-    from merrflow.flow.temporary_server import temporary_server
+    with warnings.catch_warnings():  # it warns if the home directory cannot be written; its server then says so
+        warnings.filterwarnings("ignore", message="Failed to create the Prefect home directory")
+        # Prefect reads its settings from the environment when it is imported.
+        from merrflow.flow.annotate import annotate_in
+        from merrflow.flow.temporary_server import temporary_server
 
     with writing_outputs(session.out):
         log = session.out / "logs/prefect.log"
@@ -185,6 +189,6 @@ async def _check_prefect() -> None:
             (await client.get(f"{url.rstrip('/')}/health")).raise_for_status()
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise InputError(
-            f"Prefect's server does not answer at {url} ({type(error).__name__}): start it with `prefect server "
+            f"Prefect's server does not answer at {url} ({trouble(error)}): start it with `prefect server "
             "start`, or unset PREFECT_API_URL to run without it"
         ) from error

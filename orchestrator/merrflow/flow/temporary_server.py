@@ -20,15 +20,13 @@ from prefect.logging.handlers import APILogHandler
 from prefect.settings import PREFECT_API_URL, get_current_settings, temporary_settings
 
 from merrflow.core.child_logs import last_words
+from merrflow.flow.trouble import PrefectServerFailed
 from merrflow_serving.parent import end_with_parent
 
 STOP_SECONDS = 5.0
 # As Prefect starts its own: no pages, and only the background services that one run needs.
 _OWN = {"PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1"}
-
-
-class PrefectServerFailed(RuntimeError):
-    """Prefect's server did not start."""
+_LOG_LEVEL = {"PREFECT_LOGGING_SERVER_LEVEL": "ERROR"}  # into its own file
 
 
 @asynccontextmanager
@@ -47,7 +45,7 @@ async def temporary_server(log: Path) -> AsyncIterator[None]:
         process = await _spawn(log, listening.fileno())
     try:
         if not await _answers(url, process, settings.server.ephemeral.startup_timeout_seconds):
-            raise PrefectServerFailed(f"Prefect's server does not start ({last_words(log, started_at)})")
+            raise PrefectServerFailed(f"its server does not start: {last_words(log, started_at)}")
         with temporary_settings(updates={PREFECT_API_URL: url}):
             try:
                 yield
@@ -63,7 +61,7 @@ async def _spawn(log: Path, listening: int) -> asyncio.subprocess.Process:
     with log.open("ab") as output:
         return await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", __name__, str(listening)),
-            env=os.environ | _OWN | get_current_settings().to_environment_variables(exclude_unset=True),
+            env=os.environ | _OWN | get_current_settings().to_environment_variables(exclude_unset=True) | _LOG_LEVEL,
             stdin=asyncio.subprocess.PIPE,
             stdout=output,
             stderr=output,
