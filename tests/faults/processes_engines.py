@@ -87,6 +87,17 @@ DEEDS: dict[str, Callable[[], Any]] = {
 }
 
 
+def begin(service: str) -> None:
+    """What the plan says of a process that starts, before it listens: `{"start": "killed 2"}` for the first two."""
+    deed, _, times = planned(service).get("start", "").rpartition(" ")
+    if deed:
+        note(service, "start")
+        line = f"{service}\tstart"
+        if Path(os.environ["MERRFLOW_FAULTS_LOG"]).read_text().splitlines().count(line) <= int(times):
+            print(f"{service} comes to grief", file=sys.stderr, flush=True)
+            DEEDS[deed]()
+
+
 class Misbehaving:
     """Before a fake engine: does what the plan says."""
 
@@ -227,3 +238,5 @@ OPENFACE_AU = _spec("openface-au")
 MINIGPT_V2 = _spec("minigpt-v2")
 QWEN_AUDIO = _spec("qwen-audio")
 LLAMA3 = _spec("llama3")
+if len(sys.argv) > 1:
+    begin(sys.argv[1])

@@ -128,7 +128,8 @@ def run(
     Ctrl-C loses nothing: run the same command again to continue.
 
     Exit code 0: every clip has an outcome. 1: some clips failed for a reason
-    that may pass; run the command again. 2: unusable arguments.
+    that may pass, or something stopped the run; run the command again. 2:
+    unusable arguments.
 
     [bold]Example:[/bold] merrflow run clips/ --out out/ --transcripts clips/transcripts.csv
     """

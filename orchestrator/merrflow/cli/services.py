@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import tempfile
 from collections import Counter
 from collections.abc import Callable
 from contextlib import AsyncExitStack
@@ -31,6 +30,7 @@ from merrflow.llama3.v1 import llama3_pb2
 from merrflow.pipeline.local_services import LocalServices
 from merrflow_serving.catalog import SERVICES
 from merrflow_serving.errors import NotReady
+from merrflow_serving.private_folder import PrivateFolder
 
 PROBE_SECONDS = 2.0
 
@@ -195,8 +195,9 @@ async def _reach(stack: AsyncExitStack, service: str, settings: RunSettings, say
         if getattr(settings, f"{service.replace('-', '_')}_address"):
             raise  # a given address that does not answer is an error, not a reason to look elsewhere
     say(f"{service} does not run here; starting an embedded one for this call")
-    logs = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="merrflow-logs-")))
-    local = await stack.enter_async_context(LocalServices(logs, None, (service,)))
+    folder = PrivateFolder("logs")
+    stack.callback(folder.close)
+    local = await stack.enter_async_context(LocalServices(folder.path, None, (service,)))
     plain = load_settings(None, connect_seconds=60.0).for_embedded_services(local.token)
     connection = Connection(service, local.addresses[service], plain)
     stack.push_async_callback(connection.close)

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import threading
+import warnings
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,10 @@ from typing import Any
 import httpx
 
 from merrflow.core.errors import InputError, stop_in, writing_outputs
+from merrflow.core.proxies import keep_loopback_direct
 from merrflow.datasets.outputs import Summary
 from merrflow.flow.termination import Termination, termination_cancels
+from merrflow.flow.trouble import trouble
 from merrflow.pipeline.open_session import open_session
 from merrflow.pipeline.request import Request
 from merrflow.pipeline.session import Session
@@ -97,6 +100,7 @@ async def annotate_request(
     on_start: Callable[[Session], None] = lambda session: None,
 ) -> Summary:
     """One run. say: called with what is being waited for. on_start: called with the session before its first clip."""
+    keep_loopback_direct()
     await _check_prefect()
     with termination_cancels() as termination:
         async with open_session(request, say) as session:
@@ -129,7 +133,7 @@ async def _go_on_without_prefect(
     if not left or session.plan:  # GPU phases start again with the next run
         say(f"the Prefect flow ended early ({type(error).__name__}); what is done is written out")
         return
-    say(f"Prefect is gone ({type(error).__name__}); continuing without it")
+    say(f"Prefect is gone ({trouble(error)}); continuing without it")
     try:
         await session.wait_ready()
         await session.annotate(left)
@@ -162,10 +166,17 @@ async def _run_flow_within_reason(session: Session, request: Request, terminatio
 async def _run_flow(session: Session, request: Request, termination: Termination) -> None:
     for name, value in PREFECT_DEFAULTS.items():
         os.environ.setdefault(name, value)
-    # Prefect reads its settings from the environment when it is imported.
-    from merrflow.flow.annotate import annotate_in
+    with warnings.catch_warnings():  # it warns if the home directory cannot be written; its server then says so
+        warnings.filterwarnings("ignore", message="Failed to create the Prefect home directory")
+        # Prefect reads its settings from the environment when it is imported.
+        from merrflow.flow.annotate import annotate_in
+        from merrflow.flow.temporary_server import temporary_server
 
-    await annotate_in(session, request, termination.undisturbed)
+    with writing_outputs(session.out):
+        log = session.out / "logs/prefect.log"
+        log.parent.mkdir(parents=True, exist_ok=True)
+    async with temporary_server(log):
+        await annotate_in(session, request, termination.undisturbed)
 
 
 async def _check_prefect() -> None:
@@ -178,6 +189,6 @@ async def _check_prefect() -> None:
             (await client.get(f"{url.rstrip('/')}/health")).raise_for_status()
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise InputError(
-            f"Prefect's server does not answer at {url} ({type(error).__name__}): start it with `prefect server "
+            f"Prefect's server does not answer at {url} ({trouble(error)}): start it with `prefect server "
             "start`, or unset PREFECT_API_URL to run without it"
         ) from error

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict
@@ -74,10 +75,19 @@ async def alive(request: Request) -> AsyncIterator[None]:
         # without reporting anything to the server.
         get_run_logger().warning("this flow run is already running in another process; leaving it to that one")
         os._exit(0)
+    leaving = asyncio.create_task(_leave_with_worker(os.getppid()))
     try:
         yield
     finally:
+        leaving.cancel()
         await asyncio.to_thread(hold.__exit__, None, None, None)
+
+
+async def _leave_with_worker(worker: int) -> None:
+    """Has this flow run end, to be continued by another worker, if its worker was killed: nobody could cancel it."""
+    while os.getppid() == worker:
+        await asyncio.sleep(POLL_SECONDS)
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 async def wait_for_earlier(request: Request) -> None:

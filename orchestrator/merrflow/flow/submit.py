@@ -17,7 +17,9 @@ from prefect.client.schemas.objects import FlowRun
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 
 from merrflow.core.errors import InputError
+from merrflow.core.proxies import keep_loopback_direct
 from merrflow.flow.names import ANNOTATE
+from merrflow.flow.trouble import may_pass, trouble
 from merrflow.pipeline.request import Request
 
 DEFAULT_URL = "http://127.0.0.1:4200/api"
@@ -50,6 +52,7 @@ async def run_on_server(request: Request, on_state: Callable[[str, float | None,
     on_state: called with the state's name, the share that is done (0 to 1; None if unknown) and the URL of the run.
     The run continues if this is cancelled.
     """
+    keep_loopback_direct()
     url = os.environ.setdefault("PREFECT_API_URL", DEFAULT_URL)
     parameters = _parameters(request)
     async with get_client() as client:
@@ -58,11 +61,11 @@ async def run_on_server(request: Request, on_state: Callable[[str, float | None,
             run = await client.create_flow_run_from_deployment(deployment.id, parameters=parameters)
         except ObjectNotFound:
             raise InputError(f"{url}: no worker has registered there; start one with `merrflow worker`") from None
-        except PrefectHTTPStatusError as error:
-            raise InputError(f"{url} rejects this run: {_detail(error)}") from error
         except (httpx.HTTPError, httpx.InvalidURL, RuntimeError) as error:
+            if isinstance(error, PrefectHTTPStatusError) and not may_pass(error):
+                raise InputError(f"{url} rejects this run: {_detail(error)}") from error
             raise InputError(
-                f"no Prefect server answers at {url} ({type(error).__name__}): set PREFECT_API_URL to its address"
+                f"no Prefect server answers at {url} ({trouble(error)}): set PREFECT_API_URL to its address"
             ) from error
         shown = os.environ.get("PREFECT_UI_URL") or url.rstrip("/").removesuffix("/api")
         page = f"{shown}/runs/flow-run/{run.id}"

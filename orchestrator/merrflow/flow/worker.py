@@ -6,18 +6,21 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 
 from merrflow.core.errors import InputError
+from merrflow.core.proxies import keep_loopback_direct
 from merrflow.core.settings import load_settings
 from merrflow.flow.names import POOL
+from merrflow.flow.trouble import may_pass, trouble
+from merrflow.flow.worker_process import STOP_SECONDS
 
+PAUSE_SECONDS = 1.0  # between two questions to a server that is away
 LEAST_PLACES = 2  # a run that waits for its shards takes one
-STOP_SECONDS = 60.0  # for this worker's flow runs to write out their results
 
 
 @dataclass(frozen=True)
@@ -37,21 +40,25 @@ async def work(options: WorkerOptions, say: Callable[[str], None]) -> int:
     """Works until SIGTERM or SIGINT; returns the exit code. Raises `InputError`."""
     if options.limit < LEAST_PLACES:
         raise InputError(f"--limit must be at least {LEAST_PLACES}: a run that waits for its shards takes one place")
+    keep_loopback_direct()
     url = os.environ.setdefault("PREFECT_API_URL", "http://127.0.0.1:4200/api")
     # The server must know that a worker is gone before its shard goes to another (zombie_runs.py).
     os.environ.setdefault("PREFECT_FLOW_RUN_EXECUTE_SIGTERM_BEHAVIOR", "reschedule")
     ledger_url = load_settings().ledger_url
-    await _server(url, say)
+    await _answer(lambda: _health(url), url, say)
     from merrflow.flow.deployment import register  # imports Prefect, which reads the environment
     from merrflow.flow.zombie_runs import ZombieRunDetector
 
-    await register(options.pool, options.kind, options.job_template, options.inputs, options.out)
+    await _answer(
+        lambda: register(options.pool, options.kind, options.job_template, options.inputs, options.out), url, say
+    )
     say(f"registered annotate/annotate in the work pool {options.pool!r}")
     if options.register_only:
         return 0
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "prefect", "worker", "start", "--pool", options.pool, "--type", options.kind),
+        *(sys.executable, "-m", "merrflow.flow.worker_process", "--pool", options.pool, "--type", options.kind),
         *("--limit", str(options.limit), "--with-healthcheck", "--install-policy", "never"),
+        stdin=asyncio.subprocess.PIPE,  # which ends with this process
     )
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -73,18 +80,23 @@ async def work(options: WorkerOptions, say: Callable[[str], None]) -> int:
     return process.returncode or 1  # a worker that ends by itself is restarted by its supervisor
 
 
-async def _server(url: str, say: Callable[[str], None]) -> None:
-    """Returns once the server answers."""
-    told = False
+async def _health(url: str) -> None:
     async with httpx.AsyncClient(timeout=10) as client:
-        while True:
-            try:
-                (await client.get(f"{url.rstrip('/')}/health")).raise_for_status()
-                return
-            except httpx.InvalidURL as error:
-                raise InputError(f"PREFECT_API_URL: {url!r} is not a URL ({error})") from error
-            except httpx.HTTPError as error:
-                if not told:
-                    say(f"waiting for Prefect's server at {url} ({type(error).__name__})")
-                    told = True
-            await asyncio.sleep(1)
+        (await client.get(f"{url.rstrip('/')}/health")).raise_for_status()
+
+
+async def _answer(ask: Callable[[], Awaitable[None]], url: str, say: Callable[[str], None]) -> None:
+    """Returns once the server at the URL has answered. Raises `InputError` if it refuses."""
+    told = ""
+    while True:
+        try:
+            return await ask()
+        except httpx.InvalidURL as error:
+            raise InputError(f"PREFECT_API_URL: {url!r} is not a URL ({error})") from error
+        except httpx.HTTPError as error:
+            if not may_pass(error):
+                raise InputError(f"Prefect's server at {url} refuses this worker ({trouble(error)})") from error
+            if told != trouble(error):
+                told = trouble(error)
+                say(f"waiting for Prefect's server at {url} ({told})")
+        await asyncio.sleep(PAUSE_SECONDS)

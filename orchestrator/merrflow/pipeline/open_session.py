@@ -16,7 +16,7 @@ from typing import Any
 from sqlalchemy.exc import SQLAlchemyError
 
 from merrflow.clients import Services, identity, limits_of
-from merrflow.core.errors import InputError
+from merrflow.core.errors import InputError, RunStopped
 from merrflow.core.inputs import Found, assign_names, with_tables
 from merrflow.core.records import Clip
 from merrflow.core.settings import RunSettings
@@ -28,7 +28,7 @@ from merrflow.formats.merr import read_labels, read_sentences
 from merrflow.formats.precomputed import Precomputed, read_precomputed
 from merrflow.pipeline.cache_keys import CacheKeys
 from merrflow.pipeline.gpu_phases import Sharing, open_sharing
-from merrflow.pipeline.local_services import LocalServices, embedded_engines
+from merrflow.pipeline.local_services import START_SECONDS, LocalServices, embedded_engines
 from merrflow.pipeline.pipeline import Pipeline
 from merrflow.pipeline.request import Request
 from merrflow.pipeline.session import Engaged, Session
@@ -125,7 +125,7 @@ async def _furnish(
     more than `most` clips to do."""
     out, needed = request.folder, request.needed()
     addresses = settings.addresses(needed)
-    services = phases = None
+    services = phases = local = None
     if addresses and not sharing:
         say("asking the services which engines they run")
         services = await _start(stack, Services(addresses, settings))
@@ -154,8 +154,10 @@ async def _furnish(
         say("starting the embedded services")
         root = _common_root(clips)
         local = await _start(stack, LocalServices(out / "logs", root, needed))
-        settings = settings.for_embedded_services(local.token).model_copy(update={"send_paths": root is not None})
-        services = await _start(stack, Services(local.addresses, settings))
+        patience = max(settings.connect_seconds, START_SECONDS)  # one that dies is back by then
+        own = {"send_paths": root is not None, "connect_seconds": patience}
+        settings = settings.for_embedded_services(local.token).model_copy(update=own)
+        services = await local.while_alive(_start(stack, Services(local.addresses, settings)))
     threads = stack.enter_context(ThreadPoolExecutor(cores, thread_name_prefix="stage"))
     asking = stack.enter_context(ThreadPoolExecutor(LEDGER_THREADS, thread_name_prefix="ledger"))
 
@@ -164,13 +166,15 @@ async def _furnish(
 
     run = Run(settings, rules, lexicon, identities, reader, precomputed, out, services, in_thread)
     pipeline = Pipeline(graph, run, StageCache(ledger, graph, keys, asking))
-    engaged = Engaged(pipeline, phases, sharing.largest_batch if sharing else 0)
+    engaged = Engaged(pipeline, phases, sharing.largest_batch if sharing else 0, local)
     return Session(out, settings, ledger, clips, todo, None if phases else services, engaged)
 
 
 async def _start(stack: AsyncExitStack, context: Any) -> Any:
     try:
         return await stack.enter_async_context(context)
+    except RunStopped:
+        raise
     except MerrflowError as error:
         raise InputError(str(error)) from error
 

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from merrflow.clients import Services
-from merrflow.core.errors import InputError, ungrouped
+from merrflow.core.errors import InputError, RunStopped, ungrouped
 from merrflow.core.records import Clip, Outcome
 from merrflow.core.settings import RunSettings
 from merrflow.core.signal import Signal
 from merrflow.datasets.outputs import Summary, write_outputs
 from merrflow.pipeline.concurrency import clips_at_once
 from merrflow.pipeline.gpu_phases import GpuPhases, Plan
+from merrflow.pipeline.local_services import LocalServices
 from merrflow.pipeline.pause import Paused, Round
 from merrflow.pipeline.pipeline import Pipeline
 from merrflow.store import Ledger
@@ -30,6 +31,11 @@ class Engaged:
     pipeline: Pipeline
     phases: GpuPhases | None = None  # if the services share a GPU in phases
     largest_batch: int = 0  # of the services in phases, which cannot be asked yet
+    local: LocalServices | None = None  # the services, if they are embedded
+
+    async def while_alive(self, work: Awaitable[None]) -> None:
+        """Does `work`. Raises `EmbeddedServiceDies` at once if an embedded service has died too often meanwhile."""
+        await (self.local.while_alive(work) if self.local else work)
 
 
 class Session:
@@ -81,10 +87,14 @@ class Session:
             raise InputError(str(error)) from error
 
     async def wait_ready(self) -> None:
-        """Returns once all models are loaded. Raises `InputError` with what to do if one cannot be."""
+        """Returns once all models are loaded. Raises `InputError` with what to do if one cannot be, and
+        `EmbeddedServiceDies`."""
         try:
             if self.services:
-                await self.services.wait_ready()
+                loading = self.services.wait_ready()
+                await (self._engaged.while_alive(loading) if self._engaged else loading)
+        except RunStopped:
+            raise
         except MerrflowError as error:
             raise InputError(str(error)) from error
 
@@ -127,10 +137,13 @@ class Session:
                 else:
                     self.advanced(1.0)
 
-        with ungrouped():
-            async with asyncio.TaskGroup() as group:
-                for _ in range(min(len(wanted), self._clips_at_once)):
-                    group.create_task(work())
+        async def work_on_all() -> None:
+            with ungrouped():
+                async with asyncio.TaskGroup() as group:
+                    for _ in range(min(len(wanted), self._clips_at_once)):
+                        group.create_task(work())
+
+        await self._engaged.while_alive(work_on_all())
         return outcomes
 
     @property

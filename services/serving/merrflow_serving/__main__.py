@@ -68,6 +68,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--port", type=int, help="gRPC port; 0 for any free one")
     parser.add_argument("--engine", help="engine to load")
     parser.add_argument("--address-file", type=Path, help="write host:port to this file once listening")
+    parser.add_argument("--address-fd", type=int, help="write it to this open file descriptor, and close that")
     parser.add_argument("--stop-with-stdin", action="store_true", help="end when standard input closes")
     options = parser.parse_args(arguments)
     try:
@@ -77,7 +78,8 @@ def main(arguments: list[str] | None = None) -> int:
         logs.configure(settings.log_level, settings.log_format)
         for line in plugins.problems(spec.name, spec.engines):
             log.warning("plug-in ignored", why=line)
-        asyncio.run(serve(spec, settings, address_file=options.address_file, stop_with_stdin=options.stop_with_stdin))
+        told = {name: getattr(options, name) for name in ("address_file", "address_fd", "stop_with_stdin")}
+        asyncio.run(serve(spec, settings, **told))
     except MerrflowError as error:
         print(f"merrflow-serve: {error}", file=sys.stderr)
         return 2

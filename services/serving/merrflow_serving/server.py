@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import sys
-import threading
 from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
@@ -23,6 +21,7 @@ from merrflow_serving.errors import InvalidInput
 from merrflow_serving.health_service import HealthService
 from merrflow_serving.interceptor import Boundary
 from merrflow_serving.limits import Gate
+from merrflow_serving.parent import when_parent_ends
 from merrflow_serving.service import Service, ServiceSpec
 from merrflow_serving.settings import ServiceSettings
 
@@ -197,6 +196,7 @@ async def serve(
     settings: S,
     *,
     address_file: Path | None = None,
+    address_fd: int | None = None,
     stop_with_stdin: bool = False,
 ) -> None:
     """Runs a service until SIGTERM or SIGINT, until standard input ends, or until its device is lost (exit code 74).
@@ -204,6 +204,7 @@ async def serve(
     If the engine is still loading when the service is to stop, the process ends at once: what was downloaded is kept.
 
     address_file: where to write "host:port" once the service listens, for the process that started it.
+    address_fd: the same through an open file descriptor, which is closed then: a pipe to a parent leaves no file behind.
     stop_with_stdin: end when standard input closes, so that no service outlives the process that started it, however
     that process ended.
     """
@@ -212,7 +213,7 @@ async def serve(
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     if stop_with_stdin:
-        threading.Thread(target=_watch_stdin, args=(loop, stop), daemon=True).start()
+        when_parent_ends(lambda: loop.call_soon_threadsafe(stop.set))
     server = Server(spec, settings, owns_process=True)
     await server.start()
     shown = settings.model_dump(mode="json")
@@ -221,6 +222,9 @@ async def serve(
         partial = address_file.with_suffix(".part")
         partial.write_text(server.address)
         os.replace(partial, address_file)
+    if address_fd is not None:
+        with suppress(BrokenPipeError), open(address_fd, "w") as pipe:  # nobody reads it any more: the parent is gone
+            pipe.write(server.address)
     if await _first(stop, server.service.lost) is server.service.lost:
         log.error("the engine is lost; this process ends", problem=server.service.problem)
         await server.give_up()
@@ -239,9 +243,3 @@ async def _first(*events: asyncio.Event) -> asyncio.Event:
     for task in others:
         task.cancel()
     return waits[done.pop()]
-
-
-def _watch_stdin(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
-    while sys.stdin.buffer.read(4096):
-        pass
-    loop.call_soon_threadsafe(stop.set)

@@ -1,4 +1,4 @@
-"""The private folder and the guard: nothing of OpenFace outlives the service, or the other way round."""
+"""The guard: nothing of OpenFace outlives the service, or the other way round."""
 
 from __future__ import annotations
 
@@ -10,33 +10,8 @@ import textwrap
 import time
 from pathlib import Path
 
-from merrflow_openface_au.engines.openface import private_folder
-from merrflow_openface_au.engines.openface.private_folder import PrivateFolder
 from tests.services.openface_au.fake_openface import alive_below, digest, install
 from tests.services.openface_au.videos import encode, noise
-
-
-def test_the_private_folder_is_private_and_removed(tmp_path) -> None:
-    folder = PrivateFolder(tmp_path)
-    assert folder.path.stat().st_mode & 0o777 == 0o700
-    (folder.make() / "clip").write_bytes(b"1")
-    assert folder.make() != folder.make()
-    folder.close()
-    folder.close()
-    assert not list(tmp_path.iterdir())
-
-
-def test_a_forsaken_folder_is_removed_and_a_living_one_is_not(tmp_path, monkeypatch) -> None:
-    living = PrivateFolder(tmp_path)
-    forsaken = tmp_path / "merrflow-openface-old"
-    forsaken.mkdir()
-    (forsaken / "lock").touch()
-    PrivateFolder(tmp_path).close()
-    assert forsaken.exists()  # it is young: its owner may be about to lock it
-    monkeypatch.setattr(private_folder, "YOUNG_SECONDS", -1.0)
-    PrivateFolder(tmp_path).close()
-    assert list(tmp_path.iterdir()) == [living.path]
-    living.close()
 
 
 def hanging(tmp_path: Path) -> tuple[subprocess.Popen, Path]:

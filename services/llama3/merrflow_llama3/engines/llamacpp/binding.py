@@ -11,14 +11,13 @@ import http.client
 import importlib
 import json
 import os
-import shutil
 import socket
-import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from merrflow_serving.errors import Abandoned, EngineFault, NotReady, TooLarge
+from merrflow_serving.private_folder import PrivateFolder
 
 _SILENT = -1  # llama.cpp's verbosity: nothing on standard error
 _SLOTS = 2
@@ -48,8 +47,15 @@ class LoadedModel:
         parameters.cpuparams_batch.n_threads = threads
         # The binding opens an HTTP server of its own that cannot be switched off. On a socket in a folder of mode
         # 0700 nobody else can reach it.
-        self._folder = Path(tempfile.mkdtemp(prefix="merrflow-llama3-"))
-        self._socket = self._folder / "http.sock"
+        try:
+            self._folder = PrivateFolder("llama3")
+        except OSError as error:
+            raise NotReady(
+                f"no temporary folder can be made: {error}; free some space, or set TMPDIR to a folder that can be "
+                "written to",
+                reason="STORAGE",
+            ) from error
+        self._socket = self._folder.path / "http.sock"
         parameters.hostnames = [str(self._socket)]
         self._server: Any = None
         try:
@@ -64,7 +70,7 @@ class LoadedModel:
         """Ends llama.cpp's threads and removes its socket."""
         self._server = None
         gc.collect()  # the binding ends its threads when it is collected
-        shutil.rmtree(self._folder, ignore_errors=True)
+        self._folder.close()
 
     def complete(
         self,

@@ -17,7 +17,6 @@ import structlog
 
 from merrflow_openface_au.engines.openface.binary import Binary, command_line, extra_arguments, find_binary
 from merrflow_openface_au.engines.openface.clip import inspect_clip, link_clip, rewrite_lossless
-from merrflow_openface_au.engines.openface.private_folder import PrivateFolder
 from merrflow_openface_au.engines.openface.process import ProcessCall, Stopped, run_process
 from merrflow_openface_au.engines.openface.results import read_result
 from merrflow_openface_au.engines.openface.scheduling import (
@@ -35,6 +34,7 @@ from merrflow_serving.engine import EngineInfo, Limits, Wanted, always
 from merrflow_serving.errors import Abandoned, EngineFault, MerrflowError, NotReady
 from merrflow_serving.machine import cores
 from merrflow_serving.media import openface_csv
+from merrflow_serving.private_folder import PrivateFolder
 
 log = structlog.get_logger()
 LICENCE = "OpenFace licence: academic, non-commercial"
@@ -69,7 +69,7 @@ class OpenFaceEngine:
         self._extra = extra_arguments(self._settings.openface_arguments)
         self._binary = find_binary(self._settings.openface_binary)
         try:
-            self._folder = PrivateFolder(self._settings.openface_folder)
+            self._folder = PrivateFolder("openface", self._settings.openface_folder)
         except OSError as error:
             raise NotReady(
                 f"no temporary folder can be made: {error}; free some space, or set "
