@@ -143,7 +143,7 @@ class Subtitle:
     """What is said, or None with the reason why it is not known."""
 
     text: str | None
-    source: str  # "table", "srt", "vtt", "picture", "none"
+    source: str  # "table", "srt", "vtt", "ass", "ssa", "lrc", "picture", "none"
     language: str  # "en", "zh", ...; "" if unknown
     reason: str
 
