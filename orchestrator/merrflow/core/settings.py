@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any, Literal
@@ -10,7 +11,7 @@ import yaml
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
-from merrflow.core.datafile import Loader
+from merrflow.core.datafile import Loader, bounded_text
 from merrflow.core.errors import InputError, listed
 from merrflow_serving.catalog import NEEDED, SERVICES
 
@@ -82,6 +83,10 @@ class RunSettings(BaseSettings):
     seed: int = Field(0, description="seed of everything that is drawn")
     max_clip_seconds: float = Field(600.0, gt=0, description="longer clips fail")
     max_pixels: int = Field(7680 * 4320, gt=0, description="clips with larger frames fail")
+    subtitle_encoding: str = Field(
+        "",
+        description="encoding of subtitle files that are not Unicode, such as gb18030 or cp1251; empty to find it out",
+    )
     shard_size: int = Field(256, ge=1, le=1000, description="clips in one Prefect task")
     clips_at_once: int = Field(0, ge=0, description="clips in work at the same time; 0 for a good number")
     connect_seconds: float = Field(
@@ -111,6 +116,15 @@ class RunSettings(BaseSettings):
         if self.labels_from == "model" and self.label_scores == "none":
             raise ValueError("labels_from: model needs label_scores: all or modalities")
         return self
+
+    @field_validator("subtitle_encoding")
+    @classmethod
+    def _is_an_encoding(cls, value: str) -> str:
+        try:
+            "".encode(value or "ascii")
+        except (LookupError, ValueError):
+            raise ValueError("is not an encoding of text that Python knows, such as gb18030 or cp1251") from None
+        return codecs.lookup(value).name if value else ""
 
     @field_validator("ledger_url")
     @classmethod
@@ -192,7 +206,7 @@ def load_settings(config: Path | None = None, **overrides: Any) -> RunSettings:
 
 def _read(config: Path) -> dict[str, Any]:
     try:
-        values = Loader(config.read_text(encoding="utf-8")).get_single_data()
+        values = Loader(bounded_text(config)).get_single_data()
     except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:  # not UTF-8, a zero byte in the path
         raise InputError(f"{config}: cannot be read as YAML ({' '.join(str(error).split())})") from error
     if values is None:

@@ -126,7 +126,9 @@ class LocalServices:
                 if failure.is_final:
                     raise InvalidInput(f"the embedded service {name} cannot start: {failure}") from None
                 if number == STARTS:
-                    raise EmbeddedServiceDies(f"the embedded service {name} died at {STARTS} starts: {failure}") from None
+                    raise EmbeddedServiceDies(
+                        f"the embedded service {name} died at {STARTS} starts: {failure}"
+                    ) from None
                 log.warning("the embedded service %s died while starting, and is started again: %s", name, failure)
                 await asyncio.sleep(PAUSE_SECONDS)
         raise AssertionError("the last try returns or raises")
