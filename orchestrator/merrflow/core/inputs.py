@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -45,7 +45,7 @@ def assign_names(found: Iterable[Found], taken: dict[str, Path]) -> dict[Path, s
     return names
 
 
-def table_keys(found: Iterable[Found], names: dict[Path, str]) -> dict[Path, tuple[str, ...]]:
+def table_keys(found: Iterable[Found], names: Mapping[Path, str]) -> dict[Path, tuple[str, ...]]:
     """By what tables may call each clip: its name, its file's with or without the suffix, each also after its folder's.
 
     What several clips share does not say which of them is meant, and is left out.
