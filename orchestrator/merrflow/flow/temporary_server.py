@@ -52,7 +52,8 @@ async def temporary_server(log: Path) -> AsyncIterator[None]:
             finally:  # what Prefect still has to send
                 with suppress(TimeoutError):
                     async with asyncio.timeout(STOP_SECONDS):
-                        await asyncio.gather(APILogHandler.aflush(), EventsWorker.drain_all(at_exit=False))
+                        events = asyncio.to_thread(EventsWorker.drain_all, timeout=STOP_SECONDS, at_exit=False)
+                        await asyncio.gather(APILogHandler.aflush(), events)
     finally:
         await _stop(process)
 
