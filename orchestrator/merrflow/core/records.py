@@ -143,7 +143,7 @@ class Subtitle:
     """What is said, or None with the reason why it is not known."""
 
     text: str | None
-    source: str  # "table", "srt", "vtt", "picture", "speech" (recognised), "none"
+    source: str  # "table", "srt", "vtt", "ass", "ssa", "lrc", "picture", "speech" (recognised), "none"
     language: str  # "en", "zh", ...; "" if unknown
     reason: str
     confidence: float | None = None  # 0 to 1, of a reader or recogniser; None if a person wrote it

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any, Literal
@@ -82,6 +83,10 @@ class RunSettings(BaseSettings):
     seed: int = Field(0, description="seed of everything that is drawn")
     max_clip_seconds: float = Field(600.0, gt=0, description="longer clips fail")
     max_pixels: int = Field(7680 * 4320, gt=0, description="clips with larger frames fail")
+    subtitle_encoding: str = Field(
+        "",
+        description="encoding of subtitle files that are not Unicode, such as gb18030 or cp1251; empty to find it out",
+    )
     shard_size: int = Field(256, ge=1, le=1000, description="clips in one Prefect task")
     clips_at_once: int = Field(0, ge=0, description="clips in work at the same time; 0 for a good number")
     connect_seconds: float = Field(
@@ -111,6 +116,15 @@ class RunSettings(BaseSettings):
         if self.labels_from == "model" and self.label_scores == "none":
             raise ValueError("labels_from: model needs label_scores: all or modalities")
         return self
+
+    @field_validator("subtitle_encoding")
+    @classmethod
+    def _is_an_encoding(cls, value: str) -> str:
+        try:
+            "".encode(value or "ascii")
+        except (LookupError, ValueError):
+            raise ValueError("is not an encoding of text that Python knows, such as gb18030 or cp1251") from None
+        return codecs.lookup(value).name if value else ""
 
     @field_validator("ledger_url")
     @classmethod

@@ -1,6 +1,6 @@
 """Subtitle: what is said, from the most reliable source there is.
 
-Order: the table's sentence, a `.srt` or `.vtt` beside the clip, text that is part of the picture, none. Every
+Order: the table's sentence, a subtitle file beside the clip, text that is part of the picture, none. Every
 answer names its source, and every source that was tried says why it gave nothing.
 """
 
@@ -19,13 +19,16 @@ from merrflow.stages.text_boxes import Reader
 from merrflow.stages.text_samples import TextSample
 from merrflow_serving.errors import MerrflowError
 
-VERSION = "2"
+VERSION = "3"
 
 
-def find_subtitle(clip: Clip, seconds: float, samples: Sequence[TextSample], reader: Reader | None) -> Subtitle:
+def find_subtitle(
+    clip: Clip, seconds: float, samples: Sequence[TextSample], reader: Reader | None, encoding: str = ""
+) -> Subtitle:
     """The subtitle of a clip of `seconds`.
 
-    samples: the bottoms of frames that the probe collected. reader: None if pictures are not to be read.
+    samples: the bottoms of frames that the probe collected. reader: None if pictures are not to be read. encoding: of
+    subtitle files that are not Unicode; empty: the likeliest.
     Never raises for what it finds: a broken file or an OCR that cannot run becomes part of the reason.
     """
     sentence = " ".join((clip.sentence or "").split())
@@ -33,7 +36,7 @@ def find_subtitle(clip: Clip, seconds: float, samples: Sequence[TextSample], rea
         return Subtitle(sentence, "table", language(sentence), "the table's sentence")
     tried = ["the table has no sentence"]
     for path in find_sidecars(clip.path):
-        found = _from_sidecar(path, seconds)
+        found = _from_sidecar(path, seconds, encoding)
         if found.text is not None:
             return found
         tried.append(found.reason)
@@ -51,9 +54,9 @@ def find_subtitle(clip: Clip, seconds: float, samples: Sequence[TextSample], rea
     return Subtitle(None, "none", "", "; ".join(tried))
 
 
-def _from_sidecar(path: Path, seconds: float) -> Subtitle:
+def _from_sidecar(path: Path, seconds: float, encoding: str) -> Subtitle:
     try:
-        cues = read_cues(path)
+        cues = read_cues(path, encoding)
     except BadSidecar as error:
         return Subtitle(None, "none", "", f"{safe_name(path.name)}: {error}")
     texts = overlapping(cues, seconds)
@@ -68,7 +71,8 @@ def _from_sidecar(path: Path, seconds: float) -> Subtitle:
 
 async def _subtitle(work: Work, probe: Probe) -> Subtitle:
     samples = () if work.clip.sentence else (await work.use("decoded")).text_samples
-    return await work.run.in_thread(find_subtitle, work.clip, probe.seconds, samples, work.run.reader)
+    encoding = work.run.settings.subtitle_encoding
+    return await work.run.in_thread(find_subtitle, work.clip, probe.seconds, samples, work.run.reader, encoding)
 
 
 STAGE = Stage(
@@ -80,5 +84,11 @@ STAGE = Stage(
     uses=("decoded",),
     result=Subtitle,
     version=VERSION,
-    key=lambda work, probe: [work.clip.sentence, sidecar_key(work.clip.path), work.run.reader.identity],
+    key=lambda work, probe: [
+        work.clip.sentence,
+        sidecar_key(work.clip.path),
+        work.run.reader.identity,
+        work.run.settings.subtitle_encoding,
+    ],
+    settings=("subtitle_encoding",),
 )
