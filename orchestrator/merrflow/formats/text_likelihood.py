@@ -80,10 +80,8 @@ class Characters:
         """frequent: characters, the most frequent first, of each of the three and of `hiragana` and so on."""
         self._spaced = name == "ko"
         self._other = _LEVELS[name]
-        if name == "ja":
-            parts = ((frequent["hiragana"], 0.5), (frequent["katakana"], 0.12), (frequent["kanji"], 0.15))
-        else:
-            parts = ((frequent[name], 0.5),)
+        shares = {"hiragana": 0.5, "katakana": 0.12, "kanji": 0.15} if name == "ja" else {name: 0.5}
+        parts = [(frequent[letters], share) for letters, share in shares.items()]
         self._chances = {one: chance for letters, share in parts for one, chance in _zipf(letters, share)}
 
     def cost(self, text: str) -> float:

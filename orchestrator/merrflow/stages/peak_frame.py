@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from merrflow.core.atomic_files import whole_bytes
@@ -10,6 +11,7 @@ from merrflow.core.errors import writing_outputs
 from merrflow.core.records import Peak, Probe, Shot
 from merrflow.stages.stage import Stage, Work
 from merrflow_serving.errors import UnreadableMedia
+from merrflow_serving.media.bounds import MOST_PIXELS
 from merrflow_serving.media.images import encode_jpeg
 from merrflow_serving.media.video import read_frames
 
@@ -25,10 +27,10 @@ class PeakFrame:
     context: tuple[tuple[float, bytes], ...]
 
 
-def read_peak_frame(path: Path, probe: Probe, peak: Peak) -> PeakFrame:
+def read_peak_frame(path: Path, probe: Probe, peak: Peak, *, max_pixels: int = MOST_PIXELS) -> PeakFrame:
     """Reads the frame again at full size; neighbours only from its own shot. Blocking.
 
-    Raises `UnreadableMedia` if the frame cannot be decoded any more.
+    Raises `UnreadableMedia` if the frame cannot be decoded any more, `TooLarge` above `max_pixels`.
     """
     shot = next((shot for shot in probe.shots if shot.start <= peak.index < shot.end), Shot(0, probe.frame_count))
     near = sorted(
@@ -39,7 +41,7 @@ def read_peak_frame(path: Path, probe: Probe, peak: Peak) -> PeakFrame:
         }
         - {peak.index}
     )
-    frames = read_frames(path, {peak.index, *near})
+    frames = read_frames(path, {peak.index, *near}, max_pixels=max_pixels)
     if peak.index not in frames:
         raise UnreadableMedia(f"frame {peak.index} cannot be decoded")
     at = frames[peak.index].timestamp
@@ -56,7 +58,8 @@ def read_peak_frame(path: Path, probe: Probe, peak: Peak) -> PeakFrame:
 async def _peak_frame(work: Work, probe: Probe, peak: Peak) -> PeakFrame:
     """Reads the frame and writes it beside the records."""
     run, clip = work.run, work.clip
-    frame = await run.in_thread(read_peak_frame, clip.path, probe, peak)
+    read = partial(read_peak_frame, max_pixels=run.settings.max_pixels)
+    frame = await run.in_thread(read, clip.path, probe, peak)
     with writing_outputs(run.out):
         await run.in_thread(whole_bytes, run.out / "peaks" / f"{clip.name}.jpg", frame.image)
     return frame

@@ -28,7 +28,7 @@ from merrflow_serving.errors import TooLarge, UnreadableMedia
 from merrflow_serving.media.audio import SAMPLE_RATE, AudioCollector
 from merrflow_serving.media.video import VideoFrame, iter_frames, open_media
 
-VERSION = f"3.{voice.VERSION}.{perceptual_hash.VERSION}"
+VERSION = f"4.{voice.VERSION}.{perceptual_hash.VERSION}"
 MAX_FPS = 1000  # more frames a second are a fault of the file's clock
 SHOT_WIDTH = 160  # pixels; cuts show at any size, and small frames are quick
 SHORTEST_SHOT = 5  # frames; shorter flashes are not shots
@@ -54,8 +54,8 @@ def decode(path: Path, *, max_seconds: float, max_pixels: int, with_text: bool =
 
     Raises `UnreadableMedia` (not a video, or cut off), `MissingStream` or `TooLarge`.
     """
-    header = _header(path, max_seconds)
-    collector = AudioCollector()
+    header = _header(path, max_seconds, max_pixels)
+    collector = AudioCollector(max_seconds, margin=1.05)  # the picture may be long over
     sampler = Sampler()
     cuts = _Cuts()
     hashes = perceptual_hash.HashSampler()
@@ -63,12 +63,7 @@ def decode(path: Path, *, max_seconds: float, max_pixels: int, with_text: bool =
     frame: VideoFrame | None = None
     width = height = 0  # of the first frame, as openface-au has it; later ones may have another size
 
-    def add_sound(sound: av.AudioFrame) -> None:
-        collector.add(sound)
-        if collector.size > max_seconds * 1.05 * SAMPLE_RATE:  # the picture may be long over
-            raise TooLarge(f"the sound is longer than {max_seconds:g} seconds")
-
-    on_audio = add_sound if header.has_audio else None
+    on_audio = collector.add if header.has_audio else None
     most = max(1, round(max_seconds * MAX_FPS))  # whatever times the frames claim to have
     try:
         for frame in iter_frames(path, max_pixels=max_pixels, max_frames=most, on_audio=on_audio):
@@ -90,13 +85,16 @@ def decode(path: Path, *, max_seconds: float, max_pixels: int, with_text: bool =
     header.check(frame, collector.size / SAMPLE_RATE)
     count = frame.index + 1
     fps = _rate(frame)
+    seconds = round(frame.timestamp + 1 / fps, 3)  # the last frame lasts as long as the others do on average
+    if seconds > max_seconds:
+        raise TooLarge(f"the clip is longer than {max_seconds:g} seconds")
     audio = collector.finish() if header.has_audio else None
     probe = Probe(
         width=width,
         height=height,
         fps=round(fps, 3),
         frame_count=count,
-        seconds=round(frame.timestamp + 1 / fps, 3),
+        seconds=seconds,
         shots=tuple(cuts.shots(count)),
         audio_seconds=None if audio is None else round(audio.size / SAMPLE_RATE, 3),
         voice_energy=() if audio is None else voice.voice_energy(audio),
@@ -134,9 +132,9 @@ class _Header:
             )
 
 
-def _header(path: Path, max_seconds: float) -> _Header:
+def _header(path: Path, max_seconds: float, max_pixels: int) -> _Header:
     """Reads the promise of a file. Raises `UnreadableMedia`, or `TooLarge` if it promises too much."""
-    with open_media(path) as container:
+    with open_media(path, max_pixels=max_pixels) as container:
         if container.duration and container.duration / av.time_base > max_seconds * 1.05:
             raise TooLarge(f"the clip is longer than {max_seconds:g} seconds")
         video = container.streams.video

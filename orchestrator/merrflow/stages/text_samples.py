@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -14,6 +15,9 @@ import yaml
 
 from merrflow.stages.arrays import Picture
 from merrflow_serving.media.video import VideoFrame
+
+_MOST_PIXELS = 1 << 20  # of a sample, for pictures that are many times as high as wide
+_MOST_BYTES = 256 << 20  # of all samples of a clip; those of 1280 x 216 pixels take 200 MB at most
 
 
 @cache
@@ -45,9 +49,9 @@ def take_sample(image: Picture, timestamp: float) -> TextSample:
     sampling = rules()["sampling"]
     height, width = image.shape[:2]
     crop = image[min(height - 1, round(height * (1 - sampling["bottom"]))) :]
-    factor = min(1.0, sampling["max_width"] / width)
+    factor = min(1.0, sampling["max_width"] / width, math.sqrt(_MOST_PIXELS / (crop.shape[0] * width)))
     if factor < 1:
-        size = (round(width * factor), max(1, round(crop.shape[0] * factor)))
+        size = (max(1, round(width * factor)), max(1, round(crop.shape[0] * factor)))
         crop = cv2.resize(crop, size, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
     height, width = max(crop.shape[0], round(height * factor)), crop.shape[1]
     # A copy: a view would keep the whole frame in memory.
@@ -61,6 +65,7 @@ class Sampler:
         self.samples: list[TextSample] = []
         self._interval: float = rules()["sampling"]["seconds"]
         self._last: float | None = None
+        self._bytes = 0
 
     def add(self, frame: VideoFrame) -> None:
         """Keeps the frame's bottom if it is due."""
@@ -68,6 +73,8 @@ class Sampler:
             return
         self._last = frame.timestamp
         self.samples.append(take_sample(frame.image, frame.timestamp))
-        if len(self.samples) > rules()["sampling"]["max_samples"]:
+        self._bytes += self.samples[-1].image.nbytes
+        if len(self.samples) > rules()["sampling"]["max_samples"] or self._bytes > _MOST_BYTES:
             self.samples = self.samples[::2]
+            self._bytes = sum(sample.image.nbytes for sample in self.samples)
             self._interval *= 2

@@ -48,13 +48,12 @@ class SceneDescriber(minigpt_v2_pb2_grpc.SceneDescriberServicer):
         if not all(np.isfinite(frame.offset_seconds) for frame in request.context):
             raise InvalidInput("a context frame's offset_seconds is not a number")
         image = decode_image(self.service.source(request.image), max_pixels=settings.max_pixels)
-        frames = [
-            ContextFrame(
-                frame.offset_seconds,
-                decode_image(self.service.source(frame.image), max_pixels=settings.max_pixels),
-            )
-            for frame in request.context
-        ]
+        frames: list[ContextFrame] = []
+        left = settings.max_pixels
+        for frame in request.context:
+            picture = decode_image(self.service.source(frame.image), max_pixels=max(1, left))
+            left -= picture.shape[0] * picture.shape[1]
+            frames.append(ContextFrame(frame.offset_seconds, picture))
         frames.sort(key=lambda frame: frame.offset_seconds)
         return SceneItem(image, tuple(frames), request.instruction)
 

@@ -22,7 +22,11 @@ class MiniGptSettings(TorchSettings):
 
     model_config = SettingsConfigDict(env_prefix=SERVICES["minigpt-v2"].env_prefix, extra="ignore")
 
-    max_pixels: int = Field(40_000_000, ge=1, description="largest frame, width times height")
+    max_pixels: int = Field(
+        40_000_000,
+        ge=1,
+        description="largest frame, width times height; all frames of context together may have as many",
+    )
     max_context: int = Field(16, ge=0, description="most frames of context in one request")
     vision_weights: str = Field("", description="a local folder with eva_vit_g.pth; empty: see `weights`")
     language_weights: str = Field("", description="a local folder of Llama-2-7b-chat-hf; empty: see `weights`")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -173,3 +174,22 @@ def test_sound_alone_is_no_clip(tmp_path):
 def test_a_long_film_is_refused(tmp_path):
     with pytest.raises(TooLarge, match="longer than 2 seconds"):
         decode(film(tmp_path / "long.mp4"), max_seconds=2.0, max_pixels=1_000_000)
+
+
+@pytest.mark.parametrize(("last", "limit"), [(599.0, 600.0), (8.0, 9.0), (0.5, 0.6)])
+def test_the_length_that_is_recorded_is_the_length_that_is_checked(tmp_path, last, limit):
+    """Three frames at 25 a second and one far behind: the mean rate makes that one last for minutes."""
+    path = tmp_path / "gap.mkv"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=RATE, options={"bf": "0"})
+        stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p"
+        stream.codec_context.time_base = Fraction(1, 1000)
+        for index, seconds in enumerate((0.0, 0.04, 0.08, last)):
+            frame = av.VideoFrame.from_ndarray(noise(index), format="rgb24")
+            frame.pts, frame.time_base = round(seconds * 1000), Fraction(1, 1000)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    whole = round(last * 4 / 3, 3)
+    assert decode(path, max_seconds=whole, max_pixels=1_000_000).probe.seconds == pytest.approx(whole, abs=0.002)
+    with pytest.raises(TooLarge, match=f"longer than {limit:g} seconds"):
+        decode(path, max_seconds=limit, max_pixels=1_000_000)

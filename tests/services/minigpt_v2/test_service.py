@@ -118,6 +118,9 @@ async def test_bad_input_has_its_own_reason(service):
     assert await failure(stub.Describe(pb.DescribeRequest(image=huge))) == ("INVALID_ARGUMENT", "TOO_LARGE")
     many = pb.DescribeRequest(image=media(pattern()), context=[pb.ContextFrame(image=media(flat(1, 1, 1)))] * 17)
     assert await failure(stub.Describe(many)) == ("INVALID_ARGUMENT", "TOO_LARGE")
+    large = pb.ContextFrame(image=media(np.zeros((5_000, 5_000), np.uint8)))
+    together = pb.DescribeRequest(image=media(pattern()), context=[large] * 2)  # 25 million pixels each
+    assert await failure(stub.Describe(together)) == ("INVALID_ARGUMENT", "TOO_LARGE")
     frame = pb.ContextFrame(image=media(pattern()), offset_seconds=float("nan"))
     odd = pb.DescribeRequest(image=media(pattern()), context=[frame])
     assert (await failure(stub.Describe(odd)))[0] == "INVALID_ARGUMENT"

@@ -21,6 +21,7 @@ import av.stream
 import numpy as np
 
 from merrflow_serving.errors import MissingStream, TooLarge, UnreadableMedia
+from merrflow_serving.media.bounds import MOST_PIXELS, MOST_SAMPLES, limit_sound, pixel_limit
 from merrflow_serving.media.convert import Converter
 
 if TYPE_CHECKING:
@@ -66,7 +67,6 @@ FORMATS = (
     *("image2", "jpeg_pipe", "png_pipe", "webp_pipe", "bmp_pipe", "tiff_pipe", "gif_pipe", "jpegxl_pipe", "j2k_pipe"),
     *("ppm_pipe", "pgm_pipe", "jpegls_pipe", "jpegxl_anim"),
 )
-MARGIN_PIXELS = 1 << 16
 _KINDS = {stat.S_ISDIR: "a folder", stat.S_ISFIFO: "a pipe", stat.S_ISSOCK: "a socket"}
 
 
@@ -107,10 +107,11 @@ class VideoFrame:
 
 
 @contextmanager
-def open_media(source: Source) -> Iterator[av.container.InputContainer]:
+def open_media(source: Source, *, max_pixels: int = MOST_PIXELS) -> Iterator[av.container.InputContainer]:
     """Opens a file or bytes. Raises `UnreadableMedia` if ffmpeg cannot open it, or fails inside the block.
 
-    Only regular files in one of `FORMATS`: no file or address that the media refer to is opened.
+    Only regular files in one of `FORMATS`: no file or address that the media refer to is opened. max_pixels: ffmpeg
+    decodes pictures already on opening, to know their size; above this (0: no limit) it does not.
     """
     if not (len(source) if isinstance(source, bytes) else _file_size(source)):
         raise UnreadableMedia("the file is empty (0 bytes)")
@@ -121,6 +122,7 @@ def open_media(source: Source) -> Iterator[av.container.InputContainer]:
         else:
             target, protocol = os.path.abspath(source), "file"  # an absolute path is never taken for an address
         options = {"format_whitelist": ",".join(FORMATS), "protocol_whitelist": protocol, "pattern_type": "none"}
+        options |= {"max_samples": str(MOST_SAMPLES)} | pixel_limit(max_pixels)
         with av.open(target, "r", options=options, metadata_errors="replace") as container:
             yield container
     except FileNotFoundError as error:
@@ -165,7 +167,7 @@ def iter_frames(
     Raises `UnreadableMedia`, `MissingStream` (no video track) or `TooLarge` (0 means no limit). A sound track
     that cannot be decoded raises nothing here: only a part of it reaches `on_audio`.
     """
-    with open_media(source) as container:
+    with open_media(source, max_pixels=max_pixels) as container:
         if not container.streams.video:
             raise MissingStream("the file has no video track")
         video = container.streams.video[0]
@@ -173,9 +175,10 @@ def iter_frames(
         video.thread_type, video.thread_count = "AUTO", threads
         if max_pixels:
             _check_pixels(video.width, video.height, max_pixels)
-            # The header may be wrong; the decoder refuses before it allocates (twice, as coded sizes are rounded up).
-            video.codec_context.options = {"max_pixels": str(2 * max_pixels + MARGIN_PIXELS)}
+            video.codec_context.options = pixel_limit(max_pixels)
         audio = [track for track in container.streams.audio[:1] if on_audio and track.codec_context]
+        for track in audio:
+            limit_sound(track)
         rate = float(video.average_rate or 25)
         first: float | None = None
         index = 0
@@ -185,7 +188,7 @@ def iter_frames(
             if on_audio is not None and packet.stream.type == "audio":
                 _hand_over(packet, on_audio)
                 continue
-            for raw in packet.decode():
+            for raw in _pictures(packet, max_pixels if not video.width else 0):
                 if max_frames and index >= max_frames:
                     raise TooLarge(f"the video has more than {max_frames} frames")
                 if max_pixels:
@@ -194,6 +197,16 @@ def iter_frames(
                 first = time if first is None else first
                 yield VideoFrame(index, time - first, raw, converter)
                 index += 1
+
+
+def _pictures(packet: av.Packet[Any], max_pixels: int) -> list[av.VideoFrame]:
+    """max_pixels: if the container does not say the size, so that the decoder's refusal is the first word on it."""
+    try:
+        return packet.decode()
+    except av.error.ArgumentError as error:
+        if max_pixels:
+            raise TooLarge(f"a picture has more than {max_pixels} pixels") from error
+        raise
 
 
 def check_codec(track: av.stream.Stream) -> None:
@@ -207,13 +220,13 @@ def _check_pixels(width: int, height: int, max_pixels: int) -> None:
         raise TooLarge(f"a frame of {width}x{height} has more than {max_pixels} pixels")
 
 
-def read_frames(source: Source, wanted: Collection[int]) -> dict[int, VideoFrame]:
+def read_frames(source: Source, wanted: Collection[int], *, max_pixels: int = MOST_PIXELS) -> dict[int, VideoFrame]:
     """The frames with these numbers; those that the video does not have are left out. Raises as `iter_frames`."""
     found: dict[int, VideoFrame] = {}
     if not wanted:
         return found
     last = max(wanted)
-    for frame in iter_frames(source):
+    for frame in iter_frames(source, max_pixels=max_pixels):
         if frame.index in wanted:
             found[frame.index] = frame
         if frame.index >= last:
