@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 Place = tuple[str | int, ...]
 _SHOWN = 80  # characters of a wrong value in a message
+MOST_BYTES = 128 << 10  # the largest that comes with merrflow has 18 KB; PyYAML takes a second for 100
 _MOST_VALUES = 100_000  # a few lines of aliases of aliases can mean gigabytes
 
 
@@ -71,8 +72,8 @@ def read(
     `check`: what must hold beyond the model itself, such as that another file it names is there.
     """
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, ValueError) as error:  # not UTF-8, or a zero byte in the path
+        text = bounded_text(path)
+    except (OSError, ValueError) as error:  # not UTF-8, too large, or a zero byte in the path
         raise DataFileError(f"{path}: cannot be read: {error}") from error
     try:
         loader = Loader(text)
@@ -102,6 +103,15 @@ def read(
     if faults:
         raise DataFileError("\n".join(_line(path, data, lines, fault.place, fault.message) for fault in faults))
     return found
+
+
+def bounded_text(path: Path | Traversable) -> str:
+    """A YAML file's text. Raises OSError, or ValueError if it is not UTF-8 or has more than `MOST_BYTES`."""
+    with path.open("rb") as file:
+        data: bytes = file.read(MOST_BYTES + 1)
+    if len(data) > MOST_BYTES:
+        raise ValueError(f"it is larger than {MOST_BYTES >> 10} KiB")
+    return data.decode("utf-8").replace("\r\n", "\n")
 
 
 def describe(place: Place, data: Any) -> str:

@@ -11,7 +11,7 @@ import yaml
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
-from merrflow.core.datafile import Loader
+from merrflow.core.datafile import Loader, bounded_text
 from merrflow.core.errors import InputError, listed
 from merrflow_serving.catalog import NEEDED, SERVICES
 
@@ -206,7 +206,7 @@ def load_settings(config: Path | None = None, **overrides: Any) -> RunSettings:
 
 def _read(config: Path) -> dict[str, Any]:
     try:
-        values = Loader(config.read_text(encoding="utf-8")).get_single_data()
+        values = Loader(bounded_text(config)).get_single_data()
     except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:  # not UTF-8, a zero byte in the path
         raise InputError(f"{config}: cannot be read as YAML ({' '.join(str(error).split())})") from error
     if values is None:

@@ -11,10 +11,10 @@ WORD = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
 _BULLET = re.compile(r"^\s*(?:[-*•·–]|\d{1,2}[.)])\s+")
 _WORD_LENGTH = 40  # characters looked at before a stop, for an abbreviation
 _TAG = re.compile(r"</?[A-Za-z][A-Za-z0-9]*(?:\s[^<>]*)?/?>")
-_MARKUP = (
-    (re.compile(r"!?\[([^\]\n]*)\]\([^)\s]*\)"), r"\1"),
+_MARKUP = (  # of bounded lengths: without, "[[[[" takes quadratic time
+    (re.compile(r"!?\[([^\[\]\n]{0,300})\]\([^()\s]{0,300}\)"), r"\1"),
     (re.compile(r"\*\*+"), ""),
-    (re.compile(r"(?<!\w)__(?=\S)(.+?)(?<=\S)__(?!\w)"), r"\1"),
+    (re.compile(r"(?<!\w)__(?=\S)(.{1,300}?)(?<=\S)__(?!\w)"), r"\1"),
     (re.compile(r"(?<![\w*])[*_](?=[^\s*_])([^*_\n]+?)(?<=\S)[*_](?![\w*])"), r"\1"),
     (re.compile(r"`+"), ""),
 )

@@ -168,7 +168,7 @@ def _time_base(video: av.video.stream.VideoStream) -> Fraction:
 
 def _clock_seconds(text: str) -> float | None:
     """Seconds in "00:01:02.345000000"; None if it is no such text."""
-    match = re.fullmatch(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)", text.strip())
+    match = re.fullmatch(r"(\d{1,6}):(\d\d):(\d\d(?:\.\d{1,20})?)", text.strip())
     return int(match[1]) * 3600 + int(match[2]) * 60 + float(match[3]) if match else None
 
 

@@ -17,10 +17,10 @@ from merrflow_llama3.lexicon import label_words
 from merrflow_llama3.types import Clues
 
 _END = re.compile(r"[.!?][\"')]*$")
-_SENTENCE = re.compile(r"[^.!?]+[.!?]+[\"')]*")
+_SENTENCE = re.compile(r"[^.!?]+(?:[.!?]+[\"')]*|\Z)")  # with the end, so that a text without marks is read once
 _NAME = re.compile(r"(?<=[a-z,;:] )[A-Z][a-z]+")
 _NUMBER = re.compile(r"\d+")
-_DOUBLED = re.compile(r"\b(\w[\w' -]*?\w),? and (?:the |a |an )?\1\b", re.IGNORECASE)
+_DOUBLED = re.compile(r"\b(\w[\w' -]{0,100}?\w),? and (?:the |a |an )?\1\b", re.IGNORECASE)
 _QUOTE = re.compile(r'"[^"]*"')
 _EXPRESSION = "*"  # takes the place of an expression, however many words it has
 _ECHO_WORDS = 12  # a run of the question's words as long as this is an echo; quoting the subtitle is not
