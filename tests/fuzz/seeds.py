@@ -112,6 +112,15 @@ def _faces() -> bytes:
     return openface_csv.table(rows).encode()
 
 
+ASS = """[Script Info]
+ScriptType: v4.00+
+
+[Events]
+Format: Layer, Start, End, Style, Name, MarginL, MarginR, MarginV, Effect, Text
+Dialogue: 0,0:00:00.10,0:00:00.30,Default,,0,0,0,,{\\i1}Go away,{\\i0}\\Nnow.
+Dialogue: 0,0:00:00.30,0:00:00.50,Default,,0,0,0,,{\\p1}m 0 0 l 9 9{\\p0}
+"""
+LRC = "[ti:Song]\n[offset:+100]\n[00:00.10][00:00.40]Go away\n[00:00.20]<00:00.2>Not <00:00.3>now\n"
 TABLE = 'path,name,sentence,label\na.mp4,first,"Go away, now.",angry\nsub/b.mp4,,,\nc.mp4,third,"He said ""no"".",sad\n'
 TXT = "a_1 120 angry\nb_2 88 sad\nc_3 41 neutral\n"
 CSV = 'name,sentence,label\na_1,"Go, away",angry\nb_2,,sad\n'
@@ -162,6 +171,8 @@ MAKERS: dict[str, tuple[Callable[[], bytes], ...]] = {
     ),
     "srt": (SRT.encode, lambda: SRT.encode("utf-16")),
     "vtt": (VTT.encode,),
+    "ass": (ASS.encode, lambda: ASS.encode("utf-16")),
+    "lrc": (LRC.encode,),
     "openface": (_faces,),
     "table": (TABLE.encode,),
     "labels_txt": (TXT.encode,),
@@ -175,7 +186,7 @@ MAKERS: dict[str, tuple[Callable[[], bytes], ...]] = {
     "settings": (lambda: b"rules: merr\nneutral_sample: 0.2\nmax_clip_seconds: 60\nseed: 3\n",),
 }
 # How often each kind is drawn: the media are the deepest, their parsers the least ours.
-SHARES = {"film": 10, "sound": 4, "image": 4, "srt": 2, "vtt": 2, "openface": 2, "merr_json": 2}
+SHARES = {"film": 10, "sound": 4, "image": 4, "srt": 2, "vtt": 2, "ass": 2, "lrc": 2, "openface": 2, "merr_json": 2}
 TEXTS = frozenset(MAKERS) - {"film", "sound", "image"}
 
 

@@ -31,6 +31,7 @@ SECONDS, PIXELS = 30.0, 1_000_000
 LONGEST_MESSAGE = 20_000  # characters; a rule file's faults are told line by line
 FACTS = Probe(640, 360, 25.0, 12, 0.48, (Shot(0, 12),), None)
 SUFFIXES = {"film": ".mp4", "sound": ".wav", "image": ".jpg", "srt": ".srt", "vtt": ".vtt", "openface": ".csv"}
+SUFFIXES |= {"ass": ".ass", "lrc": ".lrc"}
 SUFFIXES |= {"table": ".csv", "labels_txt": ".txt", "labels_csv": ".csv", "merr_json": ".json"}
 SUFFIXES |= {"rules": ".yaml", "lexicon": ".yaml", "settings": ".yaml"}
 _PROBES = TypeAdapter(Probe)
@@ -59,7 +60,7 @@ def _film(path: Path) -> None:
     numbers = (found.fps, found.seconds, found.audio_seconds or 0.0, *found.voice_energy)
     if not all(math.isfinite(number) for number in numbers) or found.fps <= 0 or found.seconds < 0:
         raise Broken(f"impossible facts: {found}")
-    if found.width * found.height > PIXELS or found.seconds > 2 * SECONDS + 1 or found.frame_count < 1:
+    if found.width * found.height > PIXELS or found.seconds > SECONDS or found.frame_count < 1:
         raise Broken(f"beyond the limits: {found}")
     if [shot.start for shot in found.shots] + [found.frame_count] != [0, *(shot.end for shot in found.shots)]:
         raise Broken(f"the shots do not cover the clip: {found.shots}")
@@ -144,6 +145,8 @@ READERS: dict[str, Callable[[Path], object]] = {
     "image": _image,
     "srt": _subtitle,
     "vtt": _subtitle,
+    "ass": _subtitle,
+    "lrc": _subtitle,
     "openface": lambda path: read_openface(path, probe=FACTS).series,
     "table": _table,
     "labels_txt": _annotations,

@@ -7,11 +7,12 @@ have a test of their own, subtitle files too (orchestrator/formats/test_subtitle
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from _pytest.mark import ParameterSet
 
 from merrflow.core.datafile import MOST_BYTES
 from merrflow.core.settings import load_settings
@@ -150,10 +151,28 @@ FILES: dict[str, tuple[int, str, Callable[[Path], object]]] = {
     "labels as JSON": (TABLE, "a.json", read_annotations),
     "labels as TXT": (TABLE, "a.txt", read_annotations),
     "transcripts": (TABLE, "a.csv", read_annotations),
-    "list of clips": (TABLE, "a.csv", lambda path: find_clips([path])),
+    "list of clips": (TABLE // 8, "a.csv", lambda path: find_clips([path])),
     "OpenFace": (TABLE, "a.csv", lambda path: read_openface(path, probe=FACTS)),
 }
 HEADERS = {"transcripts": "name,sentence\n", "list of clips": "path\n", "OpenFace": "frame,confidence,success,AU01_r\n"}
+
+
+QUICK = (
+    "subtitle",
+    "training file",
+    "cell",
+    "duration",
+    "prompt",
+    "quotable",
+    "labels as JSON",
+    "transcripts",
+    "OpenFace",
+)
+
+
+def some(kinds: Iterable[str]) -> list[ParameterSet]:
+    """As parameters: what takes more than some seconds in all is slow."""
+    return [pytest.param(kind, marks=() if kind in QUICK else pytest.mark.slow) for kind in kinds]
 
 
 def slowest(run: Callable[[str], object], length: int) -> tuple[float, str]:
@@ -170,7 +189,7 @@ def slowest(run: Callable[[str], object], length: int) -> tuple[float, str]:
     return worst
 
 
-@pytest.mark.parametrize("kind", TEXTS)
+@pytest.mark.parametrize("kind", some(TEXTS))
 def test_no_text_takes_long(kind):
     length, run = TEXTS[kind]
     run("The woman speaks calmly.")  # what is read or compiled once
@@ -178,7 +197,7 @@ def test_no_text_takes_long(kind):
     assert seconds < MOST_SECONDS, f"{opener!r} takes {seconds:.1f} s"
 
 
-@pytest.mark.parametrize("kind", FILES)
+@pytest.mark.parametrize("kind", some(FILES))
 def test_no_file_takes_long(kind, tmp_path):
     length, name, read = FILES[kind]
     header = HEADERS.get(kind, "")

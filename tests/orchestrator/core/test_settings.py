@@ -122,3 +122,12 @@ def test_a_file_cannot_reach_what_is_not_a_setting(tmp_path):
     path.write_text("_env_prefix: OTHER_\n")
     with pytest.raises(InputError, match="_env_prefix: Extra inputs"):
         load_settings(path)
+
+
+def test_the_encoding_of_subtitles_is_one_that_exists(monkeypatch):
+    monkeypatch.setenv("MERRFLOW_SUBTITLE_ENCODING", "GBK")
+    assert load_settings().subtitle_encoding == "gbk" and RunSettings(subtitle_encoding="").subtitle_encoding == ""
+    for wrong in ("klingon", "rot13", "base64"):
+        monkeypatch.setenv("MERRFLOW_SUBTITLE_ENCODING", wrong)
+        with pytest.raises(InputError, match="SUBTITLE_ENCODING: is not an encoding of text that Python knows"):
+            load_settings()
