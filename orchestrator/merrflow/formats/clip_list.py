@@ -128,7 +128,7 @@ def _table(path: Path, layout: str, encoding: str) -> Iterator[Found]:
             file = _beside(path.parent, form.names(row))
         earlier = lines.setdefault(file, row.line)
         if earlier != row.line:
-            raise InputError(f"{row.place}: {file} occurs twice (first in line {earlier}); a clip has one row")
+            raise InputError(f"{row.place}: {file.name!r} occurs twice (first in line {earlier}); a clip has one row")
         name = row.cell("name") or None if form is _OWN else None
         label = how.label_of(row, labelled) if labelled else None
         yield Found(file, name, row.said(said) if said else None, label, row=row.place)

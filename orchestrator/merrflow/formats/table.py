@@ -157,7 +157,7 @@ def _rows(path: Path, lines: list[str]) -> Iterator[tuple[int, list[str]]]:
 
 
 def _is_row(line: str, delimiter: str, columns: int) -> bool:
-    """Whether a line in a cell is a row that a forgotten quote has swallowed. In sentences, blanks follow commas."""
+    """Whether a line within a cell is a row that a forgotten quote has swallowed: text has blanks after its commas."""
     cells = line.split(delimiter)
     plain = not any(character.isspace() for character in cells[0])
     return len(cells) == columns > 1 and plain and not any(cell.startswith(" ") for cell in cells)

@@ -160,7 +160,7 @@ def test_lists_of_clips_are_read_as_strictly(tmp_path: Path) -> None:
     assert find_clips([table]) == [Found(tmp_path / "a.mp4", "007"), Found(tmp_path / "b.mp4", "NA", "Oh, no")]
     for text, told in (
         ("path,sentence\na.mp4,Oh no, no\n", "line 2: 3 cells for 2 columns"),
-        ("path\na.mp4\n./a.mp4\n", r"line 3: .*a.mp4 occurs twice \(first in line 2\)"),
+        ("path\na.mp4\n./a.mp4\n", r"line 3: 'a.mp4' occurs twice \(first in line 2\)"),
         ('path,sentence\na.mp4,"Oh\n', "line 2: not a CSV table"),
         ("path,path\na.mp4,b.mp4\n", "line 1: the column 'path' occurs twice"),
         ("path,name\n,a\n", "line 2: the path is blank"),

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import structlog
+
 from merrflow_openface_au.engines.openface.clip import VideoFacts
 from merrflow_openface_au.types import ActionUnitValue, FaceResult, FrameResult, Pose, VideoResult
 from merrflow_serving.media.openface_csv import OpenFaceFace, read_faces
+
+log = structlog.get_logger()
 
 
 def read_result(path: Path, facts: VideoFacts) -> VideoResult:
     """Every decoded frame of the clip; one with `success` 0 has no face. Raises `OpenFaceError`."""
     read = read_faces(path, width=facts.width, height=facts.height, frame_count=len(facts.timestamps))
+    for remark in read.told:
+        log.warning("openface", told=remark)
     return VideoResult(
         width=facts.width,
         height=facts.height,
