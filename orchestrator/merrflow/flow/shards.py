@@ -85,7 +85,7 @@ async def alive(request: Request) -> AsyncIterator[None]:
 
 async def _leave_with_worker(worker: int) -> None:
     """Has this flow run end, to be continued by another worker, if its worker was killed: nobody could cancel it."""
-    while os.getppid() == worker:
+    while os.getppid() == worker:  # noqa: ASYNC110  # no event tells of a parent that died
         await asyncio.sleep(POLL_SECONDS)
     os.kill(os.getpid(), signal.SIGTERM)
 

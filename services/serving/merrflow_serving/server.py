@@ -204,7 +204,7 @@ async def serve(
     If the engine is still loading when the service is to stop, the process ends at once: what was downloaded is kept.
 
     address_file: where to write "host:port" once the service listens, for the process that started it.
-    address_fd: the same through an open file descriptor, which is closed then: a pipe to a parent leaves no file behind.
+    address_fd: the same through an open file descriptor, which is closed then: a pipe leaves no file behind.
     stop_with_stdin: end when standard input closes, so that no service outlives the process that started it, however
     that process ended.
     """
@@ -223,8 +223,9 @@ async def serve(
         partial.write_text(server.address)
         os.replace(partial, address_file)
     if address_fd is not None:
-        with suppress(BrokenPipeError), open(address_fd, "w") as pipe:  # nobody reads it any more: the parent is gone
-            pipe.write(server.address)
+        with suppress(BrokenPipeError):  # nobody reads it any more: the parent is gone
+            os.write(address_fd, server.address.encode())
+        os.close(address_fd)
     if await _first(stop, server.service.lost) is server.service.lost:
         log.error("the engine is lost; this process ends", problem=server.service.problem)
         await server.give_up()
