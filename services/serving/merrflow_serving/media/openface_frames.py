@@ -37,7 +37,8 @@ def place_rows(
             raise _another(columns, count, frame_count)
         return by_number, told
     gap = next(((before, after) for before, after in pairwise([first - 1, *numbers]) if after != before + 1), None)
-    if gap is None and abs(count - frame_count) <= FRAMES_APART:
+    fewest = frame_count if repair else frame_count - FRAMES_APART
+    if gap is None and fewest <= count <= frame_count + FRAMES_APART:
         return by_number, told
     missing = frame_count - sum(number - first < frame_count for number in numbers)
     if count - frame_count > FRAMES_APART or (gap is None and not repair):
