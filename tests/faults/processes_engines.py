@@ -210,6 +210,8 @@ WHOLE: dict[str, Callable[[list[Any]], Any]] = {
 
 def _spec(name: str) -> ServiceSpec:
     spec, fake = SPECS[name]
+    if fake is None:  # an optional service, which does not misbehave
+        return spec
     engine = f"{__name__}:{name.replace('-', '_')}"
     globals()[name.replace("-", "_")] = type(f"Misbehaving{fake.__name__}", (Misbehaving, fake), {"service": name})
     return replace(spec, engines={"fake": engine}, register=_register(spec))
@@ -238,5 +240,6 @@ OPENFACE_AU = _spec("openface-au")
 MINIGPT_V2 = _spec("minigpt-v2")
 QWEN_AUDIO = _spec("qwen-audio")
 LLAMA3 = _spec("llama3")
+WHISPER = _spec("whisper")
 if len(sys.argv) > 1:
     begin(sys.argv[1])
