@@ -27,14 +27,14 @@ def pixel_limit(max_pixels: int) -> dict[str, str]:
     return {"max_pixels": str(2 * max_pixels + _MARGIN_PIXELS)} if max_pixels else {}
 
 
-def limit_sound(track: AudioStream) -> None:
-    """Sets a decoder's limits before it decodes. Raises `UnreadableMedia` for a rate or channels that no sound has."""
+def sound_limit(track: AudioStream) -> dict[str, str]:
+    """A decoder's option, as `pixel_limit`. Raises `UnreadableMedia` for a rate or channels that no sound has."""
     codec = track.codec_context
     if codec.sample_rate:  # 0: only the decoder will know it
         check_rate(codec.sample_rate)
     if codec.channels > MOST_CHANNELS:
         raise UnreadableMedia(f"the sound has {codec.channels} channels; at most {MOST_CHANNELS} are read")
-    codec.options = {"max_samples": str(MOST_SAMPLES)}
+    return {"max_samples": str(MOST_SAMPLES)}
 
 
 def check_rate(rate: int) -> None:

@@ -21,7 +21,7 @@ import av.stream
 import numpy as np
 
 from merrflow_serving.errors import MissingStream, TooLarge, UnreadableMedia
-from merrflow_serving.media.bounds import MOST_PIXELS, MOST_SAMPLES, limit_sound, pixel_limit
+from merrflow_serving.media.bounds import MOST_PIXELS, MOST_SAMPLES, pixel_limit, sound_limit
 from merrflow_serving.media.convert import Converter
 
 if TYPE_CHECKING:
@@ -178,7 +178,7 @@ def iter_frames(
             video.codec_context.options = pixel_limit(max_pixels)
         audio = [track for track in container.streams.audio[:1] if on_audio and track.codec_context]
         for track in audio:
-            limit_sound(track)
+            track.codec_context.options = sound_limit(track)
         rate = float(video.average_rate or 25)
         first: float | None = None
         index = 0
