@@ -95,6 +95,7 @@ FOREIGN = (
     "shown",
     "stream",
     "tower",
+    "track",
     "video",
 )
 

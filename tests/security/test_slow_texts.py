@@ -150,9 +150,9 @@ FILES: dict[str, tuple[int, str, Callable[[Path], object]]] = {
     "rules": (MOST_BYTES, "a.yaml", load_rules),
     "labels as JSON": (TABLE, "a.json", read_annotations),
     "labels as TXT": (TABLE, "a.txt", read_annotations),
-    "transcripts": (TABLE, "a.csv", read_annotations),
+    "transcripts": (TABLE // 16, "a.csv", read_annotations),
     "list of clips": (TABLE // 8, "a.csv", lambda path: find_clips([path])),
-    "OpenFace": (TABLE, "a.csv", lambda path: read_openface(path, probe=FACTS)),
+    "OpenFace": (TABLE // 16, "a.csv", lambda path: read_openface(path, probe=FACTS)),
 }
 HEADERS = {"transcripts": "name,sentence\n", "list of clips": "path\n", "OpenFace": "frame,confidence,success,AU01_r\n"}
 

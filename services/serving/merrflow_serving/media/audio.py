@@ -9,7 +9,7 @@ import av
 import numpy as np
 
 from merrflow_serving.errors import MissingStream, TooLarge
-from merrflow_serving.media.bounds import check_rate, sound_limits
+from merrflow_serving.media.bounds import check_rate, sound_limit
 from merrflow_serving.media.video import Source, check_codec, open_media
 
 SAMPLE_RATE = 16_000  # Hz
@@ -80,7 +80,8 @@ def decode_audio(source: Source, *, max_seconds: float = 0.0) -> np.ndarray:
         if not container.streams.audio:
             raise MissingStream("the file has no sound track")
         check_codec(container.streams.audio[0])
-        container.streams.audio[0].codec_context.options = sound_limits(container.streams.audio[0])
+        track = container.streams.audio[0]
+        track.codec_context.options = sound_limit(track)
         for frame in container.decode(container.streams.audio[0]):
             collector.add(frame)
         return collector.finish()

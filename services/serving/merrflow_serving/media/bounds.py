@@ -27,11 +27,8 @@ def pixel_limit(max_pixels: int) -> dict[str, str]:
     return {"max_pixels": str(2 * max_pixels + _MARGIN_PIXELS)} if max_pixels else {}
 
 
-def sound_limits(track: AudioStream) -> dict[str, str]:
-    """The options of a decoder, to be set before it decodes.
-
-    Raises `UnreadableMedia` for a rate or channels that no sound has.
-    """
+def sound_limit(track: AudioStream) -> dict[str, str]:
+    """A decoder's option, as `pixel_limit`. Raises `UnreadableMedia` for a rate or channels that no sound has."""
     codec = track.codec_context
     if codec.sample_rate:  # 0: only the decoder will know it
         check_rate(codec.sample_rate)

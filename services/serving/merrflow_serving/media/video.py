@@ -21,7 +21,7 @@ import av.stream
 import numpy as np
 
 from merrflow_serving.errors import MissingStream, TooLarge, UnreadableMedia
-from merrflow_serving.media.bounds import MOST_PIXELS, MOST_SAMPLES, pixel_limit, sound_limits
+from merrflow_serving.media.bounds import MOST_PIXELS, MOST_SAMPLES, pixel_limit, sound_limit
 from merrflow_serving.media.convert import Converter
 
 if TYPE_CHECKING:
@@ -177,9 +177,8 @@ def iter_frames(
             _check_pixels(video.width, video.height, max_pixels)
             video.codec_context.options = pixel_limit(max_pixels)
         audio = [track for track in container.streams.audio[:1] if on_audio and track.codec_context]
-        if audio:
-            sound = audio[0]
-            sound.codec_context.options = sound_limits(sound)
+        for track in audio:
+            track.codec_context.options = sound_limit(track)
         rate = float(video.average_rate or 25)
         first: float | None = None
         index = 0
