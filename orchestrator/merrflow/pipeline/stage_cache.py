@@ -15,7 +15,7 @@ from typing import Any, Generic, TypeVar
 import grpc
 from pydantic import TypeAdapter, ValidationError
 
-from merrflow.core.errors import RunStopped
+from merrflow.core.errors import FileAway, RunStopped
 from merrflow.core.records import Clip, Origin, Outcome
 from merrflow.pipeline.cache_keys import CacheKeys
 from merrflow.stages.graph import Graph
@@ -102,7 +102,7 @@ class ClipCache:
         """The stage's result. depends_on: beside the clip's bytes.
 
         Raises `MerrflowError` if the work failed, now or in an earlier run; with the code INVALID_ARGUMENT if another
-        try is of no use.
+        try is of no use. `FileAway` and `RunStopped` are not kept.
         """
         keys = self._cache.keys
         key = keys.of_stage(stage, self._clip, depends_on)
@@ -131,7 +131,7 @@ class ClipCache:
         try:
             reply = await compute()
             payload = await self._cache.ask(self._cache.codecs.pack, stage, reply)
-        except RunStopped:
+        except (FileAway, RunStopped):
             raise
         except MerrflowError as error:
             fault = error.code is not grpc.StatusCode.INVALID_ARGUMENT and attempt < MAX_ATTEMPTS

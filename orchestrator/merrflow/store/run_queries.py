@@ -15,9 +15,9 @@ import sqlalchemy as sa
 
 from merrflow.core.inputs import Found
 from merrflow.core.paths import path_text, text_path
-from merrflow.core.records import Clip, Outcome
+from merrflow.core.records import Clip, FileState, Outcome
 from merrflow.store.moved_clips import described_moves, follow, replaced
-from merrflow.store.registration import CHANGING, REGISTERED, differs, row_of
+from merrflow.store.registration import CHANGING, REGISTERED, differs, row_of, state_of
 from merrflow.store.rows import StageRow
 from merrflow.store.tables import BY_BYTES, CLIPS, RECORD, STAGES
 from merrflow.store.transactions import PackedRow, Transactions, unpacked
@@ -71,7 +71,14 @@ class RunQueries(Transactions):
             if changed:  # an upsert of rows that are there already would write them all again
                 self._do(partial(self._put_clips, rows=changed))
             clips += [
-                Clip(row["name"], clip.path, row["sha256"], row["sentence"], row["label"])
+                Clip(
+                    row["name"],
+                    clip.path,
+                    row["sha256"],
+                    row["sentence"],
+                    row["label"],
+                    state_of(row, clip.path),
+                )
                 for clip, row in zip(batch, rows, strict=True)
             ]
         return clips
@@ -101,7 +108,17 @@ class RunQueries(Transactions):
         for batch in batched(names, 500):
             query = sa.select(CLIPS).where(CLIPS.c.name.in_(batch))
             rows = self._rows(query)
-            clips += [Clip(row.name, text_path(row.path), row.sha256, row.sentence, row.label) for row in rows]
+            clips += [
+                Clip(
+                    row.name,
+                    text_path(row.path),
+                    row.sha256,
+                    row.sentence,
+                    row.label,
+                    FileState(row.size, row.mtime_ns) if row.sha256 else None,
+                )
+                for row in rows
+            ]
         return sorted(clips, key=lambda clip: clip.name)
 
     def outcomes(self) -> int:
