@@ -8,12 +8,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from merrflow.core.inputs import Found
 from merrflow.core.records import Outcome
 from merrflow.store import RECORD, Ledger, StageRow
+from merrflow.store.tables import ROWS_VERSION, STAGES
+from merrflow.store.transactions import unpacked
 
 
 @pytest.fixture
@@ -174,3 +177,27 @@ def test_the_last_word_on_a_clip_is_what_the_ledger_tells(tmp_path_factory, done
             retry,
         )
     ledger.close()
+
+
+def test_a_row_of_a_newer_version_is_neither_read_nor_overwritten(ledger, tmp_path):
+    enter(ledger, clip_file(tmp_path, "a.mp4"))
+    for stage in ("tone", RECORD):
+        ledger.save_stage("a", stage, "f", StageRow(Outcome.DONE, "", b"new", 1.0))
+        ledger._execute(sa.update(STAGES).where(STAGES.c.stage == stage).values(schema_version=ROWS_VERSION + 1))
+        assert ledger.stage("a", stage, "f") is None
+    ledger.save_stage("a", "tone", "f", StageRow(Outcome.DONE, "", b"old", 1.0))
+    ledger.finish_clip("a", "f", StageRow(Outcome.DONE, "", b"old", 1.0))
+    rows = ledger.stages("a")
+    assert {unpacked(row.payload) for row in rows.values()} == {b"new"} and len(rows) == 2
+    assert not list(ledger.records()) and not ledger.described()
+    assert ledger.finished() == {"a": "f"}, "it is done, by the newer merrflow"
+
+
+def test_two_processes_may_add_the_column_at_the_same_time(tmp_path, ledger_url, monkeypatch):
+    first = Ledger.in_folder(tmp_path, ledger_url)
+    looks = iter([False, True])
+    monkeypatch.setattr(Ledger, "_has_schema_version", lambda self: next(looks))
+    second = Ledger.in_folder(tmp_path, ledger_url)
+    assert not second.names()
+    for ledger in (first, second):
+        ledger.close()
