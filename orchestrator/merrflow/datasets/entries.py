@@ -63,7 +63,7 @@ def parsed(
     finally:
         if lost:
             log.warning(
-                "%s: %d records cannot be parsed and are left out; run merrflow run again, which makes them again",
+                "%s: records that cannot be parsed and are left out: %d; run merrflow run again to make them anew",
                 *(ledger.location, lost),
             )
 

@@ -84,13 +84,16 @@ class DatasetQueries(Transactions):
             .order_by(STAGES.c.clip)
             .limit(_RECORDS)
         )
-        last = ""
+        last, lost = "", 0
         while rows := self._rows(query.where(STAGES.c.clip > last)):
             for row in rows:
                 found = self._read(row)
+                lost += found is None
                 if found and found.payload:
                     yield row.clip, found
             last = rows[-1].clip
+        if lost:
+            self._warn_once("records", f"records that cannot be read and are left out: {lost}")
 
     def results(self, stages: Sequence[str]) -> Iterator[ClipResults]:
         """Every clip with an outcome, by name, with its record and the newest results of these stages; read in

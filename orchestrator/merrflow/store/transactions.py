@@ -149,7 +149,7 @@ class Transactions:
     def _drop(self, row: PackedRow) -> None:
         self._warn_once(
             f"damaged {row.stage}",
-            f"the {row.stage} of clip {row.clip}, and maybe of others, is damaged; the next run does it again",
+            f"the {row.stage} of clip {row.clip}, and maybe of others, is damaged; the next merrflow run does it again",
         )
         self._execute(
             sa.delete(STAGES).where(
