@@ -57,9 +57,9 @@ class Pipeline:
                 await asyncio.sleep(pause)
         self.away.add(reason)
         seconds = round(time.monotonic() - started, 3)
-        cached = await self.cache.open(clip)
-        row = StageRow(Outcome.FAILED, reason, b"", seconds, retry=True)
-        await cached.finish(self.cache.keys.of_nothing(clip), row)
+        cached, key = await self.cache.open(clip), self.cache.keys.of_nothing(clip)
+        attempts = await cached.attempts(key) + 1
+        await cached.finish(key, StageRow(Outcome.FAILED, reason, b"", seconds, attempts, retry=True))
         return Outcome.FAILED
 
     async def _try(self, clip: Clip, file: ClipFile, absent: frozenset[str]) -> Outcome | Paused:

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from merrflow.core.fingerprint import file_sha256, file_state
 from merrflow.core.inputs import Found
 from merrflow.core.records import Outcome
 from merrflow.store import RECORD, Ledger, StageRow
@@ -201,3 +202,26 @@ def test_two_processes_may_add_the_column_at_the_same_time(tmp_path, ledger_url,
     assert not second.names()
     for ledger in (first, second):
         ledger.close()
+
+
+def test_a_clip_knows_in_which_state_its_file_was_registered(ledger, tmp_path):
+    path = clip_file(tmp_path, "a.mp4")
+    (clip,) = enter(ledger, path)
+    assert clip.file == file_state(path)
+    (same,) = ledger.named(["a"])
+    assert same.file.is_like(clip.file) and same.file.inode is None, "another machine may number files otherwise"
+    assert enter(ledger, tmp_path / "gone.mp4")[0].file is None
+
+
+def test_a_file_that_changes_while_it_is_hashed_is_read_again(ledger, tmp_path, monkeypatch):
+    path = clip_file(tmp_path, "a.mp4")
+
+    def hashed(path: Path) -> str:
+        path.write_bytes(path.read_bytes() + b"more")
+        return "of half a file"
+
+    with monkeypatch.context() as patch:
+        patch.setattr("merrflow.store.registration.file_sha256", hashed)
+        (clip,) = enter(ledger, path)
+    assert not clip.file.is_like(file_state(path)), "so nothing that is read of it now is kept"
+    assert enter(ledger, path)[0].sha256 == file_sha256(path)
