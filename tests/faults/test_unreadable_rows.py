@@ -19,7 +19,7 @@ from merrflow.datasets.outputs import Summary, write_outputs
 from merrflow.facs import load_rules
 from merrflow.pipeline.open_session import open_session
 from merrflow.pipeline.request import Request
-from merrflow.store import existing_ledger
+from merrflow.store import Ledger, PackedRow, existing_ledger
 from merrflow.store.tables import ROWS_VERSION
 from tests.faults.conftest import make_clips
 from tests.faults.processes_checks import assert_whole, open_ledger
@@ -68,6 +68,10 @@ def change(out: Path, clip: str, stage: str, column: str, new: Callable[[Any], A
         value = new(json.loads(zlib.decompress(payload)))
         db.execute(sa.text(f"UPDATE stages SET {column} = :value WHERE {where}"), values | {"value": value})
     ledger.close()
+
+
+def stage_rows(ledger: Ledger, clip: str) -> dict[tuple[str, str], PackedRow]:
+    return ledger.stages(ledger.named([clip])[0])
 
 
 def read_all(out: Path) -> None:
@@ -128,7 +132,7 @@ async def test_rows_of_a_newer_merrflow_are_left_alone(tmp_path, clips, caplog):
     for clip, stage in (("c1", "record"), ("c2", "tone")):
         change(out, clip, stage, "schema_version", lambda old: ROWS_VERSION + 1)
     ledger = open_ledger(out)
-    before = ledger.stages("c1") | ledger.stages("c2")
+    before = stage_rows(ledger, "c1") | stage_rows(ledger, "c2")
     caplog.set_level(logging.WARNING, "merrflow")
     read_all(out)
     assert "update merrflow" in caplog.text and "run again" not in caplog.text
@@ -136,7 +140,7 @@ async def test_rows_of_a_newer_merrflow_are_left_alone(tmp_path, clips, caplog):
     assert (await annotate(clips, out)).worked == 0, "the newer merrflow has done it"
     assert (await annotate(clips, out, neutral_sample=0.5)).outcomes == {"done": 4}
     assert +calls == {"qwen-audio": 1}, "what cannot be used is computed, and not stored over what is there"
-    after = ledger.stages("c1") | ledger.stages("c2")
+    after = stage_rows(ledger, "c1") | stage_rows(ledger, "c2")
     ledger.close()
     newer_rows = {key: row for key, row in before.items() if row.schema_version > ROWS_VERSION}
     assert len(newer_rows) == 2 and {key: after[key] for key in newer_rows} == newer_rows

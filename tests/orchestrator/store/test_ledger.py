@@ -188,7 +188,7 @@ def test_a_row_of_a_newer_version_is_neither_read_nor_overwritten(ledger, tmp_pa
         assert ledger.stage("a", stage, "f") is None
     ledger.save_stage("a", "tone", "f", StageRow(Outcome.DONE, "", b"old", 1.0))
     ledger.finish_clip("a", "f", StageRow(Outcome.DONE, "", b"old", 1.0))
-    rows = ledger.stages("a")
+    rows = ledger.stages(ledger.named(["a"])[0])
     assert {unpacked(row.payload) for row in rows.values()} == {b"new"} and len(rows) == 2
     assert not list(ledger.records()) and not ledger.described()
     assert ledger.finished() == {"a": "f"}, "it is done, by the newer merrflow"
