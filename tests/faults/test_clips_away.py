@@ -272,14 +272,14 @@ async def test_a_subtitle_that_changes_or_fails_while_it_is_read_is_read_again(t
     def fail() -> None:
         raise subtitle.BadSidecar("it cannot be read") from OSError(errno.EIO, os.strerror(errno.EIO), "c2.srt")
 
-    def read_cues(path: Path):
-        cues = read(path)
+    def read_cues(path: Path, encoding: str):
+        cues = read(path, encoding)
         if path == file and "nice" in path.read_text():
             path.write_text(text.format("sad that is"))
         return cues
 
     read_and_fail = {"c1": read_cues, "c2": once(read, fail)}
-    monkeypatch.setattr(subtitle, "read_cues", lambda path: read_and_fail[path.stem](path))
+    monkeypatch.setattr(subtitle, "read_cues", lambda path, encoding: read_and_fail[path.stem](path, encoding))
     assert (await annotate(clips, tmp_path / "out")).outcomes == {"done": 4}
     found = {name: row["subtitle"]["text"] for name, row in records(tmp_path / "out").items()}
     assert (found["c1"], found["c2"]) == ("How sad that is.", "How odd.")
