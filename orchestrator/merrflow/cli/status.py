@@ -20,7 +20,6 @@ SHOWN_REASONS = 20
 def read_status(out: Path) -> dict[str, Any]:
     """Counts of outcomes, labels and reasons, and the mean seconds of each stage."""
     ledger = existing_ledger(out)
-    rows = ledger.clips()
     labels: Counter[str] = Counter()
     seconds: defaultdict[str, float] = defaultdict(float)
     worked: Counter[str] = Counter()
@@ -29,6 +28,7 @@ def read_status(out: Path) -> dict[str, Any]:
         for stage, value in entry.record.seconds.items():
             seconds[stage] += value
             worked[stage] += 1
+    rows = ledger.clips()  # after the records: one that cannot be parsed leaves its clip unfinished
     reasons = Counter((str(row.outcome), row.reason) for row in rows if row.outcome not in (None, Outcome.DONE))
     ledger.close()
     return {

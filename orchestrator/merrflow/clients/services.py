@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import grpc
 from google.protobuf.message import Message
 
 from merrflow.clients.connection import Connection
@@ -40,7 +41,7 @@ from merrflow.openface_au.v1 import openface_au_pb2
 from merrflow.qwen_audio.v1 import qwen_audio_pb2
 from merrflow.stages.stage import Reply, Value
 from merrflow.whisper.v1 import whisper_pb2
-from merrflow_serving.errors import EngineFault, MerrflowError
+from merrflow_serving.errors import EngineFault, MerrflowError, TooLarge
 
 _OUTCOMES = {
     common_pb2.OUTCOME_DONE: Outcome.DONE,
@@ -94,7 +95,9 @@ class Services:
             try:
                 return _action_units(await self._send(request))
             except MerrflowError as error:
-                if error.reason != "PATH_REFUSED":  # such as a link that leads out of the service's folders
+                # The path may lead out of the service's folders, or its file have been away for a moment: only of its
+                # bytes is it believed that they are no good.
+                if error.code is not grpc.StatusCode.INVALID_ARGUMENT or error.reason == TooLarge.reason:
                     raise
         return await self.action_units_in(clip, await asyncio.to_thread(path.read_bytes))
 

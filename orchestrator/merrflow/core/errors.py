@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import grpc
 
+from merrflow.core.paths import path_text
 from merrflow_serving.errors import MerrflowError
 
 
@@ -25,6 +27,33 @@ class OutputsGone(RunStopped):
     code = grpc.StatusCode.UNAVAILABLE
     reason = "OUTPUTS_GONE"
     retryable = False
+
+
+class FileAway(MerrflowError):
+    """A clip's file, or one that belongs to it, cannot be read or is not the one that was registered. It may come back,
+    so the clip is not to blame."""
+
+    code = grpc.StatusCode.UNAVAILABLE
+    reason = "FILE_AWAY"
+
+
+class ClipsAway(RunStopped):
+    """The files of many clips in a row are away: most likely their folder is."""
+
+    code = grpc.StatusCode.UNAVAILABLE
+    reason = "CLIPS_AWAY"
+
+
+@contextmanager
+def reading_clip() -> Iterator[None]:
+    """Raises `FileAway` if a file cannot be read."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None:  # not the system's, such as a time-out of asyncio
+            raise
+        where = f": {path_text(Path(os.fsdecode(error.filename)))}" if isinstance(error.filename, str | bytes) else ""
+        raise FileAway(f"{error.strerror or error}{where}") from error
 
 
 @contextmanager

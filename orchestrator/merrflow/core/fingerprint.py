@@ -12,6 +12,8 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from merrflow.core.records import FileState
+
 _ANY = TypeAdapter(Any)
 
 
@@ -32,6 +34,12 @@ def file_sha256(path: Path) -> str:
         raise OSError(errno.EINVAL, "not a regular file", str(path))
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def file_state(path: Path) -> FileState:
+    """The state of a file; links are followed. Raises `OSError`."""
+    found = path.stat()
+    return FileState(found.st_size, found.st_mtime_ns, found.st_ino, found.st_ctime_ns)
 
 
 def fraction(*parts: Any) -> float:

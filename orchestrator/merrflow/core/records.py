@@ -22,14 +22,29 @@ class Outcome(StrEnum):
 
 
 @dataclass(frozen=True)
+class FileState:
+    """What changes if a file is replaced or written to."""
+
+    size: int  # bytes
+    mtime_ns: int
+    inode: int | None = None  # None: not known, as of files that another process registered
+    ctime_ns: int | None = None  # the same; it changes with each renaming
+
+    def is_like(self, other: FileState) -> bool:
+        """Whether size and time are the same, which is all that the ledger keeps."""
+        return (self.size, self.mtime_ns) == (other.size, other.mtime_ns)
+
+
+@dataclass(frozen=True)
 class Clip:
     """One input file. `name` is unique in a run and safe as a file name and in MERR's files."""
 
     name: str
     path: Path
-    sha256: str  # of the file's bytes
+    sha256: str  # of the file's bytes; "" if it could not be read when it was registered
     sentence: str | None = None  # subtitle given in a table
     label: str | None = None  # label given in a table
+    file: FileState | None = None  # when it was registered; None if it could not be read then
 
 
 @dataclass(frozen=True)

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 from merrflow.core.paths import path_text
 from merrflow.core.records import Outcome, Record
-from merrflow.store import Ledger
+from merrflow.store import Ledger, StageRow
 
 RECORDS = TypeAdapter(Record)
+Value = TypeVar("Value")
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -34,13 +38,46 @@ class Entry:
         return self.fine_text is not None
 
 
+def parsed(
+    ledger: Ledger, parser: TypeAdapter[Value], names: Collection[str] | None = None
+) -> Iterator[tuple[str, StageRow, Value]]:
+    """Name, row and record of every clip that has one, by name. names: those wanted (None: all).
+
+    Records that cannot be parsed, such as those of another version of merrflow, are left out with one warning, and the
+    next run makes them again.
+    """
+    lost = 0
+    try:
+        for name, row in ledger.records():
+            if names is not None and name not in names:
+                continue
+            try:
+                record = parser.validate_json(row.payload)
+            except ValidationError as error:
+                lost += 1
+                if lost == 1:
+                    log.warning("the record of clip %s cannot be parsed (%s)", name, what_is_wrong(error))
+                ledger.undo(name)
+                continue
+            yield name, row, record
+    finally:
+        if lost:
+            log.warning(
+                "%s: records that cannot be parsed and are left out: %d; run merrflow run again to make them anew",
+                *(ledger.location, lost),
+            )
+
+
+def what_is_wrong(error: ValidationError) -> str:
+    """The first fault, in one line."""
+    first = error.errors(include_url=False, include_input=False)[0]
+    return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+
+
 def entries(ledger: Ledger, names: Collection[str] | None = None) -> Iterator[Entry]:
     """Every clip with a record, by name. names: those wanted (None: all); the others are not parsed."""
     paths = ledger.names()  # where the clips are now; they may have been moved since
-    for name, row in ledger.records():
-        if names is not None and name not in names:
-            continue
-        record = RECORDS.validate_json(row.payload)
+    for name, row, record in parsed(ledger, RECORDS, names):
         if name in paths:  # else a run that is still going has added it
             record = replace(record, path=path_text(paths[name]))
         yield Entry(record, row.outcome, row.reason)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
+import stat
 from collections import defaultdict
 from functools import lru_cache
 from pathlib import Path
@@ -25,7 +27,7 @@ def find_sidecars(clip: Path) -> tuple[Path, ...]:
     """The subtitle files that belong to a clip, best first.
 
     For `a.mp4`: `a.srt`, `a.vtt` and the other `SUFFIXES`, `a.mp4.srt`, then `a.en.srt` and other languages. Any case
-    of the suffix.
+    of the suffix. Raises `OSError` if the system does not say what one of them is.
     """
     folder = os.path.dirname(clip)
     try:
@@ -36,7 +38,7 @@ def find_sidecars(clip: Path) -> tuple[Path, ...]:
         return ()
     found = [(_RANKS.get(tag[:2], 3), path) for tag, path in beside.get(clip.stem.casefold(), ())]
     found += [(1, path) for tag, path in beside.get(clip.name.casefold(), ()) if not tag]
-    return tuple(path for _, path in sorted(found, key=_place))
+    return tuple(path for _, path in sorted(found, key=_place) if _is_file(path))
 
 
 def _place(found: tuple[int, Path]) -> tuple[int, int, str]:
@@ -52,14 +54,25 @@ def _subtitle_files(folder: str, mtime_ns: int) -> dict[str, list[tuple[str, Pat
     """
     found: dict[str, list[tuple[str, Path]]] = defaultdict(list)
     for name in os.listdir(folder):  # as text: a Path for each of 70,000 clips would cost a second
-        if os.path.splitext(name)[1].lower() not in SUFFIXES or not (path := Path(folder, name)).is_file():
+        if os.path.splitext(name)[1].lower() not in SUFFIXES:
             continue
+        path = Path(folder, name)
         stem = path.stem.casefold()
         found[stem].append(("", path))
         base, _, tag = stem.rpartition(".")
         if base and _LANGUAGE.fullmatch(tag):
             found[base].append((tag, path))
     return dict(found)
+
+
+def _is_file(path: Path) -> bool:
+    """Not a folder, nor a link to nothing. Asked anew for each clip: where a link leads, its folder does not know."""
+    try:
+        return stat.S_ISREG(path.stat().st_mode)
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+            return False
+        raise
 
 
 def read_cues(path: Path, encoding: str = "") -> tuple[Cue, ...]:
@@ -84,5 +97,8 @@ def read_cues(path: Path, encoding: str = "") -> tuple[Cue, ...]:
 
 
 def sidecar_key(clip: Path) -> list[list[Any]]:
-    """Subtitle files beside the clip, by name, size and time: enough to see that one came or changed."""
-    return [[path.name, (stat := path.stat()).st_size, stat.st_mtime_ns] for path in find_sidecars(clip)]
+    """Subtitle files beside the clip, by name, size and time: enough to see that one came or changed.
+
+    Raises `OSError` if one of them cannot be read any more.
+    """
+    return [[path.name, (found := path.stat()).st_size, found.st_mtime_ns] for path in find_sidecars(clip)]

@@ -59,11 +59,15 @@ class CacheKeys:
         return fingerprint(stage.name, clip.sha256, depends_on)
 
     def of_record(self, clip: Clip) -> str:
-        """The key of the clip's record."""
+        """The key of the clip's record. Raises `OSError` if a file beside the clip cannot be read."""
         own = (clip.sha256, clip.sentence, clip.label, sidecar_key(clip.path))
         if self._precomputed:
             return fingerprint(self._common, *own, self._precomputed.cache_key(clip))
         return plain_fingerprint([self._common, *own])
+
+    def of_nothing(self, clip: Clip) -> str:
+        """The key of an outcome without any result, as the clip's files could not be read. No record has it."""
+        return plain_fingerprint(["away", clip.sha256])
 
     def refused(self, key: str) -> str:
         """The key of work that was refused as too large. It is valid only for the services' current limits."""

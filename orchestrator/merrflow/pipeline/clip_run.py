@@ -8,7 +8,9 @@ from typing import Any
 
 import grpc
 
-from merrflow.core.records import Clip, Outcome, Record
+from merrflow.core.errors import FileAway, RunStopped
+from merrflow.core.records import Outcome, Record
+from merrflow.pipeline.clip_file import ClipFile
 from merrflow.pipeline.pause import OWN_WORK, Pause, all_or_none
 from merrflow.pipeline.stage_cache import ClipCache
 from merrflow.stages.graph import Graph
@@ -30,25 +32,26 @@ class Skipped(Exception):
 class ClipRun:
     """The stages of one clip as tasks, made when something needs them."""
 
-    def __init__(self, graph: Graph, run: Run, cache: ClipCache, clip: Clip, absent: frozenset[str]) -> None:
+    def __init__(self, graph: Graph, run: Run, cache: ClipCache, file: ClipFile, absent: frozenset[str]) -> None:
         """absent: services that are not asked now; with `OWN_WORK`, what this process computes for the cache."""
         self._graph = graph
         self._run = run
         self._cache = cache
-        self._clip = clip
+        self._file = file
         self._absent = absent
         self._tasks: dict[str, asyncio.Task[Result[Any]]] = {}
 
     async def record(self) -> tuple[Record, Outcome, str]:
         """The clip's record, its outcome and the reason.
 
-        Raises `Skipped`; `Pause` if an absent service is needed; and the error of a required stage.
+        Raises `Skipped`; `Pause` if an absent service is needed; `FileAway`, `OSError`; and the error of a required
+        stage.
         """
         names = [stage.name for stage in self._graph if not stage.lazy]
         try:
             results = await all_or_none(*map(self._task, names))
             await self._task(PICTURE)
-            return assemble(self._clip, dict(zip(names, results, strict=True)))
+            return assemble(self._file.clip, dict(zip(names, results, strict=True)))
         except NoPicture:
             await self._task(PICTURE)  # raises why
             raise
@@ -74,30 +77,48 @@ class ClipRun:
                     raise NoPicture(str(error)) from error
                 raise
 
-        work = Work(self._clip, self._run, use)
+        work = Work(self._file.clip, self._run, use)
         missing = stage.without(work, *needs) if stage.without else None
         if missing:
             return Result(None, reason=missing.reason)
         if not stage.is_cached:
-            reply = await _reply(stage, work, needs)
+            reply = await self._reply(stage, work, needs)
             return Result(reply.value, reply.origin, reply.outcome, reply.reason)
+        key = stage.key(work, *needs)
 
         async def compute() -> Reply[Any]:
             service = stage.service or OWN_WORK
             if service in self._absent:
                 raise Pause(frozenset({service}))
-            return await _reply(stage, work, needs)
+            reply = await self._reply(stage, work, needs)
+            if stage.reads_clip and stage.key(work, *needs) != key:
+                raise FileAway(f"a file that belongs to the clip changed while it was read (for the {stage.name})")
+            return reply
 
         try:
-            return await self._cache.result(stage, stage.key(work, *needs), compute)
+            return await self._cache.result(stage, key, compute)
         except MerrflowError as error:
             # If a service rejects the input of an optional stage, the clip still gets a record.
             if not stage.optional or error.code is not grpc.StatusCode.INVALID_ARGUMENT:
                 raise
             return Result(None, outcome=Outcome.FAILED, reason=str(error))
 
+    async def _reply(self, stage: Stage[Any], work: Work, needs: list[Any]) -> Reply[Any]:
+        """What the stage computes. Raises `FileAway` if the clip's file may have been another one meanwhile."""
+        if not (stage.reads_clip and (stage.is_cached or stage.lazy)):  # the others are too cheap to read a file
+            return await _computed(stage, work, needs)
+        try:
+            reply = await _computed(stage, work, needs)
+        except (FileAway, RunStopped):
+            raise
+        except MerrflowError as error:
+            await self._file.judge(error, stage.name)
+            raise
+        await self._file.check()
+        return reply
 
-async def _reply(stage: Stage[Any], work: Work, needs: list[Any]) -> Reply[Any]:
+
+async def _computed(stage: Stage[Any], work: Work, needs: list[Any]) -> Reply[Any]:
     value = stage.compute(work, *needs)
     if isawaitable(value):
         value = await value

@@ -195,7 +195,10 @@ def _todo(clips: list[Clip], ledger: Ledger, keys: CacheKeys) -> list[Clip]:
     finished = ledger.finished()
 
     def is_done(clip: Clip) -> bool:
-        key = keys.of_record(clip)
+        try:
+            key = keys.of_record(clip)
+        except OSError:  # of a file beside the clip: the clip's own try finds out
+            return False
         return finished.get(clip.name) in (key, keys.refused(key))
 
     return [clip for clip in clips if not is_done(clip)]

@@ -7,15 +7,18 @@ outcome, and continues from there the next time.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from merrflow.core.errors import RunStopped
+from merrflow.core.errors import FileAway, RunStopped, reading_clip
 from merrflow.core.records import Clip, Outcome
 from merrflow.datasets.entries import RECORDS
+from merrflow.pipeline import clip_file
+from merrflow.pipeline.clip_file import AwayInARow, ClipFile
 from merrflow.pipeline.clip_run import ClipRun, Skipped
 from merrflow.pipeline.pause import Pause, Paused
 from merrflow.pipeline.stage_cache import MAX_ATTEMPTS, StageCache
@@ -34,37 +37,62 @@ class Pipeline:
     graph: Graph
     run: Run
     cache: StageCache
+    away: AwayInARow = field(default_factory=AwayInARow)
 
     async def annotate(self, clip: Clip, absent: frozenset[str] = frozenset()) -> Outcome | Paused:
         """Takes a clip to its outcome and writes it into the ledger, or as far as it goes without the services that are
-        absent. Raises only what cancels or stops the run."""
+        absent. If its file is away, it is tried again, now and in the next run. Raises only what cancels or stops the
+        run."""
+        file = ClipFile(clip, self.run.in_thread)
+        started = time.monotonic()
+        for pause in (*clip_file.PAUSES, None):
+            try:
+                outcome = await self._try(clip, file, absent)
+                self.away.end()
+                return outcome
+            except FileAway as error:
+                reason = str(error)  # the error itself would hold the decoded clip meanwhile
+            log.info("clip %s: %s", clip.name, reason)
+            if pause is not None:
+                await asyncio.sleep(pause)
+        self.away.add(reason)
+        seconds = round(time.monotonic() - started, 3)
+        cached, key = await self.cache.open(clip), self.cache.keys.of_nothing(clip)
+        attempts = await cached.attempts(key) + 1
+        await cached.finish(key, StageRow(Outcome.FAILED, reason, b"", seconds, attempts, retry=True))
+        return Outcome.FAILED
+
+    async def _try(self, clip: Clip, file: ClipFile, absent: frozenset[str]) -> Outcome | Paused:
+        """One try. Raises `FileAway`; then the clip has no outcome yet."""
         keys = self.cache.keys
-        key = keys.of_record(clip)
         started = time.monotonic()
         payload, retry = b"", False
+        await file.begin()
+        with reading_clip():
+            key = keys.of_record(clip)
         cached = await self.cache.open(clip)
         attempts = await cached.attempts(key) + 1
         try:
             if not clip.sha256:
                 raise UnreadableMedia("the file does not exist or cannot be read")
-            record, outcome, reason = await ClipRun(self.graph, self.run, cached, clip, absent).record()
+            with reading_clip():
+                record, outcome, reason = await ClipRun(self.graph, self.run, cached, file, absent).record()
             payload = RECORDS.dump_json(record)
         except Pause as pause:
             return Paused(pause.services)
         except Skipped as skipped:
             outcome, reason = Outcome.SKIPPED, str(skipped)
-        except RunStopped:
+        except (FileAway, RunStopped):
             raise
         except MerrflowError as error:
             outcome, reason, retry = Outcome.FAILED, str(error), error.retryable
             if error.reason == TooLarge.reason:
                 key = keys.refused(key)
-        except OSError as error:
-            outcome, reason, retry = Outcome.FAILED, f"{error.strerror or error}: {error.filename}", True
         except Exception as error:
             log.exception("clip %s", clip.name)
             outcome, reason = Outcome.FAILED, f"a fault in merrflow: {type(error).__name__}: {error}"
             retry = attempts < MAX_ATTEMPTS or isinstance(error, MemoryError | SQLAlchemyError)
+        await file.check()
         seconds = round(time.monotonic() - started, 3)
         await cached.finish(key, StageRow(outcome, reason, payload, seconds, attempts, retry))
         return outcome

@@ -6,6 +6,7 @@ Failures are kept too, so that bad input is not tried again.
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -15,8 +16,9 @@ from typing import Any, Generic, TypeVar
 import grpc
 from pydantic import TypeAdapter, ValidationError
 
-from merrflow.core.errors import RunStopped
+from merrflow.core.errors import FileAway, RunStopped
 from merrflow.core.records import Clip, Origin, Outcome
+from merrflow.datasets.entries import what_is_wrong
 from merrflow.pipeline.cache_keys import CacheKeys
 from merrflow.stages.graph import Graph
 from merrflow.stages.stage import Reply, Result, Stage
@@ -24,6 +26,7 @@ from merrflow.store import RECORD, Ledger, PackedRow, StageRow
 from merrflow_serving.errors import EngineFault, MerrflowError, TooLarge
 
 Value = TypeVar("Value")
+log = logging.getLogger(__name__)
 MAX_ATTEMPTS = 3  # at work that fails by the service's own fault
 
 
@@ -63,8 +66,7 @@ class Codecs:
         try:
             self.unpack(stage, payload)
         except ValidationError as error:  # such as NaN
-            first = error.errors(include_url=False, include_input=False)[0]
-            return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+            return what_is_wrong(error)
         return ""
 
 
@@ -77,10 +79,20 @@ class StageCache:
         self.codecs = Codecs(graph)
         self.ledger = ledger
         self._threads = threads
+        self._lost: set[str] = set()  # stages of which a result could not be parsed
 
     async def open(self, clip: Clip) -> ClipCache:
         """Everything that is known about a clip, in one read."""
         return ClipCache(self, clip, await self.ask(self.ledger.stages, clip))
+
+    def lost(self, clip: Clip, stage: Stage[Any], error: ValidationError) -> None:
+        """Says once a stage that a result is computed again because it cannot be parsed."""
+        if stage.name not in self._lost:
+            self._lost.add(stage.name)
+            log.warning(
+                "the %s of clip %s cannot be parsed (%s), and maybe others; they are computed again",
+                *(stage.name, clip.name, what_is_wrong(error)),
+            )
 
     async def ask(self, function: Callable[..., Value], *arguments: Any) -> Value:
         """Runs blocking work of the ledger."""
@@ -102,18 +114,25 @@ class ClipCache:
         """The stage's result. depends_on: beside the clip's bytes.
 
         Raises `MerrflowError` if the work failed, now or in an earlier run; with the code INVALID_ARGUMENT if another
-        try is of no use.
+        try is of no use. `FileAway` and `RunStopped` are not kept.
         """
         keys = self._cache.keys
         key = keys.of_stage(stage, self._clip, depends_on)
         row = await self._row(stage.name, key) or await self._row(stage.name, keys.refused(key))
-        again = row is not None and row.outcome is Outcome.FAILED and row.retry
-        if row is None or again:
-            row = await self._compute(stage, key, compute, row.attempts + 1 if row else 1)
+        if row and not (row.outcome is Outcome.FAILED and row.retry):
+            try:
+                return self._result(stage, row)
+            except ValidationError as error:
+                self._cache.lost(self._clip, stage, error)
+                row = None
+        return self._result(stage, await self._compute(stage, key, compute, row.attempts + 1 if row else 1))
+
+    def _result(self, stage: Stage[Value], row: StageRow) -> Result[Value]:
+        """What a row says. Raises `KnownFailure` if that is a failure, and `ValidationError` if it cannot be parsed."""
         if row.outcome is Outcome.FAILED:
             # A final failure is one of the input; any other is worth another try.
             code = grpc.StatusCode.UNAVAILABLE if row.retry else grpc.StatusCode.INVALID_ARGUMENT
-            raise KnownFailure(row.reason, code, row.payload.decode() or None)
+            raise KnownFailure(row.reason, code, row.payload.decode(errors="replace") or None)
         payload = self._cache.codecs.unpack(stage, row.payload)
         return Result(payload.value, payload.origin, row.outcome, row.reason, row.seconds)
 
@@ -131,7 +150,7 @@ class ClipCache:
         try:
             reply = await compute()
             payload = await self._cache.ask(self._cache.codecs.pack, stage, reply)
-        except RunStopped:
+        except (FileAway, RunStopped):
             raise
         except MerrflowError as error:
             fault = error.code is not grpc.StatusCode.INVALID_ARGUMENT and attempt < MAX_ATTEMPTS

@@ -32,6 +32,7 @@ def _stage(view: str) -> Stage[LabelScores]:
         purpose=f"labels weighed by {'all clues' if view == 'all' else f'the {view} alone'}",
         compute=score,
         needs=("clues",),
+        reads_clip=False,
         service=SERVICE,
         result=LabelScores,
         key=key,

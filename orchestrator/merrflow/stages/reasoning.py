@@ -28,6 +28,7 @@ STAGE = Stage(
     purpose="the fine-grained description",
     compute=_reason,
     needs=("clues", "label"),
+    reads_clip=False,
     service=SERVICE,
     result=Reasoning,
     key=_key,

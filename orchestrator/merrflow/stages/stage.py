@@ -134,6 +134,7 @@ class Stage(Generic[Value]):
     needs: tuple[str, ...] = ()
     after: tuple[str, ...] = ()  # stages that must have let the clip go on, although their results are not needed
     uses: tuple[str, ...] = ()  # lazy stages, fetched by `work.use` if there is anything to compute
+    reads_clip: bool = True  # False: only results of other stages; they count even if the clip's file is gone by then
     lazy: bool = False  # computed only if another stage uses it; not a part of the record
     service: str | None = None  # its name in the catalog; None for work of this process
     result: type[Value] | None = None  # what the stage cache keeps; None for stages that are not cached

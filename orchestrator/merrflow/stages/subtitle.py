@@ -29,7 +29,8 @@ def find_subtitle(
 
     samples: the bottoms of frames that the probe collected. reader: None if pictures are not to be read. encoding: of
     subtitle files that are not Unicode; empty: the likeliest.
-    Never raises for what it finds: a broken file or an OCR that cannot run becomes part of the reason.
+    Never raises for what it finds: a broken file or an OCR that cannot run becomes part of the reason. Raises `OSError`
+    if a subtitle file vanishes.
     """
     sentence = " ".join((clip.sentence or "").split())
     if sentence:
@@ -58,6 +59,8 @@ def _from_sidecar(path: Path, seconds: float, encoding: str) -> Subtitle:
     try:
         cues = read_cues(path, encoding)
     except BadSidecar as error:
+        if isinstance(error.__cause__, OSError) and not isinstance(error.__cause__, PermissionError):
+            raise error.__cause__ from None  # it may pass
         return Subtitle(None, "none", "", f"{safe_name(path.name)}: {error}")
     texts = overlapping(cues, seconds)
     if not texts:

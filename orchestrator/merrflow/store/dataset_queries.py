@@ -10,12 +10,12 @@ import sqlalchemy as sa
 from merrflow.core.paths import text_path
 from merrflow.core.records import Clip, Outcome
 from merrflow.store.rows import ClipResults, ClipRow, ClipStatus, StageRow
-from merrflow.store.tables import CLIPS, RECORD, STAGES
+from merrflow.store.tables import CLIPS, RECORD, ROW, STAGES
 from merrflow.store.transactions import Transactions, unpacked
 
 _PAGE = 25  # clips whose stages are read at once; a clip's Action Units take a megabyte
 _RECORDS = 200  # of them the same
-_OUTCOMES = {None: None} | {outcome.value: outcome for outcome in Outcome}  # ten times as fast as Outcome(...)
+_OUTCOMES = {outcome.value: outcome for outcome in Outcome}  # ten times as fast as Outcome(...)
 
 
 class DatasetQueries(Transactions):
@@ -25,7 +25,7 @@ class DatasetQueries(Transactions):
         """How every clip of the dataset came out, by name."""
         query = sa.select(CLIPS.c.name, CLIPS.c.outcome, CLIPS.c.reason, CLIPS.c.retry).order_by(CLIPS.c.name)
         return [
-            ClipStatus(name, _OUTCOMES[outcome], reason or "", retry)
+            ClipStatus(name, _OUTCOMES.get(outcome), reason or "", retry)
             for name, outcome, reason, retry in map(tuple, self._rows(query))
         ]
 
@@ -63,7 +63,7 @@ class DatasetQueries(Transactions):
         return [
             ClipRow(
                 Clip(row.name, text_path(row.path), row.sha256, row.sentence, row.label),
-                Outcome(row.outcome) if row.outcome else None,
+                _OUTCOMES.get(row.outcome),  # None for damage, too: the next run does the clip again
                 row.reason or "",
                 row.retry,
                 row.fingerprint,
@@ -72,9 +72,10 @@ class DatasetQueries(Transactions):
         ]
 
     def records(self) -> Iterator[tuple[str, StageRow]]:
-        """Name and record of every finished clip that has one, by name; read in pieces, so of any number."""
+        """Name and record of every finished clip that has one, by name; read in pieces, so of any number. Those that
+        cannot be read are left out, with a warning."""
         query = (
-            sa.select(STAGES)
+            sa.select(*ROW)
             .join(
                 CLIPS,
                 (CLIPS.c.name == STAGES.c.clip) & (CLIPS.c.fingerprint == STAGES.c.fingerprint),
@@ -83,25 +84,25 @@ class DatasetQueries(Transactions):
             .order_by(STAGES.c.clip)
             .limit(_RECORDS)
         )
-        last = ""
+        last, lost = "", 0
         while rows := self._rows(query.where(STAGES.c.clip > last)):
             for row in rows:
-                payload = unpacked(row.payload) if self._is_whole(row) else b""
-                if payload:
-                    yield (
-                        row.clip,
-                        StageRow(Outcome(row.outcome), row.reason, payload, row.seconds, row.attempts, row.retry),
-                    )
+                found = self._read(row)
+                lost += found is None
+                if found and found.payload:
+                    yield row.clip, found
             last = rows[-1].clip
+        if lost:
+            self._warn_once("records", f"records that cannot be read and are left out: {lost}")
 
     def results(self, stages: Sequence[str]) -> Iterator[ClipResults]:
         """Every clip with an outcome, by name, with its record and the newest results of these stages; read in
         pieces, so of any number."""
-        query = sa.select(CLIPS).where(CLIPS.c.outcome.is_not(None)).order_by(CLIPS.c.name).limit(_PAGE)
+        query = sa.select(CLIPS).where(CLIPS.c.outcome.in_(_OUTCOMES)).order_by(CLIPS.c.name).limit(_PAGE)
         last = ""
         while clips := self._rows(query.where(CLIPS.c.name > last)):
             of_these = (
-                sa.select(STAGES.c.clip, STAGES.c.stage, STAGES.c.fingerprint, STAGES.c.payload)
+                sa.select(*ROW)
                 .where(STAGES.c.clip.in_([row.name for row in clips]))
                 .where(STAGES.c.stage.in_((*stages, RECORD)), sa.func.length(STAGES.c.payload) > 0)
                 .where(sa.or_(STAGES.c.stage == RECORD, STAGES.c.outcome == Outcome.DONE.value))
@@ -112,7 +113,7 @@ class DatasetQueries(Transactions):
             newest = {
                 (row.clip, row.stage): row.payload
                 for row in found
-                if (row.stage != RECORD or row.fingerprint == own[row.clip]) and self._is_whole(row)
+                if (row.stage != RECORD or row.fingerprint == own[row.clip]) and self._payload(row) is not None
             }
             for row in clips:
                 record = newest.get((row.name, RECORD))

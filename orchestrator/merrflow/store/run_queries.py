@@ -15,12 +15,12 @@ import sqlalchemy as sa
 
 from merrflow.core.inputs import Found
 from merrflow.core.paths import path_text, text_path
-from merrflow.core.records import Clip, Outcome
+from merrflow.core.records import Clip, FileState, Outcome
 from merrflow.store.moved_clips import described_moves, follow, replaced
-from merrflow.store.registration import CHANGING, REGISTERED, differs, row_of
+from merrflow.store.registration import CHANGING, REGISTERED, differs, row_of, state_of
 from merrflow.store.rows import StageRow
-from merrflow.store.tables import BY_BYTES, CLIPS, RECORD, STAGES
-from merrflow.store.transactions import PackedRow, Transactions, unpacked
+from merrflow.store.tables import BY_BYTES, CLIPS, RECORD, ROW, ROWS_VERSION, STAGES
+from merrflow.store.transactions import PackedRow, Transactions, undone
 
 Item = TypeVar("Item")
 log = logging.getLogger(__name__)
@@ -71,7 +71,14 @@ class RunQueries(Transactions):
             if changed:  # an upsert of rows that are there already would write them all again
                 self._do(partial(self._put_clips, rows=changed))
             clips += [
-                Clip(row["name"], clip.path, row["sha256"], row["sentence"], row["label"])
+                Clip(
+                    row["name"],
+                    clip.path,
+                    row["sha256"],
+                    row["sentence"],
+                    row["label"],
+                    state_of(row, clip.path),
+                )
                 for clip, row in zip(batch, rows, strict=True)
             ]
         return clips
@@ -82,16 +89,18 @@ class RunQueries(Transactions):
             sa.select(CLIPS.c.name)
             .join(STAGES, (STAGES.c.clip == CLIPS.c.name) & (STAGES.c.fingerprint == CLIPS.c.fingerprint))
             .where(STAGES.c.stage == RECORD, sa.func.length(STAGES.c.payload) > 0)
+            .where(STAGES.c.schema_version <= ROWS_VERSION)
         )
         return {row.name for row in self._rows(query)}
 
     def finished(self) -> dict[str, str]:
         """Name and fingerprint of every clip that has an outcome and is not worth another try. A clip without the row
         that is written with its outcome does not count: a damaged ledger may have lost it."""
+        known = [outcome.value for outcome in Outcome]  # another one is damage
         query = (
             sa.select(CLIPS.c.name, CLIPS.c.fingerprint)
             .join(STAGES, (STAGES.c.clip == CLIPS.c.name) & (STAGES.c.fingerprint == CLIPS.c.fingerprint))
-            .where(STAGES.c.stage == RECORD, CLIPS.c.outcome.is_not(None), ~CLIPS.c.retry)
+            .where(STAGES.c.stage == RECORD, CLIPS.c.outcome.in_(known), ~CLIPS.c.retry)
         )
         return {row.name: row.fingerprint for row in self._rows(query)}
 
@@ -101,7 +110,17 @@ class RunQueries(Transactions):
         for batch in batched(names, 500):
             query = sa.select(CLIPS).where(CLIPS.c.name.in_(batch))
             rows = self._rows(query)
-            clips += [Clip(row.name, text_path(row.path), row.sha256, row.sentence, row.label) for row in rows]
+            clips += [
+                Clip(
+                    row.name,
+                    text_path(row.path),
+                    row.sha256,
+                    row.sentence,
+                    row.label,
+                    FileState(row.size, row.mtime_ns) if row.sha256 else None,
+                )
+                for row in rows
+            ]
         return sorted(clips, key=lambda clip: clip.name)
 
     def outcomes(self) -> int:
@@ -114,7 +133,7 @@ class RunQueries(Transactions):
 
         What the clip lacks may be another's, who has the same bytes (the row says whose): it is not measured again.
         """
-        own = self._rows(sa.select(STAGES).where(STAGES.c.clip == clip.name))
+        own = self._rows(sa.select(*ROW).where(STAGES.c.clip == clip.name))
         return {(row.stage, row.fingerprint): row for row in (*self._of_the_same_bytes(clip), *own)}
 
     def _of_the_same_bytes(self, clip: Clip) -> Sequence[PackedRow]:
@@ -129,17 +148,15 @@ class RunQueries(Transactions):
             .subquery()
         )
         same = sa.and_(*(STAGES.c[name] == first.c[name] for name in ("clip", "stage", "fingerprint")))
-        return self._rows(sa.select(STAGES).join(first, same))
+        return self._rows(sa.select(*ROW).join(first, same))
 
     def unpack(self, row: PackedRow) -> StageRow | None:
-        """A row of `stages`; None if it is damaged, and then it is gone."""
-        if not self._is_whole(row):
-            return None
-        return StageRow(Outcome(row.outcome), row.reason, unpacked(row.payload), row.seconds, row.attempts, row.retry)
+        """A row of `stages`; None if it is damaged, and then it is gone, or of a newer merrflow."""
+        return self._read(row)
 
     def stage(self, clip: str, stage: str, fingerprint: str) -> StageRow | None:
         """One result of a clip, if there is one."""
-        query = sa.select(STAGES).where(
+        query = sa.select(*ROW).where(
             STAGES.c.clip == clip, STAGES.c.stage == stage, STAGES.c.fingerprint == fingerprint
         )
         rows = self._rows(query)
@@ -164,6 +181,10 @@ class RunQueries(Transactions):
 
         self._do(put)
 
+    def undo(self, clip: str) -> None:
+        """Takes a clip's outcome back, as its record cannot be used: the next run makes it again."""
+        self._execute(undone.where(CLIPS.c.name == clip))
+
     def _put_clips(self, db: sa.Connection, rows: list[dict[str, Any]]) -> None:
         self._upsert(db, CLIPS, rows, ("name",), CHANGING)
 
@@ -179,15 +200,19 @@ class RunQueries(Transactions):
             "payload": zlib.compress(row.payload, 6) if row.payload else b"",
             "seconds": row.seconds,
             "finished_at": self._finish_time(db, clip, stage),
+            "schema_version": ROWS_VERSION,
         }
         key = ("clip", "stage", "fingerprint")
-        self._upsert(db, STAGES, [values], key, tuple(name for name in values if name not in key))
+        changing = tuple(name for name in values if name not in key)
+        self._upsert(db, STAGES, [values], key, changing, STAGES.c.schema_version <= ROWS_VERSION)
 
     def _finish_time(self, db: sa.Connection, clip: str, stage: str) -> datetime:
         """Now, but never before what is there: the newest result counts, and clocks are set back."""
-        before = db.scalar(
-            sa.select(sa.func.max(STAGES.c.finished_at)).where(STAGES.c.clip == clip, STAGES.c.stage == stage)
-        )
+        newest = sa.select(sa.func.max(STAGES.c.finished_at)).where(STAGES.c.clip == clip, STAGES.c.stage == stage)
+        try:
+            before = db.scalar(newest)
+        except ValueError:  # a damaged row
+            before = None
         now = datetime.now(UTC)
         return max(now, before.replace(tzinfo=before.tzinfo or UTC) + timedelta(microseconds=1)) if before else now
 

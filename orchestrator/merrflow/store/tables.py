@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 
 VERSION = 1  # of the tables; a ledger of a newer one is left alone
+ROWS_VERSION = 1  # of what payloads hold; raise it if earlier versions cannot use them, which then leave them alone
 RECORD = "record"  # the stage whose payload is the clip's whole record
 
 META = sa.MetaData()
@@ -37,5 +38,8 @@ STAGES = sa.Table(
     sa.Column("payload", sa.LargeBinary, nullable=False),  # zlib-compressed JSON
     sa.Column("seconds", sa.Float, nullable=False),  # wall time of the stage
     sa.Column("finished_at", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("schema_version", sa.Integer, nullable=False, server_default="1"),  # ROWS_VERSION of who wrote it
 )
+# Of a row as it is read: its time, which a damaged row may not have, only orders rows.
+ROW = tuple(column for column in STAGES.c if column.name != "finished_at")
 ABOUT = sa.Table("about", META, sa.Column("version", sa.Integer, primary_key=True))

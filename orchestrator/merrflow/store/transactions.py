@@ -9,14 +9,19 @@ from typing import Any, TypeAlias, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import DBAPIError
 
 from merrflow.core.errors import InputError
+from merrflow.core.records import Outcome
 from merrflow.store.database import LedgerLocation, connect
 from merrflow.store.database_retries import with_retries
-from merrflow.store.tables import ABOUT, CLIPS, META, STAGES, VERSION
+from merrflow.store.rows import StageRow
+from merrflow.store.tables import ABOUT, CLIPS, META, ROWS_VERSION, STAGES, VERSION
 
 Value = TypeVar("Value")
 PackedRow: TypeAlias = sa.Row[Any]  # of the table `stages`; its payload is compressed
+# Of clips that the next run is to do again.
+undone = sa.update(CLIPS).values(outcome=None, reason=None, fingerprint=None, retry=False)
 log = logging.getLogger(__name__)
 PATIENCE_SECONDS = 180.0  # that a database may be away or locked before the run stops
 
@@ -38,6 +43,8 @@ class Transactions:
                 db.execute(sa.schema.CreateSchema(location.schema, if_not_exists=True))
         META.create_all(self._engine)
         self._check_version()
+        self._add_schema_version()
+        self._warned: set[str] = set()
 
     def close(self) -> None:
         self._engine.dispose()
@@ -53,6 +60,22 @@ class Transactions:
                 f"{self.location}: written by a newer merrflow (ledger version {version}; this one knows {VERSION}): "
                 "update merrflow, or choose another folder"
             )
+
+    def _add_schema_version(self) -> None:
+        """Ledgers of merrflow 0.1.0 do not have this column; their rows are of the first version."""
+        if self._has_schema_version():
+            return
+        column = sa.schema.CreateColumn(STAGES.c.schema_version).compile(dialect=self._engine.dialect)
+        try:
+            with self._engine.begin() as db:
+                db.execute(sa.text(f"ALTER TABLE {STAGES.name} ADD COLUMN {column}"))
+        except DBAPIError:
+            if not self._has_schema_version():  # else another process was first
+                raise
+
+    def _has_schema_version(self) -> bool:
+        columns = sa.inspect(self._engine).get_columns(STAGES.name)
+        return STAGES.c.schema_version.name in {column["name"] for column in columns}
 
     def _do(self, work: Callable[[sa.Connection], Value]) -> Value:
         """One transaction, begun again while the database is away or locked."""
@@ -87,34 +110,63 @@ class Transactions:
         rows: list[dict[str, Any]],
         key: tuple[str, ...],
         changing: tuple[str, ...],
+        where: sa.ColumnElement[bool] | None = None,
     ) -> None:
+        """where: which of the rows that are there already may be changed (None: all)."""
         dialect = sqlite if self._engine.dialect.name == "sqlite" else postgresql
         insert = dialect.insert(table).values(rows)
         changes = {name: insert.excluded[name] for name in changing}
-        db.execute(insert.on_conflict_do_update(index_elements=list(key), set_=changes))
+        db.execute(insert.on_conflict_do_update(index_elements=list(key), set_=changes, where=where))
 
-    def _is_whole(self, row: PackedRow) -> bool:
-        """Whether a row's payload can be read. If the file was damaged, the row goes and its clip is done again."""
+    def _read(self, row: PackedRow) -> StageRow | None:
+        """What a row says; None as `_payload`."""
+        payload = self._payload(row)
+        if payload is None:
+            return None
         try:
-            unpacked(row.payload)
-            return True
-        except zlib.error:
-            log.warning(
-                "%s: the %s of clip %s is damaged; the next run does it again", self.location, row.stage, row.clip
+            numbers = float(row.seconds), int(row.attempts), bool(row.retry)
+            return StageRow(Outcome(row.outcome), row.reason, payload, *numbers)
+        except (TypeError, ValueError):
+            self._drop(row)
+            return None
+
+    def _payload(self, row: PackedRow) -> bytes | None:
+        """The JSON of a row; None if it cannot be read. If the file was damaged, the row goes and its clip is done
+        again. A row of a newer merrflow stays as it is."""
+        if row.schema_version > ROWS_VERSION:
+            self._warn_once(
+                f"newer {row.stage}",
+                f"the {row.stage} of clip {row.clip}, and maybe of others, was written by a newer merrflow. It is left "
+                "alone and not used here: update merrflow",
             )
+            return None
+        try:
+            return unpacked(row.payload)
+        except (TypeError, zlib.error):
+            self._drop(row)
+            return None
+
+    def _drop(self, row: PackedRow) -> None:
+        self._warn_once(
+            f"damaged {row.stage}",
+            f"the {row.stage} of clip {row.clip}, and maybe of others, is damaged; the next merrflow run does it again",
+        )
         self._execute(
             sa.delete(STAGES).where(
                 STAGES.c.clip == row.clip,
                 STAGES.c.stage == row.stage,
                 STAGES.c.fingerprint == row.fingerprint,
             ),
-            sa.update(CLIPS)
-            .where(CLIPS.c.name == row.clip, CLIPS.c.fingerprint == row.fingerprint)
-            .values(outcome=None, reason=None, fingerprint=None, retry=False),
+            undone.where(CLIPS.c.name == row.clip, CLIPS.c.fingerprint == row.fingerprint),
         )
-        return False
+
+    def _warn_once(self, kind: str, text: str) -> None:
+        """A ledger may have a hundred thousand rows that are like it."""
+        if kind not in self._warned:
+            self._warned.add(kind)
+            log.warning("%s: %s", self.location, text)
 
 
 def unpacked(payload: bytes) -> bytes:
-    """The JSON of a payload; empty if there is none. Raises `zlib.error` if it is damaged."""
+    """The JSON of a payload; empty if there is none. Raises `zlib.error` or `TypeError` if it is damaged."""
     return zlib.decompress(payload) if payload else b""

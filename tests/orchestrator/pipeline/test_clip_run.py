@@ -10,6 +10,8 @@ from functools import partial
 
 import pytest
 
+from merrflow.core.records import Clip
+from merrflow.pipeline.clip_file import ClipFile
 from merrflow.pipeline.clip_run import ClipRun, Skipped
 from merrflow.pipeline.pause import Pause
 from merrflow.stages.graph import Graph
@@ -38,7 +40,7 @@ async def fail(work, *needs):
         (partial(Stage, compute=fail, service="llama3", result=int), Pause),
     ],
 )
-async def test_a_clip_without_a_record_frees_what_was_decoded_at_once(last, error):
+async def test_a_clip_without_a_record_frees_what_was_decoded_at_once(tmp_path, last, error):
     decoded = []
 
     def decode(work):
@@ -57,10 +59,11 @@ async def test_a_clip_without_a_record_frees_what_was_decoded_at_once(last, erro
             Stage(name="beside", purpose="", compute=lambda work, probe: 1, needs=("probe",)),
         ]
     )
+    file = ClipFile(Clip("a", tmp_path / "a.mp4", ""), asyncio.to_thread)
     gc.disable()
     try:
         with pytest.raises(error):
-            await ClipRun(graph, None, NoCache(), None, frozenset({"llama3"})).record()
+            await ClipRun(graph, None, NoCache(), file, frozenset({"llama3"})).record()
         await asyncio.sleep(0)
         assert decoded[0]() is None
     finally:

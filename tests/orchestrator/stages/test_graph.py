@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from merrflow.core.records import Record
+from merrflow.core.records import Clip, Record
 from merrflow.formats.precomputed import PrecomputedPeaks
 from merrflow.stages import picture
 from merrflow.stages.graph import GRAPH, Graph, GraphError, graph_for
@@ -97,13 +98,15 @@ def test_a_stage_of_ones_own_takes_its_place():
 
 
 async def test_a_stage_may_use_only_what_it_declares():
+    from merrflow.pipeline.clip_file import ClipFile
     from merrflow.pipeline.clip_run import ClipRun
 
     async def compute(work):
         return await work.use("secret")
 
     graph = Graph([stage("secret", lazy=True), Stage("greedy", "a test", compute)])
-    run = ClipRun(graph, None, None, None, frozenset())
+    file = ClipFile(Clip("a", Path("a.mp4"), ""), asyncio.to_thread)
+    run = ClipRun(graph, None, None, file, frozenset())
     with pytest.raises(KeyError, match="'greedy' uses 'secret' without saying so"):
         await run._task("greedy")
 

@@ -8,12 +8,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from merrflow.core.fingerprint import file_sha256, file_state
 from merrflow.core.inputs import Found
 from merrflow.core.records import Outcome
 from merrflow.store import RECORD, Ledger, StageRow
+from merrflow.store.tables import ROWS_VERSION, STAGES
+from merrflow.store.transactions import unpacked
 
 
 @pytest.fixture
@@ -174,3 +178,50 @@ def test_the_last_word_on_a_clip_is_what_the_ledger_tells(tmp_path_factory, done
             retry,
         )
     ledger.close()
+
+
+def test_a_row_of_a_newer_version_is_neither_read_nor_overwritten(ledger, tmp_path):
+    enter(ledger, clip_file(tmp_path, "a.mp4"))
+    for stage in ("tone", RECORD):
+        ledger.save_stage("a", stage, "f", StageRow(Outcome.DONE, "", b"new", 1.0))
+        ledger._execute(sa.update(STAGES).where(STAGES.c.stage == stage).values(schema_version=ROWS_VERSION + 1))
+        assert ledger.stage("a", stage, "f") is None
+    ledger.save_stage("a", "tone", "f", StageRow(Outcome.DONE, "", b"old", 1.0))
+    ledger.finish_clip("a", "f", StageRow(Outcome.DONE, "", b"old", 1.0))
+    rows = ledger.stages(ledger.named(["a"])[0])
+    assert {unpacked(row.payload) for row in rows.values()} == {b"new"} and len(rows) == 2
+    assert not list(ledger.records()) and not ledger.described()
+    assert ledger.finished() == {"a": "f"}, "it is done, by the newer merrflow"
+
+
+def test_two_processes_may_add_the_column_at_the_same_time(tmp_path, ledger_url, monkeypatch):
+    first = Ledger.in_folder(tmp_path, ledger_url)
+    looks = iter([False, True])
+    monkeypatch.setattr(Ledger, "_has_schema_version", lambda self: next(looks))
+    second = Ledger.in_folder(tmp_path, ledger_url)
+    assert not second.names()
+    for ledger in (first, second):
+        ledger.close()
+
+
+def test_a_clip_knows_in_which_state_its_file_was_registered(ledger, tmp_path):
+    path = clip_file(tmp_path, "a.mp4")
+    (clip,) = enter(ledger, path)
+    assert clip.file == file_state(path)
+    (same,) = ledger.named(["a"])
+    assert same.file.is_like(clip.file) and same.file.inode is None, "another machine may number files otherwise"
+    assert enter(ledger, tmp_path / "gone.mp4")[0].file is None
+
+
+def test_a_file_that_changes_while_it_is_hashed_is_read_again(ledger, tmp_path, monkeypatch):
+    path = clip_file(tmp_path, "a.mp4")
+
+    def hashed(path: Path) -> str:
+        path.write_bytes(path.read_bytes() + b"more")
+        return "of half a file"
+
+    with monkeypatch.context() as patch:
+        patch.setattr("merrflow.store.registration.file_sha256", hashed)
+        (clip,) = enter(ledger, path)
+    assert not clip.file.is_like(file_state(path)), "so nothing that is read of it now is kept"
+    assert enter(ledger, path)[0].sha256 == file_sha256(path)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from merrflow.datasets.curation.candidate import Candidate, candidate
 from merrflow.datasets.curation.sharpness import face_sharpness
-from merrflow.datasets.entries import RECORDS, Entry
+from merrflow.datasets.entries import RECORDS, Entry, parsed
 from merrflow.datasets.pictures import Pictures
 from merrflow.store import Ledger, StageRow
 
@@ -27,9 +27,8 @@ def read_records(ledger: Ledger, pictures: Pictures | None = None) -> Read:
     """
     digest = hashlib.sha256()
     clips = []
-    for name, row in ledger.records():
+    for name, row, record in parsed(ledger, RECORDS):
         _add(digest, name, row)
-        record = RECORDS.validate_json(row.payload)
         sharpness = face_sharpness(pictures.of(record), record.peak.box) if pictures else None
         clips.append(candidate(Entry(record, row.outcome, row.reason), sharpness))
     return Read(tuple(sorted(clips, key=lambda clip: clip.name)), digest.hexdigest())

@@ -12,6 +12,7 @@ from typing import NotRequired
 from pydantic import TypeAdapter
 from typing_extensions import TypedDict
 
+from merrflow.datasets.entries import parsed
 from merrflow.stages import label_scores
 from merrflow.stages.graph import GRAPH
 from merrflow.store import Ledger
@@ -67,10 +68,7 @@ def vocabulary(ledger: Ledger, names: Collection[str] | None = None) -> Vocabula
     prosody: dict[str, str] = {}
     clues: set[str] = set()
     modalities: set[str] = set()
-    for name, row in ledger.records():
-        if names is not None and name not in names:
-            continue
-        glance = _GLANCE.validate_json(row.payload)
+    for _, _, glance in parsed(ledger, _GLANCE, names):
         labels.add(glance["label"]["label"])
         labels.update(glance["label"].get("scores", ()))
         units.update(glance["peak"]["intensity"])

@@ -16,6 +16,7 @@ from merrflow.datasets.mining.beside import beside
 from merrflow.datasets.mining.faces import Box, Seen, all_faces, peak_face, subject_of
 from merrflow.datasets.mining.nearness import Nearness
 from merrflow.datasets.mining.onset import held, lasting
+from merrflow.datasets.mining.readable import readable
 from merrflow.datasets.mining.settings import MiningRules, load_mining
 from merrflow.facs.rules import RuleSet, UnknownLabel
 from merrflow.facs.units import openface_units
@@ -81,10 +82,8 @@ def mine(
     engines: Counter[tuple[str, tuple[str, ...]]] = Counter()
     heap: list[tuple[float, int, Candidate]] = []
     clips = without = 0
-    for number, stored in enumerate(ledger.results(("action_units", "probe"))):
+    for number, (stored, record, series, engine) in enumerate(readable(ledger)):
         clips += 1
-        record = from_json(stored.record) if stored.record else None
-        series, engine = _series(stored, record)
         if series is None and record is None:
             without += 1
             continue
@@ -120,15 +119,6 @@ def mine(
     best = sorted(heap, key=lambda entry: entry[:2], reverse=True)
     candidates = tuple(replace(one, rank=rank) for rank, (_, _, one) in enumerate(best, start=1))
     return Mined(label, rules.title, candidates, clips, without, _limits(engines, judges, label))
-
-
-def _series(stored: ClipResults, record: Mapping[str, Any] | None) -> tuple[Mapping[str, Any] | None, str]:
-    units = stored.stages.get("action_units")
-    if units is None:
-        origin = ((record or {}).get("origins") or {}).get("action_units") or {}
-        return None, origin.get("engine", "")
-    payload = from_json(units)
-    return payload["value"], (payload.get("origin") or {}).get("engine", "")
 
 
 def _precomputed(record: Mapping[str, Any] | None) -> tuple[str, ...]:

@@ -1,0 +1,116 @@
+"""The files of the clips, while the clips are in work: they may vanish, come back, or be replaced.
+
+A clip's bytes were read when it was registered. So an error of the system, or another file in its place, is no fault of
+the clip: nothing of that try is kept, and the clip is tried again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from av.error import FFmpegError
+
+from merrflow.core.errors import ClipsAway, FileAway, reading_clip
+from merrflow.core.fingerprint import file_sha256, file_state
+from merrflow.core.paths import path_text
+from merrflow.core.records import Clip, FileState
+from merrflow.stages.stage import InThread
+from merrflow_serving.errors import MerrflowError, MissingStream, UnreadableMedia
+
+# Seconds before a clip whose file was away is tried again. The first is for errors that end once the file is opened
+# again, and for media that could not be decoded.
+PAUSES = (0.0, 0.5, 2.0, 8.0)
+MANY = 8  # clips in a row, after all these tries: then the rest is not tried at all
+_OF_MEDIA = (UnreadableMedia.reason, MissingStream.reason)
+
+
+class ClipFile:
+    """The file of one clip. Does nothing for one that could not be read when it was registered."""
+
+    def __init__(self, clip: Clip, in_thread: InThread) -> None:
+        self.clip = clip
+        self._in_thread = in_thread
+        self._known = clip.file  # a state in which the file holds the bytes that were registered
+        self._doubted: set[str] = set()
+        self._believed: MerrflowError | None = None
+
+    async def begin(self) -> None:
+        """Before each try. Raises `FileAway` unless the file is there, with the bytes that were registered."""
+        if self._known is None:
+            return
+        now = await self._state()
+        if not now.is_like(self._known):
+            raise self._replaced()
+        if self._known.inode is not None and now != self._known:
+            # A file that was renamed or numbered anew, or another one with the size and time of the first.
+            await self._compare()
+        self._known = now
+
+    async def check(self) -> None:
+        """After each read. Raises `FileAway` unless the file has been there, and the same, since `begin`."""
+        if self._known is None:
+            return
+        now = await self._state()
+        if now == self._known:
+            return
+        if now != replace(self._known, ctime_ns=now.ctime_ns):
+            raise self._replaced()
+        # Another file may have been there and the first put back; or on this file system reading changes the time.
+        self._doubt("ctime", self._replaced())
+
+    async def judge(self, error: MerrflowError, stage: str) -> None:
+        """Returns if a stage's failure is the clip's own. Raises `FileAway` if its file may have been away meanwhile.
+
+        ffmpeg and services report errors of the system as media that cannot be decoded. So such media are believed to
+        be bad only if two tries say the same while the file can be read with the bytes that were registered.
+        """
+        if error is self._believed:  # the stage has it from one that it uses
+            return
+        await self.check()
+        if self._known is not None and error.reason in _OF_MEDIA:
+            cause = error.__cause__
+            if isinstance(cause, OSError) and not isinstance(cause, FFmpegError):
+                raise FileAway(str(error))
+            await self._compare()
+            self._doubt(f"{stage}: {error}", FileAway(str(error)))
+        self._believed = error
+
+    async def _state(self) -> FileState:
+        with reading_clip():
+            return await self._in_thread(file_state, self.clip.path)
+
+    async def _compare(self) -> None:
+        """Raises `FileAway` unless the file has the bytes that were registered."""
+        with reading_clip():
+            sha256 = await self._in_thread(file_sha256, self.clip.path)
+        if sha256 != self.clip.sha256:
+            raise self._replaced()
+
+    def _doubt(self, sign: str, error: FileAway) -> None:
+        """Raises the error the first time that the sign is seen on this clip."""
+        if sign not in self._doubted:
+            self._doubted.add(sign)
+            raise error
+
+    def _replaced(self) -> FileAway:
+        return FileAway(f"the file was replaced or changed since the run began: {path_text(self.clip.path)}")
+
+
+class AwayInARow:
+    """Stops a run whose clips are all away."""
+
+    def __init__(self) -> None:
+        self._count = 0
+
+    def end(self) -> None:
+        """A clip was there."""
+        self._count = 0
+
+    def add(self, reason: str) -> None:
+        """The file of a clip was away in all its tries. Raises `ClipsAway` if that were many clips in a row."""
+        self._count += 1
+        if self._count >= MANY:
+            raise ClipsAway(
+                f"{self._count} clips in a row cannot be read as they were registered, so their folder seems to be "
+                f"gone (the last: {reason}); make it available again, and run the same command again to go on from here"
+            )
