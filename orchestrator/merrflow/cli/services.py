@@ -37,12 +37,7 @@ PROBE_SECONDS = 2.0
 
 def addresses(settings: RunSettings) -> dict[str, str]:
     """Where each service is, or would be on this machine."""
-    return {name: _given(name, settings) or f"127.0.0.1:{entry.port}" for name, entry in SERVICES.items()}
-
-
-def _given(name: str, settings: RunSettings) -> str:
-    address: str = getattr(settings, f"{name.replace('-', '_')}_address")
-    return address
+    return {name: settings.address(name) or f"127.0.0.1:{entry.port}" for name, entry in SERVICES.items()}
 
 
 async def look(config: Path | None) -> list[dict[str, Any]]:
@@ -55,7 +50,7 @@ async def look(config: Path | None) -> list[dict[str, Any]]:
 
 async def _look_behind(name: str, address: str, settings: RunSettings) -> list[dict[str, Any]]:
     seen = await _look_at_all(name, address, settings)
-    if SERVICES[name].optional and not _given(name, settings) and seen[0]["health"] == "UNREACHABLE":
+    if SERVICES[name].optional and not settings.address(name) and seen[0]["health"] == "UNREACHABLE":
         return [{"service": name, "address": address, "health": "OFF"}]
     return seen
 

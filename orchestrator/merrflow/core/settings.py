@@ -164,9 +164,14 @@ class RunSettings(BaseSettings):
         """Arguments, then the environment; `load_settings` adds a YAML file."""
         return init_settings, env_settings
 
+    def address(self, service: str) -> str:
+        """Of a service of the catalog; "" if it is not set."""
+        found: str = getattr(self, f"{service.replace('-', '_')}_address")
+        return found
+
     def addresses(self, needed: Collection[str] = NEEDED) -> dict[str, str]:
         """Service name -> host:port of the needed ones, if set. Raises `InputError` if only some are."""
-        given = {name: address for name in needed if (address := getattr(self, f"{name.replace('-', '_')}_address"))}
+        given = {name: address for name in needed if (address := self.address(name))}
         if given and len(given) < len(needed):
             missing = [SERVICES[name].env_prefix + "ADDRESS" for name in needed if name not in given]
             raise InputError(

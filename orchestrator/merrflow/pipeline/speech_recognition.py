@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from merrflow.core.errors import InputError
 from merrflow.core.settings import RunSettings
 from merrflow.pipeline.local_services import embedded_engines
-from merrflow_serving.catalog import SERVICES
+from merrflow_serving.catalog import NEEDED, SERVICES
 from merrflow_serving.errors import MerrflowError
 
 SERVICE = "whisper"
@@ -24,7 +24,7 @@ def recognises_speech(settings: RunSettings, *, in_containers: bool = False) -> 
         return True
     problem = (
         f"asr is on, and {SERVICES[SERVICE].env_prefix}ADDRESS is not set, as those of the other services are"
-        if settings.addresses()
+        if any(map(settings.address, NEEDED))
         else _embedded_problem()
     )
     if problem and settings.asr == "on":

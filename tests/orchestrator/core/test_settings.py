@@ -103,7 +103,7 @@ def test_values_that_no_run_can_use_are_named(tmp_path, line, told):
 
 
 def test_every_service_of_the_catalog_has_its_address():
-    found = RunSettings(**{f"{name.replace('-', '_')}_address": f"{name}:1" for name in SERVICES}).addresses()
+    found = RunSettings(**{f"{name.replace('-', '_')}_address": f"{name}:1" for name in SERVICES}).addresses(SERVICES)
     assert found == {name: f"{name}:1" for name in SERVICES}
     assert len([name for name in RunSettings.model_fields if name.endswith("_address")]) == len(SERVICES)
 

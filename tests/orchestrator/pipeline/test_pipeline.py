@@ -194,7 +194,7 @@ async def test_a_clue_that_cannot_be_had_is_missing_with_its_reason(tmp_path):
 
 
 async def test_a_peak_frame_that_cannot_be_read_fails_the_clip_and_not_its_scene(tmp_path, monkeypatch):
-    def gone(*arguments):
+    def gone(*arguments, **limits):
         raise UnreadableMedia("the file does not exist")
 
     make_video(tmp_path / "clips/smile.mp4", "red")
