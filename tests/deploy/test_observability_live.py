@@ -22,7 +22,7 @@ import yaml
 
 from merrflow.cli.services import call_once
 from merrflow.pipeline.local_services import LocalServices
-from merrflow_serving.catalog import SERVICES
+from merrflow_serving.catalog import NEEDED, SERVICES
 from merrflow_serving.media.images import encode_jpeg
 from merrflow_serving.media.video import read_frames
 from merrflow_serving.metrics import Metrics
@@ -88,17 +88,17 @@ async def load(folder: Path, config: Path) -> list[object]:
     picture.write_bytes(encode_jpeg(read_frames(CLIP, {30})[30].image))
     ask.write_text(json.dumps({"scene": "A person.", "expressions": ["raised brows"], "label": "surprise"}))
     files = {"openface-au": CLIP, "minigpt-v2": picture, "qwen-audio": CLIP, "llama3": ask}
-    sent = [(name, files[name]) for name in SERVICES] + [("qwen-audio", picture)]
+    sent = [(name, files[name]) for name in NEEDED] + [("qwen-audio", picture)]
     calls = (call_once(name, file, config, lambda text: None) for name, file in sent)
     return await asyncio.gather(*calls, return_exceptions=True)
 
 
 async def test_each_panel_has_data_and_each_rule_is_evaluated(tmp_path, monkeypatch):
-    with free_ports(len(SERVICES) + 3) as (*metrics, gpu_port, prefect_port, port):
+    with free_ports(len(NEEDED) + 3) as (*metrics, gpu_port, prefect_port, port):
         pass
-    ports = dict(zip(SERVICES, metrics, strict=True))
-    for name, entry in SERVICES.items():
-        monkeypatch.setenv(f"{entry.env_prefix}METRICS_PORT", str(ports[name]))
+    ports = dict(zip(NEEDED, metrics, strict=True))
+    for name in NEEDED:
+        monkeypatch.setenv(f"{SERVICES[name].env_prefix}METRICS_PORT", str(ports[name]))
     gpu = Metrics("llama3")  # a replica with a GPU, as a machine with one has it
     gpu.follow(lambda: STATE)
     gpu.serve("127.0.0.1", gpu_port)
@@ -128,7 +128,7 @@ async def test_each_panel_has_data_and_each_rule_is_evaluated(tmp_path, monkeypa
             assert not missing, f"panels without data: {list(missing)}; the last requests: {came}"
 
             services = fetch(port, "label/service/values", **{"match[]": 'up{job="merrflow"}'})
-            assert set(services) == set(SERVICES), "the choice above the panels"
+            assert set(services) == set(NEEDED), "the choice above the panels"
             up = fetch(port, "query", query="up")["result"]
             assert all(sample["value"][1] == "1" for sample in up), up
             assert all(set(sample["metric"]) & {"service"} for sample in up if sample["metric"]["job"] == "merrflow")

@@ -41,7 +41,7 @@ def _variable(kind: str) -> str:
 
 def _check(variable: str, url: str) -> None:
     try:
-        httpx.HTTPTransport(proxy=url if "://" in url else f"http://{url}", verify=False).close()
+        httpx.HTTPTransport(proxy=url if "://" in url else f"http://{url}").close()
     except ImportError:
         raise InputError(
             f"{variable} names a SOCKS proxy, for which the package socksio is needed: pip install socksio, or unset "
