@@ -19,7 +19,7 @@ from tests.services.openface_au.videos import encode, noise
 
 
 def facts(frames: int, **more) -> VideoFacts:
-    return VideoFacts(64, 48, tuple(i / 25 for i in range(frames)), **({"turned": False} | more))
+    return VideoFacts(64, 48, tuple(i / 25 for i in range(frames)), **({"plain": True} | more))
 
 
 def test_the_binary_is_found_by_path_and_by_name(tmp_path, monkeypatch) -> None:

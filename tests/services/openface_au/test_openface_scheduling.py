@@ -23,7 +23,7 @@ from tests.services.openface_au.videos import encode
 
 
 def facts(frames: int, **more) -> VideoFacts:
-    return VideoFacts(64, 48, tuple(i / 25 for i in range(frames)), **({"turned": False} | more))
+    return VideoFacts(64, 48, tuple(i / 25 for i in range(frames)), **({"plain": True} | more))
 
 
 def job(place_: int, frames: int = 10, *, rewrite: bool = False) -> Job:

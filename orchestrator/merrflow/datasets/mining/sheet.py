@@ -71,7 +71,7 @@ def _picture(one: Candidate) -> str:
         raise UnreadableMedia(f"frame {one.frame} cannot be decoded")
     image = frame.scaled(LONGEST)
     if one.box is not None:
-        factor = min(1.0, LONGEST / max(frame.raw.width, frame.raw.height))
+        factor = min(1.0, LONGEST / max(frame.size))
         x, y, width, height = (round(value * factor) for value in one.box)
         cv2.rectangle(image, (x, y), (x + width, y + height), _MARK, 2)
     return "data:image/jpeg;base64," + base64.b64encode(encode_jpeg(image, quality=QUALITY)).decode("ascii")

@@ -8,6 +8,8 @@ import av
 import numpy as np
 from av.video.reformatter import VideoReformatter
 
+from merrflow_serving.media.colours import map_to_sdr, needs_mapping
+
 _MOST_SIZES = 8  # conversions kept; a video needs two or three
 
 
@@ -23,12 +25,25 @@ class Converter:
         self._plans: dict[tuple[int, int], VideoReformatter] = {}
 
     def view(self, raw: av.VideoFrame, width: int, height: int) -> np.ndarray:
-        """(height, width, 3) uint8 RGB, not rotated. Rows may not be contiguous; the array keeps its memory alive."""
+        """(height, width, 3) uint8 RGB, not rotated. Rows may not be contiguous; the array keeps its memory alive.
+
+        High dynamic range becomes SDR; what is transparent is black.
+        """
+        if needs_mapping(raw):
+            return map_to_sdr(self._view(raw, width, height, "rgb48le"), raw)
+        if any(component.is_alpha for component in raw.format.components):
+            picture = self._view(raw, width, height, "rgba").astype(np.uint16)
+            return ((picture[..., :3] * picture[..., 3:] + 127) // 255).astype(np.uint8)
+        return self._view(raw, width, height, "rgb24")
+
+    def _view(self, raw: av.VideoFrame, width: int, height: int, kind: str) -> np.ndarray:
         plan = self._plans.get((width, height))
         if plan is None:
             if len(self._plans) >= _MOST_SIZES:
                 self._plans.clear()
             plan = self._plans[width, height] = VideoReformatter()
-        converted = plan.reformat(raw, width=width, height=height, format="rgb24", threads=1)
+        converted = plan.reformat(raw, width=width, height=height, format=kind, threads=1)
         plane: Any = converted.planes[0]  # a buffer, which its stubs do not declare
-        return np.ndarray((height, width, 3), np.uint8, plane, 0, (plane.line_size, 3, 1))
+        dtype, channels = np.dtype("<u2" if kind == "rgb48le" else np.uint8), 4 if kind == "rgba" else 3
+        strides = (plane.line_size, channels * dtype.itemsize, dtype.itemsize)
+        return np.ndarray((height, width, channels), dtype, plane, 0, strides)

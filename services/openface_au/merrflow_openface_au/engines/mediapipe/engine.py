@@ -187,9 +187,7 @@ class _FrameLog:
     def record(self, frames: Iterator[VideoFrame]) -> Iterator[Picture]:
         for frame in frames:
             image = self._ring.keep(frame.view(self._longest_side))
-            width, height = frame.raw.width, frame.raw.height
-            if (width > height) != (image.shape[1] > image.shape[0]):  # rotated by its rotation flag
-                width, height = height, width
+            width, height = frame.size
             if not self.timestamps:
                 self.width, self.height = width, height
             self.timestamps.append(frame.timestamp)

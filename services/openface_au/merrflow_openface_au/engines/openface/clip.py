@@ -1,7 +1,8 @@
 """A clip before OpenFace reads it: decoded once for its facts, and rewritten if OpenFace's decoder would misread it.
 
-OpenFace reads through OpenCV's decoder, which takes a picture's name for the pattern of a sequence and, before
-OpenCV 4.5, ignores rotation flags. Such clips are rewritten without loss, with the frames that merrflow counts.
+OpenFace reads through OpenCV's decoder, which takes a picture's name for the pattern of a sequence, ignores mirrors,
+the shape of pixels, HDR and, before OpenCV 4.5, rotation, and loses other frames of damaged files. Such clips are
+rewritten without loss, with the frames that merrflow counts.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from pathlib import Path
 
 from merrflow_openface_au.types import Source
 from merrflow_serving.errors import UnreadableMedia
-from merrflow_serving.media.video import iter_frames
+from merrflow_serving.media.video import iter_frames, open_media
 
 _SUFFIX = re.compile(r"\.[A-Za-z0-9]{1,5}")
 
@@ -23,10 +24,10 @@ _SUFFIX = re.compile(r"\.[A-Za-z0-9]{1,5}")
 class VideoFacts:
     """What decoding a clip shows."""
 
-    width: int  # pixels, after rotation flags
+    width: int  # pixels, as the film is shown
     height: int
     timestamps: tuple[float, ...]  # of each frame, seconds from the first
-    turned: bool  # rotated by a rotation flag
+    plain: bool  # every decoder sees the same pictures, and as many
 
     @property
     def fps(self) -> float:
@@ -37,25 +38,28 @@ class VideoFacts:
     @property
     def needs_rewrite(self) -> bool:
         """Whether OpenFace would misread the file as it is."""
-        return self.turned or len(self.timestamps) == 1
+        return not self.plain or len(self.timestamps) == 1
 
 
 def inspect_clip(source: Source, *, max_pixels: int, max_frames: int) -> VideoFacts:
     """Decodes the whole clip without converting a picture. Raises as `iter_frames`, and for a file without frames."""
     timestamps: list[float] = []
     width = height = 0
-    turned = False
-    for frame in iter_frames(source, max_pixels=max_pixels, max_frames=max_frames):
+    with open_media(source, max_pixels=max_pixels) as container:
+        plain = len(container.streams.video) == 1
+
+    def damaged() -> None:
+        nonlocal plain
+        plain = False
+
+    for frame in iter_frames(source, max_pixels=max_pixels, max_frames=max_frames, on_damage=damaged):
         if not timestamps:
-            turns = round((frame.raw.rotation or 0) / 90) % 4
-            width, height = frame.raw.width, frame.raw.height
-            if turns % 2:
-                width, height = height, width
-            turned = turns != 0
+            width, height = frame.size
+        plain = plain and frame.is_as_decoded and not frame.is_damaged
         timestamps.append(frame.timestamp)
     if not timestamps:
         raise UnreadableMedia("the file holds no picture")
-    return VideoFacts(width, height, tuple(timestamps), turned)
+    return VideoFacts(width, height, tuple(timestamps), plain)
 
 
 def link_clip(source: Source, folder: Path, name: str) -> Path:

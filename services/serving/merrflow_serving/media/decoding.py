@@ -1,0 +1,178 @@
+"""The film's pictures as the decoder gives them, also of a damaged file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import av
+import av.error
+
+from merrflow_serving.errors import TooLarge, UnreadableMedia
+from merrflow_serving.media.bounds import pixel_limit, sound_limit
+from merrflow_serving.media.container import Source, check_codec, open_media
+from merrflow_serving.media.orientation import PixelShape, square
+from merrflow_serving.media.tracks import video_track
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
+
+MOST_DAMAGE = 10_000  # packets; a file with more would keep the decoder busy for nothing
+_MOST_FAILED_READS = 10  # in a row
+_DAMAGE = (
+    av.error.InvalidDataError,
+    av.error.PatchWelcomeError,
+    av.error.BugError,
+    av.error.UnknownError,
+    av.error.ExternalError,
+)
+OnAudio = Callable[[av.AudioFrame], None]
+OnDamage = Callable[[], None]
+
+
+class Decoded(NamedTuple):
+    """A picture, and what the file says of it."""
+
+    raw: av.VideoFrame
+    pixel_ratio: float  # width over height of a pixel
+    rate: float | None  # frames a second, by the header
+    resets: bool  # the format allows the clock to jump
+
+
+class _DamagedError(Exception):
+    """Damage was found while several threads decoded."""
+
+
+def decode(
+    source: Source, max_pixels: int, on_audio: OnAudio | None, on_damage: OnDamage | None, threads: int
+) -> Iterator[Decoded]:
+    """What one thread decodes, whatever `threads` is. Arguments and errors as of `video.iter_frames`.
+
+    Of a damaged file several threads lose other pictures than one does. So that everyone counts the same frames,
+    decoding begins again with one thread at the first damage.
+    """
+    seen = heard = 0
+
+    def hear(frame: av.AudioFrame) -> None:
+        nonlocal heard
+        heard += 1
+        if on_audio is not None:
+            on_audio(frame)
+
+    if threads != 1:
+        try:
+            for decoded in _decode(source, max_pixels, hear if on_audio else None, _Damage(None), threads):
+                seen += 1
+                yield decoded
+            return
+        except _DamagedError:
+            pass
+    before = heard
+
+    def hear_on(frame: av.AudioFrame) -> None:
+        nonlocal before
+        before -= 1
+        if before < 0 and on_audio is not None:
+            on_audio(frame)
+
+    damage = _Damage(on_damage or (lambda: None))
+    for place, decoded in enumerate(_decode(source, max_pixels, hear_on if on_audio else None, damage, 1)):
+        if place >= seen:
+            yield decoded
+
+
+class _Damage:
+    """What cannot be read of one file. on_damage: None does not put up with any."""
+
+    def __init__(self, on_damage: OnDamage | None) -> None:
+        self._on_damage = on_damage
+        self._count = 0
+        self.first: av.error.FFmpegError | None = None
+
+    def add(self, error: av.error.FFmpegError) -> None:
+        """Raises `_DamagedError` where no damage is put up with, `UnreadableMedia` for too much of it."""
+        if self._on_damage is None:
+            raise _DamagedError from error
+        self.first = self.first or error
+        self._count += 1
+        if self._count > MOST_DAMAGE:
+            raise UnreadableMedia(f"more than {MOST_DAMAGE} packets of the file are damaged") from error
+        self._on_damage()
+
+    def see(self, raw: av.VideoFrame) -> None:
+        """Raises `_DamagedError` for a picture with damage where none is put up with."""
+        if raw.is_corrupt and self._on_damage is None:
+            raise _DamagedError
+
+
+def _decode(
+    source: Source, max_pixels: int, on_audio: OnAudio | None, damage: _Damage, threads: int
+) -> Iterator[Decoded]:
+    with open_media(source, max_pixels=max_pixels) as container:
+        video = video_track(source, container)
+        check_codec(video)
+        video.thread_type, video.thread_count = "AUTO", threads
+        if max_pixels:
+            _check_pixels(video.width, video.height, max_pixels)
+            video.codec_context.options = pixel_limit(max_pixels)
+        audio = [track for track in container.streams.audio[:1] if on_audio and track.codec_context]
+        for track in audio:
+            track.codec_context.options = sound_limit(track)
+        rate = float(video.average_rate) if video.average_rate else None
+        resets = bool(container.format.flags & av.format.Flags.ts_discont.value)
+        shape = PixelShape(video)
+        empty = True
+        for packet in _packets(container, [video, *audio], damage):
+            if on_audio is not None and packet.stream.type == "audio":
+                _hand_over(packet, on_audio)
+                continue
+            for raw in _pictures(packet, max_pixels if not video.width else 0, damage):
+                damage.see(raw)
+                if max_pixels:
+                    _check_pixels(*square(raw.width, raw.height, shape.ratio), max_pixels)
+                yield Decoded(raw, shape.ratio, rate, resets)
+                empty = False
+        if empty and damage.first is not None:
+            raise damage.first
+
+
+def _packets(container: InputContainer, tracks: list[Any], damage: _Damage) -> Iterator[av.Packet[Any]]:
+    """All packets that can be read. Raises ffmpeg's error if reading fails again and again."""
+    failed = 0
+    while True:
+        try:
+            for packet in container.demux(tracks):
+                failed = 0
+                yield packet
+            return
+        except av.error.InvalidDataError as error:
+            failed += 1
+            damage.add(error)
+            if failed >= _MOST_FAILED_READS:
+                raise
+
+
+def _pictures(packet: av.Packet[Any], max_pixels: int, damage: _Damage) -> list[av.VideoFrame]:
+    """max_pixels: if the container does not say the size, so that the decoder's refusal is the first word on it."""
+    try:
+        return packet.decode()
+    except av.error.ArgumentError as error:
+        if max_pixels:
+            raise TooLarge(f"a picture has more than {max_pixels} pixels") from error
+        raise
+    except _DAMAGE as error:
+        damage.add(error)
+        return []
+
+
+def _check_pixels(width: int, height: int, max_pixels: int) -> None:
+    if width * height > max_pixels:
+        raise TooLarge(f"a frame of {width}x{height} has more than {max_pixels} pixels")
+
+
+def _hand_over(packet: av.Packet[Any], on_audio: OnAudio) -> None:
+    try:
+        for raw in packet.decode():
+            on_audio(raw)
+    except av.error.FFmpegError:
+        return

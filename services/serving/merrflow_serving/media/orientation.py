@@ -1,0 +1,80 @@
+"""How a decoded picture is to be shown: turned, mirrored, and with square pixels."""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+import av
+import numpy as np
+from av.sidedata.sidedata import Type
+
+if TYPE_CHECKING:
+    from av.video.stream import VideoStream
+
+Matrix = tuple[float, float, float, float]
+_NEARLY_SQUARE = 0.01  # 720x404 for a film of 16:9 says 359:360, which is rounding and no shape
+_MOST_STRETCHED = 4.0  # anamorphic films have 2:1 at most; more is a fault of the header
+
+
+class PixelShape:
+    """Width over height of a track's pixels, as it is now: recordings of television change it on the way."""
+
+    def __init__(self, track: VideoStream) -> None:
+        self._codec = track.codec_context
+        container, coded = track.sample_aspect_ratio, self._codec.sample_aspect_ratio
+        # The container's word comes before the decoder's, as in ffmpeg; without one, PyAV gives the decoder's first.
+        self._fixed = container if container and container != coded else None
+
+    @property
+    def ratio(self) -> float:
+        """1.0 for square pixels, and for a ratio that no film has."""
+        return _sane(self._fixed or self._codec.sample_aspect_ratio)
+
+
+def _sane(ratio: Fraction | None) -> float:
+    value = float(ratio) if ratio else 1.0
+    if abs(value - 1) < _NEARLY_SQUARE or not 1 / _MOST_STRETCHED <= value <= _MOST_STRETCHED:
+        return 1.0
+    return value
+
+
+def square(width: int, height: int, ratio: float) -> tuple[int, int]:
+    """The size with square pixels; the shorter side of a pixel is stretched, so that nothing is lost."""
+    return (round(width * ratio), height) if ratio >= 1 else (width, round(height / ratio))
+
+
+def display_matrix(raw: av.VideoFrame) -> Matrix:
+    """a, b, c, d of the frame's display matrix (ISO 14496-12, 8.3.2), the identity if it has none that is usable.
+
+    A pixel x, y is shown at a x + c y, b x + d y.
+    """
+    for item in raw.side_data:
+        if item.type == Type.DISPLAYMATRIX and len(data := bytes(item)) >= 36:
+            a, b, _, c, d, *_ = np.frombuffer(data, np.int32, 9).astype(float).tolist()
+            if not math.isclose(a * d, b * c):
+                return a, b, c, d
+    return 1.0, 0.0, 0.0, 1.0
+
+
+def is_turned(matrix: Matrix) -> bool:
+    """Whether width and height change places."""
+    a, b, c, d = map(abs, matrix)
+    return b + c > a + d
+
+
+def upright_as_is(matrix: Matrix) -> bool:
+    """Whether a picture is neither turned nor mirrored."""
+    return not is_turned(matrix) and matrix[0] > 0 and matrix[3] > 0
+
+
+def upright(image: np.ndarray, matrix: Matrix) -> np.ndarray:
+    """A view of (height, width, ...) turned and mirrored as the matrix says, to the nearest quarter turn."""
+    a, b, c, d = matrix
+    across, down = (c, b) if is_turned(matrix) else (a, d)
+    if is_turned(matrix):
+        image = image.swapaxes(0, 1)
+    if across < 0:
+        image = image[:, ::-1]
+    return image[::-1] if down < 0 else image
