@@ -76,6 +76,8 @@ class Probe:
     audio_seconds: float | None  # None: the file has no sound track
     voice_energy: tuple[float, ...] = ()  # dBFS in the band of speech, one for each 40 ms; see stages/voice.py
     likeness: PerceptualHashes | None = None
+    damaged_packets: int = 0  # that could not be decoded; the frames in them are missing
+    damaged_frames: int = 0  # kept, though the decoder had to make up a part of the picture
 
 
 @dataclass(frozen=True)

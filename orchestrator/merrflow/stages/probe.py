@@ -3,35 +3,30 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
-from itertools import pairwise
 from pathlib import Path
 
 import av
 import av.container
 import av.stream
 import av.video.stream
-import cv2
-import numpy as np
-from scenedetect import FrameTimecode
-from scenedetect.detectors import ContentDetector
 
-from merrflow.core.records import Probe, Shot
+from merrflow.core.records import Probe
 from merrflow.stages import perceptual_hash, voice
 from merrflow.stages.arrays import Sound
+from merrflow.stages.cuts import Cuts
 from merrflow.stages.stage import Stage, Work
 from merrflow.stages.text_samples import Sampler, TextSample
 from merrflow_serving.errors import TooLarge, UnreadableMedia
 from merrflow_serving.media.audio import SAMPLE_RATE, AudioCollector
-from merrflow_serving.media.video import VideoFrame, iter_frames, open_media
+from merrflow_serving.media.container import clock_may_jump, open_media
+from merrflow_serving.media.tracks import video_track
+from merrflow_serving.media.video import VideoFrame, iter_frames
 
-VERSION = f"4.{voice.VERSION}.{perceptual_hash.VERSION}"
+VERSION = f"5.{voice.VERSION}.{perceptual_hash.VERSION}"
 MAX_FPS = 1000  # more frames a second are a fault of the file's clock
-SHOT_WIDTH = 160  # pixels; cuts show at any size, and small frames are quick
-SHORTEST_SHOT = 5  # frames; shorter flashes are not shots
 # The larger of these may be missing at the end of a whole file: headers round, and sound and picture end apart.
 MISSING_SHARE = 0.1
 MISSING_SECONDS = 0.5
@@ -57,16 +52,19 @@ def decode(path: Path, *, max_seconds: float, max_pixels: int, with_text: bool =
     header = _header(path, max_seconds, max_pixels)
     collector = AudioCollector(max_seconds, margin=1.05)  # the picture may be long over
     sampler = Sampler()
-    cuts = _Cuts()
+    cuts = Cuts()
     hashes = perceptual_hash.HashSampler()
     times: list[float] = []
     frame: VideoFrame | None = None
     width = height = 0  # of the first frame, as openface-au has it; later ones may have another size
+    damage = _Damage()
 
     on_audio = collector.add if header.has_audio else None
     most = max(1, round(max_seconds * MAX_FPS))  # whatever times the frames claim to have
     try:
-        for frame in iter_frames(path, max_pixels=max_pixels, max_frames=most, on_audio=on_audio):
+        for frame in iter_frames(
+            path, max_pixels=max_pixels, max_frames=most, on_audio=on_audio, on_damage=damage.add_packet
+        ):
             if frame.timestamp > max_seconds:
                 raise TooLarge(f"the clip is longer than {max_seconds:g} seconds")
             if frame.index == 0:
@@ -74,6 +72,7 @@ def decode(path: Path, *, max_seconds: float, max_pixels: int, with_text: bool =
             times.append(round(frame.timestamp, 6))
             cuts.add(frame)
             hashes.add(frame)
+            damage.add_frame(frame)
             if with_text:
                 sampler.add(frame)
     except UnreadableMedia:
@@ -99,8 +98,21 @@ def decode(path: Path, *, max_seconds: float, max_pixels: int, with_text: bool =
         audio_seconds=None if audio is None else round(audio.size / SAMPLE_RATE, 3),
         voice_energy=() if audio is None else voice.voice_energy(audio),
         likeness=hashes.finish(audio),
+        damaged_packets=damage.packets,
+        damaged_frames=damage.frames,
     )
     return Decoded(probe, tuple(sampler.samples), audio, tuple(times))
+
+
+class _Damage:
+    def __init__(self) -> None:
+        self.packets = self.frames = 0
+
+    def add_packet(self) -> None:
+        self.packets += 1
+
+    def add_frame(self, frame: VideoFrame) -> None:
+        self.frames += frame.is_damaged
 
 
 @dataclass(frozen=True)
@@ -133,12 +145,14 @@ class _Header:
 
 
 def _header(path: Path, max_seconds: float, max_pixels: int) -> _Header:
-    """Reads the promise of a file. Raises `UnreadableMedia`, or `TooLarge` if it promises too much."""
+    """Reads the promise of a file. Raises `UnreadableMedia`, `MissingStream`, or `TooLarge` if it promises too much."""
     with open_media(path, max_pixels=max_pixels) as container:
+        video = video_track(path, container)
+        if clock_may_jump(container):  # so that its last time says nothing of its length
+            return _Header(None, 0.0, False, bool(container.streams.audio))
         if container.duration and container.duration / av.time_base > max_seconds * 1.05:
             raise TooLarge(f"the clip is longer than {max_seconds:g} seconds")
-        video = container.streams.video
-        promised, start, with_sound = _promised_length(container, video[0]) if video else (None, 0.0, False)
+        promised, start, with_sound = _promised_length(container, video)
         return _Header(promised, start, with_sound, bool(container.streams.audio))
 
 
@@ -175,29 +189,6 @@ def _clock_seconds(text: str) -> float | None:
 def _rate(last: VideoFrame) -> float:
     """Mean frames a second up to the last frame."""
     return last.index / last.timestamp if last.timestamp > 0 else 25.0
-
-
-class _Cuts:
-    """Shot cuts by PySceneDetect's content detector (mean HSV change between frames, threshold 27)."""
-
-    def __init__(self) -> None:
-        self._detector = ContentDetector(min_scene_len=SHORTEST_SHOT)
-        self._cuts: list[int] = []
-        self._size: tuple[int, int] | None = None  # width and height of what is compared, the first frame's
-
-    def add(self, frame: VideoFrame) -> None:
-        small = np.ascontiguousarray(frame.scaled(SHOT_WIDTH)[..., ::-1])
-        if self._size is None:
-            self._size = small.shape[1], small.shape[0]
-        elif self._size != (small.shape[1], small.shape[0]):  # recordings of television change their size on the way
-            small = cv2.resize(small, self._size, interpolation=cv2.INTER_AREA)
-        time = FrameTimecode(frame.index, fps=25.0)  # only counts frames here
-        self._cuts += [cut.frame_num for cut in self._detector.process_frame(time, small)]
-
-    def shots(self, count: int) -> Iterator[Shot]:
-        edges = [0, *(cut for cut in sorted(set(self._cuts)) if 0 < cut < count), count]
-        for start, end in pairwise(edges):
-            yield Shot(start, end)
 
 
 async def _decode(work: Work) -> Decoded:

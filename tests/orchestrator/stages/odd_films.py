@@ -41,9 +41,10 @@ def film(
     times: Callable[[int], float] | None = None,
     tones: tuple[float, ...] = (),
     setup: Callable[[av.VideoStream], None] = lambda stream: None,
+    options: dict[str, str] | None = None,
 ) -> Path:
     """times: seconds of each frame, where the rate does not give them. tones: the Hz of one sound track each."""
-    with av.open(str(path), "w") as container:
+    with av.open(str(path), "w", options=options or {}) as container:
         stream, tracks, seconds = None, [], 0.0
         for index, image in enumerate(images):
             if stream is None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 
@@ -111,33 +113,16 @@ def test_a_clip_written_anew_has_the_same_frames(tmp_path) -> None:
         np.testing.assert_array_equal(one.image, other.image)
 
 
-def test_a_turned_clip_is_written_upright(tmp_path, monkeypatch) -> None:
-    import av
-
-    source = encode([noise(seed=i) for i in range(3)])
-    upright = [frame.image for frame in iter_frames(source)]
-
-    class Turned:
-        """A decoded frame with a rotation flag."""
-
-        def __init__(self, raw: av.VideoFrame) -> None:
-            self._raw, self.rotation = raw, 90
-
-        def __getattr__(self, name: str):
-            return getattr(self._raw, name)
-
-    def turned(*args, **kwargs):
-        from merrflow_serving.media.video import VideoFrame
-
-        for frame in iter_frames(*args, **kwargs):
-            yield VideoFrame(frame.index, frame.timestamp, Turned(frame.raw))
-
-    monkeypatch.setattr("merrflow_openface_au.engines.openface.clip.iter_frames", turned)
+@pytest.mark.parametrize("odd", [{"rotation": 90}, {"rotation": 180, "mirrored": True}, {"pixel_ratio": Fraction(2)}])
+def test_a_clip_that_opencv_would_misread_is_written_as_it_is_shown(tmp_path, odd) -> None:
+    source = encode([noise(seed=i) for i in range(3)], **odd)
     seen = inspect_clip(source, max_pixels=0, max_frames=0)
-    assert (seen.width, seen.height) == (240, 320) and seen.needs_rewrite
+    shown = [frame.image for frame in iter_frames(source)]
+    assert (seen.height, seen.width) == shown[0].shape[:2] and seen.needs_rewrite
     again = rewrite_lossless(source, seen, tmp_path, "clip-aa")
-    for one, other in zip(upright, iter_frames(again), strict=True):
-        np.testing.assert_array_equal(np.rot90(one), other.image)
+    assert not inspect_clip(again, max_pixels=0, max_frames=0).needs_rewrite
+    for image, other in zip(shown, iter_frames(again), strict=True):
+        np.testing.assert_array_equal(image, other.image)
 
 
 def test_clips_get_names_that_are_no_options_and_no_patterns(tmp_path) -> None:

@@ -4,13 +4,24 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable
+from fractions import Fraction
 
 import av
 import numpy as np
 
 
-def encode(images: Iterable[np.ndarray], *, fps: int = 25) -> bytes:
-    """An MP4 file of (height, width, 3) uint8 RGB pictures; width and height must be even."""
+def encode(
+    images: Iterable[np.ndarray],
+    *,
+    fps: int = 25,
+    rotation: int = 0,
+    mirrored: bool = False,
+    pixel_ratio: Fraction = Fraction(1),
+) -> bytes:
+    """An MP4 file of (height, width, 3) uint8 RGB pictures; width and height must be even.
+
+    rotation: counterclockwise degrees; with `mirrored` and `pixel_ratio`, how the file says it is to be shown.
+    """
     buffer = io.BytesIO()
     with av.open(buffer, "w", format="mp4") as container:
         stream = None
@@ -19,6 +30,10 @@ def encode(images: Iterable[np.ndarray], *, fps: int = 25) -> bytes:
                 stream = container.add_stream("libx264", rate=fps, options={"crf": "12", "preset": "ultrafast"})
                 stream.height, stream.width = image.shape[:2]
                 stream.pix_fmt = "yuv420p"
+                if rotation or mirrored:
+                    stream.set_display_rotation(rotation, hflip=mirrored)
+                if pixel_ratio != 1:
+                    stream.sample_aspect_ratio = pixel_ratio
             container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
         container.mux(stream.encode())
     return buffer.getvalue()

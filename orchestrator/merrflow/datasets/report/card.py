@@ -150,4 +150,6 @@ def _facts(record: Record) -> tuple[str, ...]:
         f"{probe.width} × {probe.height}",
         plural(max(1, len(probe.shots)), "shot"),
         sound,
+        *([f"damaged: {plural(probe.damaged_packets, 'packet')} lost"] if probe.damaged_packets else ()),
+        *([f"{plural(probe.damaged_frames, 'frame')} mended by the decoder"] if probe.damaged_frames else ()),
     )

@@ -104,3 +104,8 @@ def check_codec(track: av.stream.Stream) -> None:
     """Raises `UnreadableMedia` if ffmpeg has no decoder for a track."""
     if track.codec_context is None:
         raise UnreadableMedia(f"the {track.type} track is in a codec that cannot be decoded")
+
+
+def clock_may_jump(container: av.container.InputContainer) -> bool:
+    """Whether the format is one of recordings, whose clock may be set anew at any moment, as where two are joined."""
+    return bool(container.format.flags & av.format.Flags.ts_discont.value)

@@ -10,7 +10,7 @@ import av.error
 
 from merrflow_serving.errors import TooLarge, UnreadableMedia
 from merrflow_serving.media.bounds import pixel_limit, sound_limit
-from merrflow_serving.media.container import Source, check_codec, open_media
+from merrflow_serving.media.container import Source, check_codec, clock_may_jump, open_media
 from merrflow_serving.media.orientation import PixelShape, square
 from merrflow_serving.media.tracks import video_track
 
@@ -119,7 +119,7 @@ def _decode(
         for track in audio:
             track.codec_context.options = sound_limit(track)
         rate = float(video.average_rate) if video.average_rate else None
-        resets = bool(container.format.flags & av.format.Flags.ts_discont.value)
+        resets = clock_may_jump(container)
         shape = PixelShape(video)
         empty = True
         for packet in _packets(container, [video, *audio], damage):
