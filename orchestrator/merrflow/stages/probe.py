@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
@@ -22,7 +21,7 @@ from merrflow.stages.text_samples import Sampler, TextSample
 from merrflow_serving.errors import TooLarge, UnreadableMedia
 from merrflow_serving.media.audio import SAMPLE_RATE, AudioCollector
 from merrflow_serving.media.container import clock_may_jump, open_media
-from merrflow_serving.media.tracks import video_track
+from merrflow_serving.media.tracks import matroska_seconds, video_track
 from merrflow_serving.media.video import VideoFrame, iter_frames
 
 VERSION = f"5.{voice.VERSION}.{perceptual_hash.VERSION}"
@@ -170,7 +169,7 @@ def _promised_length(
     if container.duration is None:
         return None, 0.0, False
     whole = container.duration / av.time_base
-    track = _clock_seconds(video.metadata.get("DURATION", ""))  # Matroska; both count from the clock's zero
+    track = matroska_seconds(video)  # both count from the clock's zero
     return (min(track, whole), 0.0, False) if track else (whole, 0.0, True)
 
 
@@ -178,12 +177,6 @@ def _time_base(video: av.video.stream.VideoStream) -> Fraction:
     """Seconds in one tick of the clock of an opened file's stream."""
     assert video.time_base is not None
     return video.time_base
-
-
-def _clock_seconds(text: str) -> float | None:
-    """Seconds in "00:01:02.345000000"; None if it is no such text."""
-    match = re.fullmatch(r"(\d{1,6}):(\d\d):(\d\d(?:\.\d{1,20})?)", text.strip())
-    return int(match[1]) * 3600 + int(match[2]) * 60 + float(match[3]) if match else None
 
 
 def _rate(last: VideoFrame) -> float:

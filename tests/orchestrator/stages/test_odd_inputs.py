@@ -172,7 +172,10 @@ def test_four_hours_of_sound_under_a_second_of_picture_are_refused(tmp_path):
         video = container.add_stream("mjpeg", rate=25)
         video.width, video.height, video.pix_fmt = 32, 32, "yuvj420p"
         audio = container.add_stream("pcm_s16le", rate=8_000, layout="mono")
-        container.mux(video.encode(_frame(corner(32, 32))))
+        for index in range(2):  # a single picture would be a cover
+            picture = _frame(corner(32, 32))
+            picture.pts = index
+            container.mux(video.encode(picture))
         container.mux(video.encode())
         for second in range(120):
             sound = av.AudioFrame.from_ndarray(np.zeros((1, 8_000), np.int16), format="s16", layout="mono")

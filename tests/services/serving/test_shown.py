@@ -138,7 +138,7 @@ def test_what_is_transparent_is_black():
     picture[:4, :, 3], picture[4:, :, 3] = 0, 255
     buffer = io.BytesIO()
     with av.open(buffer, "w", format="apng") as container:
-        stream = container.add_stream("png", rate=1)
+        stream = container.add_stream("apng", rate=1)
         stream.width, stream.height, stream.pix_fmt = 8, 8, "rgba"
         container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgba")))
         container.mux(stream.encode())

@@ -15,7 +15,6 @@ TRACKS = {
     "an unmarked thumbnail before the film": [Track(1, (48, 32), "mjpeg", NOTHING), FILM],
     "a large thumbnail that says it is the default": [Track(1, (480, 320), "mjpeg"), FILM],
     "a still in the film's own codec": [Track(1, (480, 320)), FILM],
-    "a PNG": [Track(1, (480, 320), "png"), FILM],
     "the default after another": [Track(20, (192, 128), disposition=NOTHING), FILM],
     "a smaller one first": [Track(20, (48, 32)), FILM],
     "a shorter one first": [Track(5), FILM],
@@ -32,11 +31,16 @@ def test_the_film_is_decoded(tmp_path, tracks, suffix):
     assert frames[0].image.mean() == pytest.approx(200, abs=4)
 
 
+def test_a_png_is_no_film(tmp_path):
+    path = many_tracks(tmp_path / "film.mp4", [Track(1, (480, 320), "png"), FILM])
+    assert len(list(iter_frames(path))) == 20
+
+
 @pytest.mark.parametrize("suffix", ["mp4", "mkv"])
 @pytest.mark.parametrize("disposition", [NOTHING, Disposition.default, Disposition.attached_pic])
 def test_a_cover_and_sound_are_no_film(tmp_path, suffix, disposition):
-    cover = Track(1, (48, 32), "mjpeg", disposition)
-    path = many_tracks(tmp_path / f"song.{suffix}", [cover, Track(1, codec="png", disposition=disposition)])
+    covers = [Track(1, size, "mjpeg", disposition) for size in ((48, 32), (96, 64))]
+    path = many_tracks(tmp_path / f"song.{suffix}", covers)
     with pytest.raises(MissingStream, match="no video track: only a cover"):
         list(iter_frames(path))
 

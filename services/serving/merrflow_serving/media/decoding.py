@@ -87,6 +87,7 @@ class _Damage:
     def __init__(self, on_damage: OnDamage | None) -> None:
         self._on_damage = on_damage
         self._count = 0
+        self._owed = 0  # packets without a picture so far
         self.first: av.error.FFmpegError | None = None
 
     def add(self, error: av.error.FFmpegError) -> None:
@@ -99,9 +100,14 @@ class _Damage:
             raise UnreadableMedia(f"more than {MOST_DAMAGE} packets of the file are damaged") from error
         self._on_damage()
 
-    def see(self, raw: av.VideoFrame) -> None:
-        """Raises `_DamagedError` for a picture with damage where none is put up with."""
-        if raw.is_corrupt and self._on_damage is None:
+    def see(self, packet: av.Packet[Any], pictures: list[av.VideoFrame]) -> None:
+        """Raises `_DamagedError` for damaged or missing pictures where none are put up with.
+
+        At the end of a file, several threads drop damaged pictures, and whole ones with them, without an error.
+        """
+        self._owed += bool(packet.size and not packet.is_discard) - len(pictures)
+        is_end = packet.size == 0 and packet.dts is None
+        if self._on_damage is None and ((is_end and self._owed > 0) or any(raw.is_corrupt for raw in pictures)):
             raise _DamagedError
 
 
@@ -126,8 +132,9 @@ def _decode(
             if on_audio is not None and packet.stream.type == "audio":
                 _hand_over(packet, on_audio)
                 continue
-            for raw in _pictures(packet, max_pixels if not video.width else 0, damage):
-                damage.see(raw)
+            pictures = _pictures(packet, max_pixels if not video.width else 0, damage)
+            damage.see(packet, pictures)
+            for raw in pictures:
                 if max_pixels:
                     _check_pixels(*square(raw.width, raw.height, shape.ratio), max_pixels)
                 yield Decoded(raw, shape.ratio, rate, resets)

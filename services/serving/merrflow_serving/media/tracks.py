@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import re
 from contextlib import suppress
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import av
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 _ASIDE = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
 _PICTURES = frozenset({"mjpeg", "png", "bmp", "gif", "webp", "tiff", "jpeg2000", "jpegls", "jpegxl", "ppm", "mjpegb"})
+_MOST_READ = 100_000  # packets; hours of film
 
 
 def video_track(source: Source, container: InputContainer) -> VideoStream:
@@ -52,16 +54,24 @@ def _rank(container: InputContainer, track: VideoStream) -> tuple[bool, bool, fl
     if codec is None:  # ffmpeg has no decoder
         return False, False, 0.0, -track.index
     seconds = float(track.duration * track.time_base) if track.duration and track.time_base else 0.0
-    seconds = seconds or (container.duration or 0) / av.time_base or 1.0
+    seconds = seconds or matroska_seconds(track) or (container.duration or 0) / av.time_base or 1.0
     return True, bool(track.disposition & Disposition.default), track.width * track.height * seconds, -track.index
+
+
+def matroska_seconds(track: VideoStream) -> float:
+    """When a track ends, by the tag that Matroska files have, such as "00:01:02.345000000"; 0 without one."""
+    text = track.metadata.get("DURATION", "").strip()
+    match = re.fullmatch(r"(\d{1,6}):(\d\d):(\d\d(?:\.\d{1,20})?)", text)
+    return int(match[1]) * 3600 + int(match[2]) * 60 + float(match[3]) if match else 0.0
 
 
 def _stills(source: Source, tracks: list[VideoStream]) -> set[int]:
     """Indices of the tracks that have a single picture. Reads on until each has shown two, without decoding."""
-    seen: Counter[int] = Counter({track.index: 0 for track in tracks})
+    seen = dict.fromkeys((track.index for track in tracks), 0)
     with suppress(UnreadableMedia), open_media(source) as container:
-        for packet in container.demux([container.streams[index] for index in seen]):
-            seen[packet.stream_index] += bool(packet.size)
+        for packet in islice(container.demux(), _MOST_READ):
+            if packet.stream_index in seen:
+                seen[packet.stream_index] += bool(packet.size)
             if min(seen.values()) > 1:
                 break
     return {index for index, count in seen.items() if count < 2}
