@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 from itertools import pairwise
+from typing import TypeAlias
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 from scenedetect import FrameTimecode
 from scenedetect.detectors import AdaptiveDetector
 
@@ -22,6 +24,8 @@ LEAST_CHANGE = 15.0  # mean HSV change, of 255; PySceneDetect's own
 LASTING = 0.4  # seconds; a scene that is back after this was lit by a flash, or hidden
 ALIKE = 0.7  # correlation of two pictures from which on they show the same scene, in whatever light
 _COARSE = (32, 18)  # pixels, of what is correlated: shakes of a few per cent of the picture hardly show
+_PLAIN = 2.0  # of 255; pictures whose contrast (standard deviation) is lower have nothing to be compared by
+Vector: TypeAlias = NDArray[np.float32]
 
 
 class Cuts:
@@ -38,7 +42,7 @@ class Cuts:
         )
         self._size: tuple[int, int] | None = None  # width and height of what is compared, the first frame's
         self._changes: list[int] = []  # frames that may begin a shot, still to be judged
-        self._recent: deque[tuple[int, float, Picture]] = deque()  # number, seconds, coarse picture
+        self._recent: deque[tuple[int, float, Vector]] = deque()  # number, seconds, coarse picture
         self._cuts: list[int] = []
 
     def add(self, frame: VideoFrame) -> None:
@@ -76,9 +80,9 @@ class Cuts:
                 self._cuts.append(change)
 
 
-def _coarse(picture: Picture) -> Picture:
+def _coarse(picture: Picture) -> Vector:
     """A (n,) float32 vector; the product of two is their correlation. Zeros for a picture without any contrast."""
-    small = cv2.resize(picture, _COARSE, interpolation=cv2.INTER_AREA).astype(np.float32).ravel()
+    small: Vector = cv2.resize(picture, _COARSE, interpolation=cv2.INTER_AREA).astype(np.float32).ravel()
     small -= small.mean()
-    length = float(np.linalg.norm(small))
-    return small / length if length > 2.0 * np.sqrt(small.size) else np.zeros_like(small)
+    length = np.linalg.norm(small)
+    return np.divide(small, length) if length > _PLAIN * np.sqrt(small.size) else np.zeros_like(small)

@@ -56,13 +56,13 @@ def decode(path: Path, *, max_seconds: float, max_pixels: int, with_text: bool =
     times: list[float] = []
     frame: VideoFrame | None = None
     width = height = 0  # of the first frame, as openface-au has it; later ones may have another size
-    damage = _Damage()
+    odd = _Oddities(header.several_tracks)
 
     on_audio = collector.add if header.has_audio else None
     most = max(1, round(max_seconds * MAX_FPS))  # whatever times the frames claim to have
     try:
         for frame in iter_frames(
-            path, max_pixels=max_pixels, max_frames=most, on_audio=on_audio, on_damage=damage.add_packet
+            path, max_pixels=max_pixels, max_frames=most, on_audio=on_audio, on_damage=odd.add_packet
         ):
             if frame.timestamp > max_seconds:
                 raise TooLarge(f"the clip is longer than {max_seconds:g} seconds")
@@ -71,7 +71,7 @@ def decode(path: Path, *, max_seconds: float, max_pixels: int, with_text: bool =
             times.append(round(frame.timestamp, 6))
             cuts.add(frame)
             hashes.add(frame)
-            damage.add_frame(frame)
+            odd.add_frame(frame)
             if with_text:
                 sampler.add(frame)
     except UnreadableMedia:
@@ -97,21 +97,30 @@ def decode(path: Path, *, max_seconds: float, max_pixels: int, with_text: bool =
         audio_seconds=None if audio is None else round(audio.size / SAMPLE_RATE, 3),
         voice_energy=() if audio is None else voice.voice_energy(audio),
         likeness=hashes.finish(audio),
-        damaged_packets=damage.packets,
-        damaged_frames=damage.frames,
+        damaged_packets=odd.packets,
+        damaged_frames=odd.frames,
+        adjusted=odd.adjusted,
     )
     return Decoded(probe, tuple(sampler.samples), audio, tuple(times))
 
 
-class _Damage:
-    def __init__(self) -> None:
+class _Oddities:
+    """What is out of the ordinary in a file."""
+
+    def __init__(self, several_tracks: bool) -> None:
         self.packets = self.frames = 0
+        self._adjusted = several_tracks
 
     def add_packet(self) -> None:
         self.packets += 1
 
     def add_frame(self, frame: VideoFrame) -> None:
         self.frames += frame.is_damaged
+        self._adjusted = self._adjusted or not (frame.is_as_decoded and frame.is_on_time)
+
+    @property
+    def adjusted(self) -> bool:
+        return self._adjusted or bool(self.packets or self.frames)
 
 
 @dataclass(frozen=True)
@@ -122,6 +131,7 @@ class _Header:
     start: float  # seconds on the clock of the file: the beginning of what is promised
     with_sound: bool  # the promise is kept by whichever track lasts longest
     has_audio: bool
+    several_tracks: bool  # of video
 
     def check(self, last: VideoFrame, audio_seconds: float) -> None:
         """Raises `UnreadableMedia` if decoding ended at `last`, well before the promised end.
@@ -147,12 +157,13 @@ def _header(path: Path, max_seconds: float, max_pixels: int) -> _Header:
     """Reads the promise of a file. Raises `UnreadableMedia`, `MissingStream`, or `TooLarge` if it promises too much."""
     with open_media(path, max_pixels=max_pixels) as container:
         video = video_track(path, container)
+        tracks = bool(container.streams.audio), len(container.streams.video) > 1
         if clock_may_jump(container):  # so that its last time says nothing of its length
-            return _Header(None, 0.0, False, bool(container.streams.audio))
+            return _Header(None, 0.0, False, *tracks)
         if container.duration and container.duration / av.time_base > max_seconds * 1.05:
             raise TooLarge(f"the clip is longer than {max_seconds:g} seconds")
         promised, start, with_sound = _promised_length(container, video)
-        return _Header(promised, start, with_sound, bool(container.streams.audio))
+        return _Header(promised, start, with_sound, *tracks)
 
 
 def _promised_length(

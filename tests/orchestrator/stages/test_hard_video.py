@@ -65,6 +65,7 @@ def test_hard_inputs_are_read_as_players_read_them(tmp_path, name, frames):
         assert times == pytest.approx([index / 25 for index in range(85)], abs=1e-3)
     picture, right = (next(iter_frames(path)).scaled(160).astype(int) for path in (HARD / name, WHOLE))
     assert np.abs(picture - right).mean() < 6
+    assert decode(HARD / name, **LIMITS).probe.adjusted == (name != "m03_vfr.mp4")  # so that its faces are found again
 
 
 @needs_hard_inputs
@@ -76,6 +77,7 @@ def test_damage_is_told():
 def test_a_whole_clip_has_no_damage():
     probe = decode(WHOLE, **LIMITS).probe
     assert (probe.damaged_packets, probe.damaged_frames, probe.frame_count) == (0, 0, 85)
+    assert not probe.adjusted
 
 
 @pytest.mark.parametrize(("first", "count"), [(20, 3), (30, 5), (78, 7)])

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import random
+from itertools import pairwise
+
 import pytest
 
 from merrflow_serving.media.clock import FrameClock
@@ -70,11 +73,9 @@ def test_a_rate_that_no_film_has_is_not_used(rate):
 
 
 def test_times_always_ascend():
-    import random
-
     for seed in range(200):
         source = random.Random(seed)
         times = [source.choice([None, source.uniform(-20, 20), source.uniform(0, 1), 3.0]) for _ in range(60)]
         for resets in (False, True):
             seen = mended(times, rate=source.choice([None, 24.0, 90_000.0]), resets=resets)
-            assert all(one < next_ for one, next_ in zip(seen, seen[1:], strict=False))
+            assert all(one < next_ for one, next_ in pairwise(seen))

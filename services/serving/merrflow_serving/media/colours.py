@@ -39,13 +39,16 @@ def map_to_sdr(picture: np.ndarray, raw: av.VideoFrame) -> np.ndarray:
     light *= 1 / REFERENCE_WHITE
     if raw.color_primaries != ColorPrimaries.BT709:
         light = light @ _TO_709.T
-    return np.rint(255 * np.clip(light, 0, 1) ** np.float32(1 / _GAMMA)).astype(np.uint8)
+    shown: np.ndarray = np.rint(255 * np.clip(light, 0, 1) ** np.float32(1 / _GAMMA))
+    return shown.astype(np.uint8)
 
 
 def _compressed(light: np.ndarray) -> np.ndarray:
     """Linear light in cd/m2, up to `REFERENCE_WHITE`."""
     levels, gains = _gains()
-    return light * np.interp(light.max(axis=2), levels, gains).astype(np.float32)[..., None]
+    gain: np.ndarray = np.interp(light.max(axis=2), levels, gains).astype(np.float32)
+    compressed: np.ndarray = light * gain[..., None]
+    return compressed
 
 
 @cache
@@ -76,14 +79,16 @@ def _hlg_table() -> np.ndarray:
 
 @cache
 def _gamma_table() -> np.ndarray:
-    return (np.linspace(0, 1, 65536) ** _GAMMA).astype(np.float32)
+    return np.power(np.linspace(0, 1, 65536), _GAMMA).astype(np.float32)
 
 
 def _pq_to_light(signal: np.ndarray) -> np.ndarray:
     power = np.power(signal, 1 / _M2)
-    return 10_000 * (np.maximum(power - _C1, 0) / (_C2 - _C3 * power)) ** (1 / _M1)
+    light: np.ndarray = 10_000 * np.power(np.maximum(power - _C1, 0) / (_C2 - _C3 * power), 1 / _M1)
+    return light
 
 
 def _light_to_pq(light: np.ndarray | float) -> np.ndarray:
     power = np.power(np.asarray(light) / 10_000, _M1)
-    return ((_C1 + _C2 * power) / (1 + _C3 * power)) ** _M2
+    signal: np.ndarray = np.power((_C1 + _C2 * power) / (1 + _C3 * power), _M2)
+    return signal

@@ -108,4 +108,4 @@ def check_codec(track: av.stream.Stream) -> None:
 
 def clock_may_jump(container: av.container.InputContainer) -> bool:
     """Whether the format is one of recordings, whose clock may be set anew at any moment, as where two are joined."""
-    return bool(container.format.flags & av.format.Flags.ts_discont.value)
+    return bool(av.format.Flags(container.format.flags) & av.format.Flags.ts_discont)

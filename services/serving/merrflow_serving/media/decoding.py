@@ -15,6 +15,7 @@ from merrflow_serving.media.orientation import PixelShape, square
 from merrflow_serving.media.tracks import video_track
 
 if TYPE_CHECKING:
+    from av.audio.stream import AudioStream
     from av.container import InputContainer
 
 MOST_DAMAGE = 10_000  # packets; a file with more would keep the decoder busy for nothing
@@ -177,7 +178,7 @@ def _check_pixels(width: int, height: int, max_pixels: int) -> None:
         raise TooLarge(f"a frame of {width}x{height} has more than {max_pixels} pixels")
 
 
-def _hand_over(packet: av.Packet[Any], on_audio: OnAudio) -> None:
+def _hand_over(packet: av.Packet[AudioStream], on_audio: OnAudio) -> None:
     try:
         for raw in packet.decode():
             on_audio(raw)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from fractions import Fraction
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import av
 import numpy as np
@@ -50,7 +50,8 @@ def display_matrix(raw: av.VideoFrame) -> Matrix:
 
     A pixel x, y is shown at a x + c y, b x + d y.
     """
-    for item in raw.side_data:
+    items: Any = raw.side_data  # its stubs have keys where there are values
+    for item in items:
         if item.type == Type.DISPLAYMATRIX and len(data := bytes(item)) >= 36:
             a, b, _, c, d, *_ = np.frombuffer(data, np.int32, 9).astype(float).tolist()
             if not math.isclose(a * d, b * c):

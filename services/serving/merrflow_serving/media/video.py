@@ -60,6 +60,12 @@ class VideoFrame:
         plain = upright_as_is(self._matrix) and self._square == (self.raw.width, self.raw.height)
         return plain and not needs_mapping(self.raw)
 
+    @property
+    def is_on_time(self) -> bool:
+        """Whether `timestamp` is the file's own."""
+        own = self.raw.time
+        return own is not None and self.start is not None and abs(own - self.start - self.timestamp) < 1e-6
+
     @cached_property
     def image(self) -> np.ndarray:
         """(height, width, 3) uint8 RGB, as it is to be shown."""
