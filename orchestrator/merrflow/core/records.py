@@ -76,6 +76,7 @@ class Probe:
     audio_seconds: float | None  # None: the file has no sound track
     voice_energy: tuple[float, ...] = ()  # dBFS in the band of speech, one for each 40 ms; see stages/voice.py
     likeness: PerceptualHashes | None = None
+    sound: str = ""  # what was unusual about the sound: which of several tracks, its mix, its clock; empty for nothing
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,9 @@ async def _describe(work: Work, probe: Probe) -> Reply[Tone]:
 def _no_sound(work: Work, probe: Probe) -> Missing | None:
     if probe.audio_seconds:
         return None
-    return Missing(f"the file has {'an empty' if probe.audio_seconds == 0 else 'no'} sound track")
+    if probe.audio_seconds is None:
+        return Missing("the file has no sound track")
+    return Missing(probe.sound or "the file has an empty sound track")
 
 
 STAGE = Stage(
