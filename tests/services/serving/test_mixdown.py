@@ -55,10 +55,10 @@ def test_stereo(name):
 
 def test_the_choice_is_told_and_holds_for_the_clip():
     samples, note = mixed(SAID, -0.8 * SAID)
-    assert note == "channels cancel each other: FL is heard"
+    assert note == "the channels cancel each other, so only number 1 (FL) is heard"
     assert np.abs(samples - SAID[: samples.size]).max() < 1e-4  # nothing changes on the way
     assert mixed(SAID, SAID)[1] == ""
-    assert mixed(STILL, SAID)[1] == "heard are FR of 2 channels"
+    assert mixed(STILL, SAID)[1] == "of 2 channels only these have sound: number 2 (FR)"
 
 
 def five_one(**channels: np.ndarray) -> tuple[np.ndarray, str]:

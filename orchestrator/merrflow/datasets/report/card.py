@@ -149,5 +149,5 @@ def _facts(record: Record) -> tuple[str, ...]:
         f"{number(probe.fps)} frames/s",
         f"{probe.width} × {probe.height}",
         plural(max(1, len(probe.shots)), "shot"),
-        sound,
+        f"{sound} ({probe.sound})" if probe.sound else sound,
     )
