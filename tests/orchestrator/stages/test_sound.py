@@ -115,8 +115,13 @@ def test_a_clip_whose_sound_cannot_be_decoded_goes_on_and_says_so(tmp_path):
 @pytest.mark.skipif(not HARD.is_dir(), reason="no inputs in ../shared/hard-inputs")
 @pytest.mark.parametrize(
     ("name", "at"),
-    [("m08_audio_late.mp4", 0.76), ("m08c_video_late.mkv", 0.36), ("m12_two_audio.mp4", 0.76)]
-    + [("m10_antiphase.mp4", 0.76), ("m06_mkv_cover.mkv", 0.76)],
+    [
+        ("m08_audio_late.mp4", 0.76),
+        ("m08c_video_late.mkv", 0.36),
+        ("m12_two_audio.mp4", 0.76),
+        ("m10_antiphase.mp4", 0.76),
+        ("m06_mkv_cover.mkv", 0.76),
+    ],
 )
 def test_the_hard_inputs(name, at):
     """Of m08c the first 10 pictures are missing, so that speech comes 0.4 s sooner."""

@@ -61,9 +61,7 @@ def onset(samples: np.ndarray) -> float:
     return float(np.argmax(heard)) / SAMPLE_RATE if heard.any() else float("nan")
 
 
-def clip(
-    *tracks: Track, form: str = "matroska", picture: Sequence[float] | None = None, codec: str = "mjpeg"
-) -> bytes:
+def clip(*tracks: Track, form: str = "matroska", picture: Sequence[float] | None = None, codec: str = "mjpeg") -> bytes:
     """A film with these tracks. picture: the times of its pictures in seconds; None for sound alone."""
     buffer = io.BytesIO()
     # Nothing is moved on the clock, and nothing waits for its turn.
@@ -110,7 +108,7 @@ def _encoded(track: Track, stream: av.AudioStream) -> list[av.Packet]:
             )
             frame.sample_rate, frame.time_base = track.rate, Fraction(1, track.rate)
             if piece.time is not None:
-                frame.pts = round((piece.time * track.rate)) + start
+                frame.pts = round(piece.time * track.rate) + start
             packets += stream.encode(frame)
     return packets + stream.encode()
 

@@ -105,9 +105,11 @@ def test_any_number_of_channels_without_names(channels):
 
 @pytest.mark.parametrize(
     ("codec", "form"),
-    [("pcm_u8", "matroska"), ("pcm_s16le", "matroska"), ("pcm_s24le", "matroska"), ("pcm_s32le", "matroska")]
-    + [("pcm_f32le", "matroska"), ("pcm_f64le", "matroska"), ("flac", "matroska"), ("pcm_s16be", "mov")]
-    + [("pcm_alaw", "mov"), ("alac", "mov"), ("ac3", "matroska"), ("libopus", "matroska"), ("libmp3lame", "matroska")],
+    [
+        *((codec, "matroska") for codec in ("pcm_u8", "pcm_s16le", "pcm_s24le", "pcm_s32le", "pcm_f32le", "pcm_f64le")),
+        *((codec, "mov") for codec in ("pcm_s16be", "pcm_alaw", "alac")),
+        *((codec, "matroska") for codec in ("flac", "ac3", "libopus", "libmp3lame")),
+    ],
 )
 def test_formats_of_samples(codec, form):
     try:

@@ -29,7 +29,9 @@ def seconds(samples: np.ndarray) -> float:
 
 
 @pytest.mark.parametrize(("form", "codec", "pictures"), FORMS)
-@pytest.mark.parametrize(("sound", "picture"), [(0, 0), (0.75, 0), (0, 0.4), (-0.3, 0), (0.023, 0.046), (5, 5.4), (7, 5)])
+@pytest.mark.parametrize(
+    ("sound", "picture"), [(0, 0), (0.75, 0), (0, 0.4), (-0.3, 0), (0.023, 0.046), (5, 5.4), (7, 5)]
+)
 def test_either_track_may_begin_later(form, codec, pictures, sound, picture):
     track = Track([Piece(sound, burst(2, at=1)[None])], codec=codec)
     data = clip(track, form=form, picture=[time + picture for time in PICTURE], codec=pictures)
@@ -132,6 +134,19 @@ def test_sound_that_nowhere_meets_the_picture_begins_with_it():
         found = read_sound(data, max_seconds=60, origin=picture)
         assert onset(found.samples) == pytest.approx(1, abs=0.003)
         assert "nothing in common" in found.note
+
+
+def test_damaged_packets_cost_their_sound_alone():
+    whole = burst(4, long=4)
+    data = bytearray(clip(Track([Piece(0.0, whole[None])], codec="flac"), picture=PICTURE))
+    places = [place for place in range(len(data)) if data[place : place + 2] == b"\xff\xf8"]
+    middle = places[len(places) // 2]
+    data[middle : middle + 40] = bytes(40)
+    found = read_sound(bytes(data), origin=0.0)
+    assert "damaged packets of sound left out: 1" in found.note and "are silent" in found.note
+    assert abs(found.samples.size - whole.size) <= 2
+    missing = np.abs(found.samples - whole[: found.samples.size]) > 1e-2
+    assert 0 < missing.sum() < 0.4 * SAMPLE_RATE and not missing[-SAMPLE_RATE:].any()
 
 
 def test_silence_counts_towards_the_limit_before_it_is_made():

@@ -84,7 +84,11 @@ def test_no_track_is_another_matter():
 
 @pytest.mark.parametrize(
     ("codes", "language"),
-    [(("zh", "chi", "zho", "cmn", "zh-Hans", "ZH"), "zh"), (("de", "ger", "deu", "de-AT"), "de"), (("en", "eng"), "en")],
+    [
+        (("zh", "chi", "zho", "cmn", "zh-Hans", "ZH"), "zh"),
+        (("de", "ger", "deu", "de-AT"), "de"),
+        (("en", "eng"), "en"),
+    ],
 )
 def test_codes_of_a_language_are_one(codes, language):
     assert {language_of(code) for code in codes} == {language}

@@ -96,11 +96,16 @@ class Levels:
         live = [place for place in heard if total[place] >= _DEAD * total[loudest]]
         mean = mean * (len(heard) / len(live)) ** 2  # as the others are all but silent
         if len(live) > 1 and self._cancels(power[:, live].max(axis=1), mean, total[loudest]):
-            return Mix(_only(len(self.names), loudest), f"the channels cancel each other, so only {self._called(loudest)} is heard")
+            return Mix(
+                _only(len(self.names), loudest),
+                f"the channels cancel each other, so only {self._called(loudest)} is heard",
+            )
         weights = tuple(1 / len(live) if place in live else 0.0 for place in range(len(self.names)))
         if weights == usual(self.names).weights:
             return usual(self.names)
-        return Mix(weights, f"of {len(self.names)} channels only these have sound: {', '.join(map(self._called, live))}")
+        return Mix(
+            weights, f"of {len(self.names)} channels only these have sound: {', '.join(map(self._called, live))}"
+        )
 
     def _cancels(self, loudest: np.ndarray, mean: np.ndarray, total: float) -> bool:
         loud = loudest >= _LOUD * loudest.max()

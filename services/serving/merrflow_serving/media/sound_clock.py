@@ -4,7 +4,7 @@ from __future__ import annotations
 
 TOLERANCE = 0.04  # seconds, a picture at 25 a second: containers round times, and recorders stamp them unevenly
 LONGEST_OVERLAP = 1.0  # seconds; a clock that goes further back was set back
-# Joined recordings (MPEG-TS): ffmpeg takes more than 10 s forward, or 0.1 s back, for another clock (dts_delta_threshold)
+# Joined recordings (MPEG-TS): as ffmpeg's dts_delta_threshold, more than 10 s ahead or 0.1 s back is another clock.
 LONGEST_GAP_OF_JOINED, LONGEST_OVERLAP_OF_JOINED = 10.0, 0.1
 
 
