@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import wave
 from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import av
@@ -51,29 +52,30 @@ def read_sound(
 
     Raises `UnreadableMedia`, `MissingStream` (no sound track) or `TooLarge` (0 means no limit, else times margin).
     """
+    notes: list[str] = []
+    refusal: UnreadableMedia | None = None
+    empty = False
     with open_media(source) as container:
         if not container.streams.audio:
             raise MissingStream("the file has no sound track")
         tracks = {track.index: _title(track) for track in ranked(container.streams.audio, language)[:_TRACKS_TRIED]}
         number = {track.index: place for place, track in enumerate(container.streams.audio, 1)}
-    notes: list[str] = []
-    refusal: UnreadableMedia | None = None
-    empty = False
-    for index in tracks:
-        try:
-            found = _record(source, index, max_seconds, margin)
-        except UnreadableMedia as error:
-            refusal = refusal or error
-            notes.append(f"sound track {number[index]} cannot be decoded: {error}")
-            continue
-        if found.samples.size:
-            break
-        empty = True
-        notes.append(f"sound track {number[index]} is empty")
-    else:
-        if refusal and not empty:
-            raise refusal
-        return Sound(np.zeros(0, np.float32), "; ".join(notes))
+        for index in tracks:
+            try:  # opening a file takes as long as decoding seconds of sound
+                found = _record(source, index, max_seconds, margin, None if refusal or empty else container)
+            except UnreadableMedia as error:
+                refusal = refusal or error
+                notes.append(f"sound track {number[index]} cannot be decoded: {error}")
+                continue
+            if found.samples.size:
+                break
+            empty = True
+            if len(number) > 1:
+                notes.append(f"sound track {number[index]} is empty")
+        else:
+            if refusal and not empty:
+                raise refusal
+            return Sound(np.zeros(0, np.float32), "; ".join(notes))
     if len(number) > 1:
         notes.append(f"sound track {number[index]} of {len(number)}{tracks[index]}")
     notes += [mix.note for mix in found.mixes.values() if mix.note]
@@ -108,11 +110,13 @@ def encode_wav(samples: np.ndarray) -> bytes:
     return buffer.getvalue()
 
 
-def _record(source: Source, index: int, max_seconds: float, margin: float) -> Recording:
-    """One track; decoded once more if the usual mix is not the right one."""
+def _record(
+    source: Source, index: int, max_seconds: float, margin: float, opened: av.container.InputContainer | None
+) -> Recording:
+    """One track; decoded once more if the usual mix is not the right one. opened: the file, if nothing was read yet."""
     mixes: Mapping[tuple[str, ...], Mix] = {}
     for _ in range(2):
-        with open_media(source) as container:
+        with nullcontext(opened) if opened else open_media(source) as container:
             track = container.streams[index]
             assert isinstance(track, AudioStream)
             check_codec(track)
@@ -127,7 +131,7 @@ def _record(source: Source, index: int, max_seconds: float, margin: float) -> Re
             raise UnreadableMedia(f"the sound cannot be decoded ({damage[0].strerror})") from damage[0]
         if all(mixes.get(names, usual(names)).weights == mix.weights for names, mix in recording.mixes.items()):
             break
-        mixes = recording.mixes
+        mixes, opened = recording.mixes, None
     return recording
 
 
