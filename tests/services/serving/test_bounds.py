@@ -101,7 +101,7 @@ def with_cover(sound: bytes, cover: bytes) -> bytes:
 
 def silence(seconds: float, pieces: int = 2) -> bytes:
     """A few milliseconds of sound here and there, with hours of nothing between or before them."""
-    parts = [Piece(number * seconds, np.zeros((1, 320))) for number in range(pieces)]
+    parts = [Piece(number * seconds, np.zeros((1, 960))) for number in range(pieces)]
     return clip(Track(parts), picture=[0.0, 0.04])
 
 

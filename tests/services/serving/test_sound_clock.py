@@ -93,6 +93,17 @@ def test_packets_that_come_twice_are_heard_once():
     assert np.abs(samples - whole[: samples.size]).max() < 1e-3
 
 
+@pytest.mark.parametrize("joined", [False, True])
+@pytest.mark.parametrize("wrong", [-3.0, -0.3, 0.3, 3.0, 1e6])
+def test_one_frame_with_a_wrong_time_moves_nothing(wrong, joined):
+    whole = burst(2, long=2)
+    parts = [(start / SAMPLE_RATE, whole[start : start + 320]) for start in range(0, whole.size, 320)]
+    parts[40] = (parts[40][0] + wrong, parts[40][1])
+    parts[-1] = (parts[-1][0] + wrong, parts[-1][1])
+    samples = collected(parts, joined=joined)
+    assert samples.size == whole.size and np.abs(samples - whole).max() < 1e-3
+
+
 def test_uneven_times_are_no_gaps():
     random = np.random.default_rng(0)
     whole = burst(4, at=0, long=4)

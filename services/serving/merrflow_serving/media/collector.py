@@ -11,7 +11,7 @@ import numpy as np
 from merrflow_serving.errors import TooLarge, UnreadableMedia
 from merrflow_serving.media.bounds import MOST_VALUES, check_rate
 from merrflow_serving.media.mixdown import Levels, Mix, named, usual
-from merrflow_serving.media.sound_clock import SoundClock
+from merrflow_serving.media.sound_clock import TOLERANCE, SoundClock
 
 SAMPLE_RATE = 16_000  # Hz
 LONGEST_SILENCE = 600.0  # seconds between the beginnings of sound and picture, or in a gap, if there is no other limit
@@ -58,6 +58,7 @@ class AudioCollector:
         self._kind: tuple[str, str, int] | None = None
         self._names: tuple[str, ...] = ()
         self._parts: list[np.ndarray] = []
+        self._doubtful: av.AudioFrame | None = None  # its time is to be confirmed
         self._late = 0  # samples to come that are there already
         self.size = 0  # samples so far
 
@@ -68,13 +69,36 @@ class AudioCollector:
         which a few bytes can become gigabytes.
         """
         check_rate(frame.sample_rate)
+        self._settle(frame.time)
+        if self._clock.doubts(frame.time):
+            self._doubtful = frame
+        else:
+            self._add(frame, frame.time)
+
+    def finish(self) -> np.ndarray:
+        """(samples,) float32."""
+        self._settle(None)
+        self._flush()
+        samples = np.concatenate(self._parts) if self._parts else np.zeros(0, np.float32)
+        return _levelled(samples)
+
+    def _settle(self, time: float | None) -> None:
+        """Takes the frame that waits: by its time, if one of `time` goes on from there, else behind the last one."""
+        frame, self._doubtful = self._doubtful, None
+        if frame is not None:
+            assert frame.time is not None
+            end = frame.time + frame.samples / frame.sample_rate
+            confirmed = time is not None and abs(time - end) <= TOLERANCE
+            self._add(frame, frame.time if confirmed else None)
+
+    def _add(self, frame: av.AudioFrame, time: float | None) -> None:
         coming = frame.samples * SAMPLE_RATE / frame.sample_rate
         self._check(self.size + coming - SAMPLE_RATE)  # a second less: the resampler holds some back
         if coming * frame.layout.nb_channels > MOST_VALUES:
             raise UnreadableMedia(
                 f"a frame of sound has {frame.samples} samples of {frame.layout.nb_channels} channels"
             )
-        begin = self._clock.place(frame.time, frame.samples / frame.sample_rate)
+        begin = self._clock.place(time, frame.samples / frame.sample_rate)
         if begin is not None:
             self._go_to(round(begin * SAMPLE_RATE))
         kind = (frame.format.name, frame.layout.name, frame.sample_rate)
@@ -86,12 +110,6 @@ class AudioCollector:
             self._names = named(channel.name for channel in frame.layout.channels)
         self._take(self._resampler.resample(frame))
         self._check(self.size)
-
-    def finish(self) -> np.ndarray:
-        """(samples,) float32."""
-        self._flush()
-        samples = np.concatenate(self._parts) if self._parts else np.zeros(0, np.float32)
-        return _levelled(samples)
 
     def recording(self, damaged: int) -> Recording:
         """What `finish` returns, and what is known of it. damaged: packets that could not be decoded."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 TOLERANCE = 0.04  # seconds, a picture at 25 a second: containers round times, and recorders stamp them unevenly
+DOUBT = 0.1  # seconds; a longer step is believed only if the next frame goes on from there
 LONGEST_OVERLAP = 1.0  # seconds; a clock that goes further back was set back
 # Joined recordings (MPEG-TS): as ffmpeg's dts_delta_threshold, more than 10 s ahead or 0.1 s back is another clock.
 LONGEST_GAP_OF_JOINED, LONGEST_OVERLAP_OF_JOINED = 10.0, 0.1
@@ -20,6 +21,10 @@ class SoundClock:
         self._next = 0.0  # seconds: when the next frame is due
         self._shift = 0.0  # seconds between the clock of now and the first one
         self.filled = 0.0  # seconds of gaps so far
+
+    def doubts(self, time: float | None) -> bool:
+        """Whether a frame of this time is so far from where it is due that the next frame must confirm it."""
+        return self.start is not None and time is not None and abs(time + self._shift - self._next) > DOUBT
 
     def place(self, time: float | None, seconds: float) -> float | None:
         """Takes the next frame: its time on the container's clock (None: it has none), and how long it lasts.
