@@ -79,6 +79,7 @@ class Probe:
     damaged_packets: int = 0  # that could not be decoded; the frames in them are missing
     damaged_frames: int = 0  # kept, though the decoder had to make up a part of the picture
     adjusted: bool = False  # a track was chosen, pictures turned, stretched or tone-mapped, times mended, or damage met
+    sound: str = ""  # what was unusual about the sound: which of several tracks, its mix, its clock; empty for nothing
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSetti
 from merrflow.core.datafile import Loader, bounded_text
 from merrflow.core.errors import InputError, listed
 from merrflow_serving.catalog import NEEDED, SERVICES
+from merrflow_serving.media.languages import language_of
 
 LONGEST_WAIT = 1e7  # seconds, 115 days; a deadline of 1e12 has passed at once, as gRPC counts
 
@@ -87,6 +88,11 @@ class RunSettings(BaseSettings):
         "",
         description="encoding of subtitle files that are not Unicode, such as gb18030 or cp1251; empty to find it out",
     )
+    audio_language: str = Field(
+        "",
+        description="language of the sound track to hear, if a clip has several: an ISO 639 code such as zh or deu; "
+        "empty for the track that a player would play",
+    )
     shard_size: int = Field(256, ge=1, le=1000, description="clips in one Prefect task")
     clips_at_once: int = Field(0, ge=0, description="clips in work at the same time; 0 for a good number")
     connect_seconds: float = Field(
@@ -125,6 +131,13 @@ class RunSettings(BaseSettings):
         except (LookupError, ValueError):
             raise ValueError("is not an encoding of text that Python knows, such as gb18030 or cp1251") from None
         return codecs.lookup(value).name if value else ""
+
+    @field_validator("audio_language")
+    @classmethod
+    def _is_a_language(cls, value: str) -> str:
+        if value and not language_of(value):
+            raise ValueError("is not a language's code as ISO 639 has them, such as zh, chi or deu")
+        return language_of(value)
 
     @field_validator("ledger_url")
     @classmethod

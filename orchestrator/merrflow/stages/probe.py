@@ -11,15 +11,15 @@ import av
 import av.container
 import av.stream
 import av.video.stream
+import numpy as np
 
 from merrflow.core.records import Probe
-from merrflow.stages import perceptual_hash, voice
-from merrflow.stages.arrays import Sound
+from merrflow.stages import arrays, perceptual_hash, voice
 from merrflow.stages.cuts import Cuts
 from merrflow.stages.stage import Stage, Work
 from merrflow.stages.text_samples import Sampler, TextSample
 from merrflow_serving.errors import TooLarge, UnreadableMedia
-from merrflow_serving.media.audio import SAMPLE_RATE, AudioCollector
+from merrflow_serving.media.audio import SAMPLE_RATE, Sound, read_sound
 from merrflow_serving.media.container import clock_may_jump, open_media
 from merrflow_serving.media.tracks import matroska_seconds, video_track
 from merrflow_serving.media.video import VideoFrame, iter_frames
@@ -37,19 +37,19 @@ class Decoded:
 
     probe: Probe
     text_samples: tuple[TextSample, ...]
-    audio: Sound | None  # None without a sound track
+    audio: arrays.Sound | None  # from the first frame's time; None without a sound track
     times: tuple[float, ...] = ()  # of the frames, in seconds from the first
 
 
-def decode(path: Path, *, max_seconds: float, max_pixels: int, with_text: bool = True) -> Decoded:
+def decode(path: Path, *, max_seconds: float, max_pixels: int, with_text: bool = True, language: str = "") -> Decoded:
     """Decodes a clip once. Blocking: tens of milliseconds a second of video.
 
-    with_text: whether to collect samples for OCR; not needed if the subtitle is known.
+    with_text: whether to collect samples for OCR; not needed if the subtitle is known. language: of the sound track,
+    if there are several.
 
     Raises `UnreadableMedia` (not a video, or cut off), `MissingStream` or `TooLarge`.
     """
     header = _header(path, max_seconds, max_pixels)
-    collector = AudioCollector(max_seconds, margin=1.05)  # the picture may be long over
     sampler = Sampler()
     cuts = Cuts()
     hashes = perceptual_hash.HashSampler()
@@ -58,16 +58,15 @@ def decode(path: Path, *, max_seconds: float, max_pixels: int, with_text: bool =
     width = height = 0  # of the first frame, as openface-au has it; later ones may have another size
     odd = _Oddities(header.several_tracks)
 
-    on_audio = collector.add if header.has_audio else None
+    origin: float | None = None  # the first frame's time on the file's clock
     most = max(1, round(max_seconds * MAX_FPS))  # whatever times the frames claim to have
     try:
-        for frame in iter_frames(
-            path, max_pixels=max_pixels, max_frames=most, on_audio=on_audio, on_damage=odd.add_packet
-        ):
+        for frame in iter_frames(path, max_pixels=max_pixels, max_frames=most, on_damage=odd.add_packet):
             if frame.timestamp > max_seconds:
                 raise TooLarge(f"the clip is longer than {max_seconds:g} seconds")
             if frame.index == 0:
                 width, height = frame.size
+            origin = frame.start if origin is None else origin
             times.append(round(frame.timestamp, 6))
             cuts.add(frame)
             hashes.add(frame)
@@ -76,17 +75,18 @@ def decode(path: Path, *, max_seconds: float, max_pixels: int, with_text: bool =
                 sampler.add(frame)
     except UnreadableMedia:
         if frame is not None:
-            header.check(frame, collector.size / SAMPLE_RATE)
+            header.check(frame, _seconds(_sound(path, header, max_seconds, language, origin)))
         raise
     if frame is None:
         raise UnreadableMedia("the video track holds no frame that can be decoded")
-    header.check(frame, collector.size / SAMPLE_RATE)
+    sound = _sound(path, header, max_seconds, language, origin)
+    header.check(frame, _seconds(sound))
     count = frame.index + 1
     fps = _rate(frame)
     seconds = round(frame.timestamp + 1 / fps, 3)  # the last frame lasts as long as the others do on average
     if seconds > max_seconds:
         raise TooLarge(f"the clip is longer than {max_seconds:g} seconds")
-    audio = collector.finish() if header.has_audio else None
+    audio = sound.samples if sound else None
     probe = Probe(
         width=width,
         height=height,
@@ -94,12 +94,13 @@ def decode(path: Path, *, max_seconds: float, max_pixels: int, with_text: bool =
         frame_count=count,
         seconds=seconds,
         shots=tuple(cuts.shots(count)),
-        audio_seconds=None if audio is None else round(audio.size / SAMPLE_RATE, 3),
+        audio_seconds=None if sound is None else round(_seconds(sound), 3),
         voice_energy=() if audio is None else voice.voice_energy(audio),
         likeness=hashes.finish(audio),
         damaged_packets=odd.packets,
         damaged_frames=odd.frames,
         adjusted=odd.adjusted,
+        sound=sound.note if sound else "",
     )
     return Decoded(probe, tuple(sampler.samples), audio, tuple(times))
 
@@ -121,6 +122,20 @@ class _Oddities:
     @property
     def adjusted(self) -> bool:
         return self._adjusted or bool(self.packets or self.frames)
+
+
+def _sound(path: Path, header: _Header, max_seconds: float, language: str, origin: float | None) -> Sound | None:
+    """None without a sound track; empty, with the reason in its note, if none can be decoded."""
+    if not header.has_audio:
+        return None
+    try:  # the picture may be long over
+        return read_sound(path, max_seconds=max_seconds, margin=1.05, language=language, origin=origin)
+    except UnreadableMedia as error:
+        return Sound(np.zeros(0, np.float32), f"the sound cannot be decoded: {error}")
+
+
+def _seconds(sound: Sound | None) -> float:
+    return sound.samples.size / SAMPLE_RATE if sound else 0.0
 
 
 @dataclass(frozen=True)
@@ -203,6 +218,7 @@ async def _decode(work: Work) -> Decoded:
         max_seconds=settings.max_clip_seconds,
         max_pixels=settings.max_pixels,
         with_text=not work.clip.sentence,
+        language=settings.audio_language,
     )
     return await work.run.in_thread(decode_clip)
 
@@ -225,6 +241,10 @@ STAGE = Stage(
     uses=("decoded",),
     result=Probe,
     version=VERSION,
-    key=lambda work: [work.run.settings.max_clip_seconds, work.run.settings.max_pixels],
-    settings=("max_clip_seconds", "max_pixels"),
+    key=lambda work: [
+        work.run.settings.max_clip_seconds,
+        work.run.settings.max_pixels,
+        work.run.settings.audio_language,
+    ],
+    settings=("max_clip_seconds", "max_pixels", "audio_language"),
 )

@@ -18,7 +18,9 @@ async def _describe(work: Work, probe: Probe) -> Reply[Tone]:
 def _no_sound(work: Work, probe: Probe) -> Missing | None:
     if probe.audio_seconds:
         return None
-    return Missing(f"the file has {'an empty' if probe.audio_seconds == 0 else 'no'} sound track")
+    if probe.audio_seconds is None:
+        return Missing("the file has no sound track")
+    return Missing(probe.sound or "the file has an empty sound track")
 
 
 STAGE = Stage(
@@ -30,7 +32,8 @@ STAGE = Stage(
     uses=("decoded",),
     service=SERVICE,
     result=Tone,
-    key=lambda work, probe: work.run.identities[SERVICE],
+    version="2",
+    key=lambda work, probe: [work.run.identities[SERVICE], probe.sound],
     check=text_problem,
     optional=True,
     without=_no_sound,

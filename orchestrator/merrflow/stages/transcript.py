@@ -26,7 +26,8 @@ STAGE = Stage(
     uses=("decoded",),
     service=SERVICE,
     result=Transcript,
-    key=lambda work, probe, found: work.run.identities[SERVICE],
+    version="2",
+    key=lambda work, probe, found: [work.run.identities[SERVICE], probe.sound],
     optional=True,
     without=_no_need,
 )

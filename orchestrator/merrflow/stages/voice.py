@@ -11,7 +11,7 @@ from merrflow.core.datafile import Strict
 from merrflow.stages.arrays import Floats, Sound
 from merrflow_serving.media.audio import SAMPLE_RATE
 
-VERSION = "1"  # of voice_energy, as part of the probe's key: another band or step gives other values
+VERSION = "2"  # of voice_energy, as part of the probe's key: another band or step gives other values
 BAND = (300.0, 3400.0)  # Hz: the telephone band of ITU-T G.712, which keeps speech and little of rumble and hiss
 STEP_SECONDS = 0.04  # one frame at 25 frames a second; syllables come at 2 to 7 Hz
 SILENCE = -100.0  # dBFS: the lowest value, also if there is nothing at all

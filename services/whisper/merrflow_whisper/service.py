@@ -37,7 +37,8 @@ class Transcriber(whisper_pb2_grpc.TranscriberServicer):
         if language and not _LANGUAGE.fullmatch(language):
             raise InvalidInput("language: a code of two or three small letters, such as `zh`")
         source = self.service.source(request.audio)
-        samples = await self.service.offload(partial(decode_audio, max_seconds=settings.max_seconds), source)
+        decode = partial(decode_audio, max_seconds=settings.max_seconds, language=language)
+        samples = await self.service.offload(decode, source)
         answer = await self.service.run(SpeechItem(samples, language), clip=request.clip)
         return to_proto(answer.result, self.service.stamp(answer))
 

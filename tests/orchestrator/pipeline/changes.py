@@ -161,8 +161,8 @@ CHANGES = (
     ),
     Change("`label_scores: none`", _set(label_scores="none"), _all(RECORD)),
     Change(
-        "`max_clip_seconds`, `max_pixels`",
-        _set(max_clip_seconds=500.0, max_pixels=1_000_000),
+        "`max_clip_seconds`, `max_pixels`, `audio_language` of clips with one sound track",
+        _set(max_clip_seconds=500.0, max_pixels=1_000_000, audio_language="en"),
         _all("probe record", "probe record"),
     ),
     Change(

@@ -116,7 +116,7 @@ async def test_odd_and_bad_sound(folder, tmp_path):
     voice = spoken_vowels(2.0)
     nan = voice.copy()
     nan[5_000:5_100] = np.nan
-    surround = np.repeat(voice[:, None], 8, axis=1) * np.linspace(0.5, 1.0, 8)
+    surround = np.repeat(np.repeat(voice, 3)[:, None], 8, axis=1) * np.linspace(0.5, 1.0, 8)
     async with client(folder, tmp_path) as (stub, _):
         for wav in (wav_of(voice[::2, None], 8_000), wav_of(surround, 48_000), float_wav(nan)):
             reply = await stub.Describe(request(wav))

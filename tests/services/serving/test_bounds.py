@@ -18,6 +18,7 @@ import pytest
 from merrflow_serving.errors import TooLarge, UnreadableMedia
 from merrflow_serving.media.audio import SAMPLE_RATE, AudioCollector, decode_audio
 from merrflow_serving.media.images import decode_image
+from tests.services.serving.sounds import Piece, Track, clip
 
 MOST_MIB = 60  # above what the process had; each of the files below took 82 MiB to 1.2 GiB, or more than there is
 CHILD = """
@@ -98,6 +99,17 @@ def with_cover(sound: bytes, cover: bytes) -> bytes:
     return sound[:at] + struct.pack(">I", 6 << 24 | len(block)) + block + sound[at:]
 
 
+def silence(seconds: float, pieces: int = 2) -> bytes:
+    """A few milliseconds of sound here and there, with hours of nothing between or before them."""
+    parts = [Piece(number * seconds, np.zeros((1, 960))) for number in range(pieces)]
+    return clip(Track(parts), picture=[0.0, 0.04])
+
+
+def late(seconds: float, picture: float = 0.0) -> bytes:
+    """Sound that begins hours after the picture, or hours before it."""
+    return clip(Track([Piece(seconds, np.zeros((1, 320)))]), picture=[picture, picture + 0.04])
+
+
 FILES = {
     "fine.image": (lambda: png(640, 480), "read"),
     "fine.sound": (lambda: wav(1_000, 4_000), "read"),
@@ -108,6 +120,11 @@ FILES = {
     "2_ghz.sound": (lambda: wav(2_000_000_000), "UnreadableMedia: the sound has a rate of 2000000000 Hz"),
     "500_channels.sound": (lambda: wav(16_000, 1_000, 500), "UnreadableMedia: the sound has 500 channels"),
     "an_hour.sound": (lambda: flac(1_000, 3_600_000), "TooLarge: the sound is longer than 600 seconds"),
+    "hours_of_nothing.sound": (lambda: silence(36_000.0), "read"),
+    "hours_in_pieces.sound": (lambda: silence(500.0, 100), "TooLarge: the sound is longer than 600 seconds"),
+    "hours_late.sound": (lambda: late(36_000.0), "read"),
+    "hours_early.sound": (lambda: late(0.0, 36_000.0), "read"),
+    "hours_late.film": (lambda: late(36_000.0), "TooLarge: the clip is longer than 600 seconds"),
     "square.image": (lambda: png(12_000, 12_000), "TooLarge: a picture has more than 40000000 pixels"),
     "square.frame": (lambda: png(12_000, 12_000), "TooLarge: a picture has more than 33177600 pixels"),
     "square.film": (lambda: png(12_000, 12_000), "TooLarge: a picture has more than 33177600 pixels"),

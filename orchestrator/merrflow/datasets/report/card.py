@@ -149,7 +149,7 @@ def _facts(record: Record) -> tuple[str, ...]:
         f"{number(probe.fps)} frames/s",
         f"{probe.width} × {probe.height}",
         plural(max(1, len(probe.shots)), "shot"),
-        sound,
+        f"{sound} ({probe.sound})" if probe.sound else sound,
         *([f"damaged: {plural(probe.damaged_packets, 'packet')} lost"] if probe.damaged_packets else ()),
         *([f"{plural(probe.damaged_frames, 'frame')} mended by the decoder"] if probe.damaged_frames else ()),
     )

@@ -1,90 +1,102 @@
-"""Decoding of sound to the input of speech models: 16 kHz, mono, float32 in [-1, 1]."""
+"""Decoding of sound to the input of speech models: 16 kHz, mono, float32 in [-1, 1], on the time of the picture."""
 
 from __future__ import annotations
 
 import io
 import wave
+from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass
 
 import av
+import av.container
+import av.error
 import numpy as np
+from av.audio.stream import AudioStream
+from av.stream import Discard, Disposition
 
-from merrflow_serving.errors import MissingStream, TooLarge
-from merrflow_serving.media.bounds import check_rate, sound_limit
-from merrflow_serving.media.video import Source, check_codec, open_media
+from merrflow_serving.errors import MerrflowError, MissingStream, TooLarge, UnreadableMedia
+from merrflow_serving.media.bounds import sound_limit
+from merrflow_serving.media.collector import LONGEST_SILENCE, SAMPLE_RATE, AudioCollector, Recording
+from merrflow_serving.media.mixdown import Mix, usual
+from merrflow_serving.media.sound_tracks import ranked
+from merrflow_serving.media.video import Source, check_codec, iter_frames, open_media
 
-SAMPLE_RATE = 16_000  # Hz
+__all__ = ["SAMPLE_RATE", "AudioCollector", "Sound", "decode_audio", "encode_wav", "read_sound"]
+_FRAMES_WITHOUT_TIME = 250  # of a picture, after which its clock is taken for unknown
+_TRACKS_TRIED = 8
+_JOINED = 0x0200  # libavformat's AVFMT_TS_DISCONT: a format of recordings, whose clock may be set anew
+_MOST_FAILED_READS = 10  # in a row
 
 
-class AudioCollector:
-    """Joins decoded sound frames to one array: the mean of the channels, 16 kHz, [-1, 1], no NaN.
+@dataclass(frozen=True)
+class Sound:
+    """What is heard."""
 
-    ffmpeg's own conversion from stereo to mono adds the channels at 0.707 each, which makes speech 3 dB louder and
-    clips it; so channels are averaged here. More than two channels are first mixed to stereo by ffmpeg's matrix.
+    samples: np.ndarray  # (samples,) float32 at 16 kHz in [-1, 1]; the first is heard with the first picture
+    note: str = ""  # what was unusual about it, for people
+
+
+def read_sound(
+    source: Source,
+    *,
+    max_seconds: float = 0.0,
+    margin: float = 1.0,
+    language: str = "",
+    origin: float | None = None,
+) -> Sound:
+    """The sound track to be heard (see `ranked`), or the next that can be decoded.
+
+    origin: the first picture's time on the container's clock, in seconds; None: the sound begins at its own beginning.
+    Sound before it is cut, and silence fills the time to a later beginning; sound may outlast the picture.
+
+    Raises `UnreadableMedia`, `MissingStream` (no sound track) or `TooLarge` (0 means no limit, else times margin).
     """
-
-    def __init__(self, max_seconds: float = 0.0, margin: float = 1.0) -> None:
-        """max_seconds: more is refused, 0 for no limit; margin: by how much the limit may be exceeded (a factor)."""
-        self._max_seconds = max_seconds
-        self._most = max_seconds * margin * SAMPLE_RATE
-        self._resampler: av.AudioResampler | None = None
-        self._kind: tuple[str, str, int] | None = None
-        self._parts: list[np.ndarray] = []
-        self.size = 0  # samples so far
-
-    def add(self, frame: av.AudioFrame) -> None:
-        """Takes the next frame. A stream may change its layout or rate in the middle.
-
-        Raises `UnreadableMedia` for a rate that no sound has, `TooLarge` above the limit; both before it resamples, by
-        which a few bytes can become gigabytes.
-        """
-        check_rate(frame.sample_rate)
-        coming = frame.samples * SAMPLE_RATE / frame.sample_rate
-        self._check(self.size + coming - SAMPLE_RATE)  # a second less: the resampler holds some back
-        kind = (frame.format.name, frame.layout.name, frame.sample_rate)
-        if self._resampler is None or kind != self._kind:
-            self._flush()
-            layout = "mono" if frame.layout.nb_channels == 1 else "stereo"
-            self._resampler = av.AudioResampler(format="fltp", layout=layout, rate=SAMPLE_RATE)
-            self._kind = kind
-        self._take(self._resampler.resample(frame))
-        self._check(self.size)
-
-    def finish(self) -> np.ndarray:
-        """(samples,) float32."""
-        self._flush()
-        samples = np.concatenate(self._parts) if self._parts else np.zeros(0, np.float32)
-        return np.nan_to_num(samples, nan=0.0, posinf=1.0, neginf=-1.0).clip(-1.0, 1.0)
-
-    def _check(self, size: float) -> None:
-        if self._max_seconds and size > self._most:
-            raise TooLarge(f"the sound is longer than {self._max_seconds:g} seconds")
-
-    def _flush(self) -> None:
-        if self._resampler is not None:
-            self._take(self._resampler.resample(None))
-            self._resampler = None
-
-    def _take(self, pieces: list[av.AudioFrame]) -> None:
-        for piece in pieces:
-            self._parts.append(piece.to_ndarray().mean(axis=0, dtype=np.float32))
-            self.size += self._parts[-1].size
-
-
-def decode_audio(source: Source, *, max_seconds: float = 0.0) -> np.ndarray:
-    """The first sound track as (samples,) float32 at 16 kHz; all channels mixed to one.
-
-    Raises `UnreadableMedia`, `MissingStream` (no sound track) or `TooLarge` (0 means no limit).
-    """
-    collector = AudioCollector(max_seconds)
+    notes: list[str] = []
+    refusal: UnreadableMedia | None = None
+    empty = False
     with open_media(source) as container:
         if not container.streams.audio:
             raise MissingStream("the file has no sound track")
-        check_codec(container.streams.audio[0])
-        track = container.streams.audio[0]
-        track.codec_context.options = sound_limit(track)
-        for frame in container.decode(container.streams.audio[0]):
-            collector.add(frame)
-        return collector.finish()
+        tracks = {track.index: _title(track) for track in ranked(container.streams.audio, language)[:_TRACKS_TRIED]}
+        number = {track.index: place for place, track in enumerate(container.streams.audio, 1)}
+        for index in tracks:
+            try:  # opening a file takes as long as decoding seconds of sound
+                found = _record(source, index, max_seconds, margin, None if refusal or empty else container)
+            except UnreadableMedia as error:
+                refusal = refusal or error
+                notes.append(f"sound track {number[index]} cannot be decoded: {error}")
+                continue
+            if found.samples.size:
+                break
+            empty = True
+            if len(number) > 1:
+                notes.append(f"sound track {number[index]} is empty")
+        else:
+            if refusal and not empty:
+                raise refusal
+            return Sound(np.zeros(0, np.float32), "; ".join(notes))
+    if len(number) > 1:
+        notes.append(f"sound track {number[index]} of {len(number)}{tracks[index]}")
+    notes += [mix.note for mix in found.mixes.values() if mix.note]
+    if found.damaged:
+        notes.append(f"damaged packets of sound left out: {found.damaged}")
+    if found.filled:
+        notes.append(f"gaps of {found.filled:.2f} s are silent")
+    most = max_seconds * margin or LONGEST_SILENCE
+    samples, moved = _on_time(found, origin, most)
+    if max_seconds and samples.size > most * SAMPLE_RATE:
+        raise TooLarge(f"the sound is longer than {max_seconds:g} seconds")
+    return Sound(samples, "; ".join([*notes, *([moved] if moved else [])]))
+
+
+def decode_audio(source: Source, *, max_seconds: float = 0.0, language: str = "") -> np.ndarray:
+    """The sound track to be heard as (samples,) float32 at 16 kHz, from the first picture's time if there are pictures.
+
+    Raises `UnreadableMedia`, `MissingStream` (no sound track) or `TooLarge` (0 means no limit).
+    """
+    origin = _first_picture(source)
+    return read_sound(source, max_seconds=max_seconds, language=language, origin=origin).samples
 
 
 def encode_wav(samples: np.ndarray) -> bytes:
@@ -96,3 +108,89 @@ def encode_wav(samples: np.ndarray) -> bytes:
         file.setframerate(SAMPLE_RATE)
         file.writeframes((samples.clip(-1, 1) * 32767).astype("<i2").tobytes())
     return buffer.getvalue()
+
+
+def _record(
+    source: Source, index: int, max_seconds: float, margin: float, opened: av.container.InputContainer | None
+) -> Recording:
+    """One track; decoded once more if the usual mix is not the right one. opened: the file, if nothing was read yet."""
+    mixes: Mapping[tuple[str, ...], Mix] = {}
+    for _ in range(2):
+        with nullcontext(opened) if opened else open_media(source) as container:
+            track = container.streams[index]
+            assert isinstance(track, AudioStream)
+            check_codec(track)
+            track.codec_context.options = sound_limit(track)
+            joined = bool(container.format.flags & _JOINED)
+            collector = AudioCollector(max_seconds, margin, joined=joined, mixes=mixes)
+            damage: list[av.error.FFmpegError] = []
+            for frame in _frames(container, track, damage):
+                collector.add(frame)
+            recording = collector.recording(len(damage))
+        if not recording.samples.size and damage:
+            raise UnreadableMedia(f"the sound cannot be decoded ({damage[0].strerror})") from damage[0]
+        if all(mixes.get(names, usual(names)).weights == mix.weights for names, mix in recording.mixes.items()):
+            break
+        mixes, opened = recording.mixes, None
+    return recording
+
+
+def _frames(
+    container: av.container.InputContainer, track: AudioStream, damage: list[av.error.FFmpegError]
+) -> Iterator[av.AudioFrame]:
+    """The frames of a track that can be decoded. damage: gets an error for each packet that cannot."""
+    for stream in container.streams:
+        if stream.index != track.index:
+            stream.discard = Discard.all
+    failed = 0  # reads in a row
+    while failed < _MOST_FAILED_READS:
+        try:
+            for packet in container.demux(track):
+                failed = 0
+                try:
+                    yield from packet.decode()
+                except av.error.FFmpegError as error:
+                    damage.append(error)
+            return
+        except av.error.InvalidDataError as error:
+            failed += 1
+            damage.append(error)
+
+
+def _on_time(found: Recording, origin: float | None, most: float) -> tuple[np.ndarray, str]:
+    """The samples from the picture's first moment, and a note if they were moved far or could not be placed."""
+    if origin is None or found.start is None:
+        return found.samples, ""
+    lead = found.start - origin
+    ahead = round(lead * SAMPLE_RATE)
+    if lead > most or -ahead >= found.samples.size:
+        return found.samples, "the clocks of sound and picture have nothing in common: they begin together"
+    note = f"the sound begins {abs(lead):.2f} s {'after' if lead > 0 else 'before'} the picture" if _far(lead) else ""
+    if ahead <= 0:
+        return found.samples[-ahead:], note
+    return np.concatenate([np.zeros(ahead, np.float32), found.samples]), note
+
+
+def _far(seconds: float) -> bool:
+    return abs(seconds) >= 0.1
+
+
+def _first_picture(source: Source) -> float | None:
+    """Seconds on the container's clock; None without pictures that have times. A cover of a recording is none."""
+    with open_media(source) as container:
+        if all(Disposition.attached_pic in track.disposition for track in container.streams.video):
+            return None
+    try:
+        for frame in iter_frames(source, max_frames=_FRAMES_WITHOUT_TIME, threads=1):
+            if frame.start is not None:
+                return frame.start
+    except MerrflowError:  # what is wrong with the pictures is no fault of the sound
+        return None
+    return None
+
+
+def _title(track: AudioStream) -> str:
+    """Such as " (eng, default)"; what a file says of itself is cut short."""
+    parts = [track.metadata.get("language", "")[:8], "default" if Disposition.default in track.disposition else ""]
+    found = ", ".join("".join(filter(str.isalnum, part)) for part in parts if part and part != "und")
+    return f" ({found})" if found else ""

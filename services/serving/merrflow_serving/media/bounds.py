@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 MOST_PIXELS = 7680 * 4320  # of a picture that nobody asked for, such as the cover of a recording
 MOST_SAMPLES = 1 << 20  # in one frame of sound, a channel; FLAC has up to 65,535
 MOST_CHANNELS = 64
+MOST_VALUES = 1 << 26  # of one frame of sound, all channels together, after resampling: 256 MiB
 LOWEST_RATE, HIGHEST_RATE = 1_000, 768_000  # Hz; far above, the resampler's own filter takes gigabytes
 _MARGIN_PIXELS = 1 << 16
 

@@ -1,0 +1,163 @@
+"""Decoded frames of sound become one array: resampled, mixed down, in their places in time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import av
+import numpy as np
+
+from merrflow_serving.errors import TooLarge, UnreadableMedia
+from merrflow_serving.media.bounds import MOST_VALUES, check_rate
+from merrflow_serving.media.mixdown import Levels, Mix, named, usual
+from merrflow_serving.media.sound_clock import TOLERANCE, SoundClock
+
+SAMPLE_RATE = 16_000  # Hz
+LONGEST_SILENCE = 600.0  # seconds between the beginnings of sound and picture, or in a gap, if there is no other limit
+_OFFSET = 0.01  # -40 dBFS: more than this is a fault of a recorder; no codec or voice has it
+_TOO_LOUD = 2.0  # +6 dBFS: no decoder overshoots as far; such floats are on another scale
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A track on its own clock."""
+
+    samples: np.ndarray
+    start: float | None  # seconds on the container's clock; None if it has no times
+    mixes: Mapping[tuple[str, ...], Mix]  # by the channels' names: how they were mixed, or should have been
+    filled: float  # seconds of silence for what was missing
+    damaged: int = 0  # packets that could not be decoded
+
+
+class AudioCollector:
+    """Joins decoded sound frames to one array: 16 kHz, one channel, [-1, 1], no NaN; gaps in their times are silent.
+
+    ffmpeg's own mix to mono adds the channels at 0.707 each, which makes speech 3 dB louder and clips it; so channels
+    are mixed here, see `mixdown`.
+    """
+
+    def __init__(
+        self,
+        max_seconds: float = 0.0,
+        margin: float = 1.0,
+        *,
+        joined: bool = False,
+        mixes: Mapping[tuple[str, ...], Mix] | None = None,
+    ) -> None:
+        """max_seconds: more is refused, 0 for no limit; margin: by how much the limit may be exceeded (a factor).
+
+        joined: the format may hold recordings with a clock each. mixes: by the channels' names; the usual for others.
+        """
+        self._max_seconds = max_seconds
+        self._most = max_seconds * margin * SAMPLE_RATE
+        self._clock = SoundClock(max_seconds or LONGEST_SILENCE, joined=joined)
+        self._given = mixes or {}
+        self._levels: dict[tuple[str, ...], Levels] = {}
+        self._resampler: av.AudioResampler | None = None
+        self._kind: tuple[str, str, int] | None = None
+        self._names: tuple[str, ...] = ()
+        self._parts: list[np.ndarray] = []
+        self._doubtful: av.AudioFrame | None = None  # its time is to be confirmed
+        self._late = 0  # samples to come that are there already
+        self.size = 0  # samples so far
+
+    def add(self, frame: av.AudioFrame) -> None:
+        """Takes the next frame. A stream may change its layout or rate in the middle.
+
+        Raises `UnreadableMedia` for a rate that no sound has, `TooLarge` above the limit; both before it resamples, by
+        which a few bytes can become gigabytes.
+        """
+        check_rate(frame.sample_rate)
+        self._settle(frame.time)
+        if self._clock.doubts(frame.time):
+            self._doubtful = frame
+        else:
+            self._add(frame, frame.time)
+
+    def finish(self) -> np.ndarray:
+        """(samples,) float32."""
+        self._settle(None)
+        self._flush()
+        samples = np.concatenate(self._parts) if self._parts else np.zeros(0, np.float32)
+        return _levelled(samples)
+
+    def _settle(self, time: float | None) -> None:
+        """Takes the frame that waits: by its time, if one of `time` goes on from there, else behind the last one."""
+        frame, self._doubtful = self._doubtful, None
+        if frame is not None:
+            assert frame.time is not None
+            end = frame.time + frame.samples / frame.sample_rate
+            confirmed = time is not None and abs(time - end) <= TOLERANCE
+            self._add(frame, frame.time if confirmed else None)
+
+    def _add(self, frame: av.AudioFrame, time: float | None) -> None:
+        coming = frame.samples * SAMPLE_RATE / frame.sample_rate
+        self._check(self.size + coming - SAMPLE_RATE)  # a second less: the resampler holds some back
+        if coming * frame.layout.nb_channels > MOST_VALUES:
+            raise UnreadableMedia(
+                f"a frame of sound has {frame.samples} samples of {frame.layout.nb_channels} channels"
+            )
+        begin = self._clock.place(time, frame.samples / frame.sample_rate)
+        if begin is not None:
+            self._go_to(round(begin * SAMPLE_RATE))
+        kind = (frame.format.name, frame.layout.name, frame.sample_rate)
+        if self._resampler is None or kind != self._kind:
+            self._flush()
+            # Packed, because PyAV reads beyond the planes of eight channels and more.
+            self._resampler = av.AudioResampler(format="flt", layout=frame.layout, rate=SAMPLE_RATE)
+            self._kind = kind
+            self._names = named(channel.name for channel in frame.layout.channels)
+        self._take(self._resampler.resample(frame))
+        self._check(self.size)
+
+    def recording(self, damaged: int) -> Recording:
+        """What `finish` returns, and what is known of it. damaged: packets that could not be decoded."""
+        samples = self.finish()
+        mixes = {names: levels.mix() for names, levels in self._levels.items()}
+        return Recording(samples, self._clock.start, mixes, self._clock.filled, damaged)
+
+    def _check(self, size: float) -> None:
+        if self._max_seconds and size > self._most:
+            raise TooLarge(f"the sound is longer than {self._max_seconds:g} seconds")
+
+    def _go_to(self, place: int) -> None:
+        """The next sample belongs to `place`: fills the gap, or cuts what overlaps."""
+        self._flush()
+        if place < self.size:
+            self._late = self.size - place
+        else:
+            self._check(place)
+            self._late = 0
+            self._parts.append(np.zeros(place - self.size, np.float32))
+            self.size = place
+
+    def _flush(self) -> None:
+        if self._resampler is not None:
+            self._take(self._resampler.resample(None))
+            self._resampler = None
+
+    def _take(self, pieces: list[av.AudioFrame]) -> None:
+        for piece in pieces:
+            channels: np.ndarray = np.nan_to_num(
+                piece.to_ndarray().reshape(-1, len(self._names)).T, nan=0.0, posinf=1.0, neginf=-1.0
+            )
+            self._levels.setdefault(self._names, Levels(self._names, SAMPLE_RATE)).add(channels)
+            weights = np.array(self._given.get(self._names, usual(self._names)).weights, np.float32)
+            mixed = (weights[:, None] * channels).sum(axis=0, dtype=np.float32)[self._late :]
+            self._late = max(0, self._late - channels.shape[1])
+            self._parts.append(mixed)
+            self.size += mixed.size
+
+
+def _levelled(samples: np.ndarray) -> np.ndarray:
+    """Without a recorder's constant offset, and in [-1, 1]; silence that was filled in stays silent."""
+    peak = float(np.abs(samples).max(initial=0.0))
+    if peak > _TOO_LOUD:
+        samples = samples / max(1.0, float(np.quantile(np.abs(samples), 0.999)))
+    samples = samples.clip(-1.0, 1.0)
+    heard = samples != 0
+    offset = float(samples[heard].mean(dtype=np.float64)) if heard.any() else 0.0
+    if abs(offset) <= _OFFSET:
+        return samples
+    return np.where(heard, samples - np.float32(offset), samples).clip(-1.0, 1.0)
