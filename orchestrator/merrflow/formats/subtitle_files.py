@@ -13,7 +13,7 @@ from typing import Any
 
 from merrflow.formats.subtitle_cues import BadSidecar, parse
 from merrflow.formats.subtitle_text import Cue, overlapping, spoken
-from merrflow.formats.text_encodings import UnknownEncoding, decode_text
+from merrflow.formats.text_encoding import UnknownEncoding, decode
 
 __all__ = ["SUFFIXES", "BadSidecar", "Cue", "find_sidecars", "overlapping", "read_cues", "sidecar_key"]
 
@@ -90,7 +90,7 @@ def read_cues(path: Path, encoding: str = "") -> tuple[Cue, ...]:
     if not data.strip():
         raise BadSidecar("it is empty")
     try:
-        text = decode_text(data, encoding)
+        text = decode(data, encoding, option="MERRFLOW_SUBTITLE_ENCODING")
     except UnknownEncoding as error:
         raise BadSidecar(str(error)) from error
     return spoken(parse(text, path.suffix.lower()))
