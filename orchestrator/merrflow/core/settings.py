@@ -13,6 +13,7 @@ from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSetti
 
 from merrflow.core.datafile import Loader, bounded_text
 from merrflow.core.errors import InputError, listed
+from merrflow.core.languages import language_code
 from merrflow_serving.catalog import NEEDED, SERVICES
 
 LONGEST_WAIT = 1e7  # seconds, 115 days; a deadline of 1e12 has passed at once, as gRPC counts
@@ -87,6 +88,10 @@ class RunSettings(BaseSettings):
         "",
         description="encoding of subtitle files that are not Unicode, such as gb18030 or cp1251; empty to find it out",
     )
+    subtitle_language: str = Field(
+        "",
+        description="language of subtitle files and tracks to prefer where a clip has several, such as en or zho",
+    )
     shard_size: int = Field(256, ge=1, le=1000, description="clips in one Prefect task")
     clips_at_once: int = Field(0, ge=0, description="clips in work at the same time; 0 for a good number")
     connect_seconds: float = Field(
@@ -116,6 +121,13 @@ class RunSettings(BaseSettings):
         if self.labels_from == "model" and self.label_scores == "none":
             raise ValueError("labels_from: model needs label_scores: all or modalities")
         return self
+
+    @field_validator("subtitle_language")
+    @classmethod
+    def _is_a_language(cls, value: str) -> str:
+        if value and not language_code(value):
+            raise ValueError("is no code of a language by ISO 639, such as en or zho")
+        return language_code(value)
 
     @field_validator("subtitle_encoding")
     @classmethod
