@@ -157,12 +157,17 @@ class Label:
     scores: Mapping[str, float] = field(default_factory=dict)  # the rules' evidence by label, in the rule set's scale
 
 
+# Where a subtitle may be from, best first: a table, a file beside the clip (its suffix), a track inside it, text in the
+# picture, speech recognition.
+SUBTITLE_SOURCES = ("table", "srt", "vtt", "ass", "ssa", "lrc", "track", "picture", "speech", "none")
+
+
 @dataclass(frozen=True)
 class Subtitle:
     """What is said, or None with the reason why it is not known."""
 
     text: str | None
-    source: str  # "table", "srt", "vtt", "ass", "ssa", "lrc", "picture", "speech" (recognised), "none"
+    source: str  # one of SUBTITLE_SOURCES
     language: str  # "en", "zh", ...; "" if unknown
     reason: str
     confidence: float | None = None  # 0 to 1, of a reader or recogniser; None if a person wrote it

@@ -93,6 +93,10 @@ class RunSettings(BaseSettings):
         description="language of the sound track to hear, if a clip has several: an ISO 639 code such as zh or deu; "
         "empty for the track that a player would play",
     )
+    subtitle_language: str = Field(
+        "",
+        description="language of subtitle files and tracks to prefer where a clip has several, such as en or zho",
+    )
     shard_size: int = Field(256, ge=1, le=1000, description="clips in one Prefect task")
     clips_at_once: int = Field(0, ge=0, description="clips in work at the same time; 0 for a good number")
     connect_seconds: float = Field(
@@ -123,6 +127,13 @@ class RunSettings(BaseSettings):
             raise ValueError("labels_from: model needs label_scores: all or modalities")
         return self
 
+    @field_validator("audio_language", "subtitle_language")
+    @classmethod
+    def _is_a_language(cls, value: str) -> str:
+        if value and not language_of(value):
+            raise ValueError("is no code of a language by ISO 639, such as en or zho")
+        return language_of(value)
+
     @field_validator("subtitle_encoding")
     @classmethod
     def _is_an_encoding(cls, value: str) -> str:
@@ -131,13 +142,6 @@ class RunSettings(BaseSettings):
         except (LookupError, ValueError):
             raise ValueError("is not an encoding of text that Python knows, such as gb18030 or cp1251") from None
         return codecs.lookup(value).name if value else ""
-
-    @field_validator("audio_language")
-    @classmethod
-    def _is_a_language(cls, value: str) -> str:
-        if value and not language_of(value):
-            raise ValueError("is not a language's code as ISO 639 has them, such as zh, chi or deu")
-        return language_of(value)
 
     @field_validator("ledger_url")
     @classmethod

@@ -22,7 +22,7 @@ _NUMBER = re.compile(r"\s{0,9}\d{1,9}\s{0,9}")
 
 
 class BadSidecar(ValueError):
-    """A subtitle file that cannot be used; the message says why."""
+    """A subtitle file or track that cannot be used; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,11 @@ def parse(text: str, suffix: str) -> list[RawCue]:
         cues = _lyrics(lines)
     else:
         cues = list(_timed(lines))
+    return in_order(cues)
+
+
+def in_order(cues: Sequence[RawCue]) -> list[RawCue]:
+    """Cues by time. Raises `BadSidecar` as `parse` does."""
     if not cues:
         raise BadSidecar("no subtitle with a time is in it")
     if len(cues) > MAX_CUES:
@@ -135,11 +140,11 @@ def _substation(lines: Sequence[str]) -> list[RawCue]:
         file = pysubs2.SSAFile.from_string("\n".join(["[Events]", *kept]), format_=kind)
     except Exception as error:  # a parser fed with arbitrary bytes may raise anything
         raise BadSidecar(f"it is not a subtitle file ({' '.join(str(error).split())[:80]})") from error
-    return [RawCue(event.start / 1000, event.end / 1000, _shown(event.text)) for event in file.events]
+    return [RawCue(event.start / 1000, event.end / 1000, dialogue(event.text)) for event in file.events]
 
 
-def _shown(text: str) -> str:
-    """Dialogue without override blocks and drawings."""
+def dialogue(text: str) -> str:
+    """What is shown of an .ass event's text: no override blocks and drawings."""
     parts: list[str] = []
     at, draws = 0, False
     while (opening := text.find("{", at)) >= 0 and (closing := text.find("}", opening)) >= 0:

@@ -13,21 +13,23 @@ from typing import Any
 
 from merrflow.formats.subtitle_cues import BadSidecar, parse
 from merrflow.formats.subtitle_text import Cue, overlapping, spoken
-from merrflow.formats.text_encodings import UnknownEncoding, decode_text
+from merrflow.formats.text_encoding import UnknownEncoding, decode
+from merrflow_serving.media.languages import language_of
 
 __all__ = ["SUFFIXES", "BadSidecar", "Cue", "find_sidecars", "overlapping", "read_cues", "sidecar_key"]
 
 SUFFIXES = (".srt", ".vtt", ".ass", ".ssa", ".lrc")  # where a clip has several, in this order
 MAX_BYTES = 256 << 10  # of a clip of minutes; an hour of plain subtitles has 60 KiB
-_RANKS = {"": 0, "en": 2}  # by language tag; 1 is the clip's full name, 3 any other language
+_RANKS = {"": 0, "en": 2}  # by language; 1 is the clip's full name, 3 any other language
 _LANGUAGE = re.compile(r"[a-z]{2,3}([-_][a-z]{2,4})?")
 
 
-def find_sidecars(clip: Path) -> tuple[Path, ...]:
+def find_sidecars(clip: Path, language: str = "") -> tuple[Path, ...]:
     """The subtitle files that belong to a clip, best first.
 
     For `a.mp4`: `a.srt`, `a.vtt` and the other `SUFFIXES`, `a.mp4.srt`, then `a.en.srt` and other languages. Any case
-    of the suffix. Raises `OSError` if the system does not say what one of them is.
+    of the suffix. language: an ISO 639 code as of `language_of`; files that name it come before all others. Raises
+    `OSError` if the system does not say what one of them is.
     """
     folder = os.path.dirname(clip)
     try:
@@ -36,7 +38,10 @@ def find_sidecars(clip: Path) -> tuple[Path, ...]:
         return ()
     if not beside:
         return ()
-    found = [(_RANKS.get(tag[:2], 3), path) for tag, path in beside.get(clip.stem.casefold(), ())]
+    ranks = _RANKS | ({language: -1} if language else {})
+    found = [
+        (ranks.get(language_of(tag), 3) if tag else 0, path) for tag, path in beside.get(clip.stem.casefold(), ())
+    ]
     found += [(1, path) for tag, path in beside.get(clip.name.casefold(), ()) if not tag]
     return tuple(path for _, path in sorted(found, key=_place) if _is_file(path))
 
@@ -90,7 +95,7 @@ def read_cues(path: Path, encoding: str = "") -> tuple[Cue, ...]:
     if not data.strip():
         raise BadSidecar("it is empty")
     try:
-        text = decode_text(data, encoding)
+        text = decode(data, encoding, option="MERRFLOW_SUBTITLE_ENCODING")
     except UnknownEncoding as error:
         raise BadSidecar(str(error)) from error
     return spoken(parse(text, path.suffix.lower()))

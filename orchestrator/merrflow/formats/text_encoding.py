@@ -22,6 +22,7 @@ LEAD = 8.0  # nats by which the best must be likelier than the next: e^8 = 3,000
 FLOOR = -5.5  # nats: mean over the bytes beyond ASCII; random bytes get about -8
 MOST_NAMED = 4  # candidates in a message
 MOST_AGAINST = 10.0  # nats: that many plain words at most speak against a script that is not Latin
+_PHRASE = re.compile(rb'(?:^|(?<=[,;|"{}\t\n]))[^,;|"{}\t\n\x80-\xff]*+[\x80-\xff][^,;|"{}\t\n]*+')
 _LOOKED_AT = 1 << 16  # bytes, where a part says as much as all
 _BEFORE = 200  # bytes of a line before its first that is not ASCII
 _BOMS = (
@@ -38,7 +39,7 @@ _NO_TEXT = {
     b"\x1f\x8b": "a gzip archive (unpack it)",
     b"%PDF": "a PDF file",
 }
-# Quotes and dashes that a tool took from cp1252 without converting them, as in MELD: control characters in UTF-8.
+# Quotes and dashes that a tool took from cp1252 without converting them, as in MELD's tables: control characters there.
 _CP1252_IN_UTF8 = {
     byte: character for byte in range(0x80, 0xA0) if (character := bytes([byte]).decode("cp1252", "ignore"))
 }
@@ -68,7 +69,7 @@ def read_text(path: Path, encoding: str = "", limit: int = MAX_BYTES, option: st
         size = f"{limit >> 20} MiB" if limit >= 1 << 20 else f"{limit} bytes"
         raise InputError(f"{path}: larger than {size}, which no table or subtitle file is")
     try:
-        return decode(data, encoding, option)
+        return decode(data, encoding, option).translate(_CP1252_IN_UTF8)
     except UnknownEncoding as error:
         raise UnknownEncoding(f"{path}: {error}") from None
 
@@ -97,7 +98,7 @@ def decode(data: bytes, encoding: str = "", option: str = "") -> str:
     if data.isascii() and (encoding or any(escape in data for escape in _ESCAPES)):
         return _strictly(data, encoding or "iso2022_jp_2")
     try:
-        return data.decode("utf-8").translate(_CP1252_IN_UTF8)
+        return data.decode("utf-8")
     except UnicodeDecodeError as error:
         if encoding:
             return _strictly(data, check_encoding(encoding))
@@ -134,7 +135,7 @@ def _is_damaged_utf8(data: bytes) -> bool:
     """Whether most of what is beyond ASCII is UTF-8 all the same."""
     replaced = data.decode("utf-8", errors="replace")
     faults = replaced.count("\ufffd")
-    return sum(character > "\x7f" for character in replaced) - faults > 4 * faults
+    return sum(character > "\x7f" for character in replaced) - faults > 2 * faults
 
 
 @dataclass(frozen=True)
@@ -150,7 +151,8 @@ class _Reading:
 
 def _detected(data: bytes, option: str) -> str:
     """The encoding that is certain enough. Raises `UnknownEncoding`."""
-    sample, plain = _sample(data), _plain_words(data)
+    sample = _sample(data)
+    plain = _plain_words(data, sample)
     readings: dict[str, _Reading] = {}  # by text: two encodings that read it alike do not compete
     for encoding, about in tables().encodings.items():
         try:
@@ -207,15 +209,17 @@ def _reading(text: str, encoding: str, language: str, likelihood: float) -> _Rea
     return _Reading(encoding, language, text, likelihood + beyond, beyond / max(1, size))
 
 
-def _plain_words(data: bytes) -> dict[str, float]:
+def _plain_words(data: bytes, sample: bytes) -> dict[str, float]:
     """What the words without accents say of each language, in nats; the best has 0.
 
-    Latin scripts: how well they fit. Others: few English words are in their texts, but headers and clips' names are,
-    so that this counts up to a limit.
+    Latin scripts: how well those fit that share a phrase with accents. The others say nothing: headers, names and
+    other columns are English in tables of every language. Other scripts: few English words are in their texts, but
+    headers and clips' names are, so that all words count up to a limit.
     """
-    found = {word.lower().decode() for word in PLAIN_WORD.findall(data[: 4 * SAMPLE_BYTES])}
+    near = {word.lower().decode() for phrase in _PHRASE.findall(sample) for word in PLAIN_WORD.findall(phrase)}
+    found = {word.lower() for word in PLAIN_WORD.findall(data[: 4 * SAMPLE_BYTES])}
     models = {language: language_model(language) for language in tables().languages}
-    fits = {language: sum(map(model.word, found)) for language, model in models.items() if model.latin}
+    fits = {language: sum(map(model.word, near)) for language, model in models.items() if model.latin}
     best = max(fits.values())
     other = -min(MOST_AGAINST, len(found))
     return {language: fits[language] - best if language in fits else other for language in models}

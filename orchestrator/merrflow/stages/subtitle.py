@@ -1,17 +1,18 @@
 """Subtitle: what is said, from the most reliable source there is.
 
-Order: the table's sentence, a subtitle file beside the clip, text that is part of the picture, none. Every
-answer names its source, and every source that was tried says why it gave nothing.
+Order: the table's sentence, a subtitle file beside the clip, a subtitle track in its file, text that is part of the
+picture, none. Every answer names its source, and every source that was tried says why it gave nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from merrflow.core.paths import safe_name
 from merrflow.core.records import Clip, Probe, Subtitle
-from merrflow.formats.subtitle_files import BadSidecar, find_sidecars, overlapping, read_cues, sidecar_key
+from merrflow.formats.subtitle_files import BadSidecar, Cue, find_sidecars, overlapping, read_cues, sidecar_key
+from merrflow.formats.subtitle_tracks import SubtitleTrack, read_tracks
 from merrflow.stages.burned_in import read_burned_in
 from merrflow.stages.language import language
 from merrflow.stages.stage import Stage, Work
@@ -19,16 +20,22 @@ from merrflow.stages.text_boxes import Reader
 from merrflow.stages.text_samples import TextSample
 from merrflow_serving.errors import MerrflowError
 
-VERSION = "3"
+VERSION = "4"
 
 
 def find_subtitle(
-    clip: Clip, seconds: float, samples: Sequence[TextSample], reader: Reader | None, encoding: str = ""
+    clip: Clip,
+    seconds: float,
+    samples: Sequence[TextSample],
+    reader: Reader | None,
+    encoding: str = "",
+    wanted: str = "",
 ) -> Subtitle:
     """The subtitle of a clip of `seconds`.
 
     samples: the bottoms of frames that the probe collected. reader: None if pictures are not to be read. encoding: of
-    subtitle files that are not Unicode; empty: the likeliest.
+    subtitle files that are not Unicode; empty: the likeliest. wanted: code of the language that files and tracks are
+    chosen by; empty: any.
     Never raises for what it finds: a broken file or an OCR that cannot run becomes part of the reason. Raises `OSError`
     if a subtitle file vanishes.
     """
@@ -36,8 +43,7 @@ def find_subtitle(
     if sentence:
         return Subtitle(sentence, "table", language(sentence), "the table's sentence")
     tried = ["the table has no sentence"]
-    for path in find_sidecars(clip.path):
-        found = _from_sidecar(path, seconds, encoding)
+    for found in _written(clip.path, seconds, encoding, wanted):
         if found.text is not None:
             return found
         tried.append(found.reason)
@@ -50,9 +56,28 @@ def find_subtitle(
             tried.append(f"the picture could not be read: {error}")
         else:
             if read.text is not None:
-                return Subtitle(read.text, "picture", read.language, read.reason)
+                return Subtitle(read.text, "picture", read.language, read.reason, round(read.confidence, 4))
             tried.append(f"picture: {read.reason}")
     return Subtitle(None, "none", "", "; ".join(tried))
+
+
+def _written(clip: Path, seconds: float, encoding: str, wanted: str) -> Iterator[Subtitle]:
+    """What a person wrote: the subtitle files beside a clip, then the tracks in it."""
+    for path in find_sidecars(clip, wanted):
+        yield _from_sidecar(path, seconds, encoding)
+    try:
+        tracks = read_tracks(clip, wanted, encoding)
+    except MerrflowError as error:
+        yield Subtitle(None, "none", "", f"subtitle tracks could not be read: {error}")
+        return
+    for track in tracks:
+        yield _from_track(track, seconds)
+
+
+def _from_track(track: SubtitleTrack, seconds: float) -> Subtitle:
+    if track.fault:
+        return Subtitle(None, "none", "", f"{track.name}: {track.fault}")
+    return _said("track", track.name, track.cues, seconds, track.language)
 
 
 def _from_sidecar(path: Path, seconds: float, encoding: str) -> Subtitle:
@@ -62,25 +87,28 @@ def _from_sidecar(path: Path, seconds: float, encoding: str) -> Subtitle:
         if isinstance(error.__cause__, OSError) and not isinstance(error.__cause__, PermissionError):
             raise error.__cause__ from None  # it may pass
         return Subtitle(None, "none", "", f"{safe_name(path.name)}: {error}")
+    return _said(path.suffix.lower().lstrip("."), safe_name(path.name), cues, seconds)
+
+
+def _said(source: str, name: str, cues: Sequence[Cue], seconds: float, fallback: str = "") -> Subtitle:
+    """fallback: the language if the text does not show it."""
     texts = overlapping(cues, seconds)
     if not texts:
-        return Subtitle(
-            None, "none", "", f"{safe_name(path.name)}: none of its {len(cues)} spoken lines falls within the clip"
-        )
+        return Subtitle(None, "none", "", f"{name}: none of its {len(cues)} spoken lines falls within the clip")
     text = " ".join(texts)
-    source = path.suffix.lower().lstrip(".")
-    return Subtitle(text, source, language(text), f"{safe_name(path.name)}: {len(texts)} of {len(cues)} lines")
+    return Subtitle(text, source, language(text) or fallback, f"{name}: {len(texts)} of {len(cues)} lines")
 
 
 async def _subtitle(work: Work, probe: Probe) -> Subtitle:
     samples = () if work.clip.sentence else (await work.use("decoded")).text_samples
-    encoding = work.run.settings.subtitle_encoding
-    return await work.run.in_thread(find_subtitle, work.clip, probe.seconds, samples, work.run.reader, encoding)
+    settings = work.run.settings
+    how = settings.subtitle_encoding, settings.subtitle_language
+    return await work.run.in_thread(find_subtitle, work.clip, probe.seconds, samples, work.run.reader, *how)
 
 
 STAGE = Stage(
     name="subtitle",
-    purpose="what is said: table, subtitle file, or text in the picture",
+    purpose="what is said: table, subtitle file or track, or text in the picture",
     compute=_subtitle,
     needs=("probe",),
     after=("rules_label",),
@@ -92,6 +120,7 @@ STAGE = Stage(
         sidecar_key(work.clip.path),
         work.run.reader.identity,
         work.run.settings.subtitle_encoding,
+        work.run.settings.subtitle_language,
     ],
-    settings=("subtitle_encoding",),
+    settings=("subtitle_encoding", "subtitle_language"),
 )

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from merrflow.core.records import Clip
 from merrflow.formats.subtitle_files import find_sidecars, read_cues
-from merrflow.formats.text_encodings import decode_text
+from merrflow.formats.text_encoding import decode
 from merrflow.stages.language import language
 from merrflow.stages.subtitle import find_subtitle
 from merrflow_serving.errors import NotReady
@@ -100,7 +100,7 @@ def test_sidecar_in_any_encoding(tmp_path, encoding):
     ],
 )
 def test_legacy_encodings_are_told_apart(encoding, text, expected):
-    assert decode_text(text.encode(encoding)) == text
+    assert decode(text.encode(encoding)) == text
     assert language(text) == expected
 
 
@@ -108,7 +108,7 @@ def test_legacy_encodings_are_told_apart(encoding, text, expected):
 @settings(deadline=None)
 def test_unicode_survives_every_unicode_encoding(text):
     for encoding in ("utf-8", "utf-8-sig", "utf-16", "utf-32"):
-        assert decode_text(text.encode(encoding)).lstrip("\ufeff") == text
+        assert decode(text.encode(encoding)).lstrip("\ufeff") == text
 
 
 def test_vtt_tags_entities_and_voices_are_stripped(tmp_path):

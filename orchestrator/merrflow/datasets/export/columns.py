@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
+from merrflow.core.records import SUBTITLE_SOURCES
 from merrflow.datasets.entries import Entry
 from merrflow.datasets.export.vocabulary import Vocabulary
 
@@ -157,7 +158,7 @@ def columns(words: Vocabulary) -> tuple[Column, ...]:
         ),
         Column("subtitle", TEXT, "what is said", lambda e: e.record.subtitle.text),
         Column("subtitle_language", TEXT, "ISO 639-1", lambda e: e.record.subtitle.language or None),
-        Column("subtitle_source", TEXT, "table, srt, vtt, picture, none", lambda e: e.record.subtitle.source),
+        Column("subtitle_source", TEXT, ", ".join(SUBTITLE_SOURCES), lambda e: e.record.subtitle.source),
         Column("coarse", TEXT, "the coarse-grained description", lambda e: e.record.coarse),
         Column(
             "fine",
