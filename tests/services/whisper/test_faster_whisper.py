@@ -10,7 +10,6 @@ import pytest
 from merrflow_serving.errors import InvalidInput, NotReady
 from merrflow_serving.media.audio import decode_audio
 from merrflow_whisper import SPEC, SpeechItem, Transcript, WhisperSettings
-from merrflow_whisper.engines.faster_whisper import levelled
 
 EXAMPLES = Path(__file__).parents[3] / "examples/clips"
 CLIPS = Path(__file__).parents[4] / "shared/clips"
@@ -63,13 +62,6 @@ def test_a_faint_voice_is_heard(engine):
     sound = decode_audio(EXAMPLES / "surprise_visit.mp4")
     (found,) = engine.run([SpeechItem((sound * 0.02).astype(np.float32))])
     assert "what are you doing here" in found.text
-
-
-def test_levelled_amplifies_and_never_damps():
-    loud = np.full(16_000, 0.5, np.float32)
-    assert np.array_equal(levelled(loud), loud)
-    assert np.allclose(levelled(loud * 0.02), 0.1, atol=1e-4)
-    assert levelled(np.zeros(16_000, np.float32)).max() == 0 and levelled(np.zeros(3, np.float32)).size == 3
 
 
 def test_an_unknown_language_is_the_callers_fault(engine):
