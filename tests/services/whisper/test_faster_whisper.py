@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from merrflow_serving.errors import InvalidInput, NotReady
+from merrflow_serving.errors import Abandoned, InvalidInput, NotReady
 from merrflow_serving.media.audio import decode_audio
 from merrflow_whisper import SPEC, SpeechItem, Transcript, WhisperSettings
 
@@ -73,6 +73,19 @@ def test_an_unknown_language_is_the_callers_fault(engine):
 def test_chinese_speech_is_written_in_simplified_characters(engine):
     found = heard(engine, CLIPS / "sample_00004671.mp4")
     assert found.language == "zh" and "不可能" in found.text and "这种人" in found.text
+
+
+def test_a_caller_that_leaves_ends_the_work_between_two_segments(engine):
+    asked: list[int] = []
+
+    def wanted(place: int) -> bool:
+        asked.append(place)
+        return place == 1
+
+    sound = decode_audio(EXAMPLES / "good_news.mp4")
+    left, kept = engine.run([SpeechItem(sound), SpeechItem(sound)], wanted)
+    assert isinstance(left, Abandoned) and asked.count(0) == 1
+    assert len(kept.segments) == asked.count(1) == 2
 
 
 def test_missing_weights_are_named_with_what_to_do(tmp_path):
