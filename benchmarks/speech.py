@@ -1,6 +1,7 @@
 """How well the whisper service hears: `python -m benchmarks.speech`.
 
-The reference is the subtitle that is burned into the picture, as the stage `subtitle` reads it. The figure is the
+The reference is the subtitle that is burned into the picture, in the language that was heard, as the stage `subtitle`
+reads it; clips without one are left out. The figure is the
 character error rate: edits (inserted, left out, changed) by characters of the reference, without case, spaces and
 punctuation, in simplified characters; of all clips, and of those whose words are believed. Processor time is this
 process's, all threads.
@@ -56,8 +57,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     heard, believed, seconds = [], [], 0.0
     for path in clips_in(folder):
         decoded = decode(path, max_seconds=600.0, max_pixels=1 << 24)
-        reference = characters(read_burned_in(decoded.text_samples, reader).text or "")
-        if not reference or decoded.audio is None:
+        written = read_burned_in(decoded.text_samples, reader)
+        lines = {written.language: written.text, **written.also} if written.text else {}
+        if not lines or decoded.audio is None:
             print(f"{path.name}: without sound, or nothing is written in the picture")
             continue
         item = SpeechItem(decoded.audio)
@@ -66,10 +68,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if not isinstance(found, Transcript):
             raise SystemExit(f"{path.name}: {found}")
         seconds += item.seconds
+        reference = characters(lines.get(found.language) or "")
+        if not reference:
+            print(f"{path.name}: nothing is written in {found.language or 'a language'} but in {', '.join(lines)}")
+            continue
         pair = (reference, characters("".join(segment.text for segment in found.segments)))
         heard.append(pair)
         believed += [pair] if found.text else []
-        print(f"{path.name}: {rate([pair])} {'' if found.text else 'rejected '}{pair[1]} for {pair[0]}")
+        print(f"{path.name}: {rate([pair])} {'' if found.text else 'rejected '}{pair[1]} for {reference}")
     engine.close()
     info = engine.info()
     figures = {

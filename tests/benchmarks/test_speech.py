@@ -12,7 +12,7 @@ from tests.services.whisper.conftest import models  # noqa: F401 - a fixture
 
 
 def test_errors_are_counted_in_characters_without_punctuation_and_script() -> None:
-    assert speech.characters("你們，這麼 看著Me？") == "你们这么看着me"
+    assert speech.characters("你們，這麼 看Me？") == "你们这么看me"
     assert [speech.edits(*pair) for pair in [("abc", "abc"), ("abc", ""), ("abc", "xabd"), ("", "ab")]] == [0, 3, 2, 2]
     assert speech.rate([("abcd", "abcd"), ("ab", "")]) == pytest.approx(0.333)
     assert speech.rate([]) is None

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Literal
 
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
 from merrflow_serving.catalog import SERVICES
+from merrflow_serving.errors import NotReady
 from merrflow_serving.torch.settings import TorchSettings
 
 
@@ -33,3 +35,12 @@ class WhisperSettings(TorchSettings):
     )
     threads: int = Field(0, ge=0, description="threads on a CPU; 0 for all cores")
     lanes: int = Field(1, ge=1, le=16, description="for the engine faster_whisper: recordings at the same time")
+
+    def check_language(self, known: Collection[str]) -> None:
+        """Raises `NotReady` if the model knows no such language as the one that is set."""
+        if self.language and self.language not in known:
+            raise NotReady(
+                f"{self.variable('LANGUAGE')}: the model knows no language {self.language!r}; it knows "
+                f"{', '.join(sorted(known))}",
+                reason="LANGUAGE_UNKNOWN",
+            )

@@ -88,6 +88,12 @@ def test_a_caller_that_leaves_ends_the_work_between_two_segments(engine):
     assert len(kept.segments) == asked.count(1) == 2
 
 
+def test_an_unknown_language_in_the_settings_is_said_at_once(models):
+    engine = SPEC.make_engine(WhisperSettings(models_dir=models, offline=True, threads=1, language="xx"))
+    with pytest.raises(NotReady, match="MERRFLOW_WHISPER_LANGUAGE: the model knows no language 'xx'; it knows af, am"):
+        engine.load()
+
+
 def test_missing_weights_are_named_with_what_to_do(tmp_path):
     engine = SPEC.make_engine(WhisperSettings(models_dir=tmp_path, offline=True))
     assert engine.info().revision == "" and engine.info().model == "faster-whisper-base"

@@ -56,6 +56,7 @@ class FasterWhisperEngine:
             )
         except (RuntimeError, ValueError) as error:  # CTranslate2's own: not a model, no such card
             raise NotReady(f"{folder} cannot be loaded by CTranslate2: {error}", reason="MODEL_UNREADABLE") from error
+        self._settings.check_language(self._model.supported_languages)
 
     def run(self, batch: Sequence[SpeechItem], wanted: Wanted = always) -> list[Transcript | MerrflowError]:
         """One transcript or one error for each recording, in order."""

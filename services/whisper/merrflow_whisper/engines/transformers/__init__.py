@@ -55,6 +55,8 @@ class TransformersEngine:
                 reason="ENGINE_MISSING",
             ) from error
         self._recogniser = open_recogniser(folder, self._settings, self._rules, MOST_AT_ONCE)
+        if self._recogniser.languages is not None:
+            self._settings.check_language(self._recogniser.languages)
 
     def run(self, batch: Sequence[SpeechItem], wanted: Wanted = always) -> list[Transcript | MerrflowError]:
         """One transcript or one error for each recording, in order."""
