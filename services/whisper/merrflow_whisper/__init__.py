@@ -16,6 +16,7 @@ SPEC = ServiceSpec(
     settings=WhisperSettings,
     engines={
         "faster_whisper": "merrflow_whisper.engines.faster_whisper:FasterWhisperEngine",
+        "transformers": "merrflow_whisper.engines.transformers:TransformersEngine",
     },
     proto=SERVICES["whisper"].proto,
     register=register,

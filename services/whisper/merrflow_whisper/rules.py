@@ -70,7 +70,7 @@ class Rules(_Part):
     def transcript(
         self, segments: Sequence[Segment], language: str, probability: float, *, given: bool = False
     ) -> Transcript:
-        """The believed segments together. given: the language was not found by the model."""
+        """The believed segments together. given: the language was not guessed by the model."""
         judged = tuple(
             replace(segment, rejected=self._why_not(segment, language, probability, given)) for segment in segments
         )
@@ -78,7 +78,7 @@ class Rules(_Part):
         reason = ""
         if not text:
             reason = judged[0].rejected if judged else "nobody speaks"
-        return Transcript(text, judged, language, 1.0 if given else probability, reason)
+        return Transcript(text, judged, language, 1.0 if given and language else probability, reason)
 
     def _why_not(self, segment: Segment, language: str, probability: float, given: bool) -> str:
         reject = self.reject

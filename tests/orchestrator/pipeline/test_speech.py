@@ -94,3 +94,22 @@ def test_who_is_asked(monkeypatch):
         wanted("", asr="on", **remote)
     assert not recognises_speech(load_settings(), in_containers=True)
     assert recognises_speech(load_settings(asr="on"), in_containers=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("LANGUAGE", "English"), ("RULES", "/nowhere.yaml"), ("ENGINE", "nope"), ("MODEL", "base")]
+)
+def test_wrong_settings_of_the_service_are_not_passed_over(monkeypatch, name, value):
+    monkeypatch.setenv(f"MERRFLOW_WHISPER_{name}", value)
+    with pytest.raises(InputError, match="MERRFLOW_ASR=off"):
+        recognises_speech(load_settings())
+    assert not recognises_speech(load_settings(asr="off"))
+
+
+def test_weights_that_are_half_there_are_said(monkeypatch, tmp_path, caplog):
+    monkeypatch.setenv("MERRFLOW_WHISPER_MODELS_DIR", str(tmp_path))
+    assert not recognises_speech(load_settings()) and not caplog.records
+    (tmp_path / "faster-whisper-base").mkdir()
+    (tmp_path / "faster-whisper-base" / "config.json").write_text("{}")
+    assert not recognises_speech(load_settings())
+    assert "merrflow models pull faster-whisper-base" in caplog.text

@@ -51,6 +51,7 @@ def test_the_table_holds_what_the_engines_ask_for() -> None:
         "qwen-audio",
         "qwen-audio-chat",
         "qwen2-audio-7b-instruct",
+        "whisper-base",
         "faster-whisper-base",
         "faster-whisper-small",
         "faster-whisper-large-v3",

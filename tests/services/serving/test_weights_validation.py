@@ -34,6 +34,7 @@ def _no_pull(monkeypatch):
             "vllm",
             "engine vllm needs vllm, not installed here: `EXTRAS=vllm deploy/build-images.sh llama3`",
         ),
+        ("faster_whisper", "faster_whisper", r"needs faster_whisper, .*: pip install 'merrflow-whisper\[embedded\]'"),
     ],
 )
 def test_packages(tmp_path: Path, monkeypatch, engine: str, kept_out: str, words: str) -> None:
@@ -41,6 +42,12 @@ def test_packages(tmp_path: Path, monkeypatch, engine: str, kept_out: str, words
     with pytest.raises(NotReady, match=words) as caught:
         locate("llama-3-8b-instruct", Settings(models_dir=tmp_path, engine=engine))
     assert caught.value.reason == "LIBRARY_MISSING"
+
+
+def test_an_engine_without_torch_needs_none(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(AssertionError, match="nothing may be pulled"):
+        locate("faster-whisper-base", Settings(models_dir=tmp_path, device="cuda", engine="faster_whisper"))
 
 
 def test_a_device_that_is_not_there(tmp_path: Path) -> None:

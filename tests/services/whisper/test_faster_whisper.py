@@ -7,10 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from merrflow_serving.errors import InvalidInput, NotReady
+from merrflow_serving.errors import Abandoned, InvalidInput, NotReady
 from merrflow_serving.media.audio import decode_audio
 from merrflow_whisper import SPEC, SpeechItem, Transcript, WhisperSettings
-from merrflow_whisper.engines.faster_whisper import levelled
 
 EXAMPLES = Path(__file__).parents[3] / "examples/clips"
 CLIPS = Path(__file__).parents[4] / "shared/clips"
@@ -65,13 +64,6 @@ def test_a_faint_voice_is_heard(engine):
     assert "what are you doing here" in found.text
 
 
-def test_levelled_amplifies_and_never_damps():
-    loud = np.full(16_000, 0.5, np.float32)
-    assert np.array_equal(levelled(loud), loud)
-    assert np.allclose(levelled(loud * 0.02), 0.1, atol=1e-4)
-    assert levelled(np.zeros(16_000, np.float32)).max() == 0 and levelled(np.zeros(3, np.float32)).size == 3
-
-
 def test_an_unknown_language_is_the_callers_fault(engine):
     (found,) = engine.run([SpeechItem(decode_audio(EXAMPLES / "surprise_visit.mp4"), "xx")])
     assert isinstance(found, InvalidInput) and "'xx'" in str(found)
@@ -81,6 +73,25 @@ def test_an_unknown_language_is_the_callers_fault(engine):
 def test_chinese_speech_is_written_in_simplified_characters(engine):
     found = heard(engine, CLIPS / "sample_00004671.mp4")
     assert found.language == "zh" and "不可能" in found.text and "这种人" in found.text
+
+
+def test_a_caller_that_leaves_ends_the_work_between_two_segments(engine):
+    asked: list[int] = []
+
+    def wanted(place: int) -> bool:
+        asked.append(place)
+        return place == 1
+
+    sound = decode_audio(EXAMPLES / "good_news.mp4")
+    left, kept = engine.run([SpeechItem(sound), SpeechItem(sound)], wanted)
+    assert isinstance(left, Abandoned) and asked.count(0) == 1
+    assert len(kept.segments) == asked.count(1) == 2
+
+
+def test_an_unknown_language_in_the_settings_is_said_at_once(models):
+    engine = SPEC.make_engine(WhisperSettings(models_dir=models, offline=True, threads=1, language="xx"))
+    with pytest.raises(NotReady, match="MERRFLOW_WHISPER_LANGUAGE: the model knows no language 'xx'; it knows af, am"):
+        engine.load()
 
 
 def test_missing_weights_are_named_with_what_to_do(tmp_path):

@@ -17,17 +17,23 @@ from pydantic.dataclasses import dataclass
 from merrflow_serving.errors import InvalidInput
 from merrflow_serving.weights.places import HUBS, Hub
 
-# Enough of a repository to load a causal language model: no other framework's copy of the same weights.
-CAUSAL_LM_PATTERNS = (
+# Enough of a repository for transformers' own class of a language model or of speech recognition: neither another
+# framework's copy of the same weights nor one in another number format (`model.fp32-00001-of-00002.safetensors`).
+MODEL_PATTERNS = (
     "config.json",
     "generation_config.json",
-    "model*.safetensors",
+    "model.safetensors",
+    "model-*.safetensors",
     "model.safetensors.index.json",
     "tokenizer*",
     "special_tokens_map.json",
+    "added_tokens.json",
+    "normalizer.json",
     "chat_template*",
     "vocab.json",
     "merges.txt",
+    "preprocessor_config.json",
+    "processor_config.json",
 )
 _REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
 _STRICT = ConfigDict(extra="forbid")
@@ -124,10 +130,10 @@ def entry(name: str) -> Entry:
         repository, _, revision = name.partition("@")
         return Entry(
             name=repository.replace("/", "--") + (f"@{revision.replace('/', '--')}" if revision else ""),
-            purpose="a causal language model named by its repository",
+            purpose="a model named by its repository",
             licence="see the repository",
             repositories={hub: Repository(repository, revision) for hub in HUBS},
-            patterns=CAUSAL_LM_PATTERNS,
+            patterns=MODEL_PATTERNS,
         )
     raise InvalidInput(
         f"there are no weights {name!r}; there are: {', '.join(entries())}, or a repository as organisation/name"

@@ -28,7 +28,7 @@ def folder_of(name: str, settings: WeightSettings) -> Path:
 def locate(name: str, settings: WeightSettings) -> Path:
     """The folder with the entry's files, all there, of the right size and sha256 if these are known.
 
-    name: an entry of weights.yaml, or "organisation/name[@revision]" for any causal language model on the hub.
+    name: an entry of weights.yaml, or "organisation/name[@revision]" for another model on the hub.
     Files that are missing below `models_dir` are pulled unless the settings say `offline`; a folder of the user's own
     is never written to. Before gigabytes are read or pulled, it is validated that their engine can run here.
     Raises `NotReady` with the steps to take.

@@ -9,8 +9,11 @@ from merrflow_serving.weights.entries import Entry
 from merrflow_serving.weights.places import WeightSettings
 
 PACKAGES = ("torch", "transformers")  # of every engine but those below
-OWN_PACKAGES = {"vllm": ("vllm",)}
-BUILD = {"vllm": "`EXTRAS=vllm deploy/build-images.sh llama3`"}
+OWN_PACKAGES = {"vllm": ("vllm",), "faster_whisper": ("faster_whisper",)}
+BUILD = {
+    "vllm": "`EXTRAS=vllm deploy/build-images.sh llama3`",
+    "faster_whisper": "pip install 'merrflow-whisper[embedded]'",
+}
 
 
 def validate(entry: Entry, settings: WeightSettings) -> None:
@@ -30,8 +33,9 @@ def validate(entry: Entry, settings: WeightSettings) -> None:
             f"{BUILD.get(settings.engine, extra)}",
             reason="LIBRARY_MISSING",
         )
-    # vLLM looks for itself, in a process that it forks: CUDA must not have been touched in this one.
-    if settings.device.startswith("cuda") and settings.engine != "vllm":
+    # Engines with packages of their own look for themselves: without torch, or, as vLLM does, in a process that they
+    # fork, before which CUDA must not have been touched in this one.
+    if settings.device.startswith("cuda") and settings.engine not in OWN_PACKAGES:
         from merrflow_serving.torch.device import device_of
 
         device_of(settings)

@@ -1,34 +1,30 @@
-"""The engine `faster_whisper`: OpenAI's Whisper (Radford et al. 2022) on CTranslate2, on a CPU or a CUDA card.
-
-Speech is found first (Silero VAD v6, which the library carries), because the model invents words over silence.
-"""
+"""The engine `faster_whisper`: OpenAI's Whisper (Radford et al. 2022) on CTranslate2, on a CPU or a CUDA card."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from functools import cache
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from merrflow_serving.engine import EngineInfo, Limits
-from merrflow_serving.errors import EngineFault, InvalidInput, MerrflowError, NotReady
+from merrflow_serving.engine import EngineInfo, Limits, Wanted, always
+from merrflow_serving.errors import Abandoned, EngineFault, InvalidInput, MerrflowError, NotReady
 from merrflow_serving.weights.locate import locate, revision
+from merrflow_whisper.engines.speech import Speech, converted, find_speech
 from merrflow_whisper.rules import load_rules
 from merrflow_whisper.settings import WhisperSettings
-from merrflow_whisper.types import Samples, Segment, SpeechItem, Transcript
+from merrflow_whisper.types import Segment, SpeechItem, Transcript
 
 if TYPE_CHECKING:
     from faster_whisper import WhisperModel
 
 DEFAULT = "faster-whisper-base"
-# Speech below the usual level is amplified to it, because the voice activity detection misses faint voices.
-USUAL_LEVEL, MOST_GAIN, LEVEL_WINDOW = 0.1, 30.0, 400  # RMS of the loud windows; factor; samples (25 ms)
 
 
 class FasterWhisperEngine:
     """Item: `SpeechItem`. Result: `Transcript`."""
+
+    stops_early = True
 
     def __init__(self, settings: WhisperSettings) -> None:
         self._settings = settings
@@ -60,13 +56,14 @@ class FasterWhisperEngine:
             )
         except (RuntimeError, ValueError) as error:  # CTranslate2's own: not a model, no such card
             raise NotReady(f"{folder} cannot be loaded by CTranslate2: {error}", reason="MODEL_UNREADABLE") from error
+        self._settings.check_language(self._model.supported_languages)
 
-    def run(self, batch: Sequence[SpeechItem]) -> list[Transcript | MerrflowError]:
+    def run(self, batch: Sequence[SpeechItem], wanted: Wanted = always) -> list[Transcript | MerrflowError]:
         """One transcript or one error for each recording, in order."""
         results: list[Transcript | MerrflowError] = []
-        for item in batch:
+        for place, item in enumerate(batch):
             try:
-                results.append(self._transcribe(item))
+                results.append(self._transcribe(item, partial(wanted, place)))
             except MerrflowError as error:
                 results.append(error)
             except Exception as error:  # an error in one item must not reach its neighbours
@@ -96,24 +93,22 @@ class FasterWhisperEngine:
         chosen = self._settings.compute_type
         return chosen if chosen != "auto" else ("int8" if device == "cpu" else "float16")
 
-    def _transcribe(self, item: SpeechItem) -> Transcript:
+    def _transcribe(self, item: SpeechItem, is_wanted: Callable[[], bool]) -> Transcript:
         assert self._model is not None, "load() comes first"
         if item.language and item.language not in self._model.supported_languages:
             raise InvalidInput(f"the model knows no language {item.language!r}")
-        samples = levelled(item.samples)
-        spoken = speech_only(samples)
-        if not spoken.size and not item.language:
-            return self._rules.transcript((), "", 0.0)
+        speech = find_speech(item.samples)
+        if not speech.samples.size:
+            return self._rules.transcript((), item.language, 0.0, given=bool(item.language))
         language, probability = item.language, 1.0
         if not language:
-            language, probability, _ = self._model.detect_language(spoken)
+            language, probability, _ = self._model.detect_language(speech.samples)
         decode, own = self._rules.decode, self._rules.language(language)
         _seed()
         found, _ = self._model.transcribe(
-            samples,
+            speech.samples,
             language=language,
             initial_prompt=own.prompt or None,
-            vad_filter=True,
             beam_size=decode.beam_size,
             temperature=decode.temperatures,
             compression_ratio_threshold=decode.compression_ratio,
@@ -121,44 +116,22 @@ class FasterWhisperEngine:
             max_new_tokens=decode.most_tokens(item.seconds),
             condition_on_previous_text=False,
         )
-        segments = [_segment(one, own.convert, item.seconds) for one in found]
+        segments = []
+        for one in found:  # a generator: each segment is decoded when it is asked for
+            segments.append(_segment(one, own.convert, speech))
+            if not is_wanted():
+                raise Abandoned
         return self._rules.transcript(segments, language, probability, given=bool(item.language))
 
 
-def levelled(samples: Samples) -> Samples:
-    """(samples,) amplified so that the loud parts (95th percentile of 25 ms) have the usual level; never damped."""
-    whole = samples[: samples.size // LEVEL_WINDOW * LEVEL_WINDOW]
-    if not whole.size:
-        return samples
-    loud = float(np.percentile(np.sqrt(np.mean(whole.reshape(-1, LEVEL_WINDOW) ** 2, axis=1)), 95))
-    gain = np.clip(USUAL_LEVEL / max(loud, 1e-9), 1.0, MOST_GAIN)
-    return (samples * np.float32(gain)).clip(-1.0, 1.0).astype(np.float32)
-
-
-def speech_only(samples: Samples) -> Samples:
-    """(samples,) the stretches in which somebody speaks, joined."""
-    from faster_whisper.vad import get_speech_timestamps
-
-    spans = get_speech_timestamps(samples)
-    return np.concatenate([np.zeros(0, np.float32), *(samples[span["start"] : span["end"]] for span in spans)])
-
-
-def _segment(found: Any, convert: str, seconds: float) -> Segment:
-    text = found.text.strip()
+def _segment(found: Any, convert: str, speech: Speech) -> Segment:
     return Segment(
-        start=round(max(0.0, found.start), 3),
-        end=round(min(seconds, found.end), 3),
-        text=_converter(convert).convert(text) if convert else text,
+        start=round(speech.seconds(max(0.0, found.start)), 3),
+        end=round(speech.seconds(found.end, end=True), 3),
+        text=converted(found.text, convert),
         confidence=round(math.exp(found.avg_logprob), 4),
         no_speech=round(found.no_speech_prob, 4),
     )
-
-
-@cache
-def _converter(name: str) -> Any:
-    import opencc
-
-    return opencc.OpenCC(name)
 
 
 def _device(name: str) -> tuple[str, int]:

@@ -6,68 +6,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM
-from transformers.utils.logging import disable_progress_bar
+from transformers import AutoModelForCausalLM
 
-from merrflow_serving.errors import NotReady
-from merrflow_serving.torch.lost import is_out_of_memory
-
-_NAMED = 12  # keys that an error names; more are counted
+from merrflow_serving.torch.pretrained import load_pretrained
 
 
 def load_model(path: Path, *, device: torch.device, dtype: torch.dtype, attention: str) -> Any:
-    """The model at `path`, a folder with safetensors or a GGUF file (which is unpacked to full precision).
-
-    No code from the folder runs and no pickle is read. Raises `NotReady` that names missing, unexpected or misshapen
-    tensors, broken files, or whatever else is wrong.
-    """
-    # transformers annotates only part of its API.
-    disable_progress_bar()  # type: ignore[no-untyped-call]  # a service's standard error is its log
-    from_file = path.suffix == ".gguf"
-    where: dict[str, Any] = {"gguf_file": path.name} if from_file else {"use_safetensors": True}
-    folder = path.parent if from_file else path
-    try:
-        if not from_file:
-            _check_known(folder)
-        loaded: Any = AutoModelForCausalLM.from_pretrained(
-            folder, dtype=dtype, device_map={"": device}, attn_implementation=attention, local_files_only=True,
-            trust_remote_code=False, output_loading_info=True, ignore_mismatched_sizes=True, **where,
-        )  # fmt: skip
-        model, found = loaded
-    except NotReady:
-        raise
-    except ImportError as error:
-        raise NotReady(f"{path} needs a package that is not installed: {error}") from error
-    except Exception as error:
-        if is_out_of_memory(error):
-            raise NotReady(f"the weights in {path} do not fit into the memory of {device}: {error}") from error
-        if isinstance(error, (OSError, ValueError, KeyError, RuntimeError, TypeError)) or _damaged(error):
-            raise NotReady(f"{path} cannot be loaded: {error}") from error
-        raise
-    _check_keys(path, found)
-    return model
-
-
-def _check_known(folder: Path) -> None:
-    """Raises `NotReady` for a model that transformers itself has no code for."""
-    config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    if type(config) not in AutoModelForCausalLM._model_mapping:
-        raise NotReady(f"{folder} is a {config.model_type!r}, which is no language model that can answer")
-
-
-def _damaged(error: Exception) -> bool:
-    return type(error).__name__ == "SafetensorError"
-
-
-def _check_keys(path: Path, found: dict[str, Any]) -> None:
-    problems = []
-    for kind in ("missing", "unexpected", "mismatched"):
-        keys = sorted(str(key[0] if isinstance(key, tuple) else key) for key in found.get(f"{kind}_keys") or ())
-        if keys:
-            more = f" and {len(keys) - _NAMED} more" if len(keys) > _NAMED else ""
-            word = {"mismatched": "of another shape"}.get(kind, kind)
-            problems.append(f"{word}: {', '.join(keys[:_NAMED])}{more}")
-    if problems:
-        raise NotReady(
-            f"the weights in {path} are not those of their config.json ({'; '.join(problems)}); get the folder again"
-        )
+    """The model at `path`. Raises `NotReady` as `load_pretrained` does."""
+    return load_pretrained(
+        AutoModelForCausalLM,
+        path,
+        what="language model that can answer",
+        device=device,
+        dtype=dtype,
+        attention=attention,
+    )
