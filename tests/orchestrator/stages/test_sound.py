@@ -88,7 +88,7 @@ def test_the_language_that_is_named_is_heard(tmp_path, monkeypatch):
     assert "audio_language" in STAGE.settings
     for wrong in ("chinese please", "und", "xx", "12"):
         monkeypatch.setenv("MERRFLOW_AUDIO_LANGUAGE", wrong)
-        with pytest.raises(InputError, match="AUDIO_LANGUAGE: is not a language's code"):
+        with pytest.raises(InputError, match="AUDIO_LANGUAGE: is no code of a language"):
             load_settings()
 
 
