@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -86,6 +87,15 @@ def test_a_caller_that_leaves_ends_the_work_between_two_segments(engine):
     left, kept = engine.run([SpeechItem(sound), SpeechItem(sound)], wanted)
     assert isinstance(left, Abandoned) and asked.count(0) == 1
     assert len(kept.segments) == asked.count(1) == 2
+
+
+@pytest.mark.parametrize("chosen", ["", "faster_whisper"])
+def test_it_needs_no_torch(models, monkeypatch, chosen):
+    for package in ("torch", "transformers"):  # which its image does not have
+        monkeypatch.setitem(sys.modules, package, None)
+    engine = SPEC.make_engine(WhisperSettings(models_dir=models, offline=True, threads=1, device="cpu", engine=chosen))
+    engine.load()
+    engine.close()
 
 
 def test_an_unknown_language_in_the_settings_is_said_at_once(models):

@@ -27,7 +27,8 @@ class FasterWhisperEngine:
     stops_early = True
 
     def __init__(self, settings: WhisperSettings) -> None:
-        self._settings = settings
+        # As the default engine it is not named in the settings, by which its packages are looked for.
+        self._settings = settings.model_copy(update={"engine": "faster_whisper"})
         self._name = settings.model or DEFAULT
         self._rules = load_rules(settings.rules)
         self._model: WhisperModel | None = None
