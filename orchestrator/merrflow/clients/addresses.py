@@ -34,7 +34,8 @@ def parse(address: str, default_port: int) -> tuple[tuple[str, int], ...]:
         text = text.removeprefix(prefix)
     if text.startswith(_FOR_GRPC):
         scheme, _, path = text.partition(":")
-        if not path or (scheme == "unix" and len(path.encode(errors="replace")) > _LONGEST_SOCKET):
+        too_long = scheme == "unix" and len(path.encode(errors="replace")) > _LONGEST_SOCKET
+        if not path or too_long or not text.isprintable():
             raise _malformed(address)
         return ()
     try:

@@ -95,7 +95,7 @@ def connect(location: LedgerLocation, **options: Any) -> sa.Engine:
     if not location.is_shared:
         engine = sa.create_engine(location.url, **options)
         if engine.dialect.name == "sqlite":
-            sa.event.listen(engine, "connect", _sqlite_pragmas)
+            sa.event.listen(engine, "connect", _set_up_sqlite)
         return engine
     settings = _SERVER_SETTINGS + (f" -c search_path={location.schema}" if location.schema else "")
     # pool_pre_ping: a connection that broke while nobody used it is replaced rather than used.
@@ -113,8 +113,13 @@ def _name_schema(file: Path) -> None:
         pass
 
 
-def _sqlite_pragmas(connection: DBAPIConnection, record: object) -> None:
+def _set_up_sqlite(connection: DBAPIConnection, record: object) -> None:
+    connection.text_factory = _text  # a damaged file has text that is not UTF-8, which would fail the whole query
     cursor = connection.cursor()
     for pragma in (f"busy_timeout={BUSY_SECONDS * 1000}", "journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON"):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
+
+
+def _text(data: bytes) -> str:
+    return data.decode(errors="backslashreplace")

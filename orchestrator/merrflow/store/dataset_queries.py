@@ -85,7 +85,7 @@ class DatasetQueries(Transactions):
             .limit(_RECORDS)
         )
         last, lost = "", 0
-        while rows := self._rows(query.where(STAGES.c.clip > last)):
+        while (rows := self._rows(query.where(STAGES.c.clip > last))) and rows[-1].clip > last:  # else it is damaged
             for row in rows:
                 found = self._read(row)
                 lost += found is None
@@ -100,7 +100,7 @@ class DatasetQueries(Transactions):
         pieces, so of any number."""
         query = sa.select(CLIPS).where(CLIPS.c.outcome.in_(_OUTCOMES)).order_by(CLIPS.c.name).limit(_PAGE)
         last = ""
-        while clips := self._rows(query.where(CLIPS.c.name > last)):
+        while (clips := self._rows(query.where(CLIPS.c.name > last))) and clips[-1].name > last:  # else it is damaged
             of_these = (
                 sa.select(*ROW)
                 .where(STAGES.c.clip.in_([row.name for row in clips]))

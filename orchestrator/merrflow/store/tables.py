@@ -2,43 +2,69 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import sqlalchemy as sa
 
 VERSION = 1  # of the tables; a ledger of a newer one is left alone
 ROWS_VERSION = 1  # of what payloads hold; raise it if earlier versions cannot use them, which then leave them alone
 RECORD = "record"  # the stage whose payload is the clip's whole record
 
+
+class Text(sa.TypeDecorator[str]):
+    """Text, whatever a damaged row of SQLite has there: its columns hold values of any type."""
+
+    impl = sa.String
+    cache_ok = True
+
+    def process_result_value(self, value: Any, dialect: sa.Dialect) -> str | None:
+        if isinstance(value, bytes):
+            return value.decode(errors="backslashreplace")
+        return value if value is None or isinstance(value, str) else str(value)
+
+
+class Whole(sa.TypeDecorator[int]):
+    """A whole number; -1 for what a damaged row of SQLite has instead, which is no file's size or time, nor a newer
+    version."""
+
+    impl = sa.BigInteger
+    cache_ok = True
+
+    def process_result_value(self, value: Any, dialect: sa.Dialect) -> int:
+        return value if isinstance(value, int) else -1
+
+
 META = sa.MetaData()
 CLIPS = sa.Table(
     "clips",
     META,
-    sa.Column("name", sa.String, primary_key=True),
-    sa.Column("path", sa.String, nullable=False, unique=True),
-    sa.Column("size", sa.BigInteger, nullable=False),
-    sa.Column("mtime_ns", sa.BigInteger, nullable=False),
-    sa.Column("sha256", sa.String, nullable=False),  # "" if the file cannot be read
-    sa.Column("sentence", sa.String),
-    sa.Column("label", sa.String),
-    sa.Column("fingerprint", sa.String),  # of the finished work, as in `stages` under RECORD
-    sa.Column("outcome", sa.String),
-    sa.Column("reason", sa.String),
+    sa.Column("name", Text, primary_key=True),
+    sa.Column("path", Text, nullable=False, unique=True),
+    sa.Column("size", Whole, nullable=False),
+    sa.Column("mtime_ns", Whole, nullable=False),
+    sa.Column("sha256", Text, nullable=False),  # "" if the file cannot be read
+    sa.Column("sentence", Text),
+    sa.Column("label", Text),
+    sa.Column("fingerprint", Text),  # of the finished work, as in `stages` under RECORD
+    sa.Column("outcome", Text),
+    sa.Column("reason", Text),
     sa.Column("retry", sa.Boolean, nullable=False, default=False),  # worth another try in the next run
 )
 BY_BYTES = sa.Index("clips_sha256", CLIPS.c.sha256)
 STAGES = sa.Table(
     "stages",
     META,
-    sa.Column("clip", sa.String, sa.ForeignKey("clips.name"), primary_key=True),
-    sa.Column("stage", sa.String, primary_key=True),
-    sa.Column("fingerprint", sa.String, primary_key=True),
-    sa.Column("outcome", sa.String, nullable=False),
-    sa.Column("reason", sa.String, nullable=False),
+    sa.Column("clip", Text, sa.ForeignKey("clips.name"), primary_key=True),
+    sa.Column("stage", Text, primary_key=True),
+    sa.Column("fingerprint", Text, primary_key=True),
+    sa.Column("outcome", Text, nullable=False),
+    sa.Column("reason", Text, nullable=False),
     sa.Column("retry", sa.Boolean, nullable=False),
     sa.Column("attempts", sa.Integer, nullable=False),
     sa.Column("payload", sa.LargeBinary, nullable=False),  # zlib-compressed JSON
     sa.Column("seconds", sa.Float, nullable=False),  # wall time of the stage
     sa.Column("finished_at", sa.DateTime(timezone=True), nullable=False),
-    sa.Column("schema_version", sa.Integer, nullable=False, server_default="1"),  # ROWS_VERSION of who wrote it
+    sa.Column("schema_version", Whole, nullable=False, server_default="1"),  # ROWS_VERSION of who wrote it
 )
 # Of a row as it is read: its time, which a damaged row may not have, only orders rows.
 ROW = tuple(column for column in STAGES.c if column.name != "finished_at")

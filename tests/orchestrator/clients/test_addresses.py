@@ -15,6 +15,7 @@ MALFORMED = [
     *(":5", " ", ",", "a,,b", "127.0.0.1:5,", "dns:///", "ipv4:", "ipv6:", "dns:a:5"),
     *("a b:5", "a\nb:5", "\0:5", "a\0b:5", "user@host:5", "host:5/path", "host:5?x", "host#5", "host\\x:5"),
     *("http://localhost:5", "foo://bar", "unix:", "unix:" + "a" * 300, "x" * 1_000_000),
+    *("unix:\udcff", "xds:///\udcff", "xds:///a\nb", "dns://8.8.8.8/a\x1b[2J", "unix:/a\0b", "vsock:\t1:2"),
 ]
 UNDERSTOOD = {
     "localhost": (("localhost", 7),),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import threading
 from datetime import UTC, datetime
 from pathlib import Path
@@ -192,6 +193,32 @@ def test_a_row_of_a_newer_version_is_neither_read_nor_overwritten(ledger, tmp_pa
     assert {unpacked(row.payload) for row in rows.values()} == {b"new"} and len(rows) == 2
     assert not list(ledger.records()) and not ledger.described()
     assert ledger.finished() == {"a": "f"}, "it is done, by the newer merrflow"
+
+
+@pytest.mark.parametrize("bad", ["x'FF'", "CAST(x'FF' AS TEXT)"], ids=["bytes", "no UTF-8"])
+def test_a_damaged_sqlite_file_may_hold_values_of_any_type(tmp_path, bad):
+    """SQLite's columns have no types; each value is read as the type that merrflow wrote, so that no query fails."""
+    ledger = Ledger.in_folder(tmp_path)
+    enter(ledger, *(clip_file(tmp_path, f"{name}.mp4") for name in "abc"))
+    for name in "abc":
+        ledger.finish_clip(name, "f", StageRow(Outcome.DONE, "", b"{}", 1.0))
+    clips = ("path", "sentence", "label", "reason", "fingerprint", "sha256", "size", "mtime_ns")
+    of_a = [f"UPDATE clips SET {column} = {bad} WHERE name = 'a'" for column in clips]
+    of_a += [f"UPDATE stages SET {column} = {bad} WHERE clip = 'a'" for column in ("reason", "schema_version")]
+    of_c = f"UPDATE clips SET name = {bad} WHERE name = 'c'", f"UPDATE stages SET clip = {bad} WHERE clip = 'c'"
+    ledger.close()
+    with sqlite3.connect(tmp_path / "ledger.db") as db:  # in which foreign keys are not checked
+        for statement in (*of_a, *of_c):
+            db.execute(statement)
+    ledger = Ledger.in_folder(tmp_path)
+    clip = next(row for row in ledger.clips() if row.clip.name == "a")
+    assert isinstance(clip.reason, str) and isinstance(clip.clip.sentence, str)
+    assert ledger.stage("a", RECORD, "f").payload == b"{}"
+    assert all(isinstance(value, str) for row in ledger.statuses() for value in (row.name, row.reason))
+    assert next(iter(ledger.records()))[0] == "b" and {row.name for row in ledger.results([])} >= {"a", "b"}
+    assert ledger.names()["b"] == tmp_path / "b.mp4" and ledger.state() and ledger.named(["a"])
+    enter(ledger, tmp_path / "b.mp4")
+    ledger.close()
 
 
 def test_two_processes_may_add_the_column_at_the_same_time(tmp_path, ledger_url, monkeypatch):
