@@ -15,7 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
-from merrflow_serving.catalog import SERVICES
+from merrflow_serving.catalog import NEEDED, SERVICES
 
 ROOT = Path(__file__).parents[2]
 CLIPS = ROOT / "examples/clips"
@@ -123,7 +123,7 @@ class Stack:
         command = command or next(one for one in DIALECTS.values() if installed(one))
         files = [word for file in ("docker-compose.yml", *overrides) for word in ("-f", file)]
         self.command = [*command, "-p", self.project, *files]
-        names = [*SERVICES, "prefect"]
+        names = [*NEEDED, "prefect"]
         with free_ports(len(names)) as ports:
             self.ports = dict(zip(names, ports, strict=True))
         self.environment = {f"{variable(name)}_PORT": str(port) for name, port in self.ports.items()} | {

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from merrflow_serving import health
-from merrflow_serving.catalog import SERVICES
+from merrflow_serving.catalog import NEEDED
 from tests.ports import free_port
 
 ROOT = Path(__file__).parents[2]
@@ -30,7 +30,7 @@ class Faults:
         self._plan, self._log = folder / "plan.json", folder / "calls.log"
         self.plan()
         self._log.touch()
-        for name in SERVICES:
+        for name in NEEDED:
             word = name.replace("-", "_")
             package = folder / f"packages/merrflow_{word}-0.dist-info"
             package.mkdir(parents=True, exist_ok=True)
@@ -119,7 +119,7 @@ class Supervised:
 @contextmanager
 def supervised(faults: Faults, folder: Path) -> Iterator[dict[str, Supervised]]:
     """The four, ready, by name."""
-    services = {name: Supervised(name, faults, folder / f"{name}.log") for name in SERVICES}
+    services = {name: Supervised(name, faults, folder / f"{name}.log") for name in NEEDED}
     try:
         for service in services.values():
             service.wait_serving()

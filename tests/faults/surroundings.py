@@ -24,7 +24,7 @@ import pytest
 from merrflow.core.errors import writing_outputs
 from merrflow.pipeline.request import Request
 from merrflow.pipeline.session import Session
-from merrflow_serving.catalog import SERVICES
+from merrflow_serving.catalog import NEEDED, SERVICES
 from tests.faults.processes import ROOT, Faults
 from tests.faults.processes_checks import open_ledger
 
@@ -37,7 +37,7 @@ long_ones = pytest.mark.skipif(
 
 def addresses(host: str = "127.0.0.1", ports: Mapping[str, int] | None = None) -> dict[str, str]:
     """The variables that name services on a host, at these ports or their own."""
-    found = {name: (ports or {}).get(name, SERVICES[name].port) for name in SERVICES}
+    found = {name: (ports or {}).get(name, SERVICES[name].port) for name in NEEDED}
     return {f"{SERVICES[name].env_prefix}ADDRESS": f"{host}:{port}" for name, port in found.items()}
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from merrflow_serving import health
-from merrflow_serving.catalog import SERVICES
+from merrflow_serving.catalog import NEEDED, SERVICES
 from tests.faults.conftest import annotate, make_clips
 from tests.faults.processes import Faults, Supervised, addresses, alone, supervised
 from tests.faults.processes_checks import assert_whole
@@ -64,7 +64,7 @@ async def test_garbage_fails_its_own_clip_with_a_reason_and_nothing_of_it_stays(
 @pytest.fixture(scope="module")
 def impatient(tmp_path_factory) -> Iterator[tuple[Faults, dict[str, Supervised]]]:
     """Services that give a batch a second. On a busy machine a sound one may take as long, and costs a restart."""
-    limits = {f"{entry.env_prefix}MAX_RUN_SECONDS": 1 for entry in SERVICES.values()}
+    limits = {f"{SERVICES[name].env_prefix}MAX_RUN_SECONDS": 1 for name in NEEDED}
     faults = Faults(tmp_path_factory.mktemp("impatient"), **limits)
     with supervised(faults, tmp_path_factory.mktemp("logs")) as found:
         yield faults, found

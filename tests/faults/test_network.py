@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from merrflow_serving.catalog import SERVICES
+from merrflow_serving.catalog import NEEDED
 from tests.faults.conftest import make_clips
 from tests.faults.hosts import Hosts, hosts, why_not
 from tests.faults.processes import ROOT, Faults
@@ -72,7 +72,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         found: list[subprocess.Popen[bytes]] = []
         database = Postgres(lambda command: net.command("database", command), net.addresses["database"])
         try:
-            for name in SERVICES:
+            for name in NEEDED:
                 with (folder / f"{name}.log").open("wb") as log:
                     arguments = [sys.executable, "-m", "merrflow_serving", name, "--host", host]
                     found.append(net.popen("services", arguments, faults.environment, cwd=ROOT, stdout=log, stderr=log))

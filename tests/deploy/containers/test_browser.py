@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from merrflow_serving.catalog import SERVICES
+from merrflow_serving.catalog import NEEDED
 from tests.deploy.stack import ROOT, reason_to_skip
 from tests.records import timeless
 
@@ -28,7 +28,7 @@ RUN_MS = 300_000
 
 
 def test_a_run_is_started_from_the_form_and_seen_to_its_end(stack):
-    stack.wait_healthy(*SERVICES, "prefect", "worker")
+    stack.wait_healthy(*NEEDED, "prefect", "worker")
     pictures = Path(os.environ.get("MERRFLOW_ARTIFACTS", ROOT / "build/artifacts"))
     pictures.mkdir(parents=True, exist_ok=True)
     expect = playwright.expect

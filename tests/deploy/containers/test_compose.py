@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from merrflow_serving import health
-from merrflow_serving.catalog import SERVICES
+from merrflow_serving.catalog import NEEDED
 from tests.deploy.stack import DIALECTS, ROOT, Stack, free_ports, inspect, installed, log_of, reason_to_skip, variable
 from tests.records import timeless
 
@@ -34,8 +34,8 @@ def test_images_are_small_and_start_soon(images, capsys):
 
 
 def test_all_become_healthy(stack):
-    stack.wait_healthy(*SERVICES, "postgres", "prefect", "worker")
-    for name in SERVICES:
+    stack.wait_healthy(*NEEDED, "postgres", "prefect", "worker")
+    for name in NEEDED:
         ports = stack.published(name)
         assert len(set(ports)) == 2 if name == "llama3" else ports == [stack.ports[name]]
         assert all(health.check(f"127.0.0.1:{port}") == (True, "SERVING") for port in ports)
@@ -43,7 +43,7 @@ def test_all_become_healthy(stack):
         assert b"<title>Prefect" in page.read()
 
 
-@pytest.mark.parametrize("name", [*SERVICES, "worker"])
+@pytest.mark.parametrize("name", [*NEEDED, "worker"])
 def test_image_is_without_root_and_says_what_it_is(stack, name):
     for container in map(inspect, stack.containers(name)):
         image = inspect(container["Image"])
@@ -55,9 +55,9 @@ def test_image_is_without_root_and_says_what_it_is(stack, name):
 
 
 def test_services_are_reached_from_the_worker(stack):
-    stack.wait_healthy(*SERVICES)
+    stack.wait_healthy(*NEEDED)
     table = stack.merrflow("services")
-    replicas = sum(len(stack.containers(name)) for name in SERVICES)
+    replicas = sum(len(stack.containers(name)) for name in NEEDED)
     assert table.count("SERVING") == replicas and "NOT_SERVING" not in table
 
 

@@ -23,7 +23,7 @@ from merrflow.pipeline.gpu_phases.containers import Containers
 from merrflow.pipeline.open_session import open_session
 from merrflow.pipeline.request import Request
 from merrflow.pipeline.session import Session
-from merrflow_serving.catalog import SERVICES
+from merrflow_serving.catalog import NEEDED
 from tests.deploy.stack import Stack, docker, reason_to_skip
 from tests.records import timeless
 
@@ -37,7 +37,7 @@ def project(images: None, clips: Path, tmp_path_factory: pytest.TempPathFactory)
     """The name of a project in which the services' containers are created and not started."""
     stack = Stack(tmp_path_factory.mktemp("out"), clips=clips)
     try:
-        stack("up", "--no-start", "--no-build", *SERVICES)
+        stack("up", "--no-start", "--no-build", *NEEDED)
         yield stack.project
     finally:
         left = stack.down()
@@ -89,7 +89,7 @@ async def in_turns(
 async def test_containers_take_turns_and_the_records_are_those_of_a_local_run(
     project, clips, local_run, tmp_path, monkeypatch
 ):
-    containers = Watched.find(SERVICES, project)
+    containers = Watched.find(NEEDED, project)
     running = []  # containers in each round
     async with in_turns(containers, clips, tmp_path, monkeypatch) as session:
         async for one in session.rounds():
@@ -116,7 +116,7 @@ async def test_containers_take_turns_and_the_records_are_those_of_a_local_run(
 
 
 def test_a_container_that_ends_is_told_with_its_last_words(project):
-    containers = Containers.find(SERVICES, project)
+    containers = Containers.find(NEEDED, project)
     containers.start(["llama3"])
     try:
         assert containers.trouble("llama3") == ""
@@ -129,17 +129,17 @@ def test_a_container_that_ends_is_told_with_its_last_words(project):
 
 def test_one_off_containers_leave_nothing_behind(project):
     before = docker("ps", "-aq")
-    found = json.loads(Containers.find(SERVICES, project).describe("qwen-audio"))
+    found = json.loads(Containers.find(NEEDED, project).describe("qwen-audio"))
     assert found["engine"]["engine"] == "prosody" and found["need"]["full_bytes"] == 0
     assert set(docker("ps", "-aq").split()) <= set(before.split())
 
 
 def test_no_project_says_what_to_do():
     with pytest.raises(InputError, match="docker-compose up --no-start"):
-        Containers.find(SERVICES, "merrflow-no-such-project")
+        Containers.find(NEEDED, "merrflow-no-such-project")
 
 
 def test_no_engine_says_what_to_do(monkeypatch):
     monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere/docker.sock")
     with pytest.raises(InputError, match="no Docker engine answers"):
-        Containers.find(SERVICES)
+        Containers.find(NEEDED)

@@ -11,14 +11,14 @@ import secrets
 
 import pytest
 
-from merrflow_serving.catalog import SERVICES
+from merrflow_serving.catalog import NEEDED
 from tests.deploy.containers.kubernetes_docker import Node
 from tests.deploy.kubernetes_objects import ROOT, Pod, pods, render, worker_environment
 from tests.deploy.kubernetes_worker import get, start_worker
 from tests.deploy.stack import STAND_IN, defaults, docker, log_of, reason_to_skip, wait_for
 
 READY_SECONDS, RUN_SECONDS = 300, 600
-CONTAINERS = ("postgres", "prefect", *SERVICES)
+CONTAINERS = ("postgres", "prefect", *NEEDED)
 
 
 def test_a_run_through_the_worker_writes_a_dataset(tmp_path):

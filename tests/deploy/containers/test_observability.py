@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from merrflow_serving.catalog import SERVICES
+from merrflow_serving.catalog import NEEDED
 from tests.deploy.stack import ROOT, Stack, defaults, free_ports, inspect, reason_to_skip, wait_for
 from tests.deploy.test_observability_live import fetch
 
@@ -65,4 +65,4 @@ def test_both_replicas_are_read_and_absent_services_are_missed(watched):
         found = fetch(port, "query", query='ALERTS{alertname="MerrflowServiceMissing"}')["result"]
         return {sample["metric"]["service"] for sample in found}
 
-    wait_for(lambda: missed() == set(SERVICES) - {"qwen-audio"}, SECONDS, "the services that do not run")
+    wait_for(lambda: missed() == set(NEEDED) - {"qwen-audio"}, SECONDS, "the services that do not run")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from merrflow_serving.catalog import SERVICES
+from merrflow_serving.catalog import NEEDED
 from tests.deploy.containers.test_compose import TRANSCRIPTS, placeless
 from tests.deploy.stack import Stack, docker, inspect, log_of, reason_to_skip, wait_for
 
@@ -50,7 +50,7 @@ def whole(stack: Stack, found: dict) -> None:
 
 
 def test_a_run_through_the_deployment_is_a_local_run(stack, local_run):
-    stack.wait_healthy(*SERVICES, "prefect", "worker")
+    stack.wait_healthy(*NEEDED, "prefect", "worker")
     command = ["run", "/clips", "--out", "/out/deployed", "--server", "--neutral-sample", "1", *TRANSCRIPTS]
     assert "3 clips: 3 done" in stack.merrflow(*command)
     assert placeless(stack.out / "deployed") == placeless(local_run)
@@ -58,7 +58,7 @@ def test_a_run_through_the_deployment_is_a_local_run(stack, local_run):
 
 
 def test_prefects_own_command_starts_the_same(stack):
-    stack.wait_healthy(*SERVICES, "prefect", "worker")
+    stack.wait_healthy(*NEEDED, "prefect", "worker")
     name = min(clip.name for clip in stack.clips.glob("*.mp4"))
     parameters = json.dumps({"inputs": [f"/clips/{name}"], "out": "/out/by-prefect", "neutral_sample": 1.0})
     stack(
@@ -68,7 +68,7 @@ def test_prefects_own_command_starts_the_same(stack):
 
 
 def test_both_workers_and_both_replicas_work_and_a_killed_replica_fails_no_clip(stack):
-    stack.wait_healthy(*SERVICES, "prefect", "worker")
+    stack.wait_healthy(*NEEDED, "prefect", "worker")
     first, second = stack.containers("llama3")
     before = {one: calls(one) for one in (first, second)}
     logs = {one: len(log_of(one)) for one in stack.containers("worker")}
@@ -88,7 +88,7 @@ def calls(container: str) -> int:
 
 
 def test_a_killed_worker_ends_with_every_clip_once(stack):
-    stack.wait_healthy(*SERVICES, "prefect", "worker")
+    stack.wait_healthy(*NEEDED, "prefect", "worker")
     run = Run(stack, "killed", "--shard-size", "2")
     wait_for(lambda: peaks(stack, "killed") >= 2, 300, "clips at work")
     # The one that has the whole run.
@@ -106,7 +106,7 @@ def test_a_killed_worker_ends_with_every_clip_once(stack):
     reason="set MERRFLOW_TEST_DOCKER_RESTART=1 if the tests may restart Docker's engine",
 )
 def test_the_stack_goes_on_by_itself_when_docker_restarts(stack):
-    stack.wait_healthy(*SERVICES, "prefect", "postgres", "worker")
+    stack.wait_healthy(*NEEDED, "prefect", "postgres", "worker")
     started = stack("exec", "-T", "worker", "prefect", "deployment", "run", "annotate/annotate", "--params",
                     json.dumps({"inputs": ["/clips"], "out": "/out/restarted", "neutral_sample": 1.0}))  # fmt: skip
     assert "Created flow run" in started
@@ -115,8 +115,8 @@ def test_the_stack_goes_on_by_itself_when_docker_restarts(stack):
     restart_docker()
     wait_for(lambda: (stack.out / "restarted/report.html").exists(), 600, "the run went on to its end")
     assert len(placeless(stack.out / "restarted")) == len(list(stack.clips.glob("*.mp4")))
-    stack.wait_healthy(*SERVICES, "prefect", "postgres", "worker")
-    for name in (*SERVICES, "prefect", "postgres", "worker"):
+    stack.wait_healthy(*NEEDED, "prefect", "postgres", "worker")
+    for name in (*NEEDED, "prefect", "postgres", "worker"):
         for one in stack.containers(name):
             assert inspect(one)["HostConfig"]["RestartPolicy"]["Name"] == "unless-stopped"
 

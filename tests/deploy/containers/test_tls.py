@@ -14,7 +14,7 @@ import grpc
 import pytest
 
 from merrflow.common.v1 import common_pb2, common_pb2_grpc
-from merrflow_serving.catalog import SERVICES
+from merrflow_serving.catalog import NEEDED
 from tests.deploy.stack import CLIPS, ROOT, Stack, reason_to_skip
 
 pytestmark = pytest.mark.skipif(bool(reason_to_skip()), reason=reason_to_skip() or "-")
@@ -36,8 +36,8 @@ def guarded(images: None, tls: Path, tmp_path_factory: pytest.TempPathFactory) -
     shutil.copy(CLIPS / "surprise_visit.mp4", clips)
     stack = Stack(tmp_path_factory.mktemp("out"), "deploy/compose/tls.yml", clips=clips, environment={"TLS": str(tls)})
     try:
-        stack.up(*SERVICES)
-        stack.wait_healthy(*SERVICES)
+        stack.up(*NEEDED)
+        stack.wait_healthy(*NEEDED)
         yield stack
     finally:
         left = stack.down()
@@ -70,7 +70,7 @@ def test_a_run_through_the_worker_completes(guarded):
     assert (guarded.out / "tls/records.jsonl").read_text().count("\n") == 1
 
 
-@pytest.mark.parametrize("name", SERVICES)
+@pytest.mark.parametrize("name", NEEDED)
 def test_nobody_else_is_let_in(guarded, tls, name):
     address = f"127.0.0.1:{guarded.ports[name]}"
     assert ask(address, tls, certificate=True, token=True) == name

@@ -7,7 +7,7 @@ import json
 from dataclasses import replace
 from typing import Any
 
-from merrflow_serving.catalog import SERVICES
+from merrflow_serving.catalog import NEEDED
 from merrflow_serving.describe import describe
 from merrflow_serving.server import Server
 from tests.orchestrator import fakes
@@ -90,10 +90,10 @@ def free_ports() -> dict[str, int]:
     """A port of its own for each service."""
     import socket
 
-    sockets = [socket.socket() for _ in SERVICES]
+    sockets = [socket.socket() for _ in NEEDED]
     for one in sockets:
         one.bind(("127.0.0.1", 0))
-    ports = {name: one.getsockname()[1] for name, one in zip(SERVICES, sockets, strict=True)}
+    ports = {name: one.getsockname()[1] for name, one in zip(NEEDED, sockets, strict=True)}
     for one in sockets:
         one.close()
     return ports
