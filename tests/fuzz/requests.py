@@ -15,6 +15,7 @@ from merrflow.llama3.v1 import llama3_pb2
 from merrflow.minigpt_v2.v1 import minigpt_v2_pb2
 from merrflow.openface_au.v1 import openface_au_pb2
 from merrflow.qwen_audio.v1 import qwen_audio_pb2
+from merrflow.whisper.v1 import whisper_pb2
 from tests.fuzz.mutate import WORDS, mutate, splice
 from tests.fuzz.seeds import seeds
 
@@ -34,6 +35,8 @@ TYPES = {
     "qwen-audio DescribeStream": qwen_audio_pb2.DescribeStreamRequest,
     "llama3 Reason": llama3_pb2.ReasonRequest,
     "llama3 Score": llama3_pb2.ScoreRequest,
+    "whisper Transcribe": whisper_pb2.TranscribeRequest,
+    "whisper TranscribeStream": whisper_pb2.TranscribeStreamRequest,
 }
 INFO = common_pb2.InfoRequest  # of every service's "<service> Info"
 _CLUES = llama3_pb2.Clues(
@@ -55,7 +58,7 @@ def whole(label: str, root: Path) -> tuple[bytes, ...]:
         inner = TYPES[label.removesuffix("Stream")]
         return (kind(request=inner(clip="a")).SerializeToString(), kind(chunk=_media(label)).SerializeToString())
     data, path = common_pb2.Media(data=_media(label)), common_pb2.Media(path=str(root / "clip.mp4"))
-    field = {"openface-au Detect": "video", "minigpt-v2 Describe": "image", "qwen-audio Describe": "audio"}[label]
+    field = {"openface-au": "video", "minigpt-v2": "image", "qwen-audio": "audio", "whisper": "audio"}[label.split()[0]]
     made = [kind(clip="a", **{field: media}) for media in (data, path)]
     if label.startswith("minigpt"):
         frame = minigpt_v2_pb2.ContextFrame(offset_seconds=-0.2, image=data)
@@ -64,7 +67,7 @@ def whole(label: str, root: Path) -> tuple[bytes, ...]:
 
 
 def _media(label: str) -> bytes:
-    kind = {"openface-au": "film", "minigpt-v2": "image", "qwen-audio": "sound"}[label.split()[0]]
+    kind = {"openface-au": "film", "minigpt-v2": "image", "qwen-audio": "sound", "whisper": "sound"}[label.split()[0]]
     return min(seeds(kind), key=len)
 
 

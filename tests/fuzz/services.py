@@ -29,6 +29,7 @@ from merrflow_serving.answers import Outcome
 from merrflow_serving.catalog import SERVICES
 from merrflow_serving.engine import EngineInfo, Limits
 from merrflow_serving.errors import MerrflowError
+from merrflow_whisper.types import SpeechItem, Transcript
 
 CONTROL_TOKENS = ("<|im_start|>", "<|im_end|>", "<|begin_of_text|>", "<|eot_id|>", "<|start_header_id|>")
 LIMITS = {"max_media_mib": 1, "max_message_mib": 4, "max_delay_ms": 0, "metrics_port": 0}
@@ -70,7 +71,7 @@ class Engine:
         if hasattr(item, "samples"):
             if item.samples.dtype != np.float32 or not np.isfinite(item.samples).all():
                 raise AssertionError("sound that no engine takes")
-            return Tone("A voice.")
+            return Transcript("Words.") if isinstance(item, SpeechItem) else Tone("A voice.")
         if hasattr(item, "image"):
             if any(image.ndim != 3 or not image.size for image in (item.image, *(one.image for one in item.context))):
                 raise AssertionError("a picture that no engine takes")
