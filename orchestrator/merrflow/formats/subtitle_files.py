@@ -39,9 +39,7 @@ def find_sidecars(clip: Path, language: str = "") -> tuple[Path, ...]:
     if not beside:
         return ()
     ranks = _RANKS | ({language: -1} if language else {})
-    found = [
-        (ranks.get(language_of(tag), 3) if tag else 0, path) for tag, path in beside.get(clip.stem.casefold(), ())
-    ]
+    found = [(ranks.get(language_of(tag) or tag, 3), path) for tag, path in beside.get(clip.stem.casefold(), ())]
     found += [(1, path) for tag, path in beside.get(clip.name.casefold(), ()) if not tag]
     return tuple(path for _, path in sorted(found, key=_place) if _is_file(path))
 

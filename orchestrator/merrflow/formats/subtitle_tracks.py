@@ -152,7 +152,7 @@ def _boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
 def _first_picture(clip: Path) -> float:
     """Seconds on the container's clock at which the first picture is shown."""
     frames = iter_frames(clip, threads=1)
-    return next((frame.raw.time or 0.0 for frame in frames), 0.0)
+    return next((frame.start or 0.0 for frame in frames), 0.0)
 
 
 def _track(track: SubtitleStream, read: _Packets | None, zero: float, encoding: str) -> SubtitleTrack:
