@@ -36,7 +36,7 @@ async def test_mutated_messages_over_connections():
 async def test_whole_requests_are_answered_by_every_rpc(tmp_path):
     furnish(tmp_path)
     async with rpcs(tmp_path) as known:
-        assert {*requests.TYPES} <= {*known} and len(known) == len(requests.TYPES) + 4  # an Info each
+        assert {*requests.TYPES} <= {*known} and len(known) == len(requests.TYPES) + 5  # an Info each
         for rpc in known.values():
             for message in requests.whole(rpc.label, tmp_path)[:1]:
                 parts = list(requests.whole(rpc.label, tmp_path)) if rpc.streams else [message]

@@ -50,7 +50,12 @@ def display_matrix(raw: av.VideoFrame) -> Matrix:
 
     A pixel x, y is shown at a x + c y, b x + d y.
     """
-    items: Any = raw.side_data  # its stubs have keys where there are values
+    try:
+        items: Any = raw.side_data  # its stubs have keys where there are values
+    except ValueError:  # data of a kind that PyAV has no name for, such as EXIF, beside which it finds turns alone
+        angle = math.radians(90 * round((raw.rotation or 0) / 90))
+        cosine, sine = round(math.cos(angle)), round(math.sin(angle))
+        return cosine, -sine, sine, cosine
     for item in items:
         if item.type == Type.DISPLAYMATRIX and len(data := bytes(item)) >= 36:
             a, b, _, c, d, *_ = np.frombuffer(data, np.int32, 9).astype(float).tolist()
