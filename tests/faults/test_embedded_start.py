@@ -66,6 +66,16 @@ async def test_one_that_dies_without_a_word_says_so(tmp_path, faults, monkeypatc
         await LocalServices(tmp_path, None, ("llama3",)).__aenter__()
 
 
+async def test_one_that_ends_by_a_signal_without_a_name(tmp_path, monkeypatch):
+    program = tmp_path / "service"
+    program.write_text("#!/bin/sh\nkill -36 $$\n")  # a real-time signal
+    program.chmod(0o700)
+    monkeypatch.setattr(local_services, "PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr("sys.executable", str(program))
+    with pytest.raises(EmbeddedServiceDies, match="killed by signal 36"):
+        await LocalServices(tmp_path, None, ("llama3",)).__aenter__()
+
+
 @pytest.mark.slow
 async def test_one_that_hangs_while_it_starts_is_started_again(tmp_path, faults, monkeypatch):
     monkeypatch.setattr(local_services, "START_SECONDS", 8.0)

@@ -223,7 +223,8 @@ class LocalServices:
         code = self._processes[name].returncode or 0
         how = f"exit code {code}"
         if code < 0:
-            how = f"killed by {signal.Signals(-code).name}"
+            names = {known.value: known.name for known in signal.Signals}  # of real-time signals, most have none
+            how = f"killed by {names.get(-code, f'signal {-code}')}"
             how += ", as the kernel does if memory runs out" if -code == signal.SIGKILL else ""
         return f"{how} ({self._last_words(name)})"
 

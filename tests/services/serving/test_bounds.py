@@ -177,3 +177,14 @@ def test_a_rate_that_changes_on_the_way_is_checked_too():
 def test_pictures_of_known_size_are_refused_by_their_size():
     with pytest.raises(TooLarge, match="640x480"):
         decode_image(png(640, 480), max_pixels=300_000)
+
+
+def test_a_rate_that_changes_with_every_frame_is_refused():
+    """Each change makes a new filter: 4 ms for the 14 bytes of such a frame of FLAC, which become no sound at all."""
+    collector = AudioCollector(max_seconds=60)
+    with pytest.raises(UnreadableMedia, match="changes its rate or channels more than 100 times"):
+        for number in range(200):
+            frame = av.AudioFrame.from_ndarray(np.zeros((1, 64), np.float32), format="fltp", layout="mono")
+            frame.sample_rate = 65_533 - 2 * (number % 2)
+            collector.add(frame)
+    assert number == 100

@@ -17,6 +17,7 @@ MOST_SAMPLES = 1 << 20  # in one frame of sound, a channel; FLAC has up to 65,53
 MOST_CHANNELS = 64
 MOST_VALUES = 1 << 26  # of one frame of sound, all channels together, after resampling: 256 MiB
 LOWEST_RATE, HIGHEST_RATE = 1_000, 768_000  # Hz; far above, the resampler's own filter takes gigabytes
+MOST_CHANGES = 100  # of a sound's rate, layout or format: each costs a new filter, and a frame needs only 14 bytes
 _MARGIN_PIXELS = 1 << 16
 
 

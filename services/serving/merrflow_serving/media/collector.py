@@ -9,7 +9,7 @@ import av
 import numpy as np
 
 from merrflow_serving.errors import TooLarge, UnreadableMedia
-from merrflow_serving.media.bounds import MOST_VALUES, check_rate
+from merrflow_serving.media.bounds import MOST_CHANGES, MOST_VALUES, check_rate
 from merrflow_serving.media.mixdown import Levels, Mix, named, usual
 from merrflow_serving.media.sound_clock import TOLERANCE, SoundClock
 
@@ -56,6 +56,7 @@ class AudioCollector:
         self._levels: dict[tuple[str, ...], Levels] = {}
         self._resampler: av.AudioResampler | None = None
         self._kind: tuple[str, str, int] | None = None
+        self._changes = 0  # of it
         self._names: tuple[str, ...] = ()
         self._parts: list[np.ndarray] = []
         self._doubtful: av.AudioFrame | None = None  # its time is to be confirmed
@@ -65,8 +66,8 @@ class AudioCollector:
     def add(self, frame: av.AudioFrame) -> None:
         """Takes the next frame. A stream may change its layout or rate in the middle.
 
-        Raises `UnreadableMedia` for a rate that no sound has, `TooLarge` above the limit; both before it resamples, by
-        which a few bytes can become gigabytes.
+        Raises `UnreadableMedia` for a rate that no sound has or too many changes, `TooLarge` above the limit; all
+        before it resamples, by which a few bytes can become gigabytes.
         """
         check_rate(frame.sample_rate)
         self._settle(frame.time)
@@ -103,6 +104,9 @@ class AudioCollector:
             self._go_to(round(begin * SAMPLE_RATE))
         kind = (frame.format.name, frame.layout.name, frame.sample_rate)
         if self._resampler is None or kind != self._kind:
+            self._changes += kind != self._kind
+            if self._changes > MOST_CHANGES:
+                raise UnreadableMedia(f"the sound changes its rate or channels more than {MOST_CHANGES} times")
             self._flush()
             # Packed, because PyAV reads beyond the planes of eight channels and more.
             self._resampler = av.AudioResampler(format="flt", layout=frame.layout, rate=SAMPLE_RATE)
