@@ -18,7 +18,7 @@ from merrflow_serving.media.images import encode_jpeg
 from merrflow_serving.server import Server
 
 
-@pytest.mark.parametrize("service", ["openface-au", "minigpt-v2", "qwen-audio"])
+@pytest.mark.parametrize("service", ["openface-au", "minigpt-v2", "qwen-audio", "whisper"])
 async def test_no_refusal_says_what_files_there_are(service, tmp_path):
     """Every field of every service that takes a path: the same words, whether what it names exists or not."""
     root, outside = tmp_path / "root", tmp_path / "elsewhere"

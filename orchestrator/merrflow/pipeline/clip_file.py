@@ -39,10 +39,10 @@ class ClipFile:
         if self._known is None:
             return
         now = await self._state()
-        if not now.is_like(self._known):
+        if now.size != self._known.size:
             raise self._replaced()
-        if self._known.inode is not None and now != self._known:
-            # A file that was renamed or numbered anew, or another one with the size and time of the first.
+        if not now.is_like(self._known) or (self._known.inode is not None and now != self._known):
+            # The same bytes with another time, name or number; or another file with the size of the first.
             await self._compare()
         self._known = now
 

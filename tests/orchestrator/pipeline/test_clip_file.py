@@ -49,6 +49,16 @@ async def test_the_same_bytes_under_another_inode_are_the_same_clip(path):
     await file.check()
 
 
+async def test_a_file_that_is_only_touched_costs_one_try(path):
+    file = registered(path)
+    await file.begin()
+    os.utime(path, ns=(1, 1))
+    with pytest.raises(FileAway):
+        await file.check()
+    await file.begin()
+    await file.check()
+
+
 async def test_a_file_of_which_only_size_and_time_are_known(path):
     found = file_state(path)
     file = registered(path, FileState(found.size, found.mtime_ns))
