@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import json
 import re
+import sqlite3
 import uuid
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -93,9 +95,9 @@ def locate_ledger(folder: Path, url: str = "", *, make: bool = True) -> LedgerLo
 def connect(location: LedgerLocation, **options: Any) -> sa.Engine:
     """An SQLAlchemy engine with what merrflow needs of either database. options: for `create_engine`."""
     if not location.is_shared:
-        engine = sa.create_engine(location.url, **options)
+        engine = sa.create_engine(location.url, connect_args={"factory": _SQLite}, **options)
         if engine.dialect.name == "sqlite":
-            sa.event.listen(engine, "connect", _set_up_sqlite)
+            sa.event.listen(engine, "connect", _sqlite_pragmas)
         return engine
     settings = _SERVER_SETTINGS + (f" -c search_path={location.schema}" if location.schema else "")
     # pool_pre_ping: a connection that broke while nobody used it is replaced rather than used.
@@ -113,13 +115,15 @@ def _name_schema(file: Path) -> None:
         pass
 
 
-def _set_up_sqlite(connection: DBAPIConnection, record: object) -> None:
-    connection.text_factory = _text  # a damaged file has text that is not UTF-8, which would fail the whole query
+def _sqlite_pragmas(connection: DBAPIConnection, record: object) -> None:
     cursor = connection.cursor()
     for pragma in (f"busy_timeout={BUSY_SECONDS * 1000}", "journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON"):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
 
 
-def _text(data: bytes) -> str:
-    return data.decode(errors="backslashreplace")
+class _SQLite(sqlite3.Connection):
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        # A damaged file has text that is not UTF-8, which would fail the whole query.
+        self.text_factory = partial(str, encoding="utf-8", errors="backslashreplace")
