@@ -172,7 +172,7 @@ class LocalServices:
         for name_ in ("TLS_CERT", "TLS_KEY", "TLS_CLIENT_CA", "TOKEN", "TOKEN_FILE"):  # of services that others reach
             environment.pop(prefix + name_, None)
         environment[f"{prefix}TOKEN"] = self._token  # not an argument: those are shown to everyone
-        # All four share this machine; a language model on every core would only slow the others down.
+        # The services share this machine; a language model on every core would only slow the others down.
         environment.setdefault("MERRFLOW_LLAMA3_THREADS", str(max(1, (os.cpu_count() or 2) // 2)))
         arguments = [
             "-m", "merrflow_serving", name, "--port", str(port), "--address-fd", str(address_fd), "--stop-with-stdin",
