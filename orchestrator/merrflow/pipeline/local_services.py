@@ -152,7 +152,7 @@ class LocalServices:
         )
         try:
             async with asyncio.timeout(START_SECONDS):
-                address = (await reader.read()).decode()
+                address = (await reader.read()).decode(errors="replace")
         except TimeoutError:
             await _kill(process)
             raise _StartFailed(f"it did not listen within {START_SECONDS:.0f} s ({self._last_words(name)})") from None
