@@ -28,10 +28,10 @@ from merrflow.core.records import (
     Scene,
     Shot,
     Subject,
-    Subtitle,
     Tone,
 )
 from merrflow.core.settings import load_settings
+from merrflow.core.spoken import Subtitle
 from merrflow.datasets.entries import RECORDS
 from merrflow.facs import load_rules
 from merrflow.formats.clip_list import find_clips

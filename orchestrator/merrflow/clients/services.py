@@ -30,11 +30,10 @@ from merrflow.core.records import (
     Outcome,
     Reasoning,
     Scene,
-    SpeechSegment,
     Tone,
-    Transcript,
 )
 from merrflow.core.settings import RunSettings
+from merrflow.core.spoken import SpeechSegment, Transcript
 from merrflow.llama3.v1 import llama3_pb2
 from merrflow.minigpt_v2.v1 import minigpt_v2_pb2
 from merrflow.openface_au.v1 import openface_au_pb2

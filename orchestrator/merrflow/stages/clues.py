@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from merrflow.core.records import Clues, Peak, Scene, Subtitle, Tone
+from merrflow.core.records import Clues, Peak, Scene, Tone
+from merrflow.core.spoken import Subtitle
 from merrflow.facs import Lexicon, expressive
 from merrflow.stages.stage import Stage, Work
 

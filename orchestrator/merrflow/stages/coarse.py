@@ -6,7 +6,8 @@ import re
 from collections.abc import Sequence
 from functools import cache
 
-from merrflow.core.records import Label, Scene, Subtitle, Tone
+from merrflow.core.records import Label, Scene, Tone
+from merrflow.core.spoken import Subtitle
 from merrflow.stages.clue_text import WORD, ended, listed, opened, sentences, tidy
 from merrflow.stages.coarse_template import Template, load_template
 from merrflow.stages.stage import Stage

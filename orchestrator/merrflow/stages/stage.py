@@ -21,9 +21,9 @@ from merrflow.core.records import (
     Reasoning,
     Scene,
     Tone,
-    Transcript,
 )
 from merrflow.core.settings import RunSettings
+from merrflow.core.spoken import Transcript
 from merrflow.facs import Lexicon, RuleSet
 from merrflow.formats.precomputed import Precomputed
 

@@ -10,7 +10,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from merrflow.core.paths import safe_name
-from merrflow.core.records import Clip, Probe, Subtitle
+from merrflow.core.records import Clip, Probe
+from merrflow.core.spoken import Subtitle
 from merrflow.formats.subtitle_files import BadSidecar, Cue, find_sidecars, overlapping, read_cues, sidecar_key
 from merrflow.formats.subtitle_tracks import SubtitleTrack, read_tracks
 from merrflow.stages.burned_in import read_burned_in

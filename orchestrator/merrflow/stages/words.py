@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from merrflow.core.records import Subtitle, Transcript
+from merrflow.core.spoken import Subtitle, Transcript
 from merrflow.stages.language import language
 from merrflow.stages.stage import Stage, Work
 

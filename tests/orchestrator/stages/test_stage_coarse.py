@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from merrflow.core.records import Label, Scene, Subtitle, Tone
+from merrflow.core.records import Label, Scene, Tone
+from merrflow.core.spoken import Subtitle
 from merrflow.stages.coarse import caption, compose
 from merrflow.stages.coarse_template import load_template
 from tests.paths import SHARED

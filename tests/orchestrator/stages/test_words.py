@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from merrflow.core.records import SpeechSegment, Subtitle, Transcript
+from merrflow.core.spoken import SpeechSegment, Subtitle, Transcript
 from merrflow.stages.words import words
 
 NONE = Subtitle(None, "none", "", "nothing is written")

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
-from merrflow.core.records import SUBTITLE_SOURCES
+from merrflow.core.spoken import SUBTITLE_SOURCES
 from merrflow.datasets.entries import Entry
 from merrflow.datasets.export.vocabulary import Vocabulary
 

@@ -11,7 +11,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from merrflow.core.records import Label, Outcome, Peak, Record, Subtitle, Tone
+from merrflow.core.records import Label, Outcome, Peak, Record, Tone
+from merrflow.core.spoken import Subtitle
 from merrflow.datasets.export.export import export
 from merrflow.datasets.export.merr import SUBTITLES
 from merrflow.datasets.export.merr_strict import published, published_units

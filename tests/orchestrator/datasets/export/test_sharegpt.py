@@ -10,7 +10,8 @@ import cv2
 import numpy as np
 
 from merrflow.core.inputs import Found
-from merrflow.core.records import Outcome, Scene, Subtitle
+from merrflow.core.records import Outcome, Scene
+from merrflow.core.spoken import Subtitle
 from merrflow.datasets.entries import Entry
 from merrflow.datasets.export.export import export
 from merrflow.datasets.export.sharegpt import conversation, load_question

@@ -9,7 +9,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from merrflow.core.records import Record, Subtitle, Tone
+from merrflow.core.records import Record, Tone
+from merrflow.core.spoken import Subtitle
 from merrflow.datasets.export.export import export
 from tests.orchestrator.datasets.report.runs import record, run
 

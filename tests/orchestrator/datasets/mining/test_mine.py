@@ -28,9 +28,9 @@ from merrflow.core.records import (
     Record,
     Shot,
     Subject,
-    Subtitle,
     Tone,
 )
+from merrflow.core.spoken import Subtitle
 from merrflow.datasets.entries import RECORDS
 from merrflow.datasets.mining import mine
 from merrflow.datasets.mining.nearness import Nearness

@@ -24,9 +24,9 @@ from merrflow.core.records import (
     Scene,
     Shot,
     Subject,
-    Subtitle,
     Tone,
 )
+from merrflow.core.spoken import Subtitle
 from merrflow.datasets.entries import RECORDS
 from merrflow.store import Ledger, StageRow
 

@@ -13,7 +13,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from merrflow.core.records import Claim, Origin, Outcome, Subtitle
+from merrflow.core.records import Claim, Origin, Outcome
+from merrflow.core.spoken import Subtitle
 from merrflow.datasets.report import write_report
 from merrflow.datasets.report.survey import MAX_CARDS, draw
 from tests.orchestrator.datasets.report.runs import Page, many, read, record, run
