@@ -20,7 +20,7 @@ from merrflow.pipeline.request import Request
 from merrflow.pipeline.session import Session
 from merrflow.stages import peak_frame, probe, subtitle
 from merrflow_serving.errors import UnreadableMedia
-from merrflow_serving.media import video
+from merrflow_serving.media import container
 from tests.faults.conftest import make_clips
 from tests.orchestrator import fakes
 from tests.orchestrator.fakes import calls, fake_services, make_video
@@ -126,8 +126,8 @@ async def test_an_error_of_the_system_is_none_of_the_clip(tmp_path, monkeypatch,
 
     def fail(session: Session) -> None:
         """In each of the places where a clip is read."""
-        monkeypatch.setattr(video, "_file_size", once(video._file_size, unreadable(error)))
-        monkeypatch.setattr(video.av, "open", once(video.av.open, lambda: av.error.err_check(-code)))
+        monkeypatch.setattr(container, "_file_size", once(container._file_size, unreadable(error)))
+        monkeypatch.setattr(container.av, "open", once(container.av.open, lambda: av.error.err_check(-code)))
         monkeypatch.setattr(peak_frame, "read_frames", once(peak_frame.read_frames, unreadable(error)))
         monkeypatch.setattr(Path, "read_bytes", read_bytes)
 
