@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from _pytest.mark import ParameterSet
@@ -25,12 +26,12 @@ from merrflow.formats.openface_csv import read_openface
 from merrflow.stages import coarse, tone_claims
 from merrflow.stages.grounding import load_grounding
 from merrflow.stages.language import language
-from merrflow.stages.probe import _clock_seconds
 from merrflow.stages.validation import MAX_CHARACTERS
 from merrflow_llama3 import checks, grammar, prompt
 from merrflow_llama3 import text as llama_text
 from merrflow_llama3.settings import Llama3Settings
 from merrflow_llama3.types import Clues
+from merrflow_serving.media.tracks import matroska_seconds
 from tests.fuzz.targets import FACTS
 
 MOST_SECONDS = 2.0  # of the process; a quadratic expression takes minutes for most of these
@@ -139,7 +140,7 @@ TEXTS: dict[str, tuple[int, Callable[[str], object]]] = {
     "training file": (SUBTITLE, export_text.trainable),
     "cell": (SUBTITLE, export_text.cell),
     "compared": (MAX_CHARACTERS, lambda text: measure_sides({"a": {"x": text, "y": text}})),
-    "duration": (SUBTITLE, _clock_seconds),
+    "duration": (SUBTITLE, lambda text: matroska_seconds(SimpleNamespace(metadata={"DURATION": text}))),
     "prompt": (CLUES, prepared),
     "quotable": (CLUES, llama_text.quotable),
     "checks": (ANSWER, lambda text: checks.failures(answer(text))),

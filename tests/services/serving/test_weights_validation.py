@@ -47,7 +47,10 @@ def test_packages(tmp_path: Path, monkeypatch, engine: str, kept_out: str, words
 def test_an_engine_without_torch_needs_none(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, "torch", None)
     with pytest.raises(AssertionError, match="nothing may be pulled"):
-        locate("faster-whisper-base", Settings(models_dir=tmp_path, device="cuda", engine="faster_whisper"))
+        locate(
+            "faster-whisper-base",
+            Settings(models_dir=tmp_path, device="cuda", engine="faster_whisper", offline=False),
+        )
 
 
 def test_a_device_that_is_not_there(tmp_path: Path) -> None:
