@@ -92,6 +92,7 @@ def _all(services: list[Service]) -> dict[str, str]:
     return {
         "names": " ".join(one.values["name"] for one in services),
         "list": ", ".join(one.values["name"] for one in services),
+        "needed_names": " ".join(one.values["name"] for one in services if not one.optional),
         "gpu_names": " ".join(one.values["name"] for one in services if one.gpu),
         "gpu_pattern": "|".join(one.values["name"] for one in services if one.gpu),
         "ports": f"{{port: {min(ports)}, endPort: {max(ports)}}}",

@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 # >>> services: make generated
-services=(openface-au minigpt-v2 qwen-audio llama3 whisper)
+services=(openface-au minigpt-v2 qwen-audio llama3)
 # <<< services
 container=
 trap '[ -z "$container" ] || docker rm -f "$container" >/dev/null' EXIT
