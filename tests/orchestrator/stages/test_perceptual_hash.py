@@ -15,7 +15,7 @@ from merrflow.core.records import PerceptualHashes
 from merrflow.datasets.curation.similarity import frame_distance, sound_difference
 from merrflow.stages import perceptual_hash
 from merrflow.stages.perceptual_hash import HashSampler, frame_hash, sound_hashes
-from merrflow_serving.media.audio import SAMPLE_RATE, AudioCollector
+from merrflow_serving.media.audio import SAMPLE_RATE, decode_audio
 from merrflow_serving.media.video import iter_frames
 from tests.orchestrator.datasets.curation.reencode import reencode
 from tests.paths import ROOT
@@ -49,10 +49,10 @@ def voice(seconds: float, seed: int = 0) -> np.ndarray:
 
 
 def of(path: Path) -> PerceptualHashes:
-    sampler, collector = HashSampler(), AudioCollector()
-    for frame in iter_frames(path, on_audio=collector.add):
+    sampler = HashSampler()
+    for frame in iter_frames(path):
         sampler.add(frame)
-    return sampler.finish(collector.finish())
+    return sampler.finish(decode_audio(path))
 
 
 def apart(one: PerceptualHashes, other: PerceptualHashes) -> tuple[float, float]:

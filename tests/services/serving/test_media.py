@@ -99,14 +99,6 @@ def test_scaled_frames_never_grow():
     assert frame.scaled(500).shape == (48, 64, 3)
 
 
-def test_sound_is_handed_over_on_the_way():
-    with av.open(io.BytesIO(sound("mono"))):
-        pass
-    seen = []
-    list(iter_frames(film(), on_audio=seen.append))
-    assert seen == []
-
-
 def test_images():
     image = np.zeros((20, 30, 3), np.uint8)
     image[..., 0] = 200

@@ -18,14 +18,14 @@ from av.stream import Discard, Disposition
 from merrflow_serving.errors import MerrflowError, MissingStream, TooLarge, UnreadableMedia
 from merrflow_serving.media.bounds import sound_limit
 from merrflow_serving.media.collector import LONGEST_SILENCE, SAMPLE_RATE, AudioCollector, Recording
+from merrflow_serving.media.container import Source, check_codec, clock_may_jump, open_media
 from merrflow_serving.media.mixdown import Mix, usual
 from merrflow_serving.media.sound_tracks import ranked
-from merrflow_serving.media.video import Source, check_codec, iter_frames, open_media
+from merrflow_serving.media.video import iter_frames
 
 __all__ = ["SAMPLE_RATE", "AudioCollector", "Sound", "decode_audio", "encode_wav", "read_sound"]
 _FRAMES_WITHOUT_TIME = 250  # of a picture, after which its clock is taken for unknown
 _TRACKS_TRIED = 8
-_JOINED = 0x0200  # libavformat's AVFMT_TS_DISCONT: a format of recordings, whose clock may be set anew
 _MOST_FAILED_READS = 10  # in a row
 
 
@@ -121,7 +121,7 @@ def _record(
             assert isinstance(track, AudioStream)
             check_codec(track)
             track.codec_context.options = sound_limit(track)
-            joined = bool(container.format.flags & _JOINED)
+            joined = clock_may_jump(container)
             collector = AudioCollector(max_seconds, margin, joined=joined, mixes=mixes)
             damage: list[av.error.FFmpegError] = []
             for frame in _frames(container, track, damage):

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import av
 import av.error
 
 from merrflow_serving.errors import TooLarge, UnreadableMedia
-from merrflow_serving.media.bounds import pixel_limit, sound_limit
+from merrflow_serving.media.bounds import pixel_limit
 from merrflow_serving.media.container import Source, check_codec, clock_may_jump, open_media
 from merrflow_serving.media.orientation import PixelShape, square
 from merrflow_serving.media.tracks import video_track
 
 if TYPE_CHECKING:
-    from av.audio.stream import AudioStream
     from av.container import InputContainer
+    from av.video.stream import VideoStream
 
 MOST_DAMAGE = 10_000  # packets; a file with more would keep the decoder busy for nothing
 _MOST_FAILED_READS = 10  # in a row
@@ -27,7 +28,6 @@ _DAMAGE = (
     av.error.UnknownError,
     av.error.ExternalError,
 )
-OnAudio = Callable[[av.AudioFrame], None]
 OnDamage = Callable[[], None]
 
 
@@ -44,42 +44,23 @@ class _DamagedError(Exception):
     """Damage was found while several threads decoded."""
 
 
-def decode(
-    source: Source, max_pixels: int, on_audio: OnAudio | None, on_damage: OnDamage | None, threads: int
-) -> Iterator[Decoded]:
+def decode(source: Source, max_pixels: int, on_damage: OnDamage | None, threads: int) -> Iterator[Decoded]:
     """What one thread decodes, whatever `threads` is. Arguments and errors as of `video.iter_frames`.
 
     Of a damaged file several threads lose other pictures than one does. So that everyone counts the same frames,
     decoding begins again with one thread at the first damage.
     """
-    seen = heard = 0
-
-    def hear(frame: av.AudioFrame) -> None:
-        nonlocal heard
-        heard += 1
-        if on_audio is not None:
-            on_audio(frame)
-
+    seen = 0
     if threads != 1:
         try:
-            for decoded in _decode(source, max_pixels, hear if on_audio else None, _Damage(None), threads):
+            for decoded in _decode(source, max_pixels, _Damage(None), threads):
                 seen += 1
                 yield decoded
             return
         except _DamagedError:
             pass
-    before = heard
-
-    def hear_on(frame: av.AudioFrame) -> None:
-        nonlocal before
-        before -= 1
-        if before < 0 and on_audio is not None:
-            on_audio(frame)
-
     damage = _Damage(on_damage or (lambda: None))
-    for place, decoded in enumerate(_decode(source, max_pixels, hear_on if on_audio else None, damage, 1)):
-        if place >= seen:
-            yield decoded
+    yield from islice(_decode(source, max_pixels, damage, 1), seen, None)
 
 
 class _Damage:
@@ -112,9 +93,7 @@ class _Damage:
             raise _DamagedError
 
 
-def _decode(
-    source: Source, max_pixels: int, on_audio: OnAudio | None, damage: _Damage, threads: int
-) -> Iterator[Decoded]:
+def _decode(source: Source, max_pixels: int, damage: _Damage, threads: int) -> Iterator[Decoded]:
     with open_media(source, max_pixels=max_pixels) as container:
         video = video_track(source, container)
         check_codec(video)
@@ -122,17 +101,11 @@ def _decode(
         if max_pixels:
             _check_pixels(video.width, video.height, max_pixels)
             video.codec_context.options = pixel_limit(max_pixels)
-        audio = [track for track in container.streams.audio[:1] if on_audio and track.codec_context]
-        for track in audio:
-            track.codec_context.options = sound_limit(track)
         rate = float(video.average_rate) if video.average_rate else None
         resets = clock_may_jump(container)
         shape = PixelShape(video)
         empty = True
-        for packet in _packets(container, [video, *audio], damage):
-            if on_audio is not None and packet.stream.type == "audio":
-                _hand_over(packet, on_audio)
-                continue
+        for packet in _packets(container, video, damage):
             pictures = _pictures(packet, max_pixels if not video.width else 0, damage)
             damage.see(packet, pictures)
             for raw in pictures:
@@ -144,12 +117,12 @@ def _decode(
             raise damage.first
 
 
-def _packets(container: InputContainer, tracks: list[Any], damage: _Damage) -> Iterator[av.Packet[Any]]:
+def _packets(container: InputContainer, track: VideoStream, damage: _Damage) -> Iterator[av.Packet[Any]]:
     """All packets that can be read. Raises ffmpeg's error if reading fails again and again."""
     failed = 0
     while True:
         try:
-            for packet in container.demux(tracks):
+            for packet in container.demux(track):
                 failed = 0
                 yield packet
             return
@@ -176,11 +149,3 @@ def _pictures(packet: av.Packet[Any], max_pixels: int, damage: _Damage) -> list[
 def _check_pixels(width: int, height: int, max_pixels: int) -> None:
     if width * height > max_pixels:
         raise TooLarge(f"a frame of {width}x{height} has more than {max_pixels} pixels")
-
-
-def _hand_over(packet: av.Packet[AudioStream], on_audio: OnAudio) -> None:
-    try:
-        for raw in packet.decode():
-            on_audio(raw)
-    except av.error.FFmpegError:
-        return

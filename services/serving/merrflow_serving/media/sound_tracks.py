@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from av.stream import Disposition
 
 from merrflow_serving.media.languages import language_of
+from merrflow_serving.media.tracks import matroska_seconds
 
 if TYPE_CHECKING:
     from av.audio.stream import AudioStream
@@ -54,10 +54,4 @@ def _seconds(track: AudioStream) -> float:
     """As its header says; 0 if it says nothing."""
     if track.duration and track.time_base:
         return float(track.duration * track.time_base)
-    return clock_seconds(track.metadata.get("DURATION", "")) or 0.0  # Matroska
-
-
-def clock_seconds(text: str) -> float | None:
-    """Seconds in "00:01:02.345000000"; None if it is no such text."""
-    match = re.fullmatch(r"(\d{1,6}):(\d\d):(\d\d(?:\.\d{1,20})?)", text.strip())
-    return int(match[1]) * 3600 + int(match[2]) * 60 + float(match[3]) if match else None
+    return matroska_seconds(track)

@@ -8,7 +8,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 import av
-from av.stream import Disposition
+from av.stream import Disposition, Stream
 
 from merrflow_serving.errors import MissingStream, UnreadableMedia
 from merrflow_serving.media.container import Source, open_media
@@ -58,7 +58,7 @@ def _rank(container: InputContainer, track: VideoStream) -> tuple[bool, bool, fl
     return True, bool(track.disposition & Disposition.default), track.width * track.height * seconds, -track.index
 
 
-def matroska_seconds(track: VideoStream) -> float:
+def matroska_seconds(track: Stream) -> float:
     """When a track ends, by the tag that Matroska files have, such as "00:01:02.345000000"; 0 without one."""
     text = track.metadata.get("DURATION", "").strip()
     match = re.fullmatch(r"(\d{1,6}):(\d\d):(\d\d(?:\.\d{1,20})?)", text)

@@ -87,20 +87,17 @@ def iter_frames(
     *,
     max_pixels: int = 0,
     max_frames: int = 0,
-    on_audio: Callable[[av.AudioFrame], None] | None = None,
     on_damage: Callable[[], None] | None = None,
     threads: int = 0,
 ) -> Iterator[VideoFrame]:
-    """Decodes the video track that is the film and, if `on_audio` is given, calls it with the frames of the first
-    sound track.
+    """Decodes the video track that is the film.
 
     A damaged packet costs its pictures: decoding goes on behind it, and `on_damage` is called for each. Pictures of
     which the decoder could make up the missing parts are kept, as players show them (`VideoFrame.is_damaged`).
 
     threads: of the decoder, each of which holds pictures in memory; 0: one per core.
 
-    Raises `UnreadableMedia`, `MissingStream` (no video track) or `TooLarge` (0 means no limit). A sound track
-    that cannot be decoded raises nothing here: only a part of it reaches `on_audio`.
+    Raises `UnreadableMedia`, `MissingStream` (no video track) or `TooLarge` (0 means no limit).
     """
     clock: FrameClock[Decoded] | None = None
     converter = Converter()
@@ -114,7 +111,7 @@ def iter_frames(
             yield VideoFrame(index, timestamp, decoded.raw, converter, decoded.pixel_ratio, start)
             index += 1
 
-    for decoded in decode(source, max_pixels, on_audio, on_damage, threads):
+    for decoded in decode(source, max_pixels, on_damage, threads):
         clock = clock or FrameClock(decoded.rate, resets=decoded.resets)
         yield from number(list(clock.add(decoded, decoded.raw.time)), clock.start)
     if clock is not None:
