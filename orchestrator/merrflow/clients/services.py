@@ -6,6 +6,7 @@ How a call finds its replica, and what is tried again, is in `connection.py`.
 from __future__ import annotations
 
 import asyncio
+import struct
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -182,13 +183,18 @@ def series_from(reply: openface_au_pb2.DetectResponse) -> ActionUnitSeries:
         fps=reply.fps,
         measurable=tuple(reply.action_units),
         frames=tuple(
-            FaceFrame(frame.index, round(frame.timestamp_seconds, 4), tuple(map(_face, frame.faces)))
+            FaceFrame(
+                frame.index,
+                round(frame.timestamp_seconds, 4),
+                tuple(_face(face, reply.expression_classes) for face in frame.faces),
+            )
             for frame in reply.frames
         ),
     )
 
 
-def _face(face: openface_au_pb2.Face) -> Face:
+def _face(face: openface_au_pb2.Face, expressions: Sequence[str]) -> Face:
+    judged = len(face.expression) == len(expressions)
     return Face(
         box=(round(face.box.x, 1), round(face.box.y, 1), round(face.box.width, 1), round(face.box.height, 1)),
         confidence=round(face.confidence, 3),
@@ -199,7 +205,16 @@ def _face(face: openface_au_pb2.Face) -> Face:
         present=frozenset(unit.name for unit in face.action_units if unit.present),
         mouth_opening=round(face.mouth_opening, 4) if face.HasField("mouth_opening") else None,
         second_pass=face.second_pass,
+        expression={name: round(share, 4) for name, share in zip(expressions, face.expression, strict=False)}
+        if judged
+        else {},
+        embedding=_embedding(face.embedding),
     )
+
+
+def _embedding(packed: bytes) -> tuple[float, ...]:
+    """The numbers of `Face.embedding`; empty if it is not a whole number of float16."""
+    return struct.unpack(f"<{len(packed) // 2}e", packed) if len(packed) % 2 == 0 else ()
 
 
 def _speech_segment(segment: whisper_pb2.Segment) -> SpeechSegment:

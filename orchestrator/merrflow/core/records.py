@@ -97,6 +97,8 @@ class Face:
     present: frozenset[str]  # AUs that are present
     mouth_opening: float | None = None  # gap between the inner lips over the mouth's width
     second_pass: bool = False
+    expression: Mapping[str, float] = field(default_factory=dict)  # an expression network's shares by class; or none
+    embedding: tuple[float, ...] = ()  # 128 numbers that tell persons apart within a clip; empty if not computed
 
 
 @dataclass(frozen=True)
@@ -157,10 +159,38 @@ class Label:
     ruled: str = ""  # what the rules alone say, also if the label was given
     supported: bool | None = None  # whether the peak meets the label's own rule; None if that cannot be judged
     scores: Mapping[str, float] = field(default_factory=dict)  # the rules' evidence by label, in the rule set's scale
+    standing: Standing | None = None  # how far the witnesses bear the label out; None in records of older versions
 
 
-# Where a subtitle may be from, best first: a table, a file beside the clip (its suffix), a track inside it, text in the
-# picture, speech recognition.
+class Verdict(StrEnum):
+    """How a label comes out once all witnesses are heard."""
+
+    CONFIRMED = "confirmed"
+    UNDETERMINED = "undetermined"  # too little speaks for it or against it
+    CONTRADICTED = "contradicted"
+
+
+@dataclass(frozen=True)
+class Vote:
+    """What one witness says of the label."""
+
+    witness: str  # "units", "expression", "words", "voice", "scores", "given"
+    vote: str  # "for", "against", "abstains"
+    label: str  # what the witness itself finds; "" if it finds none
+    weight: float  # of this vote, from the file of witnesses; 0 if it abstains
+    reason: str  # "happy at a mean share of 0.71, at least 0.50 confirms"
+
+
+@dataclass(frozen=True)
+class Standing:
+    """The verdict on a label, with each witness's vote."""
+
+    verdict: Verdict
+    votes: tuple[Vote, ...]
+    reason: str
+    rules: str  # name and version of the file of witnesses
+
+
 @dataclass(frozen=True)
 class Origin:
     """Which engine wrote a clue, and what it cost. Mirrors merrflow.common.v1.EngineInfo and Timing."""

@@ -32,6 +32,7 @@ def series_problem(reply: Reply[ActionUnitSeries]) -> str:
             return f"frame {frame.index} where frame {place} should be"
         for face in frame.faces:
             numbers = (*face.box, face.confidence, face.pitch, face.yaw, face.roll, *face.intensity.values())
+            numbers += (*face.expression.values(), *face.embedding)
             if not all(map(isfinite, numbers)):
                 return f"a face in frame {frame.index} contains NaN or infinity"
     return ""

@@ -57,6 +57,7 @@ def to_proto(result: VideoResult, stamp: dict[str, Any]) -> pb.DetectResponse:
         height=result.height,
         fps=result.fps,
         action_units=result.action_units,
+        expression_classes=result.expression_classes,
         **stamp,
     )
 
@@ -73,6 +74,8 @@ def _face(face: FaceResult) -> pb.Face:
         ],
         mouth_opening=face.mouth_opening,
         second_pass=face.second_pass,
+        expression=face.expression,
+        embedding=face.embedding,
     )
 
 

@@ -37,6 +37,8 @@ class FaceResult:
     action_units: Mapping[str, ActionUnitValue]  # "AU06" -> value, ascending
     mouth_opening: float | None  # inner-lip gap over mouth width
     second_pass: bool  # found only in an enlarged or brightened part of the frame
+    expression: tuple[float, ...] = ()  # one share for each of VideoResult.expression_classes, 1 in all; or not judged
+    embedding: bytes = b""  # 128 float16, low byte first; tells persons apart within a clip; or not computed
 
 
 @dataclass(frozen=True)
@@ -57,3 +59,4 @@ class VideoResult:
     fps: float  # mean frames per second; 0 for a single image
     action_units: tuple[str, ...]  # those that the engine can measure, ascending
     frames: tuple[FrameResult, ...]
+    expression_classes: tuple[str, ...] = ()  # of FaceResult.expression

@@ -30,7 +30,7 @@ class DetectStreamResponse(_message.Message):
     def __init__(self, response: _Optional[_Union[DetectResponse, _Mapping]] = ...) -> None: ...
 
 class DetectResponse(_message.Message):
-    __slots__ = ("frames", "width", "height", "fps", "action_units", "timing", "engine")
+    __slots__ = ("frames", "width", "height", "fps", "action_units", "timing", "engine", "expression_classes")
     FRAMES_FIELD_NUMBER: _ClassVar[int]
     WIDTH_FIELD_NUMBER: _ClassVar[int]
     HEIGHT_FIELD_NUMBER: _ClassVar[int]
@@ -38,6 +38,7 @@ class DetectResponse(_message.Message):
     ACTION_UNITS_FIELD_NUMBER: _ClassVar[int]
     TIMING_FIELD_NUMBER: _ClassVar[int]
     ENGINE_FIELD_NUMBER: _ClassVar[int]
+    EXPRESSION_CLASSES_FIELD_NUMBER: _ClassVar[int]
     frames: _containers.RepeatedCompositeFieldContainer[Frame]
     width: int
     height: int
@@ -45,7 +46,8 @@ class DetectResponse(_message.Message):
     action_units: _containers.RepeatedScalarFieldContainer[str]
     timing: _common_pb2.Timing
     engine: _common_pb2.EngineInfo
-    def __init__(self, frames: _Optional[_Iterable[_Union[Frame, _Mapping]]] = ..., width: _Optional[int] = ..., height: _Optional[int] = ..., fps: _Optional[float] = ..., action_units: _Optional[_Iterable[str]] = ..., timing: _Optional[_Union[_common_pb2.Timing, _Mapping]] = ..., engine: _Optional[_Union[_common_pb2.EngineInfo, _Mapping]] = ...) -> None: ...
+    expression_classes: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, frames: _Optional[_Iterable[_Union[Frame, _Mapping]]] = ..., width: _Optional[int] = ..., height: _Optional[int] = ..., fps: _Optional[float] = ..., action_units: _Optional[_Iterable[str]] = ..., timing: _Optional[_Union[_common_pb2.Timing, _Mapping]] = ..., engine: _Optional[_Union[_common_pb2.EngineInfo, _Mapping]] = ..., expression_classes: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Frame(_message.Message):
     __slots__ = ("index", "timestamp_seconds", "faces")
@@ -58,20 +60,24 @@ class Frame(_message.Message):
     def __init__(self, index: _Optional[int] = ..., timestamp_seconds: _Optional[float] = ..., faces: _Optional[_Iterable[_Union[Face, _Mapping]]] = ...) -> None: ...
 
 class Face(_message.Message):
-    __slots__ = ("box", "confidence", "pose", "action_units", "mouth_opening", "second_pass")
+    __slots__ = ("box", "confidence", "pose", "action_units", "mouth_opening", "second_pass", "expression", "embedding")
     BOX_FIELD_NUMBER: _ClassVar[int]
     CONFIDENCE_FIELD_NUMBER: _ClassVar[int]
     POSE_FIELD_NUMBER: _ClassVar[int]
     ACTION_UNITS_FIELD_NUMBER: _ClassVar[int]
     MOUTH_OPENING_FIELD_NUMBER: _ClassVar[int]
     SECOND_PASS_FIELD_NUMBER: _ClassVar[int]
+    EXPRESSION_FIELD_NUMBER: _ClassVar[int]
+    EMBEDDING_FIELD_NUMBER: _ClassVar[int]
     box: Box
     confidence: float
     pose: HeadPose
     action_units: _containers.RepeatedCompositeFieldContainer[ActionUnit]
     mouth_opening: float
     second_pass: bool
-    def __init__(self, box: _Optional[_Union[Box, _Mapping]] = ..., confidence: _Optional[float] = ..., pose: _Optional[_Union[HeadPose, _Mapping]] = ..., action_units: _Optional[_Iterable[_Union[ActionUnit, _Mapping]]] = ..., mouth_opening: _Optional[float] = ..., second_pass: _Optional[bool] = ...) -> None: ...
+    expression: _containers.RepeatedScalarFieldContainer[float]
+    embedding: bytes
+    def __init__(self, box: _Optional[_Union[Box, _Mapping]] = ..., confidence: _Optional[float] = ..., pose: _Optional[_Union[HeadPose, _Mapping]] = ..., action_units: _Optional[_Iterable[_Union[ActionUnit, _Mapping]]] = ..., mouth_opening: _Optional[float] = ..., second_pass: _Optional[bool] = ..., expression: _Optional[_Iterable[float]] = ..., embedding: _Optional[bytes] = ...) -> None: ...
 
 class Box(_message.Message):
     __slots__ = ("x", "y", "width", "height")
