@@ -32,6 +32,7 @@ SPEC = ServiceSpec(
     settings=OpenFaceAuSettings,
     engines={
         "mediapipe": "merrflow_openface_au.engines.mediapipe.pool:MediapipePool",
+        "openface_predictors": "merrflow_openface_au.engines.openface_predictors.engine:PredictorsPool",
         "openface": "merrflow_openface_au.engines.openface.engine:OpenFaceEngine",
     },
     proto="merrflow.openface_au.v1.ActionUnits",

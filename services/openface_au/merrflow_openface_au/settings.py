@@ -8,12 +8,14 @@ from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
 from merrflow_serving.settings import ServiceSettings
+from merrflow_serving.weights.places import default_models_dir
 
 
 class OpenFaceAuSettings(ServiceSettings):
     """Options of the service and its engines.
 
-    `engine=openface` runs OpenFace, whose licence is academic and non-commercial; it is not part of merrflow.
+    `engine=openface` runs OpenFace and `engine=openface_predictors` its model files; their licence is academic and
+    non-commercial, and they are not part of merrflow.
     """
 
     model_config = SettingsConfigDict(env_prefix="MERRFLOW_OPENFACE_AU_", extra="ignore")
@@ -32,6 +34,12 @@ class OpenFaceAuSettings(ServiceSettings):
     mapping: Path | None = Field(
         None, description="YAML file with the Action Unit mapping; unset: the one in this package"
     )
+    predictors_folder: Path | None = Field(
+        None,
+        description="folder with OpenFace's model files (openface_predictors); unset: where "
+        "`merrflow models pull openface-predictors` puts them",
+    )
+    models_dir: Path = Field(default_factory=default_models_dir, description="folder that keeps pulled weights")
     openface_binary: str = Field(
         "FeatureExtraction", description="OpenFace's FeatureExtraction: a path, or a name to find on PATH"
     )

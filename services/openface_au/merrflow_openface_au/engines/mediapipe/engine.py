@@ -6,22 +6,22 @@ each Action Unit how far the two agree. Nothing here is, or is called, OpenFace.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 
-from merrflow_openface_au.engines.mediapipe.action_units import action_units, features
-from merrflow_openface_au.engines.mediapipe.face_detector import FaceDetector
+from merrflow_openface_au.engines.mediapipe.action_units import FrameNumbers, action_units, features
+from merrflow_openface_au.engines.mediapipe.face_detector import Detection, FaceDetector
 from merrflow_openface_au.engines.mediapipe.face_track import FaceTrack
 from merrflow_openface_au.engines.mediapipe.face_tracker import FaceTracker, Picture, pictures_held, split_into_segments
 from merrflow_openface_au.engines.mediapipe.geometry import facial_geometry, head_pose
 from merrflow_openface_au.engines.mediapipe.model_bundle import face_detector_model, read_model_bundle
 from merrflow_openface_au.engines.mediapipe.ring_buffer import PictureRing
-from merrflow_openface_au.engines.mediapipe.rules import Rules, load_rules
+from merrflow_openface_au.engines.mediapipe.rules import Rules, Search, load_rules
 from merrflow_openface_au.settings import OpenFaceAuSettings
-from merrflow_openface_au.types import FaceResult, FrameResult, Source, VideoResult
+from merrflow_openface_au.types import ActionUnitValue, FaceResult, FrameResult, Source, VideoResult
 from merrflow_serving.engine import EngineInfo, Limits, Wanted, always
 from merrflow_serving.errors import Abandoned, EngineFault, MerrflowError, NotReady, UnreadableMedia
 from merrflow_serving.media.video import VideoFrame, iter_frames
@@ -131,7 +131,7 @@ class MediapipeEngine:
         )
         tracker = FaceTracker(
             self._loaded.detector,
-            lambda seed: FaceTrack(bundle, seed, search),
+            lambda seed: self._new_track(bundle, seed, search),
             search,
             self._settings.max_faces,
         )
@@ -145,18 +145,35 @@ class MediapipeEngine:
             raise UnreadableMedia("the file holds no picture")
         faces: list[list[FaceResult]] = [[] for _ in log.timestamps]
         for track in tracks:
-            for index, result in _results(track, rules, log.scales):
+            for index, result in _results(track, partial(self._units, rules, track), log.scales):
                 faces[index].append(result)
         return VideoResult(
             width=log.width,
             height=log.height,
             fps=log.fps,
-            action_units=tuple(rules.action_units),
+            action_units=self._measured(rules),
             frames=tuple(
                 FrameResult(index, timestamp, tuple(sorted(seen, key=_area, reverse=True)))
                 for index, (timestamp, seen) in enumerate(zip(log.timestamps, faces, strict=True))
             ),
         )
+
+    # What an engine that measures otherwise on the same faces replaces.
+
+    def _new_track(self, bundle: bytes, seed: Detection, search: Search) -> FaceTrack:
+        """Follows a face that was found."""
+        return FaceTrack(bundle, seed, search)
+
+    def _measured(self, rules: Rules) -> tuple[str, ...]:
+        """The Action Units of every face, ascending."""
+        return tuple(rules.action_units)
+
+    def _units(
+        self, rules: Rules, track: FaceTrack, indices: FrameNumbers, geometry: Sequence[Mapping[str, float]]
+    ) -> list[dict[str, ActionUnitValue]]:
+        """Of each frame of a face; `geometry`: for each frame, `facial_geometry`."""
+        table = features(np.stack([track.samples[index].blendshapes for index in indices]), geometry)
+        return action_units(rules, table, indices)
 
 
 def _while_wanted(frames: Iterator[VideoFrame], is_wanted: Callable[[], bool]) -> Iterator[VideoFrame]:
@@ -200,16 +217,20 @@ class _FrameLog:
         return (len(self.timestamps) - 1) / seconds if seconds > 0 else 0.0
 
 
-def _results(track: FaceTrack, rules: Rules, scales: Sequence[float]) -> Iterator[tuple[int, FaceResult]]:
+def _results(
+    track: FaceTrack,
+    units_of: Callable[[FrameNumbers, Sequence[Mapping[str, float]]], list[dict[str, ActionUnitValue]]],
+    scales: Sequence[float],
+) -> Iterator[tuple[int, FaceResult]]:
     """(frame index, result) of one face.
 
-    scales: of each frame of the video, pixels of the video per measured pixel.
+    units_of: the Action Units for frame numbers and each frame's `facial_geometry`. scales: of each frame of the video,
+    pixels of the video per measured pixel.
     """
     indices = np.array(sorted(track.samples))
     samples = [track.samples[index] for index in indices]
     geometry = [facial_geometry(sample.points, sample.matrix) for sample in samples]
-    table = features(np.stack([sample.blendshapes for sample in samples]), geometry)
-    units = action_units(rules, table, indices)
+    units = units_of(indices, geometry)
     for index, sample, shape, values in zip(indices, samples, geometry, units, strict=True):
         x, y, width, height = (scales[index] * value for value in sample.box)
         yield (

@@ -39,11 +39,12 @@ class MediapipePool:
     """
 
     stops_early = True
+    engine: type[MediapipeEngine] = MediapipeEngine  # what each worker loads
 
     def __init__(self, settings: OpenFaceAuSettings) -> None:
         self._settings = settings
         self.lanes = settings.mediapipe_processes or affordable_workers()
-        self._own = MediapipeEngine(settings)
+        self._own = self.engine(settings)
         self._stop = threading.Event()
         self._lock = threading.Lock()
         self._workers: set[WorkerProcess] = set()
@@ -63,7 +64,7 @@ class MediapipePool:
             raise NotReady(f"the process that measures videos {exited}") from exited
         self._free.get()
         self._free.put(first)
-        log.info("mediapipe", processes=self.lanes)
+        log.info(self._own.info().engine, processes=self.lanes)
 
     @property
     def pids(self) -> tuple[int, ...]:
@@ -127,7 +128,7 @@ class MediapipePool:
             self._free.put(worker)
 
     def _start(self) -> WorkerProcess:
-        worker = WorkerProcess(self._settings)
+        worker = WorkerProcess(self._settings, self.engine)
         with self._lock:
             self._workers.add(worker)
             if self._stop.is_set():

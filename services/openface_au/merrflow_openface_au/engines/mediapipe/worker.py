@@ -1,6 +1,7 @@
 """A process that measures one video after the other for the service.
 
-Run as `python -m merrflow_openface_au.engines.mediapipe.worker SOCKET`, with a pipe as standard input.
+Run as `python -m merrflow_openface_au.engines.mediapipe.worker SOCKET MODULE CLASS`, with a pipe as standard input;
+module and class are the engine's.
 
 It ends with the service, however that ended: when the pipe's other end closes, the kernel sends SIGIO, whose default
 action is to end the process, even inside native code. Nothing is ever written to the pipe.
@@ -10,11 +11,13 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import importlib
 import os
 import resource
 import select
 import socket
 import sys
+from typing import TYPE_CHECKING
 
 from merrflow_openface_au.engines.mediapipe.worker_protocol import (
     READY,
@@ -27,6 +30,9 @@ from merrflow_openface_au.engines.mediapipe.worker_protocol import (
 from merrflow_openface_au.settings import OpenFaceAuSettings
 from merrflow_serving.errors import MerrflowError
 
+if TYPE_CHECKING:
+    from merrflow_openface_au.engines.mediapipe.engine import MediapipeEngine
+
 
 def end_with(pipe: int) -> None:
     """From now on this process ends when the pipe's other end closes."""
@@ -36,14 +42,13 @@ def end_with(pipe: int) -> None:
         os._exit(0)
 
 
-def work(channel: Channel) -> None:
+def work(channel: Channel, module: str, name: str) -> None:
     """Loads the engine, reports READY, then answers until the channel is closed."""
-    from merrflow_openface_au.engines.mediapipe.engine import MediapipeEngine
-
     kind, body = channel.receive()
     if kind != SETTINGS:
         raise ValueError("the first message must be the settings")
-    engine = MediapipeEngine(OpenFaceAuSettings.model_validate_json(body), decoder_threads=1)
+    kind_of_engine: type[MediapipeEngine] = getattr(importlib.import_module(module), name)
+    engine = kind_of_engine(OpenFaceAuSettings.model_validate_json(body), decoder_threads=1)
     try:
         engine.load()
     except MerrflowError as error:
@@ -63,7 +68,7 @@ def main(arguments: list[str]) -> None:
     end_with(0)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a video that crashes it must not fill the disk
     with contextlib.suppress(EOFError, OSError):  # the service closed the channel
-        work(Channel(socket.socket(fileno=int(arguments[0]))))
+        work(Channel(socket.socket(fileno=int(arguments[0]))), *arguments[1:])
     os._exit(0)  # mediapipe's own shutdown waits for threads, and prints
 
 

@@ -24,7 +24,8 @@ from merrflow_serving.errors import MerrflowError
 
 PROGRAM = "merrflow_openface_au.engines.mediapipe.worker"
 LOOK_SECONDS = 0.1  # between two looks whether a video is still wanted
-NEEDED = ("max_frames", "max_pixels", "max_faces", "face_landmarker", "mapping")  # the settings that a worker needs
+# The settings that a worker needs.
+NEEDED = ("max_frames", "max_pixels", "max_faces", "face_landmarker", "mapping", "predictors_folder", "models_dir")
 
 
 class WorkerExited(Exception):
@@ -34,7 +35,7 @@ class WorkerExited(Exception):
 class WorkerProcess:
     """One process with a loaded engine. One thread at a time may use it; `kill` may come from any thread."""
 
-    def __init__(self, settings: OpenFaceAuSettings) -> None:
+    def __init__(self, settings: OpenFaceAuSettings, engine: type) -> None:
         """Starts the process and loads its engine: 1 to 2 s of CPU time.
 
         Raises `WorkerExited`, or the engine's `NotReady`.
@@ -44,7 +45,7 @@ class WorkerProcess:
         try:
             with theirs:
                 self._process = subprocess.Popen(
-                    [sys.executable, "-P", "-m", PROGRAM, str(theirs.fileno())],
+                    [sys.executable, "-P", "-m", PROGRAM, str(theirs.fileno()), engine.__module__, engine.__name__],
                     stdin=subprocess.PIPE,
                     pass_fds=[theirs.fileno()],
                     env=_without_secrets(os.environ),
