@@ -77,6 +77,10 @@ def pull(
     ],
     hub: HubOption = None,
     models_dir: FolderOption = None,
+    accept_licence: Annotated[
+        bool,
+        typer.Option("--accept-licence", help="You have read and accept the licences of weights that ask for it."),
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Download weights from a hub: only the files that are needed, with their sha256 checked.
@@ -95,6 +99,12 @@ def pull(
         raise InputError("MERRFLOW_OFFLINE or HF_HUB_OFFLINE is set, so no hub is asked; unset it to pull")
     with _validated_names():
         wanted = [entry(name) for name in names]  # all of them before the first pull
+    for one in wanted:
+        if one.asks and not accept_licence:
+            raise InputError(
+                f"{one.name} is under a licence of its own ({one.licence}; {one.licence_url}): read it and, if you "
+                f"accept it, run: merrflow models pull {one.name} --accept-licence"
+            )
     for one in wanted:
         folder = pull_one(one, place)
         if not as_json:

@@ -15,7 +15,7 @@ from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, model_valid
 from pydantic.dataclasses import dataclass
 
 from merrflow_serving.errors import InvalidInput
-from merrflow_serving.weights.places import HUBS, Hub
+from merrflow_serving.weights.places import HUBS, Hub, Source
 
 # Enough of a repository for transformers' own class of a language model or of speech recognition: neither another
 # framework's copy of the same weights nor one in another number format (`model.fp32-00001-of-00002.safetensors`).
@@ -58,6 +58,7 @@ class WeightFile:
     size: int | None = None  # bytes; None: no public source says
     sha256: Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")] = ""  # hexadecimal; "": no public source says
     needed: bool = True  # False: pulled if the repository has it
+    url: str = ""  # from the web: its own address; "": the repository's, and the name
 
 
 @dataclass(frozen=True, config=_STRICT)
@@ -67,6 +68,7 @@ class Repository:
     id: str  # "organisation/name"
     revision: str  # a commit if it is known, else a branch
     gated: bool = False  # the hub asks for a login and an accepted licence
+    url: str = ""  # from the web: the address of its folder, with a slash at the end
 
 
 @dataclass(frozen=True, config=_STRICT)
@@ -80,7 +82,8 @@ class Entry:
     licence: str = ""  # SPDX identifier if there is one
     licence_url: str = ""
     outputs: str = ""  # what the licence says about the use of what the model writes
-    repositories: Mapping[Hub, Repository] = Field(default_factory=dict)  # by hub; empty: downloaded by hand
+    asks: bool = False  # pulled only by somebody who says that the licence is accepted
+    repositories: Mapping[Source, Repository] = Field(default_factory=dict)  # by hub; empty: downloaded by hand
     files: tuple[WeightFile, ...] = ()
     patterns: tuple[str, ...] = ()  # instead of files, if only the repository knows them
     approximate_bytes: int = 0  # for the disk, if sizes are not known exactly
@@ -92,6 +95,13 @@ class Entry:
         if not self.repositories and not self.steps:
             raise ValueError("neither a repository nor steps")
         return self
+
+    def source(self, hub: Hub) -> tuple[Source, Repository] | None:
+        """Where it is pulled from if `hub` is chosen; None if that hub does not have it."""
+        for source in (hub, "web"):
+            if source in self.repositories:
+                return source, self.repositories[source]
+        return None
 
     @property
     def gated(self) -> bool:

@@ -1,4 +1,4 @@
-"""Hugging Face and ModelScope through their own libraries: what a repository holds, and one file of it.
+"""Hugging Face and ModelScope through their own libraries, and plain addresses: what there is, and one file of it.
 
 The libraries are imported when a pull begins. They take tokens from the environment
 (`HF_TOKEN`, `MODELSCOPE_API_TOKEN`) or from their own login; no token passes through here, so none can be logged.
@@ -13,15 +13,21 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
+from urllib.error import HTTPError
+from urllib.parse import quote
+from urllib.request import urlopen
 
 from merrflow_serving.errors import NotReady
 from merrflow_serving.weights import messages, storage
 from merrflow_serving.weights.entries import Entry, Repository, WeightFile, is_plain
-from merrflow_serving.weights.places import Hub
+from merrflow_serving.weights.places import Source
 
 PACKAGES = {"huggingface": "huggingface_hub", "modelscope": "modelscope"}
 NETWORK = ("httpx", "httpcore", "httpx2", "httpcore2", "requests")  # packages whose errors are the network's
+WEB_SECONDS = 60.0  # without an answer
+WEB_BYTES = 64 << 20  # of one file, which is held in memory
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -74,8 +80,10 @@ class HubClient(ABC):
             raise explained from error
 
 
-def client(hub: Hub, entry: Entry, repository: Repository, folder: Path) -> HubClient:
+def client(hub: Source, entry: Entry, repository: Repository, folder: Path) -> HubClient:
     """The hub's client. Raises `NotReady` if its library is not installed."""
+    if hub == "web":
+        return Web(entry, repository, folder)
     try:
         return (HuggingFace if hub == "huggingface" else ModelScope)(entry, repository, folder)
     except ModuleNotFoundError as error:
@@ -180,6 +188,35 @@ class ModelScope(HubClient):
         if isinstance(error, errors.FileIntegrityError):
             return NotReady(f"{where} sends damaged files: {error}; try again later", reason="MODEL_DAMAGED")
         return messages.unreachable(where, error) if _is_of_network(error, errors.HubError) else None
+
+
+class Web(HubClient):
+    """Files at addresses of their own: the table says which there are, so nothing is asked before they are fetched."""
+
+    def _list(self) -> Listing:
+        return Listing(self._repository.revision, self._entry.files)
+
+    def _fetch(self, listing: Listing, file: WeightFile) -> None:
+        target = self._folder / file.name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with urlopen(self._address(file), timeout=WEB_SECONDS) as answer:
+            content = answer.read(WEB_BYTES + 1)
+        if len(content) > WEB_BYTES:
+            raise NotReady(
+                f"{self._address(file)} is larger than {WEB_BYTES} bytes: another file", reason="MODEL_MISMATCH"
+            )
+        target.write_bytes(content)
+
+    def _explain(self, error: Exception) -> NotReady | None:
+        if isinstance(error, HTTPError) and error.code in (401, 403, 404, 410):
+            return NotReady(f"{error.url} answers {error.code}: the file is not there any more", reason="MODEL_MISSING")
+        if isinstance(error, NotReady):
+            return error
+        # What is broken off in the middle is no OSError.
+        return messages.unreachable(self._repository.id, error) if isinstance(error, OSError | HTTPException) else None
+
+    def _address(self, file: WeightFile) -> str:
+        return file.url or self._repository.url + quote(file.name)
 
 
 def _listed(name: str, size: int | None, sha256: str | None) -> WeightFile | None:

@@ -46,7 +46,7 @@ def locate(name: str, settings: WeightSettings) -> Path:
         raise messages.own_folder(found, folder, result)
     if result.damaged:
         raise messages.damaged(found, folder, result)
-    if settings.offline or not found.repositories.get(settings.hub):
+    if settings.offline or found.asks or not found.source(settings.hub):
         raise messages.absent(found, folder, settings, result)
     return pull.pull(found, settings)
 

@@ -9,7 +9,7 @@ from merrflow_serving.errors import NotReady
 from merrflow_serving.weights.entries import Entry, Repository
 from merrflow_serving.weights.files import Check
 from merrflow_serving.weights.names import listed
-from merrflow_serving.weights.places import Hub, WeightSettings
+from merrflow_serving.weights.places import HUBS, Hub, WeightSettings
 
 PAGES = {"huggingface": "https://huggingface.co/{id}", "modelscope": "https://modelscope.cn/models/{id}"}
 TOKENS = {
@@ -25,11 +25,17 @@ def steps_to_get(entry: Entry, folder: Path, hub: Hub) -> list[str]:
     """The steps, one a line of text."""
     if entry.steps:
         return [step.format(folder=shlex.quote(str(folder))) for step in entry.steps]
+    if entry.asks:
+        return [
+            f"read the licence, {entry.licence_url}",
+            f"if you accept it, run: merrflow models pull {entry.name} --accept-licence",
+        ]
     repository = entry.repositories.get(hub)
     if repository is not None:
         return _steps_to_pull(entry, repository, hub, gated=repository.gated)
-    other = f"{hub} has no {entry.name}: set MERRFLOW_HUB to one of: {', '.join(entry.repositories)}"
-    return [other, *steps_to_get(entry, folder, next(iter(entry.repositories)))]
+    others = [one for one in HUBS if one in entry.repositories]
+    other = f"{hub} has no {entry.name}: set MERRFLOW_HUB to one of: {', '.join(others)}"
+    return [other, *steps_to_get(entry, folder, others[0])]
 
 
 def _steps_to_pull(entry: Entry, repository: Repository, hub: Hub, *, gated: bool) -> list[str]:

@@ -9,6 +9,7 @@ from typing import Literal, Protocol, cast
 
 Hub = Literal["huggingface", "modelscope"]
 HUBS: tuple[Hub, ...] = ("huggingface", "modelscope")
+Source = Literal["huggingface", "modelscope", "web"]  # web: each file has an address of its own, whatever the hub
 TRUE = frozenset({"1", "true", "yes", "on", "y", "t"})
 
 

@@ -24,7 +24,7 @@ from merrflow_serving.weights.entries import Entry, Repository, WeightFile
 from merrflow_serving.weights.files import check, expected_file, fault_of, wanted_files
 from merrflow_serving.weights.hubs import HubClient, Listing, client
 from merrflow_serving.weights.manifest import FileRecord, Manifest, read_manifest, read_whole, sample, write_manifest
-from merrflow_serving.weights.places import WeightSettings
+from merrflow_serving.weights.places import Source, WeightSettings
 from merrflow_serving.weights.storage import bytes_in, giga
 
 log = structlog.get_logger()
@@ -40,15 +40,15 @@ def pull(entry: Entry, settings: WeightSettings, *, report_seconds: float = 15.0
     files that it finished. report_seconds: how often progress is logged.
     Raises `NotReady`: no hub has it, gated, no network, no room, or the hub's files are not those of the table.
     """
-    repository = entry.repositories.get(settings.hub)
+    source = entry.source(settings.hub)
     folder = settings.models_dir / entry.name
-    if repository is None:
+    if source is None:
         raise messages.on_another_hub(entry, folder, settings.hub)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with _alone(entry, settings.models_dir):
             if not (check(entry, folder, settings.models_dir).whole and read_manifest(folder).revision):
-                _pull(entry, repository, settings, folder, report_seconds)
+                _pull(entry, *source, folder, report_seconds)
     except OSError as error:
         raise storage.problem(entry, folder, error) from error
     return folder
@@ -72,10 +72,10 @@ def _alone(entry: Entry, models_dir: Path) -> Iterator[None]:
         lock.release()
 
 
-def _pull(entry: Entry, repository: Repository, settings: WeightSettings, folder: Path, report_seconds: float) -> None:
+def _pull(entry: Entry, source: Source, repository: Repository, folder: Path, report_seconds: float) -> None:
     storage.drop_leftovers(folder)
-    hub = client(settings.hub, entry, repository, folder)
-    with progress.step(f"asking {settings.hub} for the files of {repository.id}"):
+    hub = client(source, entry, repository, folder)
+    with progress.step(f"asking {source} for the files of {repository.id}"):
         listing = hub.list()
     wanted = choose(entry, repository, listing)
     manifest = read_manifest(folder)
@@ -89,7 +89,7 @@ def _pull(entry: Entry, repository: Repository, settings: WeightSettings, folder
         for file in to_fetch:
             records[file.name] = _fetch(hub, listing, file, folder)
     shutil.rmtree(folder / ".cache", ignore_errors=True)  # the libraries' own notes on partial files
-    found = Manifest(entry.name, settings.hub, repository.id, listing.revision, "", records)
+    found = Manifest(entry.name, source, repository.id, listing.revision, "", records)
     write_manifest(folder, replace(found, sampled=sample(folder, wanted_files(entry, folder))))
     log.info("weights are whole", weights=entry.name, revision=listing.revision, folder=str(folder))
 

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping
 
+from merrflow_openface_au.engines.mediapipe.engine import MediapipeEngine
 from merrflow_openface_au.engines.mediapipe.worker_protocol import (
     READY,
     SETTINGS,
@@ -35,7 +36,7 @@ class WorkerExited(Exception):
 class WorkerProcess:
     """One process with a loaded engine. One thread at a time may use it; `kill` may come from any thread."""
 
-    def __init__(self, settings: OpenFaceAuSettings, engine: type) -> None:
+    def __init__(self, settings: OpenFaceAuSettings, engine: type[MediapipeEngine] = MediapipeEngine) -> None:
         """Starts the process and loads its engine: 1 to 2 s of CPU time.
 
         Raises `WorkerExited`, or the engine's `NotReady`.
