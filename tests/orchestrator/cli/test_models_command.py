@@ -101,6 +101,11 @@ def test_pull_is_refused_offline(monkeypatch) -> None:
         typed("pull", "qwen-audio-chat")
 
 
+def test_pull_of_openfaces_files_asks_for_its_licence_first() -> None:
+    with pytest.raises(InputError, match=r"non-commercial .*https://\S+: read it .*--accept-licence"):
+        typed("pull", "openface-predictors")
+
+
 def test_pull_of_what_no_hub_has_gives_the_steps() -> None:
     with pytest.raises(NotReady, match=r"\(1\) pip install gdown; \(2\) mkdir -p .*gdown --continue"):
         typed("pull", "minigpt-v2")

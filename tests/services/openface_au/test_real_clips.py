@@ -67,7 +67,7 @@ def test_small_persons_come_from_the_second_pass(results: dict[str, VideoResult]
     assert not any(face.second_pass for frame in results["sample_00000669"].frames for face in frame.faces)
 
 
-@pytest.mark.parametrize(("unit", "at_least"), [("AU01", 0.25), ("AU04", 0.35), ("AU14", 0.25), ("AU25", 0.4)])
+@pytest.mark.parametrize(("unit", "at_least"), [("AU14", 0.25), ("AU25", 0.4)])
 def test_correlation_with_openface_within_clips(
     results: dict[str, VideoResult], shared: Path, unit: str, at_least: float
 ) -> None:
@@ -88,6 +88,24 @@ def test_correlation_with_openface_within_clips(
                 values.append(np.corrcoef(pairs.T)[0, 1] if moves else 0.0)
                 weights.append(len(pairs))
     assert np.average(values, weights=weights) >= at_least
+
+
+@pytest.mark.parametrize("unit", ["AU01", "AU04"])
+def test_units_that_follow_nothing_within_a_face_have_no_intensity(results: dict[str, VideoResult], unit: str) -> None:
+    seen = [face.action_units[unit] for r in results.values() for frame in r.frames for face in frame.faces]
+    assert {one.intensity for one in seen} == {None}
+    assert {one.present for one in seen} == {False, True}
+
+
+def test_only_wide_openings_count_as_a_dropped_jaw(results: dict[str, VideoResult], shared: Path) -> None:
+    seen = [
+        openface(shared, name)["AU26_c"][frame.index]
+        for name, result in results.items()
+        for frame in result.frames
+        if frame.faces and frame.faces[0].action_units["AU26"].present
+        if openface(shared, name)["success"][frame.index] == 1
+    ]
+    assert len(seen) >= 10 and np.mean(seen) >= 0.6
 
 
 def test_no_smile_is_seen_where_nobody_smiles(results: dict[str, VideoResult]) -> None:

@@ -8,6 +8,7 @@ import json
 import multiprocessing
 import re
 import shutil
+import sys
 import threading
 import time
 from collections import Counter
@@ -99,7 +100,7 @@ class Handler(BaseHTTPRequestHandler):
             return self.say(200, {"Code": 200, "Success": True, "Data": {"Files": files}})
         if url.path == "/api/v1/models/o/m/repo":
             return self.send_file(hub, query["FilePath"])
-        found = re.fullmatch(r"/o/m/resolve/([^/]+)/(.+)", url.path)
+        found = re.fullmatch(r"/(?:o/m/resolve|plain)/([^/]+)/(.+)", url.path)
         if found:
             return self.send_file(hub, found[2])
         return self.say(404, {"error": "Repository not found"}, {"X-Error-Code": "RepoNotFound"})
@@ -521,3 +522,51 @@ def test_a_missing_library_is_named(hub: Hub, tmp_path: Path, monkeypatch) -> No
     monkeypatch.setitem(sys.modules, "modelscope_hub", None)
     with pytest.raises(NotReady, match="pip install modelscope"):
         pull(an_entry(), place(tmp_path, "modelscope"))
+
+
+def on_the_web(hub: Hub, **changes) -> Entry:
+    names = ("config.json", "model.safetensors")
+    fields = {
+        "repositories": {"web": Repository("o/m", "v1.0", url=f"{hub.url}/plain/v1.0/")},
+        "files": tuple(WeightFile(name, len(hub.files[name]), sha(hub.files[name])) for name in names),
+    }
+    return an_entry(**(fields | changes))
+
+
+@HUBS
+def test_files_at_plain_addresses_are_pulled_whatever_the_hub(hub: Hub, tmp_path: Path, name: str) -> None:
+    elsewhere = WeightFile("tokenizer.json", url=f"{hub.url}/plain/v2.0/tokenizer.json")
+    one = on_the_web(hub)
+    one = on_the_web(hub, files=(*one.files, elsewhere))
+    folder = pull(one, place(tmp_path, name))
+    assert {path.name for path in folder.iterdir()} >= {"config.json", "model.safetensors", "tokenizer.json"}
+    manifest = read_manifest(folder)
+    assert (manifest.hub, manifest.revision) == ("web", "v1.0")
+    pull(one, place(tmp_path, name))
+    assert set(hub.asked.values()) == {1}
+
+
+def test_a_file_at_a_plain_address_that_breaks_off_is_asked_for_again(hub: Hub, tmp_path: Path) -> None:
+    hub.cut["model.safetensors"] = hub.busy["config.json"] = 1
+    folder = pull(on_the_web(hub), place(tmp_path))
+    assert (folder / "model.safetensors").read_bytes() == WEIGHTS
+
+
+def test_a_plain_address_with_another_file_or_none_is_said(hub: Hub, tmp_path: Path) -> None:
+    one = on_the_web(hub)
+    hub.files["config.json"] = b'{"model_type": "other"}'
+    with pytest.raises(NotReady, match="config.json has sha256 .* another revision") as caught:
+        pull(one, place(tmp_path))
+    assert caught.value.reason == "MODEL_DAMAGED" and not (tmp_path / "models/m/config.json").exists()
+    del hub.files["config.json"]
+    with pytest.raises(NotReady, match="config.json answers 404") as caught:
+        pull(one, place(tmp_path))
+    assert caught.value.reason == "MODEL_MISSING"
+
+
+def test_weights_that_ask_for_acceptance_are_not_pulled_unasked(hub: Hub, tmp_path: Path, monkeypatch) -> None:
+    one = on_the_web(hub, asks=True, licence_url="https://example.org/licence")
+    monkeypatch.setattr(sys.modules["merrflow_serving.weights.locate"], "entry", lambda name: one)
+    with pytest.raises(NotReady, match="merrflow models pull m --accept-licence"):
+        locate("m", place(tmp_path))
+    assert not hub.asked

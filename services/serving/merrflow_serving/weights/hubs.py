@@ -13,7 +13,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from http.client import HTTPException
+from http.client import HTTPException, IncompleteRead
 from pathlib import Path
 from urllib.error import HTTPError
 from urllib.parse import quote
@@ -201,6 +201,8 @@ class Web(HubClient):
         target.parent.mkdir(parents=True, exist_ok=True)
         with urlopen(self._address(file), timeout=WEB_SECONDS) as answer:
             content = answer.read(WEB_BYTES + 1)
+            if answer.length and len(content) <= WEB_BYTES:  # `read` with a limit says nothing of what did not come
+                raise IncompleteRead(content, answer.length)
         if len(content) > WEB_BYTES:
             raise NotReady(
                 f"{self._address(file)} is larger than {WEB_BYTES} bytes: another file", reason="MODEL_MISMATCH"

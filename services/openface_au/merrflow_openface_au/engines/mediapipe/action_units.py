@@ -64,14 +64,12 @@ def smooth(values: Floats, frames: FrameNumbers, width: int) -> Floats:
 
 def action_units(rules: Rules, table: Mapping[str, Floats], frames: FrameNumbers) -> list[dict[str, ActionUnitValue]]:
     """For each frame, every Action Unit of the rules in ascending order."""
-    columns = {
-        name: (intensity(rule, table, frames, rules.baseline), rule.present_from)
-        for name, rule in rules.action_units.items()
-    }
+    columns = {name: intensity(rule, table, frames, rules.baseline) for name, rule in rules.action_units.items()}
     return [
-        {
-            name: ActionUnitValue(intensity=float(values[i]), present=bool(values[i] >= threshold))
-            for name, (values, threshold) in columns.items()
-        }
+        {name: _value(rule, float(columns[name][i])) for name, rule in rules.action_units.items()}
         for i in range(len(frames))
     ]
+
+
+def _value(rule: ActionUnitRule, value: float) -> ActionUnitValue:
+    return ActionUnitValue(intensity=None if rule.presence_only else value, present=value >= rule.present_from)

@@ -79,6 +79,7 @@ class ActionUnitRule(Strict):
     present_from: float = Field(gt=0, lt=5)
     personal_baseline: bool
     smooth_frames: int = Field(ge=1, le=15)
+    presence_only: bool = False  # the intensity is not given, because within a face it follows nothing
     source: str = Field(min_length=10)
 
     @model_validator(mode="after")
