@@ -90,9 +90,8 @@ def test_correlation_with_openface_within_clips(
     assert np.average(values, weights=weights) >= at_least
 
 
-@pytest.mark.parametrize("unit", ["AU01", "AU04"])
-def test_units_that_follow_nothing_within_a_face_have_no_intensity(results: dict[str, VideoResult], unit: str) -> None:
-    seen = [face.action_units[unit] for r in results.values() for frame in r.frames for face in frame.faces]
+def test_a_lowered_brow_is_known_by_presence_only(results: dict[str, VideoResult]) -> None:
+    seen = [face.action_units["AU04"] for r in results.values() for frame in r.frames for face in frame.faces]
     assert {one.intensity for one in seen} == {None}
     assert {one.present for one in seen} == {False, True}
 

@@ -29,8 +29,9 @@ from merrflow_serving.packaged import FACE_LANDMARKER
 
 NOTE = (
     "Action Unit proxies from MediaPipe blendshapes and face-mesh distances, scaled to FACS 0-5; "
-    "not OpenFace, not FACS coding; AU01 and AU04 by presence only. From these units disgust cannot be reached, "
-    "and surprise, fear, sad, angry, worried and doubt seldom (docs/models.md)"
+    "not OpenFace, not FACS coding; AU04 by presence only, AU01 and AU26 where they are clear. "
+    "With these units disgust cannot be reached, and surprise, fear, sad, angry, worried and doubt only seldom "
+    "(docs/models.md)"
 )
 
 
