@@ -164,7 +164,7 @@ def _place(hub: str | None, models_dir: Path | None) -> Place:
 
 def _show(state: State) -> None:
     one = state.entry
-    size = f"{one.bytes / 1e9:.1f} GB" if one.bytes else "size unknown"
+    size = _size(one.bytes) if one.bytes else "size unknown"
     output_console().print(
         f"[bold]{escape(one.name)}[/bold]  [{COLOURS[state.word]}]{state.word}[/]  {size}", soft_wrap=True
     )
@@ -179,3 +179,8 @@ def _show(state: State) -> None:
         lines += [f"to get it: {step}" for step in state.to_get]
     for line in lines:
         output_console().print(f"    {line}", markup=False, soft_wrap=True)
+
+
+def _size(count: int) -> str:
+    """Of bytes: gigabytes, or megabytes if there are few."""
+    return f"{count / 1e9:.1f} GB" if count >= 1e8 else f"{count / 1e6:.1f} MB"

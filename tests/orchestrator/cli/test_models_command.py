@@ -101,6 +101,10 @@ def test_pull_is_refused_offline(monkeypatch) -> None:
         typed("pull", "qwen-audio-chat")
 
 
+def test_small_weights_have_their_size_in_megabytes() -> None:
+    assert "2.7 MB" in typed("list", "openface-predictors")
+
+
 def test_pull_of_openfaces_files_asks_for_its_licence_first() -> None:
     with pytest.raises(InputError, match=r"non-commercial .*https://\S+: read it .*--accept-licence"):
         typed("pull", "openface-predictors")
