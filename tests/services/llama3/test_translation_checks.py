@@ -42,7 +42,11 @@ BAD = [
     ("我不知道该怎么办。", "I'm sorry, but I can't assist with that request.", "declined"),
     ("我不知道该怎么办。", "As an AI, I have no feelings.", "declined"),
     ("我不知道该怎么办。", "Write the translation alone: no introduction, no explanation", "repeats the prompt"),
-    ("走吧。", "Let us go, he said, and he took his coat from the chair and went out into the rain of that night.", "come"),
+    (
+        "走吧。",
+        "Let us go, he said, and he took his coat from the chair and went out into the rain of that night.",
+        "come",
+    ),
     ("昨天晚上我在医院里等了你整整一夜,你为什么没有来?", "Yes.", "only 3 letters"),
     ("我不知道该怎么办。", "I don't know, I don't know, I don't know", "times in a row"),
     ("我不知道", "no no no no no no", "times in a row"),
@@ -100,7 +104,25 @@ def test_every_good_translation_is_refused_once_it_is_spoilt():
 
 def test_no_text_breaks_the_checks_or_takes_long():
     draw = random.Random(11)
-    pieces = ["我", "の", "no ", "3", "万", ".", ",", ":", '"', "<|", "\u0e01", "\U0001f600", "ß", "9" * 400, "²", "½", "月"]
+    pieces = [
+        "我",
+        "の",
+        "no ",
+        "3",
+        "万",
+        ".",
+        ",",
+        ":",
+        '"',
+        "<|",
+        "\u0e01",
+        "\U0001f600",
+        "ß",
+        "9" * 400,
+        "²",
+        "½",
+        "月",
+    ]
     for _ in range(500):
         one, other = ("".join(draw.choices(pieces, k=draw.randrange(40))) for _ in range(2))
         for reason in failures(Attempt(one, other, FRAME)):
