@@ -53,6 +53,7 @@ BAD = [
     ("我等了你45分钟。", "I waited a long time for you.", "number 45"),
     ("我等了你45分钟。", "I waited 54 minutes for you.", "number 45"),
     ("12345", "Twelve.", "number 12345"),
+    ("Ты где?", "at brow \ufffd disgust", "\ufffd"),
 ]
 
 
