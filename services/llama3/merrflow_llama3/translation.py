@@ -48,9 +48,10 @@ class TranslationPrompt(PromptFile):
             raise InvalidInput("there is no word to translate: give a text", reason="NO_TEXT")
         return found
 
-    def fill(self, source: str, language: str) -> str:
-        """The question over a `source`."""
-        return self.question.format(language=self.languages.get(language, self.unknown), text=source)
+    def fill(self, source: str, language: str, control_tokens: Iterable[str] = ()) -> str:
+        """The question over a `source`. Control tokens in it are broken, so it stays plain text within one turn."""
+        filled = self.question.format(language=self.languages.get(language, self.unknown), text=source)
+        return texts.neutralise(filled, control_tokens)
 
     def longest(self, source: str) -> int:
         """Tokens of an answer at most."""

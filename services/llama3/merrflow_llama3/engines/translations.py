@@ -31,12 +31,13 @@ class Translating:
         self, item: TranslateItem, prompt: TranslationPrompt, attempts: int, control_tokens: Iterable[str]
     ) -> None:
         """attempts: how many at most. Raises `InvalidInput` if there is nothing to translate."""
-        self._source = prompt.source(item, control_tokens)
+        tokens = tuple(control_tokens)
+        self._source = prompt.source(item, tokens)
         self._frame = f"{prompt.system}\n{prompt.fill('', item.language)}"
         self._seed = item.seed
         self._most = attempts
         self._attempts = 0
-        self.conversation: list[Message] = prompt.conversation(prompt.fill(self._source, item.language))
+        self.conversation: list[Message] = prompt.conversation(prompt.fill(self._source, item.language, tokens))
         self.answer_tokens = prompt.longest(self._source)
         self._translated: Translated
 
