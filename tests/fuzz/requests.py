@@ -35,6 +35,7 @@ TYPES = {
     "qwen-audio DescribeStream": qwen_audio_pb2.DescribeStreamRequest,
     "llama3 Reason": llama3_pb2.ReasonRequest,
     "llama3 Score": llama3_pb2.ScoreRequest,
+    "llama3 Translate": llama3_pb2.TranslateRequest,
     "whisper Transcribe": whisper_pb2.TranscribeRequest,
     "whisper TranscribeStream": whisper_pb2.TranscribeStreamRequest,
 }
@@ -52,6 +53,8 @@ def whole(label: str, root: Path) -> tuple[bytes, ...]:
         return (kind(clip="a", clues=_CLUES, seed=7).SerializeToString(),)
     if label == "llama3 Score":
         return (kind(clip="a", clues=_CLUES, labels=["angry", "sad"]).SerializeToString(),)
+    if label == "llama3 Translate":
+        return (kind(clip="a", text="我不知道该怎么办。", language="zh", seed=7).SerializeToString(),)
     if kind is INFO:
         return (kind().SerializeToString(),)
     if label.endswith("Stream"):

@@ -19,7 +19,9 @@ import numpy as np
 
 from merrflow_llama3.prompt import load_prompt
 from merrflow_llama3.scoring import clean_labels, label_scores, load_scoring_prompt
-from merrflow_llama3.types import Reasoned, Scored, ScoreItem, no_clue
+from merrflow_llama3.translation import load_translation_prompt
+from merrflow_llama3.translation_checks import Attempt, failures
+from merrflow_llama3.types import Reasoned, Scored, ScoreItem, Translated, TranslateItem, no_clue
 from merrflow_minigpt_v2.types import Scene
 from merrflow_openface_au.engines.openface.clip import inspect_clip
 from merrflow_openface_au.types import FrameResult, VideoResult
@@ -45,10 +47,12 @@ class Engine:
         """The prompts of llama3."""
         self._prompts = [load_prompt(name) for name in ("grounded", "merr", "small")]
         self._scoring = [load_scoring_prompt(name) for name in ("score", "score_small")]
+        self._translation = load_translation_prompt("translate")
 
     def info(self) -> EngineInfo:
         """Small limits, so that mutated media meet them."""
-        return EngineInfo("fuzz", "none", "1", limits=Limits(max_batch_size=8, max_frames=500))
+        limits = Limits(max_batch_size=8, max_frames=500)
+        return EngineInfo("fuzz", "none", "1", translation_prompt_version="1", limits=limits)
 
     def run(self, batch: Sequence[Any]) -> list[Any]:
         """One result or error for each item."""
@@ -85,6 +89,12 @@ class Engine:
                 _no_control(asked[-1].content)
             flat = dict.fromkeys(read, -1.0)
             return Scored(label_scores(item.labels, read, flat, flat), 1)
+        if isinstance(item, TranslateItem):
+            source = self._translation.source(item, CONTROL_TOKENS)
+            asked = self._translation.fill(source, item.language, CONTROL_TOKENS)
+            _no_control(asked)
+            reason = "; ".join(failures(Attempt(source, source, asked)))  # of the source itself, as if it were one
+            return Translated("", Outcome.REFUSED, reason or "no", 1, 1, 1)
         for prompt in self._prompts:
             clues = prompt.prepare(item.clues, CONTROL_TOKENS)
             if clues.empty:

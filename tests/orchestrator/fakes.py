@@ -10,6 +10,7 @@ from collections import Counter
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import ClassVar
 
 import av
 import numpy as np
@@ -19,7 +20,7 @@ import merrflow_minigpt_v2
 import merrflow_openface_au
 import merrflow_qwen_audio
 import merrflow_whisper
-from merrflow_llama3.types import LabelScore, Reasoned, Scored, ScoreItem
+from merrflow_llama3.types import Clues, LabelScore, Reasoned, Scored, ScoreItem, Translated, TranslateItem
 from merrflow_llama3.types import Outcome as TextOutcome
 from merrflow_minigpt_v2.types import Scene
 from merrflow_openface_au.types import ActionUnitValue, FaceResult, FrameResult, Pose, VideoResult
@@ -78,9 +79,11 @@ class _Fake:
         return [self._one(item) for item in batch]
 
     def _one(self, item):
-        calls["scores" if isinstance(item, ScoreItem) else self.service] += 1
-        if self.service in trouble:
-            return trouble[self.service]
+        kind = {ScoreItem: "scores", TranslateItem: "translations"}.get(type(item), self.service)
+        calls[kind] += 1
+        for name in (self.service, kind):
+            if name in trouble:
+                return trouble[name]
         try:
             return self.answer(item)
         except MerrflowError as error:
@@ -175,6 +178,41 @@ def scored(labels, best: str) -> Scored:
     """One label half of the chance, the others the rest."""
     share = {label: 0.5 if label == best else 0.5 / (len(labels) - 1) for label in labels}
     return Scored(tuple(LabelScore(label, share[label], -1.0) for label in labels), 10)
+
+
+class Translator(FakeReasoner):
+    """The same, and translates. `clues`: what the last one loaded was given to reason and to score with."""
+
+    translation = "translation-1"
+    clues: ClassVar[list[Clues]] = []
+
+    def load(self) -> None:
+        self.clues.clear()
+
+    def info(self) -> EngineInfo:
+        return replace(super().info(), translation_prompt_version=self.translation)
+
+    def answer(self, item):
+        if isinstance(item, TranslateItem):
+            return self.translated(item)
+        self.clues.append(item.clues)
+        return super().answer(item)
+
+    def translated(self, item: TranslateItem) -> Translated:
+        return Translated("I don't know what to do.", TextOutcome.DONE, "", 40, 9, 2)
+
+
+class DoubtfulTranslator(Translator):
+    """No answer of its model was a translation."""
+
+    def translated(self, item: TranslateItem) -> Translated:
+        return Translated("", TextOutcome.REFUSED, "only 0% of its letters are Latin", 40, 9, 3)
+
+
+class OtherTranslations(Translator):
+    """The same with another prompt for translating."""
+
+    translation = "translation-2"
 
 
 class NewerReasoner(FakeReasoner):

@@ -93,6 +93,9 @@ def run(
     labels_from: Annotated[
         str | None, typer.Option(help="What labels expressive clips: rules (default) or model.")
     ] = None,
+    translate: Annotated[
+        str | None, typer.Option(help="en: translate subtitles that are not English (default off).")
+    ] = None,
     neutral_sample: Annotated[
         float | None, typer.Option(help="Share of neutral clips to keep, 0 to 1 (default 0.1).")
     ] = None,
@@ -138,7 +141,7 @@ def run(
     from merrflow.pipeline.request import Request
 
     overrides = {"rules": rules, "labels_from": labels_from, "neutral_sample": neutral_sample, "seed": seed}
-    overrides |= {"shard_size": shard_size, "layout": layout, "table_encoding": table_encoding}
+    overrides |= {"translate": translate, "shard_size": shard_size, "layout": layout, "table_encoding": table_encoding}
     request = Request(
         tuple(inputs),
         str(out),

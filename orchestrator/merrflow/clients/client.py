@@ -21,6 +21,7 @@ from merrflow.core.errors import InputError
 from merrflow.core.paths import path_text
 from merrflow.core.records import ActionUnitSeries, Clues, LabelScores, Reasoning, Scene, Tone
 from merrflow.core.settings import load_settings
+from merrflow.core.spoken import Translation
 from merrflow_serving.catalog import SERVICES
 
 Media = str | Path | bytes  # a file's path, or its bytes
@@ -114,12 +115,15 @@ class AsyncClient:
         expressions: Sequence[str] = (),
         tone: str = "",
         subtitle: str = "",
+        translation: str = "",
         label: str = "",
         seed: int = 0,
         clip: str = "",
     ) -> Answer[Reasoning]:
-        """llama3: why the person feels `label`, from at least one clue. label: empty to leave the emotion open."""
-        return await self._open().reason(clip, Clues(scene, tuple(expressions), tone, subtitle), label, seed)
+        """llama3: why the person feels `label`, from at least one clue. translation: of the subtitle, into English.
+        label: empty to leave the emotion open."""
+        clues = Clues(scene, tuple(expressions), tone, subtitle, translation)
+        return await self._open().reason(clip, clues, label, seed)
 
     async def score(
         self,
@@ -129,10 +133,16 @@ class AsyncClient:
         expressions: Sequence[str] = (),
         tone: str = "",
         subtitle: str = "",
+        translation: str = "",
         clip: str = "",
     ) -> Answer[LabelScores]:
         """llama3: how likely each of these labels is, given the clues."""
-        return await self._open().score(clip, Clues(scene, tuple(expressions), tone, subtitle), labels)
+        return await self._open().score(clip, Clues(scene, tuple(expressions), tone, subtitle, translation), labels)
+
+    async def translate(self, text: str, *, language: str = "", seed: int = 0, clip: str = "") -> Answer[Translation]:
+        """llama3: what is said, in English; its text is empty if the outcome is not done. language: of the text, as a
+        code such as "zh". An engine that cannot translate is a `MerrflowError` with the reason NO_TRANSLATION."""
+        return await self._open().translate(clip, text, language, seed)
 
     def _open(self) -> Services:
         if not self._is_open:
@@ -207,6 +217,7 @@ class Client:
     tone = _blocking(AsyncClient.tone)
     reason = _blocking(AsyncClient.reason)
     score = _blocking(AsyncClient.score)
+    translate = _blocking(AsyncClient.translate)
 
     def _run(self, work: Coroutine[Any, Any, Result]) -> Result:
         if not self._loop:

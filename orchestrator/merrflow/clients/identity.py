@@ -14,8 +14,9 @@ Identity = dict[str, str]
 def identity(engine: common_pb2.EngineInfo | EngineInfo) -> Identity:
     """What of an engine decides its answers: part of every fingerprint."""
     found = {key: getattr(engine, key) for key in ("engine", "model", "revision", "dtype", "prompt_version")}
-    if engine.scoring_prompt_version:
-        found["scoring_prompt_version"] = engine.scoring_prompt_version
+    for key in ("scoring_prompt_version", "translation_prompt_version"):
+        if version := getattr(engine, key):
+            found[key] = version
     return found
 
 

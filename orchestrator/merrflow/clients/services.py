@@ -34,7 +34,7 @@ from merrflow.core.records import (
     Tone,
 )
 from merrflow.core.settings import RunSettings
-from merrflow.core.spoken import SpeechSegment, Transcript
+from merrflow.core.spoken import SpeechSegment, Transcript, Translation
 from merrflow.llama3.v1 import llama3_pb2
 from merrflow.minigpt_v2.v1 import minigpt_v2_pb2
 from merrflow.openface_au.v1 import openface_au_pb2
@@ -144,6 +144,13 @@ class Services:
         )
         origin = replace(origin_from(reply), prompt_version=reply.engine.scoring_prompt_version)
         return Answer(LabelScores({one.label: one.probability for one in reply.scores}), origin)
+
+    async def translate(self, clip: str, text: str, language: str, seed: int) -> Answer[Translation]:
+        """Translates what is said into English. language: of the text, as a code; "" if it is not known."""
+        reply = await self._send(llama3_pb2.TranslateRequest(clip=clip, text=text, language=language, seed=seed))
+        origin = replace(origin_from(reply), prompt_version=reply.engine.translation_prompt_version)
+        translation = Translation(reply.text, language, reply.attempts)
+        return Answer(translation, origin, _outcome(reply), reply.outcome_reason)
 
     async def _send(self, request: Message, media: bytes | None = None) -> Any:
         rpc = rpc_taking(request)

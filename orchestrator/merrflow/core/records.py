@@ -6,11 +6,11 @@ Every type here is what one stage returns and the ledger stores. Units are in th
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 
-from merrflow.core.spoken import Subtitle, Transcript
+from merrflow.core.spoken import Subtitle, Transcript, Translation
 
 
 class Outcome(StrEnum):
@@ -241,6 +241,11 @@ class Clues:
     expressions: tuple[str, ...] = ()
     tone: str = ""
     subtitle: str = ""
+    translation: str = ""  # of the subtitle, into English
+
+    def for_key(self) -> dict[str, object]:
+        """What a result depends on. Without a translation it is what it was before there were any."""
+        return {name: value for name, value in asdict(self).items() if value or name != "translation"}
 
     def labelled(self, found: Label) -> Clues:
         """The same with the expressions that the label rests on, as MERR's prompt has them."""
@@ -253,7 +258,7 @@ class Clues:
         alone = {
             "face": Clues(expressions=self.expressions),
             "voice": Clues(tone=self.tone),
-            "words": Clues(subtitle=self.subtitle),
+            "words": Clues(subtitle=self.subtitle, translation=self.translation),
         }
         views = {"all": self} | (alone if wanted == "modalities" else {})
         return {name: view for name, view in views.items() if view != Clues()}
@@ -312,3 +317,9 @@ class Record:
     # Clues -> label -> probability. Clues: "all", and each modality alone: "face", "voice", "words".
     distribution: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     transcript: Transcript | None = None  # if no subtitle was found and speech recognition was there
+    translation: Translation | None = None  # of the subtitle, if it is not English and the run translates
+
+    @property
+    def english(self) -> str | None:
+        """What is said: translated, or else as it is; None if that is not known."""
+        return self.translation.text if self.translation else self.subtitle.text

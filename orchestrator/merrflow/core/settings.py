@@ -73,6 +73,11 @@ class RunSettings(BaseSettings):
         description="speech recognition of clips without a subtitle. auto: if there is a whisper service, or its "
         "weights are on this machine (`merrflow models pull faster-whisper-base`)",
     )
+    translate: Literal["en", "off"] = Field(
+        "off",
+        description="en: subtitles that are not English are translated by the reasoning model, beside the original "
+        "(the packaged one cannot: docs/models.md)",
+    )
     layout: str = Field(
         "",
         description="whose tables --transcripts, --labels and lists of clips are: meld, mer2023, ... (docs/inputs.md)",
@@ -120,6 +125,11 @@ class RunSettings(BaseSettings):
         if isinstance(text, str | Path) and "\0" in str(text):  # which no file, host or password can have
             raise ValueError("holds a zero byte")
         return value
+
+    @field_validator("asr", "translate", mode="before")
+    @classmethod
+    def _is_a_word(cls, value: Any) -> Any:
+        return {True: "on", False: "off"}[value] if isinstance(value, bool) else value  # YAML's on and off
 
     @model_validator(mode="after")
     def _scores_where_the_model_labels(self) -> RunSettings:

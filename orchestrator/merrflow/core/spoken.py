@@ -21,6 +21,15 @@ class Subtitle:
 
 
 @dataclass(frozen=True)
+class Translation:
+    """What is said, in English. The original stays in `Subtitle`."""
+
+    text: str  # empty if no answer of the model was a translation; then the outcome's reason says why
+    language: str  # of the original; "" if unknown
+    attempts: int = 1  # answers generated until one passed the service's checks
+
+
+@dataclass(frozen=True)
 class SpeechSegment:
     """One stretch of recognised speech."""
 

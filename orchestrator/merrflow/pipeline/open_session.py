@@ -6,6 +6,7 @@ Everything that can be wrong with the arguments is found here, before any work s
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -36,6 +37,7 @@ from merrflow.pipeline.stage_cache import StageCache
 from merrflow.pipeline.table_names import check_renamed, check_table
 from merrflow.stages.graph import graph_for
 from merrflow.stages.stage import Run
+from merrflow.stages.subtitle_en import VERSION_FIELD, cannot_translate
 from merrflow.stages.text_reader import SharedReader
 from merrflow.store import Ledger, batched
 from merrflow.store.database_retries import advice
@@ -43,6 +45,7 @@ from merrflow.store.exclusive import exclusive, exclusive_ledger
 from merrflow_serving.engine import EngineInfo
 from merrflow_serving.errors import MerrflowError
 
+log = logging.getLogger(__name__)
 LEDGER_THREADS = 4  # one writes at a time; the others look up
 
 
@@ -140,9 +143,14 @@ async def _furnish(
         engines = _embedded(needed)
         identities = {name: identity(engine) for name, engine in engines.items()}
         limits = {name: limits_of(engine.limits) for name, engine in engines.items()}
-    graph = graph_for(settings.labels_from, precomputed, speech="whisper" in identities)
+    translate = settings.translate == "en"
+    graph = graph_for(settings.labels_from, precomputed, speech="whisper" in identities, translate=translate)
+    if not translate:  # how the engine would translate is then no part of the records' keys
+        identities = {name: {key: one[key] for key in one if key != VERSION_FIELD} for name, one in identities.items()}
     keys = CacheKeys(graph, identities, limits, settings, rules, lexicon, reader.identity, precomputed)
     todo = await asyncio.to_thread(_todo, clips, ledger, keys)
+    if todo and translate and (problem := cannot_translate(identities)):
+        log.warning("%s", problem)
     if not todo or (most is not None and len(todo) > most):
         if sharing:
             await sharing.tidy(out)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from merrflow.core.records import Clues, Peak, Scene, Tone
-from merrflow.core.spoken import Subtitle
+from merrflow.core.spoken import Subtitle, Translation
 from merrflow.facs import Lexicon, expressive
 from merrflow.stages.stage import Stage, Work
 
@@ -23,9 +25,17 @@ def _clues(work: Work, peak: Peak, scene: Scene | None, tone: Tone | None, said:
     return clues_of(peak, scene, tone, said, work.clip.name, work.run.lexicon)
 
 
+def _with_translation(
+    work: Work, peak: Peak, scene: Scene | None, tone: Tone | None, said: Subtitle, translated: Translation | None
+) -> Clues:
+    clues = _clues(work, peak, scene, tone, said)
+    return replace(clues, translation=translated.text) if translated else clues
+
+
 STAGE: Stage[Clues] = Stage(
     name="clues",
     purpose="scene, expressions, tone and words, as the reasoning model is given them",
     compute=_clues,
     needs=("peak", "scene", "tone", "words"),
 )
+WITH_TRANSLATION = replace(STAGE, compute=_with_translation, needs=(*STAGE.needs, "subtitle_en"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache
 
 from merrflow.core.records import Label, Scene, Tone
@@ -11,6 +12,7 @@ from merrflow.core.spoken import Subtitle
 from merrflow.stages.clue_text import WORD, ended, listed, opened, sentences, tidy
 from merrflow.stages.coarse_template import Template, load_template
 from merrflow.stages.stage import Stage
+from merrflow.stages.subtitle_en import in_english
 
 _A_BEFORE_VOWEL = re.compile(r"\b([Aa])(?= (?!one\b|once\b|eu|ew)[aeio])")
 
@@ -237,4 +239,11 @@ STAGE: Stage[str] = Stage(
     compute=lambda work, label, scene, tone, said: caption(label, scene, tone, said),
     needs=("label", "scene", "tone", "words"),
     data_version=lambda: load_template().version,
+)
+WITH_TRANSLATION = replace(
+    STAGE,
+    compute=lambda work, label, scene, tone, said, translated: caption(
+        label, scene, tone, in_english(said, translated)
+    ),
+    needs=(*STAGE.needs, "subtitle_en"),
 )

@@ -26,6 +26,7 @@ from merrflow.stages import (
     scene,
     subject,
     subtitle,
+    subtitle_en,
     tone,
     transcript,
     words,
@@ -130,10 +131,19 @@ GRAPH = Graph(
 )
 
 
-def graph_for(labels_from: str = "rules", precomputed: Precomputed | None = None, *, speech: bool = False) -> Graph:
+def graph_for(
+    labels_from: str = "rules",
+    precomputed: Precomputed | None = None,
+    *,
+    speech: bool = False,
+    translate: bool = False,
+) -> Graph:
     """The graph of a run. labels_from: as the setting. precomputed: Action Units from files, instead of the service.
-    speech: whether speech recognition is asked for clips without a subtitle."""
+    speech: whether speech recognition is asked for clips without a subtitle. translate: whether subtitles that are not
+    English are translated."""
     graph = GRAPH.with_stages(transcript.STAGE, words.WITH_SPEECH) if speech else GRAPH
+    if translate:
+        graph = graph.with_stages(subtitle_en.STAGE, clues.WITH_TRANSLATION, coarse.WITH_TRANSLATION)
     if labels_from == "model":
         graph = graph.with_stages(label.FROM_MODEL)
     if isinstance(precomputed, PrecomputedPeaks):

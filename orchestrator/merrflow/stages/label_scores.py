@@ -9,6 +9,7 @@ from merrflow.stages.stage import Identity, Missing, Reply, Stage, Work
 from merrflow.stages.validation import scores_problem
 
 SERVICE = "llama3"
+_OTHER_PROMPTS = ("scoring_prompt_version", "translation_prompt_version")  # than that for texts
 VIEWS = ("all", "face", "voice", "words")
 
 
@@ -20,7 +21,9 @@ def _stage(view: str) -> Stage[LabelScores]:
         return None if seen(work, clues) else Missing("")  # not wanted, or no clue of this modality
 
     def key(work: Work, clues: Clues) -> Any:
-        return [seen(work, clues), work.run.rules.labels, scorer(work.run.identities[SERVICE])]
+        part = seen(work, clues)
+        assert part is not None
+        return [part.for_key(), work.run.rules.labels, scorer(work.run.identities[SERVICE])]
 
     async def score(work: Work, clues: Clues) -> Reply[LabelScores]:
         part = seen(work, clues)
@@ -50,7 +53,7 @@ def scorer(engine: Identity) -> dict[str, str]:
 
 def reasoner(engine: Identity) -> dict[str, str]:
     """Of the engine's identity, what its texts depend on."""
-    return {key: value for key, value in engine.items() if key != "scoring_prompt_version"}
+    return {key: value for key, value in engine.items() if key not in _OTHER_PROMPTS}
 
 
 def _together(work: Work, *scores: LabelScores | None) -> dict[str, dict[str, float]]:

@@ -11,16 +11,17 @@ from merrflow.stages.stage import Reply, Stage, Work
 from merrflow.stages.validation import text_problem
 
 
-def _seed(work: Work) -> int:
+def seed_of(work: Work) -> int:
+    """The seed of what is drawn for the clip."""
     return int(fingerprint(work.run.settings.seed, work.clip.sha256)[:8], 16)
 
 
 async def _reason(work: Work, clues: Clues, label: Label) -> Reply[Reasoning]:
-    return await work.run.services.reason(work.clip.name, clues.labelled(label), label.label, _seed(work))
+    return await work.run.services.reason(work.clip.name, clues.labelled(label), label.label, seed_of(work))
 
 
 def _key(work: Work, clues: Clues, label: Label) -> Any:
-    return [clues.labelled(label), label.label, _seed(work), reasoner(work.run.identities[SERVICE])]
+    return [clues.labelled(label).for_key(), label.label, seed_of(work), reasoner(work.run.identities[SERVICE])]
 
 
 STAGE = Stage(

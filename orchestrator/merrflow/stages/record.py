@@ -7,6 +7,7 @@ from typing import Any
 
 from merrflow.core.paths import path_text
 from merrflow.core.records import Clip, Outcome, Record
+from merrflow.core.spoken import Translation
 from merrflow.stages.coarse_template import load_template
 from merrflow.stages.stage import Result
 
@@ -37,10 +38,15 @@ def assemble(clip: Clip, results: Mapping[str, Result[Any]]) -> tuple[Record, Ou
         grounding=value["grounding"],
         distribution=value["label_scores"],
         transcript=value.get("transcript"),
+        translation=_translation(value.get("subtitle_en")),
     )
     if reasoning.value is None:
         return record, Outcome.FAILED, f"no fine-grained text: {reasoning.reason}"
     return record, reasoning.outcome, reasoning.reason
+
+
+def _translation(found: Translation | None) -> Translation | None:
+    return found if found and found.text else None  # why there is none is in `missing`
 
 
 def _missing(results: Mapping[str, Result[Any]]) -> dict[str, str]:

@@ -23,7 +23,7 @@ from merrflow.core.records import (
     Tone,
 )
 from merrflow.core.settings import RunSettings
-from merrflow.core.spoken import Transcript
+from merrflow.core.spoken import Transcript, Translation
 from merrflow.facs import Lexicon, RuleSet
 from merrflow.formats.precomputed import Precomputed
 
@@ -78,6 +78,7 @@ class Services(Protocol):
     async def tone(self, clip: str, wav: bytes) -> Reply[Tone]: ...
     async def reason(self, clip: str, clues: Clues, label: str, seed: int) -> Reply[Reasoning]: ...
     async def transcribe(self, clip: str, wav: bytes) -> Reply[Transcript]: ...
+    async def translate(self, clip: str, text: str, language: str, seed: int) -> Reply[Translation]: ...
     async def score(self, clip: str, clues: Clues, labels: Sequence[str]) -> Reply[LabelScores]: ...
 
 

@@ -8,12 +8,13 @@ from __future__ import annotations
 from math import isfinite
 
 from merrflow.core.records import ActionUnitSeries, LabelScores, Outcome, Reasoning, Scene, Tone
+from merrflow.core.spoken import Translation
 from merrflow.stages.stage import Reply
 
 MAX_CHARACTERS = 100_000  # of a text; the longest of MERR has 2,000
 
 
-def text_problem(reply: Reply[Scene] | Reply[Tone] | Reply[Reasoning]) -> str:
+def text_problem(reply: Reply[Scene] | Reply[Tone] | Reply[Reasoning] | Reply[Translation]) -> str:
     """Why a text cannot be used; empty if it can."""
     text = reply.value.text
     if len(text) > MAX_CHARACTERS:

@@ -1,14 +1,24 @@
 """The llama3 service: a language model reasons over the clues of a clip (MERR's fine-grained description).
 
 An engine takes `ReasonItem` and `ScoreItem`, answers with `Reasoned` and `Scored`, and is configured by
-`Llama3Settings`. Importing this package loads no model and no model library.
+`Llama3Settings`. One that also translates names its prompt in `EngineInfo.translation_prompt_version`: then it takes
+`TranslateItem` too, and answers with `Translated`. Importing this package loads no model and no model library.
 """
 
 from __future__ import annotations
 
 from merrflow_llama3.service import register
 from merrflow_llama3.settings import Llama3Settings
-from merrflow_llama3.types import Clues, LabelScore, Reasoned, ReasonItem, Scored, ScoreItem
+from merrflow_llama3.types import (
+    Clues,
+    LabelScore,
+    Reasoned,
+    ReasonItem,
+    Scored,
+    ScoreItem,
+    Translated,
+    TranslateItem,
+)
 from merrflow_serving.answers import Outcome
 from merrflow_serving.catalog import SERVICES
 from merrflow_serving.service import ServiceSpec
@@ -23,6 +33,8 @@ __all__ = [
     "Reasoned",
     "ScoreItem",
     "Scored",
+    "TranslateItem",
+    "Translated",
 ]
 __version__ = "0.1.0"
 

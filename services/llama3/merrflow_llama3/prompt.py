@@ -61,12 +61,15 @@ class CluePrompt(PromptFile):
     question: tuple[Piece, ...]
     expressions: Literal["as_given", "noun_phrases"]
     subtitle: Literal["any_language", "quotable_only"]
+    # How a translated subtitle is written where pieces say {subtitle}, which they put between quotation marks.
+    translated: str = '{subtitle}", in English: "{translation}'
     answer_starts: str  # the answer's first words, which the model continues
 
     @model_validator(mode="after")
     def _fill_once(self) -> Self:
         try:
             self.fill(Clues("s", ("e",), "t", "w", "l"))
+            self.translated.format(subtitle="s", translation="t")
         except (KeyError, IndexError, ValueError) as error:
             raise ValueError(f"a piece of the question names something that is no clue: {error}") from error
         return self
@@ -84,7 +87,11 @@ class CluePrompt(PromptFile):
         expressions = [_clean(phrase).strip(" .,;") for phrase in clues.expressions]
         if self.expressions == "noun_phrases":
             expressions = [text.plain_expression(phrase) for phrase in expressions]
-        subtitle = _clean(clues.subtitle).replace('"', "'")
+        subtitle, translation = (_clean(said).replace('"', "'") for said in (clues.subtitle, clues.translation))
+        if subtitle and translation and self.subtitle == "quotable_only":
+            subtitle = translation
+        elif subtitle and translation:
+            subtitle = self.translated.format(subtitle=subtitle, translation=translation)
         if self.subtitle == "quotable_only" and text.latin_share(subtitle) < 1.0:
             subtitle = " ".join(text.quotable(subtitle))
         elif self.subtitle == "quotable_only" and not text.words(subtitle):

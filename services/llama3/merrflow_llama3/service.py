@@ -9,14 +9,19 @@ import grpc
 
 from merrflow.llama3.v1 import llama3_pb2, llama3_pb2_grpc
 from merrflow_llama3.settings import Llama3Settings
-from merrflow_llama3.types import Clues, ReasonItem, ScoreItem
+from merrflow_llama3.types import Clues, ReasonItem, ScoreItem, TranslateItem
 from merrflow_serving.catalog import SERVICES
-from merrflow_serving.errors import TooLarge
+from merrflow_serving.errors import InvalidInput, TooLarge
 from merrflow_serving.service import Service
+
+HOW_TO_TRANSLATE = (
+    "give the service a larger model (MERRFLOW_LLAMA3_MODEL_PATH, or MERRFLOW_LLAMA3_ENGINE=transformers), or leave "
+    "translation out (MERRFLOW_TRANSLATE=off)"
+)
 
 
 class EmotionReasoner(llama3_pb2_grpc.EmotionReasonerServicer):
-    """Passes clues to the engine, and its description or label scores back."""
+    """Passes clues to the engine, and its description, label scores or translation back."""
 
     def __init__(self, service: Service[Llama3Settings]) -> None:
         self._service = service
@@ -53,9 +58,33 @@ class EmotionReasoner(llama3_pb2_grpc.EmotionReasonerServicer):
             **self._service.stamp(answer),
         )
 
+    async def Translate(  # noqa: N802
+        self,
+        request: llama3_pb2.TranslateRequest,
+        context: grpc.aio.ServicerContext[llama3_pb2.TranslateRequest, llama3_pb2.TranslateResponse],
+    ) -> llama3_pb2.TranslateResponse:
+        info = self._service.info
+        if self._service.ready and not info.translation_prompt_version:
+            raise InvalidInput(
+                f"the engine {info.engine} with {info.model} does not translate: {HOW_TO_TRANSLATE}",
+                reason="NO_TRANSLATION",
+            )
+        self._check_length(llama3_pb2.Clues(subtitle=request.text), [request.language])
+        item = TranslateItem(request.text, request.language, request.seed)
+        answer = await self._service.run(item, clip=request.clip)
+        return llama3_pb2.TranslateResponse(
+            text=answer.result.text,
+            outcome=answer.result.outcome.to_proto(),
+            prompt_tokens=answer.result.prompt_tokens,
+            answer_tokens=answer.result.answer_tokens,
+            outcome_reason=answer.result.reason,
+            attempts=answer.result.attempts,
+            **self._service.stamp(answer),
+        )
+
     def _check_length(self, clues: llama3_pb2.Clues, labels: Iterable[str] = ()) -> None:
         """Raises `TooLarge` before the text is cleaned or tokenised, which takes long for megabytes."""
-        length = sum(map(len, (clues.scene, clues.tone, clues.subtitle, clues.label)))
+        length = sum(map(len, (clues.scene, clues.tone, clues.subtitle, clues.label, clues.translation)))
         for phrase in chain(clues.expressions, labels):
             length += len(phrase) + 1  # for the separator, so that empty phrases count too
             if length > self._longest:
@@ -69,7 +98,7 @@ class EmotionReasoner(llama3_pb2_grpc.EmotionReasonerServicer):
 
 
 def _clues(clues: llama3_pb2.Clues) -> Clues:
-    return Clues(clues.scene, tuple(clues.expressions), clues.tone, clues.subtitle, clues.label)
+    return Clues(clues.scene, tuple(clues.expressions), clues.tone, clues.subtitle, clues.label, clues.translation)
 
 
 def register(service: Service[Llama3Settings], server: grpc.aio.Server) -> None:

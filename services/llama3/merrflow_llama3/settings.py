@@ -34,6 +34,11 @@ class Llama3Settings(TorchSettings):
         description="the prompt for scoring labels (`score`, `score_small`), or path of a YAML file; empty for "
         "`score_small` with the packaged model of the engine `llamacpp` and `score` with any other",
     )
+    translate_prompt: str = Field(
+        "translate",
+        description="the prompt for translating subtitles (`translate`), or path of a YAML file; not used with the "
+        "packaged model of the engine `llamacpp`, which does not translate",
+    )
     threads: int = Field(0, ge=0, le=256, description="0: physical cores of this process, at most 4")
     context_tokens: int = Field(
         2048,

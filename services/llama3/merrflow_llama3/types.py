@@ -17,6 +17,7 @@ class Clues:
     tone: str = ""
     subtitle: str = ""
     label: str = ""
+    translation: str = ""  # of the subtitle, into English
 
     @property
     def empty(self) -> bool:
@@ -75,5 +76,26 @@ class Scored:
     prompt_tokens: int  # of the prompt over the clues, including the part that is the same for every clip
 
 
-Item = ReasonItem | ScoreItem
-Result = Reasoned | Scored
+@dataclass(frozen=True)
+class TranslateItem:
+    """One text to translate into English. The same text and seed give the same translation."""
+
+    text: str  # untrusted
+    language: str = ""  # ISO 639 code; empty if not known
+    seed: int = 0  # 0 to 2**64 - 1
+
+
+@dataclass(frozen=True)
+class Translated:
+    """A translation."""
+
+    text: str  # empty if the outcome is not `done`: a wrong translation is worse than none
+    outcome: Outcome
+    reason: str  # why the outcome is not `done`; empty if it is
+    prompt_tokens: int
+    answer_tokens: int  # of the attempt that decided the outcome
+    attempts: int  # answers generated until one passed the checks, 1 or more
+
+
+Item = ReasonItem | ScoreItem | TranslateItem
+Result = Reasoned | Scored | Translated

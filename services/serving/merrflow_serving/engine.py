@@ -50,6 +50,7 @@ class EngineInfo:
     dtype: str = "float32"
     prompt_version: str = ""
     scoring_prompt_version: str = ""
+    translation_prompt_version: str = ""  # empty if the engine does not translate
     licence: str = ""
     note: str = ""
     limits: Limits = field(default_factory=Limits)

@@ -19,7 +19,7 @@ from merrflow_serving.media.images import encode_jpeg
 from merrflow_serving.server import Server
 from merrflow_serving.service import ServiceSettings
 from tests.orchestrator.clients.toy_replicas import free_port
-from tests.orchestrator.fakes import fake_services, make_video
+from tests.orchestrator.fakes import Translator, fake_services, make_video
 from tests.services.serving.toy import SPEC, ToyEngine
 
 TOKEN = "a-token-of-client-tests"
@@ -97,6 +97,14 @@ async def test_every_call_of_every_service(tmp_path):
             assert told.value.text and told.value.seed == 3
             scores = await client.score(["happy", "angry"], tone="loud")
             assert sum(scores.value.probability.values()) == pytest.approx(1)
+            with pytest.raises(merrflow.MerrflowError, match="does not translate") as caught:
+                await client.translate("我不知道。", language="zh")
+            assert caught.value.reason == "NO_TRANSLATION"
+    async with fake_services(llama3=Translator) as addresses:
+        async with merrflow.AsyncClient("llama3", addresses["llama3_address"]) as client:
+            english = await client.translate("我不知道。", language="zh", seed=3)
+            assert (english.value.text, english.value.language) == ("I don't know what to do.", "zh")
+            assert english.origin.prompt_version == "translation-1"
 
 
 def test_without_an_event_loop(toy, tmp_path):

@@ -39,6 +39,6 @@ def test_media_of_another_type():
 
 
 def test_both_clients_take_the_same():
-    for name in ("action_units", "describe", "tone", "reason", "score"):
+    for name in ("action_units", "describe", "tone", "reason", "score", "translate"):
         blocking, other = getattr(merrflow.Client, name), getattr(merrflow.AsyncClient, name)
         assert inspect.signature(blocking) == inspect.signature(other) and blocking.__doc__ == other.__doc__

@@ -103,6 +103,12 @@ def _subtitles(inputs: Inputs) -> None:
     inputs.subtitle("talk", "Not read, because the table goes first.")
 
 
+def _translated(inputs: Inputs) -> None:
+    inputs.sentences.write_text("name,sentence\ntalk,我不知道该怎么办。\n", encoding="utf-8")
+    inputs.settings["translate"] = "en"
+    inputs.engines["llama3"] = fakes.Translator
+
+
 def _labels(inputs: Inputs) -> None:
     inputs.labels = inputs.folder / "labels.csv"
     inputs.labels.write_text("name,label\ntalk,sad\nrest,sad\n")
@@ -160,6 +166,13 @@ CHANGES = (
         },
     ),
     Change("`label_scores: none`", _set(label_scores="none"), _all(RECORD)),
+    Change("`translate: en`, with subtitles that are English", _set(translate="en"), _all(RECORD)),
+    Change(
+        "`translate: en`, and a Chinese sentence in `--transcripts`",
+        _translated,
+        {"talk": f"subtitle subtitle_en {TEXTS}", "mute": RECORD, "rest": RECORD},
+    ),
+    Change("translation prompt of llama3, while nothing is translated", _engine(llama3=fakes.OtherTranslations)),
     Change(
         "`max_clip_seconds`, `max_pixels`, `audio_language` of clips with one sound track",
         _set(max_clip_seconds=500.0, max_pixels=1_000_000, audio_language="en"),

@@ -14,7 +14,13 @@ from merrflow.pipeline.request import Request
 from tests.orchestrator.fakes import calls, fake_services
 from tests.orchestrator.pipeline.changes import ALL, CHANGES, DOCUMENT, Change, Inputs, renewed
 
-SERVICE_OF = {"action_units": "openface-au", "scene": "minigpt-v2", "tone": "qwen-audio", "reasoning": "llama3"}
+SERVICE_OF = {
+    "action_units": "openface-au",
+    "scene": "minigpt-v2",
+    "tone": "qwen-audio",
+    "reasoning": "llama3",
+    "subtitle_en": "translations",
+}
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +78,7 @@ async def test_a_change_computes_exactly_what_depends_on_it_again(first, change:
         done = calls.copy()
     for clip, stage, *_ in rows(inputs) - before:
         again[clip].append(stage)
-    order = [*ALL.split()[:-1], "score_face", "score_voice", "score_words", "record"]
+    order = [*ALL.split()[:-1], "subtitle_en", "score_face", "score_voice", "score_words", "record"]
     found = {clip: " ".join(sorted(stages, key=order.index)) for clip, stages in again.items()}
     expected = {
         clip: " ".join(sorted(stages.split(), key=order.index)) for clip, stages in change.again.items() if stages

@@ -96,9 +96,10 @@ class MerrExport(Writer):
         record = entry.record
         record = self._revised(replace(record, label=replace(record.label, label=label)))
         self._merr.add(replace(entry, record=record))
-        self._subtitles(record.name, record.subtitle.text or "")
+        self._subtitles(record.name, record.english or "")
         self._bare += not record.label.action_units
-        self._foreign += bool(record.subtitle.text) and record.subtitle.language not in ("en", "")
+        foreign = bool(record.subtitle.text) and record.subtitle.language not in ("en", "")
+        self._foreign += foreign and not record.translation
         self._nameless += record.name in _MISSING
         self._numbers += bool(_NUMBER.fullmatch(record.name))
         file = record.path.replace("\\", "/").rpartition("/")[2]
@@ -152,7 +153,7 @@ def merr_record(entry: Entry, *, fine: bool) -> dict[str, Any]:
     }
     if fine:
         return values | {
-            "text": trainable(record.subtitle.text or ""),
+            "text": trainable(record.english or ""),
             "smp_reason_caption": trainable(entry.fine_text or ""),
         }
     return values | {"caption": trainable(record.coarse)}

@@ -48,7 +48,7 @@ def published(record: Record) -> Record:
             scene=record.scene.text if record.scene else None,
             expressions=expressions,
             tone=record.tone.text if record.tone else None,
-            subtitle=record.subtitle.text,
+            subtitle=record.english,
             voiced=record.tone is None or record.tone.content == "speech",
         ),
     )

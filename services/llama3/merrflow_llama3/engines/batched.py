@@ -13,49 +13,22 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from merrflow_llama3.chat import Message
-from merrflow_llama3.engines import drafts
 from merrflow_llama3.engines.chat_tokenizer import ChatTokenizer
+from merrflow_llama3.engines.generations import Generation, Reasoning, Translation
 from merrflow_llama3.engines.language_model import Ask, Drawn, LanguageModel, Question, Tokens
 from merrflow_llama3.engines.prompts import longest_answer, prompt_names, prompt_versions
+from merrflow_llama3.engines.translations import Translating, translator
 from merrflow_llama3.engines.weights_folder import WeightsFolder
 from merrflow_llama3.prompt import Prompt, load_prompt
 from merrflow_llama3.scoring import MOST_PRIORS, ScoringPrompt, clean_labels, label_scores, load_scoring_prompt
 from merrflow_llama3.settings import Llama3Settings
-from merrflow_llama3.types import Clues, Item, Reasoned, ReasonItem, Result, Scored, ScoreItem, no_clue
+from merrflow_llama3.translation import TranslationPrompt, load_translation_prompt
+from merrflow_llama3.types import Clues, Item, ReasonItem, Result, Scored, ScoreItem, TranslateItem, no_clue
 from merrflow_serving.engine import EngineInfo, Limits, Wanted, always
 from merrflow_serving.errors import MerrflowError, NotReady, TooLarge
 
 MAX_REQUESTS = 64  # clips in one batch: more make it take longer, and hardly raise the number of answers a second
 _LONGEST_TOKEN = 128  # characters, in Llama 3's vocabulary
-
-
-class _Reasoning:
-    """A clip being reasoned about. Its drafts arrive one by one."""
-
-    def __init__(self, item: ReasonItem, clues: Clues, question: str, tokens: Tokens) -> None:
-        """clues: prepared. tokens: of the prompt."""
-        self.clues = clues
-        self.question = question
-        self.tokens = tokens
-        self._seed = item.seed
-        self._drafts: list[drafts.Draft] = []
-        self._error: MerrflowError | None = None
-
-    def ask(self, answer_tokens: int) -> Ask:
-        """The next attempt."""
-        return Ask(self.tokens, drafts.derived_seed(self._seed, len(self._drafts)), answer_tokens)
-
-    def fail(self, error: MerrflowError) -> None:
-        """Ends the clip with an error."""
-        self._error = error
-
-    def passed(self, draft: drafts.Draft, attempts: int) -> bool:
-        """Keeps a draft. True if it was good, or the last of `attempts`."""
-        self._drafts.append(draft)
-        return not draft.failures or len(self._drafts) == attempts
-
-    def result(self) -> Reasoned | MerrflowError:
-        return self._error or drafts.best(self._drafts)
 
 
 @dataclass(frozen=True)
@@ -88,6 +61,7 @@ class BatchedReasoner(ABC):
         self._tokenizer: ChatTokenizer
         self._prompt: Prompt
         self._scoring: ScoringPrompt
+        self._translation: TranslationPrompt | None = None
         self._priors: dict[tuple[str, ...], dict[str, float]] = {}
 
     @abstractmethod
@@ -119,6 +93,8 @@ class BatchedReasoner(ABC):
     def load(self) -> None:
         """Loads prompts and model. Raises `NotReady` that says what to do."""
         self._prompt, self._scoring = load_prompt(self._prompts.reasoning), load_scoring_prompt(self._prompts.scoring)
+        if self._prompts.translation:
+            self._translation = load_translation_prompt(self._prompts.translation)
         if self._prompt.grammar != "none":
             raise NotReady(
                 f"the prompt {self._prompts.reasoning!r} asks for a grammar (guide: {self._prompt.grammar}), which "
@@ -131,18 +107,20 @@ class BatchedReasoner(ABC):
         if self._model is None:
             raise NotReady("the model is not loaded")
         results: dict[int, Result | MerrflowError] = {}
-        reasonings: dict[int, _Reasoning] = {}
+        generations: dict[int, Generation] = {}
         scorings: dict[int, _Scoring] = {}
         for place, item in enumerate(batch):
             try:
                 if isinstance(item, ScoreItem):
                     scorings[place] = self._prepare_scoring(item)
+                elif isinstance(item, TranslateItem):
+                    generations[place] = self._prepare_translation(item)
                 else:
-                    reasonings[place] = self._prepare_reasoning(item)
+                    generations[place] = self._prepare_reasoning(item)
             except MerrflowError as error:
                 results[place] = error
-        self._reason(self._model, list(reasonings.values()), _of(wanted, reasonings))
-        results |= {place: reasoning.result() for place, reasoning in reasonings.items()}
+        generated = self._generate(self._model, list(generations.values()), _of(wanted, generations))
+        results |= zip(generations, generated, strict=True)
         scored = self._score(self._model, list(scorings.values()), _of(wanted, scorings))
         results |= zip(scorings, scored, strict=True)
         return [results[place] for place in range(len(batch))]
@@ -152,7 +130,7 @@ class BatchedReasoner(ABC):
             self._model.close()
             self._model = None
 
-    # -- reasoning
+    # -- texts
 
     def compose(self, given: Clues) -> tuple[Clues, str, Tokens]:
         """The prepared clues, the question over them, and the prompt's tokens. Raises `InvalidInput`, `TooLarge`."""
@@ -162,33 +140,37 @@ class BatchedReasoner(ABC):
         question = self._prompt.fill(clues, self._tokenizer.control_tokens)
         return clues, question, self._tokens(self._prompt.conversation(question), self._prompt.answer_starts)
 
-    def _prepare_reasoning(self, item: ReasonItem) -> _Reasoning:
-        reasoning = _Reasoning(item, *self.compose(item.clues))
-        self._check_context(len(reasoning.tokens) + self._answer_tokens)
-        return reasoning
+    def _prepare_reasoning(self, item: ReasonItem) -> Reasoning:
+        clues, question, tokens = self.compose(item.clues)
+        longest = longest_answer(self._settings, self._prompt)
+        self._check_context(len(tokens) + longest)
+        return Reasoning(item, clues, question, tokens, self._settings.attempts, longest, self._prompt.answer_starts)
 
-    def _reason(self, model: LanguageModel, reasonings: list[_Reasoning], wanted: Wanted) -> None:
+    def _prepare_translation(self, item: TranslateItem) -> Translation:
+        prompt = translator(self._translation)
+        translating = Translating(item, prompt, self._settings.attempts, self._tokenizer.control_tokens)
+        tokens = self._tokens(translating.conversation)
+        self._check_context(len(tokens) + 1)
+        room = self._settings.context_tokens - len(tokens)
+        return Translation(translating, tokens, min(translating.answer_tokens, room))
+
+    def _generate(
+        self, model: LanguageModel, generations: list[Generation], wanted: Wanted
+    ) -> list[Result | MerrflowError]:
+        errors: dict[int, MerrflowError] = {}
+
         def finished(place: int, drawn: Drawn | MerrflowError) -> Ask | None:
-            reasoning = reasonings[place]
             if isinstance(drawn, MerrflowError):
-                reasoning.fail(drawn)
+                errors[place] = drawn
                 return None
-            if reasoning.passed(self._draft(reasoning, drawn), self._settings.attempts):
+            generation = generations[place]
+            if generation.is_done(self._tokenizer.text(drawn.tokens), drawn):
                 return None
-            return reasoning.ask(self._answer_tokens)
+            return generation.ask()
 
-        if reasonings:
-            model.generate([reasoning.ask(self._answer_tokens) for reasoning in reasonings], finished, wanted)
-
-    def _draft(self, reasoning: _Reasoning, drawn: Drawn) -> drafts.Draft:
-        return drafts.check(
-            f"{self._prompt.answer_starts}{self._tokenizer.text(drawn.tokens)}".strip(),
-            reasoning.clues,
-            reasoning.question,
-            cut=drawn.cut,
-            prompt_tokens=len(reasoning.tokens),
-            answer_tokens=len(drawn.tokens),
-        )
+        if generations:
+            model.generate([generation.ask() for generation in generations], finished, wanted)
+        return [errors.get(place) or generation.result() for place, generation in enumerate(generations)]
 
     # -- scoring
 
@@ -240,11 +222,7 @@ class BatchedReasoner(ABC):
 
     # -- used by both
 
-    @property
-    def _answer_tokens(self) -> int:
-        return longest_answer(self._settings, self._prompt)
-
-    def _tokens(self, conversation: Sequence[Message], answer_starts: str) -> Tokens:
+    def _tokens(self, conversation: Sequence[Message], answer_starts: str = "") -> Tokens:
         """Raises `InvalidInput`; and `TooLarge` before tokenising megabytes, which would hold up the whole batch."""
         characters = sum(len(message.content) for message in conversation)
         if characters > _LONGEST_TOKEN * self._settings.context_tokens:

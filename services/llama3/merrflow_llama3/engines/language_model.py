@@ -17,7 +17,7 @@ class Ask:
     """A prompt to answer. The same `tokens` and `seed` give the same answer, whatever else is asked with them."""
 
     tokens: Tokens
-    seed: int  # 0 to 2**32 - 1; not used if sampling is off (temperature 0)
+    seed: int | None  # 0 to 2**32 - 1; not used if sampling is off (temperature 0). None: always the likeliest token
     answer_tokens: int  # the longest answer
 
 

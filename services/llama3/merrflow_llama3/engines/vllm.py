@@ -143,7 +143,7 @@ class VllmModel:
     def _drawing(self, ask: Ask) -> Any:
         sampling = self._sampling
         return self._vllm.SamplingParams(
-            temperature=sampling.temperature,
+            temperature=sampling.temperature if ask.seed is not None else 0.0,
             top_p=sampling.top_p,
             top_k=sampling.top_k,  # 0: all
             min_p=sampling.min_p,

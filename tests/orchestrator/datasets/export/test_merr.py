@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from merrflow.core.records import Label, Outcome, Peak, Record, Tone
-from merrflow.core.spoken import Subtitle
+from merrflow.core.spoken import Subtitle, Translation
 from merrflow.datasets.export.export import export
 from merrflow.datasets.export.merr import SUBTITLES
 from merrflow.datasets.export.merr_strict import published, published_units
@@ -65,6 +65,17 @@ def test_what_was_refused_is_in_the_coarse_file_only(tmp_path: Path) -> None:
     assert [sample.name for sample in load(done.folder, "coarse")] == ["a"]
     assert load(done.folder, "fine") == []
     assert json.loads((done.folder / "MERR_fine_grained.json").read_text()) == {}
+
+
+def test_english_where_there_is_a_translation_and_the_original_where_there_is_none(tmp_path: Path) -> None:
+    said = Subtitle("我不知道。", "table", "zh", "the table's sentence")
+    translated = replace(record("a"), subtitle=said, translation=Translation("I don't know.", "zh"))
+    ledger = run(tmp_path, [translated, replace(record("b", "sad"), subtitle=said)])
+    done = export(ledger, tmp_path, "merr")
+    with (done.folder / SUBTITLES).open(encoding="utf-8", newline="") as file:
+        assert list(csv.reader(file))[1:] == [["a", "I don't know."], ["b", "我不知道。"]]
+    assert [one.fields["text"] for one in load(done.folder, "fine")] == ["I don't know.", "我不知道。"]
+    assert any(remark.endswith("translated ones are: 1") for remark in done.remarks)
 
 
 def test_labels_that_merr_does_not_have_are_left_out_and_counted(tmp_path: Path) -> None:

@@ -56,7 +56,7 @@ class Memory(_message.Message):
     def __init__(self, used_bytes: _Optional[int] = ..., total_bytes: _Optional[int] = ..., peak_bytes: _Optional[int] = ..., free_bytes: _Optional[int] = ...) -> None: ...
 
 class EngineInfo(_message.Message):
-    __slots__ = ("engine", "model", "revision", "device", "dtype", "prompt_version", "licence", "scoring_prompt_version", "note")
+    __slots__ = ("engine", "model", "revision", "device", "dtype", "prompt_version", "licence", "scoring_prompt_version", "translation_prompt_version", "note")
     ENGINE_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
     REVISION_FIELD_NUMBER: _ClassVar[int]
@@ -65,6 +65,7 @@ class EngineInfo(_message.Message):
     PROMPT_VERSION_FIELD_NUMBER: _ClassVar[int]
     LICENCE_FIELD_NUMBER: _ClassVar[int]
     SCORING_PROMPT_VERSION_FIELD_NUMBER: _ClassVar[int]
+    TRANSLATION_PROMPT_VERSION_FIELD_NUMBER: _ClassVar[int]
     NOTE_FIELD_NUMBER: _ClassVar[int]
     engine: str
     model: str
@@ -74,8 +75,9 @@ class EngineInfo(_message.Message):
     prompt_version: str
     licence: str
     scoring_prompt_version: str
+    translation_prompt_version: str
     note: str
-    def __init__(self, engine: _Optional[str] = ..., model: _Optional[str] = ..., revision: _Optional[str] = ..., device: _Optional[str] = ..., dtype: _Optional[str] = ..., prompt_version: _Optional[str] = ..., licence: _Optional[str] = ..., scoring_prompt_version: _Optional[str] = ..., note: _Optional[str] = ...) -> None: ...
+    def __init__(self, engine: _Optional[str] = ..., model: _Optional[str] = ..., revision: _Optional[str] = ..., device: _Optional[str] = ..., dtype: _Optional[str] = ..., prompt_version: _Optional[str] = ..., licence: _Optional[str] = ..., scoring_prompt_version: _Optional[str] = ..., translation_prompt_version: _Optional[str] = ..., note: _Optional[str] = ...) -> None: ...
 
 class Limits(_message.Message):
     __slots__ = ("max_batch_size", "max_queue", "max_message_bytes", "max_media_bytes", "max_pixels", "max_frames", "max_seconds", "max_tokens")

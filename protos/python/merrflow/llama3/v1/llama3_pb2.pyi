@@ -8,18 +8,20 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Clues(_message.Message):
-    __slots__ = ("scene", "expressions", "tone", "subtitle", "label")
+    __slots__ = ("scene", "expressions", "tone", "subtitle", "label", "translation")
     SCENE_FIELD_NUMBER: _ClassVar[int]
     EXPRESSIONS_FIELD_NUMBER: _ClassVar[int]
     TONE_FIELD_NUMBER: _ClassVar[int]
     SUBTITLE_FIELD_NUMBER: _ClassVar[int]
     LABEL_FIELD_NUMBER: _ClassVar[int]
+    TRANSLATION_FIELD_NUMBER: _ClassVar[int]
     scene: str
     expressions: _containers.RepeatedScalarFieldContainer[str]
     tone: str
     subtitle: str
     label: str
-    def __init__(self, scene: _Optional[str] = ..., expressions: _Optional[_Iterable[str]] = ..., tone: _Optional[str] = ..., subtitle: _Optional[str] = ..., label: _Optional[str] = ...) -> None: ...
+    translation: str
+    def __init__(self, scene: _Optional[str] = ..., expressions: _Optional[_Iterable[str]] = ..., tone: _Optional[str] = ..., subtitle: _Optional[str] = ..., label: _Optional[str] = ..., translation: _Optional[str] = ...) -> None: ...
 
 class ReasonRequest(_message.Message):
     __slots__ = ("clip", "clues", "seed")
@@ -82,3 +84,35 @@ class LabelScore(_message.Message):
     probability: float
     log_likelihood: float
     def __init__(self, label: _Optional[str] = ..., probability: _Optional[float] = ..., log_likelihood: _Optional[float] = ...) -> None: ...
+
+class TranslateRequest(_message.Message):
+    __slots__ = ("clip", "text", "language", "seed")
+    CLIP_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    LANGUAGE_FIELD_NUMBER: _ClassVar[int]
+    SEED_FIELD_NUMBER: _ClassVar[int]
+    clip: str
+    text: str
+    language: str
+    seed: int
+    def __init__(self, clip: _Optional[str] = ..., text: _Optional[str] = ..., language: _Optional[str] = ..., seed: _Optional[int] = ...) -> None: ...
+
+class TranslateResponse(_message.Message):
+    __slots__ = ("text", "outcome", "prompt_tokens", "answer_tokens", "timing", "engine", "outcome_reason", "attempts")
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    OUTCOME_FIELD_NUMBER: _ClassVar[int]
+    PROMPT_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    ANSWER_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    TIMING_FIELD_NUMBER: _ClassVar[int]
+    ENGINE_FIELD_NUMBER: _ClassVar[int]
+    OUTCOME_REASON_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPTS_FIELD_NUMBER: _ClassVar[int]
+    text: str
+    outcome: _common_pb2.Outcome
+    prompt_tokens: int
+    answer_tokens: int
+    timing: _common_pb2.Timing
+    engine: _common_pb2.EngineInfo
+    outcome_reason: str
+    attempts: int
+    def __init__(self, text: _Optional[str] = ..., outcome: _Optional[_Union[_common_pb2.Outcome, str]] = ..., prompt_tokens: _Optional[int] = ..., answer_tokens: _Optional[int] = ..., timing: _Optional[_Union[_common_pb2.Timing, _Mapping]] = ..., engine: _Optional[_Union[_common_pb2.EngineInfo, _Mapping]] = ..., outcome_reason: _Optional[str] = ..., attempts: _Optional[int] = ...) -> None: ...

@@ -45,6 +45,11 @@ class EmotionReasonerStub:
                 request_serializer=merrflow_dot_llama3_dot_v1_dot_llama3__pb2.ScoreRequest.SerializeToString,
                 response_deserializer=merrflow_dot_llama3_dot_v1_dot_llama3__pb2.ScoreResponse.FromString,
                 _registered_method=True)
+        self.Translate = channel.unary_unary(
+                '/merrflow.llama3.v1.EmotionReasoner/Translate',
+                request_serializer=merrflow_dot_llama3_dot_v1_dot_llama3__pb2.TranslateRequest.SerializeToString,
+                response_deserializer=merrflow_dot_llama3_dot_v1_dot_llama3__pb2.TranslateResponse.FromString,
+                _registered_method=True)
 
 
 class EmotionReasonerServicer:
@@ -68,6 +73,15 @@ class EmotionReasonerServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Translate(self, request, context):
+        """Translates what is said in one clip into English.
+        Errors: INVALID_ARGUMENT (no text, more than the context holds, or an engine that does not translate: then
+        `EngineInfo.translation_prompt_version` is empty), RESOURCE_EXHAUSTED, UNAVAILABLE as Reason.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_EmotionReasonerServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -80,6 +94,11 @@ def add_EmotionReasonerServicer_to_server(servicer, server):
                     servicer.Score,
                     request_deserializer=merrflow_dot_llama3_dot_v1_dot_llama3__pb2.ScoreRequest.FromString,
                     response_serializer=merrflow_dot_llama3_dot_v1_dot_llama3__pb2.ScoreResponse.SerializeToString,
+            ),
+            'Translate': grpc.unary_unary_rpc_method_handler(
+                    servicer.Translate,
+                    request_deserializer=merrflow_dot_llama3_dot_v1_dot_llama3__pb2.TranslateRequest.FromString,
+                    response_serializer=merrflow_dot_llama3_dot_v1_dot_llama3__pb2.TranslateResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -137,6 +156,33 @@ class EmotionReasoner:
             '/merrflow.llama3.v1.EmotionReasoner/Score',
             merrflow_dot_llama3_dot_v1_dot_llama3__pb2.ScoreRequest.SerializeToString,
             merrflow_dot_llama3_dot_v1_dot_llama3__pb2.ScoreResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Translate(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/merrflow.llama3.v1.EmotionReasoner/Translate',
+            merrflow_dot_llama3_dot_v1_dot_llama3__pb2.TranslateRequest.SerializeToString,
+            merrflow_dot_llama3_dot_v1_dot_llama3__pb2.TranslateResponse.FromString,
             options,
             channel_credentials,
             insecure,

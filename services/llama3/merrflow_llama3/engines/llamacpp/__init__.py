@@ -18,18 +18,30 @@ from merrflow_llama3.engines.drafts import Draft, best, check, derived_seed
 from merrflow_llama3.engines.llamacpp.binding import LoadedModel, Slot
 from merrflow_llama3.engines.llamacpp.label_scorer import LabelScorer
 from merrflow_llama3.engines.prompts import longest_answer, prompt_names, prompt_versions
+from merrflow_llama3.engines.translations import Translating, translator
 from merrflow_llama3.gguf import GGUFHeader
 from merrflow_llama3.grammar import answer_grammar
 from merrflow_llama3.prompt import Prompt, load_prompt
 from merrflow_llama3.scoring import load_scoring_prompt
 from merrflow_llama3.settings import Llama3Settings
-from merrflow_llama3.types import Clues, Item, Reasoned, ReasonItem, Result, ScoreItem, no_clue
+from merrflow_llama3.translation import TranslationPrompt, load_translation_prompt
+from merrflow_llama3.types import (
+    Clues,
+    Item,
+    Reasoned,
+    ReasonItem,
+    Result,
+    ScoreItem,
+    Translated,
+    TranslateItem,
+    no_clue,
+)
 from merrflow_serving.engine import EngineInfo, Limits, Wanted, always
 from merrflow_serving.errors import MerrflowError, NotReady
 from merrflow_serving.machine import physical_cores
 from merrflow_serving.packaged import file_sha256
 
-_REASONING, _SCORING = 0, 1  # slots of the model
+_REASONING, _SCORING, _TRANSLATING = range(3)  # slots of the model; the third only if it translates
 _MOST_THREADS = 4  # more cost more in waiting for each other than a small model gains
 
 
@@ -46,6 +58,8 @@ class LlamaCpp:
         self._slot: Slot
         self._scorer: LabelScorer
         self._prompt: Prompt
+        self._translation: TranslationPrompt | None = None
+        self._translating: Slot
         self._header: GGUFHeader
         self._template: ChatTemplate
 
@@ -85,6 +99,8 @@ class LlamaCpp:
     def load(self) -> None:
         """Loads model and prompts, and computes the part of each prompt that all clips share. Raises `NotReady`."""
         self._prompt, scoring = load_prompt(self._prompts.reasoning), load_scoring_prompt(self._prompts.scoring)
+        if self._prompts.translation:
+            self._translation = load_translation_prompt(self._prompts.translation)
         path = gguf_files.locate(self._settings.model_path)
         if self._packaged:
             gguf_files.PACKAGED.check(path)
@@ -93,11 +109,18 @@ class LlamaCpp:
             self._template = ChatTemplate(self._header)
             shared = self._template.before_question(self._prompt.conversation)
             shared_scoring = self._template.before_question(scoring.conversation)
+            if self._translation:
+                shared_translation = self._template.before_question(self._translation.conversation)
         except ValueError as error:
             raise NotReady(f"{path} cannot be used for a conversation: {error}") from error
         threads = self._settings.threads or min(physical_cores(), _MOST_THREADS)
-        self._model = model = LoadedModel(path, context_tokens=self._settings.context_tokens, threads=threads)
+        slots = 3 if self._translation else 2
+        self._model = model = LoadedModel(
+            path, context_tokens=self._settings.context_tokens, threads=threads, slots=slots
+        )
         self._slot = Slot(model, _REASONING, shared)
+        if self._translation:
+            self._translating = Slot(model, _TRANSLATING, shared_translation)
         self._scorer = LabelScorer(model, Slot(model, _SCORING, shared_scoring), scoring, self._template, self._header)
 
     def run(self, batch: Sequence[Item], wanted: Wanted = always) -> list[Result | MerrflowError]:
@@ -123,6 +146,8 @@ class LlamaCpp:
             raise NotReady("the model is not loaded")
         if isinstance(item, ScoreItem):
             return self._scorer.score(item, is_wanted)
+        if isinstance(item, TranslateItem):
+            return self._translate(item, is_wanted)
         return self._reason(item, is_wanted)
 
     def _reason(self, item: ReasonItem, is_wanted: Callable[[], bool]) -> Reasoned:
@@ -136,6 +161,27 @@ class LlamaCpp:
             if not drafts[-1].failures:
                 break
         return best(drafts)
+
+    def _translate(self, item: TranslateItem, is_wanted: Callable[[], bool]) -> Translated:
+        prompt = translator(self._translation)
+        translating = Translating(item, prompt, self._settings.attempts, self._header.control_tokens)
+        asked = self._template.render(translating.conversation)
+        self._translating.rewind()
+        done = False
+        while not done:
+            seed = translating.seed()
+            sampling = {"temperature": 0.0} if seed is None else self._prompt.sampling.model_dump() | {"seed": seed}
+            reply = self._translating.complete(
+                asked, answer_tokens=translating.answer_tokens, is_wanted=is_wanted, **sampling
+            )
+            choice = reply["choices"][0]
+            done = translating.is_done(
+                choice["text"],
+                cut=choice["finish_reason"] == "length",
+                prompt_tokens=reply["usage"]["prompt_tokens"],
+                answer_tokens=reply["usage"]["completion_tokens"],
+            )
+        return translating.result()
 
     def compose(self, given: Clues) -> tuple[Clues, str, str]:
         """The prepared clues, the question over them, and the whole prompt as the model reads it.

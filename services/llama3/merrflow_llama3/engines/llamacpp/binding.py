@@ -1,7 +1,7 @@
 """llama.cpp's server in this process, through xllamacpp: prompts in, tokens and their likelihoods out.
 
-Two sequences ("slots") keep their key-value caches side by side, so that reasoning and scoring, whose prompts begin
-differently, do not discard each other's beginning.
+Two or more sequences ("slots") keep their key-value caches side by side, so that reasoning, scoring and translating,
+whose prompts begin differently, do not discard each other's beginning.
 """
 
 from __future__ import annotations
@@ -20,21 +20,20 @@ from merrflow_serving.errors import Abandoned, EngineFault, NotReady, TooLarge
 from merrflow_serving.private_folder import PrivateFolder
 
 _SILENT = -1  # llama.cpp's verbosity: nothing on standard error
-_SLOTS = 2
 _PROMPT_STEP = 512  # tokens of a prompt that llama.cpp reads at once; between two steps it can be stopped
 
 
 class LoadedModel:
     """A GGUF model, loaded. One call at a time."""
 
-    def __init__(self, path: Path, *, context_tokens: int, threads: int) -> None:
+    def __init__(self, path: Path, *, context_tokens: int, threads: int, slots: int = 2) -> None:
         """context_tokens: of each slot. Raises `NotReady` that says what to do if the file cannot be loaded."""
         xllamacpp = _import_binding()
         parameters = xllamacpp.CommonParams()
         parameters.model.path = str(path)
         parameters.verbosity = _SILENT
-        parameters.n_ctx = context_tokens * _SLOTS
-        parameters.n_parallel = _SLOTS
+        parameters.n_ctx = context_tokens * slots
+        parameters.n_parallel = slots
         parameters.kv_unified = False  # each slot has a part of its own, whatever the other contains
         parameters.n_batch = _PROMPT_STEP
         parameters.n_gpu_layers = 0

@@ -160,7 +160,7 @@ class BatchingModel:
 
     def _submit(self, place: int, ask: Ask, wanted: Wanted) -> None:
         self._draw.expect(str(place), lambda: wanted(place))
-        seed = {"seed": ask.seed} if self._sampling.temperature > 0 else {}
+        seed = {"seed": ask.seed} if self._sampling.temperature > 0 and ask.seed is not None else {}
         self._manager.add_request(
             list(ask.tokens), request_id=str(place), max_new_tokens=ask.answer_tokens,
             eos_token_id=sorted(self._stops), **seed,
