@@ -92,10 +92,10 @@ def find(series: ActionUnitSeries, subject: Subject, rules: PeakRules, shots: Se
     candidates = _prefer(candidates, lambda frame: speeds[frame.index] <= rules.maximum_speed)
     best = max(candidates, key=lambda frame: (smooth[frame.index], -frame.index))
     window = windows[seen.index(best)]
-    near = [seen[place] for place in window]
-    present, intensity = _over(near, best)
-    if len(near) > 1:
-        notes.append(f"judged over {len(near)} frames, {near[0].index} to {near[-1].index}")
+    around = [seen[place] for place in window]
+    present, intensity = _over(around, best)
+    if len(around) > 1:
+        notes.append(f"judged over {len(around)} frames, {around[0].index} to {around[-1].index}")
     return Peak(
         index=best.index,
         timestamp=best.timestamp,
