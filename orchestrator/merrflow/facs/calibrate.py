@@ -135,7 +135,7 @@ def _fitted(
         base_rates={code: _two_digits(rate) for code, rate in zip(codes, table.mean(axis=0), strict=True)},
         lexicon=like.lexicon,
         # the records have presence alone, so a unit is present if the engine says so, however weak
-        peak=like.peak.model_copy(update={"minimum_intensity": 0.0}),
+        peak=like.peak.model_copy(update={"minimum_intensity": 0.0, "window": 0.0}),
         neutral=Neutral(label=like.neutral.label, aliases=like.neutral.aliases),
         rules=tuple(rules),
     )

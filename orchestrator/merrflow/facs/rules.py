@@ -39,6 +39,7 @@ class PeakRules(Strict):
     cut_guard: Annotated[int, Field(ge=0)]  # frames on either side of a cut that come second
     maximum_turn: Annotated[float, Field(gt=0, le=180)]  # degrees of yaw or pitch; beyond, frames come second
     maximum_speed: Annotated[float, Field(gt=0)]  # degrees a second of yaw or pitch, likewise
+    window: Annotated[float, Field(ge=0, le=2)] = 0.0  # seconds around a frame that are judged with it; 0: it alone
 
 
 class Strength(Strict):

@@ -1,14 +1,17 @@
 """Finds the peak frame: where the subject's most frequent Action Units sum to the most.
 
 Source: MERR's construction notes (Emotion-LLaMA, NeurIPS 2024). How many units are summed, and whether those
-of speech count, is in the rule set (facs/rulesets).
+of speech count, is in the rule set (facs/rulesets). A rule set with a `window` judges over several frames, so that
+noise in a single one decides nothing; without one, single frames are judged, as published.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean, median
 
 from merrflow.core.records import ActionUnitSeries, Face, Peak, Probe, Shot, Subject
 from merrflow.facs.rules import PeakRules
@@ -32,7 +35,10 @@ def find(series: ActionUnitSeries, subject: Subject, rules: PeakRules, shots: Se
     A unit's frequency is the number of frames in which it is present. If no unit is present in any frame,
     the frame with the largest summed intensity of all measured units is taken, so that a neutral clip has a
     peak too. Of frames with the same sum the earliest is the peak.
-    `shots` serves `rules.cut_guard`.
+
+    With `rules.window` the sum is the mean of the frames within it, and units and intensities at the peak are
+    the window's majority and medians. A frame whose own sum is 0 comes second, even if its window's is not.
+    `shots` serves `rules.cut_guard`, and no window goes beyond its shot.
     """
     seen = _subject_frames(series, subject, rules)
     if not seen:
@@ -65,7 +71,17 @@ def find(series: ActionUnitSeries, subject: Subject, rules: PeakRules, shots: Se
         # rounded, so that sums that differ in the last bit only are a tie
         return round(sum(frame.face.intensity.get(code, 0.0) for code in chosen), 6)
 
-    candidates = seen
+    windows = _windows(seen, rules.window, shots)
+    sums = [total(frame) for frame in seen]
+    smooth = {
+        frame.index: round(fmean(sums[window.start : window.stop]), 6)
+        for frame, window in zip(seen, windows, strict=True)
+    }
+    own = {frame.index: value for frame, value in zip(seen, sums, strict=True)}
+    if frequent and not any(sums):
+        notes.append("no frame has evidence of these units")
+    candidates = _prefer(seen, lambda frame: own[frame.index] > 0)
+    without = len(seen) - len(candidates)
     if rules.avoid_blink:
         candidates = _prefer(candidates, lambda frame: not _blinks(frame))
     if rules.cut_guard:
@@ -74,18 +90,55 @@ def find(series: ActionUnitSeries, subject: Subject, rules: PeakRules, shots: Se
     candidates = _prefer(candidates, lambda frame: _turn(frame.face) <= rules.maximum_turn)
     speeds = _speeds(seen)
     candidates = _prefer(candidates, lambda frame: speeds[frame.index] <= rules.maximum_speed)
-    best = max(candidates, key=lambda frame: (total(frame), -frame.index))
+    best = max(candidates, key=lambda frame: (smooth[frame.index], -frame.index))
+    window = windows[seen.index(best)]
+    around = [seen[place] for place in window]
+    present, intensity = _over(around, best)
+    if len(around) > 1:
+        notes.append(f"judged over {len(around)} frames, {around[0].index} to {around[-1].index}")
     return Peak(
         index=best.index,
         timestamp=best.timestamp,
-        action_units=tuple(sorted(best.present)),
-        intensity={code: value for code, value in sorted(best.face.intensity.items()) if code in best.present},
+        action_units=present,
+        intensity=intensity,
         frequent=frequent,
-        total=total(best),
-        reason=_reason(best, frequent, allowed, total(best), seen, candidates, subject, notes),
+        total=smooth[best.index],
+        reason=_reason(best, frequent, allowed, smooth[best.index], seen, candidates, without, subject, notes),
         confidence=best.face.confidence,
         box=best.face.box,
     )
+
+
+def _windows(seen: Sequence[_Seen], seconds: float, shots: Sequence[Shot]) -> list[range]:
+    """By place in `seen`, the places of the frames of its shot within half of `seconds` on either side."""
+    cuts = sorted(shot.start for shot in shots)
+    shot_of = [bisect_right(cuts, frame.index) for frame in seen]
+    half = seconds / 2 + 1e-9  # frames at the very edge count, whatever the last bit of their times
+    windows, first, last = [], 0, 0
+    for place, frame in enumerate(seen):
+        while shot_of[first] != shot_of[place] or frame.timestamp - seen[first].timestamp > half:
+            first += 1
+        last = max(last, place)
+        while (
+            last + 1 < len(seen)
+            and shot_of[last + 1] == shot_of[place]
+            and seen[last + 1].timestamp - frame.timestamp <= half
+        ):
+            last += 1
+        windows.append(range(first, last + 1))
+    return windows
+
+
+def _over(near: Sequence[_Seen], best: _Seen) -> tuple[tuple[str, ...], dict[str, float]]:
+    """Units present in most of the frames, or in half of them and in `best`; the median intensity of each."""
+    counts = Counter(code for frame in near for code in frame.present)
+    present = sorted(
+        code
+        for code, count in counts.items()
+        if 2 * count > len(near) or (2 * count == len(near) and code in best.present)
+    )
+    values = {code: [f.face.intensity[code] for f in near if code in f.face.intensity] for code in present}
+    return tuple(present), {code: round(median(found), 6) for code, found in values.items() if found}
 
 
 def _subject_frames(series: ActionUnitSeries, subject: Subject, rules: PeakRules) -> list[_Seen]:
@@ -151,6 +204,7 @@ def _reason(
     total: float,
     seen: Sequence[_Seen],
     candidates: Sequence[_Seen],
+    without: int,
     subject: Subject,
     notes: Sequence[str],
 ) -> str:
@@ -159,8 +213,8 @@ def _reason(
         text = f"most frequent in {len(seen)} frames: {often}; sum {total:.2f} at frame {best.index}"
     else:
         text = f"sum {total:.2f} at frame {best.index}"
-    if len(candidates) < len(seen):
-        second = len(seen) - len(candidates)
+    second = len(seen) - len(candidates) - without
+    if second:
         notes = [
             *notes,
             f"{second} {'frame' if second == 1 else 'frames'} came second "

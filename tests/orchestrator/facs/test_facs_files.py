@@ -65,7 +65,7 @@ def test_aliases_and_case(name: str, given: str, label: str) -> None:
 
 
 def test_a_label_outside_the_set_names_itself_and_the_allowed_ones() -> None:
-    with pytest.raises(UnknownLabel, match=r"'bored'.*default 1 has neutral, happy, surprise") as caught:
+    with pytest.raises(UnknownLabel, match=r"'bored'.*default 2 has neutral, happy, surprise") as caught:
         load_rules("default").normal("bored")
     assert isinstance(caught.value, ValueError)
 

@@ -152,7 +152,7 @@ def test_subtitles_stay_as_they_are(subtitle) -> None:
 
 
 def test_records_without_a_clue() -> None:
-    label = Label("sad", "rules", ("AU04",), ("lowered brows",), "default 1", "")
+    label = Label("sad", "rules", ("AU04",), ("lowered brows",), "default 2", "")
     silent = Tone("silence", "silence", {}, ())
     assert caption(label, None, silent, Subtitle(None, "none", "", "no text")) == f"{SHOWN}. There is silence."
     assert caption(label, Scene("", {}, ()), None, None) == f"{SHOWN}."

@@ -170,5 +170,5 @@ def test_an_empty_label_is_none() -> None:
 
 
 def test_an_unknown_label_is_an_error_that_names_it() -> None:
-    with pytest.raises(UnknownLabel, match=r"'bored': the rule set default 1 has neutral, happy"):
+    with pytest.raises(UnknownLabel, match=r"'bored': the rule set default 2 has neutral, happy"):
         label.decide(peak({}), "clip", DEFAULT, ALL, given=label.GivenLabel("bored", "table"))

@@ -16,7 +16,8 @@ from tests.orchestrator.formats.openface_csv import SHARED, shared_series
 from tests.orchestrator.stages.faces import face, series
 
 MERR = load_rules("merr").peak
-DEFAULT = load_rules("default").peak
+WINDOWED = load_rules("default").peak
+DEFAULT = WINDOWED.model_copy(update={"window": 0.0})  # frame by frame, to see what each condition does
 OPENFACE = SHARED / "openface"
 
 
@@ -166,6 +167,56 @@ def test_the_peak_is_the_subjects_own_across_cuts() -> None:
     assert "AU12 in 40" in found.reason
 
 
+def of_rate(values, fps, rules=WINDOWED) -> Peak:
+    made = series([[face(intensity={"AU12": value})] for value in values], fps)
+    return peak.find(made, Subject(tuple((i, 0) for i in range(len(values))), 1, 1.0, ""), rules)
+
+
+def test_the_published_rules_judge_single_frames() -> None:
+    assert MERR.window == 0
+    assert WINDOWED.window > 0
+
+
+@pytest.mark.parametrize("fps", [5, 12, 25, 30, 60])
+def test_a_held_expression_beats_a_single_spike(fps) -> None:
+    values = [0.5] * (4 * fps)
+    values[fps // 2] = 3.0 if fps > 5 else 1.0
+    held = range(2 * fps, 3 * fps + 1)
+    for index in held:
+        values[index] = 2.0
+    found = of_rate(values, fps)
+    assert found.index in held
+    assert dict(found.intensity) == {"AU12": 2.0}
+
+
+@pytest.mark.parametrize("fps", [5, 25, 60])
+def test_a_constant_series_peaks_at_its_first_frame(fps) -> None:
+    found = of_rate([1.0] * 40, fps)
+    assert (found.index, found.total, dict(found.intensity)) == (0, 1.0, {"AU12": 1.0})
+
+
+def test_a_frame_without_evidence_is_no_peak_beside_others() -> None:
+    """Frames with evidence are all turned away: they are preferred all the same."""
+    faces = [face(intensity={"AU12": 0.0})] * 5 + [face(intensity={"AU12": 1.0}, yaw=60)] * 5
+    for rules in (DEFAULT, WINDOWED):
+        found = find(faces, rules)
+        assert found.index >= 5
+        assert found.total > 0
+
+
+@given(st.lists(st.floats(0, 5), min_size=1, max_size=40), st.sets(st.integers(0, 39)), st.integers(5, 60))
+def test_any_window_gives_values_between_those_of_the_series(values, gaps, fps) -> None:
+    kept = [i for i in range(len(values)) if i not in gaps] or [0]
+    made = series([[face(intensity={"AU12": value})] for value in values], fps)
+    found = peak.find(made, Subject(tuple((i, 0) for i in kept), 1, 1.0, ""), WINDOWED)
+    assert found.index in kept
+    seen = [values[i] for i in kept]
+    assert all(min(seen) - 1e-5 <= value <= max(seen) + 1e-5 for value in found.intensity.values())
+    assert -1e-5 <= found.total <= max(seen) + 1e-5
+    if any(value >= WINDOWED.minimum_intensity for value in seen):
+        assert values[found.index] > 0
+
+
 @given(
     st.lists(
         st.dictionaries(st.sampled_from(["AU01", "AU12", "AU25", "AU45"]), st.floats(0, 5), max_size=4),
@@ -186,7 +237,7 @@ def test_the_peak_is_a_frame_of_the_subject_and_its_sum_is_right(intensities, ru
 
 
 @pytest.mark.skipif(not OPENFACE.is_dir(), reason="no OpenFace outputs in ../shared/openface")
-@pytest.mark.parametrize(("name", "rules"), [("merr", MERR), ("default", DEFAULT)])
+@pytest.mark.parametrize(("name", "rules"), [("merr", MERR), ("default", WINDOWED)])
 def test_51251_peaks_on_the_man_before_the_cut(name, rules) -> None:
     made = shared_series("samplenew_00051251", 1920, 1080)
     shots = (Shot(0, 39), Shot(39, 52))

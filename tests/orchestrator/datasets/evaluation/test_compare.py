@@ -29,7 +29,7 @@ def out(tmp_path: Path) -> Iterator[Path]:
     """Two clips with a record, one of them given its label; one neutral that was skipped; one of no file."""
     out = tmp_path / "out"
     measured = replace(record("clip_a"), measurable=("AU06", "AU12"))
-    given = Label("sad", "table", ("AU06",), ("raised cheeks",), "default 1", "", ruled="happy")
+    given = Label("sad", "table", ("AU06",), ("raised cheeks",), "default 2", "", ruled="happy")
     ledger = run(
         out,
         [

@@ -78,7 +78,7 @@ def test_rules_alone_write_nothing_unless_asked(file: Path, tmp_path: Path) -> N
         app, ["--rules", "merr", "--rules", "default", "--against", str(file)], catch_exceptions=False
     )
     assert result.exit_code == 0
-    for text in ("merr 1", "default 1", "ceiling", "one label for all"):
+    for text in ("merr 1", "default 2", "ceiling", "one label for all"):
         assert text in result.output
     assert set(tmp_path.iterdir()) == before
 

@@ -29,7 +29,7 @@ def labelled(name: str, label: str, present: tuple[str, ...], **changes: object)
     """A record with this label and these units at its peak."""
     return replace(
         record(name, **changes),
-        label=Label(label, "table", (), (), "default 1", "given"),
+        label=Label(label, "table", (), (), "default 2", "given"),
         peak=Peak(20, 0.8, present, {}, present[:1], 1.0, "why"),
     )
 

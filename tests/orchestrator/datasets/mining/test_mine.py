@@ -72,7 +72,7 @@ def record(name: str, label: str = "happy", **changes) -> Record:
     peak = Peak(3, 0.12, ("AU12",), {"AU12": 2.0}, ("AU12",), 2.0, "")
     made = Record(
         name, f"/clips/{name}.mp4", "", probe, Subject(tuple((i, 0) for i in range(30)), 1, 1.0, ""), peak,
-        Label(label, "rules", ("AU12",), ("smile",), "default 1", ""), Subtitle(None, "none", "", ""), None, None,
+        Label(label, "rules", ("AU12",), ("smile",), "default 2", ""), Subtitle(None, "none", "", ""), None, None,
         "", "", None, {}, {}, {}, Curves((), (), {}),
     )  # fmt: skip
     return replace(made, **changes)
@@ -275,7 +275,7 @@ def test_more_of_a_unit_of_the_core_never_takes_a_clip_down(intensity, code, mor
 @pytest.mark.parametrize(
     ("label", "top", "message"),
     [
-        ("digust", 5, "unknown label 'digust': the rule set default 1 has neutral, happy"),
+        ("digust", 5, "unknown label 'digust': the rule set default 2 has neutral, happy"),
         ("neutral", 5, "choose one of happy"),
         ("disgust", 0, "at least 1"),
     ],
@@ -321,7 +321,7 @@ def test_the_command(run, tmp_path) -> None:
     listed = tmp_path / "list.csv"
     done = runner.invoke(app, ["disgust", "--out", str(run.folder), "--csv", str(listed)])
     assert done.exit_code == 0, done.output
-    assert "1 of 1 clips come near disgust by the rule set default 1" in done.output
+    assert "1 of 1 clips come near disgust by the rule set default 2" in done.output
     assert listed.is_file()
     done = runner.invoke(app, ["disgust", "--out", str(run.folder), "--json"])
     assert json.loads(done.output)["candidates"][0]["frame"] == 10

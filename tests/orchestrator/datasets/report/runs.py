@@ -45,7 +45,7 @@ def record(name: str, label: str = "happy", **changes: object) -> Record:
         "probe": Probe(640, 360, FPS, FRAMES, FRAMES / FPS, (Shot(0, 30), Shot(30, FRAMES)), 2.0),
         "subject": Subject(tuple((i, 0) for i in range(FRAMES)), 1, 1.0, "the only face"),
         "peak": Peak(PEAK, PEAK / FPS, ("AU06", "AU12"), {"AU06": 1.5, "AU12": 3.0}, ("AU12",), 3.0, "AU12 at 3.00"),
-        "label": Label(label, "rules", ("AU12",), ("Big smile",), "default 1", f"{label}: AU12 of AU06 AU12"),
+        "label": Label(label, "rules", ("AU12",), ("Big smile",), "default 2", f"{label}: AU12 of AU06 AU12"),
         "subtitle": Subtitle("What a day", "table", "en", "from the table"),
         "scene": Scene("One person in a close-up.", {"people": (1.0, "1")}, ()),
         "tone": Tone("A bright voice.", "speech", {"pitch_mean": (212.4, "Hz")}, ((0.2, 1.0),)),

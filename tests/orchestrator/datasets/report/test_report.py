@@ -32,7 +32,7 @@ def test_a_record_is_shown_with_all_its_clues(tmp_path: Path) -> None:
         "What a day",
         "from: table",
         "happy: AU12 of AU06 AU12",
-        "rule set: default 1",
+        "rule set: default 2",
         "AU12 Lip corner puller, 3.0 of 5",
         "Also present at the peak: AU06 Cheek raiser 1.5 .",
         "a proxy, not OpenFace",
