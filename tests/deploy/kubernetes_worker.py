@@ -17,7 +17,8 @@ from typing import Any
 
 from tests.deploy.kubernetes_api import FakeCluster
 from tests.deploy.kubernetes_objects import Object, job_template, of_kind, worker_environment
-from tests.deploy.stack import free_ports, wait_for
+from tests.deploy.stack import wait_for
+from tests.ports import free_port
 
 START_SECONDS = 180
 
@@ -48,11 +49,6 @@ class Worker:
         wait_for(lambda: self.cluster.jobs, START_SECONDS, f"no Job; see {self.log}")
         (made,) = self.cluster.jobs.values()
         return made
-
-
-def free_port() -> int:
-    with free_ports(1) as (port,):
-        return port
 
 
 def clean_environment(folder: Path) -> dict[str, str]:

@@ -6,16 +6,15 @@ import json
 import os
 import secrets
 import shutil
-import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
 from merrflow_serving.catalog import NEEDED, SERVICES
+from tests.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 CLIPS = ROOT / "examples/clips"
@@ -49,20 +48,6 @@ def defaults() -> dict[str, str]:
 def variable(service: str) -> str:
     """The first part of a service's variables in .env: openface-au -> OPENFACE_AU."""
     return service.upper().replace("-", "_")
-
-
-@contextmanager
-def free_ports(count: int) -> Iterator[list[int]]:
-    """Ports that nobody else takes while the block runs."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-            one.listen()
-        yield [one.getsockname()[1] for one in sockets]
-    finally:
-        for one in sockets:
-            one.close()
 
 
 def wait_for(what: Callable[[], Value], seconds: float, text: str) -> Value:
@@ -124,8 +109,7 @@ class Stack:
         files = [word for file in ("docker-compose.yml", *overrides) for word in ("-f", file)]
         self.command = [*command, "-p", self.project, *files]
         names = [*NEEDED, "prefect"]
-        with free_ports(len(names)) as ports:
-            self.ports = dict(zip(names, ports, strict=True))
+        self.ports = {name: free_port() for name in names}
         self.environment = {f"{variable(name)}_PORT": str(port) for name, port in self.ports.items()} | {
             "CLIPS": str(clips),
             "OUT": str(out),

@@ -12,8 +12,9 @@ import pytest
 
 from merrflow_serving.catalog import SERVICES
 from tests.deploy.kubernetes_objects import Pod, of_kind, problems, render
-from tests.deploy.kubernetes_worker import Worker, clean_environment, end, free_port, start_worker
+from tests.deploy.kubernetes_worker import Worker, clean_environment, end, start_worker
 from tests.deploy.stack import wait_for
+from tests.ports import free_port
 
 pytest.importorskip("prefect_kubernetes", reason="prefect-kubernetes is not installed")
 

@@ -26,8 +26,8 @@ from merrflow_serving.catalog import NEEDED, SERVICES
 from merrflow_serving.media.images import encode_jpeg
 from merrflow_serving.media.video import read_frames
 from merrflow_serving.metrics import Metrics
-from tests.deploy.stack import free_ports
 from tests.deploy.test_observability import FOLDER, ROOT, alerts, dashboard_queries
+from tests.ports import free_port
 from tests.services.serving.test_metrics import STATE
 
 CLIP = ROOT / "examples/clips/surprise_visit.mp4"
@@ -94,9 +94,8 @@ async def load(folder: Path, config: Path) -> list[object]:
 
 
 async def test_each_panel_has_data_and_each_rule_is_evaluated(tmp_path, monkeypatch):
-    with free_ports(len(NEEDED) + 3) as (*metrics, gpu_port, prefect_port, port):
-        pass
-    ports = dict(zip(NEEDED, metrics, strict=True))
+    ports = {name: free_port() for name in NEEDED}
+    gpu_port, prefect_port, port = free_port(), free_port(), free_port()
     for name in NEEDED:
         monkeypatch.setenv(f"{SERVICES[name].env_prefix}METRICS_PORT", str(ports[name]))
     gpu = Metrics("llama3")  # a replica with a GPU, as a machine with one has it

@@ -5,6 +5,7 @@ Takes minutes, a Docker engine and (the first time) a package index, so only wit
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import urllib.request
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 
 from merrflow_serving import health
 from merrflow_serving.catalog import NEEDED
-from tests.deploy.stack import DIALECTS, ROOT, Stack, free_ports, inspect, installed, log_of, reason_to_skip, variable
+from tests.deploy.stack import DIALECTS, ROOT, Stack, inspect, installed, log_of, reason_to_skip, variable
 from tests.records import timeless
 
 pytestmark = pytest.mark.skipif(bool(reason_to_skip()), reason=reason_to_skip() or "-")
@@ -107,7 +108,8 @@ def refused(stack: Stack, *services: str) -> str:
 
 def test_a_port_in_use_is_named(images, tmp_path):
     stack = Stack(tmp_path)
-    with free_ports(1) as (taken,):
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        taken = listening.getsockname()[1]
         stack.environment["QWEN_AUDIO_PORT"] = str(taken)
         said = refused(stack, "qwen-audio")
     assert f"127.0.0.1:{taken}" in said and "address already in use" in said

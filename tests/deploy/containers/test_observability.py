@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from merrflow_serving.catalog import NEEDED
-from tests.deploy.stack import ROOT, Stack, defaults, free_ports, inspect, reason_to_skip, wait_for
+from tests.deploy.stack import ROOT, Stack, defaults, inspect, reason_to_skip, wait_for
 from tests.deploy.test_observability_live import fetch
+from tests.ports import free_port
 
 STAND_IN = "merrflow/test-prometheus:2"
 SECONDS = 120
@@ -36,8 +37,7 @@ def prometheus_image() -> str:
 @pytest.fixture
 def watched(images: None, tmp_path: Path) -> Iterator[Stack]:
     """Prometheus, with two containers of qwen-audio beside it."""
-    with free_ports(1) as (port,):
-        variables = {"PROMETHEUS_PORT": str(port), "PROMETHEUS_IMAGE": prometheus_image(), "QWEN_AUDIO_PORT": "0"}
+    variables = {"PROMETHEUS_PORT": str(free_port()), "PROMETHEUS_IMAGE": prometheus_image(), "QWEN_AUDIO_PORT": "0"}
     stack = Stack(tmp_path, "deploy/compose/observability.yml", environment=variables)
     try:
         stack.up("--scale", "qwen-audio=2", "qwen-audio", "prometheus")

@@ -18,8 +18,8 @@ from merrflow_serving.media.audio import encode_wav
 from merrflow_serving.media.images import encode_jpeg
 from merrflow_serving.server import Server
 from merrflow_serving.service import ServiceSettings
-from tests.orchestrator.clients.toy_replicas import free_port
 from tests.orchestrator.fakes import Translator, fake_services, make_video
+from tests.ports import free_port
 from tests.services.serving.toy import SPEC, ToyEngine
 
 TOKEN = "a-token-of-client-tests"

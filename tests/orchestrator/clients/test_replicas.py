@@ -19,7 +19,8 @@ from merrflow.clients.replica import State
 from merrflow.clients.replicas import ReplicasDiffer
 from merrflow.core.settings import load_settings
 from merrflow_serving.errors import EngineFault, NotReady
-from tests.orchestrator.clients.toy_replicas import Echo, Process, free_port, replicas, request, start
+from tests.orchestrator.clients.toy_replicas import Echo, Process, replicas, request, start
+from tests.ports import free_port
 
 A, B, C = "127.0.0.2", "127.0.0.3", "127.0.0.4"
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 import subprocess
 import sys
 import threading
@@ -15,6 +14,7 @@ from merrflow.core.settings import load_settings
 from merrflow.qwen_audio.v1 import qwen_audio_pb2 as pb
 from merrflow_serving.errors import EngineFault, NotReady
 from tests.paths import ROOT
+from tests.ports import free_port
 
 # The toy service, whose engine takes its whole process down on the sound b"poison".
 SERVER = """
@@ -36,9 +36,7 @@ class Restarted:
     """The toy service, started again each time it dies, as a supervisor would."""
 
     def __init__(self) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
+        self.port = free_port()
         self.starts = 0
         self._over = False
         self._process: subprocess.Popen | None = None

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import socket
 import subprocess
 import sys
 import threading
@@ -19,6 +18,7 @@ from merrflow.qwen_audio.v1 import qwen_audio_pb2 as pb
 from merrflow_serving.engine import EngineInfo, Limits
 from merrflow_serving.server import Server, serve
 from tests.paths import ROOT
+from tests.ports import free_port
 from tests.services.serving import toy
 
 
@@ -70,12 +70,6 @@ def request(text: str) -> pb.DescribeRequest:
     found = pb.DescribeRequest(clip=text)
     found.audio.data = text.encode()
     return found
-
-
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("", 0))
-        return free.getsockname()[1]
 
 
 async def start(host: str, port: int, engine: str = "Echo", **settings) -> Server:

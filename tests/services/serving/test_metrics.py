@@ -24,6 +24,7 @@ from merrflow_serving.server import Server
 from merrflow_serving.settings import ServiceSettings
 from merrflow_serving.torch.device import Memory
 from merrflow_serving.torch.gpu import GpuMonitor, GpuState
+from tests.ports import free_port
 from tests.services.serving.test_server import _fresh_engine, failure, request  # noqa: F401
 from tests.services.serving.toy import SPEC, ToyEngine
 
@@ -38,12 +39,6 @@ STATE = State(
     max_batch_size=4,
     gpu=GpuState("cuda:0", MEMORY, 0.25),
 )
-
-
-def free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return taken.getsockname()[1]
 
 
 @asynccontextmanager

@@ -40,7 +40,7 @@ class Workers:
         log = (self._folder / f"worker-{len(self.all)}.log").open("wb")
         command = [sys.executable, "-c", "from merrflow.cli import main; main()", "worker", "--limit", "2"]
         # Each its own health page, as each has in a container of its own; and none waits 10 s before it asks for work.
-        own = {"PREFECT_WORKER_WEBSERVER_PORT": str(free_port("0.0.0.0")), "PREFECT_WORKER_QUERY_SECONDS": "1"}
+        own = {"PREFECT_WORKER_WEBSERVER_PORT": str(free_port()), "PREFECT_WORKER_QUERY_SECONDS": "1"}
         process = subprocess.Popen(
             command, env=os.environ | own | environment, stdout=log, stderr=log, start_new_session=True
         )

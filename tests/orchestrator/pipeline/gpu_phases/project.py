@@ -11,6 +11,7 @@ from merrflow_serving.catalog import NEEDED
 from merrflow_serving.describe import describe
 from merrflow_serving.server import Server
 from tests.orchestrator import fakes
+from tests.ports import free_port
 
 GIB = 1 << 30
 SIZES = {"openface-au": 0, "minigpt-v2": 15, "qwen-audio": 18, "llama3": 17}  # GiB
@@ -88,12 +89,4 @@ class FakeProject:
 
 def free_ports() -> dict[str, int]:
     """A port of its own for each service."""
-    import socket
-
-    sockets = [socket.socket() for _ in NEEDED]
-    for one in sockets:
-        one.bind(("127.0.0.1", 0))
-    ports = {name: one.getsockname()[1] for name, one in zip(NEEDED, sockets, strict=True)}
-    for one in sockets:
-        one.close()
-    return ports
+    return {name: free_port() for name in NEEDED}
