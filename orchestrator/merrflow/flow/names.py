@@ -6,6 +6,8 @@ SHARDS = "shards"  # work queue of their shards
 ANNOTATE = "annotate/annotate"  # flow/deployment
 ANNOTATE_SHARD = "annotate-shard/annotate-shard"
 MAX_STARTS = 5  # of one flow run, including the first
+# The variable by which a flow run knows its worker. Its parent process is another one once that worker was killed.
+WORKER_PID = "_MERRFLOW_WORKER_PID"
 
 
 def out_tag(out: str) -> str:

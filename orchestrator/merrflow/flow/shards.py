@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
+import threading
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict
@@ -23,12 +23,14 @@ from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.deployments import arun_deployment
 from prefect.states import Cancelling
 
-from merrflow.flow.names import ANNOTATE_SHARD, out_tag, run_lock
+from merrflow.flow.names import ANNOTATE_SHARD, WORKER_PID, out_tag, run_lock
 from merrflow.pipeline.request import Request
 from merrflow.store.locks import LockTaken, locks_at
+from merrflow_serving.parent import end
 
 POLL_SECONDS = 2.0
 TAKE_OVER_SECONDS = 30.0  # for the lock of a process that has just died
+LEAVE_SECONDS = 40.0  # to write out what is done, once the worker was killed
 _PAGE = 200  # the most flow runs that the server lists at once
 _UNFINISHED = [
     kind.value
@@ -75,19 +77,25 @@ async def alive(request: Request) -> AsyncIterator[None]:
         # without reporting anything to the server.
         get_run_logger().warning("this flow run is already running in another process; leaving it to that one")
         os._exit(0)
-    leaving = asyncio.create_task(_leave_with_worker(os.getppid()))
+    over = threading.Event()
+    threading.Thread(target=_leave_with_worker, args=(over,), daemon=True).start()
     try:
         yield
     finally:
-        leaving.cancel()
         await asyncio.to_thread(hold.__exit__, None, None, None)
+        over.set()
 
 
-async def _leave_with_worker(worker: int) -> None:
-    """Has this flow run end, to be continued by another worker, if its worker was killed: nobody could cancel it."""
-    while os.getppid() == worker:  # noqa: ASYNC110  # no event tells of a parent that died
-        await asyncio.sleep(POLL_SECONDS)
-    os.kill(os.getpid(), signal.SIGTERM)
+def _leave_with_worker(over: threading.Event) -> None:
+    """Ends this process, for another worker to continue, if its worker was killed: nobody could cancel the flow run.
+
+    That may have been before this was called. A thread, because the event loop may be what hangs.
+    """
+    worker = int(os.environ.get(WORKER_PID) or os.getppid())
+    while os.getppid() == worker:
+        if over.wait(POLL_SECONDS):
+            return
+    end(LEAVE_SECONDS)
 
 
 async def wait_for_earlier(request: Request) -> None:

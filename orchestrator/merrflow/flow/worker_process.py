@@ -3,9 +3,11 @@ with the options of `prefect worker start`, and a pipe as standard input."""
 
 from __future__ import annotations
 
+import os
 import runpy
 import sys
 
+from merrflow.flow.names import WORKER_PID
 from merrflow_serving.parent import end_with_parent
 
 STOP_SECONDS = 60.0  # for this worker's flow runs to write out their results
@@ -14,6 +16,7 @@ STOP_SECONDS = 60.0  # for this worker's flow runs to write out their results
 def main() -> None:
     """The child."""
     end_with_parent(STOP_SECONDS)
+    os.environ[WORKER_PID] = str(os.getpid())  # which its flow runs inherit
     sys.argv[:1] = ["prefect", "worker", "start"]
     runpy.run_module("prefect", run_name="__main__")
 

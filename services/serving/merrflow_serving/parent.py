@@ -20,15 +20,16 @@ def when_parent_ends(act: Callable[[], object]) -> None:
 
 
 def end_with_parent(seconds: float) -> None:
-    """Sends this process SIGTERM once standard input ends, and ends it `seconds` later if it is still there."""
+    """As `end`, once standard input ends."""
+    when_parent_ends(lambda: end(seconds))
 
-    def end() -> None:
-        last = threading.Timer(seconds, os._exit, (1,))
-        last.daemon = True
-        last.start()
-        os.kill(os.getpid(), signal.SIGTERM)
 
-    when_parent_ends(end)
+def end(seconds: float) -> None:
+    """Sends this process SIGTERM, and ends it `seconds` later if it is still there."""
+    last = threading.Timer(seconds, os._exit, (1,))
+    last.daemon = True
+    last.start()
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _watch(act: Callable[[], object]) -> None:
