@@ -35,7 +35,7 @@ def decide(votes: Iterable[Vote], label: str, rules: Witnesses) -> Standing:
     speaking = {kind: [vote for vote in votes if vote.vote == kind and vote.weight > 0] for kind in (FOR, AGAINST)}
     weight = {kind: sum(vote.weight for vote in found) for kind, found in speaking.items()}
     lead = weight[FOR] - weight[AGAINST]
-    if lead >= rules.confirm - _SLACK:
+    if lead >= rules.confirm - _SLACK and weight[AGAINST] <= rules.unopposed + _SLACK:
         verdict = Verdict.CONFIRMED
     elif lead <= _SLACK - rules.contradict:
         verdict = Verdict.CONTRADICTED

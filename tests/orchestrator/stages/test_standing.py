@@ -82,6 +82,13 @@ def test_a_given_label_against_face_and_words_is_contradicted() -> None:
     assert votes(case)["given"] == FOR
 
 
+def test_a_label_with_strong_words_against_it_is_not_confirmed_by_however_many() -> None:
+    case = Case(label("happy", True, source="table", scores={"happy": 3.0}), said("I hate you"))
+    case = replace(case, expression={"happy": 0.9})
+    assert stand(case).verdict is Verdict.UNDETERMINED
+    assert stand(replace(case, said=SILENT)).verdict is Verdict.CONFIRMED
+
+
 @pytest.mark.parametrize(
     ("name", "text", "language", "vote"),
     [

@@ -80,6 +80,7 @@ class Witnesses(Strict):
     neutral: str
     confirm: Total
     contradict: Total
+    unopposed: Annotated[float, Field(ge=0)]
     valence: dict[str, Valence]
     units: UnitRules
     expression: ExpressionRules
