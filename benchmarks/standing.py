@@ -2,8 +2,8 @@
 
     python -m benchmarks.standing
 
-400 records: 100 with a label against what the face shows, 100 against the words, 100 against face and words together, and
-100 right ones. Clues are missing as often as in real runs, and the witnesses err: the rates are in `ERRORS`. So this
+400 records: 100 with a label against what the face shows, 100 against the words, 100 against both, and 100 right ones.
+Clues are missing as often as in real runs, and the witnesses err: the rates are in `ERRORS`. So this
 measures how votes are weighed together, not how good any engine is.
 """
 

@@ -227,11 +227,14 @@ RULES_LABEL: Stage[Label] = Stage(
     settings=("neutral_sample", "seed", "labels_from"),
 )
 STAGE: Stage[Label] = Stage(
-    name="label", purpose="the pseudo-label", compute=final, needs=("rules_label",), settings=("labels_from",)
+    name="label",
+    purpose="the pseudo-label",
+    compute=final,
+    needs=("rules_label",),
+    settings=("labels_from", "label_least_share"),
 )
 FROM_MODEL = replace(
     STAGE,
     compute=by_model,
     needs=("rules_label", "peak", "measurable", "label_scores"),
-    settings=("labels_from", "label_least_share"),
 )

@@ -121,7 +121,13 @@ def test_words_that_a_recogniser_is_not_sure_of_do_not_count() -> None:
 
 @pytest.mark.parametrize(
     ("name", "arousal", "vote"),
-    [("neutral", 3, AGAINST), ("sad", 3, AGAINST), ("angry", -3, AGAINST), ("angry", 3, ABSTAINS), ("sad", 0, ABSTAINS)],
+    [
+        ("neutral", 3, AGAINST),
+        ("sad", 3, AGAINST),
+        ("angry", -3, AGAINST),
+        ("angry", 3, ABSTAINS),
+        ("sad", 0, ABSTAINS),
+    ],
 )
 def test_voice_only_contradicts(name: str, arousal: int, vote: str) -> None:
     assert votes(Case(label(name), SILENT, voice(arousal)))["voice"] == vote

@@ -93,10 +93,17 @@ def columns(words: Vocabulary) -> tuple[Column, ...]:
             "whether the label's own rule stands at the peak",
             lambda e: e.record.label.supported,
         ),
-        Column("standing", TEXT, "confirmed, undetermined or contradicted by other witnesses", lambda e: standing_of(e)[0]),
-        Column("standing_reason", TEXT, "which witnesses speak for the label and against it", lambda e: standing_of(e)[1]),
         Column(
-            "witness_votes", TEXTS, "what each witness says of the label, and why", lambda e: votes_in_words(e.record.label)
+            "standing", TEXT, "confirmed, undetermined or contradicted by other witnesses", lambda e: standing_of(e)[0]
+        ),
+        Column(
+            "standing_reason", TEXT, "which witnesses speak for the label and against it", lambda e: standing_of(e)[1]
+        ),
+        Column(
+            "witness_votes",
+            TEXTS,
+            "what each witness says of the label, and why",
+            lambda e: votes_in_words(e.record.label),
         ),
         Column(
             "rule_scores",

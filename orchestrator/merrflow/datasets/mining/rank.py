@@ -24,8 +24,7 @@ from merrflow.facs.units import openface_units
 from merrflow.stages.stage import Skip
 from merrflow.store import ClipResults, Ledger
 
-
-_SETTLED = {Verdict.CONTRADICTED: 1, Verdict.CONFIRMED: 2}  # the order of review; 0 for all else
+_SETTLED: Mapping[str, int] = {Verdict.CONTRADICTED: 1, Verdict.CONFIRMED: 2}  # the order of review; 0 for all else
 
 
 @dataclass(frozen=True)
@@ -66,7 +65,9 @@ def mine(
     others: bool = False,
     mining: MiningRules | None = None,
 ) -> Mined:
-    """The `top` clips nearest to `label`: those whose label is undetermined first, then nearest first; ties by name. Blocking; memory does not grow with the clips.
+    """The `top` clips nearest to `label`: those that are not settled first, then nearest first; ties by name.
+
+    Blocking; memory does not grow with the clips.
 
     Every face of every frame gives a bound for the clip; only if that would come into the list is the clip's subject
     looked up and judged alone. Skipped clips are judged like the others. `others`: leave out clips that have the label
