@@ -63,6 +63,9 @@ class RunSettings(BaseSettings):
     labels_from: Literal["rules", "model"] = Field(
         "rules", description="who labels expressive clips that no table labels: the rules, or the reasoning model"
     )
+    label_least_share: float = Field(
+        0.4, ge=0, le=1, description="labels_from: model takes a label from this share on; else the rules' label stays"
+    )
     label_scores: Literal["modalities", "all", "none"] = Field(
         "all",
         description="what the model weighs all labels by: all clues together; modalities: also each of face, voice and "

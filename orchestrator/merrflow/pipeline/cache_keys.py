@@ -17,7 +17,7 @@ from merrflow.formats.subtitle_files import sidecar_key
 from merrflow.stages.graph import Graph
 from merrflow.stages.stage import FIRST_VERSION, Identity, Stage
 
-RECORD_VERSION = "2"  # of how a record is put together; stages have versions of their own
+RECORD_VERSION = "3"  # of how a record is put together; stages have versions of their own
 _VERSIONS_FIRST = ("probe", "subtitle")  # stages whose versions are without a name in the keys of every ledger so far
 _DATA_FIRST = ("coarse", "subject", "grounding")  # the order of the data files in the keys of every ledger so far
 

@@ -148,6 +148,15 @@ def _arousal(values: Mapping[str, float], rules: GroundingRules) -> tuple[float 
     return float(sum(cue.points for cue in holding)), named
 
 
+def arousal_of(tone: Tone, rules: GroundingRules | None = None) -> tuple[float | None, str]:
+    """The voice's arousal, -4 to 5, with the cues behind it; None with the reason if it cannot be judged."""
+    rules = rules or load_grounding()
+    measured = _measurements(tone, rules)
+    if _AROUSAL not in measured.values:
+        return None, measured.why(_AROUSAL)
+    return measured.values[_AROUSAL], measured.units[_AROUSAL].strip("()")
+
+
 def _reason(verdict: str, quality: Quality, denied: bool, measured: _Measurements) -> str:
     if verdict == UNMEASURED:
         missing = [name for ranges in quality.supported for name in ranges if name not in measured.values]

@@ -187,6 +187,8 @@ def _blind(ranked: Sequence[Evidence], rules: RuleSet) -> str:
 def by_rules(work: Work, peak: Peak, measurable: Sequence[str]) -> Label | Skip:
     """The label of the table, else of the rules. Skip for a neutral clip that is not drawn into the neutral sample."""
     given = GivenLabel(work.clip.label, "table") if work.clip.label else None
+    if work.run.settings.labels_from == "model":  # which may find a label where the rules find none
+        return decide(peak, work.clip.name, work.run.rules, measurable, given, work.run.lexicon)
     return _kept(work, peak, measurable, given)
 
 
@@ -198,11 +200,13 @@ def final(work: Work, found: Label) -> Label:
 def by_model(
     work: Work, found: Label, peak: Peak, measurable: Sequence[str], scores: Mapping[str, Mapping[str, float]]
 ) -> Label | Skip:
-    """The label that the model finds likeliest for an expressive clip that no table labels."""
-    if found.source != "rules" or found.label == work.run.rules.neutral.label:
+    """The label that the model finds likeliest for a clip that no table labels, if it is sure enough."""
+    if found.source != "rules":
         return found
-    # without a clue that the model can use, the rules' label remains
-    return _kept(work, peak, measurable, GivenLabel.likeliest(scores["all"]) if "all" in scores else None)
+    # without a clue that the model can use, or a label that it is sure of, the rules' label remains
+    given = GivenLabel.likeliest(scores["all"]) if scores.get("all") else None
+    sure = given is not None and scores["all"][given.label] >= work.run.settings.label_least_share
+    return _kept(work, peak, measurable, given if sure else None)
 
 
 def _kept(work: Work, peak: Peak, measurable: Sequence[str], given: GivenLabel | None) -> Label | Skip:
@@ -220,9 +224,17 @@ RULES_LABEL: Stage[Label] = Stage(
     purpose="the label by rules or table; neutral clips end here, but for a sample",
     compute=by_rules,
     needs=("peak", "measurable"),
-    settings=("neutral_sample", "seed"),
+    settings=("neutral_sample", "seed", "labels_from"),
 )
 STAGE: Stage[Label] = Stage(
-    name="label", purpose="the pseudo-label", compute=final, needs=("rules_label",), settings=("labels_from",)
+    name="label",
+    purpose="the pseudo-label",
+    compute=final,
+    needs=("rules_label",),
+    settings=("labels_from", "label_least_share"),
 )
-FROM_MODEL = replace(STAGE, compute=by_model, needs=("rules_label", "peak", "measurable", "label_scores"))
+FROM_MODEL = replace(
+    STAGE,
+    compute=by_model,
+    needs=("rules_label", "peak", "measurable", "label_scores"),
+)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from merrflow.core.paths import path_text
@@ -23,7 +24,7 @@ def assemble(clip: Clip, results: Mapping[str, Result[Any]]) -> tuple[Record, Ou
         probe=value["probe"],
         subject=value["subject"],
         peak=value["peak"],
-        label=value["label"],
+        label=replace(value["label"], standing=value["standing"]),
         subtitle=value["words"],
         scene=value["scene"],
         tone=value["tone"],

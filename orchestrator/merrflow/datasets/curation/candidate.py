@@ -26,6 +26,8 @@ class Candidate:
     label_source: str  # "rules", "table", "model"
     ruled: str  # the label by the rules alone; "" if not known
     supported: bool | None
+    standing: str  # "confirmed", "undetermined", "contradicted"; "" if not known
+    standing_reason: str
     tops: Mapping[str, tuple[str, float]]  # "all", "face", "voice", "words" -> surest label and its probability
     own: float | None  # probability of the clip's label given all clues
     claims: tuple[str, ...]  # reasons of what the tone claims and measurement contradicts
@@ -58,6 +60,8 @@ def candidate(entry: Entry, sharpness: float | None = None) -> Candidate:
         label_source=sys.intern(record.label.source),
         ruled=sys.intern(record.label.ruled),
         supported=record.label.supported,
+        standing=str(record.label.standing.verdict) if record.label.standing else "",
+        standing_reason=record.label.standing.reason if record.label.standing else "",
         tops=_tops(record),
         own=own,
         claims=tuple(claim.reason for claim in record.grounding if claim.verdict == CONTRADICTED),

@@ -36,6 +36,7 @@ class Card:
         self._origins: Counter[tuple[str, ...]] = Counter()
         self._notes: dict[tuple[str, ...], str] = {}  # one each, for a note may name the clip's own file
         self._verdicts: Counter[str] = Counter()
+        self._standings: Counter[str] = Counter()
         self._supported: Counter[bool | None] = Counter()
         self._seconds = 0.0
         self._words: dict[str, Counter[int]] = {"coarse": Counter(), "fine": Counter()}
@@ -48,6 +49,8 @@ class Card:
         self._sources[record.label.source] += 1
         self._rules[record.label.rules] += 1
         self._supported[record.label.supported] += 1
+        if record.label.standing:
+            self._standings[str(record.label.standing.verdict)] += 1
         self._outcomes[str(entry.outcome)] += 1
         if record.subtitle.text:
             self._languages[record.subtitle.language] += 1
@@ -93,6 +96,7 @@ class Card:
             rules=_most(self._rules),
             outcomes=_most(self._outcomes),
             supported=self._supported,
+            standings=self._standings,
             languages=_most(self._languages),
             missing=_most(self._missing)[:MAX_ROWS],
             origins=[(writer, count, self._notes[writer]) for writer, count in sorted(self._origins.items())],

@@ -14,6 +14,7 @@ from typing import Any
 from merrflow.core.spoken import SUBTITLE_SOURCES
 from merrflow.datasets.entries import Entry
 from merrflow.datasets.export.vocabulary import Vocabulary
+from merrflow.datasets.standings import standing_of, votes_in_words
 
 PICTURE = "image"  # the column that the writer fills, for its bytes come from a file
 
@@ -91,6 +92,18 @@ def columns(words: Vocabulary) -> tuple[Column, ...]:
             FLAG,
             "whether the label's own rule stands at the peak",
             lambda e: e.record.label.supported,
+        ),
+        Column(
+            "standing", TEXT, "confirmed, undetermined or contradicted by other witnesses", lambda e: standing_of(e)[0]
+        ),
+        Column(
+            "standing_reason", TEXT, "which witnesses speak for the label and against it", lambda e: standing_of(e)[1]
+        ),
+        Column(
+            "witness_votes",
+            TEXTS,
+            "what each witness says of the label, and why",
+            lambda e: votes_in_words(e.record.label),
         ),
         Column(
             "rule_scores",

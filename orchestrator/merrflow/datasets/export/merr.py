@@ -151,6 +151,8 @@ def merr_record(entry: Entry, *, fine: bool) -> dict[str, Any]:
         "peak_AU_list": list(record.peak.action_units),
         "pseu_emotion": record.label.label,
     }
+    if record.label.standing:
+        values["pseu_emotion_standing"] = str(record.label.standing.verdict)
     if fine:
         return values | {
             "text": trainable(record.english or ""),

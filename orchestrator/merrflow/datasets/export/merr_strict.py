@@ -43,7 +43,12 @@ def published(record: Record) -> Record:
     written = rule.published_as if rule else {}
     return replace(
         record,
-        label=replace(record.label, action_units=tuple(written.get(u, u) for u in units), expressions=expressions),
+        label=replace(
+            record.label,
+            action_units=tuple(written.get(u, u) for u in units),
+            expressions=expressions,
+            standing=None,  # which no published file has
+        ),
         coarse=compose(
             scene=record.scene.text if record.scene else None,
             expressions=expressions,

@@ -19,6 +19,7 @@ from merrflow.datasets.export.format import Format, FormatOptions, Target
 from merrflow.datasets.export.text import cell
 from merrflow.datasets.export.vocabulary import Vocabulary
 from merrflow.datasets.export.writer import Writer
+from merrflow.datasets.standings import standing_of, votes_in_words
 
 NAME = "clips.csv"
 _DIGITS = 6  # after the point: beyond what any of the engines measures
@@ -86,6 +87,9 @@ def row(entry: Entry, words: Vocabulary) -> dict[str, Any]:
         "label_by_rules": label.ruled,
         "label_supported": label.supported,
         "label_reason": label.reason,
+        "standing": standing_of(entry)[0],
+        "standing_reason": standing_of(entry)[1],
+        "witness_votes": "; ".join(votes_in_words(label)),
         "AU_list": " ".join(label.action_units),
         "expressions": "; ".join(label.expressions),
         "peak_frame": peak.index,

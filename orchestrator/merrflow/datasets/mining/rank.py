@@ -12,6 +12,7 @@ from typing import Any
 from pydantic_core import from_json
 
 from merrflow.core.errors import InputError
+from merrflow.core.records import Verdict
 from merrflow.datasets.mining.beside import beside
 from merrflow.datasets.mining.faces import Box, Seen, all_faces, peak_face, subject_of
 from merrflow.datasets.mining.nearness import Nearness
@@ -22,6 +23,8 @@ from merrflow.facs.rules import RuleSet, UnknownLabel
 from merrflow.facs.units import openface_units
 from merrflow.stages.stage import Skip
 from merrflow.store import ClipResults, Ledger
+
+_SETTLED: Mapping[str, int] = {Verdict.CONTRADICTED: 1, Verdict.CONFIRMED: 2}  # the order of review; 0 for all else
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,7 @@ class Candidate:
     outcome: str
     reasons: tuple[str, ...]
     box: Box | None  # of the face in that frame: x, y, width, height in pixels
+    standing: str = ""  # of the record's label; "" if it has none
 
 
 @dataclass(frozen=True)
@@ -61,7 +65,9 @@ def mine(
     others: bool = False,
     mining: MiningRules | None = None,
 ) -> Mined:
-    """The `top` clips nearest to `label`, nearest first; ties by name. Blocking; memory does not grow with the clips.
+    """The `top` clips nearest to `label`: those that are not settled first, then nearest first; ties by name.
+
+    Blocking; memory does not grow with the clips.
 
     Every face of every frame gives a bound for the clip; only if that would come into the list is the clip's subject
     looked up and judged alone. Skipped clips are judged like the others. `others`: leave out clips that have the label
@@ -109,16 +115,25 @@ def mine(
         if score < mining.least_evidence:
             continue
         box, reasons = face.box, (*reasons, *more_reasons)
-        one = Candidate(0, stored.name, stored.path, score, face.frame, face.seconds, own, stored.outcome, reasons, box)
+        standing = _standing(record)
+        one = Candidate(
+            0, stored.name, stored.path, score, face.frame, face.seconds, own, stored.outcome, reasons, box, standing
+        )
         # Clips come by name, so that of two equal ones the later is the first to go.
         entry = (score, -number, one)
         if len(heap) < top:
             heapq.heappush(heap, entry)
         elif entry[:2] > heap[0][:2]:
             heapq.heapreplace(heap, entry)
-    best = sorted(heap, key=lambda entry: entry[:2], reverse=True)
+    # What is settled comes after what is not: undetermined labels and clips without one are where a person helps most.
+    best = sorted(heap, key=lambda entry: (_SETTLED.get(entry[2].standing, 0), -entry[0], -entry[1]))
     candidates = tuple(replace(one, rank=rank) for rank, (_, _, one) in enumerate(best, start=1))
     return Mined(label, rules.title, candidates, clips, without, _limits(engines, judges, label))
+
+
+def _standing(record: Mapping[str, Any] | None) -> str:
+    standing = (record or {}).get("label", {}).get("standing") or {}
+    return str(standing.get("verdict", ""))
 
 
 def _precomputed(record: Mapping[str, Any] | None) -> tuple[str, ...]:

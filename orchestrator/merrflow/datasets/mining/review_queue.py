@@ -31,6 +31,7 @@ def values(mined: Mined) -> dict[str, Any]:
                 "frame": one.frame,
                 "seconds": round(one.seconds, 3),
                 "label": one.label or None,
+                "standing": one.standing or None,
                 "outcome": one.outcome,
                 "reasons": list(one.reasons),
                 "box": list(one.box) if one.box else None,

@@ -10,6 +10,7 @@ from merrflow.datasets.entries import Entry
 from merrflow.datasets.pictures import Pictures
 from merrflow.datasets.report.chart import Chart, draw, facs_name
 from merrflow.datasets.report.picture import Picture, thumbnail
+from merrflow.datasets.standings import votes_in_words
 
 KEY_MEASUREMENTS = (  # of the tone, shown with its sentence; the others are one click away
     "pitch_mean",
@@ -59,6 +60,7 @@ class Card:
     tone_key: tuple[str, ...]  # what the sound holds, and its key measurements
     tone_more: tuple[str, ...]
     scene_measured: tuple[str, ...]
+    votes: tuple[str, ...]  # what each witness says of the label
     views: tuple[str, ...]  # what the model makes of the clues, in a line each
 
     def origin(self, clue: str) -> Origin | None:
@@ -89,6 +91,7 @@ def card(entry: Entry, pictures: Pictures, longest: int) -> Card:
         tone_key=(*_content(record), *(measured(name, tone[name]) for name in key)),
         tone_more=tuple(measured(*item) for item in tone.items() if item[0] not in key),
         scene_measured=tuple(measured(*item) for item in record.scene.measurements.items()) if record.scene else (),
+        votes=tuple(votes_in_words(record.label)),
         views=tuple(_view(name, record) for name in record.distribution),
     )
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from merrflow.core.paths import path_text
+from merrflow.core.records import Verdict
 from merrflow.datasets.entries import Entry, entries
 from merrflow.datasets.export import writer
 from merrflow.store import ClipRow, Ledger
@@ -72,6 +73,7 @@ class Survey:
     fine: int
     dropped_count: int
     outcomes: Mapping[str, int]  # only those that occur, in order of OUTCOMES
+    standings: Mapping[str, int]  # verdict on the label -> records; only those that occur
     labels: Mapping[str, int]  # most frequent first
     writers: tuple[Writer, ...]
     seconds: Mapping[str, float]  # stage -> mean computing time over the records that have it
@@ -93,12 +95,15 @@ class Surveyor(writer.Writer):
         self._notes: dict[tuple[str, str, str, str], str] = {}
         self._spent: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])
         self._fine = 0
+        self._standings: Counter[str] = Counter()
 
     def add(self, entry: Entry) -> str:
         record = entry.record
         self._fine += entry.is_fine
         self._by_label[record.label.label].append(record.name)
         self._recorded.add(record.name)
+        if record.label.standing:
+            self._standings[str(record.label.standing.verdict)] += 1
         if len(self._rows) < MAX_CARDS + MAX_ROWS:  # no later one can come into the table
             self._rows.append(_row(entry))
         for clue, origin in record.origins.items():
@@ -126,6 +131,7 @@ class Surveyor(writer.Writer):
             fine=self._fine,
             dropped_count=len(dropped),
             outcomes={name: outcomes[name] for name in OUTCOMES if outcomes[name]},
+            standings={name: count for name in Verdict if (count := self._standings[name])},
             labels=dict(labels),
             writers=tuple(Writer(*key, self._notes[key], count) for key, count in self._writers.items()),
             seconds={stage: total / count for stage, (total, count) in self._spent.items()},

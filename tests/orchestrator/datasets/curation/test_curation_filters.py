@@ -241,3 +241,22 @@ def test_overabundance_by_ratio(to: str, left: int) -> None:
 def test_no_clips_at_all() -> None:
     for one in packaged().filters():
         assert one.judge([]).drops == {}
+
+
+@pytest.mark.parametrize(
+    ("standing", "kept"),
+    [("contradicted", []), ("undetermined", ["not_contradicted"]), ("confirmed", ["not_contradicted", "confirmed"])],
+)
+def test_standing(standing: str, kept: list[str]) -> None:
+    one = clip(standing=standing, standing_reason="words against happy (0.5)")
+    for keep in ("not_contradicted", "confirmed"):
+        found = only("standing", keep=keep).judge([one])
+        assert (not found.drops) is (keep in kept)
+        assert found.unjudged == 0
+    if not kept:
+        assert found.drops == {"clip": "happy is contradicted: words against happy (0.5)"}
+
+
+def test_a_record_without_a_standing_is_not_judged_by_it() -> None:
+    found = only("standing", keep="confirmed").judge([clip()])
+    assert (dict(found.drops), found.unjudged) == ({}, 1)

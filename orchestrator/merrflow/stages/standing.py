@@ -1,0 +1,81 @@
+"""How far independent witnesses bear a label out. The label itself is never changed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+
+from merrflow.core.records import ActionUnitSeries, Label, Standing, Subject, Tone, Verdict, Vote
+from merrflow.core.spoken import Subtitle
+from merrflow.stages.expressions import mean_shares
+from merrflow.stages.stage import Stage, Work
+from merrflow.stages.witnesses import expression, given, scores, units, voice, words
+from merrflow.stages.witnesses.case import AGAINST, FOR, Case, abstains
+from merrflow.stages.witnesses.rules import Witnesses, load_witnesses
+
+Witness = Callable[[Case, Witnesses], Vote]
+WITNESSES: Mapping[str, Witness] = {one.NAME: one.vote for one in (units, expression, words, voice, scores, given)}
+_SLACK = 1e-9  # so that 0.3 + 0.3 + 0.4 reaches 1
+
+
+def stand(case: Case, rules: Witnesses | None = None, witnesses: Mapping[str, Witness] = WITNESSES) -> Standing:
+    """The verdict with all votes, in the witnesses' order. A witness that fails abstains with its error."""
+    rules = rules or load_witnesses()
+    votes = []
+    for name, witness in witnesses.items():
+        try:
+            votes.append(witness(case, rules))
+        except (ArithmeticError, LookupError, TypeError, ValueError) as error:  # nonsense in one clue
+            votes.append(abstains(name, f"could not judge: {' '.join(str(error).split()) or type(error).__name__}"))
+    return decide(votes, case.found.label, rules)
+
+
+def decide(votes: Iterable[Vote], label: str, rules: Witnesses) -> Standing:
+    """The verdict that the votes add up to, in whatever order they come."""
+    votes = tuple(votes)
+    speaking = {kind: [vote for vote in votes if vote.vote == kind and vote.weight > 0] for kind in (FOR, AGAINST)}
+    weight = {kind: sum(vote.weight for vote in found) for kind, found in speaking.items()}
+    lead = weight[FOR] - weight[AGAINST]
+    if lead >= rules.confirm - _SLACK and weight[AGAINST] <= rules.unopposed + _SLACK:
+        verdict = Verdict.CONFIRMED
+    elif lead <= _SLACK - rules.contradict:
+        verdict = Verdict.CONTRADICTED
+    else:
+        verdict = Verdict.UNDETERMINED
+    parts = [
+        f"{', '.join(sorted(vote.witness for vote in found))} {verb} {label} ({weight[kind]:g})"
+        for kind, verb in ((FOR, "for"), (AGAINST, "against"))
+        if (found := speaking[kind])
+    ]
+    reason = "; ".join(parts) or f"no witness speaks for {label} or against it"
+    return Standing(verdict, votes, reason, rules.title)
+
+
+def _standing(
+    work: Work,
+    found: Label,
+    said: Subtitle,
+    tone: Tone | None,
+    distribution: Mapping[str, Mapping[str, float]],
+    series: ActionUnitSeries,
+    subject: Subject,
+) -> Standing:
+    scorer = work.run.identities.get("llama3", {})
+    return stand(
+        Case(
+            found=found,
+            said=said,
+            tone=tone,
+            scores=distribution.get("all", {}),
+            scorer=scorer.get("model", ""),
+            expression=mean_shares(series, subject),
+        )
+    )
+
+
+STAGE: Stage[Standing] = Stage(
+    name="standing",
+    purpose="how far other witnesses bear the label out",
+    compute=_standing,
+    needs=("label", "words", "tone", "label_scores", "action_units", "subject"),
+    data_version=lambda: load_witnesses().version,
+)
