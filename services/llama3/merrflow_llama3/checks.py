@@ -22,8 +22,10 @@ _NAME = re.compile(r"(?<=[a-z,;:] )[A-Z][a-z]+")
 _NUMBER = re.compile(r"\d+")
 # "again and again" is English; "the brows and the brows" is not.
 _DOUBLED = re.compile(
-    r"\b(?!(?:again|over|on|more|round|up|down|through|by|less)\b)(\w[\w' -]{0,100}?\w),? and (?:the |a |an )?\1\b", re.IGNORECASE
+    r"\b(?!(?:again|over|on|more|round|up|down|through|by|less)\b)(\w[\w' -]{0,100}?\w),? and (?:the |a |an )?\1\b",
+    re.IGNORECASE,
 )
+_MARKDOWN = re.compile(r"\n|\*\*|__|^\s*(?:[-*#•]|\d+[.)])\s")
 _QUOTE = re.compile(r'"[^"]*"')
 _EXPRESSION = "*"  # takes the place of an expression, however many words it has
 _ECHO_WORDS = 12  # a run of the question's words as long as this is an echo; quoting the subtitle is not
@@ -119,6 +121,17 @@ def echo(answer: Answer) -> str | None:
     return None
 
 
+def form(answer: Answer) -> str | None:
+    """A list, a heading, emphasis or a line break where one paragraph was asked for."""
+    found = _MARKDOWN.search(_QUOTE.sub('""', answer.text.strip()))
+    return f"not one plain paragraph: {found.group(0)!r}" if found else None
+
+
+def negated(answer: Answer) -> str | None:
+    """The label's own feeling is denied, or another feeling is named as what moves the person."""
+    return faithfulness.negated_label(_unquoted(answer), answer.clues.label)
+
+
 def label(answer: Answer) -> str | None:
     """Neither the label nor a synonym is named; without a label, no feeling at all."""
     beginnings = label_words(answer.clues.label).named_by
@@ -170,7 +183,7 @@ def _unquoted(answer: Answer) -> list[str]:
 
 
 CHECKS: tuple[Callable[[Answer], str | None], ...] = (
-    refusal, cut_off, length, run_on, english, repetition, echo, label, invention, voice, face, feeling,
+    refusal, cut_off, length, run_on, english, repetition, echo, label, invention, voice, face, feeling, form, negated,
 )  # fmt: skip
 
 

@@ -88,7 +88,9 @@ def _scene(scene: str) -> str:
     found = [part.strip(" .!?,;") for part in re.findall(r"[^.!?]+[.!?]*", scene)]
     statements = [part for part in found if part and '"' not in part and text.words(part)]
     # "Two people are visible; the nearest ...": what a sentence says of its subject may come in its second half.
-    return ", and ".join(_in_part(_lowered(part.strip())) for part in statements[0].split(";")[:2]) if statements else ""
+    return (
+        ", and ".join(_in_part(_lowered(part.strip())) for part in statements[0].split(";")[:2]) if statements else ""
+    )
 
 
 def _in_part(statement: str) -> str:

@@ -116,7 +116,9 @@ class CluePrompt(PromptFile):
             "label": clues.label,
         }
         pieces = [
-            piece.text.format(**values, tone_sentence=text.tone_sentence(clues.tone))
+            piece.text.format(
+                **values, tone_sentence=text.tone_sentence(clues.tone), tone_joined=text.tone_joined(clues.tone)
+            )
             for piece in self.question
             if (not piece.needs or values[piece.needs]) and (not piece.lacks or not values[piece.lacks])
         ]

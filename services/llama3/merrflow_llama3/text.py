@@ -127,6 +127,12 @@ def tone_phrase(tone: str) -> str:
     return re.sub(r"^and\s+", "", tone.strip(), flags=re.IGNORECASE).rstrip(" .")
 
 
+def tone_joined(tone: str) -> str:
+    """The tone as a further part of a sentence: "The voice is loud" becomes "and the voice is loud"."""
+    tone = tone_phrase(tone)
+    return f"and {re.sub('^(The|There|Somebody|A|Her|His|It)(?= )', lambda found: found.group(0).lower(), tone)}"
+
+
 def sentence(text: str) -> str:
     """The text with a full stop, if it has no end mark."""
     return text if not text or text[-1] in ".!?\"'" else f"{text}."

@@ -105,7 +105,9 @@ def test_one_weak_ground_shows_only_faintly():
 def test_without_a_label_grounds_and_feeling_agree():
     clues = Clues(**{**vars(SAD), "label": ""})
     seen = "In the video, a person is shown in a close-up, with raised inner brows and lip corners pulled down, and a "
-    seen += 'quiet voice, a narrow pitch range and a slow pace are heard, while the words are "She left without a word". '
+    seen += (
+        'quiet voice, a narrow pitch range and a slow pace are heard, while the words are "She left without a word". '
+    )
     assert fits(clues, f"{seen}The raised inner brows and the quiet voice show that the person feels sad.")
     assert not fits(clues, f"{seen}The raised inner brows and the quiet voice show that the person feels happy.")
 
@@ -115,7 +117,7 @@ FACES = ("raised cheeks", "lip corners pulled up", "lowered brows", "pressed lip
 VOICES = ("", "The voice is high-pitched and loud, with a wide pitch range and a fast pace; it sounds agitated",
           "The voice is low-pitched and quiet, with a narrow pitch range and a slow pace; it sounds subdued",
           "The voice is medium-pitched and moderately loud, with a normal pitch range; it sounds neutral")  # fmt: skip
-SAYINGS = ("", "你真的这么想吗？", "How dare you!", "I am so happy! Thank you.", "The bus leaves at nine.", "Impossible!")
+SAYINGS = ("", "你真的这么想吗？", "How dare you!", "I am so happy!", "The bus leaves at nine.", "Impossible!")
 
 
 @settings(max_examples=150, deadline=None)

@@ -105,9 +105,7 @@ def test_a_chinese_subtitle_is_quoted_in_an_english_answer(engine):
     assert "bench" in result.text and "smile" in result.text
 
 
-@pytest.mark.parametrize(
-    "clues", [Clues(), Clues(label="happy"), Clues(scene=" \n", tone="\x00")]
-)
+@pytest.mark.parametrize("clues", [Clues(), Clues(label="happy"), Clues(scene=" \n", tone="\x00")])
 def test_without_a_clue_there_is_no_answer(engine, clues):
     broken, sound = engine.run([ReasonItem(clues), ReasonItem(SAD)])
     assert isinstance(broken, InvalidInput) and broken.reason == "NO_CLUE"

@@ -31,6 +31,12 @@ def test_published_prompt_is_word_for_word():
     )
 
 
+def test_the_published_prompt_joins_a_measured_tone_as_a_sentence_goes_on():
+    prompt = load_prompt("merr")
+    question = prompt.fill(prompt.prepare(Clues(tone="The voice is loud.", label="sad")))
+    assert question.startswith("and the voice is loud, Please")
+
+
 @pytest.mark.parametrize("name", ["merr", "grounded", "small"])
 @pytest.mark.parametrize("missing", ["scene", "expressions", "tone", "subtitle", "label"])
 def test_a_missing_clue_leaves_no_trace(name, missing):
@@ -121,7 +127,7 @@ def test_a_broken_prompt_file_is_told_in_one_sentence(tmp_path, content, said):
 
 def test_a_prompt_with_an_unknown_clue_is_refused(tmp_path):
     path = tmp_path / "mine.yaml"
-    path.write_text(_source("merr").replace("{tone}", "{smell}"), encoding="utf-8")
+    path.write_text(_source("merr").replace("{tone_joined}", "{smell}"), encoding="utf-8")
     with pytest.raises(NotReady, match="smell"):
         load_prompt(str(path))
 
