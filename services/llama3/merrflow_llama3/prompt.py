@@ -90,9 +90,7 @@ class CluePrompt(PromptFile):
             expressions = [text.plain_expression(phrase) for phrase in expressions]
         subtitle, translation = (_clean(said).replace('"', "'") for said in (clues.subtitle, clues.translation))
         if subtitle and translation and self.subtitle == "quotable_only":
-            subtitle = translation
-        elif subtitle and translation:
-            subtitle = self.translated.format(subtitle=subtitle, translation=translation)
+            subtitle, translation = translation, ""
         if self.subtitle == "quotable_only" and text.latin_share(subtitle) < 1.0:
             subtitle = " ".join(quote for quote in text.quotable(subtitle) if text.latin_share(quote) == 1.0)
         elif self.subtitle == "quotable_only" and not text.words(subtitle):
@@ -103,7 +101,7 @@ class CluePrompt(PromptFile):
             tone=text.tone_phrase(_clean(clues.tone)),
             subtitle=subtitle,
             label=_clean(clues.label).strip(" .,;").lower(),
-            translation=_clean(clues.translation).replace('"', "'"),
+            translation=translation if subtitle else "",
         )
 
     def fill(self, clues: Clues, control_tokens: Iterable[str] = ()) -> str:
@@ -112,7 +110,9 @@ class CluePrompt(PromptFile):
             "scene": clues.scene,
             "expressions": ", ".join(clues.expressions),
             "tone": clues.tone,
-            "subtitle": clues.subtitle,
+            "subtitle": self.translated.format(subtitle=clues.subtitle, translation=clues.translation)
+            if clues.translation
+            else clues.subtitle,
             "label": clues.label,
         }
         pieces = [

@@ -113,7 +113,7 @@ def test_without_a_label_grounds_and_feeling_agree():
 
 
 FACES = ("raised cheeks", "lip corners pulled up", "lowered brows", "pressed lips", "widened eyes", "a dropped jaw",
-         "raised inner brows", "lip corners pulled down", "a wrinkled nose", "dimpled cheeks", "parted lips")  # fmt: skip
+         "raised inner brows", "lip corners pulled down", "a wrinkled nose", "parted lips")  # fmt: skip
 VOICES = ("", "The voice is high-pitched and loud, with a wide pitch range and a fast pace; it sounds agitated",
           "The voice is low-pitched and quiet, with a narrow pitch range and a slow pace; it sounds subdued",
           "The voice is medium-pitched and moderately loud, with a normal pitch range; it sounds neutral")  # fmt: skip
