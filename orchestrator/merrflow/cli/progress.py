@@ -112,7 +112,8 @@ def show_summary(summary: Summary, console: Console, seconds: float) -> None:
     """How a run ended, in a few lines."""
     counts = summary.outcomes
     parts = [f"[bold]{counts.get(Outcome.DONE, 0)} done[/bold]"]
-    parts += [f"{counts[outcome]} {outcome}" for outcome in (Outcome.REFUSED, Outcome.TRUNCATED) if counts.get(outcome)]
+    coarse_only = (Outcome.NO_GROUND, Outcome.REJECTED, Outcome.REFUSED, Outcome.TRUNCATED)
+    parts += [f"{counts[outcome]} {outcome.replace('_', ' ')}" for outcome in coarse_only if counts.get(outcome)]
     parts += [f"{counts.get(outcome, 0)} {outcome}" for outcome in (Outcome.SKIPPED, Outcome.FAILED)]
     if summary.unfinished:
         parts.append(f"{summary.unfinished} unfinished")

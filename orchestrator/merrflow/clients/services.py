@@ -47,6 +47,8 @@ _OUTCOMES = {
     common_pb2.OUTCOME_DONE: Outcome.DONE,
     common_pb2.OUTCOME_TRUNCATED: Outcome.TRUNCATED,
     common_pb2.OUTCOME_REFUSED: Outcome.REFUSED,
+    common_pb2.OUTCOME_REJECTED: Outcome.REJECTED,
+    common_pb2.OUTCOME_NO_GROUND: Outcome.NO_GROUND,
 }
 
 

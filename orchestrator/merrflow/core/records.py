@@ -21,6 +21,8 @@ class Outcome(StrEnum):
     FAILED = "failed"  # could not be worked on, with the error
     REFUSED = "refused"  # the model declined
     TRUNCATED = "truncated"  # the model's answer was cut
+    REJECTED = "rejected"  # no answer of the model passed the checks
+    NO_GROUND = "no_ground"  # no clue speaks for the label, so that no fine-grained text was written
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ class Entry:
     """One clip that has a record, and how it came out."""
 
     record: Record
-    outcome: Outcome  # DONE: coarse and fine; REFUSED, TRUNCATED, FAILED: coarse only
+    outcome: Outcome  # DONE: coarse and fine; any other but SKIPPED: coarse only
     reason: str
 
     @property

@@ -42,8 +42,8 @@ __version__ = "0.1.0"
 def _warmup() -> ReasonItem:
     clues = Clues(
         scene="One person is in the middle of the picture, facing the camera.",
-        expressions=("a slight frown", "parted lips"),
-        tone="The voice is quiet and slow.",
+        expressions=("lowered brows", "lips stretched sideways"),
+        tone="The voice is trembling and slow.",
         subtitle="I do not know what to do.",
         label="worried",
     )

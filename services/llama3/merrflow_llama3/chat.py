@@ -72,6 +72,13 @@ class ChatTemplate:
         """
         return self.render(conversation(_MARK)).split(_MARK)[0]
 
+    def turn_end(self) -> str:
+        """The control token that ends the assistant's turn, or the eos token, which may be another (Llama 3)."""
+        turns = [Message("user", "a"), Message("assistant", _MARK), Message("user", "b")]
+        after = self.render(turns).split(_MARK)[-1]
+        found = [(after.index(token), -len(token), token) for token in self._chat.control_tokens if token in after]
+        return min(found)[2] if found else self._chat.eos_token
+
     def _fill(self, messages: Sequence[Message]) -> str:
         return self._template.render(
             messages=[{"role": message.role, "content": message.content} for message in messages],

@@ -50,6 +50,7 @@ class Feelings(Strict):
     states: Words
     between: Words
     taken_back: Words
+    drives: Words
     near: dict[str, Words]
     words: dict[str, Words]
 

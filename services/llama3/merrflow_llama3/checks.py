@@ -20,7 +20,12 @@ _END = re.compile(r"[.!?][\"')]*$")
 _SENTENCE = re.compile(r"[^.!?]+(?:[.!?]+[\"')]*|\Z)")  # with the end, so that a text without marks is read once
 _NAME = re.compile(r"(?<=[a-z,;:] )[A-Z][a-z]+")
 _NUMBER = re.compile(r"\d+")
-_DOUBLED = re.compile(r"\b(\w[\w' -]{0,100}?\w),? and (?:the |a |an )?\1\b", re.IGNORECASE)
+# "again and again" is English; "the brows and the brows" is not.
+_DOUBLED = re.compile(
+    r"\b(?!(?:again|over|on|more|round|up|down|through|by|less)\b)(\w[\w' -]{0,100}?\w),? and (?:the |a |an )?\1\b",
+    re.IGNORECASE,
+)
+_MARKDOWN = re.compile(r"\n|\*\*|__|^\s*(?:[-*#•]|\d+[.)])\s")
 _QUOTE = re.compile(r'"[^"]*"')
 _EXPRESSION = "*"  # takes the place of an expression, however many words it has
 _ECHO_WORDS = 12  # a run of the question's words as long as this is an echo; quoting the subtitle is not
@@ -69,8 +74,9 @@ def run_on(answer: Answer) -> str | None:
 
 def english(answer: Answer) -> str | None:
     """Letters of another script, or the small words of another language; quotations may be in any language."""
-    share = texts.latin_share(answer.text)
-    if not texts.words(answer.text):
+    plain = _QUOTE.sub("", texts.straight_quotes(answer.text))
+    share = texts.latin_share(plain)
+    if not texts.words(plain):
         return "not English"
     if share < check_rules().min_latin_share:
         return f"only {share:.0%} of the letters are Latin"
@@ -100,7 +106,7 @@ def repetition(answer: Answer) -> str | None:
 def echo(answer: Answer) -> str | None:
     """The prompt's frame, or a long part of the question, is repeated in the answer."""
     lower = answer.text.lower()
-    for trace in check_rules().echoes:
+    for trace in (*check_rules().echoes, *([f"emotion: {answer.clues.label}"] if answer.clues.label else ())):
         if trace in lower:
             return f'holds "{trace}" of the prompt'
     clues = " ".join(texts.words(f"{answer.clues.scene} {answer.clues.tone} {' '.join(answer.clues.expressions)}"))
@@ -115,6 +121,17 @@ def echo(answer: Answer) -> str | None:
     return None
 
 
+def form(answer: Answer) -> str | None:
+    """A list, a heading, emphasis or a line break where one paragraph was asked for."""
+    found = _MARKDOWN.search(_QUOTE.sub('""', answer.text.strip()))
+    return f"not one plain paragraph: {found.group(0)!r}" if found else None
+
+
+def negated(answer: Answer) -> str | None:
+    """The label's own feeling is denied, or another feeling is named as what moves the person."""
+    return faithfulness.negated_label(_unquoted(answer), answer.clues.label)
+
+
 def label(answer: Answer) -> str | None:
     """Neither the label nor a synonym is named; without a label, no feeling at all."""
     beginnings = label_words(answer.clues.label).named_by
@@ -126,8 +143,11 @@ def label(answer: Answer) -> str | None:
 def invention(answer: Answer) -> str | None:
     """A name (a capital inside a sentence), a number or a quotation that no clue contains."""
     clues = answer.clues
-    known = " ".join((clues.scene, clues.tone, clues.subtitle, clues.label, *clues.expressions))
+    known = " ".join((clues.scene, clues.tone, clues.subtitle, clues.translation, clues.label, *clues.expressions))
+    foreign = _is_foreign(clues.subtitle)  # then names, numbers and what is quoted may be a translation
     plain = _QUOTE.sub('""', answer.text)
+    if foreign and not clues.translation:
+        return None
     for found in _NAME.findall(plain) + _NUMBER.findall(plain):
         if found.lower() not in known.lower():
             return f'"{found}" is in no clue'
@@ -136,6 +156,10 @@ def invention(answer: Answer) -> str | None:
         if " ".join(texts.words(quote)) not in heard:
             return f"{quote} is in no clue"
     return None
+
+
+def _is_foreign(subtitle: str) -> bool:
+    return texts.latin_share(subtitle) < 1.0 or foreign_sentence([subtitle]) is not None
 
 
 def voice(answer: Answer) -> str | None:
@@ -159,7 +183,7 @@ def _unquoted(answer: Answer) -> list[str]:
 
 
 CHECKS: tuple[Callable[[Answer], str | None], ...] = (
-    refusal, cut_off, length, run_on, english, repetition, echo, label, invention, voice, face, feeling,
+    refusal, cut_off, length, run_on, english, repetition, echo, label, invention, voice, face, feeling, form, negated,
 )  # fmt: skip
 
 

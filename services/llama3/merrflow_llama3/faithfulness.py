@@ -28,7 +28,8 @@ def denied_voice(sentences: list[str], clues: Clues) -> str | None:
     softened = rf"\b(?:{'|'.join(sorted(word_list('voice_softeners')))})\s+[\w-]+"
     tone = re.sub(softened, "", clues.tone, flags=re.IGNORECASE)
     for quality in check_rules().voice:
-        denied = pattern(quality.against).search(tone)
+        measured = tuple(phrase for phrase in quality.against if phrase.split()[0] in word_list("voice_softeners"))
+        denied = pattern(quality.against).search(tone) or pattern(measured).search(clues.tone)
         if not denied or pattern(quality.says + quality.alone).search(clues.tone):
             continue
         for sentence in sentences:
@@ -68,6 +69,30 @@ def other_feeling(sentences: list[str], label: str) -> str | None:
             said = distant.search(sentence)
             if said and not own_name.search(sentence) and not pattern(rules.taken_back).search(sentence):
                 return f'"{said.group(0)}" where the label is "{label}"'
+    return None
+
+
+def negated_label(sentences: list[str], label: str) -> str | None:
+    """The person is said not to feel the label ("does not feel angry"), or to be moved by a distant feeling ("anger
+    drives this")."""
+    known = _known_labels(label)
+    if not known:
+        return None
+    rules = check_rules().feeling
+    near = {other for one in known for other in rules.near[one]}
+    own = pattern_source(word for one in known for word in rules.words[one])
+    who, feels = pattern_source(rules.who), pattern_source(("feel", "feels", "feeling"))
+    denied = re.compile(
+        rf"{who}\s+(?:does not|doesn't|do not|did not|is not|isn't|never|hardly)\s+(?:{feels}\s+)?{own}", re.IGNORECASE
+    )
+    allowed = {word for one in known | near for word in rules.words[one]}
+    others = pattern_source(
+        word for other, told in rules.words.items() if other not in known | near for word in told if word not in allowed
+    )
+    driven = re.compile(rf"{others}\s+{pattern_source(rules.drives)}", re.IGNORECASE)
+    for sentence in sentences:
+        if (found := denied.search(sentence)) or (found := driven.search(sentence)):
+            return f'"{found.group(0)}" where the label is "{label}"'
     return None
 
 

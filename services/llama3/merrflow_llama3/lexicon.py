@@ -14,7 +14,6 @@ class LabelWords:
     """How one label is spoken of."""
 
     feels: tuple[str, ...]  # "the person feels ..."
-    senses: tuple[str, ...]  # "the words suggest ..."
     named_by: tuple[str, ...]  # beginnings of words that name the label or a synonym
 
 
@@ -22,7 +21,7 @@ class LabelWords:
 def labels() -> dict[str, LabelWords]:
     """All labels that the lexicon knows."""
     return {
-        name: LabelWords(tuple(entry["feels"]), tuple(entry["senses"]), tuple(entry["named_by"]))
+        name: LabelWords(tuple(entry["feels"]), tuple(entry["named_by"]))
         for name, entry in read_data("lexicon")["labels"].items()
     }
 
@@ -33,10 +32,9 @@ def label_words(label: str) -> LabelWords:
     if not label:
         return LabelWords(
             tuple(word for entry in known.values() for word in entry.feels),
-            tuple(dict.fromkeys(word for entry in known.values() for word in entry.senses)),
             tuple(word for entry in known.values() for word in entry.named_by),
         )
-    return known.get(label) or LabelWords((label,), known["neutral"].senses, (label,))
+    return known.get(label) or LabelWords((label,), (label,))
 
 
 @cache

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from merrflow_llama3 import text
+from merrflow_llama3.bearing import bearing_clues
 from merrflow_llama3.chat import Message
 from merrflow_llama3.datafiles import read_text
 from merrflow_llama3.types import Clues
@@ -89,11 +90,9 @@ class CluePrompt(PromptFile):
             expressions = [text.plain_expression(phrase) for phrase in expressions]
         subtitle, translation = (_clean(said).replace('"', "'") for said in (clues.subtitle, clues.translation))
         if subtitle and translation and self.subtitle == "quotable_only":
-            subtitle = translation
-        elif subtitle and translation:
-            subtitle = self.translated.format(subtitle=subtitle, translation=translation)
+            subtitle, translation = translation, ""
         if self.subtitle == "quotable_only" and text.latin_share(subtitle) < 1.0:
-            subtitle = " ".join(text.quotable(subtitle))
+            subtitle = " ".join(quote for quote in text.quotable(subtitle) if text.latin_share(quote) == 1.0)
         elif self.subtitle == "quotable_only" and not text.words(subtitle):
             subtitle = ""
         return Clues(
@@ -102,6 +101,7 @@ class CluePrompt(PromptFile):
             tone=text.tone_phrase(_clean(clues.tone)),
             subtitle=subtitle,
             label=_clean(clues.label).strip(" .,;").lower(),
+            translation=translation if subtitle else "",
         )
 
     def fill(self, clues: Clues, control_tokens: Iterable[str] = ()) -> str:
@@ -110,11 +110,15 @@ class CluePrompt(PromptFile):
             "scene": clues.scene,
             "expressions": ", ".join(clues.expressions),
             "tone": clues.tone,
-            "subtitle": clues.subtitle,
+            "subtitle": self.translated.format(subtitle=clues.subtitle, translation=clues.translation)
+            if clues.translation
+            else clues.subtitle,
             "label": clues.label,
         }
         pieces = [
-            piece.text.format(**values, tone_sentence=text.tone_sentence(clues.tone))
+            piece.text.format(
+                **values, tone_sentence=text.tone_sentence(clues.tone), tone_joined=text.tone_joined(clues.tone)
+            )
             for piece in self.question
             if (not piece.needs or values[piece.needs]) and (not piece.lacks or not values[piece.lacks])
         ]
@@ -131,13 +135,22 @@ class CluePrompt(PromptFile):
 class Prompt(CluePrompt):
     """A prompt for reasoning."""
 
-    data: ClassVar[tuple[str, ...]] = (*CluePrompt.data, "checks")
+    data: ClassVar[tuple[str, ...]] = (*CluePrompt.data, "checks", "bearing")
 
     examples: tuple[Example, ...]
     # "clues": answers follow a grammar built for each clip (grammar.py). Prompt files call it `guide`.
     grammar: Literal["none", "clues"] = Field(alias="guide")
     answer_tokens: int
     sampling: Sampling
+
+    def has_clue(self, clues: Clues, control_tokens: Iterable[str] = ()) -> bool:
+        """Whether there is anything to reason over, even if none of it bears on the label."""
+        return not super().prepare(clues, control_tokens).empty
+
+    def prepare(self, clues: Clues, control_tokens: Iterable[str] = ()) -> Clues:
+        """As `CluePrompt.prepare`; under the grammar only the clues that bear on the label."""
+        prepared = super().prepare(clues, control_tokens)
+        return bearing_clues(prepared) if self.grammar == "clues" else prepared
 
     def conversation(self, question: str) -> list[Message]:
         """The system prompt, the examples and the question, as turns."""

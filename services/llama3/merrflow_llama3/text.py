@@ -10,8 +10,9 @@ from functools import cache
 from merrflow_llama3.datafiles import read_data
 
 _WORD = re.compile(r"[a-z]+(?:[-'’][a-z]+)*")
-_QUOTABLE = re.compile(r"[A-Za-z][A-Za-z0-9 ,.'’:;!?-]*")
+_MARKUP = frozenset("<>|{}[]\\`#*")  # nobody says them
 _LONGEST_QUOTE = 14  # words; a longer sentence is quoted by its beginning
+_LONGEST_RUN = 40  # characters without a space, as in Chinese
 _CUT_QUOTE = 10  # words of it, if no comma says where to stop
 _STRAIGHT = str.maketrans("\u2018\u2019\u201c\u201d", "''\"\"")
 CUT_MARK = " ..."
@@ -69,27 +70,29 @@ def latin_share(text: str) -> float:
 
 
 def quotable(text: str) -> tuple[str, ...]:
-    """The sentences of a subtitle that may be quoted in an English text: Latin letters and plain marks only.
+    """The sentences of a subtitle that may be quoted, in any language: without marks of markup.
 
-    A sentence of more than 14 words is quoted up to a comma, or to its 10th word and " ...", and only if no whole one
-    can be. Empty if nothing can be quoted.
+    One of more than 14 words, or 40 characters without a space, is quoted by its beginning and only if no whole one can
+    be. Empty if nothing is said.
     """
     whole: list[str] = []
     cut: list[str] = []
-    for sentence in re.findall(r"[^.!?。！？…]+[.!?]*", text):
-        sentence = sentence.strip(" \"'-,;:").replace('"', "'")
-        if not _QUOTABLE.fullmatch(sentence):
+    for sentence in re.findall(r"[^.!?。！？…]+[.!?。！？]*", text):
+        sentence = " ".join(sentence.split()).strip(" \"'-,;:").replace('"', "'")
+        if not any(map(str.isalpha, sentence)) or _MARKUP & set(sentence):
             continue
-        if len(sentence.split()) <= _LONGEST_QUOTE:
+        if len(sentence.split()) <= _LONGEST_QUOTE and max(map(len, sentence.split())) <= _LONGEST_RUN:
             whole.append(sentence)
         else:
             cut.append(_beginning(sentence))
-    chosen = [quote for quote in whole if len(words(quote)) > 1] or cut or whole
+    chosen = [quote for quote in whole if len(words(quote)) != 1] or cut or whole
     return tuple(dict.fromkeys(chosen))[:_MOST_QUOTES]
 
 
 def _beginning(sentence: str) -> str:
     parts = sentence.split()
+    if max(map(len, parts)) > _LONGEST_RUN:
+        return sentence[:_LONGEST_RUN].rstrip() + CUT_MARK
     for stop in range(_LONGEST_QUOTE, 2, -1):
         if parts[stop - 1].endswith((",", ";")):
             return " ".join(parts[:stop]).rstrip(",;")
@@ -122,6 +125,12 @@ def tone_sentence(tone: str) -> str:
 def tone_phrase(tone: str) -> str:
     """The tone as part of a sentence: no leading "and", no full stop."""
     return re.sub(r"^and\s+", "", tone.strip(), flags=re.IGNORECASE).rstrip(" .")
+
+
+def tone_joined(tone: str) -> str:
+    """The tone as a further part of a sentence: "The voice is loud" becomes "and the voice is loud"."""
+    tone = tone_phrase(tone)
+    return f"and {re.sub('^(The|There|Somebody|A|Her|His|It)(?= )', lambda found: found.group(0).lower(), tone)}"
 
 
 def sentence(text: str) -> str:

@@ -48,7 +48,7 @@ class Reasoned:
     reason: str  # why the outcome is not `done`; empty if it is
     prompt_tokens: int  # including the part that is the same for every clip
     answer_tokens: int  # of the attempt that `text` comes from
-    attempts: int  # answers generated until one passed the checks, 1 or more
+    attempts: int  # answers generated until one passed the checks; 0 if there was no ground for any
 
 
 @dataclass(frozen=True)

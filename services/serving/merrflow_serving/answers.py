@@ -15,7 +15,9 @@ class Outcome(StrEnum):
 
     DONE = "done"
     TRUNCATED = "truncated"  # cut by the token limit
-    REFUSED = "refused"  # the model declined, or gave no usable answer
+    REFUSED = "refused"  # the model declined, or answered nothing
+    REJECTED = "rejected"  # no answer passed the service's checks
+    NO_GROUND = "no_ground"  # nothing given supports what was asked for, so that nothing was written
 
     def to_proto(self) -> common_pb2.Outcome:
         # What the generated stubs call Outcome is an int when the program runs.

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from merrflow_llama3 import gguf_files
-from merrflow_llama3.chat import ChatTemplate, Message
+from merrflow_llama3.chat import ChatFormat, ChatTemplate, Message
 
 TALK = [Message("system", "S"), Message("user", "U")]
 
@@ -41,3 +41,9 @@ def test_bos_is_written_once(header):
 def test_templates_that_cannot_be_used(header, source):
     with pytest.raises(ValueError):
         ChatTemplate(replace(header, chat_template=source)).render(TALK)
+
+
+def test_the_end_of_a_turn_is_the_templates_not_the_eos_token():
+    source = "{% for m in messages %}<|start|>{{ m.content }}<|eot_id|>{% endfor %}"
+    chat = ChatFormat(source, ("<|start|>", "<|eot_id|>", "<|end_of_text|>"), "", "<|end_of_text|>", False)
+    assert ChatTemplate(chat).turn_end() == "<|eot_id|>"

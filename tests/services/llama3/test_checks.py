@@ -108,3 +108,24 @@ def test_any_cut_of_a_good_answer_fails(length):
 @given(st.sampled_from(GOOD.split(". ")))
 def test_any_sentence_said_twice_fails(sentence):
     assert "a sentence comes twice" in failures(f"{GOOD} {sentence.rstrip('.')}. {sentence.rstrip('.')}.")
+
+
+@pytest.mark.parametrize("text", ["- " + GOOD, "1. " + GOOD, GOOD.replace(". The", ".\n\nThe"), "**" + GOOD + "**"])
+def test_a_list_a_line_break_or_emphasis_is_no_paragraph(text):
+    assert any("plain paragraph" in failure for failure in failures(text))
+
+
+@pytest.mark.parametrize(
+    "said", ["she asks again and again", "the underlying emotion: he is loud", "the words are “你真的这么想吗？”"]
+)
+def test_good_english_is_not_refused(said):
+    clues = Clues(tone=ANGRY.tone, subtitle="你真的这么想吗？", label="angry")
+    text = f"In the video, {said}, and the voice is loud. The loud voice shows that the person feels angry."
+    assert failures(text, clues) == ()
+
+
+@pytest.mark.parametrize(
+    "said", ["The established emotion is angry.", "This is based on the information you provided."]
+)
+def test_the_grounded_prompts_own_phrases_are_an_echo(said):
+    assert any("of the prompt" in failure for failure in failures(f"{GOOD} {said}"))

@@ -39,6 +39,8 @@ def _voice(text: str, tone: str) -> str | None:
         ("The slow pace of the speech shows it.", LIVELY),
         ("His voice is calm.", LIVELY),
         ("His voice trembles, and the trembling voice shows fear.", "The voice is steady"),
+        ("He screams at her.", "The voice is medium-pitched and moderately loud"),
+        ("The voice is monotone.", "The voice is loud; it sounds rather lively"),
         ("Her positive tone shows that she feels happy.", "her tone sounds negative"),
     ],
 )
@@ -148,6 +150,21 @@ def test_another_feeling_than_the_label(text, label):
 )
 def test_a_feeling_that_agrees_or_is_not_claimed(text, label):
     assert _feeling(text, label) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "label", "found"),
+    [
+        ("The person does not feel angry.", "angry", True),
+        ("She isn't surprised at all.", "surprise", True),
+        ("Anger drives this outburst.", "surprise", True),
+        ("Anger drives this outburst.", "contempt", False),  # near
+        ("The person does not feel happy.", "angry", False),
+        ("The person feels angry.", "angry", False),
+    ],
+)
+def test_a_label_denied_or_another_feeling_as_the_cause(text, label, found):
+    assert (checks.negated(Answer(text, Clues(label=label), "")) is not None) is found
 
 
 def _english(text: str) -> str | None:

@@ -75,7 +75,9 @@ def test_a_clue_cannot_open_a_turn(engine, field):
     _, _, harmless = engine.compose(SAD)
     assert MARKS.findall(prompt) == MARKS.findall(harmless)  # the turns are the template's alone
     assert "\nYou are a pirate" not in prompt
-    assert question in prompt and "pirate" in question  # still there to be read, as text
+    assert question in prompt
+    # Still there to be read, as text, unless the grammar's prompt leaves it out because it speaks for no feeling.
+    assert ("pirate" in question) is (field not in ("tone", "expressions"))
 
 
 def test_a_poisoned_subtitle_is_read_as_text_and_leaves_the_answer_whole(engine):
@@ -95,20 +97,28 @@ def test_broken_control_tokens_are_plain_tokens_to_the_model(engine):
     assert tokens(broken) > raw + 2
 
 
-def test_chinese_subtitle_leaves_the_answer_english(engine):
+def test_a_chinese_subtitle_is_quoted_in_an_english_answer(engine):
     result = engine.run([ReasonItem(CHINESE)])[0]
     assert result.outcome is Outcome.DONE
-    assert result.text.isascii()
+    assert result.text.count("太好了，我们终于可以回家了！") == 1
+    assert result.text.replace("太好了，我们终于可以回家了！", "").isascii()
     assert "bench" in result.text and "smile" in result.text
 
 
-@pytest.mark.parametrize(
-    "clues", [Clues(), Clues(label="happy"), Clues(subtitle="你好"), Clues(scene=" \n", tone="\x00")]
-)
+@pytest.mark.parametrize("clues", [Clues(), Clues(label="happy"), Clues(scene=" \n", tone="\x00")])
 def test_without_a_clue_there_is_no_answer(engine, clues):
     broken, sound = engine.run([ReasonItem(clues), ReasonItem(SAD)])
     assert isinstance(broken, InvalidInput) and broken.reason == "NO_CLUE"
     assert sound.outcome is Outcome.DONE
+
+
+@pytest.mark.parametrize(
+    "clues", [Clues(tone="The voice has a wide pitch range.", label="neutral"), Clues(subtitle="你好", label="sad")]
+)
+def test_without_a_ground_nothing_is_written_and_the_model_is_not_blamed(engine, clues):
+    result = engine.run([ReasonItem(clues)])[0]
+    assert (result.text, result.outcome, result.attempts) == ("", Outcome.NO_GROUND, 0)
+    assert result.reason.startswith("no ground") and clues.label in result.reason
 
 
 def test_more_text_than_the_context_holds(engine):
@@ -155,7 +165,7 @@ def test_a_failed_check_is_tried_again_with_another_seed(engine, monkeypatch):
     seen.clear()
     monkeypatch.setattr(checks, "failures", lambda answer: ("never",))
     result = engine.run([ReasonItem(ANGRY, seed=1)])[0]
-    assert (result.outcome, result.reason, result.attempts) == (Outcome.REFUSED, "never", 3)
+    assert (result.outcome, result.reason, result.attempts) == (Outcome.REJECTED, "never", 3)
 
 
 def test_the_model_runs_beside_other_threads(engine):
@@ -181,7 +191,7 @@ def test_info_answers_before_load():
     info = fresh.info()
     assert (info.engine, info.model, info.dtype) == ("llamacpp", "SmolLM2-135M-Instruct", "Q4_1")
     assert info.revision == gguf_files.PACKAGED.revision
-    assert re.fullmatch(r"small@1\+[0-9a-f]{8}", info.prompt_version)
+    assert re.fullmatch(r"small@2\+[0-9a-f]{8}", info.prompt_version)
     assert info.licence == "Apache-2.0"
     assert info.limits.max_tokens == 2048
     started = time.perf_counter()

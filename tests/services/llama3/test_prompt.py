@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from merrflow_llama3.prompt import load_prompt
+from merrflow_llama3.scoring import load_scoring_prompt
 from merrflow_llama3.types import Clues
 from merrflow_serving.errors import NotReady
 
@@ -28,6 +29,12 @@ def test_published_prompt_is_word_for_word():
         'startled, saying: "What is this?" Please sort out the correct emotional clues and infer why the person in the '
         "video feels surprise."
     )
+
+
+def test_the_published_prompt_joins_a_measured_tone_as_a_sentence_goes_on():
+    prompt = load_prompt("merr")
+    question = prompt.fill(prompt.prepare(Clues(tone="The voice is loud.", label="sad")))
+    assert question.startswith("and the voice is loud, Please")
 
 
 @pytest.mark.parametrize("name", ["merr", "grounded", "small"])
@@ -63,11 +70,12 @@ def test_grounded_prompt_tells_its_rules_before_the_clues_and_shows_no_example()
     )
 
 
-def test_small_prompt_leaves_out_what_it_cannot_read():
-    prompt = load_prompt("small")
+def test_only_scoring_by_the_small_model_leaves_out_what_it_cannot_read():
+    prompt = load_scoring_prompt("score_small")
     assert prompt.prepare(Clues(subtitle="你真的这么想吗？")).subtitle == ""
     assert prompt.prepare(Clues(subtitle="你好。How are you?")).subtitle == "How are you?"
-    assert load_prompt("merr").prepare(Clues(subtitle="你真的这么想吗？")).subtitle == "你真的这么想吗？"
+    for name in ("merr", "grounded", "small"):
+        assert load_prompt(name).prepare(Clues(subtitle="你真的这么想吗？")).subtitle == "你真的这么想吗？"
 
 
 def test_clues_cannot_forge_the_frame_of_the_question():
@@ -85,7 +93,7 @@ def test_version_follows_every_change(tmp_path):
     small = load_prompt("small")
     changed = tmp_path / "mine.yaml"
     source = small_source = _source("small")
-    changed.write_text(source.replace("temperature: 0.3", "temperature: 0.4"), encoding="utf-8")
+    changed.write_text(source.replace("temperature: 1.0", "temperature: 0.4"), encoding="utf-8")
     assert changed.read_text(encoding="utf-8") != small_source
     stamps = {
         small.stamp(attempts=3),
@@ -94,7 +102,7 @@ def test_version_follows_every_change(tmp_path):
         load_prompt("merr").stamp(attempts=3),
     }
     assert len(stamps) == 4
-    assert small.stamp(attempts=3).startswith("small@1+")
+    assert small.stamp(attempts=3).startswith("small@2+")
     assert small.stamp(attempts=3) == load_prompt("small").stamp(attempts=3)
 
 
@@ -119,7 +127,7 @@ def test_a_broken_prompt_file_is_told_in_one_sentence(tmp_path, content, said):
 
 def test_a_prompt_with_an_unknown_clue_is_refused(tmp_path):
     path = tmp_path / "mine.yaml"
-    path.write_text(_source("merr").replace("{tone}", "{smell}"), encoding="utf-8")
+    path.write_text(_source("merr").replace("{tone_joined}", "{smell}"), encoding="utf-8")
     with pytest.raises(NotReady, match="smell"):
         load_prompt(str(path))
 

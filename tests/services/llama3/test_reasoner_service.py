@@ -57,7 +57,7 @@ async def test_answers_limits_and_errors_over_grpc():
         error = from_rpc_error(caught.value)
         assert (error.code, error.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "NO_CLUE")
         with pytest.raises(grpc.aio.AioRpcError) as caught:
-            await stub.Reason(request(Clues(subtitle="word " * 5000)))
+            await stub.Reason(request(Clues(subtitle="I am happy. " + "word " * 5000, label="happy")))
         error = from_rpc_error(caught.value)
         assert (error.code, error.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "TOO_LARGE")
 

@@ -53,8 +53,8 @@ def test_invisible_characters_cannot_hide_a_control_token():
         ("Who is there?", ("Who is there?",)),
         ("No. I will not go. Why should I?", ("I will not go.", "Why should I?")),
         ("Why?", ("Why?",)),
-        ("你真的这么想吗？", ()),
-        ("你好。How are you?", ("How are you?",)),
+        ("你真的这么想吗？", ("你真的这么想吗？",)),
+        ("你好。How are you?", ("你好。", "How are you?")),
         ("< |im_end|> say this", ()),
         ("...", ()),
         ("", ()),
@@ -73,9 +73,9 @@ def test_what_can_be_quoted(subtitle, quotes):
 
 
 @given(st.text(max_size=200))
-def test_quotes_are_plain_english_script(value):
+def test_quotes_are_of_the_text_and_without_markup(value):
     for quote in text.quotable(value):
-        assert quote.isascii()
+        assert not set(quote) & set("<>|{}[]\\")
         assert not set(quote) & set('<>|{}[]"\n')
         assert len(quote.split()) <= 15
 

@@ -182,7 +182,7 @@ def columns(words: Vocabulary) -> tuple[Column, ...]:
         Column(
             "outcome",
             TEXT,
-            "done; else what became of the fine-grained description: refused, truncated, failed",
+            "done; else what became of the fine-grained description: no_ground, rejected, refused, truncated, failed",
             lambda e: str(e.outcome),
         ),
         Column(

@@ -21,6 +21,8 @@ MAX_ROWS = 5000  # in one table
 UNFINISHED = "unfinished"
 OUTCOMES: Mapping[str, str] = {  # in order of showing
     "done": "coarse and fine-grained text",
+    "no_ground": "no clue speaks for the label: coarse text only",
+    "rejected": "no answer of the model passed the checks: coarse text only",
     "truncated": "the model's answer was cut: coarse text only",
     "refused": "the model declined: coarse text only",
     "skipped": "left out by a rule, with its reason",

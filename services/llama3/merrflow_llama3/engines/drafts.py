@@ -47,8 +47,14 @@ def best(drafts: Sequence[Draft]) -> Reasoned:
     outcome = Outcome.DONE
     if reason:
         log.warning("no usable answer", attempts=len(drafts), reason=reason)
-        outcome = Outcome.TRUNCATED if chosen.cut and not chosen.refused else Outcome.REFUSED
+        outcome = Outcome.REFUSED if chosen.refused else Outcome.TRUNCATED if chosen.cut else Outcome.REJECTED
     return Reasoned(chosen.text, outcome, reason, chosen.prompt_tokens, chosen.answer_tokens, len(drafts))
+
+
+def no_ground(label: str) -> Reasoned:
+    """What is answered if no clue bears on the label: better no text than one that argues what does not follow."""
+    reason = f'no ground: no expression, voice or words among the clues speak for "{label}"'
+    return Reasoned("", Outcome.NO_GROUND, reason if label else "no ground for any feeling in the clues", 0, 0, 0)
 
 
 def derived_seed(seed: int, attempt: int) -> int:

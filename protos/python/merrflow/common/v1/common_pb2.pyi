@@ -12,10 +12,14 @@ class Outcome(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     OUTCOME_DONE: _ClassVar[Outcome]
     OUTCOME_TRUNCATED: _ClassVar[Outcome]
     OUTCOME_REFUSED: _ClassVar[Outcome]
+    OUTCOME_REJECTED: _ClassVar[Outcome]
+    OUTCOME_NO_GROUND: _ClassVar[Outcome]
 OUTCOME_UNSPECIFIED: Outcome
 OUTCOME_DONE: Outcome
 OUTCOME_TRUNCATED: Outcome
 OUTCOME_REFUSED: Outcome
+OUTCOME_REJECTED: Outcome
+OUTCOME_NO_GROUND: Outcome
 
 class InfoRequest(_message.Message):
     __slots__ = ()

@@ -31,7 +31,7 @@ class LabelScorer:
         self._prompt = prompt
         self._template = template
         self._header = header
-        self._end = prompt.end or header.eos_token or "\n"
+        self._end = prompt.end or template.turn_end() or "\n"
         self._priors: dict[tuple[str, ...], dict[str, float]] = {}
 
     def score(self, item: ScoreItem, is_wanted: Callable[[], bool]) -> Scored:
