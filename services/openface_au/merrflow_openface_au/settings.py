@@ -44,7 +44,7 @@ class OpenFaceAuSettings(ServiceSettings):
         3, ge=0, le=100, description="every so many frames of a face, its expression is judged; 0: never (mediapipe)"
     )
     embedding_every: int = Field(
-        5,
+        10,
         ge=0,
         le=100,
         description="every so many frames of a face, what it is recognised by within the clip is measured, which is "
