@@ -175,7 +175,9 @@ def _reason(
         largest = "largest face" if marks["size"] == 1 else f"face {marks['size']:.2f} times the largest"
         text = f"of {persons} persons: {largest}, {view}, frontality {marks['frontality']:.2f}{mouth}"
         text += f"; score {score:.2f}, next {second:.2f}"
-    if len(track.shots) > 1:
+    if track.by_look:
+        text += f"; recognised by the face within this clip, in {len(track.shots)} shot{'s' * (len(track.shots) > 1)}"
+    elif len(track.shots) > 1:
         text += f"; followed by place through {len(track.shots)} shots"
     if dropped:
         text += f"; {dropped} brief or tiny {'face' if dropped == 1 else 'faces'} left out"

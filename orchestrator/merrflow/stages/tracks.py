@@ -1,10 +1,8 @@
 """Follows faces through frames as persons.
 
-Within a shot a face is followed by its place. Across cuts nothing is known of how persons look: neither OpenFace's
-files nor the Action Unit service carry what a face looks like, and of the face-embedding networks none comes in a
-small, kept wheel of its own with a licence that allows this use (dlib's is a large package of 2017 that needs dlib
-itself; others are fetched at run time or are for research only). So persons are joined across cuts only if film
-grammar and place speak for it, and otherwise stay apart; a person who returns in another place counts as another.
+Within a shot a face is followed by its place. Where the engine measured how faces look (`Face.embedding`), that decides
+which tracks of a clip are one person, through cuts and profiles. Where it did not, as in OpenFace's files, persons are
+joined across cuts only if film grammar and place speak for it; a person who returns in another place counts as another.
 """
 
 from __future__ import annotations
@@ -18,6 +16,7 @@ from typing import TypeVar
 
 from merrflow.core.datafile import Strict
 from merrflow.core.records import ActionUnitSeries, Face, Shot
+from merrflow.stages.looks import look_of, same_person
 
 Box = tuple[float, float, float, float]
 Item = TypeVar("Item")
@@ -37,6 +36,7 @@ class FollowRules(Strict):
     return_overlap: float
     return_degrees: float
     return_unlike: float
+    join_look: float
 
 
 @dataclass
@@ -46,6 +46,7 @@ class Track:
     faces: list[tuple[int, int]] = field(default_factory=list)
     measured: list[Face] = field(default_factory=list)
     shots: list[Shot] = field(default_factory=list)  # in which the person is seen, ascending
+    by_look: bool = False  # whether parts were joined because they look like one person
     _seat: Face | None = None
 
     def add(self, frame: int, place: int, face: Face) -> None:
@@ -59,6 +60,16 @@ class Track:
         self.measured += later.measured
         self.shots += [shot for shot in later.shots if shot not in self.shots]
         self._seat = later._seat
+
+    def together(self, others: Iterable[Track]) -> Track:
+        """A track of this person and the others, who look like the same, in order of their frames."""
+        parts = [self, *others]
+        seen = sorted(
+            ((at, face) for part in parts for at, face in zip(part.faces, part.measured, strict=True)),
+            key=lambda pair: pair[0],
+        )
+        shots = sorted({shot for part in parts for shot in part.shots}, key=lambda shot: shot.start)
+        return Track([at for at, _ in seen], [face for _, face in seen], shots, by_look=True)
 
     @property
     def seat(self) -> Face:
@@ -79,6 +90,7 @@ def follow(series: ActionUnitSeries, shots: Sequence[Shot], rules: FollowRules) 
 
     Within a shot a face goes to the nearest track by overlap, then by distance, all pairs together at their best.
     A person is joined to an earlier one
+    - if both look alike (see looks.py) and are never in view together; what follows is for tracks without a look:
     - across a cut, if the face stays where it was, turned the same way, as in a flash taken for a cut;
     - within a shot, if a face comes back to the place it was lost in;
     - over other shots (A-B-A, as in shot and counter-shot), if the face is back in its place and turned as it was,
@@ -108,7 +120,24 @@ def follow(series: ActionUnitSeries, shots: Sequence[Shot], rules: FollowRules) 
                 track.add(frame.index, place, face)
         live = _stitched(live, rules, whole)
         earlier += _join(persons, live, earlier, rules, whole)
-    return sorted(persons, key=lambda track: track.faces[0])
+    return _recognised(sorted(persons, key=lambda track: track.faces[0]), rules)
+
+
+def _recognised(tracks: Sequence[Track], rules: FollowRules) -> list[Track]:
+    """The tracks, with those together that look like one person; in order of their first frame."""
+    groups = same_person(
+        [(frozenset(frame for frame, _ in track.faces), look_of(track.measured)) for track in tracks], rules.join_look
+    )
+    return [
+        tracks[group[0]].together(tracks[place] for place in group[1:]) if len(group) > 1 else tracks[group[0]]
+        for group in groups
+    ]
+
+
+def _unlike(one: Track, other: Track, rules: FollowRules) -> bool:
+    """Whether both were measured and look like two persons: then place joins them no more."""
+    looks = look_of(one.measured), look_of(other.measured)
+    return looks[0] is not None and looks[1] is not None and looks[0].distance(looks[1]) > rules.join_look
 
 
 def sure(face: Face, rules: FollowRules) -> bool:
@@ -162,7 +191,12 @@ def _stitched(live: Sequence[Track], rules: FollowRules, whole: Box) -> list[Tra
     persons: list[Track] = []
     for track in live:  # in order of their first frame
         gone = [person for person in persons if person.faces[-1][0] < track.faces[0][0]]
-        shared = [_alike(person.measured[-1], track.measured[0], rules, whole) or 0.0 for person in gone]
+        shared = [
+            0.0
+            if _unlike(person, track, rules)
+            else _alike(person.measured[-1], track.measured[0], rules, whole) or 0.0
+            for person in gone
+        ]
         if gone and max(shared) > 0:
             gone[shared.index(max(shared))].extend(track)
         else:
@@ -181,6 +215,8 @@ def _join(
         track.settle()
 
     def similarity(person: Track, track: Track) -> float | None:
+        if _unlike(person, track, rules):
+            return None
         shot, last = track.shots[0], person.shots[-1]
         if last.end == shot.start:
             follows = track.faces[0][0] == shot.start == person.faces[-1][0] + 1

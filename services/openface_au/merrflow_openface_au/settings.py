@@ -40,6 +40,16 @@ class OpenFaceAuSettings(ServiceSettings):
         "`merrflow models pull openface-predictors` puts them",
     )
     models_dir: Path = Field(default_factory=default_models_dir, description="folder that keeps pulled weights")
+    expression_every: int = Field(
+        3, ge=0, le=100, description="every so many frames of a face, its expression is judged; 0: never (mediapipe)"
+    )
+    embedding_every: int = Field(
+        10,
+        ge=0,
+        le=100,
+        description="every so many frames of a face, what it is recognised by within the clip is measured, which is "
+        "biometric; 0: never (mediapipe)",
+    )
     openface_binary: str = Field(
         "FeatureExtraction", description="OpenFace's FeatureExtraction: a path, or a name to find on PATH"
     )

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from pydantic import Base64Bytes
+
 Source = Path | bytes  # where the video file is, or its content
 Box = tuple[float, float, float, float]  # x, y, width, height
 
@@ -38,7 +40,7 @@ class FaceResult:
     mouth_opening: float | None  # inner-lip gap over mouth width
     second_pass: bool  # found only in an enlarged or brightened part of the frame
     expression: tuple[float, ...] = ()  # one share for each of VideoResult.expression_classes, 1 in all; or not judged
-    embedding: bytes = b""  # 128 float16, low byte first; tells persons apart within a clip; or not computed
+    embedding: Base64Bytes = b""  # 128 float16, low byte first; tells persons apart within a clip; or not computed
 
 
 @dataclass(frozen=True)

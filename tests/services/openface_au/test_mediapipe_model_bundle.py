@@ -33,7 +33,9 @@ def test_info_needs_no_model(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(packaged, "distribution", None)
     info = MediapipeEngine(OpenFaceAuSettings(max_frames=7)).info()
     assert info.revision == packaged.FACE_LANDMARKER.revision
-    assert re.fullmatch(r"\S+\+[0-9a-f]{8} max_faces=4", info.prompt_version)
+    assert re.fullmatch(
+        r"\S+\+[0-9a-f]{8} max_faces=4 expression=[0-9a-f]{8}/3 embedding=[0-9a-f]{8}/10", info.prompt_version
+    )
     assert "not OpenFace" in info.note
     assert info.limits.max_frames == 7
 

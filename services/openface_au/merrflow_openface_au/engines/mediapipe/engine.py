@@ -14,6 +14,7 @@ import numpy as np
 
 from merrflow_openface_au.engines.mediapipe.action_units import FrameNumbers, action_units, features
 from merrflow_openface_au.engines.mediapipe.face_detector import Detection, FaceDetector
+from merrflow_openface_au.engines.mediapipe.face_networks import FaceNetworks, wanted_networks
 from merrflow_openface_au.engines.mediapipe.face_track import FaceTrack
 from merrflow_openface_au.engines.mediapipe.face_tracker import FaceTracker, Picture, pictures_held, split_into_segments
 from merrflow_openface_au.engines.mediapipe.geometry import facial_geometry, head_pose
@@ -57,6 +58,7 @@ class _Loaded:
     bundle: bytes
     detector: FaceDetector
     ring: PictureRing
+    networks: FaceNetworks
 
 
 class MediapipeEngine:
@@ -83,7 +85,8 @@ class MediapipeEngine:
             raise NotReady(
                 f"mediapipe cannot be imported ({error}); run: pip install mediapipe", reason="MODEL_MISSING"
             ) from error
-        self._loaded = _Loaded(rules, bundle, detector, PictureRing(pictures_held(rules.search)))
+        networks = FaceNetworks(wanted_networks(self._settings))
+        self._loaded = _Loaded(rules, bundle, detector, PictureRing(pictures_held(rules.search)), networks)
 
     def close(self) -> None:
         if self._loaded is not None:
@@ -92,9 +95,10 @@ class MediapipeEngine:
 
     def info(self) -> EngineInfo:
         """Revision: the model bundle. Prompt version: the rules, and what else decides the results."""
+        networks = wanted_networks(self._settings)
         try:
             rules = self._loaded.rules if self._loaded is not None else load_rules(self._settings.mapping)
-            version = f"{rules.stamp} max_faces={self._settings.max_faces}"
+            version = f"{rules.stamp} max_faces={self._settings.max_faces} {networks.stamp}"
         except NotReady:  # `load` says why
             version = ""
         return EngineInfo(
@@ -105,7 +109,7 @@ class MediapipeEngine:
             dtype="float16",
             prompt_version=version,
             licence="Apache-2.0",
-            note=NOTE,
+            note="; ".join((NOTE, *networks.problems)),
             limits=Limits(max_batch_size=1, max_pixels=self._settings.max_pixels, max_frames=self._settings.max_frames),
         )
 
@@ -119,7 +123,7 @@ class MediapipeEngine:
     def _measure(self, source: Source, is_wanted: Callable[[], bool]) -> VideoResult:
         if self._loaded is None:
             raise NotReady("the engine is not loaded")
-        rules, bundle = self._loaded.rules, self._loaded.bundle
+        rules, bundle, networks = self._loaded.rules, self._loaded.bundle, self._loaded.networks
         search = rules.search
         log = _FrameLog(search.longest_side, self._loaded.ring)
         frames = _while_wanted(
@@ -133,7 +137,7 @@ class MediapipeEngine:
         )
         tracker = FaceTracker(
             self._loaded.detector,
-            lambda seed: self._new_track(bundle, seed, search),
+            lambda seed: self._new_track(bundle, seed, search, networks),
             search,
             self._settings.max_faces,
         )
@@ -154,6 +158,7 @@ class MediapipeEngine:
             height=log.height,
             fps=log.fps,
             action_units=self._measured(rules),
+            expression_classes=networks.classes,
             frames=tuple(
                 FrameResult(index, timestamp, tuple(sorted(seen, key=_area, reverse=True)))
                 for index, (timestamp, seen) in enumerate(zip(log.timestamps, faces, strict=True))
@@ -162,9 +167,9 @@ class MediapipeEngine:
 
     # What an engine that measures otherwise on the same faces replaces.
 
-    def _new_track(self, bundle: bytes, seed: Detection, search: Search) -> FaceTrack:
+    def _new_track(self, bundle: bytes, seed: Detection, search: Search, networks: FaceNetworks) -> FaceTrack:
         """Follows a face that was found."""
-        return FaceTrack(bundle, seed, search)
+        return FaceTrack(bundle, seed, search, networks)
 
     def _measured(self, rules: Rules) -> tuple[str, ...]:
         """The Action Units of every face, ascending."""
@@ -244,5 +249,7 @@ def _results(
                 action_units=values,
                 mouth_opening=shape["lip_gap_ratio"],
                 second_pass=not track.first_pass,
+                expression=sample.looks.expression,
+                embedding=sample.looks.embedding,
             ),
         )

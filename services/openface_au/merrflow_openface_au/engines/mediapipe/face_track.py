@@ -8,7 +8,7 @@ could carry over from another shot, person or clip (it costs 20 to 40 ms).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 import numpy as np
@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from merrflow_openface_au.engines.mediapipe import landmarks
 from merrflow_openface_au.engines.mediapipe.face_detector import Detection
+from merrflow_openface_au.engines.mediapipe.face_networks import NOT_LOOKED, FaceNetworks, Looks
 from merrflow_openface_au.engines.mediapipe.geometry import bounding_box, overlap
 from merrflow_openface_au.engines.mediapipe.images import Image, brighten, brightness, crop_around, shrink
 from merrflow_openface_au.engines.mediapipe.rules import Search
@@ -34,6 +35,7 @@ class Sample:
     points: npt.NDArray[np.float32]  # (478, 3), pixels of the frame; z in the same unit, smaller is nearer
     blendshapes: npt.NDArray[np.float32]  # (52,), 0 to 1
     matrix: npt.NDArray[np.float32]  # (4, 4), canonical face to camera
+    looks: Looks = NOT_LOOKED
 
     @property
     def box(self) -> Box:
@@ -47,13 +49,15 @@ class FaceTrack:
     detector confirmed it.
     """
 
-    def __init__(self, bundle: bytes, seed: Detection, search: Search) -> None:
+    def __init__(self, bundle: bytes, seed: Detection, search: Search, networks: FaceNetworks) -> None:
         """bundle: the bytes of face_landmarker.task. seed: where the face was found."""
         import mediapipe
         from mediapipe.tasks.python import BaseOptions, vision
 
         self._mediapipe = mediapipe
         self._search = search
+        self._networks = networks
+        self._seen = 0  # samples so far, with those that were dropped
         self._clock = -1  # ms, strictly rising
         self._is_first_call = True
         self._crop: tuple[float, float, float] | None = None  # centre x, centre y, side
@@ -134,6 +138,8 @@ class FaceTrack:
             sample = self._detect(crop, factor, left, top, clock + 1)
         if sample is None or (index - 1 in self._samples and overlap(sample.box, self._box) < MIN_OVERLAP):
             return None  # not seen, or the search took a neighbour for this face
+        sample = replace(sample, looks=self._networks.look(image, sample.points, self._seen))
+        self._seen += 1
         self._samples[index] = sample
         self._box = sample.box
         return sample

@@ -26,7 +26,17 @@ from merrflow_serving.errors import MerrflowError
 PROGRAM = "merrflow_openface_au.engines.mediapipe.worker"
 LOOK_SECONDS = 0.1  # between two looks whether a video is still wanted
 # The settings that a worker needs.
-NEEDED = ("max_frames", "max_pixels", "max_faces", "face_landmarker", "mapping", "predictors_folder", "models_dir")
+NEEDED = (
+    "max_frames",
+    "max_pixels",
+    "max_faces",
+    "face_landmarker",
+    "mapping",
+    "predictors_folder",
+    "models_dir",
+    "expression_every",
+    "embedding_every",
+)
 
 
 class WorkerExited(Exception):

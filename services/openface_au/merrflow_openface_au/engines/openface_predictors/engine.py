@@ -14,6 +14,7 @@ from dataclasses import replace
 from merrflow_openface_au.engines.mediapipe.action_units import FrameNumbers
 from merrflow_openface_au.engines.mediapipe.engine import MediapipeEngine
 from merrflow_openface_au.engines.mediapipe.face_detector import Detection
+from merrflow_openface_au.engines.mediapipe.face_networks import FaceNetworks, wanted_networks
 from merrflow_openface_au.engines.mediapipe.face_track import FaceTrack
 from merrflow_openface_au.engines.mediapipe.pool import MediapipePool
 from merrflow_openface_au.engines.mediapipe.rules import Rules, Search, load_rules
@@ -54,10 +55,11 @@ class PredictorsEngine(MediapipeEngine):
     def info(self) -> EngineInfo:
         """Revision: the model files and MediaPipe's bundle. Prompt version: how faces are found and described."""
         shared = super().info()
+        networks = wanted_networks(self._settings)
         try:
             search = load_rules(self._settings.mapping).search
             finding = hashlib.sha256(search.model_dump_json().encode()).hexdigest()[:8]
-            version = f"{load_recipe().stamp} faces={finding} max_faces={self._settings.max_faces}"
+            version = f"{load_recipe().stamp} faces={finding} max_faces={self._settings.max_faces} {networks.stamp}"
         except NotReady:  # `load` says why
             version = ""
         files = self._revision or fingerprint(self._folder)
@@ -69,13 +71,13 @@ class PredictorsEngine(MediapipeEngine):
             dtype="float32",
             prompt_version=version,
             licence=LICENCE,
-            note=NOTE,
+            note="; ".join((NOTE, *networks.problems)),
         )
 
-    def _new_track(self, bundle: bytes, seed: Detection, search: Search) -> FaceTrack:
+    def _new_track(self, bundle: bytes, seed: Detection, search: Search, networks: FaceNetworks) -> FaceTrack:
         if self._predicting is None:
             raise NotReady("the engine is not loaded")
-        return PredictedTrack(bundle, seed, search, self._predicting)
+        return PredictedTrack(bundle, seed, search, networks, self._predicting)
 
     def _measured(self, rules: Rules) -> tuple[str, ...]:
         return self._predicting.action_units if self._predicting is not None else ()

@@ -1,0 +1,69 @@
+"""The expression and recognition networks of the mediapipe engine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from merrflow_openface_au.engines.mediapipe import face_networks
+from merrflow_openface_au.engines.mediapipe.engine import MediapipeEngine
+from merrflow_openface_au.engines.mediapipe.face_networks import CLASSES, EXPRESSION, RECOGNITION, Network
+from merrflow_openface_au.engines.mediapipe.worker_protocol import answer_message, answer_of
+from merrflow_openface_au.service import warmup_item
+from merrflow_openface_au.settings import OpenFaceAuSettings
+from merrflow_openface_au.types import VideoResult
+
+NOISE = {side: np.random.default_rng(0).uniform(0, 255, (side, side, 3)).astype(np.float32) for side in (112, 150)}
+
+
+def measured(**settings: int) -> VideoResult:
+    engine = MediapipeEngine(OpenFaceAuSettings(**settings))
+    engine.load()
+    try:
+        (result,) = engine.run([warmup_item()])
+    finally:
+        engine.close()
+    assert isinstance(result, VideoResult)
+    return result
+
+
+def test_golden_numbers() -> None:
+    shares = face_networks._session(EXPRESSION)(NOISE[112])
+    assert shares == pytest.approx([0.152766, 0.023484, 0.624742, 0.155003, 0.006472, 0.004776, 0.032758], abs=1e-4)
+    vector = face_networks._session(RECOGNITION)(NOISE[150])
+    assert vector[:4] == pytest.approx([-0.096724, 0.102121, 0.034857, -0.028857], abs=1e-4)
+
+
+def test_a_face_is_judged_and_measured() -> None:
+    result = measured()
+    (face,) = result.frames[0].faces
+    assert result.expression_classes == CLASSES
+    assert sum(face.expression) == pytest.approx(1, abs=1e-4)
+    assert np.isfinite(np.frombuffer(face.embedding, "<f2")).all()
+    assert len(face.embedding) == 256
+    assert answer_of(*answer_message(result)) == result
+
+
+def test_both_can_be_switched_off() -> None:
+    result = measured(expression_every=0, embedding_every=0)
+    (face,) = result.frames[0].faces
+    assert (result.expression_classes, face.expression, face.embedding) == ((), (), b"")
+
+
+@pytest.mark.parametrize("content", [b"tampered", None])
+def test_a_tampered_or_missing_network_is_said_and_left_out(
+    content: bytes | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "recognition.onnx"
+    if content is not None:
+        file.write_bytes(content)
+    real = Network.path.fget
+    monkeypatch.setattr(Network, "path", property(lambda it: file if it.name == "recognition" else real(it)))
+    (face,) = measured().frames[0].faces
+    assert face.expression
+    assert face.embedding == b""
+    info = MediapipeEngine(OpenFaceAuSettings()).info()
+    assert f"no recognition network: {file}" in info.note
+    assert "embedding" not in info.prompt_version
