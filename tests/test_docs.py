@@ -25,7 +25,16 @@ DOCUMENTS = [path for path in DOCUMENTS if path.name != "CHANGELOG.md"]  # which
 BASES = ("", "orchestrator", "orchestrator/merrflow", "orchestrator/merrflow/datasets", "services/serving", "tests")
 BASES += ("services/llama3/merrflow_llama3", "deploy/kubernetes", "tests/orchestrator")
 RECIPES = re.compile("NAME|laughter|pace")  # what CONTRIBUTING.md's examples add
-READERS_OWN = ("OUT/", "DIR/", "merr/", "peaks/", "images/", "my/")  # folders made by a run or by the reader
+READERS_OWN = (
+    "OUT/",
+    "DIR/",
+    "merr/",
+    "peaks/",
+    "images/",
+    "my/",
+    "svm_combined/",
+    "svr_combined/",
+)  # of a run or the reader
 SUFFIXES = "py|yaml|yml|md|sh|json|toml|proto|j2|js|html|txt"
 
 

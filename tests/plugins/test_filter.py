@@ -18,6 +18,7 @@ from tests.plugins.installing import importable, install, merrflow, plant, refus
 
 ORDER = list(BUILT_IN)
 WITH_IT = [*ORDER[: ORDER.index("quality") + 1], "too_short", *ORDER[ORDER.index("quality") + 1 :]]
+TO_EXACT = ORDER[: ORDER.index("exact") + 1]
 EMPTY = """
 from merrflow.datasets.curation import Filter, Verdict
 
@@ -92,8 +93,8 @@ def test_help_lists_it_and_the_printed_file_has_it(installed: Path, out: Path, t
     [
         ({}, [*ORDER[:-2], "one", *ORDER[-2:]]),  # before the filters that balance labels
         ({"one": "balances = True"}, [*ORDER, "one"]),
-        ({"one": "after = 'exact'", "two": "after = 'one'"}, [*ORDER[:6], "one", "two", *ORDER[6:]]),
-        ({"one": "after = 'exact'", "two": "after = 'exact'"}, [*ORDER[:6], "one", "two", *ORDER[6:]]),
+        ({"one": "after = 'exact'", "two": "after = 'one'"}, [*TO_EXACT, "one", "two", *ORDER[len(TO_EXACT) :]]),
+        ({"one": "after = 'exact'", "two": "after = 'exact'"}, [*TO_EXACT, "one", "two", *ORDER[len(TO_EXACT) :]]),
     ],
 )
 def test_its_place(tmp_path: Path, more: dict[str, str], expected: list[str]) -> None:

@@ -11,7 +11,7 @@ from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from statistics import fmean, median
+from statistics import median
 
 from merrflow.core.records import ActionUnitSeries, Face, Peak, Probe, Shot, Subject
 from merrflow.facs.rules import PeakRules
@@ -36,7 +36,7 @@ def find(series: ActionUnitSeries, subject: Subject, rules: PeakRules, shots: Se
     the frame with the largest summed intensity of all measured units is taken, so that a neutral clip has a
     peak too. Of frames with the same sum the earliest is the peak.
 
-    With `rules.window` the sum is the mean of the frames within it, and units and intensities at the peak are
+    With `rules.window` the sum is the weighted mean of the frames within it, and units and intensities at the peak are
     the window's majority and medians. A frame whose own sum is 0 comes second, even if its window's is not.
     `shots` serves `rules.cut_guard`, and no window goes beyond its shot.
     """
@@ -74,8 +74,8 @@ def find(series: ActionUnitSeries, subject: Subject, rules: PeakRules, shots: Se
     windows = _windows(seen, rules.window, shots)
     sums = [total(frame) for frame in seen]
     smooth = {
-        frame.index: round(fmean(sums[window.start : window.stop]), 6)
-        for frame, window in zip(seen, windows, strict=True)
+        frame.index: round(_weighted(sums, seen, place, window, rules.window / 2), 6)
+        for place, (frame, window) in enumerate(zip(seen, windows, strict=True))
     }
     own = {frame.index: value for frame, value in zip(seen, sums, strict=True)}
     if frequent and not any(sums):
@@ -127,6 +127,17 @@ def _windows(seen: Sequence[_Seen], seconds: float, shots: Sequence[Shot]) -> li
             last += 1
         windows.append(range(first, last + 1))
     return windows
+
+
+def _weighted(sums: Sequence[float], seen: Sequence[_Seen], middle: int, window: range, half: float) -> float:
+    """The mean of the window's sums, of which those in the middle count most and those at its ends nothing.
+
+    With equal weights, a frame at the clip's end would win over the height of an expression near it, because its window
+    is half as long.
+    """
+    at = seen[middle].timestamp
+    weights = [max(0.0, 1 - abs(seen[place].timestamp - at) / half) if half else 1.0 for place in window]
+    return sum(weight * sums[place] for weight, place in zip(weights, window, strict=True)) / sum(weights)
 
 
 def _over(near: Sequence[_Seen], best: _Seen) -> tuple[tuple[str, ...], dict[str, float]]:

@@ -152,10 +152,14 @@ CHANGES = (
         lambda inputs: inputs.replace("lexicon.yaml", r"^  AU12: .*", "  AU12: [a smile]"),
         _all(TEXTS),
     ),
-    Change("`rules`: another set, with other labels", _set(rules="merr"), _all(TEXTS)),
+    Change("`rules`: another set, with other labels", _set(rules="merr"), _all(f"scene {TEXTS}", RECORD)),
     Change("`neutral_sample`, which now draws `rest`", _set(neutral_sample=1.0), _all(RECORD, AFTER_LABEL)),
     Change("`seed`", _set(seed=1), _all("reasoning record")),
-    Change("`labels_from: model`, which gives the same labels", _set(labels_from="model"), _all(RECORD)),
+    Change(
+        "`labels_from: model`, which gives the same labels and labels `rest`",
+        _set(labels_from="model"),
+        _all(RECORD, AFTER_LABEL),
+    ),
     Change(
         "`label_scores: modalities`",
         _set(label_scores="modalities"),

@@ -66,10 +66,11 @@ async def test_every_clip_gets_an_outcome_and_the_files_hold_what_was_measured(t
     coarse, fine = read_json(out / "merr/MERR_coarse_grained.json"), read_json(out / "merr/MERR_fine_grained.json")
     assert list(coarse) == list(fine) == ["mute", "one", "smile"]
     assert set(coarse["smile"]) == {
-        "AU_list", "visual_prior_list", "audio_prior_list", "peak_index", "peak_AU_list", "pseu_emotion", "caption",
+        "AU_list", "visual_prior_list", "audio_prior_list", "peak_index", "peak_AU_list", "pseu_emotion",
+        "pseu_emotion_standing", "caption",
     }  # fmt: skip
     smile = fine["smile"]
-    assert (smile["pseu_emotion"], smile["AU_list"], smile["peak_index"]) == ("happy", ["AU06", "AU12"], "8")
+    assert (smile["pseu_emotion"], smile["AU_list"], smile["peak_index"]) == ("happy", ["AU06", "AU12"], "11")
     assert smile["text"] == "What a day!"
     assert smile["audio_prior_list"] == "The voice is loud for 0.6 seconds."  # with the codec's padding
     assert "One person stands in a room of 96 by 64" in coarse["smile"]["caption"]
