@@ -34,7 +34,7 @@ def test_only_convolutions_and_their_constants_stay():
     assert convolutions(b"".join([cut[0], kept[0], *cut[1:], *kept[1:], b"\x28\x96\x01"])) == source + b"".join(kept)
 
 
-@pytest.mark.parametrize("end", [1, 3, 1000, 12_000_000])
+@pytest.mark.parametrize("end", [1, 3, 1000, 12_000_001])
 def test_a_graph_that_is_cut_short_is_refused(end):
     with pytest.raises(ValueError, match="cut short"):
         convolutions(PERSON_DETECTOR.path().read_bytes()[:end])
