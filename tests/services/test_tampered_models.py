@@ -14,6 +14,7 @@ import pytest
 from merrflow.core.errors import InputError
 from merrflow_llama3.gguf_files import PACKAGED
 from merrflow_minigpt_v2.engines.measured.people import HAND_LANDMARKER
+from merrflow_minigpt_v2.engines.measured.persons import PERSON_DETECTOR
 from merrflow_qwen_audio.engines.acoustics.vad import MODEL_FILE
 from merrflow_serving.__main__ import load_spec, read_settings
 from merrflow_serving.errors import NotReady
@@ -26,6 +27,7 @@ USES = [
     ("openface-au", FACE_LANDMARKER),
     ("minigpt-v2", FACE_LANDMARKER),
     ("minigpt-v2", HAND_LANDMARKER),
+    ("minigpt-v2", PERSON_DETECTOR),
     ("minigpt-v2", DETECTION),
     ("minigpt-v2", RECOGNITION),
     ("qwen-audio", MODEL_FILE),

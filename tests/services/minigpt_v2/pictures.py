@@ -43,3 +43,14 @@ def person_in_room(shift: int = 0) -> np.ndarray:
     small = cv2.resize(portrait(), (320, 240), interpolation=cv2.INTER_AREA)
     room[240:, 320:640] = small
     return np.roll(room, shift, axis=1)
+
+
+@cache
+def person_without_a_face() -> np.ndarray:
+    """(480, 480, 3): the portrait before a wall, with its face upside down: no face can be found there."""
+    image = portrait().copy()
+    face = image[145:414, 193:422]
+    face[:] = face[::-1].copy()
+    picture = flat(110, 110, 110, (480, 480))
+    picture[240:, 60:420] = cv2.resize(image, (360, 240))
+    return picture

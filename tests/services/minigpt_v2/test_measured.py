@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -11,12 +12,13 @@ import pytest
 
 from merrflow_minigpt_v2.engines.measured import phrases
 from merrflow_minigpt_v2.engines.measured.engine import MeasuredEngine
+from merrflow_minigpt_v2.engines.measured.persons import PERSON_DETECTOR
 from merrflow_minigpt_v2.service import warmup_item
 from merrflow_minigpt_v2.settings import MiniGptSettings
 from merrflow_minigpt_v2.types import ContextFrame, Scene, SceneItem
 from merrflow_serving.errors import InvalidInput, NotReady, TooLarge
 from merrflow_serving.media.video import iter_frames
-from tests.services.minigpt_v2.pictures import flat, pattern, person_in_room, portrait
+from tests.services.minigpt_v2.pictures import flat, pattern, person_in_room, person_without_a_face, portrait
 
 CLIPS = Path(__file__).resolve().parents[4] / "shared" / "clips"
 
@@ -80,6 +82,26 @@ def test_text_on_screen_is_read(engine):
     assert 'the text "Ward Eighteen" is shown' in scene.text
 
 
+def test_a_person_without_a_face_is_counted(engine):
+    scene = one(engine, person_without_a_face())
+    assert scene.text.startswith("A person is visible, but no face.")
+    assert values(scene)["people"] == 1 and values(scene)["faces"] == 0
+
+
+def test_without_the_detector_the_engine_counts_faces_and_says_so(monkeypatch):
+    missing = replace(PERSON_DETECTOR, package="no-such-package")
+    monkeypatch.setattr("merrflow_minigpt_v2.engines.measured.engine.PERSON_DETECTOR", missing)
+    engine = MeasuredEngine(MiniGptSettings())
+    engine.load()
+    scene = one(engine, person_without_a_face())
+    assert scene.text.startswith("No face is visible.") and "people" not in values(scene)
+    monkeypatch.undo()
+    told, usual = engine.info(), MeasuredEngine(MiniGptSettings()).info()
+    assert "without a visible face are not counted" in told.note and "no-such-package==0.2" in told.note
+    assert told.revision != usual.revision and "person none" in told.revision and "not counted" not in usual.note
+    engine.close()
+
+
 def test_nobody_black_and_one_pixel(engine):
     assert one(engine, pattern()).text.startswith("No face is visible.")
     assert one(engine, flat(0, 0, 0)).text == "The picture is black."
@@ -114,7 +136,7 @@ def test_an_engine_that_is_not_loaded_says_so():
 
 def test_info_names_models_and_versions_without_loading():
     info = MeasuredEngine(MiniGptSettings()).info()
-    assert info.engine == "measured" and info.revision.count("sha256:") == 3
+    assert info.engine == "measured" and info.revision.count("sha256:") == 4
     assert (
         re.fullmatch(r"measured-\d+\+[0-9a-f]{8}", info.prompt_version) and "not a vision-language model" in info.note
     )
@@ -146,21 +168,22 @@ def test_warm_up_goes_through_every_part(engine):
 
 
 @pytest.mark.parametrize(
-    ("name", "index", "words"),
+    ("name", "index", "people", "words"),
     [
-        ("sample_00000338", 57, ["medium shot, left of centre", "warm colours", "eyes lowered or closed"]),
-        ("sample_00000669", 93, ["medium close-up", "facing the camera", "eyes lowered or closed", "cool colours"]),
-        ("sample_00002422", 21, ["medium close-up", "head turned left", "low key", "warm colours"]),
-        ("sample_00003462", 25, ["medium shot", "head turned slightly right, eyes right", "one hand raised"]),
-        ("sample_00004671", 59, ["medium close-up", "right", "one hand at the face"]),
-        ("samplenew_00051251", 26, ["medium shot", "head turned slightly left", "low key"]),
+        ("sample_00000338", 57, 2, ["medium shot, left of centre", "warm colours", "eyes lowered or closed"]),
+        ("sample_00000669", 93, 1, ["medium close-up", "facing the camera", "eyes lowered or closed", "cool colours"]),
+        ("sample_00002422", 21, 1, ["medium close-up", "head turned left", "low key", "warm colours"]),
+        ("sample_00003462", 25, 3, ["medium shot", "head turned slightly right, eyes right", "one hand raised"]),
+        ("sample_00004671", 59, 1, ["medium close-up", "right", "one hand at the face"]),
+        ("samplenew_00051251", 26, 1, ["medium shot", "head turned slightly left", "low key"]),
     ],
 )
-def test_real_television_frames(engine, name, index, words):
+def test_real_television_frames(engine, name, index, people, words):
     if not CLIPS.is_dir():
         pytest.skip("research clips are not here (../shared/clips)")
     frames = {frame.index: frame for frame in iter_frames(CLIPS / f"{name}.mp4")}
     context = [ContextFrame(step / 25, frames[index + step].image) for step in (-10, -5, 5, 10)]
     scene = one(engine, frames[index].image, *context)
     assert [word for word in words if word not in scene.text] == [], scene.text
-    assert len(scene.text.split()) <= 56
+    assert values(scene)["people"] == people  # in 51251 a second man, with his back to the camera, is out of focus
+    assert len(scene.text.split()) <= 70

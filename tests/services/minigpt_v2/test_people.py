@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
-from merrflow_minigpt_v2.engines.measured.people import PeopleFinder, head_pose, windows
-from tests.services.minigpt_v2.pictures import flat, pattern, portrait
+from merrflow_minigpt_v2.engines.measured.people import PeopleFinder, head_pose
+from tests.services.minigpt_v2.pictures import flat, pattern, person_without_a_face, portrait
 
 
 @pytest.fixture(scope="module")
@@ -33,22 +33,10 @@ def test_head_pose_gives_back_the_rotation(angles):
     assert head_pose(turn(*angles)) == pytest.approx(angles, abs=1e-6)
 
 
-@pytest.mark.parametrize("zoom", [1.5, 2.0, 3.0])
-def test_windows_cover_the_picture_and_overlap_by_half(zoom):
-    parts = windows(640, 360, zoom)
-    seen = np.zeros((360, 640), int)
-    for left, top, side in parts:
-        assert left + side <= 640 and top + side <= 360
-        seen[top : top + side, left : left + side] += 1
-    assert seen.min() >= 1
-    for starts in ({part[0] for part in parts}, {part[1] for part in parts}):
-        assert max(np.diff(sorted(starts))) <= parts[0][2] / 2 + 1
-
-
 def test_one_face_is_one_face(finder):
     image = portrait()
     people = finder.find(image)
-    assert len(people.faces) == 1
+    assert len(people.faces) == people.number == 1
     face = people.faces[0]
     assert 0 < face.box[0] < image.shape[1] and 0.8 < face.box[3] / face.height < 1.4
 
@@ -107,3 +95,15 @@ def test_large_pictures_answer_in_their_own_pixels(finder):
 @pytest.mark.parametrize("image", [flat(0, 0, 0), flat(200, 200, 200), pattern(), flat(5, 5, 5, (1, 1))])
 def test_nobody_is_nobody(finder, image):
     assert finder.find(image).faces == () and finder.find(image).hands == ()
+
+
+def test_a_person_without_a_face_is_a_person(finder):
+    people = finder.find(person_without_a_face())
+    assert people.faces == () and people.without_face == people.number == 1
+
+
+def test_without_the_detector_faces_are_counted_alone():
+    finder = PeopleFinder(persons=False)
+    people = finder.find(person_without_a_face())
+    assert people.without_face is None and people.number == 0
+    finder.close()

@@ -19,7 +19,7 @@ from merrflow_minigpt_v2.settings import MiniGptSettings
 from merrflow_serving.errors import from_rpc_error
 from merrflow_serving.media.images import encode_jpeg
 from merrflow_serving.server import Server
-from tests.services.minigpt_v2.pictures import flat, pattern, person_in_room
+from tests.services.minigpt_v2.pictures import flat, pattern, person_in_room, person_without_a_face
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -60,10 +60,17 @@ async def test_describes_a_frame_with_context(service):
     reply = await stub.Describe(pb.DescribeRequest(clip="a", image=media(image), context=context))
     assert reply.text.startswith("A person is shown") and "the camera moves" in reply.text
     assert reply.outcome == common.OUTCOME_DONE
-    assert {"faces", "lightness", "warmth", "camera_speed"} <= {one.name for one in reply.measurements}
+    assert {"faces", "people", "lightness", "warmth", "camera_speed"} <= {one.name for one in reply.measurements}
     assert all(one.unit for one in reply.measurements)
-    assert reply.engine.engine == "measured" and reply.engine.revision.count("sha256:") == 3
+    assert reply.engine.engine == "measured" and reply.engine.revision.count("sha256:") == 4
     assert reply.timing.model_seconds > 0 and reply.timing.batch_size == 1
+
+
+async def test_a_person_without_a_face_is_counted(service):
+    stub, _, _ = service
+    reply = await stub.Describe(pb.DescribeRequest(clip="a", image=media(person_without_a_face())))
+    values = {one.name: one.value for one in reply.measurements}
+    assert values["people"] == 1 and values["faces"] == 0 and reply.text.startswith("A person is visible, but no face.")
 
 
 async def test_a_path_below_a_root_and_none_elsewhere(service):

@@ -83,6 +83,34 @@ def test_several_people_are_counted():
     assert say(FACE, *[other] * 9).startswith("Several people")
 
 
+@pytest.mark.parametrize(
+    ("faces", "hidden", "words"),
+    [
+        (1, 0, "A person is shown in a medium close-up, centred"),
+        (
+            1,
+            1,
+            "Two people are visible, one of them without a visible face; the one whose face is visible is shown in a",
+        ),
+        (1, 2, "Three people are visible, two of them without a visible face; the one whose face is visible is shown"),
+        (2, 1, "Three people are visible, one of them without a visible face; the nearest whose face is visible is"),
+        (2, 0, "Two people are visible; the nearest is shown in a medium close-up"),
+        (2, 9, "Several people are visible, several of them without a visible face; the nearest whose face"),
+        (0, 1, "A person is visible, but no face. "),
+        (0, 2, "Two people are visible, but no face. "),
+    ],
+)
+def test_people_without_a_face_are_people(faces, hidden, words):
+    people = People((FACE,) * faces, (), hidden)
+    assert describe(SIZE, people, LIGHT, STILL, ()).startswith(words)
+    assert "the camera is still" in describe(SIZE, people, LIGHT, Movement(0.0, None, 2), ())
+
+
+def test_hands_of_people_without_a_face():
+    said = describe(SIZE, People((), ((0, 0, 9, 9),), 1), LIGHT, NOTHING, ())
+    assert said.startswith("A person is visible, but no face; one hand can be seen.")
+
+
 def test_hands_are_told_by_where_they_are():
     at_face, raised, low = (280, 150, 40, 50), (400, 230, 40, 50), (100, 350, 30, 10)
     assert "one hand at the face." in say(hands=[at_face])
@@ -157,6 +185,7 @@ FACES = st.builds(
 @given(
     st.lists(FACES, max_size=8),
     st.lists(st.tuples(*[st.floats(0, 600)] * 2, *[st.floats(1, 100)] * 2), max_size=7),
+    st.none() | st.integers(0, 9),
     st.builds(
         Light,
         st.floats(0, 100),
@@ -174,9 +203,9 @@ FACES = st.builds(
     ),
 )
 @settings(deadline=None, max_examples=300)
-def test_every_measurement_makes_short_plain_sentences(faces, hands, light, movement, text):
-    said = describe(SIZE, People(tuple(faces), tuple(hands)), light, movement, text)
+def test_every_measurement_makes_short_plain_sentences(faces, hands, hidden, light, movement, text):
+    said = describe(SIZE, People(tuple(faces), tuple(hands), hidden), light, movement, text)
     assert said[0].isupper() and said.endswith(".")
-    assert len(said.split()) <= 72 + 30 * ("the text" in said)
+    assert len(said.split()) <= 86 + 30 * ("the text" in said)
     plain = re.sub(r'the text "[^"]*" is shown', "", said)
     assert not re.search(r"None|nan|  |,,|, \.|and and|\bhe\b|\bshe\b|\bman\b|\bwoman\b", plain)

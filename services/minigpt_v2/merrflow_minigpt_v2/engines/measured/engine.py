@@ -12,6 +12,7 @@ import numpy.typing as npt
 from merrflow_minigpt_v2.engines.measured.light import Light, measure_light
 from merrflow_minigpt_v2.engines.measured.movement import Movement, measure_movement
 from merrflow_minigpt_v2.engines.measured.people import HAND_LANDMARKER, People, PeopleFinder
+from merrflow_minigpt_v2.engines.measured.persons import PERSON_DETECTOR
 from merrflow_minigpt_v2.engines.measured.phrases import phrases, phrases_version
 from merrflow_minigpt_v2.engines.measured.wording import describe
 from merrflow_minigpt_v2.frames import check_frame
@@ -29,9 +30,10 @@ Image = npt.NDArray[np.uint8]  # (height, width, 3) RGB
 
 MAX_SIDE = 1920  # pixels; larger frames are shrunk before anything is measured
 NOTE = (
-    "measurements in words, not a vision-language model: faces, hands, light, colour, movement and text; "
-    "objects, clothes, gender and age are not described"
+    "measurements in words, not a vision-language model: persons, faces, hands, light, colour, movement and text; "
+    "objects, clothes, gender and age are not described; a person in a mirror, on a poster or a statue counts"
 )
+FACES_ONLY = "persons without a visible face are not counted"
 
 
 class MeasuredEngine:
@@ -41,14 +43,15 @@ class MeasuredEngine:
 
     def __init__(self, settings: MiniGptSettings) -> None:
         self._max_pixels = settings.max_pixels
+        self._faces_only = _why_faces_only()
         self._people: PeopleFinder | None = None
         self._reader: ocr.TextReader | None = None
 
     def load(self) -> None:
-        """Loads the face and hand models; checks those for text, which the first picture loads. Raises `NotReady`."""
+        """Loads the models but those for text, which are checked; the first picture loads them. Raises `NotReady`."""
         ocr.revision()
         cv2.setNumThreads(1)
-        self._people = PeopleFinder()
+        self._people = PeopleFinder(persons=not self._faces_only)
         self._reader = ocr.TextReader()
 
     def close(self) -> None:
@@ -62,13 +65,15 @@ class MeasuredEngine:
             text = ocr.revision()
         except NotReady:  # `load` reports it, with what to do
             text = "missing"
+        persons = "none" if self._faces_only else PERSON_DETECTOR.revision[:23]
         return EngineInfo(
             engine="measured",
-            model=f"MediaPipe FaceLandmarker + HandLandmarker, {ocr.MODEL}",
-            revision=f"face {FACE_LANDMARKER.revision[:23]}, hand {HAND_LANDMARKER.revision[:23]}, text {text}",
+            model=f"MediaPipe FaceLandmarker + HandLandmarker, SSDLite MobileNetV2, {ocr.MODEL}",
+            revision=f"face {FACE_LANDMARKER.revision[:23]}, hand {HAND_LANDMARKER.revision[:23]}, "
+            f"person {persons}, text {text}",
             prompt_version=phrases_version(),
             licence="Apache-2.0",
-            note=NOTE,
+            note=f"{NOTE}; {self._faces_only}" if self._faces_only else NOTE,
             limits=Limits(max_batch_size=4, max_pixels=self._max_pixels),
         )
 
@@ -120,6 +125,15 @@ class MeasuredEngine:
         return sorted([*around, (0.0, image)], key=lambda one: one[0]) if around else []
 
 
+def _why_faces_only() -> str:
+    """Why persons without a visible face cannot be counted, or nothing. `load` refuses a file that was changed."""
+    try:
+        PERSON_DETECTOR.find()
+    except NotReady as problem:
+        return f"{FACES_ONLY}: {problem}"
+    return ""
+
+
 def _shrunk(image: Image) -> Image:
     factor = MAX_SIDE / max(image.shape[:2])
     if factor >= 1:
@@ -136,6 +150,8 @@ def _measurements(
         ("faces", len(people.faces), "1"),
         ("hands", len(people.hands), "1"),
     ]
+    if people.without_face is not None:
+        values.append(("people", people.number, "1"))
     if people.faces:
         face = people.faces[0]
         values += [

@@ -27,6 +27,7 @@ class Phrases(TypedDict):
     version: str
     shot: list[Step]
     place: list[Step]
+    persons: dict[str, float]
     head: dict[str, float]
     gaze: dict[str, float]
     hands: dict[str, float]

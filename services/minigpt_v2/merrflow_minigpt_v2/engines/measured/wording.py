@@ -8,9 +8,10 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Sequence
 
+from merrflow_minigpt_v2.engines.measured.boxes import share_inside
 from merrflow_minigpt_v2.engines.measured.light import Light
 from merrflow_minigpt_v2.engines.measured.movement import Movement
-from merrflow_minigpt_v2.engines.measured.people import Box, Face, People
+from merrflow_minigpt_v2.engines.measured.people import Face, People
 from merrflow_minigpt_v2.engines.measured.phrases import on_scale, phrases
 from merrflow_serving.media.ocr import TextLine
 
@@ -25,22 +26,37 @@ def describe(size: tuple[int, int], people: People, light: Light, movement: Move
     if light.lightness < rules["black"] and light.contrast < rules["black"]:
         return "The picture is black."
     first = _people(size, people)
-    second = [_light(light), _movement(movement, bool(people.faces)), _text(text, size)]
+    second = [_light(light), _movement(movement, people.number > 0), _text(text, size)]
     return f"{first} {_sentence('; '.join(part for part in second if part))}"
 
 
 def _people(size: tuple[int, int], people: People) -> str:
     if not people.faces:
-        hands = _count(len(people.hands), "hand")
-        return f"No face is visible, but {hands} can be seen." if people.hands else "No face is visible."
+        return _faceless(people)
     main, rules = people.faces[0], phrases()
     shot = on_scale(rules["shot"], main.height / size[1])
     place = on_scale(rules["place"], (main.box[0] + main.box[2] / 2) / size[0])
     details = ", ".join(part for part in (_head(main), _gaze(main), _hands(people)) if part)
-    if len(people.faces) == 1:
+    if people.number == 1:
         return _sentence(f"a person is shown in {shot}, {place}, {details}")
-    number = _NUMBERS[len(people.faces)] if len(people.faces) < len(_NUMBERS) else "several"
-    return _sentence(f"{number} people are visible; the nearest is shown in {shot}, {place}, {details}")
+    hidden, who = "", "the nearest"
+    if people.without_face:
+        hidden = f", {_number(people.without_face)} of them without a visible face"
+        who = f"the {'one' if len(people.faces) == 1 else 'nearest'} whose face is visible"
+    number = _number(people.number)
+    return _sentence(f"{number} people are visible{hidden}; {who} is shown in {shot}, {place}, {details}")
+
+
+def _faceless(people: People) -> str:
+    hands = _count(len(people.hands), "hand") if people.hands else ""
+    if not people.number:
+        return f"No face is visible, but {hands} can be seen." if hands else "No face is visible."
+    who = "a person is" if people.number == 1 else f"{_number(people.number)} people are"
+    return _sentence(f"{who} visible, but no face{f'; {hands} can be seen' if hands else ''}")
+
+
+def _number(number: int) -> str:
+    return _NUMBERS[number] if number < len(_NUMBERS) else "several"
 
 
 def _head(face: Face) -> str:
@@ -80,7 +96,7 @@ def _hands(people: People) -> str:
     """Hands relative to the nearest face; whose hands they are is not measured."""
     rule, face = phrases()["hands"], people.faces[0]
     chin = face.box[1] + face.box[3]
-    near = [hand for hand in people.hands if _share_inside(hand, face.box) >= rule["at_face"]]
+    near = [hand for hand in people.hands if share_inside(hand, face.box) >= rule["at_face"]]
     raised = [hand for hand in people.hands if hand not in near and hand[1] < chin + rule["raised"] * face.height]
     low = len(people.hands) - len(near) - len(raised)
     parts = []
@@ -91,13 +107,6 @@ def _hands(people: People) -> str:
     if low:
         parts.append(f"{_count(low, 'hand')} {'also ' if parts else ''}visible")
     return _and(parts)
-
-
-def _share_inside(hand: Box, face: Box) -> float:
-    """The share of a hand's box that is inside the face's."""
-    across = min(hand[0] + hand[2], face[0] + face[2]) - max(hand[0], face[0])
-    down = min(hand[1] + hand[3], face[1] + face[3]) - max(hand[1], face[1])
-    return max(0.0, across) * max(0.0, down) / max(1e-9, hand[2] * hand[3])
 
 
 def _light(light: Light) -> str:
