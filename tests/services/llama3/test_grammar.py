@@ -204,3 +204,15 @@ def test_gender_only_where_the_clues_agree():
     assert gender(words("a person with her dog"), words("his tone sounds calm")) == "he"
     assert gender(words("a woman on a chair"), words("his tone sounds calm")) == ""
     assert gender([], []) == ""
+
+
+def test_people_without_a_visible_face_may_be_told_or_left_out():
+    scene = (
+        "Two people are visible, one of them without a visible face; the one whose face is visible is shown in a "
+        "medium shot, facing the camera."
+    )
+    clues = Clues(**{**vars(ANGRY), "scene": scene})
+    told = ANSWER.replace("the nearest is", "the one whose face is visible is")
+    assert fits(clues, told)
+    assert fits(clues, told.replace("are visible,", "are visible, one of them without a visible face,"))
+    assert not fits(clues, told.replace("two people", "three people"))
