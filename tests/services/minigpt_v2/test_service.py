@@ -143,4 +143,4 @@ async def test_info(service):
     _, channel, _ = service
     info = await common_pb2_grpc.EngineStub(channel).Info(common.InfoRequest())
     assert info.ready and info.service == "minigpt-v2" and info.limits.max_pixels == 40_000_000
-    assert info.engine.licence == "Apache-2.0" and info.engine.prompt_version
+    assert info.engine.licence == "Apache-2.0 and MIT" and info.engine.prompt_version

@@ -72,7 +72,7 @@ class MeasuredEngine:
             revision=f"face {FACE_LANDMARKER.revision[:23]}, hand {HAND_LANDMARKER.revision[:23]}, "
             f"person {persons}, text {text}",
             prompt_version=phrases_version(),
-            licence="Apache-2.0",
+            licence="Apache-2.0 and MIT",
             note=f"{NOTE}; {self._faces_only}" if self._faces_only else NOTE,
             limits=Limits(max_batch_size=4, max_pixels=self._max_pixels),
         )

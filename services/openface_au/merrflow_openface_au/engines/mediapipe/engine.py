@@ -108,7 +108,7 @@ class MediapipeEngine:
             device="cpu",
             dtype="float16",
             prompt_version=version,
-            licence="Apache-2.0",
+            licence="Apache-2.0 and MIT",
             note="; ".join((NOTE, *networks.problems)),
             limits=Limits(max_batch_size=1, max_pixels=self._settings.max_pixels, max_frames=self._settings.max_frames),
         )
