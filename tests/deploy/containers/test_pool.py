@@ -54,7 +54,7 @@ def test_a_run_through_the_deployment_is_a_local_run(stack, local_run):
     command = ["run", "/clips", "--out", "/out/deployed", "--server", "--neutral-sample", "1", *TRANSCRIPTS]
     assert "3 clips: 2 done, 1 no ground" in stack.merrflow(
         *command
-    )  # its face is neutral to the rules, its words are not
+    )
     assert placeless(stack.out / "deployed") == placeless(local_run)
     assert "3 clips: 2 done, 1 no ground" in stack.merrflow(
         *command
