@@ -104,9 +104,11 @@ def dataset(python: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 
 def test_the_command_annotates_clips(dataset: Path) -> None:
-    records = [json.loads(line) for line in (dataset / "records.jsonl").read_text().splitlines()]
-    assert {record["name"] for record in records} == {"good_news", "quiet_goodbye"}
-    assert all(record["reasoning"]["text"] for record in records)
+    lines = (dataset / "records.jsonl").read_text().splitlines()
+    records = {record["name"]: record for record in map(json.loads, lines)}
+    assert set(records) == {"good_news", "quiet_goodbye"}
+    assert records["good_news"]["reasoning"]["text"]
+    assert records["quiet_goodbye"]["missing"]["reasoning"].startswith("no ground"), "its face is neutral to the rules"
 
 
 def test_the_commands_that_read_data_files_find_them(dataset: Path, python: Path) -> None:
