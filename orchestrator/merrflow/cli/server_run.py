@@ -60,7 +60,7 @@ def show_server_run(run: ServerRun, console: Console) -> None:
     """How it ended, in a few lines."""
     if run.counts:
         counts = run.counts.items()
-        parts = [f"{count} {what.removeprefix('outcome: ')}" for what, count in counts if "outcome: " in what]
+        parts = [f"{n} {what.removeprefix('outcome: ').replace('_', ' ')}" for what, n in counts if "outcome: " in what]
         console.print(f"{run.counts.get('clips', 0)} clips: {', '.join(parts)}")
         for name, reason in run.problems[:SHOWN_PROBLEMS]:
             console.print(f"  failed: {name}: {reason}", markup=False, soft_wrap=True)
