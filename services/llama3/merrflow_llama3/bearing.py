@@ -7,14 +7,11 @@ from dataclasses import dataclass, replace
 from functools import cache
 from itertools import chain
 
-from pydantic import ValidationError
-
 from merrflow_llama3 import text
 from merrflow_llama3.check_rules import Words, pattern
-from merrflow_llama3.datafiles import read_data
+from merrflow_llama3.datafiles import read_as
 from merrflow_llama3.lexicon import labels, voice_grounds
 from merrflow_llama3.types import Clues
-from merrflow_serving.errors import NotReady
 from merrflow_serving.prompt_files import Strict
 
 _DENIAL_REACH = 3  # words before what is said in which a denial is looked for
@@ -57,11 +54,7 @@ class Grounds:
 @cache
 def bearing() -> Bearing:
     """The table, read once. Raises `NotReady` that names the wrong entry."""
-    try:
-        return Bearing.model_validate(read_data("bearing"))
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise NotReady(f"data/bearing.yaml: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+    return read_as("bearing", Bearing)
 
 
 def unit_of(expression: str) -> str:

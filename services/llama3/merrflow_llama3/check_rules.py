@@ -6,11 +6,10 @@ import re
 from collections.abc import Iterable
 from functools import cache
 
-from pydantic import ValidationError, model_validator
+from pydantic import model_validator
 
-from merrflow_llama3.datafiles import read_data
+from merrflow_llama3.datafiles import read_as
 from merrflow_llama3.lexicon import labels
-from merrflow_serving.errors import NotReady
 from merrflow_serving.prompt_files import Strict
 
 Words = tuple[str, ...]
@@ -84,11 +83,7 @@ class CheckRules(Strict):
 @cache
 def check_rules() -> CheckRules:
     """The rules, read once. Raises `NotReady` that names the wrong entry."""
-    try:
-        return CheckRules.model_validate(read_data("checks"))
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise NotReady(f"data/checks.yaml: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+    return read_as("checks", CheckRules)
 
 
 @cache

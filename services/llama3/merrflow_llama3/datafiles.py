@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from functools import cache
 from importlib.resources import files
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
+from pydantic import BaseModel, ValidationError
+
+from merrflow_serving.errors import NotReady
 
 PACKAGE = "merrflow_llama3"
+Kind = TypeVar("Kind", bound=BaseModel)
 
 
 @cache
@@ -21,3 +25,12 @@ def read_text(folder: str, name: str) -> str:
 def read_data(name: str) -> Any:
     """The parsed content of `data/<name>.yaml`. Callers must not change it."""
     return yaml.safe_load(read_text("data", f"{name}.yaml"))
+
+
+def read_as(name: str, kind: type[Kind]) -> Kind:
+    """`data/<name>.yaml` as a `kind`. Raises `NotReady` that names the wrong entry."""
+    try:
+        return kind.model_validate(read_data(name))
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise NotReady(f"data/{name}.yaml: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error

@@ -5,11 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cache
 
-from pydantic import ValidationError
-
 from merrflow_llama3.check_rules import Words
-from merrflow_llama3.datafiles import read_data
-from merrflow_serving.errors import NotReady
+from merrflow_llama3.datafiles import read_as
 from merrflow_serving.prompt_files import Strict
 
 
@@ -50,8 +47,4 @@ class TranslationRules(Strict):
 @cache
 def translation_rules() -> TranslationRules:
     """The rules, read once. Raises `NotReady` that names the wrong entry."""
-    try:
-        return TranslationRules.model_validate(read_data("translation"))
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise NotReady(f"data/translation.yaml: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+    return read_as("translation", TranslationRules)

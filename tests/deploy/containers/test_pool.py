@@ -52,9 +52,7 @@ def whole(stack: Stack, found: dict) -> None:
 def test_a_run_through_the_deployment_is_a_local_run(stack, local_run):
     stack.wait_healthy(*NEEDED, "prefect", "worker")
     command = ["run", "/clips", "--out", "/out/deployed", "--server", "--neutral-sample", "1", *TRANSCRIPTS]
-    assert "3 clips: 2 done, 1 no ground" in stack.merrflow(
-        *command
-    )
+    assert "3 clips: 2 done, 1 no ground" in stack.merrflow(*command)
     assert placeless(stack.out / "deployed") == placeless(local_run)
     assert "3 clips: 2 done, 1 no ground" in stack.merrflow(
         *command

@@ -10,6 +10,7 @@ import numpy as np
 
 from merrflow.core.records import Record
 from merrflow.datasets.entries import Entry
+from merrflow.datasets.standings import standing_of
 from merrflow.stages.grounding import CONTRADICTED, SUPPORTED
 
 _NO_FRAMES = np.zeros(0, np.uint64)
@@ -53,6 +54,7 @@ def candidate(entry: Entry, sharpness: float | None = None) -> Candidate:
     noise = record.tone.measurements.get("signal_to_noise") if record.tone else None
     hashes = record.probe.likeness
     own = record.distribution.get("all", {}).get(record.label.label)
+    verdict, reason = standing_of(entry)
     return Candidate(
         name=record.name,
         sha256=record.sha256,
@@ -60,8 +62,8 @@ def candidate(entry: Entry, sharpness: float | None = None) -> Candidate:
         label_source=sys.intern(record.label.source),
         ruled=sys.intern(record.label.ruled),
         supported=record.label.supported,
-        standing=str(record.label.standing.verdict) if record.label.standing else "",
-        standing_reason=record.label.standing.reason if record.label.standing else "",
+        standing=verdict or "",
+        standing_reason=reason or "",
         tops=_tops(record),
         own=own,
         claims=tuple(claim.reason for claim in record.grounding if claim.verdict == CONTRADICTED),
