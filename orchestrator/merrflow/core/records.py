@@ -149,6 +149,16 @@ class Peak:
 
 
 @dataclass(frozen=True)
+class ShownFrame:
+    """The frame that the picture shows, if it is not the peak frame."""
+
+    index: int  # frame number from 0
+    timestamp: float  # seconds
+    box: tuple[float, float, float, float]  # of the subject's face in it: x, y, width, height in pixels
+    reason: str  # why it is shown instead
+
+
+@dataclass(frozen=True)
 class Label:
     """The pseudo-label and what supports it."""
 
@@ -320,6 +330,17 @@ class Record:
     distribution: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     transcript: Transcript | None = None  # if no subtitle was found and speech recognition was there
     translation: Translation | None = None  # of the subtitle, if it is not English and the run translates
+    shown: ShownFrame | None = None  # what the picture and the scene show; None: the peak frame
+
+    @property
+    def picture_index(self) -> int:
+        """The number of the frame that the picture shows, from 0."""
+        return self.shown.index if self.shown else self.peak.index
+
+    @property
+    def picture_box(self) -> tuple[float, float, float, float] | None:
+        """Of the subject's face in the picture: x, y, width, height in pixels; None if it is not known."""
+        return self.shown.box if self.shown else self.peak.box
 
     @property
     def english(self) -> str | None:

@@ -39,7 +39,7 @@ class Pictures:
         be made again: the frames of a few clips change their size.
         """
         path = self._path(record)
-        from merrflow.stages.peak_frame import read_peak_frame  # loads ffmpeg, which few need
+        from merrflow.stages.peak_frame import read_picture  # loads ffmpeg, which few need
 
         size = jpeg_size(path)
         if size == (record.probe.width, record.probe.height):
@@ -48,7 +48,7 @@ class Pictures:
             clip = text_path(record.path)
             if file_sha256(clip) != record.sha256:
                 raise UnreadableMedia("the clip has other bytes than the record was made of")
-            whole_bytes(path, read_peak_frame(clip, record.probe, record.peak).image)
+            whole_bytes(path, read_picture(clip, record.picture_index))
         except (MerrflowError, OSError) as error:
             return "" if size else str(error)
         return ""

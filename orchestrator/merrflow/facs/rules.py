@@ -26,6 +26,16 @@ Intensity = Annotated[float, Field(ge=0, le=5)]
 Units = Annotated[tuple[Code, ...], Field(min_length=1)]
 
 
+class PictureRules(Strict):
+    """Which frame near the peak is shown; see stages/shown.py."""
+
+    seconds: Annotated[float, Field(gt=0, le=2)]  # how far from the peak it may be
+    gain: Annotated[float, Field(ge=0, le=1)]  # how much further from neutral it must look than the peak frame, 0 to 1
+    maximum_yaw: Annotated[float, Field(gt=0, le=180)]  # degrees; beyond, a frame does not qualify
+    maximum_pitch: Annotated[float, Field(gt=0, le=180)]
+    sharpness: Annotated[float, Field(ge=0, le=1)]  # least share of the sharpness of the sharpest frame that qualifies
+
+
 class PeakRules(Strict):
     """How the peak frame is found; see stages/peak.py. Intensities on OpenFace's scale, 0 to 5."""
 
@@ -40,6 +50,7 @@ class PeakRules(Strict):
     maximum_turn: Annotated[float, Field(gt=0, le=180)]  # degrees of yaw or pitch; beyond, frames come second
     maximum_speed: Annotated[float, Field(gt=0)]  # degrees a second of yaw or pitch, likewise
     window: Annotated[float, Field(ge=0, le=2)] = 0.0  # seconds around a frame that are judged with it; 0: it alone
+    picture: PictureRules | None = None  # None: the peak frame is shown, as published
 
 
 class Strength(Strict):

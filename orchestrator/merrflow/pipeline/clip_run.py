@@ -50,8 +50,8 @@ class ClipRun:
         names = [stage.name for stage in self._graph if not stage.lazy]
         try:
             results = await all_or_none(*map(self._task, names))
-            await self._task(PICTURE)
-            return assemble(self._file.clip, dict(zip(names, results, strict=True)))
+            found = dict(zip(names, results, strict=True)) | {PICTURE: await self._task(PICTURE)}
+            return assemble(self._file.clip, found)
         except NoPicture:
             await self._task(PICTURE)  # raises why
             raise

@@ -21,6 +21,8 @@ def mean_shares(series: ActionUnitSeries, subject: Subject) -> Mapping[str, floa
 def expressiveness(series: ActionUnitSeries, subject: Subject) -> Mapping[int, float]:
     """Frame index -> how far from neutral the subject looks, 0 to 1: mean of 1 - P(neutral) around that frame.
 
+    It ranks frames of one person (stages/shown.py); it is no measure between persons.
+
     Frames without a judgement near them are left out; empty if none was judged.
     """
     judged = [(frame.timestamp, 1 - shares.get(NEUTRAL, 0.0)) for frame, shares in _judged(series, subject)]

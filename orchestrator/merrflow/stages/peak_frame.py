@@ -1,65 +1,106 @@
-"""The peak frame as a picture, with a few frames around it which show movement."""
+"""The peak frame, or the one near it that is shown instead, as a picture, with frames around it that show movement."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from pathlib import Path
+
+import numpy as np
 
 from merrflow.core.atomic_files import whole_bytes
 from merrflow.core.errors import writing_outputs
-from merrflow.core.records import Peak, Probe, Shot
+from merrflow.core.records import Peak, Probe, ShownFrame
+from merrflow.facs.rules import PictureRules
+from merrflow.stages.sharpness import SIDE, sharpness
+from merrflow.stages.shown import Candidate, Choice, choose, near, shot_of
 from merrflow.stages.stage import Stage, Work
 from merrflow_serving.errors import UnreadableMedia
 from merrflow_serving.media.bounds import MOST_PIXELS
 from merrflow_serving.media.images import encode_jpeg
-from merrflow_serving.media.video import read_frames
+from merrflow_serving.media.video import VideoFrame, read_frames
 
-CONTEXT_SECONDS = (-0.4, -0.2, 0.2, 0.4)  # around the peak; near enough to be one movement
+CONTEXT_STEPS = (-2, -1, 1, 2)  # around the frame; near enough to be one movement
 CONTEXT_SIZE = 480  # pixels on the longer side
 
 
 @dataclass(frozen=True)
 class PeakFrame:
-    """JPEG files: the peak frame at full size, and small neighbours with their seconds after it."""
+    """JPEG files: the frame at full size, and small neighbours with their seconds after it."""
 
     image: bytes
     context: tuple[tuple[float, bytes], ...]
+    shown: ShownFrame | None = None  # None: it is the peak frame
 
 
-def read_peak_frame(path: Path, probe: Probe, peak: Peak, *, max_pixels: int = MOST_PIXELS) -> PeakFrame:
-    """Reads the frame again at full size; neighbours only from its own shot. Blocking.
+def read_peak_frame(
+    path: Path,
+    probe: Probe,
+    peak: Peak,
+    choice: Choice | None = None,
+    rules: PictureRules | None = None,
+    *,
+    max_pixels: int = MOST_PIXELS,
+) -> PeakFrame:
+    """Reads the frame again at full size; neighbours only from its own shot. One pass over the clip. Blocking.
 
-    Raises `UnreadableMedia` if the frame cannot be decoded any more, `TooLarge` above `max_pixels`.
+    choice, rules: frames that may be shown instead, and by what rules; without them it is the peak frame.
+
+    Raises `UnreadableMedia` if the peak frame cannot be decoded any more, `TooLarge` above `max_pixels`.
     """
-    shot = next((shot for shot in probe.shots if shot.start <= peak.index < shot.end), Shot(0, probe.frame_count))
-    near = sorted(
-        {
-            index
-            for offset in CONTEXT_SECONDS
-            if shot.start <= (index := peak.index + round(offset * probe.fps)) < shot.end
-        }
-        - {peak.index}
-    )
-    frames = read_frames(path, {peak.index, *near}, max_pixels=max_pixels)
+    candidates = choice.candidates if choice and rules else ()
+    around = {peak.index: _around(probe, peak, 0)} | {one.index: _around(probe, peak, one.steps) for one in candidates}
+    frames = read_frames(path, {*around, *chain.from_iterable(around.values())}, max_pixels=max_pixels)
     if peak.index not in frames:
         raise UnreadableMedia(f"frame {peak.index} cannot be decoded")
-    at = frames[peak.index].timestamp
-    return PeakFrame(
-        encode_jpeg(frames[peak.index].image),
-        tuple(
-            (round(frames[index].timestamp - at, 3), encode_jpeg(frames[index].scaled(CONTEXT_SIZE)))
-            for index in near
-            if index in frames
-        ),
+    shown = None
+    if choice and rules and all(one.index in frames for one in candidates):
+        shown = choose(choice, {one.index: _sharpness(frames[one.index], one) for one in candidates}, peak, rules)
+    index = shown.index if shown else peak.index
+    return PeakFrame(encode_jpeg(frames[index].image), _context(frames, index, around[index]), shown)
+
+
+def read_picture(path: Path, index: int) -> bytes:
+    """A frame as a JPEG file at full size. Blocking. Raises `UnreadableMedia` if it cannot be decoded."""
+    frames = read_frames(path, {index})
+    if index not in frames:
+        raise UnreadableMedia(f"frame {index} cannot be decoded")
+    return encode_jpeg(frames[index].image)
+
+
+def _around(probe: Probe, peak: Peak, steps: int) -> list[int]:
+    """The frames around one, in its shot. All are whole steps from the peak, so that candidates share neighbours."""
+    shot = shot_of(probe, peak.index)
+    found = {near(peak.index, steps + more, probe.fps) for more in CONTEXT_STEPS}
+    return sorted(index for index in found - {near(peak.index, steps, probe.fps)} if shot.start <= index < shot.end)
+
+
+def _context(frames: Mapping[int, VideoFrame], index: int, around: list[int]) -> tuple[tuple[float, bytes], ...]:
+    at = frames[index].timestamp
+    return tuple(
+        (round(frames[other].timestamp - at, 3), encode_jpeg(frames[other].scaled(CONTEXT_SIZE)))
+        for other in around
+        if other in frames
     )
 
 
-async def _peak_frame(work: Work, probe: Probe, peak: Peak) -> PeakFrame:
+def _sharpness(frame: VideoFrame, candidate: Candidate) -> float:
+    """Of the face, from a picture that is shrunk until the face is about twice as large as it is judged."""
+    import cv2
+
+    factor = min(1.0, 2 * SIDE / max(candidate.box[2], candidate.box[3], 1.0))
+    small = frame.scaled(max(1, round(factor * max(frame.size))))
+    x, y, width, height = (small.shape[1] / frame.size[0] * side for side in candidate.box)
+    return sharpness(np.asarray(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY), np.uint8), (x, y, width, height)) or 0.0
+
+
+async def _peak_frame(work: Work, probe: Probe, peak: Peak, choice: Choice) -> PeakFrame:
     """Reads the frame and writes it beside the records."""
     run, clip = work.run, work.clip
     read = partial(read_peak_frame, max_pixels=run.settings.max_pixels)
-    frame = await run.in_thread(read, clip.path, probe, peak)
+    frame = await run.in_thread(read, clip.path, probe, peak, choice, run.rules.peak.picture)
     with writing_outputs(run.out):
         await run.in_thread(whole_bytes, run.out / "peaks" / f"{clip.name}.jpg", frame.image)
     return frame
@@ -67,8 +108,8 @@ async def _peak_frame(work: Work, probe: Probe, peak: Peak) -> PeakFrame:
 
 STAGE: Stage[PeakFrame] = Stage(
     name="peak_frame",
-    purpose="the peak frame as a picture, with frames around it",
+    purpose="the picture: the peak frame or one near it, with frames around it",
     compute=_peak_frame,
-    needs=("probe", "peak"),
+    needs=("probe", "peak", "candidates"),
     lazy=True,
 )

@@ -14,7 +14,8 @@ from merrflow.stages.stage import Result
 
 
 def assemble(clip: Clip, results: Mapping[str, Result[Any]]) -> tuple[Record, Outcome, str]:
-    """The record, how the clip came out, and why if that is not `DONE`. results: of every stage that is not lazy."""
+    """The record, how the clip came out, and why if that is not `DONE`. results: of the picture and of every stage
+    that is not lazy."""
     value = {name: result.value for name, result in results.items()}
     reasoning = results["reasoning"]
     record = Record(
@@ -40,6 +41,7 @@ def assemble(clip: Clip, results: Mapping[str, Result[Any]]) -> tuple[Record, Ou
         distribution=value["label_scores"],
         transcript=value.get("transcript"),
         translation=_translation(value.get("subtitle_en")),
+        shown=value["peak_frame"].shown,
     )
     if reasoning.value is None:
         return record, Outcome.FAILED, f"no fine-grained text: {reasoning.reason}"

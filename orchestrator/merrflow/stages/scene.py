@@ -1,30 +1,38 @@
-"""What the peak frame shows, in words."""
+"""What the picture shows, which is the peak frame or one near it, in words."""
 
 from __future__ import annotations
 
+from typing import Any
+
 from merrflow.core.records import Peak, Scene
 from merrflow.stages.peak_frame import PeakFrame
+from merrflow.stages.shown import Choice
 from merrflow.stages.stage import Reply, Stage, Work
 from merrflow.stages.validation import text_problem
 
 SERVICE = "minigpt-v2"
 
 
-async def _describe(work: Work, peak: Peak) -> Reply[Scene]:
+async def _describe(work: Work, peak: Peak, choice: Choice) -> Reply[Scene]:
     frame: PeakFrame = await work.use("peak_frame")
     return await work.run.services.scene(work.clip.name, frame.image, frame.context)
 
 
+def _key(work: Work, peak: Peak, choice: Choice) -> list[Any]:
+    """The peak frame, or what the frame is chosen by; the clip's pixels, which decide too, are part of every key."""
+    return [peak.index, *([choice] if choice.candidates else []), work.run.identities[SERVICE]]
+
+
 STAGE = Stage(
     name="scene",
-    purpose="what the peak frame shows",
+    purpose="what the picture shows",
     compute=_describe,
-    needs=("peak",),
+    needs=("peak", "candidates"),
     after=("rules_label",),
     uses=("peak_frame",),
     service=SERVICE,
     result=Scene,
-    key=lambda work, peak: [peak.index, work.run.identities[SERVICE]],
+    key=_key,
     check=text_problem,
     optional=True,
 )

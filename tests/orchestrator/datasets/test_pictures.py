@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
+from merrflow.core.records import ShownFrame
 from merrflow.datasets.curation.config import packaged
 from merrflow.datasets.curation.curate import curate
 from merrflow.datasets.entries import entries
@@ -18,6 +20,7 @@ from merrflow.datasets.export.export import export
 from merrflow.datasets.outputs import write_outputs
 from merrflow.datasets.outputs_state import NAME as STAMP
 from merrflow.datasets.pictures import Pictures, jpeg_size
+from merrflow.stages.peak_frame import read_picture
 from merrflow.store import Ledger, existing_ledger
 from tests.faults.surroundings import done_rows
 from tests.orchestrator.datasets.report.runs import many, run
@@ -101,6 +104,17 @@ def test_what_reads_a_damaged_picture_makes_it_again(finished: Path, how: str, r
         assert not any("without a picture" in remark for remark in done.remarks)
     ledger.close()
     assert (out / "peaks/a.jpg").read_bytes() == whole
+
+
+def test_a_picture_of_a_frame_near_the_peak_is_made_again_of_that_frame(finished: Path, tmp_path: Path) -> None:
+    ledger = existing_ledger(finished / "out")
+    one = next(entries(ledger)).record
+    ledger.close()
+    other = ShownFrame(one.peak.index - 5, one.peak.timestamp - 0.2, (0.0, 0.0, 9.0, 9.0), "it says more")
+    pictures = Pictures(tmp_path)
+    assert pictures.mend(replace(one, shown=other)) == ""
+    assert (tmp_path / f"{one.name}.jpg").read_bytes() == read_picture(Path(one.path), other.index)
+    assert read_picture(Path(one.path), other.index) != read_picture(Path(one.path), one.peak.index)
 
 
 def test_a_clip_that_is_another_now_gives_no_picture(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -71,7 +71,7 @@ def test_a_stage_that_is_kept_says_what_it_depends_on():
 def test_the_record_holds_every_stage_or_what_is_made_of_it():
     in_record = {field.name for field in fields(Record)}
     renamed = {"label_scores": "distribution", "rules_label": "label", "clues": "reasoning", "words": "subtitle"}
-    renamed |= {"subtitle_en": "translation", "standing": "label"}
+    renamed |= {"subtitle_en": "translation", "standing": "label", "candidates": "shown"}
     for one in graph_for(speech=True, translate=True):
         name = "label_scores" if one.name.startswith("score_") else one.name
         name = "origins" if name == "action_units" else name  # a megabyte: the record has curves instead

@@ -29,7 +29,7 @@ def read_records(ledger: Ledger, pictures: Pictures | None = None) -> Read:
     clips = []
     for name, row, record in parsed(ledger, RECORDS):
         _add(digest, name, row)
-        sharpness = face_sharpness(pictures.of(record), record.peak.box) if pictures else None
+        sharpness = face_sharpness(pictures.of(record), record.picture_box) if pictures else None
         clips.append(candidate(Entry(record, row.outcome, row.reason), sharpness))
     return Read(tuple(sorted(clips, key=lambda clip: clip.name)), digest.hexdigest())
 

@@ -81,7 +81,9 @@ def columns(words: Vocabulary) -> tuple[Column, ...]:
     by_label = "one for each label, in the order of the labels' numbers"
     found = [
         Column("name", TEXT, "the clip's name, unique in the dataset", lambda e: e.record.name),
-        Column(PICTURE, image(), "the peak frame", lambda e: None),
+        Column(
+            PICTURE, image(), "the frame `picture_frame`: the peak frame, or one near it that says more", lambda e: None
+        ),
         Column("label", label_of(words.labels), "the pseudo-label", lambda e: number[e.record.label.label]),
         Column("label_source", TEXT, "rules, table or model", lambda e: e.record.label.source),
         Column("label_rules", TEXT, "rule set and version", lambda e: e.record.label.rules),
@@ -123,10 +125,12 @@ def columns(words: Vocabulary) -> tuple[Column, ...]:
             lambda e: [e.record.peak.intensity.get(code) for code in e.record.peak.action_units],
         ),
         Column("peak_confidence", NUMBER, "of the face there, 0 to 1", lambda e: e.record.peak.confidence),
+        Column("picture_frame", WHOLE, "number of the frame in `image`, from 0", lambda e: e.record.picture_index),
+        Column("picture_face_box", NUMBERS, "as `face_box`, in `image`", lambda e: e.record.picture_box),
         Column("face_box", NUMBERS, "x, y, width, height of that face in pixels", lambda e: e.record.peak.box),
         Column("persons", WHOLE, "persons followed in the clip", lambda e: e.record.subject.persons),
         Column("subject_margin", NUMBER, "of the chosen person over the next", lambda e: e.record.subject.margin),
-        Column("scene", TEXT, "what the peak frame shows", lambda e: e.record.scene and e.record.scene.text),
+        Column("scene", TEXT, "what `image` shows", lambda e: e.record.scene and e.record.scene.text),
         Column(
             "on_screen_text",
             TEXTS,

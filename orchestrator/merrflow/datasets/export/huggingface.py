@@ -1,4 +1,4 @@
-"""A Hugging Face dataset: Parquet shards with the peak frames in them, and a dataset card.
+"""A Hugging Face dataset: Parquet shards with the pictures in them, and a dataset card.
 
 `datasets.load_dataset(folder)` reads it as it is, with features: pictures, class labels, lists. The absolute paths of
 clips are not in it, for they reveal the machine it was made on.
@@ -66,7 +66,7 @@ class HuggingFace(Writer):
         seed: int = 0,
         shard_bytes: int = SHARD,
     ) -> None:
-        """peaks: the run's folder of peak frames. splits: share of the clips by name; the rest is "train"."""
+        """peaks: the run's folder of pictures. splits: share of the clips by name; the rest is "train"."""
         super().__init__()
         self._folder = folder
         self._pictures = Pictures(peaks)
@@ -101,7 +101,7 @@ class HuggingFace(Writer):
         remarks = ["records in " + ", ".join(f"{name}: {split.rows}" for name, split in filled.items())]
         remarks += [f"no clip came into {name}; there are too few" for name in self._splits if name not in filled]
         if self._no_picture:
-            remarks.append(f"records without a picture of the peak frame, which merrflow run makes: {self._no_picture}")
+            remarks.append(f"records without a picture, which merrflow run makes: {self._no_picture}")
         return tuple(remarks)
 
 

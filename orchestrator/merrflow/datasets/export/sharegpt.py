@@ -1,6 +1,6 @@
 """ShareGPT conversations with the `dataset_info.json` that LLaMA-Factory reads (its data/README.md).
 
-Two datasets, because each conversation has as many placeholders as files: `merrflow_image` shows the peak frame
+Two datasets, because each conversation has as many placeholders as files: `merrflow_image` shows the run's picture
 (`<image>`, copied into images/), `merrflow_video` the whole clip (`<video>`, by the path it has on this machine).
 Human and gpt take turns; only records with a fine-grained description are in them, for it is the answer.
 """
@@ -46,7 +46,7 @@ class ShareGpt(Writer):
     """Writes `merrflow_image.json`, `merrflow_video.json`, `dataset_info.json` and `images/` into `folder`."""
 
     def __init__(self, folder: Path, peaks: Path) -> None:
-        """peaks: the run's folder of peak frames, `<name>.jpg`."""
+        """peaks: the run's folder of pictures, `<name>.jpg`."""
         super().__init__()
         self._folder = folder
         self._pictures = Pictures(peaks)
@@ -80,9 +80,9 @@ class ShareGpt(Writer):
         with whole_text(self._folder / "dataset_info.json") as file:
             json.dump(info, file, indent=2)
             file.write("\n")
-        remarks = [f"conversations with the peak frame: {self._count['image']}; with the clip: {self._count['video']}"]
+        remarks = [f"conversations with the picture: {self._count['image']}; with the clip: {self._count['video']}"]
         if self._no_picture:
-            remarks.append(f"records without a picture of the peak frame, which merrflow run makes: {self._no_picture}")
+            remarks.append(f"records without a picture, which merrflow run makes: {self._no_picture}")
         if self._no_clip:
             remarks.append(f"clips that are not where they were, and so not in merrflow_video.json: {self._no_clip}")
         return tuple(remarks)
@@ -101,7 +101,7 @@ class ShareGptFormat(Format[FormatOptions]):
     """The format `sharegpt`."""
 
     name = "sharegpt"
-    about = "conversations for LLaMA-Factory, with the peak frame or the clip"
+    about = "conversations for LLaMA-Factory, with the picture or the clip"
 
     def writer(self, target: Target) -> ShareGpt:
         return ShareGpt(target.folder, target.peaks)

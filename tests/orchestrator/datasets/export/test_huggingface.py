@@ -16,7 +16,7 @@ import yaml
 
 os.environ |= {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}  # read when the library is imported
 
-from merrflow.core.records import Claim, Origin, Outcome, Record
+from merrflow.core.records import Claim, Origin, Outcome, Record, ShownFrame
 from merrflow.datasets.entries import Entry
 from merrflow.datasets.export import huggingface
 from merrflow.datasets.export.card import plain
@@ -51,6 +51,7 @@ def full(name: str, label: str = "happy") -> Record:
         grounding=(Claim("bright", "bright voice", "contradicted", "why"),),
         distribution={"all": shares, "words": {"sad": 1.0}},
         missing={"scene": "no model"},
+        shown=ShownFrame(27, 1.08, (1.0, 2.0, 3.0, 4.0), "it says more"),
     )
 
 
@@ -70,6 +71,8 @@ def test_every_field_comes_back(tmp_path: Path) -> None:
     jpeg = cv2.imdecode(np.fromfile(tmp_path / "peaks" / "a.jpg", np.uint8), cv2.IMREAD_COLOR_RGB)
     assert first["image"].size == (640, 360)
     assert np.abs(np.asarray(first["image"]).astype(int) - jpeg).max() <= 3  # two decoders of one JPEG
+    assert (first["peak_frame"], first["picture_frame"], first["picture_face_box"]) == (20, 27, [1.0, 2.0, 3.0, 4.0])
+    assert (second["peak_frame"], second["picture_frame"]) == (20, 20)
     assert names[first["label"]] == "happy" and names[second["label"]] == "sad"
     assert first["label_by_rules"] == "sad" and first["label_supported"] is False
     assert dict(zip(names, first["rule_scores"], strict=True)) == dict.fromkeys(names) | {"happy": 1.5, "proud": 0.25}

@@ -13,7 +13,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from merrflow.core.records import Claim, Origin, Outcome
+from merrflow.core.records import Claim, Origin, Outcome, ShownFrame
 from merrflow.core.spoken import Subtitle
 from merrflow.datasets.report import write_report
 from merrflow.datasets.report.survey import MAX_CARDS, draw
@@ -233,6 +233,14 @@ def test_the_picture_is_a_small_jpeg_of_the_peak_frame(tmp_path: Path) -> None:
     expected = cv2.resize(whole, (480, 270), interpolation=cv2.INTER_AREA)
     assert small.shape == (270, 480, 3)
     assert np.abs(small.astype(int) - expected).mean() < 4
+
+
+def test_a_picture_of_another_frame_says_so_and_has_its_box(tmp_path: Path) -> None:
+    other = ShownFrame(27, 1.08, (11.0, 12.0, 13.0, 14.0), "0.28 s after the peak the subject looks 0.90 from neutral")
+    page = read(write_report(run(tmp_path, [replace(record("first"), shown=other)]), tmp_path))
+    assert "Peak frame 20" in page.text and "Picture: frame 27, 1.08 s" in page.text and other.reason in page.text
+    assert page.all("img")[0]["alt"] == "Frame near the peak of first"
+    assert (page.all("rect")[0]["x"], page.all("rect")[0]["width"]) == ("11.0", "13.0")
 
 
 def test_a_run_that_only_failed(tmp_path: Path) -> None:
