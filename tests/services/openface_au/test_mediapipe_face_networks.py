@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +35,25 @@ def test_golden_numbers() -> None:
     assert shares == pytest.approx([0.152766, 0.023484, 0.624742, 0.155003, 0.006472, 0.004776, 0.032758], abs=1e-4)
     vector = face_networks._session(RECOGNITION)(NOISE[150])
     assert vector[:4] == pytest.approx([-0.096724, 0.102121, 0.034857, -0.028857], abs=1e-4)
+
+
+def drawn(number: int, side: int) -> np.ndarray:
+    """As `picture` in services/openface_au/face_api_numbers.mjs."""
+    y, x, channel = np.indices((side, side, 3))
+    value = x * (number + 3) + y * (5 - number) + 70 * channel + x * y % 17 * 8 * number
+    return np.asarray(value % 256, np.float32)
+
+
+@pytest.mark.parametrize(
+    ("network", "side"), [(EXPRESSION, 112), (RECOGNITION, 150)], ids=["expression", "recognition"]
+)
+def test_the_networks_give_what_the_package_itself_gives(network: Network, side: int) -> None:
+    """Computed by npm's package with its own weights and code, by face_api_numbers.mjs: no ONNX, no code of ours."""
+    expected = json.loads(Path(__file__).with_name("face_api_numbers.json").read_text())[network.name]
+    session = face_networks._session(network)
+    found = [session(drawn(number, side)) for number in range(3)]
+    assert np.abs(np.array(found) - expected).max() < 2e-5
+    assert np.abs(np.diff(expected, axis=0)).max() > 0.05, "other pictures give other numbers"
 
 
 def test_a_face_is_judged_and_measured() -> None:
