@@ -87,3 +87,35 @@ def test_a_tampered_or_missing_network_is_said_and_left_out(
     info = MediapipeEngine(OpenFaceAuSettings()).info()
     assert f"no recognition network: {file}" in info.note
     assert "embedding" not in info.prompt_version
+
+
+def _raises(picture: np.ndarray) -> np.ndarray:
+    raise RuntimeError("no memory\nfor this")
+
+
+@pytest.mark.parametrize("fault", [_raises, lambda picture: np.full(7, np.nan, np.float32)], ids=["raises", "nan"])
+def test_a_network_that_fails_is_said_once_and_costs_no_other_result(fault, monkeypatch, caplog) -> None:
+    real = face_networks._session
+    monkeypatch.setattr(face_networks, "_session", lambda network: fault if network is EXPRESSION else real(network))
+    engine = MediapipeEngine(OpenFaceAuSettings(expression_every=1))
+    engine.load()
+    results = engine.run([warmup_item(), warmup_item()])
+    engine.close()
+    for result in results:
+        (face,) = result.frames[0].faces
+        assert face.expression == () and len(face.embedding) == 256 and face.action_units
+    assert [r.getMessage() for r in caplog.records if "expression network" in r.getMessage()] == [
+        "the expression network cannot be run and is left out: "
+        + ("no memory for this" if fault is _raises else "its numbers are not finite")
+    ]
+
+
+@pytest.mark.parametrize("content", [b"tampered", None])
+def test_a_network_that_changes_after_it_was_checked_is_not_loaded(content, tmp_path, monkeypatch, caplog) -> None:
+    wanted = face_networks.wanted_networks(OpenFaceAuSettings())
+    file = tmp_path / "expression.onnx"
+    if content:
+        file.write_bytes(content)
+    monkeypatch.setattr(Network, "path", property(lambda it: file))
+    assert face_networks.FaceNetworks(wanted).classes == ()
+    assert "the expression network cannot be loaded and is left out: " in caplog.text and str(file) in caplog.text

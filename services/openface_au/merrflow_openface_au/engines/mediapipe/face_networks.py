@@ -6,6 +6,9 @@ and notices: data/face_api, written by convert_face_api.py.
 
 from __future__ import annotations
 
+import hashlib
+import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from importlib import resources
@@ -29,6 +32,8 @@ EYES_TO_MOUTH = 0.45  # of the expression crop's side
 LOWERED = 0.07  # the crop's centre below the middle of eyes and mouth, of its side
 
 Floats = npt.NDArray[np.float64]
+Session = Callable[[Image], npt.NDArray[np.float32]]
+log = logging.getLogger(__name__)
 Mesh = npt.NDArray[np.floating[Any]]
 
 
@@ -99,12 +104,13 @@ def wanted_networks(settings: OpenFaceAuSettings) -> Wanted:
 
 
 class FaceNetworks:
-    """The networks, loaded. Not thread-safe."""
+    """The networks, loaded. One that cannot be loaded or run is done without. Not thread-safe."""
 
     def __init__(self, wanted: Wanted) -> None:
         self._wanted = wanted
-        self._expression = _session(EXPRESSION) if wanted.expression_every else None
-        self._recognition = _session(RECOGNITION) if wanted.embedding_every else None
+        self._failed: set[str] = set()  # names of networks that have failed, which is said once
+        self._expression = self._load(EXPRESSION) if wanted.expression_every else None
+        self._recognition = self._load(RECOGNITION) if wanted.embedding_every else None
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -116,19 +122,48 @@ class FaceNetworks:
         expression: tuple[float, ...] = ()
         embedding = b""
         if self._expression and number % self._wanted.expression_every == 0:
-            expression = tuple(float(share) for share in self._expression(expression_crop(image, points)))
+            shares = self._run(EXPRESSION, self._expression, expression_crop(image, points))
+            expression = () if shares is None else tuple(float(share) for share in shares)
         if self._recognition and number % self._wanted.embedding_every == 0:
-            embedding = self._recognition(recognition_chip(image, points)).astype("<f2").tobytes()
+            vector = self._run(RECOGNITION, self._recognition, recognition_chip(image, points))
+            embedding = b"" if vector is None else vector.astype("<f2").tobytes()
         return Looks(expression, embedding)
 
+    def _load(self, network: Network) -> Session | None:
+        try:
+            return _session(network)
+        except Exception as error:  # onnxruntime has many of its own
+            self._fails(network, "loaded", error)
+            return None
 
-def _session(network: Network) -> Any:
-    """From one picture to the network's numbers, on one thread."""
+    def _run(self, network: Network, session: Session, picture: Image) -> npt.NDArray[np.float32] | None:
+        try:
+            found = session(picture)
+        except Exception as error:
+            self._fails(network, "run", error)
+            return None
+        if not np.isfinite(found).all():
+            self._fails(network, "run", ValueError("its numbers are not finite"))
+            return None
+        return found
+
+    def _fails(self, network: Network, doing: str, error: Exception) -> None:
+        if network.name not in self._failed:
+            self._failed.add(network.name)
+            text = " ".join(str(error).split()) or type(error).__name__
+            log.warning("the %s network cannot be %s and is left out: %s", network.name, doing, text)
+
+
+def _session(network: Network) -> Session:
+    """From one picture to the network's numbers, on one thread. Raises `ValueError` for a file that was changed."""
     import onnxruntime
 
+    data = network.path.read_bytes()
+    if hashlib.sha256(data).hexdigest() != network.sha256:  # since it was checked
+        raise ValueError(f"{network.path} was changed; install merrflow again")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
-    session = onnxruntime.InferenceSession(network.path.read_bytes(), options, providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
     return partial(_run, session)
 
 
