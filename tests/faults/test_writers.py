@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from merrflow.cli.app import app
-from merrflow.core.errors import InputError, OutputsGone
+from merrflow.core.errors import OutputsGone
 from merrflow.datasets.export.registry import BUILT_IN
-from merrflow_serving.errors import MerrflowError
+from merrflow.store.database_retries import LedgerGone
 from tests.faults.kill_writers import COMMANDS
 from tests.faults.processes import ROOT
 from tests.faults.surroundings import small_disk
@@ -57,7 +57,7 @@ def test_on_a_full_disk_it_says_what_to_do_and_the_earlier_files_are_whole(
         app(command, standalone_mode=False)
         before = files(out)
         filler = fill(disk, left)
-        with pytest.raises((InputError, OutputsGone)) as caught:
+        with pytest.raises((LedgerGone, OutputsGone)) as caught:
             app(command, standalone_mode=False)
         assert "ake room" in str(caught.value) and "\n" not in str(caught.value)
         assert files(out) == before
@@ -65,15 +65,18 @@ def test_on_a_full_disk_it_says_what_to_do_and_the_earlier_files_are_whole(
         filler.unlink()
         app(command, standalone_mode=False)
         assert files(out) == before
-    assert isinstance(caught.value, MerrflowError) == (name == "report" and left > 0)
 
 
-def test_a_full_disk_ends_a_report_with_a_line_and_an_exit_code(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["report", "curate", "export-csv"])
+@pytest.mark.parametrize(("left", "reason"), [(0, "LEDGER_GONE"), (NEARLY, "OUTPUTS_GONE")])
+def test_a_full_disk_ends_a_command_with_a_line_and_an_exit_code(
+    tmp_path: Path, name: str, left: int, reason: str
+) -> None:
     with small_disk(tmp_path / "disk", 40_000) as disk:
-        run(disk / "out", many(40)).close()
-        fill(disk, NEARLY)
-        command = [sys.executable, "-c", "from merrflow.cli import main; main()", "report", "--out", str(disk / "out")]
-        told = subprocess.run(command, capture_output=True, text=True)
+        run(disk / "out", many(450 if name == "curate" else 40)).close()
+        fill(disk, left)
+        program = [sys.executable, "-c", "from merrflow.cli import main; main()"]
+        told = subprocess.run([*program, *ARGUMENTS[name], "--out", str(disk / "out")], capture_output=True, text=True)
     assert told.returncode == 1 and told.stdout == ""
     (line,) = told.stderr.splitlines()
-    assert line.startswith("merrflow: the output files in") and "Make room" in line and "[OUTPUTS_GONE]" in line
+    assert line.startswith("merrflow: ") and "ake room" in line and f"[{reason}]" in line

@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 
 from merrflow.cli.terminal import output_console
-from merrflow.core.errors import InputError
+from merrflow.core.errors import InputError, unwritable
 from merrflow.core.paths import path_text
 
 if TYPE_CHECKING:
@@ -149,7 +149,7 @@ def write(found: Evaluation, text: str, out: Path | None, picture: Path | None) 
         if drawing:
             draw(drawing, found.against, found.run, found.rules)
     except OSError as error:
-        raise InputError(f"{error.filename or drawing or data}: cannot be written ({error.strerror})") from error
+        raise unwritable(Path(error.filename or drawing or data or "."), error) from error
     return [path for path in (data, drawing) if path]
 
 

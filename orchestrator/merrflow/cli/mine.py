@@ -87,8 +87,8 @@ def rules_of(ledger: Ledger) -> str:
 
 
 def write_files(found: Mined, csv: Path | None, html: Path | None) -> None:
-    """Writes what was asked for. Raises `InputError` if that fails."""
-    from merrflow.core.errors import InputError
+    """Writes what was asked for. Raises `InputError` or `OutputsGone` if that fails."""
+    from merrflow.core.errors import unwritable
     from merrflow.datasets.mining.review_queue import write_csv
     from merrflow.datasets.mining.sheet import write_sheet
 
@@ -97,7 +97,7 @@ def write_files(found: Mined, csv: Path | None, html: Path | None) -> None:
             try:
                 write(found, path)
             except OSError as error:
-                raise InputError(f"{path}: cannot be written ({error.strerror or error})") from error
+                raise unwritable(path, error) from error
 
 
 def show(found: Mined, console: Console, as_json: bool = False) -> None:

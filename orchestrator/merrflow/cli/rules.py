@@ -11,7 +11,7 @@ import typer
 from rich.markup import escape
 
 from merrflow.cli.terminal import output_console
-from merrflow.core.errors import InputError
+from merrflow.core.errors import InputError, unwritable
 
 if TYPE_CHECKING:
     from merrflow.facs import RuleSet
@@ -143,5 +143,5 @@ def fit_to(against: Path, out: Path, like: str) -> RuleSet:
         with whole_text(out) as file:
             file.write(rules_yaml(found))
     except OSError as error:
-        raise InputError(f"{out}: cannot be written ({error.strerror})") from error
+        raise unwritable(out, error) from error
     return load(str(out))

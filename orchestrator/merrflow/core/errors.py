@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -11,6 +12,12 @@ import grpc
 
 from merrflow.core.paths import path_text
 from merrflow_serving.errors import MerrflowError
+
+# Of the place that was named; what else keeps a file from being written, such as a full disk, is the system's.
+_OF_THE_PLACE = (
+    *(errno.EACCES, errno.EPERM, errno.EROFS, errno.EISDIR, errno.ENOTDIR, errno.ENOENT, errno.EEXIST),
+    *(errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL, errno.EBUSY, errno.ENOTEMPTY),
+)
 
 
 class InputError(ValueError):
@@ -68,6 +75,13 @@ def writing_outputs(out: Path) -> Iterator[None]:
             "still whole. Make room, or make it writable, and run the same command again: finished work is not done "
             "again"
         ) from error
+
+
+def unwritable(place: Path, error: OSError, hint: str = "") -> InputError | OutputsGone:
+    """The error to raise if a file or folder that the user named cannot be written: `InputError` if another place would
+    do, `OutputsGone` if the disk is full or fails. hint: what to do, the end of the message."""
+    kind = InputError if error.errno in _OF_THE_PLACE else OutputsGone
+    return kind(f"{place}: cannot be written ({error.strerror or error})" + (f"; {hint}" if hint else ""))
 
 
 def stop_in(error: BaseException) -> MerrflowError | None:

@@ -30,7 +30,8 @@ class Ledger(RunQueries, DatasetQueries):
 
 
 def existing_ledger(out: Path) -> Ledger:
-    """The ledger of a folder that has one, there or in the database at MERRFLOW_LEDGER_URL. Raises `InputError`."""
+    """The ledger of a folder that has one, there or in the database at MERRFLOW_LEDGER_URL. Raises `InputError`,
+    or `LedgerGone` if the disk is full."""
     url = load_settings().ledger_url
     try:
         ledger = Ledger.in_folder(out, url, make=False)
@@ -38,7 +39,7 @@ def existing_ledger(out: Path) -> Ledger:
     except (SQLAlchemyError, ImportError, LedgerGone) as error:
         reason = str(error.__cause__ or error).splitlines()[0]
         if not url and shutil.disk_usage(out).free < _ROOM:
-            raise InputError(
+            raise LedgerGone(
                 f"{out}: the disk is full, and the ledger cannot be opened ({reason}); make room"
             ) from error
         where = "MERRFLOW_LEDGER_URL" if url else out / "ledger.db"

@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from merrflow.core.atomic_files import whole_text
-from merrflow.core.errors import InputError
+from merrflow.core.errors import InputError, unwritable
 from merrflow.datasets.curation.base import Drop, Step
 from merrflow.datasets.curation.config import CurationConfig
 from merrflow.datasets.curation.records import records_digest
@@ -31,7 +31,7 @@ class Curation:
 
 
 def write_curation(out: Path, config: CurationConfig, digest: str, kept: Sequence[str], steps: Sequence[Step]) -> None:
-    """Writes DIR/curation.json whole or not at all. Raises `InputError`."""
+    """Writes DIR/curation.json whole or not at all. Raises `InputError` or `OutputsGone`."""
     values = {
         "version": VERSION,
         "config": config.model_dump(mode="json"),
@@ -45,10 +45,8 @@ def write_curation(out: Path, config: CurationConfig, digest: str, kept: Sequenc
             json.dump(values, file, ensure_ascii=False, indent=1)
             file.write("\n")
     except OSError as error:
-        raise InputError(
-            f"{out / FILE}: cannot be written ({error.strerror or error}); what was there is still whole. Make "
-            "room, or make the folder writable, and run merrflow curate again"
-        ) from error
+        hint = "what was there is still whole. Make room, or make the folder writable, and run merrflow curate again"
+        raise unwritable(out / FILE, error, hint) from error
 
 
 def counts(step: Step) -> dict[str, Any]:

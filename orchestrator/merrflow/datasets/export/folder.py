@@ -18,7 +18,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from merrflow.core.atomic_files import sync_folder
-from merrflow.core.errors import InputError
+from merrflow.core.errors import InputError, unwritable
 
 LIST = ".merrflow-export.json"
 _HASHED = 1 << 20  # bytes; of larger files only the size is compared
@@ -31,7 +31,8 @@ def whole_folder(target: Path, kind: str) -> Iterator[Path]:
     """An empty folder for writing that becomes `target` when the block ends well.
 
     kind: what is written, for the list of files. Raises `InputError` if `target` holds something that was not
-    written here or was changed since, if another export to it is running, or if nothing can be written.
+    written here or was changed since, if another export to it is running, or if nothing can be written there, and
+    `OutputsGone` if the disk is full or fails.
     """
     target = target.expanduser().resolve()
     part = target.with_name(f".{target.name}.part")
@@ -57,10 +58,8 @@ def whole_folder(target: Path, kind: str) -> Iterator[Path]:
                 if target.exists():
                     shutil.rmtree(old, ignore_errors=True)
     except OSError as error:
-        raise InputError(
-            f"{target}: cannot be written ({error.strerror or error}); what was there is still whole. Make room, or "
-            "choose another folder with --to"
-        ) from error
+        hint = "what was there is still whole. Make room, or choose another folder with --to"
+        raise unwritable(target, error, hint) from error
 
 
 @contextmanager

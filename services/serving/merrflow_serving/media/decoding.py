@@ -38,6 +38,7 @@ class Decoded(NamedTuple):
     pixel_ratio: float  # width over height of a pixel
     rate: float | None  # frames a second, by the header
     resets: bool  # the format allows the clock to jump
+    interlaced: bool  # two fields, which were taken one after the other
 
 
 class _DamagedError(Exception):
@@ -111,7 +112,7 @@ def _decode(source: Source, max_pixels: int, damage: _Damage, threads: int) -> I
             for raw in pictures:
                 if max_pixels:
                     _check_pixels(*square(raw.width, raw.height, shape.ratio), max_pixels)
-                yield Decoded(raw, shape.ratio, rate, resets)
+                yield Decoded(raw, shape.ratio, rate, resets, raw.interlaced_frame)
                 empty = False
         if empty and damage.first is not None:
             raise damage.first

@@ -1,6 +1,7 @@
 """Decoding of video, frame by frame, with one numbering and one clock for the whole project.
 
-Frames are counted from 0 in order of display, and shown as players show them: upright, with square pixels, in SDR.
+Frames are counted from 0 in order of display, and shown as players show them: upright, whole, with square pixels, in
+SDR.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from merrflow_serving.media.colours import needs_mapping
 from merrflow_serving.media.container import Source, check_codec, open_media
 from merrflow_serving.media.convert import Converter
 from merrflow_serving.media.decoding import Decoded, decode
+from merrflow_serving.media.deinterlace import deinterlaced
 from merrflow_serving.media.orientation import Matrix, display_matrix, is_turned, square, upright, upright_as_is
 
 __all__ = ["Source", "VideoFrame", "check_codec", "iter_frames", "open_media", "read_frames"]
@@ -34,6 +36,7 @@ class VideoFrame:
     converter: Converter | None = None  # of the video it belongs to; None for a frame on its own
     pixel_ratio: float = 1.0  # width over height of a decoded pixel
     start: float | None = None  # seconds on the container's clock at which frame 0 is shown; None: not known yet
+    interlaced: bool = False  # recorded in two fields; `raw` is without combing
 
     @cached_property
     def _matrix(self) -> Matrix:
@@ -56,9 +59,9 @@ class VideoFrame:
 
     @property
     def is_as_decoded(self) -> bool:
-        """Whether readers that know nothing of turned, mirrored, stretched or HDR pictures see the same."""
+        """Whether readers that know nothing of turned, mirrored, stretched, interlaced or HDR pictures see the same."""
         plain = upright_as_is(self._matrix) and self._square == (self.raw.width, self.raw.height)
-        return plain and not needs_mapping(self.raw)
+        return plain and not self.interlaced and not needs_mapping(self.raw)
 
     @property
     def is_on_time(self) -> bool:
@@ -108,10 +111,10 @@ def iter_frames(
         for decoded, timestamp in timed:
             if max_frames and index >= max_frames:
                 raise TooLarge(f"the video has more than {max_frames} frames")
-            yield VideoFrame(index, timestamp, decoded.raw, converter, decoded.pixel_ratio, start)
+            yield VideoFrame(index, timestamp, decoded.raw, converter, decoded.pixel_ratio, start, decoded.interlaced)
             index += 1
 
-    for decoded in decode(source, max_pixels, on_damage, threads):
+    for decoded in deinterlaced(decode(source, max_pixels, on_damage, threads)):
         clock = clock or FrameClock(decoded.rate, resets=decoded.resets)
         yield from number(list(clock.add(decoded, decoded.raw.time)), clock.start)
     if clock is not None:
