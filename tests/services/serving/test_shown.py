@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+import struct
 from fractions import Fraction
 
 import av
+import cv2
 import numpy as np
 import pytest
 from av.video.reformatter import ColorPrimaries, Colorspace, ColorTrc
@@ -144,3 +146,29 @@ def test_what_is_transparent_is_black():
         container.mux(stream.encode())
     image = decode_image(buffer.getvalue())
     assert image[0].max() == 0 and image[-1].min() == 200
+
+
+def photo(orientation: int) -> bytes:
+    """A JPEG of `corners` with that orientation in its EXIF data, as cameras write it (CIPA DC-008, 4.6.5)."""
+    done, data = cv2.imencode(".jpg", corners(), [cv2.IMWRITE_JPEG_QUALITY, 95])
+    assert done
+    tags = b"II*\0" + struct.pack("<IHHHIHHI", 8, 1, 0x112, 3, 1, orientation, 0, 0)
+    body = b"Exif\0\0" + tags
+    return data.tobytes()[:2] + b"\xff\xe1" + struct.pack(">H", len(body) + 2) + body + data.tobytes()[2:]
+
+
+@pytest.mark.parametrize(
+    ("orientation", "right"),
+    [
+        (1, GREYS),
+        (2, GREYS[:, ::-1]),
+        (3, GREYS[::-1, ::-1]),
+        (4, GREYS[::-1]),
+        (5, GREYS.T),
+        (6, np.rot90(GREYS, -1)),
+        (7, GREYS[::-1, ::-1].T),
+        (8, np.rot90(GREYS, 1)),
+    ],
+)
+def test_photos_are_turned_and_mirrored_as_their_exif_data_says(orientation, right):
+    np.testing.assert_array_equal(seen(decode_image(photo(orientation))), right)

@@ -7,12 +7,15 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 import av
+import av.filter
 import numpy as np
 from av.sidedata.sidedata import Type
 
 if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
+_EXIF = 31  # AV_FRAME_DATA_EXIF
+_ANY_TICK = Fraction(1, 1000)
 Matrix = tuple[float, float, float, float]
 _NEARLY_SQUARE = 0.01  # 720x404 for a film of 16:9 says 359:360, which is rounding and no shape
 _MOST_STRETCHED = 4.0  # anamorphic films have 2:1 at most; more is a fault of the header
@@ -50,18 +53,29 @@ def display_matrix(raw: av.VideoFrame) -> Matrix:
 
     A pixel x, y is shown at a x + c y, b x + d y.
     """
-    try:
-        items: Any = raw.side_data  # its stubs have keys where there are values
-    except ValueError:  # data of a kind that PyAV has no name for, such as EXIF, beside which it finds turns alone
-        angle = math.radians(90 * round((raw.rotation or 0) / 90))
-        cosine, sine = round(math.cos(angle)), round(math.sin(angle))
-        return cosine, -sine, sine, cosine
-    for item in items:
+    for item in _side_data(raw):
         if item.type == Type.DISPLAYMATRIX and len(data := bytes(item)) >= 36:
             a, b, _, c, d, *_ = np.frombuffer(data, np.int32, 9).astype(float).tolist()
             if not math.isclose(a * d, b * c):
                 return a, b, c, d
     return 1.0, 0.0, 0.0, 1.0
+
+
+def _side_data(raw: av.VideoFrame) -> Any:  # its stubs have keys where there are values
+    """The frame's data; PyAV reads none if one is of a kind that it has no name for, such as EXIF."""
+    try:
+        return raw.side_data
+    except ValueError:
+        pass
+    graph = av.filter.Graph()
+    source = graph.add_buffer(width=raw.width, height=raw.height, format=raw.format, time_base=_ANY_TICK)
+    sink = graph.add("buffersink")
+    graph.link_nodes(source, graph.add("sidedata", f"mode=delete:type={_EXIF}"), sink).configure()
+    source.push(raw)
+    try:
+        return sink.pull().side_data
+    except ValueError:  # another one, which says nothing of the picture's turn
+        return ()
 
 
 def is_turned(matrix: Matrix) -> bool:
