@@ -43,18 +43,27 @@ class Step(TypedDict):
     below: NotRequired[float]
 
 
+class Steps(Condition):
+    """Other steps, if the condition holds."""
+
+    steps: list[Step]
+
+
 class Scale(TypedDict):
     """Words for one measure, in steps."""
 
     measure: str
     steps: list[Step]
+    instead: NotRequired[list[Steps]]  # of which the first that holds counts
     least_seconds: NotRequired[float]  # of utterance
     needs: NotRequired[Condition]
 
 
 class ArousalCue(Condition):
-    """A sign of high or low arousal."""
+    """A sign of high or low arousal: a condition, or one of these words of a scale."""
 
+    scale: NotRequired[str]
+    words: NotRequired[list[str]]
     points: int
 
 
@@ -132,7 +141,7 @@ def sentence(content: Content, values: Values) -> str:
 
 def arousal_points(values: Values) -> int:
     """The sum of the arousal cues that hold (Scherer 2003; Juslin & Laukka 2003)."""
-    return sum(cue["points"] for cue in rules().arousal["cues"] if _holds(cue, values))
+    return sum(cue["points"] for cue in rules().arousal["cues"] if _shows(cue, values))
 
 
 def _speech(values: Values) -> str:
@@ -171,6 +180,12 @@ def _impression(values: Values, said: set[str]) -> str | None:
     return None
 
 
+def _shows(cue: ArousalCue, values: Values) -> bool:
+    if "scale" in cue:
+        return _step(cue["scale"], values) in cue["words"]
+    return _holds(cue, values)
+
+
 def _step(scale: str, values: Values) -> str | None:
     """The words of a scale for the measured value; None if there is none, or if the utterance is too short."""
     entry = rules().scales[scale]
@@ -179,7 +194,8 @@ def _step(scale: str, values: Values) -> str | None:
         return None
     if "needs" in entry and not _holds(entry["needs"], values):
         return None
-    return next(step["words"] for step in entry["steps"] if "below" not in step or value < step["below"])
+    steps = next((other["steps"] for other in entry.get("instead", ()) if _holds(other, values)), entry["steps"])
+    return next(step["words"] for step in steps if "below" not in step or value < step["below"])
 
 
 def _holds(rule: Condition, values: Values) -> bool:

@@ -112,6 +112,28 @@ def test_voice_quality_needs_a_clean_recording():
 
 
 @pytest.mark.parametrize(
+    ("level", "effort", "word"),
+    [
+        (-13.5, {"alpha_ratio": -15.0}, "moderately loud"),  # loud by its gain alone
+        (-13.0, {"alpha_ratio": -8.0}, "loud"),
+        (-13.0, {"alpha_ratio": -15.0, "pitch_median": 240.0}, "loud"),
+        (-33.0, {"alpha_ratio": -22.0}, "quiet"),
+        (-32.0, {"alpha_ratio": -8.0}, "moderately loud"),
+        (-23.0, {"alpha_ratio": -8.0}, "moderately loud"),
+        (-23.0, {"alpha_ratio": -22.0}, "moderately loud"),
+        (-42.0, {"alpha_ratio": -22.0}, "very quiet"),
+        (-5.0, {"alpha_ratio": -22.0}, "loud"),
+        (-50.0, {"alpha_ratio": -8.0}, "very quiet"),
+    ],
+)
+@pytest.mark.parametrize("gain", [-3.0, -1.5, 0.0, 1.5, 3.0])
+def test_near_a_step_of_loudness_the_effort_decides_and_not_the_gain(level, effort, word, gain):
+    text = say(loudness=level + gain, **effort)
+    assert f" and {word}, with" in text
+    assert text == say(loudness=level, **effort)
+
+
+@pytest.mark.parametrize(
     ("content", "changes", "text"),
     [
         (Content.SILENCE, {}, "There is no sound."),
