@@ -80,3 +80,21 @@ def test_a_full_disk_ends_a_command_with_a_line_and_an_exit_code(
     assert told.returncode == 1 and told.stdout == ""
     (line,) = told.stderr.splitlines()
     assert line.startswith("merrflow: ") and "ake room" in line and f"[{reason}]" in line
+
+
+@pytest.mark.parametrize("name", ["report", "curate", "export-csv"])
+@pytest.mark.parametrize(("kibibytes", "reason"), [(8, "LEDGER_GONE"), (33, "OUTPUTS_GONE")])
+def test_a_limit_on_the_size_of_files_ends_a_command_as_a_full_disk_does(
+    tmp_path: Path, name: str, kibibytes: int, reason: str
+) -> None:
+    run(tmp_path / "out", many(450 if name == "curate" else 200)).close()
+    before = files(tmp_path / "out")
+    program = [sys.executable, "-c", "from merrflow.cli import main; main()"]
+    limited = ["bash", "-c", f'ulimit -f {kibibytes}; exec "$@"', "bash"]
+    told = subprocess.run(
+        [*limited, *program, *ARGUMENTS[name], "--out", str(tmp_path / "out")], capture_output=True, text=True
+    )
+    assert told.returncode == 1, told.stderr
+    (line,) = told.stderr.splitlines()
+    assert line.startswith("merrflow: ") and f"[{reason}]" in line
+    assert files(tmp_path / "out") == before

@@ -49,6 +49,10 @@ class UnknownEncoding(InputError):
     """The bytes are not text, or in one of several encodings; the message says which."""
 
 
+_HZ = re.compile(rb"~\{(?:[!-w][!-~])+~\}")  # Chinese of two bytes each, between escapes of ASCII (RFC 1843)
+_END_OF_FILE = b"\x1a"  # which programs of DOS write
+
+
 def read_text(path: Path, encoding: str = "", limit: int = MAX_BYTES, option: str = "") -> str:
     """The text of a file, without a byte order mark. Blocking: up to 0.5 s if the encoding has to be found.
 
@@ -69,7 +73,7 @@ def read_text(path: Path, encoding: str = "", limit: int = MAX_BYTES, option: st
         size = f"{limit >> 20} MiB" if limit >= 1 << 20 else f"{limit} bytes"
         raise InputError(f"{path}: larger than {size}, which no table or subtitle file is")
     try:
-        return decode(data, encoding, option).translate(_CP1252_IN_UTF8)
+        return decode(data.removesuffix(_END_OF_FILE), encoding, option).translate(_CP1252_IN_UTF8)
     except UnknownEncoding as error:
         raise UnknownEncoding(f"{path}: {error}") from None
 
@@ -97,6 +101,8 @@ def decode(data: bytes, encoding: str = "", option: str = "") -> str:
         return _strictly(data, wide)
     if data.isascii() and (encoding or any(escape in data for escape in _ESCAPES)):
         return _strictly(data, encoding or "iso2022_jp_2")
+    if data.isascii() and _HZ.search(data):
+        return _strictly(data, "hz")
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError as error:

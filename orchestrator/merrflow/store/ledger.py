@@ -29,9 +29,17 @@ class Ledger(RunQueries, DatasetQueries):
         return cls(locate_ledger(folder, url, make=make))
 
 
+def _is_of_the_disk(error: BaseException) -> bool:
+    """Whether SQLite could not read or write, whatever is in the file."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    name = getattr(error, "sqlite_errorname", None) or ""
+    return name.startswith(("SQLITE_IOERR", "SQLITE_FULL"))
+
+
 def existing_ledger(out: Path) -> Ledger:
     """The ledger of a folder that has one, there or in the database at MERRFLOW_LEDGER_URL. Raises `InputError`,
-    or `LedgerGone` if the disk is full."""
+    or `LedgerGone` if the disk is full or fails."""
     url = load_settings().ledger_url
     try:
         ledger = Ledger.in_folder(out, url, make=False)
@@ -43,5 +51,9 @@ def existing_ledger(out: Path) -> Ledger:
                 f"{out}: the disk is full, and the ledger cannot be opened ({reason}); make room"
             ) from error
         where = "MERRFLOW_LEDGER_URL" if url else out / "ledger.db"
+        if _is_of_the_disk(error):
+            raise LedgerGone(
+                f"{where}: the disk fails ({reason}), or a limit on the size of files does; the ledger may be whole"
+            ) from error
         raise InputError(f"{where}: not a ledger that can be read ({reason})") from error
     return ledger

@@ -243,3 +243,16 @@ def test_any_table_of_two_languages_is_read_or_refused() -> None:
             assert decode(data) == text
         except UnknownEncoding as error:  # such as Russian in GB 18030
             assert "save it as UTF-8" in str(error)
+
+
+def test_chinese_between_ascii_escapes_is_no_ascii() -> None:
+    text = "name,sentence\na,你今天怎么这么晚才回来\nb,你好 ~ ok\n"
+    assert decode(text.encode("hz")) == text
+    plain = "name,sentence\na,~{ yes ~} and ~{x~}\n"
+    assert decode(plain.encode()) == plain
+
+
+def test_the_end_mark_of_dos_is_no_row(tmp_path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_bytes(b"name,sentence\r\na,Hi\r\n\x1a")
+    assert read_text(path) == "name,sentence\r\na,Hi\r\n"
