@@ -92,6 +92,7 @@ FOREIGN = (
     "reader",
     "request",
     "self._manager.logit_processor",
+    "graph",
     "shown",
     "stream",
     "tower",
