@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,16 @@ from tests.postgres import NoPostgres, postgres
 
 # Begun first, so that no process is left alone with one of them at the end. These start processes and wait for them.
 LONG = ("end_to_end", "faults", "orchestrator/flow", "benchmarks", "deploy", "fuzz")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Threads of OpenMP (torch, llama.cpp), here and in what the tests start, do not take cores from the tests beside.
+
+    By default a thread that waits for another spins. Where that other one waits for a core itself, this takes minutes.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    if hasattr(config, "workerinput"):  # one of several processes
+        os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -26,6 +26,19 @@ def compose(path: Path = BASE) -> dict:
     return yaml.safe_load(re.sub(VARIABLE, lambda match: values[match[1]], path.read_text()))
 
 
+def combined() -> list[object]:
+    """All combinations of overrides. What two can do to each other, pairs show; three and more are slow together."""
+    return [
+        pytest.param(
+            paths,
+            id="+".join(path.stem for path in paths) or "alone",
+            marks=[pytest.mark.slow] if 2 < count < len(OVERRIDES) else [],
+        )
+        for count in range(len(OVERRIDES) + 1)
+        for paths in combinations(OVERRIDES, count)
+    ]
+
+
 def test_every_variable_has_its_default_and_none_is_left_over():
     used = {name for path in (BASE, *OVERRIDES) for name in re.findall(VARIABLE, path.read_text())}
     assert used == set(environment())
@@ -99,8 +112,7 @@ def test_compose_keeps_to_what_both_dialects_take():
                 assert build["target"] in re.findall(r"AS (\w+)", (ROOT / "services/Dockerfile").read_text())
 
 
-@pytest.mark.parametrize("overrides", [c for n in range(len(OVERRIDES) + 1) for c in combinations(OVERRIDES, n)],
-                         ids=lambda paths: "+".join(path.stem for path in paths) or "alone")  # fmt: skip
+@pytest.mark.parametrize("overrides", combined())
 @pytest.mark.parametrize("dialect", DIALECTS)
 def test_every_combination_of_files_is_valid(dialect, overrides):
     if not installed(DIALECTS[dialect]):

@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 
 from merrflow.datasets.outputs import Summary
+from merrflow.flow import run
 from merrflow.pipeline.open_session import open_session
 from merrflow.pipeline.request import Request
 from tests.faults.processes import Faults, Supervised, supervised
+from tests.faults.surroundings import without_prefect
 from tests.orchestrator.fakes import make_video
 
 
@@ -24,6 +26,24 @@ def services(faults: Faults, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     """The four as processes, which a module's tests share."""
     with supervised(faults, tmp_path_factory.mktemp("logs")) as found:
         yield found
+
+
+@pytest.fixture(scope="module")
+def slow(tmp_path_factory: pytest.TempPathFactory) -> Faults:
+    """Services that take half a second for each answer."""
+    return Faults(tmp_path_factory.mktemp("slow"), MERRFLOW_FAULTS_LATENCY=0.5)
+
+
+@pytest.fixture(scope="module")
+def clips(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a clip for each of the module's `NAMES`."""
+    return make_clips(tmp_path_factory.mktemp("clips"), request.module.NAMES)
+
+
+@pytest.fixture
+def no_prefect(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command runs the flow without Prefect."""
+    monkeypatch.setattr(run, "_run_flow", without_prefect)
 
 
 def make_clips(folder: Path, names: list[str]) -> Path:

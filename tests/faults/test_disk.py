@@ -11,27 +11,18 @@ import pytest
 
 from merrflow.core.errors import OutputsGone
 from merrflow.datasets.outputs import Summary
-from merrflow.flow import run
 from merrflow.flow.run import annotate_request
 from merrflow.pipeline.request import Request
 from merrflow.pipeline.session import Session
 from merrflow.store.database_retries import LedgerGone
-from tests.faults.conftest import make_clips
 from tests.faults.processes_checks import assert_whole, outcomes
-from tests.faults.surroundings import assert_kept, done_rows, remount, small_disk, without_prefect
+from tests.faults.surroundings import assert_kept, done_rows, remount, small_disk
 from tests.orchestrator.fakes import calls, fake_services
 
 NAMES = [f"c{number}" for number in range(6)]
 
 
-@pytest.fixture(autouse=True)
-def _no_prefect(monkeypatch):
-    monkeypatch.setattr(run, "_run_flow", without_prefect)
-
-
-@pytest.fixture(scope="module")
-def clips(tmp_path_factory) -> Path:
-    return make_clips(tmp_path_factory.mktemp("clips"), NAMES)
+pytestmark = pytest.mark.usefixtures("no_prefect")
 
 
 async def annotate(clips: Path, out: Path, on_clip: Callable[[int], None] = lambda count: None) -> Summary:

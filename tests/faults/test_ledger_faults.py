@@ -14,16 +14,14 @@ from merrflow.core.errors import InputError
 from merrflow.core.inputs import Found
 from merrflow.core.records import Outcome
 from merrflow.datasets.outputs import Summary
-from merrflow.flow import run
 from merrflow.flow.run import annotate_request
 from merrflow.pipeline.request import Request
 from merrflow.pipeline.session import Session
 from merrflow.store import Ledger, StageRow, database, existing_ledger, run_queries
 from merrflow.store import transactions as store
 from merrflow.store.database_retries import LedgerGone
-from tests.faults.conftest import make_clips
 from tests.faults.processes_checks import assert_whole
-from tests.faults.surroundings import assert_kept, done_rows, without_prefect
+from tests.faults.surroundings import assert_kept, done_rows
 from tests.orchestrator.fakes import calls, fake_services
 
 NAMES = [f"c{number}" for number in range(6)]
@@ -36,14 +34,7 @@ time.sleep(float(sys.argv[2]))
 """
 
 
-@pytest.fixture(autouse=True)
-def _no_prefect(monkeypatch):
-    monkeypatch.setattr(run, "_run_flow", without_prefect)
-
-
-@pytest.fixture(scope="module")
-def clips(tmp_path_factory) -> Path:
-    return make_clips(tmp_path_factory.mktemp("clips"), NAMES)
+pytestmark = pytest.mark.usefixtures("no_prefect")
 
 
 async def annotate(clips: Path, out: Path, on_clip=None, **settings: object) -> Summary:

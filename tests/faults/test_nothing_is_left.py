@@ -20,16 +20,6 @@ NAMES = [f"c{number:02}" for number in range(12)]
 SECONDS = 20.0  # for what is left of a killed run to end
 
 
-@pytest.fixture(scope="module")
-def clips(tmp_path_factory) -> Path:
-    return make_clips(tmp_path_factory.mktemp("clips"), NAMES)
-
-
-@pytest.fixture(scope="module")
-def slow(tmp_path_factory) -> Faults:
-    return Faults(tmp_path_factory.mktemp("slow"), MERRFLOW_FAULTS_LATENCY=0.5)
-
-
 def descendants(process: subprocess.Popen[str]) -> dict[psutil.Process, str]:
     found = {}
     for one in psutil.Process(process.pid).children(recursive=True):

@@ -5,27 +5,14 @@ from __future__ import annotations
 import signal
 import subprocess
 from contextlib import suppress
-from pathlib import Path
 
 import psutil
 import pytest
 
-from tests.faults.conftest import make_clips
-from tests.faults.processes import Faults
 from tests.faults.processes_checks import assert_nothing_done_again, assert_whole, finished_work
 from tests.faults.surroundings import BARE, WHOLE, assert_kept, done_rows, ended, ending, environment, start, until
 
 NAMES = [f"c{number:02}" for number in range(12)]
-
-
-@pytest.fixture(scope="module")
-def clips(tmp_path_factory) -> Path:
-    return make_clips(tmp_path_factory.mktemp("clips"), NAMES)
-
-
-@pytest.fixture(scope="module")
-def slow(tmp_path_factory) -> Faults:
-    return Faults(tmp_path_factory.mktemp("slow"), MERRFLOW_FAULTS_LATENCY=0.5)
 
 
 def services_of(process: subprocess.Popen[str]) -> list[psutil.Process]:

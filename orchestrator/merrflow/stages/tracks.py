@@ -16,7 +16,7 @@ from typing import TypeVar
 
 from merrflow.core.datafile import Strict
 from merrflow.core.records import ActionUnitSeries, Face, Shot
-from merrflow.stages.looks import look_of, same_person
+from merrflow.stages.looks import Look, look_of, same_person
 
 Box = tuple[float, float, float, float]
 Item = TypeVar("Item")
@@ -48,6 +48,7 @@ class Track:
     shots: list[Shot] = field(default_factory=list)  # in which the person is seen, ascending
     by_look: bool = False  # whether parts were joined because they look like one person
     _seat: Face | None = None
+    _look: tuple[int, Look | None] = (0, None)  # of so many faces
 
     def add(self, frame: int, place: int, face: Face) -> None:
         """Takes the person's face in one more frame."""
@@ -76,6 +77,13 @@ class Track:
         """A face in the person's median place and direction in the last of the shots; `settle` comes first."""
         assert self._seat is not None
         return self._seat
+
+    @property
+    def look(self) -> Look | None:
+        """How the person looks in all faces so far; None if no embedding was measured."""
+        if self._look[0] != len(self.measured):
+            self._look = (len(self.measured), look_of(self.measured))
+        return self._look[1]
 
     def settle(self) -> None:
         """The shot is over: the seat is that of the faces so far."""
@@ -126,7 +134,7 @@ def follow(series: ActionUnitSeries, shots: Sequence[Shot], rules: FollowRules) 
 def _recognised(tracks: Sequence[Track], rules: FollowRules) -> list[Track]:
     """The tracks, with those together that look like one person; in order of their first frame."""
     groups = same_person(
-        [(frozenset(frame for frame, _ in track.faces), look_of(track.measured)) for track in tracks], rules.join_look
+        [(frozenset(frame for frame, _ in track.faces), track.look) for track in tracks], rules.join_look
     )
     return [
         tracks[group[0]].together(tracks[place] for place in group[1:]) if len(group) > 1 else tracks[group[0]]
@@ -136,8 +144,7 @@ def _recognised(tracks: Sequence[Track], rules: FollowRules) -> list[Track]:
 
 def _unlike(one: Track, other: Track, rules: FollowRules) -> bool:
     """Whether both were measured and look like two persons: then place joins them no more."""
-    looks = look_of(one.measured), look_of(other.measured)
-    return looks[0] is not None and looks[1] is not None and looks[0].distance(looks[1]) > rules.join_look
+    return one.look is not None and other.look is not None and one.look.distance(other.look) > rules.join_look
 
 
 def sure(face: Face, rules: FollowRules) -> bool:

@@ -168,10 +168,10 @@ def test_japanese_mail_and_teletext_switch_by_escapes() -> None:
 
 
 def test_bytes_that_are_no_text_are_refused() -> None:
-    noise = random.Random(5)
+    noise, values = random.Random(5), [*range(1, 27), *range(28, 256)]
     for size in (40, 400, 40_000):
         for _ in range(20):
-            data = bytes(noise.choice([*range(1, 27), *range(28, 256)]) for _ in range(size)) + b"\xff"
+            data = bytes(noise.choices(values, k=size)) + b"\xff"
             with pytest.raises(UnknownEncoding):
                 decode(data)
 

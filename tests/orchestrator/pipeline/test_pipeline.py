@@ -19,14 +19,6 @@ from tests.orchestrator import fakes
 from tests.orchestrator.fakes import calls, fake_services, make_video, trouble
 
 
-@pytest.fixture(autouse=True)
-def _no_trouble():
-    calls.clear()
-    trouble.clear()
-    yield
-    trouble.clear()
-
-
 async def annotate(inputs, out, addresses, transcripts=None, **settings):
     settings = {"neutral_sample": 0.0, "retry_seconds": 0.5} | addresses | settings
     request = Request(tuple(map(str, inputs)), str(out), transcripts and str(transcripts), overrides=settings)

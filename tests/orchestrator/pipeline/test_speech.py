@@ -15,14 +15,6 @@ from tests.orchestrator.fakes import FakeTranscriber, calls, fake_services, make
 from tests.orchestrator.pipeline.test_pipeline import annotate
 
 
-@pytest.fixture(autouse=True)
-def _no_trouble():
-    calls.clear()
-    trouble.clear()
-    yield
-    trouble.clear()
-
-
 def records(out):
     return {row["name"]: row for row in map(json.loads, (out / "records.jsonl").read_text().splitlines())}
 

@@ -29,14 +29,6 @@ from tests.orchestrator.pipeline.test_pipeline import annotate
 CHINESE, ENGLISH = "我不知道该怎么办。", "I don't know what to do."
 
 
-@pytest.fixture(autouse=True)
-def _no_trouble():
-    calls.clear()
-    trouble.clear()
-    yield
-    trouble.clear()
-
-
 @pytest.fixture
 def clips(tmp_path):
     for seed, name in enumerate(("foreign", "english", "silent")):

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import torch
 from safetensors.torch import save_file
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+
+from tests.services.byte_tokenizer import write_byte_tokenizer
 
 WIDTH, HIDDEN, INNER, HEADS = 16, 24, 32, 2
 SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|AUDIO|>", "<|audio_bos|>", "<|audio_eos|>")
@@ -98,12 +99,7 @@ def write(folder: Path, tensors: dict[str, torch.Tensor]) -> Path:
     (folder / "config.json").write_text(json.dumps(config()))
     (folder / "preprocessor_config.json").write_text(json.dumps({"feature_size": 128, "sampling_rate": 16000}))
     (folder / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "Qwen2Tokenizer"}))
-    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    tokenizer = Tokenizer(models.BPE(vocab={one: place for place, one in enumerate(alphabet)}, merges=[]))
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    tokenizer.add_special_tokens(list(SPECIAL))
-    tokenizer.save(str(folder / "tokenizer.json"))
+    write_byte_tokenizer(folder, SPECIAL)
     names, placed = list(tensors), {}
     for number in range(1, 6):
         file = f"model-{number:05d}-of-00005.safetensors"

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import torch
 from safetensors.torch import save_file
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+
+from tests.services.byte_tokenizer import write_byte_tokenizer
 
 LANGUAGES = ("en", "zh", "de")
 SPECIAL = (
@@ -100,12 +101,7 @@ def write_whisper(folder: Path, tensors: dict[str, torch.Tensor], config: dict |
     }  # fmt: skip
     (folder / "preprocessor_config.json").write_text(json.dumps(features))
     (folder / "generation_config.json").write_text(json.dumps({"eos_token_id": END, "begin_suppress_tokens": [END]}))
-    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    tokenizer = Tokenizer(models.BPE(vocab={one: place for place, one in enumerate(alphabet)}, merges=[]))
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    tokenizer.add_special_tokens(list(SPECIAL))
-    tokenizer.save(str(folder / "tokenizer.json"))
+    write_byte_tokenizer(folder, SPECIAL)
     (folder / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "PreTrainedTokenizerFast"}))
     return folder
 

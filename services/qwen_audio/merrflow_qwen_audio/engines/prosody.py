@@ -6,16 +6,16 @@ never which emotion is felt.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from merrflow_qwen_audio.arrays import Samples
 from merrflow_qwen_audio.engines.acoustics import vad
 from merrflow_qwen_audio.engines.acoustics.meter import Meter
 from merrflow_qwen_audio.settings import QwenAudioSettings
 from merrflow_qwen_audio.tone_sentence import rules, rules_version, sentence
 from merrflow_qwen_audio.types import Tone, ToneItem
 from merrflow_serving.engine import EngineInfo, Limits, Wanted, always
-from merrflow_serving.errors import Abandoned, EngineFault, MerrflowError
+from merrflow_serving.errors import MerrflowError
+from merrflow_serving.one_by_one import one_by_one
 
 NOTE = "Words from measured prosody (pitch, loudness, pace, voice quality), not Qwen-Audio; emotion is not recognised."
 
@@ -39,15 +39,7 @@ class ProsodyEngine:
 
     def run(self, batch: Sequence[ToneItem], wanted: Wanted = always) -> list[Tone | MerrflowError]:
         """One tone or one error for each recording, in order."""
-        results: list[Tone | MerrflowError] = []
-        for place, item in enumerate(batch):
-            try:
-                results.append(self._describe(item.samples) if wanted(place) else Abandoned())
-            except MerrflowError as error:
-                results.append(error)
-            except Exception as error:  # an error in one item must not reach its neighbours
-                results.append(EngineFault(f"prosody cannot measure this recording: {type(error).__name__}: {error}"))
-        return results
+        return one_by_one(batch, self._describe, wanted, problem="prosody cannot measure this recording")
 
     def close(self) -> None:
         self._meter.close()
@@ -64,6 +56,6 @@ class ProsodyEngine:
             limits=Limits(max_batch_size=8, max_seconds=self._max_seconds),
         )
 
-    def _describe(self, samples: Samples) -> Tone:
-        measured = self._meter.measure(samples)
+    def _describe(self, item: ToneItem, is_wanted: Callable[[], bool]) -> Tone:
+        measured = self._meter.measure(item.samples)
         return measured.tone(sentence(measured.content, measured.values))

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from merrflow_serving.engine import EngineInfo, Limits, Wanted, always
-from merrflow_serving.errors import Abandoned, EngineFault, InvalidInput, MerrflowError, NotReady
+from merrflow_serving.errors import Abandoned, InvalidInput, MerrflowError, NotReady
+from merrflow_serving.one_by_one import one_by_one
 from merrflow_serving.weights.locate import locate, revision
 from merrflow_whisper.engines.speech import Speech, converted, find_speech
 from merrflow_whisper.rules import load_rules
@@ -61,15 +61,7 @@ class FasterWhisperEngine:
 
     def run(self, batch: Sequence[SpeechItem], wanted: Wanted = always) -> list[Transcript | MerrflowError]:
         """One transcript or one error for each recording, in order."""
-        results: list[Transcript | MerrflowError] = []
-        for place, item in enumerate(batch):
-            try:
-                results.append(self._transcribe(item, partial(wanted, place)))
-            except MerrflowError as error:
-                results.append(error)
-            except Exception as error:  # an error in one item must not reach its neighbours
-                results.append(EngineFault(f"this recording cannot be transcribed: {type(error).__name__}: {error}"))
-        return results
+        return one_by_one(batch, self._transcribe, wanted, problem="this recording cannot be transcribed")
 
     def close(self) -> None:
         """Frees the model."""

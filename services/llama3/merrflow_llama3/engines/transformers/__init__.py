@@ -15,41 +15,34 @@ from merrflow_llama3.engines.batched import MAX_REQUESTS, BatchedReasoner
 from merrflow_llama3.engines.chat_tokenizer import ChatTokenizer, open_chat_tokenizer
 from merrflow_llama3.engines.language_model import LanguageModel
 from merrflow_llama3.prompt import Prompt
+from merrflow_llama3.settings import Llama3Settings
 from merrflow_serving.errors import NotReady
+from merrflow_serving.torch.device import arithmetic_of
+from merrflow_serving.torch.engine import OnTorch
 
 if TYPE_CHECKING:
-    from merrflow_serving.torch.device import Memory
+    import torch
+
     from merrflow_serving.torch.need import Need
 
 
-class Transformers(BatchedReasoner):
+class Transformers(OnTorch[Llama3Settings], BatchedReasoner):
     """See the module's docstring."""
 
     engine = "transformers"
     note = "a Llama-family model with continuous batching and shared prompt beginnings"
 
-    def memory(self) -> Memory:
-        """How much of its device's memory it uses."""
-        from merrflow_serving.torch.device import held
-
-        return held(self._settings)
-
-    def need(self) -> Need | None:
-        """GPU memory, from shapes; None on a CPU. Raises `NotReady` if device or weights are missing."""
-        from merrflow_serving.torch.device import attention_of, device_of, dtype_of
-
-        settings = self._settings
-        device = device_of(settings)
-        if device.type != "cuda":
-            return None
+    def _need(self, device: torch.device, dtype: torch.dtype) -> Need:
         from merrflow_llama3.engines.transformers.batching import STEP_TOKENS
         from merrflow_llama3.engines.transformers.memory import FLASH_PAGE, PAGE
         from merrflow_llama3.engines.transformers.need import need, read_config
+        from merrflow_serving.torch.device import attention_of
 
+        settings = self._settings
         attention = attention_of(settings, device)
         return need(
             read_config(self._weights.folder()),
-            dtype_of(settings, device),
+            dtype,
             requests=settings.max_batch_size or MAX_REQUESTS,
             context_tokens=settings.context_tokens,
             step_tokens=STEP_TOKENS.get(attention, STEP_TOKENS["sdpa"]),
@@ -57,8 +50,6 @@ class Transformers(BatchedReasoner):
         )
 
     def _arithmetic(self) -> tuple[str, str]:
-        from merrflow_serving.torch.device import arithmetic_of
-
         return arithmetic_of(self._settings)
 
     def _open(self, prompt: Prompt) -> tuple[LanguageModel, ChatTokenizer]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import cv2
@@ -18,9 +18,10 @@ from merrflow_minigpt_v2.engines.measured.wording import describe
 from merrflow_minigpt_v2.frames import check_frame
 from merrflow_minigpt_v2.types import Measurement, Scene, SceneItem
 from merrflow_serving.engine import EngineInfo, Limits, Wanted, always
-from merrflow_serving.errors import Abandoned, EngineFault, MerrflowError, NotReady
+from merrflow_serving.errors import MerrflowError, NotReady
 from merrflow_serving.media import ocr
 from merrflow_serving.media.ocr import TextLine
+from merrflow_serving.one_by_one import one_by_one
 from merrflow_serving.packaged import FACE_LANDMARKER
 
 if TYPE_CHECKING:
@@ -79,19 +80,9 @@ class MeasuredEngine:
 
     def run(self, batch: Sequence[SceneItem], wanted: Wanted = always) -> list[Scene | MerrflowError]:
         """Describes each item; see `Engine.run`."""
-        return [self._scene_or_error(item) if wanted(place) else Abandoned() for place, item in enumerate(batch)]
+        return one_by_one(batch, self._measure, wanted, problem="the frame could not be measured")
 
-    def _scene_or_error(self, item: SceneItem) -> Scene | MerrflowError:
-        try:
-            return self._measure(item)
-        except MerrflowError as error:
-            return error
-        except Exception as error:  # one broken item must not fail its neighbours
-            fault = EngineFault(f"the frame could not be measured ({type(error).__name__}: {error})")
-            fault.__cause__ = error
-            return fault
-
-    def _measure(self, item: SceneItem) -> Scene:
+    def _measure(self, item: SceneItem, is_wanted: Callable[[], bool]) -> Scene:
         """Describes one frame. Raises `NotReady`, `InvalidInput` or `TooLarge`."""
         if self._people is None or self._reader is None:
             raise NotReady("the engine is not loaded")

@@ -24,14 +24,17 @@ from merrflow_minigpt_v2.types import Scene, SceneItem
 from merrflow_serving.answers import Outcome
 from merrflow_serving.engine import EngineInfo, Limits, Wanted, always
 from merrflow_serving.errors import Abandoned, MerrflowError, NotReady, TooLarge
+from merrflow_serving.torch.device import arithmetic_of
+from merrflow_serving.torch.engine import OnTorch
 from merrflow_serving.weights import Place, entry, folder_of, locate, revision
 
 if TYPE_CHECKING:
+    import torch
+
     from merrflow_minigpt_v2.engines.minigpt_v2.generation import Reply
     from merrflow_minigpt_v2.engines.minigpt_v2.loading import LoadedModel
     from merrflow_minigpt_v2.engines.minigpt_v2.tokenizer import PromptIds
     from merrflow_minigpt_v2.settings import MiniGptSettings
-    from merrflow_serving.torch.device import Memory
     from merrflow_serving.torch.need import Need
 
 log = structlog.get_logger()
@@ -56,7 +59,7 @@ class _Ready:
     seed: int
 
 
-class MiniGptV2:
+class MiniGptV2(OnTorch["MiniGptSettings"]):
     """Engine "minigpt_v2" (see `merrflow_serving.engine.Engine`)."""
 
     stops_early = True
@@ -169,7 +172,7 @@ class MiniGptV2:
 
     def info(self) -> EngineInfo:
         """Model, revisions, dtype and prompt; cheap and without loading."""
-        device, dtype = self._device_and_dtype()
+        device, dtype = arithmetic_of(self._settings)
         parts = {name: revision(name, self.place(name)) or "missing" for name in ENTRIES}
         return EngineInfo(
             engine="minigpt_v2",
@@ -187,19 +190,7 @@ class MiniGptV2:
             ),
         )
 
-    def memory(self) -> Memory:
-        """What the engine uses of its device's memory."""
-        from merrflow_serving.torch.device import held
-
-        return held(self._settings)
-
-    def need(self) -> Need | None:
-        """GPU memory, computed from shapes; None on a CPU. Raises `NotReady` if device, prompt or config is missing."""
-        from merrflow_serving.torch.device import device_of, dtype_of
-
-        device = device_of(self._settings)
-        if device.type != "cuda":
-            return None
+    def _need(self, device: torch.device, dtype: torch.dtype) -> Need:
         prompt_config = self._prompt()
         from merrflow_minigpt_v2.engines.minigpt_v2.language import read_config
         from merrflow_minigpt_v2.engines.minigpt_v2.need import need
@@ -207,22 +198,12 @@ class MiniGptV2:
         return need(
             self._shape,
             read_config(folder_of(LANGUAGE, self.place(LANGUAGE))),
-            dtype_of(self._settings, device),
+            dtype,
             pictures=self._settings.encoder_batch,
             rows=self._batch(),
             instruction_tokens=self._settings.max_instruction_tokens,
             answer_tokens=prompt_config.answer_tokens,
         )
-
-    def _device_and_dtype(self) -> tuple[str, str]:
-        """As they will be; as set if there is no torch or no such device, which `load` reports."""
-        try:
-            from merrflow_serving.torch.device import device_of, dtype_of
-
-            device = device_of(self._settings)
-            return str(device), str(dtype_of(self._settings, device)).removeprefix("torch.")
-        except (ImportError, NotReady):
-            return self._settings.device, self._settings.dtype
 
     def _batch(self) -> int:
         """Rows at once: as set, or by device."""

@@ -24,8 +24,9 @@ from merrflow_openface_au.engines.mediapipe.rules import Rules, Search, load_rul
 from merrflow_openface_au.settings import OpenFaceAuSettings
 from merrflow_openface_au.types import ActionUnitValue, FaceResult, FrameResult, Source, VideoResult
 from merrflow_serving.engine import EngineInfo, Limits, Wanted, always
-from merrflow_serving.errors import Abandoned, EngineFault, MerrflowError, NotReady, UnreadableMedia
+from merrflow_serving.errors import Abandoned, MerrflowError, NotReady, UnreadableMedia
 from merrflow_serving.media.video import VideoFrame, iter_frames
+from merrflow_serving.one_by_one import one_by_one
 from merrflow_serving.packaged import FACE_LANDMARKER
 
 NOTE = (
@@ -36,18 +37,7 @@ NOTE = (
 )
 
 
-def result_or_error(
-    measure: Callable[[Source], VideoResult | MerrflowError], source: Source
-) -> VideoResult | MerrflowError:
-    """What `measure` returns or raises: an error in one video must not reach its neighbours."""
-    try:
-        return measure(source)
-    except MerrflowError as error:
-        return error
-    except Exception as error:
-        fault = EngineFault(f"the video could not be measured: {type(error).__name__}: {error}")
-        fault.__cause__ = error
-        return fault
+PROBLEM = "the video could not be measured"
 
 
 @dataclass(frozen=True)
@@ -115,10 +105,7 @@ class MediapipeEngine:
 
     def run(self, batch: Sequence[Source], wanted: Wanted = always) -> list[VideoResult | MerrflowError]:
         """One result or error for each video, in order; a video's result depends on that video alone."""
-        return [
-            result_or_error(partial(self._measure, is_wanted=partial(wanted, place)), source)
-            for place, source in enumerate(batch)
-        ]
+        return one_by_one(batch, self._measure, wanted, problem=PROBLEM)
 
     def _measure(self, source: Source, is_wanted: Callable[[], bool]) -> VideoResult:
         if self._loaded is None:

@@ -9,17 +9,17 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Callable, Sequence
-from functools import partial
 
 import structlog
 
-from merrflow_openface_au.engines.mediapipe.engine import MediapipeEngine, result_or_error
+from merrflow_openface_au.engines.mediapipe.engine import PROBLEM, MediapipeEngine
 from merrflow_openface_au.engines.mediapipe.worker_process import WorkerExited, WorkerProcess
 from merrflow_openface_au.settings import OpenFaceAuSettings
 from merrflow_openface_au.types import Source, VideoResult
 from merrflow_serving.engine import EngineInfo, Wanted, always
 from merrflow_serving.errors import Abandoned, EngineFault, MerrflowError, NotReady
 from merrflow_serving.machine import cores, host_memory
+from merrflow_serving.one_by_one import one_by_one
 
 log = structlog.get_logger()
 WORKER_BYTES = 512 << 20  # of a worker that measures 1920 x 1080; measured 490 MiB (docs/scale.md)
@@ -96,10 +96,7 @@ class MediapipePool:
         """One result or error for each video, in order; a video that kills its worker fails alone."""
         if self.lanes == 1:
             return self._own.run(batch, wanted)
-        return [
-            result_or_error(partial(self._measure, is_wanted=partial(wanted, place)), source)
-            for place, source in enumerate(batch)
-        ]
+        return one_by_one(batch, self._measure, wanted, problem=PROBLEM)
 
     def _measure(self, source: Source, is_wanted: Callable[[], bool]) -> VideoResult | MerrflowError:
         worker = self._free.get()

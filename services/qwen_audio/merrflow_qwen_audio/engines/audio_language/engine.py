@@ -7,7 +7,7 @@ windows of the batch go through encoder and decoder together, the longest prompt
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -29,6 +29,8 @@ from merrflow_qwen_audio.types import Content, Span, Tone, ToneItem
 from merrflow_serving import weights
 from merrflow_serving.engine import EngineInfo, Limits, Wanted, always
 from merrflow_serving.errors import Abandoned, EngineFault, MerrflowError, NotReady, TooLarge
+from merrflow_serving.torch.device import arithmetic_of
+from merrflow_serving.torch.engine import OnTorch
 from merrflow_serving.torch.lost import is_out_of_memory
 
 if TYPE_CHECKING:
@@ -38,7 +40,7 @@ if TYPE_CHECKING:
 
     from merrflow_qwen_audio.engines.audio_language.model import AudioLanguageModel, Question
     from merrflow_qwen_audio.engines.audio_language.prompting import AudioPrompt
-    from merrflow_serving.torch.device import BatchLimit, Memory
+    from merrflow_serving.torch.device import BatchLimit
     from merrflow_serving.torch.need import Need
 
     Shape = tuple[nn.Module, PretrainedConfig, PretrainedConfig]  # all modules; configs of language model and tower
@@ -62,14 +64,14 @@ class _Loaded:
     measuring: ThreadPoolExecutor
 
 
-class AudioLanguageEngine(ABC):
+class AudioLanguageEngine(OnTorch[QwenAudioSettings]):
     """Item: `ToneItem`. Result: `Tone`. The same recording gives the same text, whatever else is in the batch."""
 
     name: str  # as in the settings
     stops_early = True
 
     def __init__(self, settings: QwenAudioSettings) -> None:
-        self.settings = settings
+        self._settings = settings
         self._meter = Meter(settings.max_seconds)
         self._loaded: _Loaded | None = None
 
@@ -100,7 +102,7 @@ class AudioLanguageEngine(ABC):
         """Loads everything and sends the largest batch through it. Raises `NotReady` with what to do."""
         prompt = self._prompt()
         self._meter.load()
-        folder = weights.locate(self.entry, self.settings)
+        folder = weights.locate(self.entry, self._settings)
         try:
             model, limit = self._load_model(folder, prompt)
         except ImportError as error:
@@ -109,10 +111,10 @@ class AudioLanguageEngine(ABC):
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
-            prefix = self.settings.model_config["env_prefix"]
+            prefix = self._settings.model_config["env_prefix"]
             raise NotReady(
-                f"{self._device_and_dtype()[0]} has too little memory for {self.model_name} (about 16 GiB of weights "
-                "in 16 bits, twice that in float32); free the device, or set "
+                f"{arithmetic_of(self._settings)[0]} has too little memory for {self.model_name} (about 16 GiB of "
+                "weights in 16 bits, twice that in float32); free the device, or set "
                 f"{prefix}DTYPE=bfloat16, ENGINE=prosody or DEVICE=cpu",
                 reason="MEMORY_MISSING",
             ) from error
@@ -126,9 +128,9 @@ class AudioLanguageEngine(ABC):
         from merrflow_qwen_audio.engines.audio_language import capacity
         from merrflow_serving.torch.device import BatchLimit, attention_of, device_of, dtype_of
 
-        device = device_of(self.settings)
-        attention = attention_of(self.settings, device)
-        model = self.open(folder, device=device, dtype=dtype_of(self.settings, device), attention=attention)
+        device = device_of(self._settings)
+        attention = attention_of(self._settings, device)
+        model = self.open(folder, device=device, dtype=dtype_of(self._settings, device), attention=attention)
         question = model.question(prompt, "")
         answer_tokens = self._answer_tokens(prompt)
         longest = model.span(round(WINDOW_SECONDS * SAMPLE_RATE)) + len(question) + answer_tokens
@@ -176,48 +178,36 @@ class AudioLanguageEngine(ABC):
     def info(self) -> EngineInfo:
         """Engine, model, revision, prompt and limits, without loading."""
         entry = weights.entry(self.entry)
-        device, dtype = self._device_and_dtype()
+        device, dtype = arithmetic_of(self._settings)
         return EngineInfo(
             engine=self.name,
             model=self.model_name,
-            revision=weights.revision(self.entry, self.settings),
+            revision=weights.revision(self.entry, self._settings),
             device=device,
             dtype=dtype,
             prompt_version=self._prompt_version(),
             licence=entry.licence,
             note=f"Words of {self.model_name}, decoded greedily. Its licence on what it writes: {entry.outputs}.",
             limits=Limits(
-                max_batch_size=MOST_AT_ONCE.get(device.split(":")[0], 1), max_seconds=self.settings.max_seconds
+                max_batch_size=MOST_AT_ONCE.get(device.split(":")[0], 1), max_seconds=self._settings.max_seconds
             ),
         )
 
     def _prompt(self) -> Prompt:
-        return load_prompt(self.settings.prompt or self.default_prompt)
+        return load_prompt(self._settings.prompt or self.default_prompt)
 
     def _answer_tokens(self, prompt: Prompt) -> int:
-        return self.settings.answer_tokens or prompt.answer_tokens
+        return self._settings.answer_tokens or prompt.answer_tokens
 
-    def memory(self) -> Memory:
-        """What the engine uses of its device's memory."""
-        from merrflow_serving.torch.device import held
-
-        return held(self.settings)
-
-    def need(self) -> Need | None:
-        """GPU memory, computed from shapes; None on a CPU. Raises `NotReady` if device, prompt or config is missing."""
-        from merrflow_serving.torch.device import device_of, dtype_of
-
-        device = device_of(self.settings)
-        if device.type != "cuda":
-            return None
+    def _need(self, device: torch.device, dtype: torch.dtype) -> Need:
         from merrflow_qwen_audio.engines.audio_language.need import need
 
-        parts, language, tower = self.shape(weights.folder_of(self.entry, self.settings))
+        parts, language, tower = self.shape(weights.folder_of(self.entry, self._settings))
         return need(
             parts,
             language,
             tower,
-            dtype_of(self.settings, device),
+            dtype,
             windows=MOST_AT_ONCE[device.type],
             answer_tokens=self._answer_tokens(self._prompt()),
         )
@@ -228,18 +218,8 @@ class AudioLanguageEngine(ABC):
             prompt = self._prompt()
         except NotReady:  # `load` reports it
             return ""
-        stamp = prompt.stamp(answer_tokens=self._answer_tokens(prompt), ask_about=self.settings.ask_about)
+        stamp = prompt.stamp(answer_tokens=self._answer_tokens(prompt), ask_about=self._settings.ask_about)
         return f"{stamp}, {rules_version()}"
-
-    def _device_and_dtype(self) -> tuple[str, str]:
-        """As they will be; as set if there is no torch or no such device, which `load` reports."""
-        try:
-            from merrflow_serving.torch.device import device_of, dtype_of
-
-            device = device_of(self.settings)
-            return str(device), str(dtype_of(self.settings, device)).removeprefix("torch.")
-        except (ImportError, NotReady):
-            return self.settings.device, self.settings.dtype
 
     def _measure(self, item: ToneItem) -> Acoustics | MerrflowError:
         try:
@@ -256,7 +236,7 @@ class AudioLanguageEngine(ABC):
         if isinstance(found, MerrflowError):
             return found
         heard = found.content is Content.SPEECH or (
-            self.settings.ask_about == "sound" and found.content is not Content.SILENCE
+            self._settings.ask_about == "sound" and found.content is not Content.SILENCE
         )
         try:
             question = self._question(item.instruction, loaded)

@@ -33,7 +33,7 @@ class QwenAudioEngine(AudioLanguageEngine):
 
     @property
     def _chat(self) -> bool:
-        return self.settings.variant == "chat"
+        return self._settings.variant == "chat"
 
     def shape(self, folder: Path) -> Shape:
         from merrflow_qwen_audio.engines.qwen_audio.config import read_shape

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 from merrflow_serving import weights
 from merrflow_serving.engine import EngineInfo, Limits, Wanted, always
 from merrflow_serving.errors import Abandoned, EngineFault, InvalidInput, MerrflowError, NotReady
+from merrflow_serving.torch.device import arithmetic_of
+from merrflow_serving.torch.engine import OnTorch
 from merrflow_serving.torch.lost import DeviceLost, is_lost
 from merrflow_whisper.engines.speech import converted, find_speech
 from merrflow_whisper.rules import load_rules
@@ -22,7 +24,8 @@ from merrflow_whisper.settings import WhisperSettings
 from merrflow_whisper.types import Segment, SpeechItem, Transcript
 
 if TYPE_CHECKING:
-    from merrflow_serving.torch.device import Memory
+    import torch
+
     from merrflow_serving.torch.need import Need
     from merrflow_whisper.engines.transformers.recogniser import Recogniser, Recording, Said
 
@@ -30,7 +33,7 @@ DEFAULT = "whisper-base"
 MOST_AT_ONCE = {"cuda": 16, "cpu": 4}  # windows of 30 s; fewer if they do not fit the memory
 
 
-class TransformersEngine:
+class TransformersEngine(OnTorch[WhisperSettings]):
     """Item: `SpeechItem`. Result: `Transcript`. The same recording gives the same text, whatever else is in the batch;
     in 16 bits up to rounding."""
 
@@ -81,8 +84,6 @@ class TransformersEngine:
 
     def info(self) -> EngineInfo:
         """Engine, model and rules, without loading."""
-        from merrflow_serving.torch.device import arithmetic_of
-
         device, dtype = arithmetic_of(self._settings)
         try:
             licence = weights.entry(self._name).licence
@@ -103,24 +104,12 @@ class TransformersEngine:
             ),
         )
 
-    def memory(self) -> Memory:
-        """What the engine uses of its device's memory."""
-        from merrflow_serving.torch.device import held
-
-        return held(self._settings)
-
-    def need(self) -> Need | None:
-        """GPU memory, computed from shapes; None on a CPU. Raises `NotReady` if device or config are missing."""
-        from merrflow_serving.torch.device import device_of, dtype_of
-
-        device = device_of(self._settings)
-        if device.type != "cuda":
-            return None
+    def _need(self, device: torch.device, dtype: torch.dtype) -> Need:
         from merrflow_whisper.engines.transformers.need import need
 
         folder: Path = weights.folder_of(self._name, self._settings)
         windows, beams = MOST_AT_ONCE[device.type], self._rules.decode.beam_size
-        return need(folder, dtype_of(self._settings, device), windows=windows, beams=beams)
+        return need(folder, dtype, windows=windows, beams=beams)
 
     def _run(
         self, batch: Sequence[SpeechItem], wanted: Wanted, recognise: Recogniser
