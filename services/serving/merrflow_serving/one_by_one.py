@@ -7,7 +7,7 @@ from functools import partial
 from typing import TypeVar
 
 from merrflow_serving.engine import Wanted
-from merrflow_serving.errors import Abandoned, EngineFault, MerrflowError
+from merrflow_serving.errors import EngineFault, MerrflowError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -20,16 +20,13 @@ def one_by_one(
     *,
     problem: str,
 ) -> list[Result | MerrflowError]:
-    """What `work` returns or raises for each item, in order; `Abandoned` for an item that is not wanted when its turn
-    comes.
+    """What `work` returns or raises for each item, in order.
 
-    work: called with an item and whether it is still wanted. problem: begins the message of the `EngineFault` that any
-    other exception becomes, such as "the video could not be measured".
+    work: called with an item and whether it is still wanted; raises `Abandoned` if it is not.
+    problem: begins the message of the `EngineFault` that any other exception becomes, such as "the video could not be
+    measured".
     """
-    return [
-        _result_or_error(work, item, partial(wanted, place), problem) if wanted(place) else Abandoned()
-        for place, item in enumerate(batch)
-    ]
+    return [_result_or_error(work, item, partial(wanted, place), problem) for place, item in enumerate(batch)]
 
 
 def _result_or_error(

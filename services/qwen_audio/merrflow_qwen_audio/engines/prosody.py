@@ -14,7 +14,7 @@ from merrflow_qwen_audio.settings import QwenAudioSettings
 from merrflow_qwen_audio.tone_sentence import rules, rules_version, sentence
 from merrflow_qwen_audio.types import Tone, ToneItem
 from merrflow_serving.engine import EngineInfo, Limits, Wanted, always
-from merrflow_serving.errors import MerrflowError
+from merrflow_serving.errors import Abandoned, MerrflowError
 from merrflow_serving.one_by_one import one_by_one
 
 NOTE = "Words from measured prosody (pitch, loudness, pace, voice quality), not Qwen-Audio; emotion is not recognised."
@@ -57,5 +57,7 @@ class ProsodyEngine:
         )
 
     def _describe(self, item: ToneItem, is_wanted: Callable[[], bool]) -> Tone:
+        if not is_wanted():
+            raise Abandoned
         measured = self._meter.measure(item.samples)
         return measured.tone(sentence(measured.content, measured.values))

@@ -18,7 +18,7 @@ from merrflow_minigpt_v2.engines.measured.wording import describe
 from merrflow_minigpt_v2.frames import check_frame
 from merrflow_minigpt_v2.types import Measurement, Scene, SceneItem
 from merrflow_serving.engine import EngineInfo, Limits, Wanted, always
-from merrflow_serving.errors import MerrflowError, NotReady
+from merrflow_serving.errors import Abandoned, MerrflowError, NotReady
 from merrflow_serving.media import ocr
 from merrflow_serving.media.ocr import TextLine
 from merrflow_serving.one_by_one import one_by_one
@@ -83,7 +83,9 @@ class MeasuredEngine:
         return one_by_one(batch, self._measure, wanted, problem="the frame could not be measured")
 
     def _measure(self, item: SceneItem, is_wanted: Callable[[], bool]) -> Scene:
-        """Describes one frame. Raises `NotReady`, `InvalidInput` or `TooLarge`."""
+        """Describes one frame. Raises `Abandoned`, `NotReady`, `InvalidInput` or `TooLarge`."""
+        if not is_wanted():
+            raise Abandoned
         if self._people is None or self._reader is None:
             raise NotReady("the engine is not loaded")
         check_frame(item.image, self._max_pixels)
