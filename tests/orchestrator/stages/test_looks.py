@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from merrflow.core.records import Face, Shot
 from merrflow.stages import subject
 from merrflow.stages.looks import Look, look_of, same_person
+from merrflow.stages.tracks import Track
 from tests.orchestrator.stages.faces import face, series
 
 ANNA, BEN = (1.0, 0.0), (0.0, 1.0)
@@ -80,3 +82,11 @@ def test_the_order_of_tracks_does_not_matter(values: list[float], random) -> Non
     again = same_person([found[place] for place in order], 0.4)
     named = {frozenset(order[place] for place in group) for group in again}
     assert named == {frozenset(group) for group in same_person(found, 0.4)}
+
+
+def test_a_tracks_look_is_that_of_all_its_faces_so_far():
+    track = Track()
+    for place, one in enumerate([seen(ANNA), seen(BEN), seen(BEN)]):
+        track.add(place, 0, one)
+        whole = look_of(track.measured)
+        assert track.look is not None and whole is not None and track.look.distance(whole) == pytest.approx(0)
