@@ -93,6 +93,9 @@ def run(
     labels_from: Annotated[
         str | None, typer.Option(help="What labels expressive clips: rules (default) or model.")
     ] = None,
+    witnesses: Annotated[
+        str | None, typer.Option(help="Who is heard on a label's standing: default, or a YAML file.")
+    ] = None,
     translate: Annotated[
         str | None, typer.Option(help="en: translate subtitles that are not English (default off).")
     ] = None,
@@ -142,6 +145,7 @@ def run(
 
     overrides = {"rules": rules, "labels_from": labels_from, "neutral_sample": neutral_sample, "seed": seed}
     overrides |= {"translate": translate, "shard_size": shard_size, "layout": layout, "table_encoding": table_encoding}
+    overrides |= {"witnesses": witnesses}
     request = Request(
         tuple(inputs),
         str(out),
