@@ -98,7 +98,7 @@ def test_one_kind_of_evidence_does_not_confirm_however_much_it_weighs() -> None:
     found = stand(case)
     assert sum(vote.weight for vote in found.votes if vote.vote == FOR) > 2
     assert found.verdict is Verdict.UNDETERMINED
-    assert stand(replace(case, said=said("We did it!"))).verdict is Verdict.CONFIRMED
+    assert stand(replace(case, said=said("This is wonderful!"))).verdict is Verdict.CONFIRMED
 
 
 def test_a_strong_vote_confirms_without_another_kind() -> None:
@@ -163,7 +163,11 @@ def test_a_file_that_is_not_there(tmp_path: Path, given: str, said: str) -> None
         ("angry", "How dare you", "en", FOR),
         ("neutral", "How dare you", "en", AGAINST),
         ("surprise", "How dare you", "en", ABSTAINS),
-        ("surprise", "What are you doing here?", "en", FOR),
+        ("surprise", "Oh! What are you doing here?", "en", FOR),
+        ("surprise", "What are you doing here?", "en", ABSTAINS),  # as a threat, too
+        ("surprise", "Oh, how dare you!", "en", FOR),
+        ("angry", "Oh, how dare you!", "en", FOR),
+        ("neutral", "Oh, at four then", "en", ABSTAINS),
         ("sad", "I'm sorry, it was wonderful", "en", ABSTAINS),  # both ways
         ("sad", "We study the dead sea scrolls; deadline at four", "en", FOR),
         ("happy", "The deadline and the killjoy", "en", AGAINST),  # a stem takes what begins with it
