@@ -138,6 +138,14 @@ class Witnesses(Strict):
         """Whether one label is positive and the other negative."""
         return {self.valence.get(one), self.valence.get(other)} == {"positive", "negative"}
 
+    def normal(self, label: str) -> str:
+        """The label as the file writes it. Raises ValueError if it has no such label."""
+        known = {name.casefold(): name for name in self.valence}
+        found = known.get(label.strip().casefold())
+        if found is None:
+            raise ValueError(f"label {label!r} is not in the file of witnesses: {', '.join(self.valence)}")
+        return found
+
     def unknown(self, labels: Collection[str]) -> tuple[str, ...]:
         """Those of the labels that the file says nothing of."""
         return tuple(label for label in labels if label not in self.valence)
