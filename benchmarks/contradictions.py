@@ -85,7 +85,12 @@ def main() -> None:
         apart[opposite(one.label, other.label, valence)].append(_drops("modalities", one.label, views))
     result = {
         "plain": {"right": right, "of": len(items)},
-        "distribution": {"planted": len(planted), "found": sum(planted), "right": len(accused), "accused": sum(accused)},
+        "distribution": {
+            "planted": len(planted),
+            "found": sum(planted),
+            "right": len(accused),
+            "accused": sum(accused),
+        },
         "modalities": {
             "apart": len(apart[True]),
             "found": sum(apart[True]),

@@ -18,7 +18,9 @@ def fit_witnesses(
     out: Annotated[Path, typer.Option("--out", "-o", help="The folder of a run.", show_default=False)],
     labels: Annotated[
         Path,
-        typer.Option("--labels", "-l", help="What people say: a CSV with name and label, or MERR's.", show_default=False),
+        typer.Option(
+            "--labels", "-l", help="What people say: a CSV with name and label, or MERR's.", show_default=False
+        ),
     ],
     to: Annotated[Path, typer.Option("--to", help="The YAML file to write.", show_default=False)],
     like: Annotated[str, typer.Option(help="The witnesses of the run: default, or a YAML file.")] = "default",

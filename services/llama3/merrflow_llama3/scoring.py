@@ -126,7 +126,9 @@ def summed(likelihoods: Iterable[float]) -> float:
     """The log-likelihood of one of several answers that exclude each other, from theirs."""
     values = list(likelihoods)
     highest = max(values)
-    return highest + math.log(math.fsum(math.exp(value - highest) for value in values)) if highest > -math.inf else highest
+    return (
+        highest + math.log(math.fsum(math.exp(value - highest) for value in values)) if highest > -math.inf else highest
+    )
 
 
 def bounded(prior: Mapping[str, float], most: float) -> dict[str, float]:

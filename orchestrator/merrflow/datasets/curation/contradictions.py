@@ -61,7 +61,8 @@ class AgainstDistribution(ClipFilter[DistributionRules]):
         own, scores = clip.own or 0.0, clip.scores["all"]  # it is known
         valence, only = self.shared.valence, self.rules.opposite_only
         top = surest(
-            scores, (name for name in scores if name != clip.label and (not only or opposite(name, clip.label, valence)))
+            scores,
+            (name for name in scores if name != clip.label and (not only or opposite(name, clip.label, valence))),
         )
         little = own * len(scores) <= self.rules.own_ratio_at_most
         if top is None or not little or top[1] < self.rules.other_ratio_at_least * own or top[1] <= 0:

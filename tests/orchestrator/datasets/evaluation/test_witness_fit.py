@@ -83,7 +83,9 @@ def test_a_witness_that_is_silent_is_named_with_its_reason() -> None:
 
 
 def test_too_few_clips() -> None:
-    with pytest.raises(InputError, match=r"^labels.csv: of 12 clips with a standing and a label, 6 were .* needs 10 of"):
+    with pytest.raises(
+        InputError, match=r"^labels.csv: of 12 clips with a standing and a label, 6 were .* needs 10 of"
+    ):
         fitted(clips(12))
 
 

@@ -49,9 +49,7 @@ class LabelScorer:
         likelihoods, prompt_tokens = self._likelihoods(conversation, read, is_wanted)
         return Scored(label_scores(item.labels, read, likelihoods, prior), prompt_tokens)
 
-    def _prior(
-        self, labels: tuple[str, ...], contentless: Clues, is_wanted: Callable[[], bool]
-    ) -> dict[str, float]:
+    def _prior(self, labels: tuple[str, ...], contentless: Clues, is_wanted: Callable[[], bool]) -> dict[str, float]:
         key = (labels, contentless)
         if key not in self._priors:
             if len(self._priors) == MOST_PRIORS:
