@@ -46,7 +46,7 @@ def fit_witnesses(
 
 
 def fit_to(out: Path, labels: Path, to: Path, like: str) -> tuple[Witnesses, list[str]]:
-    """Fits, and writes the whole file or nothing. The fitted file, and what the user should know. Raises `InputError`."""
+    """Fits, and writes the whole file or nothing. Returns it, with what the user should know. Raises `InputError`."""
     from merrflow.core.atomic_files import whole_text
     from merrflow.core.datafile import DataFileError
     from merrflow.core.fingerprint import file_sha256

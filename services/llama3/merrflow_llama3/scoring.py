@@ -5,8 +5,8 @@ the clues; that of all its spellings (happy, Happy, with a space or without), wh
 so that their likelihoods add up. A language model prefers some labels whatever the clues say, so the probability of a
 label follows p(label | clues) / p(label | the same kinds of clues without content). Over a closed set this is both
 contextual calibration (Zhao et al. 2021, "Calibrate Before Use", in its diagonal form) and domain-conditional PMI
-(Holtzman et al. 2021, "Surface Form Competition: Why the Highest Probability Answer Isn't Always Right"). The correction
-is bounded, or a label that the model hardly ever says would win by a little more than nothing.
+(Holtzman et al. 2021, "Surface Form Competition: Why the Highest Probability Answer Isn't Always Right"). The
+correction is bounded, or a label that the model hardly ever says would win by a little more than nothing.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from merrflow.core.errors import InputError
 from merrflow.core.records import Record, Verdict, Vote
 from merrflow.stages.standing import decide
 from merrflow.stages.witnesses.case import ABSTAINS, FOR
-from merrflow.stages.witnesses.rules import Held, WitnessFit, Witnesses
+from merrflow.stages.witnesses.rules import Held, Witnesses, WitnessFit
 
 FOLDS = 5
 SEED = 0

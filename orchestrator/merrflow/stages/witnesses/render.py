@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import yaml
 
 from merrflow.stages.witnesses.rules import Witnesses
@@ -12,8 +14,8 @@ def witnesses_yaml(rules: Witnesses) -> str:
     values = rules.model_dump(mode="json", exclude_none=True)
     head = {key: values.pop(key) for key in ("name", "version", "fit") if key in values}
     about = (
-        "# Witnesses of a label: what each vote weighs, and what the votes must add up to. What each number means is in\n"
+        "# Witnesses of a label: what each vote weighs, and what the votes must add up to. What a number means is in\n"
         "# merrflow's own witnesses.yaml. The figures are on clips that nothing was fitted to, the defaults' on all.\n"
     )
-    style = {"allow_unicode": True, "sort_keys": False, "width": 120}
-    return about + yaml.safe_dump(head, **style) + "\n" + yaml.safe_dump(values, default_flow_style=None, **style)
+    dump = partial(yaml.safe_dump, allow_unicode=True, sort_keys=False, width=120)
+    return f"{about}{dump(head)}\n{dump(values, default_flow_style=None)}"
