@@ -93,9 +93,7 @@ def run(
     labels_from: Annotated[
         str | None, typer.Option(help="What labels expressive clips: rules (default) or model.")
     ] = None,
-    witnesses: Annotated[
-        str | None, typer.Option(help="Who is heard on a label's standing: default, or a YAML file.")
-    ] = None,
+    witnesses: Annotated[str | None, typer.Option(help="A YAML file of who is heard on a label's standing.")] = None,
     translate: Annotated[
         str | None, typer.Option(help="en: translate subtitles that are not English (default off).")
     ] = None,
@@ -143,9 +141,9 @@ def run(
     from merrflow.cli.progress import watch_run
     from merrflow.pipeline.request import Request
 
-    overrides = {"rules": rules, "labels_from": labels_from, "neutral_sample": neutral_sample, "seed": seed}
+    overrides = {"rules": rules, "labels_from": labels_from, "witnesses": witnesses, "seed": seed}
     overrides |= {"translate": translate, "shard_size": shard_size, "layout": layout, "table_encoding": table_encoding}
-    overrides |= {"witnesses": witnesses}
+    overrides["neutral_sample"] = neutral_sample
     request = Request(
         tuple(inputs),
         str(out),
