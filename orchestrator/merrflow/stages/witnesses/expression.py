@@ -26,7 +26,7 @@ def vote(case: Case, rules: Witnesses) -> Vote:
     share = shares.get(own, 0.0)
     if share >= limits.confirms.get(own, 2.0):
         reason = f"{own} at a mean share of {share:.2f}, at least {limits.confirms[own]:.2f} confirms"
-        return speaks_for(NAME, case.found.label, limits.weight, reason)
+        return speaks_for(NAME, case.found.label, limits.weight[own], reason)
     if share < limits.contradicts.get(own, 0.0):
         reason = f"{own} at a mean share of {share:.2f}, below {limits.contradicts[own]:.2f} contradicts"
         return speaks_against(NAME, "", limits.against_weight, reason)
