@@ -120,8 +120,11 @@ def main(tarball: Path) -> None:
         for synset in sorted(own)
         if any(True for _ in _up(synset, LEVELS))
     ]
-    head = ["# Made by convert_wordnet.py. Words with the numbers of their meanings; after a line of dashes, meanings with",
-            "# the numbers of more general ones. Derived from WordNet, whose licence follows.", "#"]
+    head = [
+        "# Made by convert_wordnet.py. Words with the numbers of their meanings; after a line of dashes, meanings with",
+        "# the numbers of more general ones. Derived from WordNet, whose licence follows.",
+        "#",
+    ]
     head += [f"# {line}".rstrip() for line in licence]
     TARGET.write_text("\n".join([*head, *sorted(rows), "---", *trees]) + "\n", encoding="utf-8")
 

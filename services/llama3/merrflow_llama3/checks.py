@@ -27,7 +27,7 @@ _DOUBLED = re.compile(
     re.IGNORECASE,
 )
 _MARKDOWN = re.compile(r"\n|\*\*|__|^\s*(?:[-*#•]|\d+[.)])\s")
-_LIST_MARK = re.compile(r"(?:[-*#•]+|\d+[.)])\s+(?=\S)")
+_LIST_MARK = re.compile(r"^(?:[-*#•]+|\d+[.)])\s+(?=\S)")
 _QUOTE = re.compile(r'"[^"]*"')
 _EXPRESSION = "*"  # takes the place of an expression, however many words it has
 _COPIED_LETTERS = 4

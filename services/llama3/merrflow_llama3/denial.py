@@ -11,9 +11,7 @@ _REACH = 3  # words before what is said in which a denial is looked for
 _BREAK = re.compile(r"[,;:.!?]")
 
 
-def asserted(
-    phrases: re.Pattern[str], text: str, denials: Words, *, inside: bool = True
-) -> Iterator[re.Match[str]]:
+def asserted(phrases: re.Pattern[str], text: str, denials: Words, *, inside: bool = True) -> Iterator[re.Match[str]]:
     """The matches in the text without a denial in the three words before, within the same clause.
 
     inside: a denial within the match counts too ("the voice is not loud"); not if phrases are denials themselves.

@@ -123,4 +123,6 @@ def _known_labels(label: str) -> set[str]:
 
 def _asserted(phrases: re.Pattern[str], sentence: str) -> str | None:
     """The first match in the sentence that no negation precedes."""
-    return next((" ".join(found.group(0).split()) for found in asserted(phrases, sentence, check_rules().negations)), None)
+    return next(
+        (" ".join(found.group(0).split()) for found in asserted(phrases, sentence, check_rules().negations)), None
+    )

@@ -9,10 +9,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from functools import cache
+from itertools import chain
 
 from merrflow_llama3.check_rules import check_rules, pattern
 from merrflow_llama3.content_rules import content_rules, word_set
 from merrflow_llama3.denial import asserted
+from merrflow_llama3.lexicon import labels, word_list
 from merrflow_llama3.things import stems, things, word_forms
 from merrflow_llama3.types import Clues
 
@@ -64,6 +66,8 @@ def _things(text: str) -> Iterator[tuple[str, str]]:
 @cache
 def _thing(form: str) -> str:
     """The thing that a word form names; empty if none, or one that every answer may have."""
+    if form in _of_face_and_voice():
+        return ""
     for stem in stems(form):
         thing = content_rules().irregular.get(stem, stem)
         if thing in word_set("allowed"):
@@ -73,9 +77,26 @@ def _thing(form: str) -> str:
     return ""
 
 
+@cache
+def _of_face_and_voice() -> frozenset[str]:
+    """Names of feelings, and what a voice may be: other checks judge those."""
+    told = (*check_rules().feeling.words.values(), *(entry.feels for entry in labels().values()))
+    return frozenset(chain(word_list("voice_adjectives"), *told))
+
+
 def _words(text: str) -> list[str]:
     return [found.group() for found in word_forms(text)]
 
 
 def _text(clues: Clues) -> str:
-    return " ".join((clues.scene, *clues.expressions, *clues.other_expressions, clues.tone, clues.subtitle, clues.translation, clues.label))
+    return " ".join(
+        (
+            clues.scene,
+            *clues.expressions,
+            *clues.other_expressions,
+            clues.tone,
+            clues.subtitle,
+            clues.translation,
+            clues.label,
+        )
+    )

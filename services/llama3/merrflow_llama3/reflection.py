@@ -10,12 +10,12 @@ from merrflow_llama3.lexicon import voice_grounds, word_list
 from merrflow_llama3.things import word_forms
 from merrflow_llama3.types import Clues
 
-_FEW_WORDS = 2  # of content; with less, what is said need not be taken up
 _SHORTEST = 3  # letters
 
 
 def ignored_clue(text: str, clues: Clues, *, foreign: bool) -> str | None:
-    """The first clue that the answer passes over, as a reason. foreign: what is said was not translated."""
+    """The first clue that the answer passes over, as a reason. foreign: what is said was not translated, so
+    nobody knows whether it matters."""
     for name, passed in (("face", _face), ("voice", _voice)):
         if not passed(text, clues):
             return f"nothing of the {name} is taken up"
@@ -36,18 +36,18 @@ def _voice(text: str, clues: Clues) -> bool:
     said = _forms(text)
     alike = [quality.says + quality.alone for quality in check_rules().voice]
     near = [words for words in alike if any(pattern(words).search(one) for one in heard)]
+    for expression in (*clues.expressions, *clues.other_expressions):
+        text = text.replace(expression, "")  # "raised cheeks" says nothing of a raised voice
     return any(forms(one) & said for one in heard) or any(pattern(words).search(text) for words in near)
 
 
 def _words(text: str, clues: Clues, foreign: bool) -> bool:
-    heard = _content(f"{clues.subtitle} {clues.translation}")
-    if len(heard) < _FEW_WORDS and not foreign:
+    heard, bear = _content(f"{clues.subtitle} {clues.translation}"), bool(grounds(clues, clues.label).quotes)
+    if foreign or heard & _content(text) or not (heard or bear):
         return True
-    if heard & _content(text):
-        return True
-    # What is no argument, or cannot be read, need only be mentioned.
+    # What is no argument for the label, or has no word of its own, need only be mentioned.
     mentioned = '"' in text or pattern(content_rules().speech).search(text) is not None
-    return mentioned and (foreign or not grounds(clues, clues.label).quotes)
+    return mentioned and not (heard and bear)
 
 
 def _content(text: str) -> set[str]:
