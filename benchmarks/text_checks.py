@@ -33,7 +33,7 @@ PARTS: dict[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...], str, s
     "happy": (("lip corners pulled up", "raised cheeks"), ("loud", "animated"),
               ("We won the game!", "Thank you, this is lovely!", "I got the job!"), "anger", "monotone"),
     "sad": (("lip corners pulled down", "raised inner brows"), ("quiet", "slow"),
-            ("I miss him every day.", "She died last winter.", "Nobody came to the station."), "joy", "shrill, shouting"),
+            ("I miss him every day.", "She died last winter.", "Nobody came to the station."), "joy", "shouting"),
     "angry": (("lowered brows", "pressed lips"), ("loud", "fast"),
               ("Get out of my sight!", "Who broke the fence?", "Stop it, you liar!"), "happiness", "soft, whispering"),
     "surprise": (("widened eyes", "a dropped jaw"), ("high-pitched", "fast"),
@@ -45,8 +45,8 @@ PARTS: dict[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...], str, s
 }  # fmt: skip
 PERSONS = ("waiter", "colleague", "nurse", "neighbour", "policeman", "soldier", "bride", "teacher", "driver", "uncle")
 OBJECTS = ("knife", "phone", "suitcase", "umbrella", "vase", "candle", "guitar", "newspaper", "bottle", "ring")
-SOUNDS = ("thunder", "a siren", "applause", "a gunshot", "music", "a doorbell", "footsteps", "laughter", "a barking dog",
-          "an explosion")  # fmt: skip
+SOUNDS = ("thunder", "a siren", "applause", "a gunshot", "music", "a doorbell", "footsteps", "laughter",
+          "a barking dog", "an explosion")  # fmt: skip
 EVENTS = ("slams the door", "throws a plate", "punches the wall", "runs away", "kicks a chair", "falls down the stairs",
           "hugs somebody", "pours water", "smashes the mirror", "slaps the other")  # fmt: skip
 ALTERED = ("They never told me.", "It was all his idea.", "We have to sell it.", "Come back tomorrow.")

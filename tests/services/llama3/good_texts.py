@@ -14,7 +14,8 @@ GOOD: tuple[tuple[Clues, str], ...] = (
             subtitle="She left without a word. I should have called her.",
             label="sad",
         ),
-        "In the video, a woman sits at a kitchen table with a letter in her hand, her inner brows raised and the corners "
+        "In the video, a woman sits at a kitchen table with a letter in her hand, her inner brows "
+        "raised and the corners "
         'of her lips pulled down. Her voice is quiet and slow as she says, "I should have called her." The subdued '
         "delivery and the regret in her words show that she feels sad.",
     ),
@@ -26,7 +27,8 @@ GOOD: tuple[tuple[Clues, str], ...] = (
             subtitle="Who told you to touch my desk?",
             label="angry",
         ),
-        "In the video, the person nearest to the camera glares with lowered brows and lips pressed together. The voice is "
+        "In the video, the person nearest to the camera glares with lowered brows and lips pressed "
+        "together. The voice is "
         'loud and hurried, and the question "Who told you to touch my desk?" is an accusation rather than a request. '
         "Face, voice and words agree: the person is angry.",
     ),
@@ -39,7 +41,8 @@ GOOD: tuple[tuple[Clues, str], ...] = (
             subtitle="We got it! They said yes!",
             label="happy",
         ),
-        "In the video, a man's lip corners are pulled up and his voice is animated. Although his brows are lowered, which "
+        "In the video, a man's lip corners are pulled up and his voice is animated. Although his "
+        "brows are lowered, which "
         'by itself could mean strain, his exclamation "They said yes!" settles it, and the smile weighs more. He feels '
         "happy about the news.",
     ),
@@ -52,7 +55,8 @@ GOOD: tuple[tuple[Clues, str], ...] = (
             translation="What are you doing here?",
             label="surprise",
         ),
-        "In the video, a young woman stands before a door with widened eyes and her jaw dropped. Her startled voice rises "
+        "In the video, a young woman stands before a door with widened eyes and her jaw dropped. "
+        "Her startled voice rises "
         "as she asks what the other is doing here. Such a reaction to somebody she did not expect shows that she is "
         "surprised.",
     ),
@@ -70,7 +74,8 @@ GOOD: tuple[tuple[Clues, str], ...] = (
     ),
     (
         _(expressions=("raised upper lip", "a wrinkled nose"), tone="her tone sounds negative", label="disgust"),
-        "In the video, a woman wrinkles her nose and raises her upper lip, and the negative tone of her voice fits that "
+        "In the video, a woman wrinkles her nose and raises her upper lip, and the negative tone "
+        "of her voice fits that "
         "face. Taken together, they indicate that she is disgusted.",
     ),
     (
@@ -92,8 +97,10 @@ GOOD: tuple[tuple[Clues, str], ...] = (
             subtitle="Are you sure that is true?",
             label="doubt",
         ),
-        "In the video, a man in a suit sits in an office with lowered brows and narrowed, tightened eyelids. His tone is "
-        'unremarkable, but "Are you sure that is true?" questions what he was told. The underlying emotion: he doubts it.',
+        "In the video, a man in a suit sits in an office with lowered brows and narrowed, "
+        "tightened eyelids. His tone is "
+        'unremarkable, but "Are you sure that is true?" questions what he was told. The underlying '
+        "emotion: he doubts it.",
     ),
     (
         _(
@@ -103,7 +110,8 @@ GOOD: tuple[tuple[Clues, str], ...] = (
             subtitle="Please don't let it come in!",
             label="fear",
         ),
-        "In the video, a child hides behind a chair with widened eyes and stretched lips. The voice is shaky and breathy, "
+        "In the video, a child hides behind a chair with widened eyes and stretched lips. The "
+        "voice is shaky and breathy, "
         'and the plea "Please don\'t let it come in!" shows what the child wants to keep away. The child is afraid.',
     ),
     (
@@ -114,7 +122,8 @@ GOOD: tuple[tuple[Clues, str], ...] = (
             subtitle="The meeting starts at nine in the large room.",
             label="neutral",
         ),
-        "In the video, a woman faces the camera with slightly parted lips and no other movement of the face. Her voice is "
+        "In the video, a woman faces the camera with slightly parted lips and no other movement of "
+        "the face. Her voice is "
         "even, and she only says when and where a meeting starts. Nothing stands out, so she is calm and neutral.",
     ),
 )
