@@ -4,7 +4,8 @@
     python -m benchmarks.text_checks --merr MERR_fine_grained.json
 
 Twelve kinds of faults in 40 made texts each, and the 40 texts without a fault. With `--merr`, captions of MERR's file
-with their own clues, by halves (the word lists were looked at with the first half only, in order of names), and with
+with their own clues, by halves in order of names
+(the word lists were made with the first), and with
 the clues of another clip of the same label. That file has no scene, so the beginning of the caption's first sentence,
 up to the first word of the face or voice, is taken as the scene.
 """
