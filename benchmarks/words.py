@@ -2,8 +2,9 @@
 
     python -m benchmarks.words --merr MERR_fine_grained.json
 
-The subtitles of MERR's JSON are drawn into two halves by a hash of their names. The words in witnesses.yaml come from
-ratings and not from either half; a change of them that looks at subtitles should look at the second half alone.
+The subtitles of MERR's JSON are drawn into two halves by a hash of their names, and one is measured. Most words of
+witnesses.yaml come from ratings, but the interjections were chosen with both halves in view, so the figures are not of
+unseen texts. A change of the words that looks at subtitles should look at the other half alone.
 """
 
 from __future__ import annotations

@@ -101,13 +101,14 @@ def test_one_kind_of_evidence_does_not_confirm_however_much_it_weighs() -> None:
     assert stand(replace(case, said=said("This is wonderful!"))).verdict is Verdict.CONFIRMED
 
 
-def test_a_strong_vote_confirms_without_another_kind() -> None:
-    case = Case(label("happy", True), SILENT, expression={"happy": 0.9})
-    strong = RULES.model_copy(
-        update={"expression": RULES.expression.model_copy(update={"weight": {"neutral": 1.0, "happy": 1.0}})}
-    )
+@pytest.mark.parametrize(("share", "verdict"), [(0.94, Verdict.UNDETERMINED), (0.95, Verdict.CONFIRMED)])
+def test_a_strong_vote_confirms_without_another_kind(share: float, verdict: Verdict) -> None:
+    assert stand(Case(label("happy", True), SILENT, expression={"happy": share})).verdict is verdict
+
+
+def test_a_smile_all_along_does_not_confirm_against_words() -> None:
+    case = Case(label("happy", True), said("I hate you, get out!"), expression={"happy": 0.99})
     assert stand(case).verdict is Verdict.UNDETERMINED
-    assert stand(case, strong).verdict is Verdict.CONFIRMED
 
 
 def edited(folder: Path, old: str, new: str) -> Path:
@@ -135,6 +136,7 @@ def test_a_file_of_ones_own_decides_and_its_content_is_in_the_record(tmp_path: P
         ("given: {weight: 0.6}", "given: {weight: .nan}", "given weight: "),
         ("happy: positive", "glad: positive", "label 'happy' is not in the set of `valence`"),
         ("{neutral: 1.0, happy: 0.8}", "{neutral: 1.0}", "must have the classes of `confirms`: neutral, happy"),
+        ("sure: {happy: 0.95}", "sure: {sad: 0.95}", "may have the classes of `confirms` only: neutral, happy"),
         ("scores: model}", "scores: model, stars: sky}", "evidence stars"),
     ],
 )

@@ -154,7 +154,7 @@ def _weighed(like: Witnesses, factors: Factors) -> Witnesses:
     both = {"weight": FOR, "against_weight": "against"}
     sections = {
         "units": times(like.units, "units", {**both, "strong_weight": FOR}),
-        "expression": times(like.expression, "expression", both),
+        "expression": times(like.expression, "expression", {**both, "sure_weight": FOR}),
         "words": times(like.words, "words", both),
         "voice": times(like.voice, "voice", {"against_weight": "against"}),
         "scores": times(like.scores, "scores", {"weight": FOR, "other_models": FOR}),

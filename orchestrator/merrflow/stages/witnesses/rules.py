@@ -40,12 +40,17 @@ class ExpressionRules(Strict):
     confirms: dict[str, Share]
     contradicts: dict[str, Share]
     weight: dict[str, Weight]  # for each class of `confirms`
+    sure: dict[str, Share] = {}  # from this share on, `sure_weight` instead
+    sure_weight: Weight = 0.0
     against_weight: Weight
 
     @model_validator(mode="after")
     def _weighed(self) -> Self:
+        known = ", ".join(self.confirms)
         if self.weight.keys() != self.confirms.keys():
-            raise Faults([Fault(("weight",), f"must have the classes of `confirms`: {', '.join(self.confirms)}")])
+            raise Faults([Fault(("weight",), f"must have the classes of `confirms`: {known}")])
+        if not self.sure.keys() <= self.confirms.keys():
+            raise Faults([Fault(("sure",), f"may have the classes of `confirms` only: {known}")])
         return self
 
 
