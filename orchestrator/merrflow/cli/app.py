@@ -140,7 +140,12 @@ def run(
     from merrflow.cli.progress import watch_run
     from merrflow.pipeline.request import Request
 
-    overrides = {"rules": rules, "witnesses": witnesses, "labels_from": labels_from, "seed": seed}
+    overrides: dict[str, str | float | None] = {
+        "rules": rules,
+        "witnesses": witnesses,
+        "labels_from": labels_from,
+        "seed": seed,
+    }
     overrides |= {"neutral_sample": neutral_sample, "translate": translate, "shard_size": shard_size}
     overrides |= {"layout": layout, "table_encoding": table_encoding}
     request = Request(
