@@ -45,6 +45,7 @@ class Format(ABC, Generic[Options]):
     name: ClassVar[str]  # as in --format and as its entry point
     about: ClassVar[str]  # what it writes, in one line
     options_type: ClassVar[type[FormatOptions]] = FormatOptions
+    has_card: ClassVar[bool] = False  # whether it is a dataset with a card, which a hub can take
 
     options: Options
 

@@ -24,6 +24,7 @@ BUILT_IN = {
     "merr": f"{_HERE}.merr:Merr",
     "merr-strict": f"{_HERE}.merr_strict:MerrStrict",
     "huggingface": f"{_HERE}.huggingface:HuggingFaceFormat",
+    "webdataset": f"{_HERE}.huggingface:WebDatasetFormat",
     "sharegpt": f"{_HERE}.sharegpt:ShareGptFormat",
     "csv": f"{_HERE}.spreadsheet:Csv",
 }
