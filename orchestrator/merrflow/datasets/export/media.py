@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import re
 import shutil
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from merrflow.core.errors import InputError
 from merrflow.core.fingerprint import file_sha256
 from merrflow.core.paths import text_path
 from merrflow.core.records import Record
+from merrflow.datasets.pictures import Pictures
 from merrflow_serving.errors import MerrflowError
 
 _SUFFIX = re.compile(r"\.[a-z0-9]{1,8}")
@@ -37,27 +40,6 @@ def film_name(record: Record) -> str:
     return record.name + (suffix if _SUFFIX.fullmatch(suffix) else ".mp4")
 
 
-def place(source: Path, target: Path) -> None:
-    """Gives a file a second name in an export, or copies it where that cannot be, as across file systems.
-
-    Raises `InputError` if there is such a file already, and `OSError`.
-    """
-    check_free(target)
-    try:
-        os.link(source.resolve(), target)
-    except OSError:
-        shutil.copyfile(source, target)
-
-
-def check_free(target: Path) -> None:
-    """Raises `InputError` if an export has such a file already: of a clip whose name differs in case alone."""
-    if target.exists():
-        raise InputError(
-            f"{target.name}: two clips would have this file name, for the file system takes A and a for one; rename "
-            "one of them, or choose a folder on another file system with --to"
-        )
-
-
 def sound_of(clip: Path) -> bytes | None:
     """The sound track to be heard as a WAV file, 16 kHz, mono, 16 bit; None if there is none that can be decoded."""
     from merrflow_serving.media.audio import decode_audio, encode_wav  # loads ffmpeg, which few need
@@ -67,3 +49,50 @@ def sound_of(clip: Path) -> bytes | None:
     except (MerrflowError, OSError):
         return None
     return encode_wav(samples) if samples.size else None
+
+
+class MediaFolder:
+    """Pictures, films and sounds in an export: `images/NAME.jpg`, `videos/NAME.mp4`, `audios/NAME.wav`.
+
+    Each method returns the file's path relative to the export, or None if there is nothing to put there. They raise
+    `InputError` for clips whose names differ in case alone, on file systems that take them for one, and `OSError`.
+    """
+
+    def __init__(self, folder: Path, peaks: Path) -> None:
+        """folder: of the export. peaks: the run's folder of peak frames."""
+        self._folder = folder
+        self._pictures = Pictures(peaks)
+
+    def picture(self, record: Record) -> str | None:
+        """Puts the peak frame there."""
+        found = self._pictures.of(record)
+        return self._put(f"images/{record.name}.jpg", partial(shutil.copyfile, found)) if found else None
+
+    def film(self, record: Record) -> str | None:
+        """Gives the clip a second name there, or copies it where that cannot be, as across file systems."""
+        found = clip_of(record)
+        return self._put(f"videos/{film_name(record)}", partial(_link_or_copy, found)) if found else None
+
+    def sound(self, record: Record) -> str | None:
+        """Writes the clip's sound there."""
+        clip = clip_of(record)
+        found = sound_of(clip) if clip else None
+        return self._put(f"audios/{record.name}.wav", lambda path: path.write_bytes(found)) if found else None
+
+    def _put(self, path: str, write: Callable[[Path], object]) -> str:
+        target = self._folder / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if target.exists():
+            raise InputError(
+                f"{path}: two clips would have this file name, for the file system takes A and a for one; rename one "
+                "of them, or choose a folder on another file system with --to"
+            )
+        write(target)
+        return path
+
+
+def _link_or_copy(source: Path, target: Path) -> None:
+    try:
+        os.link(source.resolve(), target)
+    except OSError:
+        shutil.copyfile(source, target)

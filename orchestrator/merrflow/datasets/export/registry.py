@@ -27,6 +27,10 @@ BUILT_IN = {
     "webdataset": f"{_HERE}.huggingface:WebDatasetFormat",
     "sharegpt": f"{_HERE}.sharegpt:ShareGptFormat",
     "csv": f"{_HERE}.spreadsheet:Csv",
+    "labelstudio": f"{_HERE}.labelstudio:LabelStudioFormat",
+    "argilla": f"{_HERE}.argilla:ArgillaFormat",
+    "fiftyone": f"{_HERE}.fiftyone:FiftyOneFormat",
+    "mer-factory": f"{_HERE}.mer_factory:MerFactoryFormat",
 }
 
 

@@ -10,7 +10,6 @@ it is the answer.
 from __future__ import annotations
 
 import json
-import shutil
 from collections import Counter
 from collections.abc import Mapping
 from functools import cache
@@ -27,10 +26,10 @@ from merrflow.core.paths import ESCAPED, path_text
 from merrflow.core.records import Record
 from merrflow.datasets.entries import Entry
 from merrflow.datasets.export.format import Format, FormatOptions, Target
-from merrflow.datasets.export.media import check_free, clip_of, film_name, place, sound_of
+from merrflow.datasets.export.json_list import JsonList
+from merrflow.datasets.export.media import MediaFolder, clip_of
 from merrflow.datasets.export.text import one_line, trainable
 from merrflow.datasets.export.writer import NO_FINE, NO_PICTURE, Writer
-from merrflow.datasets.pictures import Pictures
 
 MEDIA = {"image": "images", "video": "videos", "audio": "audios"}  # placeholder -> column, and folder
 DATASETS = {"image": ("image",), "video": ("video",), "omni": ("video", "audio")}  # merrflow_<name> -> placeholders
@@ -83,82 +82,50 @@ class ShareGpt(Writer):
         self._options = options or ShareGptOptions()
         self._clips = Path(self._options.media_dir).resolve() if self._options.media_dir else None
         self._folder = folder
-        self._pictures = Pictures(peaks)
-        kinds = ["image", *([] if self._clips else ["video"]), *(["audio"] if self._options.audio else [])]
-        for kind in kinds:
-            (folder / MEDIA[kind]).mkdir(parents=True)
+        self._media = MediaFolder(folder, peaks)
         names = [name for name in DATASETS if name != "omni" or self._options.audio]
-        self._count = dict.fromkeys(names, 0)
         self._lost: Counter[str] = Counter()
-        self._files = {name: self.files.enter_context(whole_text(folder / f"merrflow_{name}.json")) for name in names}
-        self.files.callback(self._end)
+        self._files = {name: JsonList(folder / f"merrflow_{name}.json", self.files) for name in names}
 
     def add(self, entry: Entry) -> str:
         if not entry.is_fine:
             return NO_FINE
         record = entry.record
-        found = {"image": self._image(record), "video": self._video(record)}
+        found = {"image": self._media.picture(record), "video": self._video(record)}
         if not any(found.values()):
             return NO_PICTURE
         self._lost["records without a picture of the peak frame, which merrflow run makes"] += not found["image"]
         self._lost["clips that are not where they were, and so not in merrflow_video.json"] += not found["video"]
         if self._options.audio and found["video"]:
-            found["audio"] = self._audio(record)
+            found["audio"] = self._media.sound(record)
             self._lost["clips without a sound track, and so not in merrflow_omni.json"] += not found["audio"]
-        for name in self._files:
+        for name, file in self._files.items():
             media = {kind: path for kind in DATASETS[name] if (path := found.get(kind))}
             if len(media) == len(DATASETS[name]):
-                self._put(name, entry, media)
+                file.add(conversation(entry, media, self._options.clues))
         return ""
 
     def finish(self) -> tuple[str, ...]:
-        info = {f"merrflow_{name}": description(f"merrflow_{name}.json", DATASETS[name]) for name in self._count}
+        info = {f"merrflow_{name}": description(f"merrflow_{name}.json", DATASETS[name]) for name in self._files}
         with whole_text(self._folder / "dataset_info.json") as file:
             json.dump(info, file, indent=2)
             file.write("\n")
         shown = {"image": "with the peak frame", "video": "with the clip", "omni": "with the clip and its sound"}
-        counts = "; ".join(f"{shown[name]}: {count}" for name, count in self._count.items())
+        counts = "; ".join(f"{shown[name]}: {file.count}" for name, file in self._files.items())
         return (f"conversations {counts}", *(f"{what}: {count}" for what, count in self._lost.items() if count))
 
-    def _image(self, record: Record) -> str | None:
-        picture = self._pictures.of(record)
-        if not picture:
-            return None
-        check_free(self._folder / (path := f"images/{record.name}.jpg"))
-        shutil.copyfile(picture, self._folder / path)
-        return path
-
     def _video(self, record: Record) -> str | None:
+        if self._clips is None:
+            return self._media.film(record)
         clip = clip_of(record)
         if not clip:
             return None
-        if self._clips is None:
-            place(clip, self._folder / (path := f"videos/{film_name(record)}"))
-            return path
         if not clip.resolve().is_relative_to(self._clips):
             self._lost[f"clips that are not in {self._clips}"] += 1
             return None
         path = clip.resolve().relative_to(self._clips).as_posix()
         # a path that is not UTF-8 cannot be in a JSON file
         return None if path_text(Path(path)).startswith(ESCAPED) else path
-
-    def _audio(self, record: Record) -> str | None:
-        clip = clip_of(record)
-        sound = sound_of(clip) if clip else None
-        if sound is None:
-            return None
-        check_free(self._folder / (path := f"audios/{record.name}.wav"))
-        (self._folder / path).write_bytes(sound)
-        return path
-
-    def _put(self, name: str, entry: Entry, media: Mapping[str, str]) -> None:
-        text = json.dumps(conversation(entry, media, self._options.clues), ensure_ascii=False)
-        self._files[name].write(("," if self._count[name] else "[") + "\n" + text)
-        self._count[name] += 1
-
-    def _end(self) -> None:
-        for name, file in self._files.items():
-            file.write("\n]\n" if self._count[name] else "[]\n")
 
 
 class ShareGptFormat(Format[ShareGptOptions]):
