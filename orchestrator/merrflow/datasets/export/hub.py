@@ -18,7 +18,7 @@ _ADVICE = (
 def check_repository(repository: str, format: str) -> None:
     """Raises `InputError` if this is no name of a repository, or the format has no dataset card."""
     from huggingface_hub.errors import HFValidationError
-    from huggingface_hub.utils import validate_repo_id
+    from huggingface_hub.utils._validators import validate_repo_id
 
     known = known_formats()
     if format in known and not load_format(known[format]).has_card:

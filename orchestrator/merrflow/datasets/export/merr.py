@@ -137,7 +137,7 @@ class MerrExport(Writer):
             ),
             f"names that pandas takes for numbers, so that {SUBTITLES} has a {KEEPS_TEXT!r}, and {AFFECTGPT} has "
             "./NAME": self._numbers,
-            "names beyond ASCII, which older versions of Emotion-LLaMA read in the system's code page": self._beyond_ascii,
+            "names beyond ASCII, which older Emotion-LLaMA reads in the system's code page": self._beyond_ascii,
         }
         first = f"coarse-grained records: {self._merr.coarse}; fine-grained: {self._merr.fine}"
         return (first, *(f"{what}: {count}" for what, count in counted.items() if count))

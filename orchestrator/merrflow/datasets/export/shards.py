@@ -140,7 +140,7 @@ class TarShards(Shards):
         files["json"] = json.dumps(values).encode()
         size = sum(map(len, files.values()))
         if self._tar is None or not self._has_room(size):
-            self._tar = tarfile.open(self._next_shard(), "w", format=tarfile.USTAR_FORMAT)  # closed by _end_shard
+            self._tar = tarfile.TarFile(self._next_shard(), "w", format=tarfile.USTAR_FORMAT)
         for extension, data in files.items():
             member = tarfile.TarInfo(f"{self.rows:09}.{extension}")  # of time 0 and no owner: the same bytes each time
             member.size = len(data)

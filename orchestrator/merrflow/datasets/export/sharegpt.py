@@ -76,14 +76,14 @@ class ShareGptOptions(FormatOptions):
 class ShareGpt(Writer):
     """Writes `merrflow_{image,video,omni}.json`, `dataset_info.json`, `images/`, `videos/`, `audios/` into `folder`."""
 
-    def __init__(self, folder: Path, peaks: Path, options: ShareGptOptions | None = None) -> None:
+    def __init__(self, folder: Path, peaks: Path, options: ShareGptOptions) -> None:
         """peaks: the run's folder of peak frames, `<name>.jpg`."""
         super().__init__()
-        self._options = options or ShareGptOptions()
-        self._clips = Path(self._options.media_dir).resolve() if self._options.media_dir else None
+        self._options = options
+        self._clips = Path(options.media_dir).resolve() if options.media_dir else None
         self._folder = folder
         self._media = MediaFolder(folder, peaks)
-        names = [name for name in DATASETS if name != "omni" or self._options.audio]
+        names = [name for name in DATASETS if name != "omni" or options.audio]
         self._lost: Counter[str] = Counter()
         self._files = {name: JsonList(folder / f"merrflow_{name}.json", self.files) for name in names}
 
