@@ -18,7 +18,8 @@ from typing import Any
 from merrflow.core.atomic_files import whole_text
 from merrflow.core.records import Record
 from merrflow.datasets.entries import Entry
-from merrflow.datasets.export.format import Format, FormatOptions, Target
+from merrflow.datasets.export.features import FeatureFiles, MerrOptions
+from merrflow.datasets.export.format import Format, Target
 from merrflow.datasets.export.pandas_text import KEEPS_TEXT, SubtitleTable, is_missing, is_number, spoken
 from merrflow.datasets.export.text import trainable
 from merrflow.datasets.export.writer import OTHER_LABEL, Writer
@@ -97,9 +98,15 @@ class AffectGptTable(Writer):
 class MerrExport(Writer):
     """MERR's files and AffectGPT's table, with what the dataset classes can load and nothing else."""
 
-    def __init__(self, folder: Path, revised: Callable[[Record], Record] = lambda record: record) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        revised: Callable[[Record], Record] = lambda record: record,
+        features: FeatureFiles | None = None,
+    ) -> None:
         """revised: what is changed in a record, whose label is already one of MERR's words."""
         super().__init__()
+        self._features = self.files.enter_context(features) if features else None
         self._revised = revised
         self._merr = self.files.enter_context(MerrFiles(folder))
         self._affectgpt = self.files.enter_context(AffectGptTable(folder))
@@ -114,7 +121,7 @@ class MerrExport(Writer):
         label = merr_label(record.label.label)
         if label is None:
             return OTHER_LABEL
-        if reason := unloadable(record):
+        if reason := unloadable(record) or (self._features.add(entry) if self._features else ""):
             return reason
         record = self._revised(replace(record, label=replace(record.label, label=label)))
         self._merr.add(replace(entry, record=record))
@@ -140,17 +147,22 @@ class MerrExport(Writer):
             "names beyond ASCII, which older Emotion-LLaMA reads in the system's code page": self._beyond_ascii,
         }
         first = f"coarse-grained records: {self._merr.coarse}; fine-grained: {self._merr.fine}"
-        return (first, *(f"{what}: {count}" for what, count in counted.items() if count))
+        features = self._features.finish() if self._features else ()
+        return (first, *features, *(f"{what}: {count}" for what, count in counted.items() if count))
 
 
-class Merr(Format[FormatOptions]):
+class Merr(Format[MerrOptions]):
     """The format `merr`."""
 
     name = "merr"
-    about = "JSON, TXT and subtitles as Emotion-LLaMA reads them, and AffectGPT's table"
+    about = "JSON, TXT, subtitles and features as Emotion-LLaMA reads them, and AffectGPT's table"
+    options_type = MerrOptions
 
     def writer(self, target: Target) -> MerrExport:
-        return MerrExport(target.folder)
+        wanted = self.options.features
+        return MerrExport(
+            target.folder, features=FeatureFiles(target.folder, self.options, target.faces) if wanted else None
+        )
 
 
 def unloadable(record: Record) -> str:
