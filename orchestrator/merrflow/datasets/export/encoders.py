@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -55,7 +56,8 @@ class Encoders:
                 raise InputError(
                     f"--option {kind}_model={name}: cannot be loaded ({one_line(str(error))[:300]})"
                 ) from error
-            origins[kind] = {"model": name, "revision": str(getattr(config, "_commit_hash", None) or "")}
+            known_as = Path(name).name if Path(name).is_dir() else name  # no path of this machine
+            origins[kind] = {"model": known_as, "revision": str(getattr(config, "_commit_hash", None) or "")}
         widths = {kind: model.config.hidden_size for kind, model in models.items()}
         if len(set(widths.values())) > 1:
             told = ", ".join(f"{kind} {width}" for kind, width in widths.items())

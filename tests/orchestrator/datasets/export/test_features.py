@@ -88,7 +88,7 @@ def test_every_clip_that_is_trained_on_has_its_three_vectors(tmp_path: Path, mod
         assert joined.shape == (3, 16) and joined.dtype == torch.float32 and joined.isfinite().all()
         assert bool(parts[2].any()) == (name != "mute")
     assert "clips without sound, whose HL-UTT is zero: 1" in done.remarks
-    assert json.loads((done.folder / "features.json").read_text())["HL-UTT"]["model"] == models["audio_model"]
+    assert json.loads((done.folder / "features.json").read_text())["HL-UTT"]["model"] == "audio"  # no path
 
 
 def test_a_clips_vectors_do_not_depend_on_its_batch(tmp_path: Path, models: dict[str, str]) -> None:
