@@ -41,7 +41,7 @@ class Argilla(Writer):
     """
 
     def __init__(self, folder: Path, peaks: Path, words: Vocabulary, options: ArgillaOptions) -> None:
-        """peaks: the run's folder of peak frames."""
+        """peaks: the run's folder of pictures."""
         super().__init__()
         self._pixels = options.pixels
         self._pictures = Pictures(peaks)
@@ -78,7 +78,7 @@ def settings(labels: tuple[str, ...]) -> dict[str, Any]:
     return {
         "guidelines": "The label and the description are merrflow's. Confirm them, or correct them.",
         "fields": [
-            {"name": "image", "title": "Peak frame", "required": False, "settings": {"type": "image"}},
+            {"name": "image", "title": "Picture", "required": False, "settings": {"type": "image"}},
             *(
                 {"name": clue, "title": clue.capitalize(), "required": clue == "coarse", "settings": text}
                 for clue in CLUES

@@ -18,7 +18,7 @@ from merrflow.datasets.export.text import one_line
 
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 _MARKUP = re.compile(r"([\\`*_{}\[\]<>|~$#&])")
-_HELD = {"image": "its peak frame", "video": "the clip itself", "audio": "its sound"}
+_HELD = {"image": "a picture", "video": "the clip itself", "audio": "its sound"}
 _TASKS = {  # of huggingface.co/tasks, by what the dataset holds
     "image": ("image-classification", "image-text-to-text"),
     "video": ("video-classification", "video-text-to-text"),

@@ -73,7 +73,7 @@ def label_of(names: tuple[str, ...]) -> Kind:
 TEXT, FLAG, WHOLE, NUMBER = value("string"), value("bool"), value("int32"), value("float32")
 TEXTS, NUMBERS = several("string"), several("float32")
 _FILES = {
-    "image": "the peak frame",
+    "image": "the frame `picture_frame`: the peak frame, or one near it that says more",
     "video": "the clip",
     "audio": "the clip's sound, 16 kHz, mono; null without a sound track",
 }

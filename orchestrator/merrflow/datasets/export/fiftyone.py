@@ -1,4 +1,4 @@
-"""A dataset for FiftyOne: peak frames or clips, with labels, faces and texts as fields of each sample.
+"""A dataset for FiftyOne: pictures or clips, with labels, faces and texts as fields of each sample.
 
 Source of the format: FiftyOne's documentation, "FiftyOneDataset"; the plain JSON of `LegacyFiftyOneDataset`, which
 needs no database to be written. There, "sample" is FiftyOne's word for a picture or film.
@@ -26,14 +26,14 @@ from merrflow.datasets.standings import standing_of
 class FiftyOneOptions(FormatOptions):
     """What a sample is."""
 
-    video: bool = Field(False, description="true: samples are the clips, with the face on the peak frame")
+    video: bool = Field(False, description="true: samples are the clips, with the face on the picture's frame")
 
 
 class FiftyOne(Writer):
     """Writes `samples.json`, `metadata.json`, `images/` or `videos/`, and `frames/` of clips, into `folder`."""
 
     def __init__(self, folder: Path, peaks: Path, options: FiftyOneOptions) -> None:
-        """peaks: the run's folder of peak frames."""
+        """peaks: the run's folder of pictures."""
         super().__init__()
         self._video = options.video
         self._folder = folder
@@ -53,7 +53,7 @@ class FiftyOne(Writer):
             (self._folder / "frames").mkdir(exist_ok=True)
             with whole_text(self._folder / values["frames"]) as file:
                 # FiftyOne counts frames from 1
-                json.dump({"frames": {str(record.peak.index + 1): {"face": faces(entry)}}}, file)
+                json.dump({"frames": {str(record.picture_index + 1): {"face": faces(entry)}}}, file)
         else:
             values["face"] = faces(entry)
         self._samples.add(values)
@@ -64,7 +64,7 @@ class FiftyOneFormat(Format[FiftyOneOptions]):
     """The format `fiftyone`."""
 
     name = "fiftyone"
-    about = "peak frames or clips with labels, faces and texts, as FiftyOne reads them (LegacyFiftyOneDataset)"
+    about = "pictures or clips with labels, faces and texts, as FiftyOne reads them (LegacyFiftyOneDataset)"
     options_type = FiftyOneOptions
 
     def writer(self, target: Target) -> FiftyOne:
@@ -90,11 +90,11 @@ def fields(entry: Entry) -> dict[str, Any]:
 
 
 def faces(entry: Entry) -> dict[str, Any]:
-    """The face at the peak, its box in shares of the picture; none if the record does not say where it is."""
+    """The face in the picture, its box in shares of the picture; none if the record does not say where it is."""
     record = entry.record
     found = []
-    if record.peak.box:
-        x, y, width, height = record.peak.box
+    if record.picture_box:
+        x, y, width, height = record.picture_box
         box = [
             x / record.probe.width,
             y / record.probe.height,

@@ -1,4 +1,4 @@
-"""Hugging Face datasets: shards with the peak frames, clips or sounds in them, and a dataset card.
+"""Hugging Face datasets: shards with the pictures, clips or sounds in them, and a dataset card.
 
 `datasets.load_dataset(folder)` reads them as they are, with features: pictures, films, class labels, lists. The
 absolute paths of clips are not in them, for they reveal the machine that they were made on.
@@ -46,7 +46,7 @@ class HuggingFaceOptions(FormatOptions):
         {}, description="parts and their shares, such as validation=0.1,test=0.1; the rest is train"
     )
     seed: int = Field(0, description="of the split")
-    image: bool = Field(True, description="false: without the peak frames")
+    image: bool = Field(True, description="false: without the pictures")
     video: bool = Field(False, description="true: with the clips")
     audio: bool = Field(False, description="true: with the clips' sound as WAV")
 
@@ -72,7 +72,7 @@ class HuggingFace(Writer):
         options: HuggingFaceOptions,
         shard_bytes: int = SHARD,
     ) -> None:
-        """peaks: the run's folder of peak frames."""
+        """peaks: the run's folder of pictures."""
         super().__init__()
         self._folder = folder
         self._pictures = Pictures(peaks)
@@ -125,7 +125,7 @@ class HuggingFace(Writer):
             picture = self._pictures.of(record)
             if picture:
                 found["image"] = {"bytes": picture.read_bytes(), "path": picture.name}
-            self._lost["records without a picture of the peak frame, which merrflow run makes"] += not picture
+            self._lost["records without a picture, which merrflow run makes"] += not picture
         if not (self._options.video or self._options.audio):
             return found
         clip = unchanged_clip_of(record)

@@ -29,7 +29,7 @@ _TAGS = {"image": "Image", "video": "Video"}
 class LabelStudioOptions(FormatOptions):
     """What is shown, and where Label Studio finds it."""
 
-    video: bool = Field(False, description="true: the clip is shown, not the peak frame")
+    video: bool = Field(False, description="true: the clip is shown, not the picture")
     url: str = Field(
         "/data/local-files/?d=",
         description="what is put before the path of each file; as it is, the files are below the folder of "
@@ -41,7 +41,7 @@ class LabelStudio(Writer):
     """Writes `tasks.json`, `config.xml` and `images/` or `videos/` into `folder`."""
 
     def __init__(self, folder: Path, peaks: Path, words: Vocabulary, options: LabelStudioOptions) -> None:
-        """peaks: the run's folder of peak frames."""
+        """peaks: the run's folder of pictures."""
         super().__init__()
         self._shown = "video" if options.video else "image"
         self._url = options.url

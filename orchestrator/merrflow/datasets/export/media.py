@@ -59,12 +59,12 @@ class MediaFolder:
     """
 
     def __init__(self, folder: Path, peaks: Path) -> None:
-        """folder: of the export. peaks: the run's folder of peak frames."""
+        """folder: of the export. peaks: the run's folder of pictures."""
         self._folder = folder
         self._pictures = Pictures(peaks)
 
     def picture(self, record: Record) -> str | None:
-        """Puts the peak frame there."""
+        """Puts the run's picture of the clip there."""
         found = self._pictures.of(record)
         return self._put(f"images/{record.name}.jpg", partial(shutil.copyfile, found)) if found else None
 

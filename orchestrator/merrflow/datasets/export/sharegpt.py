@@ -1,6 +1,6 @@
 """ShareGPT conversations with the `dataset_info.json` that LLaMA-Factory reads (its data/README.md).
 
-Several datasets, because each conversation has as many placeholders as files: `merrflow_image` shows the peak frame
+Several datasets, because each conversation has as many placeholders as files: `merrflow_image` shows the picture
 (`<image>`), `merrflow_video` the whole clip (`<video>`), and `merrflow_omni` the clip with its sound beside it
 (`<video><audio>`). Paths are relative to a media folder: the export, in which the files are, or one that the user
 names, in which the clips are. Human and gpt take turns; only records with a fine-grained description are in them, for
@@ -77,7 +77,7 @@ class ShareGpt(Writer):
     """Writes `merrflow_{image,video,omni}.json`, `dataset_info.json`, `images/`, `videos/`, `audios/` into `folder`."""
 
     def __init__(self, folder: Path, peaks: Path, options: ShareGptOptions) -> None:
-        """peaks: the run's folder of peak frames, `<name>.jpg`."""
+        """peaks: the run's folder of pictures, `<name>.jpg`."""
         super().__init__()
         self._options = options
         self._clips = Path(options.media_dir).resolve() if options.media_dir else None
@@ -94,7 +94,7 @@ class ShareGpt(Writer):
         found = {"image": self._media.picture(record), "video": self._video(record)}
         if not any(found.values()):
             return NO_PICTURE
-        self._lost["records without a picture of the peak frame, which merrflow run makes"] += not found["image"]
+        self._lost["records without a picture, which merrflow run makes"] += not found["image"]
         self._lost["clips that are not where they were, and so not in merrflow_video.json"] += not found["video"]
         if self._options.audio and found["video"]:
             found["audio"] = self._media.sound(record)
@@ -110,7 +110,7 @@ class ShareGpt(Writer):
         with whole_text(self._folder / "dataset_info.json") as file:
             json.dump(info, file, indent=2)
             file.write("\n")
-        shown = {"image": "with the peak frame", "video": "with the clip", "omni": "with the clip and its sound"}
+        shown = {"image": "with the picture", "video": "with the clip", "omni": "with the clip and its sound"}
         counts = "; ".join(f"{shown[name]}: {file.count}" for name, file in self._files.items())
         return (f"conversations {counts}", *(f"{what}: {count}" for what, count in self._lost.items() if count))
 
@@ -132,7 +132,7 @@ class ShareGptFormat(Format[ShareGptOptions]):
     """The format `sharegpt`."""
 
     name = "sharegpt"
-    about = "conversations for LLaMA-Factory, with the peak frame, the clip, or the clip and its sound"
+    about = "conversations for LLaMA-Factory, with the picture, the clip, or the clip and its sound"
     options_type = ShareGptOptions
 
     def writer(self, target: Target) -> ShareGpt:

@@ -22,7 +22,7 @@ os.environ |= {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}  # read when t
 
 from merrflow.core.fingerprint import file_sha256
 from merrflow.core.inputs import Found
-from merrflow.core.records import Claim, Origin, Outcome, Record
+from merrflow.core.records import Claim, Origin, Outcome, Record, ShownFrame
 from merrflow.datasets.entries import RECORDS, Entry
 from merrflow.datasets.export import shards
 from merrflow.datasets.export.card import plain
