@@ -43,9 +43,8 @@ class Encoders:
         models, scales, origins = {}, {}, {}
         for kind, name in names.items():
             try:
-                config = AutoConfig.from_pretrained(name)
-                if hasattr(config, "mask_ratio"):
-                    config.mask_ratio = 0.0  # every patch is seen, and none drawn
+                # of models that know it, so that every patch is seen, and none drawn
+                config = AutoConfig.from_pretrained(name, mask_ratio=0.0)
                 models[kind] = AutoModel.from_pretrained(name, config=config).eval().to(chosen)
                 if kind == AUDIO:
                     extractor = AutoFeatureExtractor.from_pretrained(name)  # type: ignore[no-untyped-call]  # its own gap

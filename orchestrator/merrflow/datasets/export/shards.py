@@ -142,15 +142,21 @@ class TarShards(Shards):
         if self._tar is None or not self._has_room(size):
             self._tar = tarfile.TarFile(self._next_shard(), "w", format=tarfile.USTAR_FORMAT)
         for extension, data in files.items():
-            member = tarfile.TarInfo(f"{self.rows:09}.{extension}")  # of time 0 and no owner: the same bytes each time
-            member.size = len(data)
-            self._tar.addfile(member, io.BytesIO(data))
+            self._tar.addfile(_Member(f"{self.rows:09}.{extension}", len(data)), io.BytesIO(data))
         self._count(1, size)
 
     def _end_shard(self) -> None:
         if self._tar:
             self._tar.close()
         self._tar = None
+
+
+class _Member(tarfile.TarInfo):
+    """A file of time 0 and no owner, so that the bytes are the same each time."""
+
+    def __init__(self, name: str, size: int) -> None:
+        super().__init__(name)
+        self.size = size
 
 
 def media_bytes(row: Row) -> int:
