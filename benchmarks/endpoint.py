@@ -3,8 +3,9 @@
     python -m benchmarks.endpoint
     python -m benchmarks.endpoint --slots 64 --latency 0.5 --items 1000
 
-Throughput: an endpoint in a process of its own answers after a fixed time and works on so many requests at once; the
-service minigpt-v2, in another process, is sent all items by gRPC. The endpoint could answer them in
+Throughput: an endpoint in a process of its own answers after a fixed time and works on so many requests at once. The
+service minigpt-v2, in another process, is sent all items by gRPC. It has a few more requests in flight than there are
+slots, so that the endpoint's own queue is never empty. The endpoint could answer all of them in
 ceil(items / slots) * latency seconds. Overhead: the same endpoint without latency, one call after the other: by a bare
 `openai` client, by the engine in this process, and by the service through gRPC. Rounds of the three take turns, because
 the machine may be shared. The last line is one JSON object.
@@ -51,6 +52,7 @@ class Found:
 
     items: int
     slots: int
+    in_flight: int
     latency: float
     seconds: float  # for all items
     of_ceiling: float
@@ -116,10 +118,10 @@ def service(url: str, slots: int) -> Iterator[str]:
             process.wait(60)
 
 
-async def send_all(address: str, items: int, slots: int) -> float:
-    """Seconds for that many items; twice as many as the endpoint has slots are under way."""
+async def send_all(address: str, items: int, at_once: int) -> float:
+    """Seconds for that many items, so many of which are under way."""
     requests = list(map(request, range(items)))
-    under_way = asyncio.Semaphore(2 * slots)
+    under_way = asyncio.Semaphore(at_once)
     async with grpc.aio.insecure_channel(address) as channel:
         stub = rpc.SceneDescriberStub(channel)
         await stub.Describe(request(items))
@@ -171,15 +173,18 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--slots", type=int, default=64)
     parser.add_argument("--latency", type=float, default=0.5)
+    parser.add_argument("--in-flight", type=int, default=96, help="requests that the service has in flight at once")
     parser.add_argument("--items", type=int, default=1000)
     parser.add_argument("--calls", type=int, default=200)
     parser.add_argument("--rounds", type=int, default=3)
     given = parser.parse_args()
-    with endpoint(given.slots, given.latency) as url, service(url, given.slots) as address:
-        seconds = asyncio.run(send_all(address, given.items, given.slots))
+    with endpoint(given.slots, given.latency) as url, service(url, given.in_flight) as address:
+        seconds = asyncio.run(send_all(address, given.items, 2 * given.in_flight))
     best = math.ceil(given.items / given.slots) * given.latency
     bare, engine, served = overheads(given.rounds, given.calls)
-    found = Found(given.items, given.slots, given.latency, seconds, best / seconds, bare, engine, served)
+    found = Found(
+        given.items, given.slots, given.in_flight, given.latency, seconds, best / seconds, bare, engine, served
+    )
     print(f"{given.items} items in {seconds:.2f} s: {found.of_ceiling:.1%} of the ceiling ({best:.2f} s)")
     print(f"one call: bare client {bare:.1f} ms, engine {engine:.1f} ms, service by gRPC {served:.1f} ms")
     print(json.dumps(asdict(found)))

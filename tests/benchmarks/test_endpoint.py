@@ -12,7 +12,7 @@ from benchmarks.endpoint import endpoint, overheads, send_all, service
 @pytest.mark.slow
 def test_all_slots_of_an_endpoint_are_used() -> None:
     with endpoint(8, 0.4) as url, service(url, 8) as address:
-        seconds = asyncio.run(send_all(address, 40, 8))
+        seconds = asyncio.run(send_all(address, 40, 16))
     assert 2.0 <= seconds < 4.0  # five rounds; one after the other they would take 16 s
 
 
