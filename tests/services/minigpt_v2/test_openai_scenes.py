@@ -30,7 +30,7 @@ def png(image: np.ndarray = GREY) -> bytes:
 
 
 async def test_a_frame_is_sent_as_a_jpeg_and_described():
-    with FakeEndpoint(answering("A man sits\nat a table.")) as endpoint:
+    with FakeEndpoint(answering("A man sits\nat\x06 a table.")) as endpoint:
         async with serving(SPEC, endpoint.url) as channel:
             info = await info_of(channel)
             assert info.ready and info.engine.engine == "openai" and info.engine.model == "tiny"

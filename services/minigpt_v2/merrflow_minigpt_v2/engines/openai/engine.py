@@ -62,7 +62,8 @@ class OpenAIScenes(OpenAIEngine[MiniGptSettings, SceneItem, Scene]):
             seed=self.settings.seed,
             max_tokens=self._answer_tokens(prompt),
         )
-        return Scene(" ".join(reply.text.split()), outcome=reply.outcome, usage=asked.usage)
+        plain = "".join(one for one in reply.text if one.isspace() or one.isprintable())
+        return Scene(" ".join(plain.split()), outcome=reply.outcome, usage=asked.usage)
 
     def _answer_tokens(self, prompt: ScenePrompt) -> int:
         return self.settings.answer_tokens or prompt.answer_tokens
