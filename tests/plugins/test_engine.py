@@ -87,11 +87,11 @@ def test_a_service_runs_the_engine_of_another_distribution(installed: Path, tmp_
 def test_the_help_and_the_error_for_an_unknown_engine_list_it(installed: Path) -> None:
     ended = serve("--help", path=installed)
     assert ended.returncode == 0
-    assert "llama3: llamacpp, transformers, vllm, echo (of acme-echo 0.1.0)\n" in ended.stdout
+    assert "llama3: llamacpp, transformers, vllm, openai, echo (of acme-echo 0.1.0)\n" in ended.stdout
     ended = serve("llama3", "--engine", "other", path=installed)
     assert (ended.returncode, ended.stderr) == (
         2,
-        "merrflow-serve: llama3 has no engine 'other'; it has: llamacpp, transformers, vllm; "
+        "merrflow-serve: llama3 has no engine 'other'; it has: llamacpp, transformers, vllm, openai; "
         "and from plug-ins: echo (acme-echo 0.1.0)\n",
     )
 
