@@ -2,8 +2,8 @@
 
 Likelihoods: a server shows the likeliest tokens only, so the labels are listed in the question. A token that begins a
 label speaks for it; one that begins several is shared among them. A label that no token begins gets the likelihood of
-the least likely token shown, which is the most that it can have. They are corrected by the likelihoods without clues
-(see `merrflow_llama3.scoring`), which are smoothed because they are known in part only.
+the least likely token shown, which is the most that it can have. They are corrected by the likelihoods over clues
+without content (see `merrflow_llama3.scoring`), which are smoothed because they are known in part only.
 
 Choices: the model chooses several times among the labels, by structured output if the server has it.
 """
@@ -22,7 +22,7 @@ from merrflow_llama3.engines.drafts import derived_seed
 from merrflow_llama3.engines.openai.config import EndpointFile, endpoint_file
 from merrflow_llama3.scoring import MOST_PRIORS, ScoringPrompt, clean_labels, label_scores
 from merrflow_llama3.text import words
-from merrflow_llama3.types import Scored, ScoreItem, ScoringMethod, no_clue
+from merrflow_llama3.types import Clues, Scored, ScoreItem, ScoringMethod, no_clue
 from merrflow_serving.answers import Outcome
 from merrflow_serving.errors import InvalidInput, NotReady
 from merrflow_serving.openai.engine import Calls
@@ -44,7 +44,7 @@ class LabelScorer:
     def __init__(self, prompt: ScoringPrompt) -> None:
         self._prompt = prompt
         self._file: EndpointFile = endpoint_file()
-        self._priors: dict[tuple[str, ...], dict[str, float]] = {}
+        self._priors: dict[tuple[tuple[str, ...], Clues], dict[str, float]] = {}
         self._lock = Lock()
         self.method = ScoringMethod.CHOICE
         self._structured = False
@@ -80,7 +80,7 @@ class LabelScorer:
             prior = dict.fromkeys(listed, 0.0)
         else:
             likelihoods, count = self._likelihoods(asked, listed, calls)
-            prior = self._prior(listed, calls)
+            prior = self._prior(listed, self._prompt.without_content(clues), calls)
         return Scored(label_scores(item.labels, read, likelihoods, prior), count, self.method, calls.usage)
 
     def _with_labels(self, conversation: Sequence[Message], labels: Sequence[str]) -> Conversation:
@@ -97,16 +97,17 @@ class LabelScorer:
             raise NotReady("the endpoint gave no likelihoods with this answer", reason="ENDPOINT_UNREACHABLE")
         return first_tokens(reply.likely, labels), reply.usage.input_tokens
 
-    def _prior(self, labels: tuple[str, ...], calls: Calls) -> dict[str, float]:
-        """Without clues: normalised, smoothed, as logarithms."""
+    def _prior(self, labels: tuple[str, ...], contentless: Clues, calls: Calls) -> dict[str, float]:
+        """Over clues that say nothing: normalised, smoothed, as logarithms."""
+        key = (labels, contentless)
         with self._lock:  # every lane needs it at the same time, and one shall pay for it
-            if labels not in self._priors:
-                asked = self._with_labels(self._prompt.ask_nothing(), labels)
+            if key not in self._priors:
+                asked = self._with_labels(self._prompt.ask_nothing(contentless), labels)
                 found, _ = self._likelihoods(asked, labels, calls)
                 if len(self._priors) >= MOST_PRIORS:
                     self._priors.clear()
-                self._priors[labels] = smoothed(found, self._file.calibration_prior)
-            return self._priors[labels]
+                self._priors[key] = smoothed(found, self._file.calibration_prior)
+            return self._priors[key]
 
     def _choices(self, asked: Conversation, labels: Sequence[str], calls: Calls) -> tuple[dict[str, float], int]:
         """The logarithms of the labels' shares of the choices, and the prompt's length in tokens."""
