@@ -16,6 +16,7 @@ from merrflow_llama3.types import (
     ReasonItem,
     Scored,
     ScoreItem,
+    ScoringMethod,
     Translated,
     TranslateItem,
 )
@@ -33,6 +34,7 @@ __all__ = [
     "Reasoned",
     "ScoreItem",
     "Scored",
+    "ScoringMethod",
     "TranslateItem",
     "Translated",
 ]

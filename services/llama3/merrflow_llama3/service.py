@@ -55,6 +55,7 @@ class EmotionReasoner(llama3_pb2_grpc.EmotionReasonerServicer):
         return llama3_pb2.ScoreResponse(
             scores=[llama3_pb2.LabelScore(**vars(score)) for score in answer.result.scores],
             prompt_tokens=answer.result.prompt_tokens,
+            method=f"SCORING_METHOD_{answer.result.method.name}",
             **self._service.stamp(answer),
         )
 

@@ -8,10 +8,11 @@ from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
 from merrflow_serving.catalog import SERVICES
+from merrflow_serving.openai.settings import OpenAISettings
 from merrflow_serving.torch.settings import TorchSettings
 
 
-class Llama3Settings(TorchSettings):
+class Llama3Settings(TorchSettings, OpenAISettings):
     """Environment variables start with `MERRFLOW_LLAMA3_`."""
 
     model_config = SettingsConfigDict(env_prefix=SERVICES["llama3"].env_prefix, extra="ignore", protected_namespaces=())

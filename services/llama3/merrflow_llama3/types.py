@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 
-from merrflow_serving.answers import Outcome
+from merrflow_serving.answers import Outcome, Usage
 from merrflow_serving.errors import InvalidInput
 
 
@@ -49,6 +50,7 @@ class Reasoned:
     prompt_tokens: int  # including the part that is the same for every clip
     answer_tokens: int  # of the attempt that `text` comes from
     attempts: int  # answers generated until one passed the checks; 0 if there was no ground for any
+    usage: Usage | None = None  # of an endpoint
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,13 @@ class ScoreItem:
 
     clues: Clues  # `label` is not read
     labels: tuple[str, ...]  # at least two, each once
+
+
+class ScoringMethod(StrEnum):
+    """How labels are scored. Names as in `merrflow.llama3.v1.ScoringMethod`."""
+
+    LIKELIHOOD = "likelihood"
+    CHOICE = "choice"  # the model chose among them; a server that reports no likelihoods
 
 
 @dataclass(frozen=True)
@@ -74,6 +83,8 @@ class Scored:
 
     scores: tuple[LabelScore, ...]  # in the order of the item's labels
     prompt_tokens: int  # of the prompt over the clues, including the part that is the same for every clip
+    method: ScoringMethod = ScoringMethod.LIKELIHOOD
+    usage: Usage | None = None  # of an endpoint
 
 
 @dataclass(frozen=True)
@@ -95,6 +106,7 @@ class Translated:
     prompt_tokens: int
     answer_tokens: int  # of the attempt that decided the outcome
     attempts: int  # answers generated until one passed the checks, 1 or more
+    usage: Usage | None = None  # of an endpoint
 
 
 Item = ReasonItem | ScoreItem | TranslateItem

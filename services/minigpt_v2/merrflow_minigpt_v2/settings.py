@@ -9,10 +9,11 @@ from pydantic import Field, field_validator
 from pydantic_settings import SettingsConfigDict
 
 from merrflow_serving.catalog import SERVICES
+from merrflow_serving.openai.settings import OpenAISettings
 from merrflow_serving.torch.settings import TorchSettings
 
 
-class MiniGptSettings(TorchSettings):
+class MiniGptSettings(TorchSettings, OpenAISettings):
     """Environment variables start with `MERRFLOW_MINIGPT_V2_`.
 
     All but `max_pixels` and `max_context` concern the engine `minigpt_v2`. Its three sets of weights are in
@@ -41,6 +42,10 @@ class MiniGptSettings(TorchSettings):
     answer_tokens: int = Field(0, ge=0, description="longest answer; 0 for the prompt file's own limit")
     max_instruction_tokens: int = Field(256, ge=16, description="longest instruction of a request")
     encoder_batch: int = Field(16, ge=1, description="pictures that the vision tower takes at once")
+
+    openai_frames: int = Field(
+        1, ge=1, le=32, description="engine openai: pictures in a question; beyond the frame itself, those around it"
+    )
 
     @field_validator("vision_weights", "language_weights")
     @classmethod

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from merrflow_serving.answers import Measurement, Outcome
+from merrflow_serving.answers import Measurement, Outcome, Usage
 
 __all__ = ["ContextFrame", "Measurement", "Outcome", "Scene", "SceneItem"]
 
@@ -37,3 +37,4 @@ class Scene:
     measurements: tuple[Measurement, ...] = ()
     on_screen_text: tuple[str, ...] = ()  # in reading order
     outcome: Outcome = Outcome.DONE
+    usage: Usage | None = None  # of an endpoint

@@ -8,10 +8,11 @@ from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
 from merrflow_serving.catalog import SERVICES
+from merrflow_serving.openai.settings import OpenAISettings
 from merrflow_serving.torch.settings import TorchSettings
 
 
-class QwenAudioSettings(TorchSettings):
+class QwenAudioSettings(TorchSettings, OpenAISettings):
     """Environment variables `MERRFLOW_QWEN_AUDIO_<FIELD>`."""
 
     model_config = SettingsConfigDict(extra="ignore", env_prefix=SERVICES["qwen-audio"].env_prefix)

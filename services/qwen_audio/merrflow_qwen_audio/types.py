@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from merrflow_qwen_audio.arrays import Samples
-from merrflow_serving.answers import Measurement, Outcome
+from merrflow_serving.answers import Measurement, Outcome, Usage
 
 __all__ = ["Content", "Measurement", "Outcome", "Span", "Tone", "ToneItem"]
 
@@ -46,3 +46,4 @@ class Tone:
     measurements: tuple[Measurement, ...] = ()
     speech: tuple[Span, ...] = ()
     outcome: Outcome = Outcome.DONE
+    usage: Usage | None = None  # of an endpoint

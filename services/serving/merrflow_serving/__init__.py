@@ -14,15 +14,18 @@ from typing import TYPE_CHECKING
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
 if TYPE_CHECKING:
-    from merrflow_serving.answers import Measurement, Outcome
+    from merrflow_serving.answers import Measurement, Outcome, Usage
     from merrflow_serving.engine import (
+        Endpoint,
         Engine,
         EngineInfo,
+        HasEndpoint,
         HasMemory,
         Interruptible,
         Limits,
         Parallel,
         PlansMemory,
+        Reach,
         StopsEarly,
         Wanted,
     )
@@ -46,9 +49,11 @@ __version__ = "0.1.0"
 __all__ = [
     "Abandoned",
     "DeviceLost",
+    "Endpoint",
     "Engine",
     "EngineFault",
     "EngineInfo",
+    "HasEndpoint",
     "HasMemory",
     "Interruptible",
     "InvalidInput",
@@ -62,23 +67,28 @@ __all__ = [
     "Outcome",
     "Parallel",
     "PlansMemory",
+    "Reach",
     "ServiceSettings",
     "StopsEarly",
     "TooLarge",
     "TorchSettings",
     "UnreadableMedia",
+    "Usage",
     "Wanted",
 ]
 _MODULES = {
-    "answers": ("Measurement", "Outcome"),
+    "answers": ("Measurement", "Outcome", "Usage"),
     "engine": (
+        "Endpoint",
         "Engine",
         "EngineInfo",
+        "HasEndpoint",
         "HasMemory",
         "Interruptible",
         "Limits",
         "Parallel",
         "PlansMemory",
+        "Reach",
         "StopsEarly",
         "Wanted",
     ),

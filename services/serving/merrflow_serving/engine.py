@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from merrflow_serving.errors import EngineFault, MerrflowError, one_line
@@ -56,13 +57,30 @@ class EngineInfo:
     limits: Limits = field(default_factory=Limits)
 
 
+class Reach(StrEnum):
+    """How far what is sent to an endpoint travels, nearest first. Names as in `merrflow.common.v1.Reach`."""
+
+    UNSPECIFIED = "unspecified"  # not known, or not yet
+    MACHINE = "machine"  # this one
+    PRIVATE = "private"  # a private network
+    PUBLIC = "public"
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """A server that an engine calls. Fields as in `merrflow.common.v1.Endpoint`."""
+
+    host: str  # with a port if that is not the usual one
+    reach: Reach = Reach.UNSPECIFIED
+
+
 @runtime_checkable
 class Engine(Protocol[Item, Result]):
     """A model. It is constructed with its service's settings, and used by one thread, so it needs no locks of its own
     unless it is `Parallel`.
 
     `info()` must answer before `load()`: a client calls it to find out whether there is any work to do. What else an
-    engine can do is optional: `HasMemory`, `PlansMemory`, `Interruptible`, `StopsEarly`, `Parallel`.
+    engine can do is optional: `HasMemory`, `HasEndpoint`, `PlansMemory`, `Interruptible`, `StopsEarly`, `Parallel`.
     """
 
     def load(self) -> None:
@@ -100,6 +118,15 @@ class HasMemory(Protocol):
 
     def memory(self) -> Memory:
         """Called from any thread, once the engine is loaded."""
+        ...
+
+
+@runtime_checkable
+class HasEndpoint(Protocol):
+    """An engine that sends what it is asked to a server elsewhere, for `Info`."""
+
+    def endpoint(self) -> Endpoint:
+        """Called from any thread, before `load` too. Cheap: looks nothing up."""
         ...
 
 

@@ -15,8 +15,19 @@ import structlog
 
 from merrflow.common.v1 import common_pb2
 from merrflow_serving import plugins
+from merrflow_serving.answers import Usage
 from merrflow_serving.batching import Answer, Batcher
-from merrflow_serving.engine import Engine, EngineInfo, HasMemory, Interruptible, Parallel, StopsEarly, Wanted, info_of
+from merrflow_serving.engine import (
+    Engine,
+    EngineInfo,
+    HasEndpoint,
+    HasMemory,
+    Interruptible,
+    Parallel,
+    StopsEarly,
+    Wanted,
+    info_of,
+)
 from merrflow_serving.errors import PASSING, EngineFault, MerrflowError, NotReady
 from merrflow_serving.metrics import Metrics, State
 from merrflow_serving.receiving import media_source, receive
@@ -205,8 +216,10 @@ class Service(Generic[SettingsT_co]):
         return await receive(parts, field=field, settings=self.settings)
 
     def stamp(self, answer: Answer) -> dict[str, Any]:
-        """The fields `timing` and `engine` of a reply."""
+        """The fields `timing`, `engine` and, if the result has it, `usage` of a reply."""
+        usage = getattr(answer.result, "usage", None)
         return {
+            **({"usage": usage.to_proto()} if isinstance(usage, Usage) else {}),
             "timing": common_pb2.Timing(
                 queue_seconds=answer.queue_seconds,
                 model_seconds=answer.model_seconds,
@@ -234,7 +247,15 @@ class Service(Generic[SettingsT_co]):
             memory=self._memory(),
             doing="" if self.ready else step.text,
             doing_seconds=0 if self.ready else step.seconds,
+            endpoint=self._endpoint(),
         )
+
+    def _endpoint(self) -> common_pb2.Endpoint | None:
+        """Where the engine sends what it is asked, if it computes elsewhere."""
+        if not isinstance(self.engine, HasEndpoint):
+            return None
+        found = self.engine.endpoint()
+        return common_pb2.Endpoint(host=found.host, reach=f"REACH_{found.reach.name}")
 
     def _state(self) -> State:
         """For the metrics page, on that page's thread."""

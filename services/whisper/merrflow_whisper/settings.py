@@ -10,10 +10,11 @@ from pydantic_settings import SettingsConfigDict
 
 from merrflow_serving.catalog import SERVICES
 from merrflow_serving.errors import NotReady
+from merrflow_serving.openai.settings import OpenAISettings
 from merrflow_serving.torch.settings import TorchSettings
 
 
-class WhisperSettings(TorchSettings):
+class WhisperSettings(TorchSettings, OpenAISettings):
     """Environment variables `MERRFLOW_WHISPER_<FIELD>`."""
 
     model_config = SettingsConfigDict(extra="ignore", env_prefix=SERVICES["whisper"].env_prefix)

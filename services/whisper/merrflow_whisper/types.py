@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from merrflow_serving.answers import Outcome
+from merrflow_serving.answers import Outcome, Usage
 
 __all__ = ["Outcome", "Samples", "Segment", "SpeechItem", "Transcript"]
 
@@ -49,3 +49,4 @@ class Transcript:
     language_probability: float = 0.0
     reason: str = ""  # why the text is empty
     outcome: Outcome = Outcome.DONE
+    usage: Usage | None = None  # of an endpoint

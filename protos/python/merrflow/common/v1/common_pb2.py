@@ -24,31 +24,37 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fmerrflow/common/v1/common.proto\x12\x12merrflow.common.v1\"\r\n\x0bInfoRequest\"\xfe\x01\n\x0cInfoResponse\x12\x0f\n\x07service\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12.\n\x06\x65ngine\x18\x03 \x01(\x0b\x32\x1e.merrflow.common.v1.EngineInfo\x12*\n\x06limits\x18\x04 \x01(\x0b\x32\x1a.merrflow.common.v1.Limits\x12\r\n\x05ready\x18\x05 \x01(\x08\x12\x0f\n\x07problem\x18\x06 \x01(\t\x12*\n\x06memory\x18\x07 \x01(\x0b\x32\x1a.merrflow.common.v1.Memory\x12\r\n\x05\x64oing\x18\x08 \x01(\t\x12\x15\n\rdoing_seconds\x18\t \x01(\x01\"Y\n\x06Memory\x12\x12\n\nused_bytes\x18\x01 \x01(\x04\x12\x13\n\x0btotal_bytes\x18\x02 \x01(\x04\x12\x12\n\npeak_bytes\x18\x03 \x01(\x04\x12\x12\n\nfree_bytes\x18\x04 \x01(\x04\"\xd7\x01\n\nEngineInfo\x12\x0e\n\x06\x65ngine\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x10\n\x08revision\x18\x03 \x01(\t\x12\x0e\n\x06\x64\x65vice\x18\x04 \x01(\t\x12\r\n\x05\x64type\x18\x05 \x01(\t\x12\x16\n\x0eprompt_version\x18\x06 \x01(\t\x12\x0f\n\x07licence\x18\x07 \x01(\t\x12\x1e\n\x16scoring_prompt_version\x18\t \x01(\t\x12\"\n\x1atranslation_prompt_version\x18\n \x01(\t\x12\x0c\n\x04note\x18\x08 \x01(\t\"\xb8\x01\n\x06Limits\x12\x16\n\x0emax_batch_size\x18\x01 \x01(\r\x12\x11\n\tmax_queue\x18\x02 \x01(\r\x12\x19\n\x11max_message_bytes\x18\x03 \x01(\x04\x12\x17\n\x0fmax_media_bytes\x18\x04 \x01(\x04\x12\x12\n\nmax_pixels\x18\x05 \x01(\x04\x12\x12\n\nmax_frames\x18\x06 \x01(\r\x12\x13\n\x0bmax_seconds\x18\x07 \x01(\x01\x12\x12\n\nmax_tokens\x18\x08 \x01(\r\"1\n\x05Media\x12\x0e\n\x04\x64\x61ta\x18\x01 \x01(\x0cH\x00\x12\x0e\n\x04path\x18\x02 \x01(\tH\x00\x42\x08\n\x06source\"J\n\x06Timing\x12\x15\n\rqueue_seconds\x18\x01 \x01(\x01\x12\x15\n\rmodel_seconds\x18\x02 \x01(\x01\x12\x12\n\nbatch_size\x18\x03 \x01(\r\"8\n\x0bMeasurement\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01\x12\x0c\n\x04unit\x18\x03 \x01(\t*\x8d\x01\n\x07Outcome\x12\x17\n\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x10\n\x0cOUTCOME_DONE\x10\x01\x12\x15\n\x11OUTCOME_TRUNCATED\x10\x02\x12\x13\n\x0fOUTCOME_REFUSED\x10\x03\x12\x14\n\x10OUTCOME_REJECTED\x10\x04\x12\x15\n\x11OUTCOME_NO_GROUND\x10\x05\x32S\n\x06\x45ngine\x12I\n\x04Info\x12\x1f.merrflow.common.v1.InfoRequest\x1a .merrflow.common.v1.InfoResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fmerrflow/common/v1/common.proto\x12\x12merrflow.common.v1\"\r\n\x0bInfoRequest\"\xae\x02\n\x0cInfoResponse\x12\x0f\n\x07service\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12.\n\x06\x65ngine\x18\x03 \x01(\x0b\x32\x1e.merrflow.common.v1.EngineInfo\x12*\n\x06limits\x18\x04 \x01(\x0b\x32\x1a.merrflow.common.v1.Limits\x12\r\n\x05ready\x18\x05 \x01(\x08\x12\x0f\n\x07problem\x18\x06 \x01(\t\x12*\n\x06memory\x18\x07 \x01(\x0b\x32\x1a.merrflow.common.v1.Memory\x12\r\n\x05\x64oing\x18\x08 \x01(\t\x12\x15\n\rdoing_seconds\x18\t \x01(\x01\x12.\n\x08\x65ndpoint\x18\n \x01(\x0b\x32\x1c.merrflow.common.v1.Endpoint\"B\n\x08\x45ndpoint\x12\x0c\n\x04host\x18\x01 \x01(\t\x12(\n\x05reach\x18\x02 \x01(\x0e\x32\x19.merrflow.common.v1.Reach\"Y\n\x06Memory\x12\x12\n\nused_bytes\x18\x01 \x01(\x04\x12\x13\n\x0btotal_bytes\x18\x02 \x01(\x04\x12\x12\n\npeak_bytes\x18\x03 \x01(\x04\x12\x12\n\nfree_bytes\x18\x04 \x01(\x04\"\xd7\x01\n\nEngineInfo\x12\x0e\n\x06\x65ngine\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x10\n\x08revision\x18\x03 \x01(\t\x12\x0e\n\x06\x64\x65vice\x18\x04 \x01(\t\x12\r\n\x05\x64type\x18\x05 \x01(\t\x12\x16\n\x0eprompt_version\x18\x06 \x01(\t\x12\x0f\n\x07licence\x18\x07 \x01(\t\x12\x1e\n\x16scoring_prompt_version\x18\t \x01(\t\x12\"\n\x1atranslation_prompt_version\x18\n \x01(\t\x12\x0c\n\x04note\x18\x08 \x01(\t\"\xb8\x01\n\x06Limits\x12\x16\n\x0emax_batch_size\x18\x01 \x01(\r\x12\x11\n\tmax_queue\x18\x02 \x01(\r\x12\x19\n\x11max_message_bytes\x18\x03 \x01(\x04\x12\x17\n\x0fmax_media_bytes\x18\x04 \x01(\x04\x12\x12\n\nmax_pixels\x18\x05 \x01(\x04\x12\x12\n\nmax_frames\x18\x06 \x01(\r\x12\x13\n\x0bmax_seconds\x18\x07 \x01(\x01\x12\x12\n\nmax_tokens\x18\x08 \x01(\r\"1\n\x05Media\x12\x0e\n\x04\x64\x61ta\x18\x01 \x01(\x0cH\x00\x12\x0e\n\x04path\x18\x02 \x01(\tH\x00\x42\x08\n\x06source\"J\n\x06Timing\x12\x15\n\rqueue_seconds\x18\x01 \x01(\x01\x12\x15\n\rmodel_seconds\x18\x02 \x01(\x01\x12\x12\n\nbatch_size\x18\x03 \x01(\r\"\xb9\x01\n\x05Usage\x12\x10\n\x08\x65ndpoint\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x13\n\x0b\x66ingerprint\x18\x03 \x01(\t\x12\x16\n\x0eprompt_version\x18\x04 \x01(\t\x12\x14\n\x0cinput_tokens\x18\x05 \x01(\x04\x12\x15\n\routput_tokens\x18\x06 \x01(\x04\x12\x0f\n\x07seconds\x18\x07 \x01(\x01\x12\r\n\x05\x63\x61lls\x18\x08 \x01(\r\x12\x15\n\raudio_seconds\x18\t \x01(\x01\"8\n\x0bMeasurement\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01\x12\x0c\n\x04unit\x18\x03 \x01(\t*V\n\x05Reach\x12\x15\n\x11REACH_UNSPECIFIED\x10\x00\x12\x11\n\rREACH_MACHINE\x10\x01\x12\x11\n\rREACH_PRIVATE\x10\x02\x12\x10\n\x0cREACH_PUBLIC\x10\x03*\x8d\x01\n\x07Outcome\x12\x17\n\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x10\n\x0cOUTCOME_DONE\x10\x01\x12\x15\n\x11OUTCOME_TRUNCATED\x10\x02\x12\x13\n\x0fOUTCOME_REFUSED\x10\x03\x12\x14\n\x10OUTCOME_REJECTED\x10\x04\x12\x15\n\x11OUTCOME_NO_GROUND\x10\x05\x32S\n\x06\x45ngine\x12I\n\x04Info\x12\x1f.merrflow.common.v1.InfoRequest\x1a .merrflow.common.v1.InfoResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'merrflow.common.v1.common_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_OUTCOME']._serialized_start=1009
-  _globals['_OUTCOME']._serialized_end=1150
+  _globals['_REACH']._serialized_start=1312
+  _globals['_REACH']._serialized_end=1398
+  _globals['_OUTCOME']._serialized_start=1401
+  _globals['_OUTCOME']._serialized_end=1542
   _globals['_INFOREQUEST']._serialized_start=55
   _globals['_INFOREQUEST']._serialized_end=68
   _globals['_INFORESPONSE']._serialized_start=71
-  _globals['_INFORESPONSE']._serialized_end=325
-  _globals['_MEMORY']._serialized_start=327
-  _globals['_MEMORY']._serialized_end=416
-  _globals['_ENGINEINFO']._serialized_start=419
-  _globals['_ENGINEINFO']._serialized_end=634
-  _globals['_LIMITS']._serialized_start=637
-  _globals['_LIMITS']._serialized_end=821
-  _globals['_MEDIA']._serialized_start=823
-  _globals['_MEDIA']._serialized_end=872
-  _globals['_TIMING']._serialized_start=874
-  _globals['_TIMING']._serialized_end=948
-  _globals['_MEASUREMENT']._serialized_start=950
-  _globals['_MEASUREMENT']._serialized_end=1006
-  _globals['_ENGINE']._serialized_start=1152
-  _globals['_ENGINE']._serialized_end=1235
+  _globals['_INFORESPONSE']._serialized_end=373
+  _globals['_ENDPOINT']._serialized_start=375
+  _globals['_ENDPOINT']._serialized_end=441
+  _globals['_MEMORY']._serialized_start=443
+  _globals['_MEMORY']._serialized_end=532
+  _globals['_ENGINEINFO']._serialized_start=535
+  _globals['_ENGINEINFO']._serialized_end=750
+  _globals['_LIMITS']._serialized_start=753
+  _globals['_LIMITS']._serialized_end=937
+  _globals['_MEDIA']._serialized_start=939
+  _globals['_MEDIA']._serialized_end=988
+  _globals['_TIMING']._serialized_start=990
+  _globals['_TIMING']._serialized_end=1064
+  _globals['_USAGE']._serialized_start=1067
+  _globals['_USAGE']._serialized_end=1252
+  _globals['_MEASUREMENT']._serialized_start=1254
+  _globals['_MEASUREMENT']._serialized_end=1310
+  _globals['_ENGINE']._serialized_start=1544
+  _globals['_ENGINE']._serialized_end=1627
 # @@protoc_insertion_point(module_scope)

@@ -6,6 +6,13 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class Reach(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    REACH_UNSPECIFIED: _ClassVar[Reach]
+    REACH_MACHINE: _ClassVar[Reach]
+    REACH_PRIVATE: _ClassVar[Reach]
+    REACH_PUBLIC: _ClassVar[Reach]
+
 class Outcome(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     OUTCOME_UNSPECIFIED: _ClassVar[Outcome]
@@ -14,6 +21,10 @@ class Outcome(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     OUTCOME_REFUSED: _ClassVar[Outcome]
     OUTCOME_REJECTED: _ClassVar[Outcome]
     OUTCOME_NO_GROUND: _ClassVar[Outcome]
+REACH_UNSPECIFIED: Reach
+REACH_MACHINE: Reach
+REACH_PRIVATE: Reach
+REACH_PUBLIC: Reach
 OUTCOME_UNSPECIFIED: Outcome
 OUTCOME_DONE: Outcome
 OUTCOME_TRUNCATED: Outcome
@@ -26,7 +37,7 @@ class InfoRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class InfoResponse(_message.Message):
-    __slots__ = ("service", "version", "engine", "limits", "ready", "problem", "memory", "doing", "doing_seconds")
+    __slots__ = ("service", "version", "engine", "limits", "ready", "problem", "memory", "doing", "doing_seconds", "endpoint")
     SERVICE_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     ENGINE_FIELD_NUMBER: _ClassVar[int]
@@ -36,6 +47,7 @@ class InfoResponse(_message.Message):
     MEMORY_FIELD_NUMBER: _ClassVar[int]
     DOING_FIELD_NUMBER: _ClassVar[int]
     DOING_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    ENDPOINT_FIELD_NUMBER: _ClassVar[int]
     service: str
     version: str
     engine: EngineInfo
@@ -45,7 +57,16 @@ class InfoResponse(_message.Message):
     memory: Memory
     doing: str
     doing_seconds: float
-    def __init__(self, service: _Optional[str] = ..., version: _Optional[str] = ..., engine: _Optional[_Union[EngineInfo, _Mapping]] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., ready: _Optional[bool] = ..., problem: _Optional[str] = ..., memory: _Optional[_Union[Memory, _Mapping]] = ..., doing: _Optional[str] = ..., doing_seconds: _Optional[float] = ...) -> None: ...
+    endpoint: Endpoint
+    def __init__(self, service: _Optional[str] = ..., version: _Optional[str] = ..., engine: _Optional[_Union[EngineInfo, _Mapping]] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., ready: _Optional[bool] = ..., problem: _Optional[str] = ..., memory: _Optional[_Union[Memory, _Mapping]] = ..., doing: _Optional[str] = ..., doing_seconds: _Optional[float] = ..., endpoint: _Optional[_Union[Endpoint, _Mapping]] = ...) -> None: ...
+
+class Endpoint(_message.Message):
+    __slots__ = ("host", "reach")
+    HOST_FIELD_NUMBER: _ClassVar[int]
+    REACH_FIELD_NUMBER: _ClassVar[int]
+    host: str
+    reach: Reach
+    def __init__(self, host: _Optional[str] = ..., reach: _Optional[_Union[Reach, str]] = ...) -> None: ...
 
 class Memory(_message.Message):
     __slots__ = ("used_bytes", "total_bytes", "peak_bytes", "free_bytes")
@@ -120,6 +141,28 @@ class Timing(_message.Message):
     model_seconds: float
     batch_size: int
     def __init__(self, queue_seconds: _Optional[float] = ..., model_seconds: _Optional[float] = ..., batch_size: _Optional[int] = ...) -> None: ...
+
+class Usage(_message.Message):
+    __slots__ = ("endpoint", "model", "fingerprint", "prompt_version", "input_tokens", "output_tokens", "seconds", "calls", "audio_seconds")
+    ENDPOINT_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    FINGERPRINT_FIELD_NUMBER: _ClassVar[int]
+    PROMPT_VERSION_FIELD_NUMBER: _ClassVar[int]
+    INPUT_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    OUTPUT_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    SECONDS_FIELD_NUMBER: _ClassVar[int]
+    CALLS_FIELD_NUMBER: _ClassVar[int]
+    AUDIO_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    endpoint: str
+    model: str
+    fingerprint: str
+    prompt_version: str
+    input_tokens: int
+    output_tokens: int
+    seconds: float
+    calls: int
+    audio_seconds: float
+    def __init__(self, endpoint: _Optional[str] = ..., model: _Optional[str] = ..., fingerprint: _Optional[str] = ..., prompt_version: _Optional[str] = ..., input_tokens: _Optional[int] = ..., output_tokens: _Optional[int] = ..., seconds: _Optional[float] = ..., calls: _Optional[int] = ..., audio_seconds: _Optional[float] = ...) -> None: ...
 
 class Measurement(_message.Message):
     __slots__ = ("name", "value", "unit")

@@ -42,17 +42,19 @@ class DescribeStreamResponse(_message.Message):
     def __init__(self, response: _Optional[_Union[DescribeResponse, _Mapping]] = ...) -> None: ...
 
 class DescribeResponse(_message.Message):
-    __slots__ = ("text", "outcome", "measurements", "on_screen_text", "timing", "engine")
+    __slots__ = ("text", "outcome", "measurements", "on_screen_text", "timing", "engine", "usage")
     TEXT_FIELD_NUMBER: _ClassVar[int]
     OUTCOME_FIELD_NUMBER: _ClassVar[int]
     MEASUREMENTS_FIELD_NUMBER: _ClassVar[int]
     ON_SCREEN_TEXT_FIELD_NUMBER: _ClassVar[int]
     TIMING_FIELD_NUMBER: _ClassVar[int]
     ENGINE_FIELD_NUMBER: _ClassVar[int]
+    USAGE_FIELD_NUMBER: _ClassVar[int]
     text: str
     outcome: _common_pb2.Outcome
     measurements: _containers.RepeatedCompositeFieldContainer[_common_pb2.Measurement]
     on_screen_text: _containers.RepeatedScalarFieldContainer[str]
     timing: _common_pb2.Timing
     engine: _common_pb2.EngineInfo
-    def __init__(self, text: _Optional[str] = ..., outcome: _Optional[_Union[_common_pb2.Outcome, str]] = ..., measurements: _Optional[_Iterable[_Union[_common_pb2.Measurement, _Mapping]]] = ..., on_screen_text: _Optional[_Iterable[str]] = ..., timing: _Optional[_Union[_common_pb2.Timing, _Mapping]] = ..., engine: _Optional[_Union[_common_pb2.EngineInfo, _Mapping]] = ...) -> None: ...
+    usage: _common_pb2.Usage
+    def __init__(self, text: _Optional[str] = ..., outcome: _Optional[_Union[_common_pb2.Outcome, str]] = ..., measurements: _Optional[_Iterable[_Union[_common_pb2.Measurement, _Mapping]]] = ..., on_screen_text: _Optional[_Iterable[str]] = ..., timing: _Optional[_Union[_common_pb2.Timing, _Mapping]] = ..., engine: _Optional[_Union[_common_pb2.EngineInfo, _Mapping]] = ..., usage: _Optional[_Union[_common_pb2.Usage, _Mapping]] = ...) -> None: ...

@@ -25,15 +25,15 @@ _sym_db = _symbol_database.Default()
 from merrflow.common.v1 import common_pb2 as merrflow_dot_common_dot_v1_dot_common__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'merrflow/qwen_audio/v1/qwen_audio.proto\x12\x16merrflow.qwen_audio.v1\x1a\x1fmerrflow/common/v1/common.proto\"^\n\x0f\x44\x65scribeRequest\x12\x0c\n\x04\x63lip\x18\x01 \x01(\t\x12(\n\x05\x61udio\x18\x02 \x01(\x0b\x32\x19.merrflow.common.v1.Media\x12\x13\n\x0binstruction\x18\x03 \x01(\t\"l\n\x15\x44\x65scribeStreamRequest\x12:\n\x07request\x18\x01 \x01(\x0b\x32\'.merrflow.qwen_audio.v1.DescribeRequestH\x00\x12\x0f\n\x05\x63hunk\x18\x02 \x01(\x0cH\x00\x42\x06\n\x04part\"T\n\x16\x44\x65scribeStreamResponse\x12:\n\x08response\x18\x01 \x01(\x0b\x32(.merrflow.qwen_audio.v1.DescribeResponse\"2\n\x04Span\x12\x15\n\rstart_seconds\x18\x01 \x01(\x01\x12\x13\n\x0b\x65nd_seconds\x18\x02 \x01(\x01\"\xc1\x02\n\x10\x44\x65scribeResponse\x12\x0c\n\x04text\x18\x01 \x01(\t\x12,\n\x07outcome\x18\x02 \x01(\x0e\x32\x1b.merrflow.common.v1.Outcome\x12\x30\n\x07\x63ontent\x18\x03 \x01(\x0e\x32\x1f.merrflow.qwen_audio.v1.Content\x12\x35\n\x0cmeasurements\x18\x04 \x03(\x0b\x32\x1f.merrflow.common.v1.Measurement\x12,\n\x06speech\x18\x05 \x03(\x0b\x32\x1c.merrflow.qwen_audio.v1.Span\x12*\n\x06timing\x18\x06 \x01(\x0b\x32\x1a.merrflow.common.v1.Timing\x12.\n\x06\x65ngine\x18\x07 \x01(\x0b\x32\x1e.merrflow.common.v1.EngineInfo*u\n\x07\x43ontent\x12\x17\n\x13\x43ONTENT_UNSPECIFIED\x10\x00\x12\x12\n\x0e\x43ONTENT_SPEECH\x10\x01\x12\x15\n\x11\x43ONTENT_NO_SPEECH\x10\x02\x12\x11\n\rCONTENT_MUSIC\x10\x03\x12\x13\n\x0f\x43ONTENT_SILENCE\x10\x04\x32\xe1\x01\n\rToneDescriber\x12]\n\x08\x44\x65scribe\x12\'.merrflow.qwen_audio.v1.DescribeRequest\x1a(.merrflow.qwen_audio.v1.DescribeResponse\x12q\n\x0e\x44\x65scribeStream\x12-.merrflow.qwen_audio.v1.DescribeStreamRequest\x1a..merrflow.qwen_audio.v1.DescribeStreamResponse(\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'merrflow/qwen_audio/v1/qwen_audio.proto\x12\x16merrflow.qwen_audio.v1\x1a\x1fmerrflow/common/v1/common.proto\"^\n\x0f\x44\x65scribeRequest\x12\x0c\n\x04\x63lip\x18\x01 \x01(\t\x12(\n\x05\x61udio\x18\x02 \x01(\x0b\x32\x19.merrflow.common.v1.Media\x12\x13\n\x0binstruction\x18\x03 \x01(\t\"l\n\x15\x44\x65scribeStreamRequest\x12:\n\x07request\x18\x01 \x01(\x0b\x32\'.merrflow.qwen_audio.v1.DescribeRequestH\x00\x12\x0f\n\x05\x63hunk\x18\x02 \x01(\x0cH\x00\x42\x06\n\x04part\"T\n\x16\x44\x65scribeStreamResponse\x12:\n\x08response\x18\x01 \x01(\x0b\x32(.merrflow.qwen_audio.v1.DescribeResponse\"2\n\x04Span\x12\x15\n\rstart_seconds\x18\x01 \x01(\x01\x12\x13\n\x0b\x65nd_seconds\x18\x02 \x01(\x01\"\xeb\x02\n\x10\x44\x65scribeResponse\x12\x0c\n\x04text\x18\x01 \x01(\t\x12,\n\x07outcome\x18\x02 \x01(\x0e\x32\x1b.merrflow.common.v1.Outcome\x12\x30\n\x07\x63ontent\x18\x03 \x01(\x0e\x32\x1f.merrflow.qwen_audio.v1.Content\x12\x35\n\x0cmeasurements\x18\x04 \x03(\x0b\x32\x1f.merrflow.common.v1.Measurement\x12,\n\x06speech\x18\x05 \x03(\x0b\x32\x1c.merrflow.qwen_audio.v1.Span\x12*\n\x06timing\x18\x06 \x01(\x0b\x32\x1a.merrflow.common.v1.Timing\x12.\n\x06\x65ngine\x18\x07 \x01(\x0b\x32\x1e.merrflow.common.v1.EngineInfo\x12(\n\x05usage\x18\x08 \x01(\x0b\x32\x19.merrflow.common.v1.Usage*u\n\x07\x43ontent\x12\x17\n\x13\x43ONTENT_UNSPECIFIED\x10\x00\x12\x12\n\x0e\x43ONTENT_SPEECH\x10\x01\x12\x15\n\x11\x43ONTENT_NO_SPEECH\x10\x02\x12\x11\n\rCONTENT_MUSIC\x10\x03\x12\x13\n\x0f\x43ONTENT_SILENCE\x10\x04\x32\xe1\x01\n\rToneDescriber\x12]\n\x08\x44\x65scribe\x12\'.merrflow.qwen_audio.v1.DescribeRequest\x1a(.merrflow.qwen_audio.v1.DescribeResponse\x12q\n\x0e\x44\x65scribeStream\x12-.merrflow.qwen_audio.v1.DescribeStreamRequest\x1a..merrflow.qwen_audio.v1.DescribeStreamResponse(\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'merrflow.qwen_audio.v1.qwen_audio_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_CONTENT']._serialized_start=768
-  _globals['_CONTENT']._serialized_end=885
+  _globals['_CONTENT']._serialized_start=810
+  _globals['_CONTENT']._serialized_end=927
   _globals['_DESCRIBEREQUEST']._serialized_start=100
   _globals['_DESCRIBEREQUEST']._serialized_end=194
   _globals['_DESCRIBESTREAMREQUEST']._serialized_start=196
@@ -43,7 +43,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SPAN']._serialized_start=392
   _globals['_SPAN']._serialized_end=442
   _globals['_DESCRIBERESPONSE']._serialized_start=445
-  _globals['_DESCRIBERESPONSE']._serialized_end=766
-  _globals['_TONEDESCRIBER']._serialized_start=888
-  _globals['_TONEDESCRIBER']._serialized_end=1113
+  _globals['_DESCRIBERESPONSE']._serialized_end=808
+  _globals['_TONEDESCRIBER']._serialized_start=930
+  _globals['_TONEDESCRIBER']._serialized_end=1155
 # @@protoc_insertion_point(module_scope)

@@ -54,7 +54,7 @@ class Span(_message.Message):
     def __init__(self, start_seconds: _Optional[float] = ..., end_seconds: _Optional[float] = ...) -> None: ...
 
 class DescribeResponse(_message.Message):
-    __slots__ = ("text", "outcome", "content", "measurements", "speech", "timing", "engine")
+    __slots__ = ("text", "outcome", "content", "measurements", "speech", "timing", "engine", "usage")
     TEXT_FIELD_NUMBER: _ClassVar[int]
     OUTCOME_FIELD_NUMBER: _ClassVar[int]
     CONTENT_FIELD_NUMBER: _ClassVar[int]
@@ -62,6 +62,7 @@ class DescribeResponse(_message.Message):
     SPEECH_FIELD_NUMBER: _ClassVar[int]
     TIMING_FIELD_NUMBER: _ClassVar[int]
     ENGINE_FIELD_NUMBER: _ClassVar[int]
+    USAGE_FIELD_NUMBER: _ClassVar[int]
     text: str
     outcome: _common_pb2.Outcome
     content: Content
@@ -69,4 +70,5 @@ class DescribeResponse(_message.Message):
     speech: _containers.RepeatedCompositeFieldContainer[Span]
     timing: _common_pb2.Timing
     engine: _common_pb2.EngineInfo
-    def __init__(self, text: _Optional[str] = ..., outcome: _Optional[_Union[_common_pb2.Outcome, str]] = ..., content: _Optional[_Union[Content, str]] = ..., measurements: _Optional[_Iterable[_Union[_common_pb2.Measurement, _Mapping]]] = ..., speech: _Optional[_Iterable[_Union[Span, _Mapping]]] = ..., timing: _Optional[_Union[_common_pb2.Timing, _Mapping]] = ..., engine: _Optional[_Union[_common_pb2.EngineInfo, _Mapping]] = ...) -> None: ...
+    usage: _common_pb2.Usage
+    def __init__(self, text: _Optional[str] = ..., outcome: _Optional[_Union[_common_pb2.Outcome, str]] = ..., content: _Optional[_Union[Content, str]] = ..., measurements: _Optional[_Iterable[_Union[_common_pb2.Measurement, _Mapping]]] = ..., speech: _Optional[_Iterable[_Union[Span, _Mapping]]] = ..., timing: _Optional[_Union[_common_pb2.Timing, _Mapping]] = ..., engine: _Optional[_Union[_common_pb2.EngineInfo, _Mapping]] = ..., usage: _Optional[_Union[_common_pb2.Usage, _Mapping]] = ...) -> None: ...
