@@ -60,6 +60,7 @@ SPEC = ServiceSpec(
         "llamacpp": "merrflow_llama3.engines.llamacpp:LlamaCpp",
         "transformers": "merrflow_llama3.engines.transformers:Transformers",
         "vllm": "merrflow_llama3.engines.vllm:Vllm",
+        "openai": "merrflow_llama3.engines.openai.engine:OpenAIReasoner",
     },
     proto=SERVICES["llama3"].proto,
     register=register,

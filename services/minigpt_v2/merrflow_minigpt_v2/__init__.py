@@ -16,6 +16,7 @@ SPEC = ServiceSpec(
     engines={
         "measured": "merrflow_minigpt_v2.engines.measured.engine:MeasuredEngine",
         "minigpt_v2": "merrflow_minigpt_v2.engines.minigpt_v2.engine:MiniGptV2",
+        "openai": "merrflow_minigpt_v2.engines.openai.engine:OpenAIScenes",
     },
     proto="merrflow.minigpt_v2.v1.SceneDescriber",
     register=register,

@@ -18,6 +18,7 @@ SPEC = ServiceSpec(
         "prosody": "merrflow_qwen_audio.engines.prosody:ProsodyEngine",
         "qwen_audio": "merrflow_qwen_audio.engines.qwen_audio.engine:QwenAudioEngine",
         "qwen2_audio": "merrflow_qwen_audio.engines.qwen2_audio.engine:Qwen2AudioEngine",
+        "openai": "merrflow_qwen_audio.engines.openai.engine:OpenAITones",
     },
     proto=SERVICES["qwen-audio"].proto,
     register=register,

@@ -17,6 +17,7 @@ SPEC = ServiceSpec(
     engines={
         "faster_whisper": "merrflow_whisper.engines.faster_whisper:FasterWhisperEngine",
         "transformers": "merrflow_whisper.engines.transformers:TransformersEngine",
+        "openai": "merrflow_whisper.engines.openai.engine:OpenAITranscripts",
     },
     proto=SERVICES["whisper"].proto,
     register=register,

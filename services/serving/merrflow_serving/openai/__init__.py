@@ -1,4 +1,4 @@
-"""What the engines `openai` of all services share: any endpoint that speaks OpenAI's protocol (docs/remote-models.md).
+"""What the engines `openai` of all services share: any endpoint that speaks OpenAI's protocol (docs/models.md).
 
-Only `client` and `failures` import the package `openai`, and only once an engine loads.
+Only `client` and `failures` import the package `openai`; an engine imports them when it loads.
 """

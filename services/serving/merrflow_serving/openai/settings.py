@@ -29,8 +29,8 @@ def _json_object(value: object) -> object:
 class OpenAISettings(ServiceSettings):
     """The endpoint, and how it is called.
 
-    OPENAI_BASE_URL, OPENAI_API_KEY and their like are not read: a key that is set for another program must not make this
-    one send a data set to a provider.
+    OPENAI_BASE_URL, OPENAI_API_KEY and their like are not read: a key that is set for another program must not make
+    this one send a data set to a provider.
     """
 
     openai_base_url: str = Field(

@@ -1,0 +1,44 @@
+"""Frames as an endpoint takes them: small JPEG files in data URLs."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from merrflow_minigpt_v2.types import ContextFrame, SceneItem
+
+LONGEST_SIDE, QUALITY = 1024, 90  # pixels; of JPEG. More is hardly read by today's models, and is paid for
+Picture = npt.NDArray[np.uint8]  # (height, width, 3) RGB
+
+
+def pictures(item: SceneItem, count: int) -> tuple[list[Picture], int]:
+    """At most `count` pictures in order of time, and the place of the frame itself among them, from 1."""
+    chosen = spread(item.context, count - 1)
+    before = [frame.image for frame in chosen if frame.offset_seconds < 0]
+    after = [frame.image for frame in chosen if frame.offset_seconds >= 0]
+    return [*before, item.image, *after], len(before) + 1
+
+
+def spread(context: Sequence[ContextFrame], count: int) -> list[ContextFrame]:
+    """`count` frames, evenly over all; the first and the last are among them."""
+    if count <= 0:
+        return []
+    if len(context) <= count:
+        return list(context)
+    places = np.linspace(0, len(context) - 1, count).round().astype(int)
+    return [context[place] for place in dict.fromkeys(places.tolist())]
+
+
+def data_url(image: Picture) -> str:
+    """(height, width, 3) RGB as a JPEG of at most `LONGEST_SIDE` pixels a side."""
+    height, width = image.shape[:2]
+    scale = LONGEST_SIDE / max(height, width)
+    if scale < 1.0:
+        size = (max(1, round(width * scale)), max(1, round(height * scale)))
+        image = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
+    _, data = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
+    return f"data:image/jpeg;base64,{b64encode(data.tobytes()).decode('ascii')}"

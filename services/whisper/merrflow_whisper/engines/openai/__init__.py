@@ -1,0 +1,1 @@
+"""The engine `openai`: speech recognition behind any endpoint that speaks OpenAI's protocol."""
