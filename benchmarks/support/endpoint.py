@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 import threading
 from collections.abc import Awaitable, Callable
 from types import TracebackType
@@ -18,10 +19,11 @@ Answer = Callable[["Asked"], Awaitable[web.StreamResponse]]
 class Asked:
     """One request."""
 
-    def __init__(self, number: int, path: str, headers: dict[str, str], body: Body, file: bytes) -> None:
+    def __init__(self, number: int, request: web.Request, body: Body, file: bytes) -> None:
         self.number = number  # from 0, of all requests
-        self.path = path
-        self.headers = headers
+        self.request = request
+        self.path = request.path
+        self.headers = dict(request.headers)
         self.body = body
         self.file = file
 
@@ -107,7 +109,7 @@ class FakeEndpoint:
                     body[name] = value
         else:
             body = json.loads(await request.read())
-        asked = Asked(len(self.asked), request.path, dict(request.headers), body, file)
+        asked = Asked(len(self.asked), request, body, file)
         self.asked.append(asked)
         self._now += 1
         self.at_once = max(self.at_once, self._now)
@@ -115,3 +117,27 @@ class FakeEndpoint:
             return await self.answer(asked)
         finally:
             self._now -= 1
+
+
+def fixed(slots: int, seconds: float) -> Answer:
+    """Answers chats after `seconds`, with `slots` at a time; the others wait. Counts tokens by parts and words."""
+    free = asyncio.Semaphore(slots)
+
+    async def answer(asked: Asked) -> web.StreamResponse:
+        async with free:
+            await asyncio.sleep(seconds)
+        tokens = len(asked.text.split()) + 64 * sum(part != "text" for part in asked.parts)
+        return web.json_response(completion("A man sits.", usage={"prompt_tokens": tokens, "completion_tokens": 4}))
+
+    return answer
+
+
+def main() -> None:
+    """`python -m benchmarks.support.endpoint SLOTS SECONDS`: an endpoint of fixed latency until standard input ends."""
+    with FakeEndpoint(fixed(int(sys.argv[1]), float(sys.argv[2]))) as endpoint:
+        print(endpoint.url, flush=True)
+        sys.stdin.read()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,8 +1,8 @@
 """The client of an endpoint, for engines whose threads each wait for one answer.
 
 All requests run on one event loop in a thread of its own, so that one for which nobody waits any more can be cancelled:
-then the server stops as well. A `Parallel` engine has as many lanes as requests may be in flight, so a slot is taken
-again as soon as it is free; no request waits for the rest of a batch.
+then the server stops as well. As many requests as the settings allow are in flight. A `Parallel` engine has a few more
+lanes, whose requests are ready to take a slot as soon as it is free; none waits for the rest of a batch.
 """
 
 from __future__ import annotations
@@ -65,6 +65,7 @@ class Client:
         self.called = Called(host_of(settings.openai_base_url), settings.openai_model, secrets, prefix)
         self._settings = settings
         self._pace = Pace(settings.openai_requests_per_minute)
+        self._slots = asyncio.Semaphore(settings.openai_concurrency)
         self._kept: OrderedDict[str, Reply] = OrderedDict()
         self._reported = ""  # the model's name in the last answer
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -151,12 +152,11 @@ class Client:
         if digest in self._kept:
             self._kept.move_to_end(digest)
             return self._kept[digest]
-        known: Any = {name: body[name] for name in ("model", "messages")}
-        others = {name: value for name, value in body.items() if name not in known}
 
         async def call(seconds: float) -> Reply:
+            # All of it as the extra body: the package would walk through the messages by their types for a millisecond.
             answer = self._openai.chat.completions.with_streaming_response.create(
-                **known, extra_body=others, extra_headers=self._headers
+                model=body["model"], messages=[], extra_body=body, extra_headers=self._headers
             )
             return chat_reply(await self._read(answer, seconds), self.called)
 
@@ -189,20 +189,23 @@ class Client:
         """Repeats the call for as long as its failures may pass. Raises `Passing` and all other errors at once."""
         calls, took = 0, 0.0
         failure = Passing(f"the endpoint {self.called.host} limits the rate")
-        while await self._pace.turn(until):
-            calls += 1
-            started = time.monotonic()
-            try:
-                value = await call(min(self._settings.openai_timeout_seconds, max(0.1, until - started)))
-                return Timed(value, calls, took + time.monotonic() - started)
-            except Passing as error:
-                failure = error
-            except Exception as error:
-                found = failure_of(error, self.called)
-                if not isinstance(found, Passing):
-                    raise found from None
-                failure = found
-            took += time.monotonic() - started
+        while True:
+            async with self._slots:
+                if not await self._pace.turn(until):
+                    break
+                calls += 1
+                started = time.monotonic()
+                try:
+                    value = await call(min(self._settings.openai_timeout_seconds, max(0.1, until - started)))
+                    return Timed(value, calls, took + time.monotonic() - started)
+                except Passing as error:
+                    failure = error
+                except Exception as error:
+                    found = failure_of(error, self.called)
+                    if not isinstance(found, Passing):
+                        raise found from None
+                    failure = found
+                took += time.monotonic() - started
             seconds = pause(failure, calls)
             log.debug("the endpoint is asked again", seconds=round(seconds, 2), calls=calls, why=str(failure))
             if failure.all_wait:

@@ -86,7 +86,9 @@ class OpenAIEngine(ABC, Generic[S, Item, Result]):
     def __init__(self, settings: S, distribution: str) -> None:
         """distribution: what has the extra `openai`, for messages."""
         self.settings = settings
-        self.lanes = settings.openai_concurrency
+        self.lanes = (
+            settings.openai_concurrency + 2 + settings.openai_concurrency // 4
+        )  # some prepare the next requests
         self._distribution = distribution
         self._client: Client | None = None
         self._endpoint: Endpoint | None = endpoint_of(settings.openai_base_url) if settings.openai_base_url else None

@@ -18,10 +18,10 @@ _THINKING = re.compile(r"\s*<think>")
 
 
 class _Counts(BaseModel):
-    prompt_tokens: int = Field(0, ge=0)
-    completion_tokens: int = Field(0, ge=0)
-    input_tokens: int = Field(0, ge=0)  # names of the transcription endpoint
-    output_tokens: int = Field(0, ge=0)
+    prompt_tokens: int = Field(default=0, ge=0)
+    completion_tokens: int = Field(default=0, ge=0)
+    input_tokens: int = Field(default=0, ge=0)  # names of the transcription endpoint
+    output_tokens: int = Field(default=0, ge=0)
 
 
 class _Likely(BaseModel):
@@ -61,8 +61,8 @@ class SaidSegment(BaseModel):
     start: float = Field(ge=0, allow_inf_nan=False)  # seconds
     end: float = Field(ge=0, allow_inf_nan=False)
     text: str
-    avg_logprob: float | None = Field(None, allow_inf_nan=False)
-    no_speech_prob: float | None = Field(None, ge=0, le=1)
+    avg_logprob: float | None = Field(default=None, allow_inf_nan=False)
+    no_speech_prob: float | None = Field(default=None, ge=0, le=1)
 
 
 class Transcription(BaseModel):
