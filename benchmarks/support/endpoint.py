@@ -23,7 +23,7 @@ class Asked:
         self.number = number  # from 0, of all requests
         self.request = request
         self.path = request.path
-        self.headers = dict(request.headers)
+        self.headers = request.headers
         self.body = body
         self.file = file
 
@@ -92,7 +92,7 @@ class FakeEndpoint:
     async def _start(self) -> None:
         app = web.Application(client_max_size=64 << 20)
         app.router.add_post("/v1/{rest:.*}", self._handle)
-        self._runner = web.AppRunner(app, shutdown_timeout=0.1)
+        self._runner = web.AppRunner(app, shutdown_timeout=0.1, handler_cancellation=True)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", 0, backlog=1024)
         await site.start()

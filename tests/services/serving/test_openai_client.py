@@ -334,7 +334,7 @@ def test_extra_body_and_headers_are_sent_and_the_environment_is_not(opened, serv
     ask(client, max_tokens=5)
     asked = server.asked[0]
     assert asked.headers["X-Mine"] == "secret-header"
-    assert "leaked" not in json.dumps(asked.headers) and "Authorization" not in asked.headers
+    assert "leaked" not in json.dumps(dict(asked.headers)) and "Authorization" not in asked.headers
     assert asked.body["max_completion_tokens"] == 7 and "max_tokens" not in asked.body
 
 

@@ -34,6 +34,7 @@ from merrflow_serving.openai.settings import OpenAISettings
 log = structlog.get_logger()
 T = TypeVar("T")
 CHECK_SECONDS = 0.2  # between two looks at whether somebody still waits
+CLOSE_SECONDS = 10.0
 MOST_BYTES = 32 << 20  # of an answer
 MOST_KEPT = 512  # replies
 KEY_HEADER = "Authorization"
@@ -71,6 +72,7 @@ class Client:
         self._tasks: set[asyncio.Task[Any]] = set()
         left_out = (*_NOT_READ, *_custom_headers(), *([] if key else [KEY_HEADER]))
         self._headers: Any = {name: openai.Omit() for name in left_out} | headers
+        self._closing = threading.Lock()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="endpoint", daemon=True)
         self._openai = openai.AsyncOpenAI(
@@ -101,12 +103,13 @@ class Client:
 
     def close(self) -> None:
         """Ends all requests: their callers get `NotReady`."""
-        if self._loop.is_closed():
-            return
-        asyncio.run_coroutine_threadsafe(self._end(), self._loop).result(10)
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(10)
-        self._loop.close()
+        with self._closing:
+            if self._loop.is_closed():
+                return
+            asyncio.run_coroutine_threadsafe(self._end(), self._loop).result(CLOSE_SECONDS)
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join(CLOSE_SECONDS)
+            self._loop.close()
 
     # -- on the callers' threads
 

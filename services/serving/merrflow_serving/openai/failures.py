@@ -7,6 +7,7 @@ from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from time import time
 
+import httpx2
 import openai
 
 from merrflow_serving.errors import EngineFault, InvalidInput, MerrflowError, NotReady, TooLarge
@@ -24,7 +25,7 @@ def failure_of(error: Exception, called: Called) -> MerrflowError | Refused:
         return _status(error, called)
     if isinstance(error, openai.APITimeoutError | TimeoutError):
         return Passing(f"the endpoint {called.host} did not answer in time")
-    if isinstance(error, openai.APIConnectionError | openai.APIError):
+    if isinstance(error, openai.APIError | httpx2.HTTPError):  # the second while an answer arrives
         return Passing(f"the endpoint {called.host} cannot be reached ({called.says(_cause(error))})")
     return EngineFault(f"the call of {called.host} failed: {called.says(f'{type(error).__name__}: {error}')}")
 

@@ -66,5 +66,5 @@ class OpenAISettings(ServiceSettings):
         if not valid:
             raise ValueError("must be an address such as http://localhost:8000/v1")
         if parts.username is not None or parts.query or parts.fragment:  # they may hold a secret, and would be logged
-            raise ValueError("must hold no user, password, query or fragment; give secrets as API_KEY or HEADERS")
+            raise ValueError("must hold no user, password, query or fragment; give a key as API_KEY or HEADERS")
         return url.rstrip("/")
