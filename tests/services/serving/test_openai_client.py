@@ -322,6 +322,17 @@ def test_a_model_that_changes_is_recorded_and_noticed(opened, server, capsys):
     assert "reports another model" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("name", "kept"), [("/home/me/a.gguf", "a.gguf"), ("C:\\a.gguf", "a.gguf"), ("org/a", "org/a")]
+)
+def test_a_path_is_no_name_of_a_model(opened, server, name, kept):
+    async def answer(asked: Asked) -> web.StreamResponse:
+        return web.json_response(completion(model=name))
+
+    server.answer = answer
+    assert ask(opened()).usage.model == kept
+
+
 def test_extra_body_and_headers_are_sent_and_the_environment_is_not(opened, server, monkeypatch):
     monkeypatch.setenv("OPENAI_CUSTOM_HEADERS", "X-Other: leaked")
     for name in ("OPENAI_API_KEY", "OPENAI_ORG_ID", "OPENAI_PROJECT_ID", "OPENAI_BASE_URL"):

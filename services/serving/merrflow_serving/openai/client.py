@@ -28,7 +28,7 @@ from merrflow_serving.openai.address import host_of
 from merrflow_serving.openai.errors import Called, Passing, wrong_answer
 from merrflow_serving.openai.failures import failure_of, pause
 from merrflow_serving.openai.pace import Pace
-from merrflow_serving.openai.replies import Reply, Transcription, chat_reply, transcription
+from merrflow_serving.openai.replies import Reply, Transcription, chat_reply, reported, transcription
 from merrflow_serving.openai.settings import OpenAISettings
 
 log = structlog.get_logger()
@@ -85,20 +85,20 @@ class Client:
         )
         self._thread.start()
 
-    def chat(self, body: Mapping[str, Any], is_wanted: Callable[[], bool], until: float) -> Reply:
-        """A chat completion. until: monotonic time after which nothing is tried any more.
+    def chat(self, body: Mapping[str, Any], is_wanted: Callable[[], bool], until: float, tries: int = 0) -> Reply:
+        """A chat completion. until: monotonic time after which nothing is tried any more. tries: calls; 0: no limit.
 
         The same body gives the same reply without a second call, if it is asked again soon: when a caller lost its
         connection, or a later attempt failed. Raises `Passing`, `NotReady` for wrong settings, `InvalidInput` for what
         the endpoint will never take, and `Abandoned`. A reply that the provider's filter withheld is refused.
         """
-        return self._wait(self._chat(self._complete(body), until), is_wanted)
+        return self._wait(self._chat(self._complete(body), until, tries), is_wanted)
 
     def transcribe(
-        self, wav: bytes, options: Mapping[str, Any], is_wanted: Callable[[], bool], until: float
+        self, wav: bytes, options: Mapping[str, Any], is_wanted: Callable[[], bool], until: float, tries: int = 0
     ) -> tuple[Transcription, int, float]:
         """A transcription, the calls that it took and their seconds; errors as `chat`, and `failures.Refused`."""
-        timed = self._wait(self._transcribe(wav, self._complete(options), until), is_wanted)
+        timed = self._wait(self._transcribe(wav, self._complete(options), until, tries), is_wanted)
         return timed.value, timed.calls, timed.seconds
 
     def close(self) -> None:
@@ -150,7 +150,7 @@ class Client:
         await asyncio.gather(*tasks, return_exceptions=True)
         await self._openai.close()
 
-    async def _chat(self, body: dict[str, Any], until: float) -> Reply:
+    async def _chat(self, body: dict[str, Any], until: float, tries: int) -> Reply:
         digest = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
         if digest in self._kept:
             self._kept.move_to_end(digest)
@@ -163,7 +163,7 @@ class Client:
             )
             return chat_reply(await self._read(answer, seconds), self.called)
 
-        timed = await self._until_answered(call, until)
+        timed = await self._until_answered(call, until, tries)
         usage = replace(timed.value.usage, calls=timed.calls, seconds=timed.seconds)
         reply = self._kept[digest] = replace(timed.value, usage=usage)
         self._notice(usage.model)
@@ -171,7 +171,7 @@ class Client:
             self._kept.popitem(last=False)
         return reply
 
-    async def _transcribe(self, wav: bytes, options: dict[str, Any], until: float) -> Timed[Transcription]:
+    async def _transcribe(self, wav: bytes, options: dict[str, Any], until: float, tries: int) -> Timed[Transcription]:
         plain = options.get("response_format") == "text"
         others = {name: value for name, value in options.items() if name != "model"}
 
@@ -184,11 +184,11 @@ class Client:
             )
             return transcription(await self._read(answer, seconds), self.called, plain=plain)
 
-        timed = await self._until_answered(call, until)
-        self._notice(timed.value.model)
+        timed = await self._until_answered(call, until, tries)
+        self._notice(reported(timed.value.model, self.called))
         return timed
 
-    async def _until_answered(self, call: Callable[[float], Awaitable[T]], until: float) -> Timed[T]:
+    async def _until_answered(self, call: Callable[[float], Awaitable[T]], until: float, tries: int) -> Timed[T]:
         """Repeats the call for as long as its failures may pass. Raises `Passing` and all other errors at once."""
         calls, took = 0, 0.0
         failure = Passing(f"the endpoint {self.called.host} limits the rate")
@@ -213,7 +213,7 @@ class Client:
             log.debug("the endpoint is asked again", seconds=round(seconds, 2), calls=calls, why=str(failure))
             if failure.all_wait:
                 self._pace.pause(seconds)
-            if calls == failure.tries or time.monotonic() + seconds > until:
+            if calls in (tries, failure.tries) or time.monotonic() + seconds > until:
                 break
             await asyncio.sleep(seconds)
         raise failure
@@ -233,14 +233,14 @@ class Client:
 
     def _notice(self, model: str) -> None:
         """Every answer records its model; a change is logged as well, because records then mix models."""
-        if model and self._reported and model != self._reported:
+        if self._reported and model != self._reported:
             log.warning(
                 "the endpoint reports another model than before; answers record theirs",
                 endpoint=self.called.host,
-                before=self.called.says(self._reported),
-                now=self.called.says(model),
+                before=self._reported,
+                now=model,
             )
-        self._reported = model or self._reported
+        self._reported = model
 
 
 def _custom_headers() -> list[str]:

@@ -15,7 +15,7 @@ from merrflow_serving.engine import Endpoint, EngineInfo, Limits, Wanted, always
 from merrflow_serving.errors import Abandoned, EngineFault, InvalidInput, MerrflowError, NotReady
 from merrflow_serving.openai.address import endpoint_of, looked_up
 from merrflow_serving.openai.errors import Refused
-from merrflow_serving.openai.replies import refused
+from merrflow_serving.openai.replies import refused, reported
 from merrflow_serving.openai.settings import OpenAISettings
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 S = TypeVar("S", bound=OpenAISettings)
-LOAD_SECONDS = 20.0  # for which a question is repeated while the engine loads; then Info says what is wrong
+LOAD_TRIES = 5  # of a question while the engine loads, about 8 s if the endpoint fails at once; then Info says so
 ITEM_SECONDS = 480.0  # for which an item's questions are repeated; then its caller may try again
 RUN_SHARE = 0.8  # of `max_run_seconds`, at most
 
@@ -33,11 +33,21 @@ RUN_SHARE = 0.8  # of `max_run_seconds`, at most
 class Calls:
     """The calls of the endpoint for one item, and what they took."""
 
-    def __init__(self, client: Client, is_wanted: Callable[[], bool], seconds: float, prompt_version: str = "") -> None:
+    def __init__(
+        self,
+        client: Client,
+        is_wanted: Callable[[], bool],
+        seconds: float,
+        prompt_version: str = "",
+        *,
+        tries: int = 0,
+    ) -> None:
+        """seconds: for all calls together. tries: of each; 0 for as many as there is time for."""
         self._client = client
         self._is_wanted = is_wanted
         self._until = time.monotonic() + seconds
         self._prompt_version = prompt_version
+        self._tries = tries
         self.usage: Usage | None = None  # of all calls so far
 
     def chat(self, messages: Sequence[Mapping[str, Any]], **body: Any) -> Reply:
@@ -45,7 +55,7 @@ class Calls:
         if not self._is_wanted():
             raise Abandoned
         try:
-            reply = self._client.chat({"messages": list(messages), **body}, self._is_wanted, self._until)
+            reply = self._client.chat({"messages": list(messages), **body}, self._is_wanted, self._until, self._tries)
         except Refused as error:
             reply = refused(str(error), self._client.called)
         self._add(reply.usage)
@@ -56,14 +66,14 @@ class Calls:
         if not self._is_wanted():
             raise Abandoned
         try:
-            found, calls, took = self._client.transcribe(wav, options, self._is_wanted, self._until)
+            found, calls, took = self._client.transcribe(wav, options, self._is_wanted, self._until, self._tries)
         except Refused as error:
             raise InvalidInput(f"the endpoint refuses this recording: {error}", reason="ENDPOINT_REFUSES") from None
         counts, called = found.usage, self._client.called
         self._add(
             Usage(
                 called.host,
-                found.model or called.model,
+                reported(found.model, called),
                 input_tokens=counts.input_tokens if counts else 0,
                 output_tokens=counts.output_tokens if counts else 0,
                 seconds=took,
@@ -125,7 +135,9 @@ class OpenAIEngine(ABC, Generic[S, Item, Result]):
         self._client = client = Client(self.settings)
         self._endpoint = looked_up(self.settings.openai_base_url)
         try:
-            self.check(lambda: Calls(client, lambda: True, LOAD_SECONDS))
+            # A server may load its model only when it is asked: one call may take as long as any.
+            seconds = 2 * self.settings.openai_timeout_seconds
+            self.check(lambda: Calls(client, lambda: True, seconds, tries=LOAD_TRIES))
         except InvalidInput as error:
             raise NotReady(str(error), reason=error.reason) from error
 

@@ -92,8 +92,8 @@ def chat_reply(content: bytes, called: Called) -> Reply:
     choice, counts = found.choices[0], found.usage or _Counts()
     usage = Usage(
         endpoint=called.host,
-        model=found.model or called.model,
-        fingerprint=found.system_fingerprint or "",
+        model=reported(found.model, called),
+        fingerprint=called.says(found.system_fingerprint or ""),
         input_tokens=counts.prompt_tokens,
         output_tokens=counts.completion_tokens,
     )
@@ -108,6 +108,12 @@ def chat_reply(content: bytes, called: Called) -> Reply:
         why=called.says(choice.message.refusal or ""),
         likely=tuple((one.token, one.logprob) for one in likely),
     )
+
+
+def reported(model: str, called: Called) -> str:
+    """The model's name as an endpoint reports it; of a path, as llama.cpp's server has it, the file's name alone."""
+    name = called.says(model)
+    return (re.split(r"[/\\]", name)[-1] if re.match(r"/|[A-Za-z]:\\", name) else name) or called.model
 
 
 def refused(why: str, called: Called) -> Reply:
