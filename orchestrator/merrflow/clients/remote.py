@@ -27,7 +27,9 @@ def leaves(info: common_pb2.InfoResponse) -> bool:
 def destination(service: str, info: common_pb2.InfoResponse) -> str:
     """Where the service sends what, in words."""
     where = "a public address" if info.endpoint.reach == common_pb2.REACH_PUBLIC else "at an address that is not known"
-    return f"{service} sends {SERVICES[service].takes} to {info.endpoint.host or 'an endpoint without a name'} ({where})"
+    return (
+        f"{service} sends {SERVICES[service].takes} to {info.endpoint.host or 'an endpoint without a name'} ({where})"
+    )
 
 
 def destinations(infos: Iterable[tuple[str, common_pb2.InfoResponse]]) -> tuple[str, ...]:

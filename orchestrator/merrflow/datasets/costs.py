@@ -38,8 +38,10 @@ class Price(Strict):
 class Prices(Strict):
     """A file of prices."""
 
-    currency: str = Field("", max_length=20)
-    models: Mapping[str, Price] = {}  # by model or endpoint/model, with * for any characters; the first that fits counts
+    currency: str = ""
+    models: Mapping[
+        str, Price
+    ] = {}  # by model or endpoint/model, with * for any characters; the first that fits counts
 
     def of(self, took: Spent) -> float | None:
         """The cost; None if the file has no price for the model."""

@@ -97,7 +97,7 @@ class DatasetQueries(Transactions):
             self._warn_once("records", f"records that cannot be read and are left out: {lost}")
 
     def payloads(self, stages: Sequence[str]) -> Iterator[bytes]:
-        """The JSON of every result of these stages, read in pieces; once for clips with the same bytes that share it."""
+        """The JSON of every result of these stages, read in pieces; once for clips of the same bytes."""
         bytes_and_name = sa.tuple_(CLIPS.c.sha256, CLIPS.c.name)
         query = sa.select(CLIPS.c.sha256, CLIPS.c.name).order_by(CLIPS.c.sha256, CLIPS.c.name).limit(_RECORDS)
         last, seen = ("", ""), set[tuple[str, str]]()
