@@ -1,4 +1,4 @@
-"""Recipes with models behind endpoints: Compose overrides and Kubernetes components say the same, and fit the services."""
+"""Recipes with models behind endpoints: Compose and Kubernetes say the same, and fit the services."""
 
 from __future__ import annotations
 

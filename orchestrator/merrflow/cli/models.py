@@ -25,7 +25,10 @@ app = typer.Typer(
     help="Weights of the original models: list, download, verify; and which ones fit this machine.",
     no_args_is_help=True,
 )
-_NAMES_HELP = r"Entries of `merrflow models list`, `laptop` for small ones that need no card, or repositories as organisation/name\[@revision]."
+_NAMES_HELP = (
+    r"Entries of `merrflow models list`, `laptop` for small ones that need no card, or repositories as "
+    r"organisation/name\[@revision]."
+)
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 NamesArgument = Annotated[
     list[str] | None,
