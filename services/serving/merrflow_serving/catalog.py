@@ -19,8 +19,8 @@ class ServiceEntry:
     proto: str  # full gRPC name of its main service
     module: str  # import package of its distribution
     purpose: str
-    takes: str  # what of a clip its requests hold
     optional: bool = False  # a run works without it
+    takes: str = "parts of clips"  # what of a clip its requests hold, for people
 
     @property
     def env_prefix(self) -> str:
@@ -37,7 +37,7 @@ SERVICES = {
             "merrflow.openface_au.v1.ActionUnits",
             "merrflow_openface_au",
             "faces and their Action Units in every frame of a video",
-            "whole clips",
+            takes="whole clips",
         ),
         ServiceEntry(
             "minigpt-v2",
@@ -45,7 +45,7 @@ SERVICES = {
             "merrflow.minigpt_v2.v1.SceneDescriber",
             "merrflow_minigpt_v2",
             "one or two sentences on what a picture shows",
-            "pictures of peak frames and those around them",
+            takes="pictures of peak frames and those around them",
         ),
         ServiceEntry(
             "qwen-audio",
@@ -53,7 +53,7 @@ SERVICES = {
             "merrflow.qwen_audio.v1.ToneDescriber",
             "merrflow_qwen_audio",
             "one sentence on how a voice sounds",
-            "sound tracks",
+            takes="sound tracks",
         ),
         ServiceEntry(
             "llama3",
@@ -61,7 +61,7 @@ SERVICES = {
             "merrflow.llama3.v1.EmotionReasoner",
             "merrflow_llama3",
             "why a person feels what the clues say",
-            "texts: subtitles and descriptions of scene, face and voice",
+            takes="texts: subtitles and descriptions of scene, face and voice",
         ),
         ServiceEntry(
             "whisper",
@@ -69,7 +69,7 @@ SERVICES = {
             "merrflow.whisper.v1.Transcriber",
             "merrflow_whisper",
             "what is said in a recording",
-            "sound tracks",
+            takes="sound tracks",
             optional=True,
         ),
     )
