@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from merrflow.cli.app import app
-from merrflow.cli.recommend import GB, Machine, chosen, recommended
+from merrflow.cli.engine_sets import GB, Machine, chosen, recommended
 from merrflow_serving.__main__ import load_spec
 from merrflow_serving.weights import entries
 from tests.paths import ROOT
