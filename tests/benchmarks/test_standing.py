@@ -13,7 +13,8 @@ def test_planted_labels_are_found_and_right_ones_are_spared() -> None:
     right, clear = found["right"], found["against face and words"]
     wrong = sum((counts for kind, counts in found.items() if kind != "right"), Counter[Verdict]())
     assert right[Verdict.CONTRADICTED] <= 0.05 * right.total()
-    assert right[Verdict.CONFIRMED] >= 0.5 * right.total()
+    assert right[Verdict.CONFIRMED] >= 0.4 * right.total()  # less than once, for the sake of precision:
+    assert right[Verdict.CONFIRMED] >= 0.9 * (right[Verdict.CONFIRMED] + wrong[Verdict.CONFIRMED])
     assert clear[Verdict.CONTRADICTED] >= 0.5 * clear.total()
     assert clear[Verdict.CONFIRMED] <= 0.05 * clear.total()
     assert wrong[Verdict.CONTRADICTED] >= 0.9 * (wrong[Verdict.CONTRADICTED] + right[Verdict.CONTRADICTED])

@@ -107,8 +107,7 @@ def test_the_command_annotates_clips(dataset: Path) -> None:
     lines = (dataset / "records.jsonl").read_text().splitlines()
     records = {record["name"]: record for record in map(json.loads, lines)}
     assert set(records) == {"good_news", "quiet_goodbye"}
-    assert records["good_news"]["reasoning"]["text"]
-    assert records["quiet_goodbye"]["missing"]["reasoning"].startswith("no ground"), "its face is neutral to the rules"
+    assert all(record["reasoning"]["text"] for record in records.values())
 
 
 def test_the_commands_that_read_data_files_find_them(dataset: Path, python: Path) -> None:

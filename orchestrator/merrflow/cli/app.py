@@ -92,6 +92,7 @@ def run(
     labels_from: Annotated[
         str | None, typer.Option(help="What labels expressive clips: rules (default) or model.")
     ] = None,
+    witnesses: Annotated[str | None, typer.Option(help="A YAML file of who is heard on a label's standing.")] = None,
     translate: Annotated[
         str | None, typer.Option(help="en: translate subtitles that are not English (default off).")
     ] = None,
@@ -139,8 +140,7 @@ def run(
     Ctrl-C loses nothing: run the same command again to continue.
 
     Exit code 0: every clip has an outcome. 1: some clips failed for a reason
-    that may pass, or something stopped the run; run the command again. 2:
-    unusable arguments.
+    that may pass, or something stopped the run: run again. 2: unusable arguments.
 
     [bold]Example:[/bold] merrflow run clips/ --out out/ --transcripts clips/transcripts.csv
     """
@@ -148,9 +148,14 @@ def run(
     from merrflow.cli.progress import watch_run
     from merrflow.pipeline.request import Request
 
-    overrides = {"rules": rules, "labels_from": labels_from, "neutral_sample": neutral_sample, "seed": seed}
-    overrides |= {"translate": translate, "shard_size": shard_size, "layout": layout, "table_encoding": table_encoding}
-    overrides |= {"allow_remote": allow_remote}
+    overrides: dict[str, str | float | None] = {
+        "rules": rules,
+        "witnesses": witnesses,
+        "labels_from": labels_from,
+        "seed": seed,
+    }
+    overrides |= {"neutral_sample": neutral_sample, "translate": translate, "shard_size": shard_size}
+    overrides |= {"layout": layout, "table_encoding": table_encoding, "allow_remote": allow_remote}
     request = Request(
         tuple(inputs),
         str(out),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -59,8 +60,8 @@ def export_run(
         typer.Option(
             "--split",
             metavar="NAME=SHARE,...",
-            help="Parts of a huggingface dataset, such as validation=0.1,test=0.1; the rest is train. Copies of a file "
-            "are always in the same part.",
+            help="Parts of a huggingface or webdataset dataset, such as validation=0.1,test=0.1; the rest is train. "
+            "Copies of a file are always in the same part.",
             show_default=False,
         ),
     ] = "",
@@ -74,9 +75,25 @@ def export_run(
             show_default=False,
         ),
     ] = None,
+    features: Annotated[
+        bool,
+        typer.Option(
+            "--features",
+            help="With merr: also compute the features that Emotion-LLaMA trains on (needs merrflow\\[features]).",
+        ),
+    ] = False,
+    push_to: Annotated[
+        str,
+        typer.Option(
+            "--push",
+            metavar="OWNER/NAME",
+            help="Also upload it to this dataset repository of Hugging Face, private if new.",
+            show_default=False,
+        ),
+    ] = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Write a finished run as a dataset. Calls no model.
+    """Write a finished run as a dataset. Calls no model, but for --features.
 
     After merrflow curate, only the clips that it kept are exported. An earlier
     export is replaced once the new one is complete. A folder that holds anything
@@ -88,14 +105,19 @@ def export_run(
     [bold]Example:[/bold] merrflow export --out out/ --format huggingface --split test=0.1
     """
     from merrflow.datasets.export.export import export
+    from merrflow.datasets.export.hub import check_repository, push
     from merrflow.store import existing_ledger
 
-    options = read_options(option or (), split, seed)
+    options = read_options([*(option or ()), *(["features=true"] if features else [])], split, seed)
+    if push_to:
+        check_repository(push_to, format)
     ledger = existing_ledger(out)
     try:
         done = export(ledger, out, format, to, everything=everything, options=options)
     finally:
         ledger.close()
+    if push_to:
+        done = replace(done, remarks=(*done.remarks, f"uploaded: {push(done.folder, push_to)}"))
     show(done, as_json)
 
 

@@ -1,4 +1,4 @@
-"""`merrflow rules`: lists rule sets, shows and checks one, and fits one to annotations."""
+"""`merrflow rules`: lists rule sets, shows, checks and fits one; fits the witnesses of a label."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.markup import escape
 
+from merrflow.cli.fit_witnesses import fit_witnesses
 from merrflow.cli.terminal import output_console
 from merrflow.core.errors import InputError, unwritable
 
@@ -17,9 +18,10 @@ if TYPE_CHECKING:
     from merrflow.facs import RuleSet
 
 app = typer.Typer(
-    help="Rule sets (which Action Units give which label): list, show, check, fit.",
+    help="Rule sets (which Action Units give which label): list, show, check, fit; and the witnesses of a label.",
     no_args_is_help=True,
 )
+app.command("fit-witnesses")(fit_witnesses)
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
 
 

@@ -257,14 +257,17 @@ class Clues:
     tone: str = ""
     subtitle: str = ""
     translation: str = ""  # of the subtitle, into English
+    other_expressions: tuple[str, ...] = ()  # measured too, but not what the label rests on
 
     def for_key(self) -> dict[str, object]:
-        """What a result depends on. Without a translation it is what it was before there were any."""
-        return {name: value for name, value in asdict(self).items() if value or name != "translation"}
+        """What a result depends on. Without what was added later it is what it was before that."""
+        later = ("translation", "other_expressions")
+        return {name: value for name, value in asdict(self).items() if value or name not in later}
 
     def labelled(self, found: Label) -> Clues:
-        """The same with the expressions that the label rests on, as MERR's prompt has them."""
-        return replace(self, expressions=found.expressions)
+        """The same with the expressions that the label rests on, as MERR's prompt has them, and the others apart."""
+        others = tuple(phrase for phrase in self.expressions if phrase not in found.expressions)
+        return replace(self, expressions=found.expressions, other_expressions=others)
 
     def views(self, wanted: str) -> dict[str, Clues]:
         """What to weigh labels by. wanted: "none", "all" (one view of all clues), or "modalities" (each alone too)."""

@@ -72,6 +72,10 @@ class RunSettings(BaseSettings):
     label_least_share: float = Field(
         0.4, ge=0, le=1, description="labels_from: model takes a label from this share on; else the rules' label stays"
     )
+    witnesses: str = Field(
+        "default",
+        description="who is heard on a label's standing, and at what weight: default, or a path to a YAML file",
+    )
     label_scores: Literal["modalities", "all", "none"] = Field(
         "all",
         description="what the model weighs all labels by: all clues together; modalities: also each of face, voice and "

@@ -22,6 +22,7 @@ FILES = (
     "merr/MERR_coarse_grained.txt",
     "merr/MERR_fine_grained.json",
     "merr/MERR_fine_grained.txt",
+    "merr/transcription_en_all.csv",
     "records.jsonl",
     "dropped.jsonl",
     "report.html",

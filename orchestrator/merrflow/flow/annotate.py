@@ -43,6 +43,7 @@ async def annotate_flow(
     config: str | None = None,
     rules: str | None = None,
     labels_from: Literal["rules", "model"] | None = None,
+    witnesses: str | None = None,
     label_scores: Literal["modalities", "all", "none"] | None = None,
     translate: Literal["en", "off"] | None = None,
     neutral_sample: Annotated[float, Field(ge=0, le=1)] | None = None,
@@ -67,6 +68,7 @@ async def annotate_flow(
     settings = {
         "rules": rules,
         "labels_from": labels_from,
+        "witnesses": witnesses,
         "label_scores": label_scores,
         "translate": translate,
         "neutral_sample": neutral_sample,

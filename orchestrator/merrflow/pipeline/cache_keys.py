@@ -16,6 +16,7 @@ from merrflow.formats.precomputed import Precomputed
 from merrflow.formats.subtitle_files import sidecar_key
 from merrflow.stages.graph import Graph
 from merrflow.stages.stage import FIRST_VERSION, Identity, Stage
+from merrflow.stages.witnesses.rules import Witnesses
 
 RECORD_VERSION = "3"  # of how a record is put together; stages have versions of their own
 _VERSIONS_FIRST = ("probe", "subtitle")  # stages whose versions are without a name in the keys of every ledger so far
@@ -33,6 +34,7 @@ class CacheKeys:
         settings: RunSettings,
         rules: RuleSet,
         lexicon: Lexicon,
+        witnesses: Witnesses,
         ocr: str,
         precomputed: Precomputed | None = None,
     ) -> None:
@@ -47,6 +49,7 @@ class CacheKeys:
             identities,
             rules,
             lexicon,
+            witnesses,
             settings.model_dump(include=set(graph.settings)),
         )
 

@@ -17,7 +17,7 @@ from typing import Any
 from sqlalchemy.exc import SQLAlchemyError
 
 from merrflow.clients import Services, identity, limits_of
-from merrflow.core.errors import InputError, RunStopped
+from merrflow.core.errors import InputError, RunStopped, listed
 from merrflow.core.inputs import Found, assign_names, with_tables
 from merrflow.core.records import Clip
 from merrflow.core.settings import RunSettings
@@ -39,6 +39,7 @@ from merrflow.stages.graph import graph_for
 from merrflow.stages.stage import Run
 from merrflow.stages.subtitle_en import VERSION_FIELD, cannot_translate
 from merrflow.stages.text_reader import SharedReader
+from merrflow.stages.witnesses.rules import Witnesses, load_witnesses
 from merrflow.store import Ledger, batched
 from merrflow.store.database_retries import advice
 from merrflow.store.exclusive import exclusive, exclusive_ledger
@@ -66,6 +67,7 @@ async def open_session(
     found = find_clips(request.inputs, *written)
     sentences = read_sentences(Path(request.transcripts), *written) if request.transcripts else {}
     rules = _rules(settings)
+    _check_witnesses(settings, rules)
     labels = read_labels(Path(request.labels), rules.normal, *written) if request.labels else {}
     _check_labels(rules, found)
     async with AsyncExitStack() as stack:
@@ -134,7 +136,7 @@ async def _furnish(
         services = await _start(stack, Services(addresses, settings))
     cores = os.cpu_count() or 1
     reader = _reader(min(cores, 4))
-    lexicon = rules.phrases()
+    lexicon, witnesses = rules.phrases(), _witnesses(settings)
     if sharing:
         identities, limits = sharing.identities, sharing.limits
     elif services:
@@ -147,7 +149,7 @@ async def _furnish(
     graph = graph_for(settings.labels_from, precomputed, speech="whisper" in identities, translate=translate)
     if not translate:  # how the engine would translate is then no part of the records' keys
         identities = {name: {key: one[key] for key in one if key != VERSION_FIELD} for name, one in identities.items()}
-    keys = CacheKeys(graph, identities, limits, settings, rules, lexicon, reader.identity, precomputed)
+    keys = CacheKeys(graph, identities, limits, settings, rules, lexicon, witnesses, reader.identity, precomputed)
     todo = await asyncio.to_thread(_todo, clips, ledger, keys)
     if todo and translate and (problem := cannot_translate(identities)):
         log.warning("%s", problem)
@@ -172,7 +174,7 @@ async def _furnish(
     def in_thread(function: Callable[..., Any], *arguments: Any) -> asyncio.Future[Any]:
         return asyncio.get_running_loop().run_in_executor(threads, function, *arguments)
 
-    run = Run(settings, rules, lexicon, identities, reader, precomputed, out, services, in_thread)
+    run = Run(settings, rules, lexicon, witnesses, identities, reader, precomputed, out, services, in_thread)
     pipeline = Pipeline(graph, run, StageCache(ledger, graph, keys, asking))
     engaged = Engaged(pipeline, phases, sharing.largest_batch if sharing else 0, local)
     return Session(out, settings, ledger, clips, todo, None if phases else services, engaged)
@@ -231,6 +233,25 @@ def _rules(settings: RunSettings) -> RuleSet:
         return load_rules(settings.rules)
     except DataFileError as error:
         raise InputError(str(error)) from error
+
+
+def _witnesses(settings: RunSettings) -> Witnesses:
+    try:
+        return load_witnesses(settings.witnesses)
+    except DataFileError as error:
+        raise InputError(str(error)) from error
+
+
+def _check_witnesses(settings: RunSettings, rules: RuleSet) -> None:
+    """A file for other labels is used all the same: a witness that knows nothing of a label abstains."""
+    if unknown := _witnesses(settings).unknown(rules.labels):
+        log.warning(
+            "witnesses %s: made for other labels than the rule set %s: nothing is said of %s, on which most witnesses "
+            "will abstain",
+            settings.witnesses,
+            rules.title,
+            listed(unknown),
+        )
 
 
 def _check_labels(rules: RuleSet, found: list[Found]) -> None:

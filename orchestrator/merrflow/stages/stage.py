@@ -26,6 +26,7 @@ from merrflow.core.settings import RunSettings
 from merrflow.core.spoken import Transcript, Translation
 from merrflow.facs import Lexicon, RuleSet
 from merrflow.formats.precomputed import Precomputed
+from merrflow.stages.witnesses.rules import Witnesses
 
 if TYPE_CHECKING:  # OCR takes half a second to import, which a client of one service has no use for
     from merrflow.stages.text_reader import SharedReader
@@ -95,6 +96,7 @@ class Run:
     settings: RunSettings
     rules: RuleSet
     lexicon: Lexicon
+    witnesses: Witnesses
     identities: Mapping[str, Identity]  # service -> its engine
     reader: SharedReader  # OCR for burned-in text
     precomputed: Precomputed | None  # Action Units from files, instead of the service

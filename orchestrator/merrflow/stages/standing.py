@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from merrflow.core.records import ActionUnitSeries, Label, Standing, Subject, Tone, Verdict, Vote
 from merrflow.core.spoken import Subtitle
@@ -35,7 +35,8 @@ def decide(votes: Iterable[Vote], label: str, rules: Witnesses) -> Standing:
     speaking = {kind: [vote for vote in votes if vote.vote == kind and vote.weight > 0] for kind in (FOR, AGAINST)}
     weight = {kind: sum(vote.weight for vote in found) for kind, found in speaking.items()}
     lead = weight[FOR] - weight[AGAINST]
-    if lead >= rules.confirm - _SLACK and weight[AGAINST] <= rules.unopposed + _SLACK:
+    unopposed = weight[AGAINST] <= rules.unopposed + _SLACK
+    if lead >= rules.confirm - _SLACK and unopposed and _independent(speaking[FOR], rules):
         verdict = Verdict.CONFIRMED
     elif lead <= _SLACK - rules.contradict:
         verdict = Verdict.CONTRADICTED
@@ -48,6 +49,13 @@ def decide(votes: Iterable[Vote], label: str, rules: Witnesses) -> Standing:
     ]
     reason = "; ".join(parts) or f"no witness speaks for {label} or against it"
     return Standing(verdict, votes, reason, rules.title)
+
+
+def _independent(votes: Sequence[Vote], rules: Witnesses) -> bool:
+    """Whether the votes for a label rest on several kinds of evidence, or one of them is strong by itself. Action
+    Units and an expression network see the same face, and err on the same face."""
+    kinds = {rules.evidence[vote.witness] for vote in votes if vote.witness in rules.evidence}
+    return len(kinds) >= rules.independent or any(vote.weight >= rules.strong - _SLACK for vote in votes)
 
 
 def _standing(
@@ -68,7 +76,8 @@ def _standing(
             scores=distribution.get("all", {}),
             scorer=scorer.get("model", ""),
             expression=mean_shares(series, subject),
-        )
+        ),
+        work.run.witnesses,
     )
 
 
@@ -77,5 +86,4 @@ STAGE: Stage[Standing] = Stage(
     purpose="how far other witnesses bear the label out",
     compute=_standing,
     needs=("label", "words", "tone", "label_scores", "action_units", "subject"),
-    data_version=lambda: load_witnesses().version,
 )

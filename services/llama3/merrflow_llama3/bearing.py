@@ -10,11 +10,11 @@ from itertools import chain
 from merrflow_llama3 import text
 from merrflow_llama3.check_rules import Words, pattern
 from merrflow_llama3.datafiles import read_as
+from merrflow_llama3.denial import asserted
 from merrflow_llama3.lexicon import labels, voice_grounds
 from merrflow_llama3.types import Clues
 from merrflow_serving.prompt_files import Strict
 
-_DENIAL_REACH = 3  # words before what is said in which a denial is looked for
 _WHOLE, _PART = 2, 1  # how much one kind of clue weighs
 _ENOUGH = 2  # less shows only faintly
 
@@ -90,7 +90,10 @@ def bearing_clues(clues: Clues) -> Clues:
     expressions, voice = ({one for ground in kept for one in getattr(ground, kind)} for kind in ("face", "voice"))
     heard = [with_article(ground) for ground in voice_grounds(clues.tone) if ground in voice]
     return replace(
-        clues, expressions=tuple(one for one in clues.expressions if one in expressions), tone=", ".join(heard)
+        clues,
+        expressions=tuple(one for one in clues.expressions if one in expressions),
+        other_expressions=(),
+        tone=", ".join(heard),
     )
 
 
@@ -100,11 +103,7 @@ def with_article(ground: str) -> str:
 
 
 def _speaks(quote: str, phrases: Words) -> bool:
-    for found in _said(phrases).finditer(quote):
-        before = re.split(r"[,;:.!?]", quote[: found.start()])[-1].split()[-_DENIAL_REACH:]
-        if not pattern(bearing().denials).search(" ".join(before)):
-            return True
-    return False
+    return any(asserted(_said(phrases), quote, bearing().denials, inside=False))
 
 
 @cache

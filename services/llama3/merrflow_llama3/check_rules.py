@@ -72,6 +72,7 @@ class CheckRules(Strict):
     max_repeated_words: int
     refusals: Words
     echoes: Words
+    headings: Words
     language: Language
     voice_nouns: Words
     voice: tuple[VoiceQuality, ...]

@@ -8,8 +8,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 
-from merrflow_llama3 import faithfulness
+from merrflow_llama3 import faithfulness, inventions, reflection
 from merrflow_llama3 import text as texts
 from merrflow_llama3.check_rules import check_rules
 from merrflow_llama3.language import foreign_sentence
@@ -26,8 +27,10 @@ _DOUBLED = re.compile(
     re.IGNORECASE,
 )
 _MARKDOWN = re.compile(r"\n|\*\*|__|^\s*(?:[-*#•]|\d+[.)])\s")
+_LIST_MARK = re.compile(r"^(?:[-*#•]+|\d+[.)])\s+(?=\S)")
 _QUOTE = re.compile(r'"[^"]*"')
 _EXPRESSION = "*"  # takes the place of an expression, however many words it has
+_COPIED_LETTERS = 4
 _ECHO_WORDS = 12  # a run of the question's words as long as this is an echo; quoting the subtitle is not
 
 
@@ -109,15 +112,19 @@ def echo(answer: Answer) -> str | None:
     for trace in (*check_rules().echoes, *([f"emotion: {answer.clues.label}"] if answer.clues.label else ())):
         if trace in lower:
             return f'holds "{trace}" of the prompt'
+    for sentence in _unquoted(answer):
+        if heading := re.match(rf"(?:{'|'.join(check_rules().headings)})\s*:", sentence, re.IGNORECASE):
+            return f'holds "{heading.group(0)}" of the prompt'
     clues = " ".join(texts.words(f"{answer.clues.scene} {answer.clues.tone} {' '.join(answer.clues.expressions)}"))
-    asked = texts.words(
-        answer.question.replace(answer.clues.subtitle, "") if answer.clues.subtitle else answer.question
-    )
+    frame = answer.question
+    for clue in filter(None, (answer.clues.scene, answer.clues.subtitle, answer.clues.translation)):
+        frame = frame.replace(clue, "\n")
     said = " ".join(texts.words(answer.text))
-    for start in range(len(asked) - _ECHO_WORDS + 1):
-        run = " ".join(asked[start : start + _ECHO_WORDS])
-        if run in said and run not in clues:  # clues may be repeated in their own words
-            return "repeats the question"
+    for asked in map(texts.words, frame.splitlines()):
+        for start in range(len(asked) - _ECHO_WORDS + 1):
+            run = " ".join(asked[start : start + _ECHO_WORDS])
+            if run in said and run not in clues:  # clues may be repeated in their own words
+                return "repeats the question"
     return None
 
 
@@ -127,16 +134,44 @@ def form(answer: Answer) -> str | None:
     return f"not one plain paragraph: {found.group(0)!r}" if found else None
 
 
+def repaired(text: str) -> str:
+    """The text without what does no harm: one list mark at its start, emphasis, line breaks, quotation marks around it.
+
+    A list of several points stays as it is, for `form` to find.
+    """
+    lines = [line.strip() for line in text.strip().splitlines() if line.strip()]
+    marked = [line for line in lines if _LIST_MARK.match(line)]
+    if len(marked) > 1 or (marked and not _LIST_MARK.match(lines[0])):
+        return text.strip()
+    plain = _LIST_MARK.sub("", " ".join(lines))
+    plain = re.sub(r"\*\*|__", "", plain).strip()
+    inner = texts.straight_quotes(plain)[1:-1]
+    if len(plain) > 1 and texts.straight_quotes(plain) == f'"{inner}"' and '"' not in inner:
+        plain = plain[1:-1].strip()
+    return plain
+
+
 def negated(answer: Answer) -> str | None:
     """The label's own feeling is denied, or another feeling is named as what moves the person."""
     return faithfulness.negated_label(_unquoted(answer), answer.clues.label)
 
 
 def label(answer: Answer) -> str | None:
-    """Neither the label nor a synonym is named; without a label, no feeling at all."""
-    beginnings = label_words(answer.clues.label).named_by
-    if any(word.startswith(beginnings) for word in texts.words(_QUOTE.sub("", answer.text))):
-        return None
+    """Neither the label nor a synonym is named; without a label, no feeling at all.
+
+    A word that is copied from a clue with the word before or after it ("his angry tone") says nothing of the person.
+    """
+    beginnings, clues = label_words(answer.clues.label).named_by, answer.clues
+    copied = {
+        pair
+        for clue in (clues.scene, clues.tone, *clues.expressions, *clues.other_expressions)
+        for pair in pairwise(texts.words(clue))
+        if min(map(len, pair)) >= _COPIED_LETTERS  # "a neutral" is no copy
+    }
+    said = texts.words(_QUOTE.sub("", answer.text))
+    for before, word, after in zip(["", *said], said, [*said[1:], ""], strict=False):
+        if word.startswith(beginnings) and not {(before, word), (word, after)} & copied:
+            return None
     return f'does not name "{answer.clues.label}"' if answer.clues.label else "names no feeling"
 
 
@@ -156,6 +191,26 @@ def invention(answer: Answer) -> str | None:
         if " ".join(texts.words(quote)) not in heard:
             return f"{quote} is in no clue"
     return None
+
+
+def thing(answer: Answer) -> str | None:
+    """A person, an object or an event that no clue names."""
+    return inventions.unnamed_thing(_unquoted(answer), answer.clues, foreign=_is_untranslated(answer.clues))
+
+
+def sex(answer: Answer) -> str | None:
+    """A woman where the clues speak of men alone, or a man where they speak of women."""
+    return inventions.other_sex(_unquoted(answer), answer.clues)
+
+
+def ignored(answer: Answer) -> str | None:
+    """A clue that the answer passes over."""
+    said = texts.straight_quotes(answer.text)
+    return reflection.ignored_clue(said, answer.clues, foreign=_is_untranslated(answer.clues))
+
+
+def _is_untranslated(clues: Clues) -> bool:
+    return not clues.translation and _is_foreign(clues.subtitle)
 
 
 def _is_foreign(subtitle: str) -> bool:
@@ -184,6 +239,7 @@ def _unquoted(answer: Answer) -> list[str]:
 
 CHECKS: tuple[Callable[[Answer], str | None], ...] = (
     refusal, cut_off, length, run_on, english, repetition, echo, label, invention, voice, face, feeling, form, negated,
+    thing, sex, ignored,
 )  # fmt: skip
 
 

@@ -11,11 +11,11 @@ import re
 from functools import cache
 
 from merrflow_llama3.check_rules import VoiceQuality, Words, check_rules, pattern, pattern_source
+from merrflow_llama3.denial import asserted
 from merrflow_llama3.lexicon import label_words, word_list
 from merrflow_llama3.text import words
 from merrflow_llama3.types import Clues
 
-_NEGATION_REACH = 3  # words before an assertion in which a negation is looked for
 _BEFORE_NOUN = r"(?:[\s,]+(?:and[\s]+)?(?!(?:the|a|an|his|her|their|while|as)\b)[\w'-]+){0,2}[\s]+"
 _AFTER_NOUN = (
     r"(?:[\s]+(?:is|are|was|were|being|sounds?|sounding|remains?|stays?|seems?|becomes?)"
@@ -41,7 +41,7 @@ def denied_voice(sentences: list[str], clues: Clues) -> str | None:
 
 def unmentioned_expression(sentences: list[str], clues: Clues) -> str | None:
     """An expression that no clue mentions: "smiling" although neither face nor scene says so."""
-    mentioned = " ; ".join((clues.scene, *clues.expressions, clues.tone, clues.subtitle))
+    mentioned = " ; ".join((clues.scene, *clues.expressions, *clues.other_expressions, clues.tone, clues.subtitle))
     for expression in check_rules().face:
         if pattern(expression.told_by).search(mentioned):
             continue
@@ -123,9 +123,6 @@ def _known_labels(label: str) -> set[str]:
 
 def _asserted(phrases: re.Pattern[str], sentence: str) -> str | None:
     """The first match in the sentence that no negation precedes."""
-    for found in phrases.finditer(sentence):
-        before = re.split(r"[,;:]", sentence[: found.start()])[-1].split()[-_NEGATION_REACH:]
-        inside = found.group(0)
-        if not pattern(check_rules().negations).search(f"{' '.join(before)} {inside}"):
-            return " ".join(inside.split())
-    return None
+    return next(
+        (" ".join(found.group(0).split()) for found in asserted(phrases, sentence, check_rules().negations)), None
+    )

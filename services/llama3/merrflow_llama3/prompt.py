@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from importlib.resources import files
 from typing import Any, ClassVar, Literal, Self
 
@@ -12,6 +13,7 @@ from merrflow_llama3 import text
 from merrflow_llama3.bearing import bearing_clues
 from merrflow_llama3.chat import Message
 from merrflow_llama3.datafiles import read_text
+from merrflow_llama3.scenes import people_in
 from merrflow_llama3.types import Clues
 from merrflow_serving.prompt_files import PromptFile, Strict, read_prompt
 
@@ -22,8 +24,8 @@ class Piece(Strict):
     """Part of the question; left out if the clue it `needs` is missing or the one it `lacks` is present."""
 
     text: str
-    needs: Literal["scene", "expressions", "tone", "subtitle", "label", ""] = ""
-    lacks: Literal["scene", "expressions", "tone", "subtitle", "label", ""] = ""
+    needs: Literal["scene", "expressions", "other_expressions", "tone", "subtitle", "label", ""] = ""
+    lacks: Literal["scene", "expressions", "other_expressions", "tone", "subtitle", "label", ""] = ""
 
 
 class ExampleClues(Strict):
@@ -69,7 +71,7 @@ class CluePrompt(PromptFile):
     @model_validator(mode="after")
     def _fill_once(self) -> Self:
         try:
-            self.fill(Clues("s", ("e",), "t", "w", "l"))
+            self.fill(Clues("s", ("e",), "t", "w", "l", other_expressions=("o",)))
             self.translated.format(subtitle="s", translation="t")
         except (KeyError, IndexError, ValueError) as error:
             raise ValueError(f"a piece of the question names something that is no clue: {error}") from error
@@ -85,9 +87,13 @@ class CluePrompt(PromptFile):
         def _clean(value: str) -> str:
             return text.neutralise(text.one_line(text.straight_quotes(value)), tokens)
 
-        expressions = [_clean(phrase).strip(" .,;") for phrase in clues.expressions]
-        if self.expressions == "noun_phrases":
-            expressions = [text.plain_expression(phrase) for phrase in expressions]
+        def _phrases(given: Iterable[str]) -> dict[str, None]:
+            phrases = [_clean(phrase).strip(" .,;") for phrase in given]
+            if self.expressions == "noun_phrases":
+                phrases = [text.plain_expression(phrase) for phrase in phrases]
+            return dict.fromkeys(phrase for phrase in phrases if phrase)
+
+        expressions = _phrases(clues.expressions)
         subtitle, translation = (_clean(said).replace('"', "'") for said in (clues.subtitle, clues.translation))
         if subtitle and translation and self.subtitle == "quotable_only":
             subtitle, translation = translation, ""
@@ -97,7 +103,8 @@ class CluePrompt(PromptFile):
             subtitle = ""
         return Clues(
             scene=text.sentence(_clean(clues.scene)),
-            expressions=tuple(dict.fromkeys(phrase for phrase in expressions if phrase)),
+            expressions=tuple(expressions),
+            other_expressions=tuple(one for one in _phrases(clues.other_expressions) if one not in expressions),
             tone=text.tone_phrase(_clean(clues.tone)),
             subtitle=subtitle,
             label=_clean(clues.label).strip(" .,;").lower(),
@@ -109,6 +116,7 @@ class CluePrompt(PromptFile):
         values: Mapping[str, Any] = {
             "scene": clues.scene,
             "expressions": ", ".join(clues.expressions),
+            "other_expressions": ", ".join(clues.other_expressions),
             "tone": clues.tone,
             "subtitle": self.translated.format(subtitle=clues.subtitle, translation=clues.translation)
             if clues.translation
@@ -135,21 +143,30 @@ class CluePrompt(PromptFile):
 class Prompt(CluePrompt):
     """A prompt for reasoning."""
 
-    data: ClassVar[tuple[str, ...]] = (*CluePrompt.data, "checks", "bearing")
+    data: ClassVar[tuple[str, ...]] = (*CluePrompt.data, "checks", "bearing", "content", "scenes")
 
     examples: tuple[Example, ...]
     # "clues": answers follow a grammar built for each clip (grammar.py). Prompt files call it `guide`.
     grammar: Literal["none", "clues"] = Field(alias="guide")
     answer_tokens: int
     sampling: Sampling
+    # "people": without the sentences about camera and light, which are no ground for a feeling, and cut to some words.
+    scene: Literal["whole", "people"] = "whole"
+
+    def also_hashed(self) -> Iterator[str]:
+        yield from super().also_hashed()
+        yield read_text("data", "things.txt")
 
     def has_clue(self, clues: Clues, control_tokens: Iterable[str] = ()) -> bool:
         """Whether there is anything to reason over, even if none of it bears on the label."""
         return not super().prepare(clues, control_tokens).empty
 
     def prepare(self, clues: Clues, control_tokens: Iterable[str] = ()) -> Clues:
-        """As `CluePrompt.prepare`; under the grammar only the clues that bear on the label."""
+        """As `CluePrompt.prepare`, with the scene as the file says; under the grammar only the clues that bear on the
+        label."""
         prepared = super().prepare(clues, control_tokens)
+        if self.scene == "people":
+            prepared = replace(prepared, scene=people_in(prepared.scene))
         return bearing_clues(prepared) if self.grammar == "clues" else prepared
 
     def conversation(self, question: str) -> list[Message]:

@@ -1,10 +1,12 @@
 """How likely each label of a closed set is: the prompts, and how log-likelihoods become probabilities.
 
 A label's score is the likelihood of its tokens and of the end after them, as the answer to a short question over
-the clues. A language model prefers some labels whatever the clues say, so the probability of a label follows
-p(label | clues) / p(label | no clue). Over a closed set this is both contextual calibration (Zhao et al. 2021,
-"Calibrate Before Use", in its diagonal form) and domain-conditional PMI (Holtzman et al. 2021, "Surface Form
-Competition: Why the Highest Probability Answer Isn't Always Right").
+the clues; that of all its spellings (happy, Happy, with a space or without), which are answers that exclude each other,
+so that their likelihoods add up. A language model prefers some labels whatever the clues say, so the probability of a
+label follows p(label | clues) / p(label | the same kinds of clues without content). Over a closed set this is both
+contextual calibration (Zhao et al. 2021, "Calibrate Before Use", in its diagonal form) and domain-conditional PMI
+(Holtzman et al. 2021, "Surface Form Competition: Why the Highest Probability Answer Isn't Always Right"). The
+correction is bounded, or a label that the model hardly ever says would win by a little more than nothing.
 """
 
 from __future__ import annotations
@@ -12,6 +14,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+
+from pydantic import Field
 
 from merrflow_llama3.chat import Message
 from merrflow_llama3.prompt import PROMPTS, CluePrompt
@@ -23,7 +27,7 @@ from merrflow_serving.prompt_files import read_prompt
 Tokens = tuple[int, ...]
 _MOST_LABELS = 100
 _LONGEST_LABEL = 80  # characters
-MOST_PRIORS = 64  # sets of labels whose scores without clues an engine keeps
+MOST_PRIORS = 64  # sets of labels and kinds of clues whose scores without content an engine keeps
 
 
 class ScoringPrompt(CluePrompt):
@@ -31,15 +35,34 @@ class ScoringPrompt(CluePrompt):
 
     before: str  # what separates the answer's first words from the label, such as a space
     end: str  # what ends the answer; empty for the model's own end of a turn
+    contentless: str = "N/A"  # stands for each clue that is given, where the prior is asked for
+    most_correction: float = Field(3.0, ge=0)  # nats by which the prior may lift or lower a label
 
     def ask(self, clues: Clues, control_tokens: Iterable[str] = ()) -> tuple[Clues, list[Message]]:
         """The prepared clues and the conversation over them; the label clue is not used."""
         prepared = self.prepare(replace(clues, label=""), control_tokens)
         return prepared, self.conversation(self.fill(prepared, control_tokens))
 
-    def ask_nothing(self) -> list[Message]:
-        """The same conversation with all clues left out."""
-        return self.conversation(self.fill(Clues()))
+    def without_content(self, prepared: Clues) -> Clues:
+        """Clues of the same kinds that say nothing: what a label is likely by for no other reason than the form."""
+        nothing = self.contentless
+        return Clues(
+            scene=nothing if prepared.scene else "",
+            expressions=(nothing,) if prepared.expressions else (),
+            tone=nothing if prepared.tone else "",
+            subtitle=nothing if prepared.subtitle else "",
+        )
+
+    def ask_nothing(self, contentless: Clues) -> list[Message]:
+        """The same conversation over clues `without_content`."""
+        return self.conversation(self.fill(contentless))
+
+    def spellings(self, label: str, end: str) -> tuple[str, ...]:
+        """The answers that name the label, the prompt's own first. end: what ends the answer, if the prompt leaves it
+        to the model."""
+        words = dict.fromkeys((label, label[:1].upper() + label[1:]))
+        starts = dict.fromkeys((self.before, "", " "))
+        return tuple(f"{start}{word}{self.end or end}" for start in starts for word in words)
 
 
 def load_scoring_prompt(name: str) -> ScoringPrompt:
@@ -99,12 +122,27 @@ def sequence_likelihoods(
     }
 
 
+def summed(likelihoods: Iterable[float]) -> float:
+    """The log-likelihood of one of several answers that exclude each other, from theirs."""
+    values = list(likelihoods)
+    highest = max(values)
+    return (
+        highest + math.log(math.fsum(math.exp(value - highest) for value in values)) if highest > -math.inf else highest
+    )
+
+
+def bounded(prior: Mapping[str, float], most: float) -> dict[str, float]:
+    """The prior with no label further than `most` nats from their mean."""
+    mean = math.fsum(prior.values()) / len(prior)
+    return {label: mean + min(most, max(-most, value - mean)) for label, value in prior.items()}
+
+
 def label_scores(
     labels: Sequence[str], read: Sequence[str], likelihoods: Mapping[str, float], prior: Mapping[str, float]
 ) -> tuple[LabelScore, ...]:
     """The scores in the order of `labels`; `read` are the same labels as the model reads them.
 
-    likelihoods, prior: natural log-likelihoods of the read labels over the clues, and over no clue.
+    likelihoods, prior: natural log-likelihoods of the read labels over the clues, and over clues without content.
     """
     corrected = [likelihoods[label] - prior[label] for label in read]
     highest = max(corrected)

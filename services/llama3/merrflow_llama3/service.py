@@ -86,7 +86,7 @@ class EmotionReasoner(llama3_pb2_grpc.EmotionReasonerServicer):
     def _check_length(self, clues: llama3_pb2.Clues, labels: Iterable[str] = ()) -> None:
         """Raises `TooLarge` before the text is cleaned or tokenised, which takes long for megabytes."""
         length = sum(map(len, (clues.scene, clues.tone, clues.subtitle, clues.label, clues.translation)))
-        for phrase in chain(clues.expressions, labels):
+        for phrase in chain(clues.expressions, clues.other_expressions, labels):
             length += len(phrase) + 1  # for the separator, so that empty phrases count too
             if length > self._longest:
                 break
@@ -99,7 +99,15 @@ class EmotionReasoner(llama3_pb2_grpc.EmotionReasonerServicer):
 
 
 def _clues(clues: llama3_pb2.Clues) -> Clues:
-    return Clues(clues.scene, tuple(clues.expressions), clues.tone, clues.subtitle, clues.label, clues.translation)
+    return Clues(
+        clues.scene,
+        tuple(clues.expressions),
+        clues.tone,
+        clues.subtitle,
+        clues.label,
+        clues.translation,
+        tuple(clues.other_expressions),
+    )
 
 
 def register(service: Service[Llama3Settings], server: grpc.aio.Server) -> None:

@@ -19,11 +19,12 @@ class Clues:
     subtitle: str = ""
     label: str = ""
     translation: str = ""  # of the subtitle, into English
+    other_expressions: tuple[str, ...] = ()  # measured too, but not what the label rests on
 
     @property
     def empty(self) -> bool:
         """True if there is nothing to reason over; a label alone is a conclusion, not a clue."""
-        return not (self.scene or self.expressions or self.tone or self.subtitle)
+        return not (self.scene or self.expressions or self.other_expressions or self.tone or self.subtitle)
 
 
 def no_clue(given: Clues) -> InvalidInput:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from merrflow.facs import rules as facs
+from merrflow.stages.witnesses.rules import PACKAGED
 from tests.orchestrator import fakes
 from tests.orchestrator.fakes import make_video
 from tests.orchestrator.formats import openface_csv
@@ -51,7 +52,9 @@ class Inputs:
         rules = (package / "rulesets/default.yaml").read_text()
         (self.folder / "rules.yaml").write_text(rules.replace("lexicon: default", "lexicon: lexicon.yaml"))
         (self.folder / "lexicon.yaml").write_text((package / "lexicon_default.yaml").read_text())
-        self.settings = {"rules": str(self.folder / "rules.yaml"), "neutral_sample": 0.0, "retry_seconds": 0.5}
+        (self.folder / "witnesses.yaml").write_text(PACKAGED.read_text())
+        own = {name: str(self.folder / f"{name}.yaml") for name in ("rules", "witnesses")}
+        self.settings = {**own, "neutral_sample": 0.0, "retry_seconds": 0.5}
 
     def subtitle(self, name: str, text: str) -> None:
         (self.clips / f"{name}.srt").write_text(f"1\n00:00:00,000 --> 00:00:02,000\n{text}\n")
@@ -155,6 +158,11 @@ CHANGES = (
     Change("`rules`: another set, with other labels", _set(rules="merr"), _all(f"scene {TEXTS}", RECORD)),
     Change("`neutral_sample`, which now draws `rest`", _set(neutral_sample=1.0), _all(RECORD, AFTER_LABEL)),
     Change("`seed`", _set(seed=1), _all("reasoning record")),
+    Change(
+        "a weight in the file of `--witnesses`",
+        lambda inputs: inputs.replace("witnesses.yaml", r"^given: .*", "given: {weight: 0.5}"),
+        _all(RECORD),
+    ),
     Change(
         "`labels_from: model`, which gives the same labels and labels `rest`",
         _set(labels_from="model"),

@@ -10,7 +10,7 @@ import pytest
 from merrflow.clients import identity
 from merrflow.core.errors import InputError
 from merrflow.core.fingerprint import fingerprint
-from merrflow.core.records import Clues
+from merrflow.core.records import Clues, Label
 from merrflow.core.settings import load_settings
 from merrflow.stages.graph import graph_for
 from merrflow_serving.engine import EngineInfo
@@ -137,6 +137,14 @@ def test_keys_without_a_translation_are_those_of_earlier_ledgers():
     info = EngineInfo("llamacpp", "m", "1")
     assert "translation_prompt_version" not in identity(info)
     assert identity(replace(info, translation_prompt_version="t@1"))["translation_prompt_version"] == "t@1"
+
+
+def test_the_expressions_that_a_label_does_not_rest_on_are_sent_apart():
+    clues = Clues(expressions=("raised cheeks", "lowered brows"))
+    label = Label("happy", "rules", (), ("raised cheeks",), "", "")
+    sent = clues.labelled(label)
+    assert (sent.expressions, sent.other_expressions) == (("raised cheeks",), ("lowered brows",))
+    assert "other_expressions" not in clues.for_key() and "other_expressions" in sent.for_key()
 
 
 def test_the_setting_is_a_word_also_in_yaml(tmp_path):

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 
-from merrflow.core.records import Peak
+from merrflow.core.records import Clip, Peak
+from merrflow.core.settings import RunSettings
 from merrflow.facs import UnknownLabel, load_lexicon, load_rules
 from merrflow.stages import label
+from merrflow.stages.stage import Skip
 from tests.orchestrator.stages.faces import ALL
 
 MERR = load_rules("merr")
@@ -172,3 +178,39 @@ def test_an_empty_label_is_none() -> None:
 def test_an_unknown_label_is_an_error_that_names_it() -> None:
     with pytest.raises(UnknownLabel, match=r"'bored': the rule set default 2 has neutral, happy"):
         label.decide(peak({}), "clip", DEFAULT, ALL, given=label.GivenLabel("bored", "table"))
+
+
+@pytest.mark.parametrize(
+    ("share", "least", "expected"),
+    [
+        (0.41, 0.4, ("sad", "model")),
+        (0.4, 0.4, ("sad", "model")),
+        (0.39, 0.4, ("happy", "rules")),
+        (0.19, 0.4, ("happy", "rules")),
+        (0.19, 0.1, ("sad", "model")),
+    ],
+)
+def test_the_model_labels_from_a_least_share_on_else_the_rules_label_stays(share, least, expected, tmp_path) -> None:
+    smiling = peak({"AU06": 2, "AU12": 2})
+    work = by_model_work(tmp_path, least)
+    found = label.by_rules(work, smiling, ALL)
+    others = {name: (1 - share) / (len(DEFAULT.labels) - 1) for name in DEFAULT.labels if name != "sad"}
+    given = label.by_model(work, found, smiling, ALL, {"all": {**others, "sad": share}})
+    assert (given.label, given.source) == expected
+
+
+def test_the_model_may_label_what_the_rules_call_neutral_and_what_it_is_not_sure_of_ends_there(tmp_path) -> None:
+    work, calm = by_model_work(tmp_path, 0.4), peak({})
+    found = label.by_rules(work, calm, ALL)
+    assert not isinstance(found, Skip) and found.label == "neutral"  # goes on, to be weighed
+    sure = label.by_model(work, found, calm, ALL, {"all": {"sad": 0.6, "neutral": 0.4}})
+    assert (sure.label, sure.source, sure.ruled) == ("sad", "model", "neutral")
+    unsure = label.by_model(work, found, calm, ALL, {"all": {"sad": 0.3, "neutral": 0.25}})
+    assert isinstance(unsure, Skip) and "not in the neutral sample" in unsure.reason
+
+
+def by_model_work(folder: Path, least: float) -> Any:
+    """What the stage reads of a run, and nothing else."""
+    settings = RunSettings(labels_from="model", label_least_share=least, neutral_sample=0.0)
+    run = SimpleNamespace(settings=settings, rules=DEFAULT, lexicon=DEFAULT.phrases())
+    return SimpleNamespace(clip=Clip("clip", folder / "clip.mp4", "ab" * 32, None, None), run=run)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import random
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from merrflow.core.datafile import DataFileError
 from merrflow.core.records import Label, Tone, Verdict, Vote
 from merrflow.core.spoken import Subtitle
 from merrflow.stages.standing import WITNESSES, decide, stand
 from merrflow.stages.witnesses.case import ABSTAINS, AGAINST, FOR, Case
-from merrflow.stages.witnesses.rules import load_witnesses
+from merrflow.stages.witnesses.rules import PACKAGED, load_witnesses
 
 RULES = load_witnesses()
 ORDER = [Verdict.CONTRADICTED, Verdict.UNDETERMINED, Verdict.CONFIRMED]
@@ -86,7 +88,70 @@ def test_a_label_with_strong_words_against_it_is_not_confirmed_by_however_many()
     case = Case(label("happy", True, source="table", scores={"happy": 3.0}), said("I hate you"))
     case = replace(case, expression={"happy": 0.9})
     assert stand(case).verdict is Verdict.UNDETERMINED
-    assert stand(replace(case, said=SILENT)).verdict is Verdict.CONFIRMED
+    assert stand(replace(case, said=said("I love it"))).verdict is Verdict.CONFIRMED
+
+
+def test_one_kind_of_evidence_does_not_confirm_however_much_it_weighs() -> None:
+    """A smile is seen by the Action Units and by the network, and a mask deceives both; a table's label is what is
+    judged."""
+    case = Case(label("happy", True, source="table", scores={"happy": 3.0}), SILENT, expression={"happy": 0.9})
+    found = stand(case)
+    assert sum(vote.weight for vote in found.votes if vote.vote == FOR) > 2
+    assert found.verdict is Verdict.UNDETERMINED
+    assert stand(replace(case, said=said("This is wonderful!"))).verdict is Verdict.CONFIRMED
+
+
+@pytest.mark.parametrize(("share", "verdict"), [(0.94, Verdict.UNDETERMINED), (0.95, Verdict.CONFIRMED)])
+def test_a_strong_vote_confirms_without_another_kind(share: float, verdict: Verdict) -> None:
+    assert stand(Case(label("happy", True), SILENT, expression={"happy": share})).verdict is verdict
+
+
+def test_a_smile_all_along_does_not_confirm_against_words() -> None:
+    case = Case(label("happy", True), said("I hate you, get out!"), expression={"happy": 0.99})
+    assert stand(case).verdict is Verdict.UNDETERMINED
+
+
+def edited(folder: Path, old: str, new: str) -> Path:
+    """A copy of the packaged file with one change."""
+    text = PACKAGED.read_text(encoding="utf-8")
+    assert text.count(old) == 1
+    file = folder / "mine.yaml"
+    file.write_text(text.replace(old, new), encoding="utf-8")
+    return file
+
+
+def test_a_file_of_ones_own_decides_and_its_content_is_in_the_record(tmp_path: Path) -> None:
+    own = load_witnesses(edited(tmp_path, "confirm: 1.0", "confirm: 2.0"))
+    case = Case(label("happy", True), said("wonderful"))
+    assert (stand(case).verdict, stand(case, own).verdict) == (Verdict.CONFIRMED, Verdict.UNDETERMINED)
+    assert stand(case, own).rules != stand(case).rules
+    assert stand(case).rules.startswith("witnesses 2 (")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("confirm: 1.0", "confirm: lots", "confirm: Input should be a valid number (value 'lots')"),
+        ("confirm: 1.0", "confirms: 1.0", "confirms: unknown key"),
+        ("given: {weight: 0.6}", "given: {weight: .nan}", "given weight: "),
+        ("happy: positive", "glad: positive", "label 'happy' is not in the set of `valence`"),
+        ("{neutral: 1.0, happy: 0.8}", "{neutral: 1.0}", "must have the classes of `confirms`: neutral, happy"),
+        ("sure: {happy: 0.95}", "sure: {sad: 0.95}", "may have the classes of `confirms` only: neutral, happy"),
+        ("scores: model}", "scores: model, stars: sky}", "evidence stars"),
+    ],
+)
+def test_a_file_that_cannot_be_used(tmp_path: Path, old: str, new: str, said: str) -> None:
+    file = edited(tmp_path, old, new)
+    with pytest.raises(DataFileError) as error:
+        load_witnesses(file)
+    first = str(error.value).splitlines()[0]
+    assert first.startswith(f"{file}, line ") and said in str(error.value)
+
+
+@pytest.mark.parametrize(("given", "said"), [("none", "there are no witnesses 'none'"), ("no.yaml", "cannot be read")])
+def test_a_file_that_is_not_there(tmp_path: Path, given: str, said: str) -> None:
+    with pytest.raises(DataFileError, match=said):
+        load_witnesses(given if given == "none" else tmp_path / given)
 
 
 @pytest.mark.parametrize(
@@ -100,7 +165,11 @@ def test_a_label_with_strong_words_against_it_is_not_confirmed_by_however_many()
         ("angry", "How dare you", "en", FOR),
         ("neutral", "How dare you", "en", AGAINST),
         ("surprise", "How dare you", "en", ABSTAINS),
-        ("surprise", "What are you doing here?", "en", FOR),
+        ("surprise", "Oh! What are you doing here?", "en", FOR),
+        ("surprise", "What are you doing here?", "en", ABSTAINS),  # as a threat, too
+        ("surprise", "Oh, how dare you!", "en", FOR),
+        ("angry", "Oh, how dare you!", "en", FOR),
+        ("neutral", "Oh, at four then", "en", ABSTAINS),
         ("sad", "I'm sorry, it was wonderful", "en", ABSTAINS),  # both ways
         ("sad", "We study the dead sea scrolls; deadline at four", "en", FOR),
         ("happy", "The deadline and the killjoy", "en", AGAINST),  # a stem takes what begins with it

@@ -102,7 +102,7 @@ def test_version_follows_every_change(tmp_path):
         load_prompt("merr").stamp(attempts=3),
     }
     assert len(stamps) == 4
-    assert small.stamp(attempts=3).startswith("small@2+")
+    assert small.stamp(attempts=3).startswith("small@3+")
     assert small.stamp(attempts=3) == load_prompt("small").stamp(attempts=3)
 
 
@@ -136,3 +136,15 @@ def _source(name: str) -> str:
     from merrflow_llama3.datafiles import read_text
 
     return read_text("prompts", f"{name}.yaml")
+
+
+def test_expressions_that_do_not_support_the_label_are_sent_and_marked():
+    clues = Clues(**{**vars(FULL), "other_expressions": ("Lip Corner Puller", "Jaw Drop")})
+    for name, marked in (
+        ("grounded", "- Also on the face, but not supporting the emotion: lifted lip corners.\n"),
+        ("merr", ""),
+    ):
+        prompt = load_prompt(name)
+        question = prompt.fill(prompt.prepare(clues))
+        assert marked in question and question.lower().count("jaw") == 1
+    assert load_prompt("small").prepare(clues).other_expressions == ()

@@ -10,7 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from merrflow_llama3.prompt import load_prompt
-from merrflow_llama3.scoring import clean_labels, label_scores, load_scoring_prompt, sequence_likelihoods
+from merrflow_llama3.scoring import (
+    bounded,
+    clean_labels,
+    label_scores,
+    load_scoring_prompt,
+    sequence_likelihoods,
+    summed,
+)
 from merrflow_llama3.types import Clues, Scored, ScoreItem
 from merrflow_serving.errors import InvalidInput, NotReady, TooLarge
 from tests.services.llama3.clue_sets import ANGRY, CHINESE, SAD
@@ -100,7 +107,49 @@ def test_the_scoring_prompts_leave_the_label_clue_and_missing_clues_out(name):
     assert prompt.ask(Clues(**{**vars(SAD), "label": "happy"}))[1] == conversation
     _, voice_alone = prompt.ask(Clues(tone=SAD.tone))
     assert "Voice: " in voice_alone[-1].content and "Face" not in voice_alone[-1].content
-    assert not any(kind in prompt.ask_nothing()[-1].content for kind in ("Scene", "Face", "Voice", '"'))
+
+
+@pytest.mark.parametrize("name", ["score", "score_small"])
+def test_the_prior_is_asked_over_clues_of_the_same_kinds_without_content(name):
+    prompt = load_scoring_prompt(name)
+    prepared, _ = prompt.ask(Clues(expressions=("a smile", "raised cheeks"), subtitle="We won!"))
+    nothing = prompt.without_content(prepared)
+    assert nothing == Clues(expressions=("N/A",), subtitle="N/A")
+    question = prompt.ask_nothing(nothing)[-1].content
+    assert "Face: N/A." in question and 'Words: "N/A"' in question
+    assert not any(kind in question for kind in ("Scene", "Voice", "smile", "won"))
+
+
+def test_spellings_of_a_label():
+    small, large = load_scoring_prompt("score_small"), load_scoring_prompt("score")
+    assert small.spellings("ill at ease", "<end>") == (" ill at ease.", " Ill at ease.", "ill at ease.", "Ill at ease.")
+    assert large.spellings("sad", "<end>") == ("sad<end>", "Sad<end>", " sad<end>", " Sad<end>")
+    assert large.spellings("悲", "<end>") == ("悲<end>", " 悲<end>")  # which has no capital
+
+
+@given(st.lists(st.floats(-500, 0), min_size=1, max_size=8))
+def test_answers_that_exclude_each_other_add_up(values):
+    assert summed(values) == pytest.approx(max(values) + math.log(sum(math.exp(v - max(values)) for v in values)))
+    assert summed(values) >= max(values)
+    assert summed([-math.inf, *values]) == pytest.approx(summed(values))
+
+
+@given(LIKELIHOODS, st.floats(0, 10))
+def test_no_label_is_corrected_by_more_than_the_bound(likelihoods, most):
+    found = bounded(likelihoods, most)
+    assert max(found.values()) - min(found.values()) <= 2 * most + 1e-9
+    ranked = sorted(likelihoods, key=likelihoods.get)
+    assert sorted(found, key=lambda label: (found[label], ranked.index(label))) == ranked
+    assert bounded(likelihoods, math.inf) == pytest.approx(likelihoods)
+
+
+def test_a_label_that_is_hardly_ever_said_does_not_win_by_the_correction_alone():
+    prior = {"happy": -2.0, "sad": -2.0, "contempt": -12.0}
+    seen = {"happy": -1.0, "sad": -3.0, "contempt": -10.5}
+    plain = label_scores(list(prior), list(prior), seen, prior)
+    held = label_scores(list(prior), list(prior), seen, bounded(prior, 3.0))
+    assert max(plain, key=lambda score: score.probability).label == "contempt"
+    assert max(held, key=lambda score: score.probability).label == "happy"
 
 
 def test_a_prompt_of_the_other_kind_is_told():
@@ -129,13 +178,16 @@ def test_likelihoods_are_those_of_the_tokens_one_by_one(engine):
     prompt = engine._template.render(scorer._prompt.ask(SAD, engine._header.control_tokens)[1])
     prompt += scorer._prompt.answer_starts
     for label in labels:
-        tokens = model.tokens(f" {label}.")
         expected = 0.0
-        for end, token in enumerate(tokens):
-            told, _ = model.next_tokens([prompt, *tokens[:end]], slot=1, count=60_000)
-            assert sum(map(math.exp, told.values())) == pytest.approx(1, abs=1e-3)
-            expected += told[token]
-        assert found[label] == pytest.approx(expected, abs=1e-3)
+        for text in (f" {label}.", f" {label.capitalize()}.", f"{label}.", f"{label.capitalize()}."):
+            tokens = model.tokens(text)
+            one = 0.0
+            for end, token in enumerate(tokens):
+                told, _ = model.next_tokens([prompt, *tokens[:end]], slot=1, count=60_000)
+                assert sum(map(math.exp, told.values())) == pytest.approx(1, abs=1e-3)
+                one += told[token]
+            expected += math.exp(one)
+        assert found[label] == pytest.approx(math.log(expected), abs=1e-3)
 
 
 def test_scores_do_not_depend_on_order_neighbours_or_the_label_clue(engine):

@@ -22,7 +22,7 @@ from merrflow_llama3.chat import Message
 from merrflow_llama3.datafiles import read_text
 from merrflow_llama3.engines.batched import BatchedReasoner
 from merrflow_llama3.engines.drafts import derived_seed
-from merrflow_llama3.scoring import label_scores
+from merrflow_llama3.scoring import bounded, label_scores, summed
 from merrflow_llama3.types import Clues, Outcome, Reasoned, ReasonItem, Scored, ScoreItem
 from merrflow_serving.errors import InvalidInput, NotReady, TooLarge
 from tests.services.llama3 import fake_vllm
@@ -236,11 +236,18 @@ def test_scores_are_those_of_plain_passes_one_by_one(sampled, plain):
     items = [ScoreItem(SAD, LABELS), ScoreItem(ANGRY, LABELS[::-1]), ScoreItem(CHINESE, ("happy", "sad"))]
     tokenizer, scoring = sampled._tokenizer, sampled._scoring
     for item, result in zip(items, sampled.run(items), strict=True):
-        asked = tokenizer.prompt(scoring.ask(item.clues, tokenizer.control_tokens)[1])
-        empty = tokenizer.prompt(scoring.ask_nothing())
-        answers = {label: tokenizer.answer(f"{label}<|eot_id|>") for label in item.labels}
-        expected = {label: one_by_one(plain, asked, answer) for label, answer in answers.items()}
-        prior = {label: one_by_one(plain, empty, answer) for label, answer in answers.items()}
+        clues, conversation = scoring.ask(item.clues, tokenizer.control_tokens)
+        asked = tokenizer.prompt(conversation)
+        nothing = tokenizer.prompt(scoring.ask_nothing(scoring.without_content(clues)))
+        spelled = {label: (label, label.capitalize(), f" {label}", f" {label.capitalize()}") for label in item.labels}
+        expected, prior = (
+            {
+                label: summed(one_by_one(plain, tokens, tokenizer.answer(f"{text}<|eot_id|>")) for text in texts)
+                for label, texts in spelled.items()
+            }
+            for tokens in (asked, nothing)
+        )
+        prior = bounded(prior, scoring.most_correction)
         for score, wanted in zip(result.scores, label_scores(item.labels, item.labels, expected, prior), strict=True):
             assert score.label == wanted.label
             assert score.log_likelihood == pytest.approx(wanted.log_likelihood, abs=1e-4)

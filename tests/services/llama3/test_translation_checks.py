@@ -6,8 +6,11 @@ import random
 
 import pytest
 
+from merrflow_llama3.engines.translations import Translating
 from merrflow_llama3.translation import load_translation_prompt
 from merrflow_llama3.translation_checks import Attempt, failures, tidied, weight
+from merrflow_llama3.types import TranslateItem
+from merrflow_serving.answers import Outcome
 
 PROMPT = load_translation_prompt("translate")
 FRAME = f"{PROMPT.system}\n{PROMPT.fill('', 'zh')}"
@@ -135,3 +138,18 @@ def test_no_text_breaks_the_checks_or_takes_long():
 def test_the_weight_of_a_source_is_that_of_its_english():
     assert weight("I know!") == 5
     assert 20 < weight("我不知道该怎么办。") < 30
+
+
+@pytest.mark.parametrize(
+    ("answer", "cut", "outcome"),
+    [
+        ("How are you today?", False, Outcome.DONE),
+        ("你今天好吗？", False, Outcome.REJECTED),  # it is not declined, only no translation
+        ("How are you", True, Outcome.TRUNCATED),
+        ("As an AI, I cannot translate this.", False, Outcome.REFUSED),
+    ],
+)
+def test_the_outcome_says_whether_the_model_declined_or_the_checks_did(answer, cut, outcome):
+    translating = Translating(TranslateItem("你今天好吗？", "zh"), load_translation_prompt("translate"), 1, ())
+    assert translating.is_done(answer, cut=cut, prompt_tokens=1, answer_tokens=1)
+    assert translating.result().outcome is outcome

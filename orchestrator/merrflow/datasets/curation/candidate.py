@@ -29,8 +29,7 @@ class Candidate:
     supported: bool | None
     standing: str  # "confirmed", "undetermined", "contradicted"; "" if not known
     standing_reason: str
-    tops: Mapping[str, tuple[str, float]]  # "all", "face", "voice", "words" -> surest label and its probability
-    own: float | None  # probability of the clip's label given all clues
+    scores: Mapping[str, Mapping[str, float]]  # "all", "face", "voice", "words" -> label -> probability
     claims: tuple[str, ...]  # reasons of what the tone claims and measurement contradicts
     claims_measured: int  # claims that measurement supports or contradicts
     fine_text: bool
@@ -46,6 +45,11 @@ class Candidate:
     frames: np.ndarray  # (frames,) uint64 hashes of pictures
     sound: np.ndarray  # (pieces,) uint32 hashes of the sound; 0 for silence
 
+    @property
+    def own(self) -> float | None:
+        """Probability of the clip's label given all clues."""
+        return self.scores.get("all", {}).get(self.label)
+
 
 def candidate(entry: Entry, sharpness: float | None = None) -> Candidate:
     """The part of a record that curation needs."""
@@ -53,7 +57,6 @@ def candidate(entry: Entry, sharpness: float | None = None) -> Candidate:
     box = record.peak.box
     noise = record.tone.measurements.get("signal_to_noise") if record.tone else None
     hashes = record.probe.likeness
-    own = record.distribution.get("all", {}).get(record.label.label)
     verdict, reason = standing_of(entry)
     return Candidate(
         name=record.name,
@@ -64,8 +67,7 @@ def candidate(entry: Entry, sharpness: float | None = None) -> Candidate:
         supported=record.label.supported,
         standing=verdict or "",
         standing_reason=reason or "",
-        tops=_tops(record),
-        own=own,
+        scores=_scores(record),
         claims=tuple(claim.reason for claim in record.grounding if claim.verdict == CONTRADICTED),
         claims_measured=sum(claim.verdict in (SUPPORTED, CONTRADICTED) for claim in record.grounding),
         fine_text=entry.is_fine,
@@ -88,10 +90,9 @@ def plain(text: str) -> str:
     return "".join(letter for letter in text.casefold() if letter.isalnum())
 
 
-def _tops(record: Record) -> dict[str, tuple[str, float]]:
-    tops = {}
-    for clues, probability in record.distribution.items():
-        if probability:
-            label = min(probability, key=lambda one: (-probability[one], one))
-            tops[sys.intern(clues)] = (sys.intern(label), probability[label])
-    return tops
+def _scores(record: Record) -> dict[str, dict[str, float]]:
+    return {
+        sys.intern(clues): {sys.intern(label): share for label, share in probability.items()}
+        for clues, probability in record.distribution.items()
+        if probability
+    }

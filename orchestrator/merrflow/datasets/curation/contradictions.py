@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from itertools import combinations
 from typing import Annotated, Literal
 
@@ -10,19 +10,20 @@ from pydantic import Field
 
 from merrflow.datasets.curation.base import ClipFilter
 from merrflow.datasets.curation.candidate import Candidate
-from merrflow.datasets.curation.rules import FilterRules, Share, Valence
+from merrflow.datasets.curation.rules import Amount, FilterRules, Share, Valence
 
 MODALITIES = ("face", "voice", "words")
+_SIDES = ("positive", "negative")
 
 
 class DistributionRules(FilterRules):
-    top_at_least: Share
-    own_at_most: Share
+    own_ratio_at_most: Amount
+    other_ratio_at_least: Annotated[float, Field(gt=1)]
     opposite_only: bool
 
 
 class ModalityRules(FilterRules):
-    top_at_least: Share
+    ratio_at_least: Annotated[float, Field(gt=1)]
 
 
 class SupportRules(FilterRules):
@@ -39,42 +40,66 @@ def opposite(one: str, other: str, valence: Mapping[str, Valence]) -> bool:
     return {valence.get(one), valence.get(other)} == {"positive", "negative"}
 
 
+def surest(scores: Mapping[str, float], labels: Iterable[str]) -> tuple[str, float] | None:
+    """The likeliest of these labels with its probability, the alphabet deciding a tie; None if none was weighed."""
+    ranked = sorted((-scores[label], label) for label in labels if label in scores)
+    return (ranked[0][1], -ranked[0][0]) if ranked else None
+
+
 class AgainstDistribution(ClipFilter[DistributionRules]):
-    """The reasoning model, given all clues, is sure of another label."""
+    """The reasoning model, given all clues, leaves little to the label and much more to one of opposite valence. Ratios
+    and not probabilities: a small model spreads its shares, and is still right about what it ranks last."""
 
     name = "distribution"
-    about = "the reasoning model, given all clues, is sure of a label of opposite valence"
+    about = "the reasoning model, given all clues, leaves little to the label and much more to one of opposite valence"
     rules_type = DistributionRules
 
     def knows(self, clip: Candidate) -> bool:
-        return "all" in clip.tops and clip.own is not None
+        return clip.own is not None
 
     def reason(self, clip: Candidate) -> str | None:
-        own = clip.own or 0.0  # it is known
-        top, probability = clip.tops["all"]
-        sure = top != clip.label and probability >= self.rules.top_at_least and own <= self.rules.own_at_most
-        if not sure or (self.rules.opposite_only and not opposite(top, clip.label, self.shared.valence)):
+        own, scores = clip.own or 0.0, clip.scores["all"]  # it is known
+        valence, only = self.shared.valence, self.rules.opposite_only
+        top = surest(
+            scores,
+            (name for name in scores if name != clip.label and (not only or opposite(name, clip.label, valence))),
+        )
+        little = own * len(scores) <= self.rules.own_ratio_at_most
+        if top is None or not little or top[1] < self.rules.other_ratio_at_least * own or top[1] <= 0:
             return None
-        return f"labelled {clip.label} ({own:.0%} by all clues), while the clues say {top} ({probability:.0%})"
+        return (
+            f"labelled {clip.label} ({own:.1%} by all clues, {own * len(scores):.2f} times an equal share), while the "
+            f"clues say rather {top[0]} ({top[1]:.0%})"
+        )
 
 
 class ModalitiesApart(ClipFilter[ModalityRules]):
-    """Two modalities alone are each sure of labels of opposite valence."""
+    """One modality alone is positive and another negative: its likeliest label of one valence is so many times as
+    likely as that of the other."""
 
     name = "modalities"
-    about = "two of face, voice and words alone are sure of labels of opposite valence"
+    about = "of face, voice and words alone, one is plainly positive and another plainly negative"
     rules_type = ModalityRules
 
     def knows(self, clip: Candidate) -> bool:
-        return sum(clues in clip.tops for clues in MODALITIES) > 1
+        return sum(clues in clip.scores for clues in MODALITIES) > 1
 
     def reason(self, clip: Candidate) -> str | None:
-        tops = [(clues, *clip.tops[clues]) for clues in MODALITIES if clues in clip.tops]
-        sure = [top for top in tops if top[2] >= self.rules.top_at_least]
-        for (clues, label, share), (others, other, other_share) in combinations(sure, 2):
+        found = [(clues, self._lean(clip.scores[clues])) for clues in MODALITIES if clues in clip.scores]
+        leaning = [(clues, *lean) for clues, lean in found if lean]
+        for (clues, label, share), (others, other, other_share) in combinations(leaning, 2):
             if opposite(label, other, self.shared.valence):
                 return f"the {clues} alone says {label} ({share:.0%}), the {others} alone {other} ({other_share:.0%})"
         return None
+
+    def _lean(self, scores: Mapping[str, float]) -> tuple[str, float] | None:
+        """The likeliest label of the valence that prevails; None if neither does."""
+        valence = self.shared.valence
+        sides = [surest(scores, (name for name in scores if valence.get(name) == side)) for side in _SIDES]
+        ranked = sorted((side for side in sides if side), key=lambda side: -side[1])
+        if len(ranked) < 2 or ranked[0][1] < self.rules.ratio_at_least * ranked[1][1]:
+            return None
+        return ranked[0]
 
 
 class Unsupported(ClipFilter[SupportRules]):

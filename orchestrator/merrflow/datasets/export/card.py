@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import yaml
@@ -18,6 +18,13 @@ from merrflow.datasets.export.text import one_line
 
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 _MARKUP = re.compile(r"([\\`*_{}\[\]<>|~$#&])")
+_HELD = {"image": "a picture", "video": "the clip itself", "audio": "its sound"}
+_TASKS = {  # of huggingface.co/tasks, by what the dataset holds
+    "image": ("image-classification", "image-text-to-text"),
+    "video": ("video-classification", "video-text-to-text"),
+    "audio": ("audio-classification",),
+    "text": ("text-classification",),
+}
 MAX_ROWS = 30  # of a table of reasons
 Sizes = Mapping[str, tuple[int, int, int]]  # split -> rows, bytes in memory, bytes of files
 
@@ -68,8 +75,8 @@ class Card:
             self._words["fine"][len(fine.split())] += 1
             self._fine.add(hashlib.sha256(fine.encode(errors="replace")).digest())
 
-    def text(self, sizes: Sizes, seed: int) -> str:
-        """The card, README.md."""
+    def text(self, sizes: Sizes, seed: int, inside: Sequence[str], features: Sequence[Mapping[str, Any]]) -> str:
+        """The card, README.md. inside: which files the dataset holds, of columns.MEDIA; features: for its YAML."""
         from jinja2 import Environment, PackageLoader, StrictUndefined
 
         environment = Environment(
@@ -81,7 +88,7 @@ class Card:
         )
         environment.filters["plain"] = plain
         # by way of JSON, so that no two values are one object, which YAML would write once and then refer to
-        header = json.loads(json.dumps(self._header(sizes)))
+        header = json.loads(json.dumps(self._header(sizes, inside, features)))
         rows = sum(size[0] for size in sizes.values())
         described = sum(self._words["fine"].values())
         return environment.get_template("card.md.j2").render(
@@ -105,16 +112,17 @@ class Card:
             distinct=len(self._fine),
             words={grain: _spread(counts) for grain, counts in self._words.items() if counts},
             columns=self._columns,
+            inside=[_HELD[name] for name in inside],
         )
 
-    def _header(self, sizes: Sizes) -> dict[str, Any]:
+    def _header(self, sizes: Sizes, inside: Sequence[str], features: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         rows = sum(size[0] for size in sizes.values())
         languages = sorted({code for code in self._languages if re.fullmatch("[a-z]{2,3}", code)} | {"en"})
         return {
             "pretty_name": "Multimodal emotion dataset by merrflow",
             "license": "other",
             "language": languages,
-            "task_categories": ["video-classification", "image-text-to-text"],
+            "task_categories": [task for name in inside or ("text",) for task in _TASKS[name]],
             "tags": ["emotion-recognition", "affective-computing", "facial-action-units", "multimodal", "merr"],
             "size_categories": [next((word for limit, word in _SIZES if rows < limit), "n>1M")],
             "configs": [
@@ -124,7 +132,7 @@ class Card:
                 }
             ],
             "dataset_info": {
-                "features": [{"name": column.name, **column.kind.yaml} for column in self._columns],
+                "features": list(features),
                 "splits": [
                     {"name": name, "num_bytes": in_memory, "num_examples": count}
                     for name, (count, in_memory, _) in sizes.items()

@@ -6,7 +6,7 @@ Lists are written as "sequence", which every version of `datasets` understands.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
@@ -16,7 +16,7 @@ from merrflow.datasets.entries import Entry
 from merrflow.datasets.export.vocabulary import Vocabulary
 from merrflow.datasets.standings import standing_of, votes_in_words
 
-PICTURE = "image"  # the column that the writer fills, for its bytes come from a file
+MEDIA = ("image", "video", "audio")  # columns that the writer fills, for their bytes come from files
 
 
 @dataclass(frozen=True)
@@ -59,9 +59,9 @@ def struct(parts: Mapping[str, Kind]) -> Kind:
     )
 
 
-def image() -> Kind:
-    """A picture as its file's bytes."""
-    return Kind({"bytes": "binary", "path": "string"}, {"_type": "Image"}, {"dtype": "image"})
+def file_of(kind: str) -> Kind:
+    """A file's bytes and name. kind: "image", "video" or "audio"."""
+    return Kind({"bytes": "binary", "path": "string"}, {"_type": kind.capitalize()}, {"dtype": kind})
 
 
 def label_of(names: tuple[str, ...]) -> Kind:
@@ -72,18 +72,21 @@ def label_of(names: tuple[str, ...]) -> Kind:
 
 TEXT, FLAG, WHOLE, NUMBER = value("string"), value("bool"), value("int32"), value("float32")
 TEXTS, NUMBERS = several("string"), several("float32")
+_FILES = {
+    "image": "the frame `picture_frame`: the peak frame, or one near it that says more",
+    "video": "the clip",
+    "audio": "the clip's sound, 16 kHz, mono; null without a sound track",
+}
 ORIGIN = struct(dict.fromkeys(("engine", "model", "revision", "prompt_version", "note"), TEXT))
 
 
-def columns(words: Vocabulary) -> tuple[Column, ...]:
-    """All columns, in order."""
+def columns(words: Vocabulary, media: Collection[str] = MEDIA[:1]) -> tuple[Column, ...]:
+    """All columns, in order. media: those of MEDIA that are wanted."""
     number = {name: place for place, name in enumerate(words.labels)}
     by_label = "one for each label, in the order of the labels' numbers"
     found = [
         Column("name", TEXT, "the clip's name, unique in the dataset", lambda e: e.record.name),
-        Column(
-            PICTURE, image(), "the frame `picture_frame`: the peak frame, or one near it that says more", lambda e: None
-        ),
+        *(Column(name, file_of(name), _FILES[name], lambda e: None) for name in MEDIA if name in media),
         Column("label", label_of(words.labels), "the pseudo-label", lambda e: number[e.record.label.label]),
         Column("label_source", TEXT, "rules, table or model", lambda e: e.record.label.source),
         Column("label_rules", TEXT, "rule set and version", lambda e: e.record.label.rules),

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from pydantic import TypeAdapter, ValidationError
+
 from merrflow.core.errors import InputError
+from merrflow.core.records import ActionUnitSeries
 from merrflow.datasets.curation import Curation, read_curation
 from merrflow.datasets.entries import entries
 from merrflow.datasets.export.folder import whole_folder
@@ -20,6 +23,17 @@ from merrflow.datasets.pictures import FOLDER
 from merrflow.store import Ledger
 
 UNCURATED = "not kept by merrflow curate"
+_FACES = "action_units"  # the stage
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """A stage's result as the ledger keeps it."""
+
+    value: ActionUnitSeries
+
+
+_SERIES = TypeAdapter(_Kept)
 
 
 @dataclass(frozen=True)
@@ -58,7 +72,8 @@ def export(
     records = 0
     with whole_folder(folder, format) as part, ExitStack() as stack:
         with plugin.blamed():
-            writer = stack.enter_context(chosen.writer(Target(part, out / FOLDER, partial(vocabulary, ledger, names))))
+            target = Target(part, out / FOLDER, partial(vocabulary, ledger, names), partial(faces_of, ledger, names))
+            writer = stack.enter_context(chosen.writer(target))
         for entry in entries(ledger, names):
             with plugin.blamed():
                 reason = writer.add(entry)
@@ -74,6 +89,19 @@ def export(
         with plugin.blamed():
             remarks = tuple(writer.finish())
     return Exported(format, folder, records, dict(left_out.most_common()), remarks)
+
+
+def faces_of(ledger: Ledger, names: Collection[str] | None) -> Iterator[tuple[str, ActionUnitSeries | None]]:
+    """Name and faces of every clip with an outcome, by name. None: not kept, of another version, or not wanted.
+
+    names: the clips wanted (None: all).
+    """
+    for found in ledger.results((_FACES,)):
+        payload = found.stages.get(_FACES) if names is None or found.name in names else None
+        try:
+            yield found.name, _SERIES.validate_json(payload).value if payload else None
+        except ValidationError:
+            yield found.name, None
 
 
 def curated(out: Path) -> Curation | None:

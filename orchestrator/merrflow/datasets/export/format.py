@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
-from merrflow.core.records import Record
+from merrflow.core.records import ActionUnitSeries, Record
 from merrflow.datasets.export.vocabulary import Vocabulary
 from merrflow.datasets.export.writer import Writer
 from merrflow.datasets.pictures import Pictures
@@ -32,6 +32,8 @@ class Target:
     folder: Path  # empty; it becomes the export when the writer is done
     peaks: Path  # the run's folder of peak frames, NAME.jpg; `picture` also checks them
     vocabulary: Callable[[], Vocabulary]  # labels, units and measurements of the records; reads the ledger once
+    # name and faces (None: not kept) of every clip, in the order of the records; reads the ledger bit by bit
+    faces: Callable[[], Iterator[tuple[str, ActionUnitSeries | None]]] = lambda: iter(())
 
     def picture(self, record: Record) -> Path | None:
         """The picture of the record's peak frame, made again if it is damaged; None if there is none."""
@@ -45,6 +47,7 @@ class Format(ABC, Generic[Options]):
     name: ClassVar[str]  # as in --format and as its entry point
     about: ClassVar[str]  # what it writes, in one line
     options_type: ClassVar[type[FormatOptions]] = FormatOptions
+    has_card: ClassVar[bool] = False  # whether it is a dataset with a card, which a hub can take
 
     options: Options
 

@@ -1,12 +1,13 @@
-"""A Hugging Face dataset: Parquet shards with the pictures in them, and a dataset card.
+"""Hugging Face datasets: shards with the pictures, clips or sounds in them, and a dataset card.
 
-`datasets.load_dataset(folder)` reads it as it is, with features: pictures, class labels, lists. The absolute paths of
-clips are not in it, for they reveal the machine it was made on.
+`datasets.load_dataset(folder)` reads them as they are, with features: pictures, films, class labels, lists. The
+absolute paths of clips are not in them, for they reveal the machine that they were made on.
 """
 
 from __future__ import annotations
 
-import json
+from abc import abstractmethod
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,80 +16,92 @@ from pydantic import Field, field_validator
 
 from merrflow.core.errors import InputError
 from merrflow.core.fingerprint import fraction
+from merrflow.core.records import Record
 from merrflow.datasets.entries import Entry
 from merrflow.datasets.export.card import Card
-from merrflow.datasets.export.columns import PICTURE, Column, columns
+from merrflow.datasets.export.columns import MEDIA, Column, columns
 from merrflow.datasets.export.format import Format, FormatOptions, Target
+from merrflow.datasets.export.media import film_name, sound_of, unchanged_clip_of
+from merrflow.datasets.export.shards import (
+    SHARD,
+    ParquetShards,
+    Shards,
+    TarShards,
+    arrow_schema,
+    parquet_features,
+    tar_features,
+)
 from merrflow.datasets.export.text import clean_all
 from merrflow.datasets.export.vocabulary import Vocabulary
 from merrflow.datasets.export.writer import Writer
 from merrflow.datasets.pictures import Pictures
 
-SHARD = 450_000_000  # bytes of a shard before compression, under the 500 MB that Hugging Face recommends
-GROUP = 100  # rows of a row group: what a reader decodes at once, pictures and all
 TRAIN = "train"
 
 
 class HuggingFaceOptions(FormatOptions):
-    """How the clips are divided."""
+    """How the clips are divided, and what is in the dataset of each."""
 
     split: Mapping[str, float] = Field(
         {}, description="parts and their shares, such as validation=0.1,test=0.1; the rest is train"
     )
     seed: int = Field(0, description="of the split")
+    image: bool = Field(True, description="false: without the pictures")
+    video: bool = Field(False, description="true: with the clips")
+    audio: bool = Field(False, description="true: with the clips' sound as WAV")
 
     @field_validator("split", mode="before")
     @classmethod
     def _read(cls, value: object) -> object:
         return parse_split(value) if isinstance(value, str) else value
 
-
-class HuggingFaceFormat(Format[HuggingFaceOptions]):
-    """The format `huggingface`."""
-
-    name = "huggingface"
-    about = "Parquet with pictures, and a dataset card"
-    options_type = HuggingFaceOptions
-
-    def writer(self, target: Target) -> HuggingFace:
-        return HuggingFace(target.folder, target.peaks, target.vocabulary(), self.options.split, self.options.seed)
+    @property
+    def media(self) -> tuple[str, ...]:
+        """The columns of MEDIA that are wanted."""
+        return tuple(name for name in MEDIA if getattr(self, name))
 
 
 class HuggingFace(Writer):
-    """Writes `data/<split>-00000-of-00001.parquet` and `README.md` into `folder`."""
+    """Writes `data/<split>-00000-of-00001.<extension>` and `README.md` into `folder`."""
 
     def __init__(
         self,
         folder: Path,
         peaks: Path,
         words: Vocabulary,
-        splits: Mapping[str, float],
-        seed: int = 0,
+        options: HuggingFaceOptions,
         shard_bytes: int = SHARD,
     ) -> None:
-        """peaks: the run's folder of pictures. splits: share of the clips by name; the rest is "train"."""
+        """peaks: the run's folder of pictures."""
         super().__init__()
         self._folder = folder
         self._pictures = Pictures(peaks)
-        self._shares = dict(splits)
-        self._seed = seed
-        self._columns = columns(words)
-        self._no_picture = 0
-        schema = arrow_schema(self._columns)
+        self._options = options
+        self._columns = columns(words, options.media)
+        self._inside: Counter[str] = Counter()  # of MEDIA
+        self._lost: Counter[str] = Counter()
         (folder / "data").mkdir()
         self._splits = {
-            name: self.files.enter_context(_Split(folder / "data", name, schema, shard_bytes))
-            for name in (TRAIN, *self._shares)
+            name: self.files.enter_context(self._shards(folder / "data", name, shard_bytes, words))
+            for name in (TRAIN, *options.split)
         }
         self._card = Card(self._columns)
 
+    @abstractmethod
+    def _shards(self, folder: Path, name: str, shard_bytes: int, words: Vocabulary) -> Shards:
+        """The files of one split."""
+
+    @abstractmethod
+    def _features(self, table: tuple[Column, ...]) -> list[dict[str, Any]]:
+        """What the card says of the columns."""
+
     def add(self, entry: Entry) -> str:
+        record = entry.record
         row = clean_all({column.name: column.take(entry) for column in self._columns})
-        if picture := self._pictures.of(entry.record):
-            row[PICTURE] = {"bytes": picture.read_bytes(), "path": picture.name}
-        else:
-            self._no_picture += 1
-        self._splits[split_of(entry.record.sha256 or entry.record.name, self._shares, self._seed)].add(row)
+        for name, data in self._media(record).items():
+            row[name] = data
+            self._inside[name] += bool(data)
+        self._splits[split_of(record.sha256 or record.name, self._options.split, self._options.seed)].add(row)
         self._card.add(entry)
         return ""
 
@@ -96,75 +109,78 @@ class HuggingFace(Writer):
         for split in self._splits.values():
             split.close()
         filled = {name: split for name, split in self._splits.items() if split.rows}
-        sizes = {name: (split.rows, split.arrow_bytes, split.file_bytes) for name, split in filled.items()}
-        (self._folder / "README.md").write_text(self._card.text(sizes, self._seed), encoding="utf-8")
+        sizes = {name: (split.rows, split.data_bytes, split.file_bytes) for name, split in filled.items()}
+        inside = [name for name in MEDIA if self._inside[name]]
+        text = self._card.text(sizes, self._options.seed, inside, self._features(self._columns))
+        (self._folder / "README.md").write_text(text, encoding="utf-8")
         remarks = ["records in " + ", ".join(f"{name}: {split.rows}" for name, split in filled.items())]
         remarks += [f"no clip came into {name}; there are too few" for name in self._splits if name not in filled]
-        if self._no_picture:
-            remarks.append(f"records without a picture, which merrflow run makes: {self._no_picture}")
+        remarks += [f"{what}: {count}" for what, count in self._lost.items() if count]
         return tuple(remarks)
 
+    def _media(self, record: Record) -> dict[str, dict[str, Any] | None]:
+        """The record's files, as bytes and name. What cannot be had is None, and counted."""
+        found: dict[str, dict[str, Any] | None] = dict.fromkeys(self._options.media)
+        if self._options.image:
+            picture = self._pictures.of(record)
+            if picture:
+                found["image"] = {"bytes": picture.read_bytes(), "path": picture.name}
+            self._lost["records without a picture, which merrflow run makes"] += not picture
+        if not (self._options.video or self._options.audio):
+            return found
+        clip = unchanged_clip_of(record)
+        self._lost["clips that are not where they were, or have changed, and so not in the dataset"] += not clip
+        if clip and self._options.video:
+            found["video"] = {"bytes": clip.read_bytes(), "path": film_name(record)}
+        if clip and self._options.audio:
+            sound = sound_of(clip)
+            found["audio"] = {"bytes": sound, "path": f"{record.name}.wav"} if sound else None
+            self._lost["clips without a sound track"] += not sound
+        return found
 
-class _Split:
-    """The shards of one split, each begun when the one before is full. A context manager that closes its file."""
 
-    def __init__(self, folder: Path, name: str, schema: Any, shard_bytes: int) -> None:
-        self.rows = 0
-        self.arrow_bytes = 0
-        self.file_bytes = 0
-        self._folder = folder
-        self._name = name
-        self._schema = schema
-        self._limit = shard_bytes
-        self._waiting: list[dict[str, Any]] = []
-        self._shards: list[Path] = []
-        self._writer: Any = None
-        self._in_shard = 0  # bytes
+class ParquetDataset(HuggingFace):
+    """The dataset as Parquet."""
 
-    def __enter__(self) -> _Split:
-        return self
+    def _shards(self, folder: Path, name: str, shard_bytes: int, words: Vocabulary) -> Shards:
+        return ParquetShards(folder, name, shard_bytes, arrow_schema(self._columns))
 
-    def __exit__(self, *error: object) -> None:
-        if self._writer:
-            self._writer.close()
+    def _features(self, table: tuple[Column, ...]) -> list[dict[str, Any]]:
+        return parquet_features(table)
 
-    def add(self, row: dict[str, Any]) -> None:
-        self._waiting.append(row)
-        if len(self._waiting) >= GROUP:
-            self._flush()
 
-    def close(self) -> None:
-        """Writes the rest, and gives the shards their names, now that their number is known."""
-        self._flush()
-        self._end_shard()
-        for number, path in enumerate(self._shards):
-            self.file_bytes += path.stat().st_size
-            path.rename(self._folder / f"{self._name}-{number:05}-of-{len(self._shards):05}.parquet")
+class WebDataset(HuggingFace):
+    """The dataset as TAR files."""
 
-    def _flush(self) -> None:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
+    def _shards(self, folder: Path, name: str, shard_bytes: int, words: Vocabulary) -> Shards:
+        return TarShards(folder, name, shard_bytes, words.labels)
 
-        if not self._waiting:
-            return
-        table = pa.Table.from_pylist(self._waiting, schema=self._schema)
-        if self._writer and self._in_shard + table.nbytes > self._limit:
-            self._end_shard()
-        if not self._writer:
-            path = self._folder / f"{self._name}-{len(self._shards):05}.parquet"
-            self._shards.append(path)
-            self._writer = pq.ParquetWriter(path, self._schema, compression="zstd")
-        self._writer.write_table(table)
-        self._in_shard += table.nbytes
-        self.arrow_bytes += table.nbytes
-        self.rows += len(self._waiting)
-        self._waiting = []
+    def _features(self, table: tuple[Column, ...]) -> list[dict[str, Any]]:
+        return tar_features(table)
 
-    def _end_shard(self) -> None:
-        if self._writer:
-            self._writer.close()
-        self._writer = None
-        self._in_shard = 0
+
+class HuggingFaceFormat(Format[HuggingFaceOptions]):
+    """The format `huggingface`."""
+
+    name = "huggingface"
+    about = "Parquet with pictures, films or sounds, and a dataset card"
+    options_type = HuggingFaceOptions
+    has_card = True
+
+    def writer(self, target: Target) -> HuggingFace:
+        return ParquetDataset(target.folder, target.peaks, target.vocabulary(), self.options)
+
+
+class WebDatasetFormat(Format[HuggingFaceOptions]):
+    """The format `webdataset`."""
+
+    name = "webdataset"
+    about = "the same as TAR files that are read in order, for large sets"
+    options_type = HuggingFaceOptions
+    has_card = True
+
+    def writer(self, target: Target) -> HuggingFace:
+        return WebDataset(target.folder, target.peaks, target.vocabulary(), self.options)
 
 
 def parse_split(text: str) -> dict[str, float]:
@@ -196,22 +212,3 @@ def split_of(key: str, shares: Mapping[str, float], seed: int) -> str:
             return name
         drawn -= share
     return TRAIN
-
-
-def arrow_schema(table: tuple[Column, ...]) -> Any:
-    """The Arrow schema, with the features in its metadata, where the `datasets` library looks for them."""
-    import pyarrow as pa
-
-    features = {column.name: column.kind.feature for column in table}
-    metadata = {"huggingface": json.dumps({"info": {"features": features}}, ensure_ascii=False)}
-    return pa.schema([pa.field(column.name, _arrow(column.kind.arrow)) for column in table], metadata=metadata)
-
-
-def _arrow(kind: Any) -> Any:
-    import pyarrow as pa
-
-    if isinstance(kind, dict):
-        return pa.struct([pa.field(name, _arrow(part)) for name, part in kind.items()])
-    if isinstance(kind, list):
-        return pa.list_(_arrow(kind[0]))
-    return getattr(pa, {"bool": "bool_"}.get(kind, kind))()

@@ -24,8 +24,13 @@ BUILT_IN = {
     "merr": f"{_HERE}.merr:Merr",
     "merr-strict": f"{_HERE}.merr_strict:MerrStrict",
     "huggingface": f"{_HERE}.huggingface:HuggingFaceFormat",
+    "webdataset": f"{_HERE}.huggingface:WebDatasetFormat",
     "sharegpt": f"{_HERE}.sharegpt:ShareGptFormat",
     "csv": f"{_HERE}.spreadsheet:Csv",
+    "labelstudio": f"{_HERE}.labelstudio:LabelStudioFormat",
+    "argilla": f"{_HERE}.argilla:ArgillaFormat",
+    "fiftyone": f"{_HERE}.fiftyone:FiftyOneFormat",
+    "mer-factory": f"{_HERE}.mer_factory:MerFactoryFormat",
 }
 
 

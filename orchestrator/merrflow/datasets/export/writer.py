@@ -12,6 +12,7 @@ from merrflow.datasets.entries import Entry
 NO_FINE = "no fine-grained description"  # reasons for leaving a record out that several formats share
 OTHER_LABEL = "a label that MERR does not have"
 NO_PICTURE = "no picture of the peak frame"
+NO_CLIP = "a clip that is not where it was"
 
 
 class Writer(ABC):

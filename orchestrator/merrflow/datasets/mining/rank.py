@@ -24,7 +24,8 @@ from merrflow.facs.units import openface_units
 from merrflow.stages.stage import Skip
 from merrflow.store import ClipResults, Ledger
 
-_SETTLED: Mapping[str, int] = {Verdict.CONTRADICTED: 1, Verdict.CONFIRMED: 2}  # the order of review; 0 for all else
+# The order of review, the highest first: what is not settled, 0, is where a person helps most.
+_TURN: Mapping[str, int] = {Verdict.CONTRADICTED: -1, Verdict.CONFIRMED: -2}
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,7 @@ def mine(
     names = (label, *rule.aliases)
     judges: dict[tuple[str, ...], Nearness] = {}
     engines: Counter[tuple[str, tuple[str, ...]]] = Counter()
-    heap: list[tuple[float, int, Candidate]] = []
+    heap: list[tuple[int, float, int, Candidate]] = []
     clips = without = 0
     for number, (stored, record, series, engine) in enumerate(readable(ledger)):
         clips += 1
@@ -105,7 +106,9 @@ def mine(
         faces = list(all_faces(series, rules.peak)) if series else [peak_face(record)] if record else []
         ratios = [near.ratio(face.present, face.intensity) * _sure(face, rules, mining) for face in faces]
         bound = round(_bound(faces, ratios, series, mining) + more, 4)
-        if bound < mining.least_evidence or (len(heap) == top and bound <= heap[0][0]):
+        standing = _standing(record)
+        turn = _TURN.get(standing, 0)
+        if bound < mining.least_evidence or (len(heap) == top and (turn, bound) <= heap[0][:2]):
             continue
         found = _exact(stored, record, series, faces, ratios, near, mining)
         if found is None:
@@ -115,19 +118,17 @@ def mine(
         if score < mining.least_evidence:
             continue
         box, reasons = face.box, (*reasons, *more_reasons)
-        standing = _standing(record)
         one = Candidate(
             0, stored.name, stored.path, score, face.frame, face.seconds, own, stored.outcome, reasons, box, standing
         )
         # Clips come by name, so that of two equal ones the later is the first to go.
-        entry = (score, -number, one)
+        entry = (turn, score, -number, one)
         if len(heap) < top:
             heapq.heappush(heap, entry)
-        elif entry[:2] > heap[0][:2]:
+        elif entry[:3] > heap[0][:3]:
             heapq.heapreplace(heap, entry)
-    # What is settled comes after what is not: undetermined labels and clips without one are where a person helps most.
-    best = sorted(heap, key=lambda entry: (_SETTLED.get(entry[2].standing, 0), -entry[0], -entry[1]))
-    candidates = tuple(replace(one, rank=rank) for rank, (_, _, one) in enumerate(best, start=1))
+    best = sorted(heap, key=lambda entry: entry[:3], reverse=True)
+    candidates = tuple(replace(one, rank=rank) for rank, (*_, one) in enumerate(best, start=1))
     return Mined(label, rules.title, candidates, clips, without, _limits(engines, judges, label))
 
 

@@ -25,8 +25,10 @@ def vote(case: Case, rules: Witnesses) -> Vote:
         return abstains(NAME, f"the network is not good enough at {case.found.label} to vote")
     share = shares.get(own, 0.0)
     if share >= limits.confirms.get(own, 2.0):
-        reason = f"{own} at a mean share of {share:.2f}, at least {limits.confirms[own]:.2f} confirms"
-        return speaks_for(NAME, case.found.label, limits.weight, reason)
+        sure = share >= limits.sure.get(own, 2.0)
+        least = (limits.sure if sure else limits.confirms)[own]
+        reason = f"{own} at a mean share of {share:.2f}, at least {least:.2f} {'is sure' if sure else 'confirms'}"
+        return speaks_for(NAME, case.found.label, limits.sure_weight if sure else limits.weight[own], reason)
     if share < limits.contradicts.get(own, 0.0):
         reason = f"{own} at a mean share of {share:.2f}, below {limits.contradicts[own]:.2f} contradicts"
         return speaks_against(NAME, "", limits.against_weight, reason)

@@ -11,11 +11,13 @@ from merrflow.stages.witnesses.rules import Witnesses, WordRules
 
 NAME = "words"
 _CHINESE = "zh"
+_SURPRISE = "surprise"
 _CLAUSE = re.compile(r"[.!?,;:。！？，；：\n]+")
 
 
 def vote(case: Case, rules: Witnesses) -> Vote:
-    """Words whose valence agrees with the label's speak for it, those of the opposite valence against it."""
+    """Words whose valence agrees with the label's speak for it, those of the opposite valence against it. Words of
+    surprise speak for that label alone."""
     said, label = case.said, case.found.label
     if not said.text:
         return abstains(NAME, "nothing that is said is known")
@@ -24,15 +26,18 @@ def vote(case: Case, rules: Witnesses) -> Vote:
     if said.confidence is not None and said.confidence < rules.words.heard_share:
         return abstains(NAME, f"the words were read or recognised with a confidence of {said.confidence:.2f} only")
     found = strong_words(said.text, said.language, rules.words)
+    if label != _SURPRISE:  # which goes with labels of any valence
+        found = [(word, sign) for word, sign in found if sign != _SURPRISE]
     signs = {sign for _, sign in found}
     shown = ", ".join(f"“{word}”" for word, _ in found)
     if not found:
         return abstains(NAME, "no strong word is said")
+    if _SURPRISE in signs:
+        return speaks_for(NAME, label, rules.words.weight, f"{shown} is said, which goes with {label}")
     if len(signs) > 1:
         return abstains(NAME, f"the words point both ways: {shown}")
-    sign = signs.pop()
-    own = rules.valence.get(label)
-    if sign == own or (sign == label == "surprise"):
+    sign, own = signs.pop(), rules.valence.get(label)
+    if sign == own:
         return speaks_for(NAME, label, rules.words.weight, f"{shown} is said, which goes with {label}")
     if {sign, own} == {"positive", "negative"} or own == "neutral":
         reason = f"{shown} is said, which is {sign} and does not go with {label}"
@@ -45,7 +50,7 @@ def strong_words(text: str, language: str, rules: WordRules) -> list[tuple[str, 
     happy" may be anything from sad to calm."""
     found = []
     for clause in _CLAUSE.split(text.replace("’", "'")):
-        for sign in ("positive", "negative", "surprise"):
+        for sign in ("positive", "negative", _SURPRISE):
             listed: tuple[str, ...] = getattr(rules, sign).get(language, ())
             for match in _pattern(listed, language).finditer(clause):
                 before = clause[: match.start()]

@@ -20,13 +20,22 @@ from merrflow_llama3.engines.prompts import longest_answer, prompt_names, prompt
 from merrflow_llama3.engines.translations import Translating, translator
 from merrflow_llama3.engines.weights_folder import WeightsFolder
 from merrflow_llama3.prompt import Prompt, load_prompt
-from merrflow_llama3.scoring import MOST_PRIORS, ScoringPrompt, clean_labels, label_scores, load_scoring_prompt
+from merrflow_llama3.scoring import (
+    MOST_PRIORS,
+    ScoringPrompt,
+    bounded,
+    clean_labels,
+    label_scores,
+    load_scoring_prompt,
+    summed,
+)
 from merrflow_llama3.settings import Llama3Settings
 from merrflow_llama3.translation import TranslationPrompt, load_translation_prompt
 from merrflow_llama3.types import Clues, Item, ReasonItem, Result, Scored, ScoreItem, TranslateItem, no_clue
 from merrflow_serving.engine import EngineInfo, Limits, Wanted, always
 from merrflow_serving.errors import MerrflowError, NotReady, TooLarge
 
+_Prior = tuple[tuple[str, ...], Clues]  # labels in sorted order, and clues without content
 MAX_REQUESTS = 64  # clips in one batch: more make it take longer, and hardly raise the number of answers a second
 _LONGEST_TOKEN = 128  # characters, in Llama 3's vocabulary
 
@@ -38,11 +47,17 @@ class _Scoring:
     labels: tuple[str, ...]  # as given
     read: tuple[str, ...]  # the same, as the model reads them
     question: Question  # over the labels in sorted order, so that scores do not depend on the order given
+    contentless: Clues  # of the same kinds, for the prior
 
     @property
     def sorted_labels(self) -> tuple[str, ...]:
         """The labels in the order of the question."""
         return tuple(sorted(self.read))
+
+    @property
+    def prior(self) -> _Prior:
+        """The key of its prior."""
+        return self.sorted_labels, self.contentless
 
 
 class BatchedReasoner(ABC):
@@ -62,7 +77,7 @@ class BatchedReasoner(ABC):
         self._prompt: Prompt
         self._scoring: ScoringPrompt
         self._translation: TranslationPrompt | None = None
-        self._priors: dict[tuple[str, ...], dict[str, float]] = {}
+        self._priors: dict[_Prior, dict[str, float]] = {}
 
     @abstractmethod
     def _arithmetic(self) -> tuple[str, str]:
@@ -182,42 +197,53 @@ class BatchedReasoner(ABC):
         asked = self._tokens(conversation, self._scoring.answer_starts)
         question = Question(asked, self._answers(sorted(read)))
         self._check_context(question.longest)
-        return _Scoring(item.labels, read, question)
+        return _Scoring(item.labels, read, question, self._scoring.without_content(clues))
 
     def _answers(self, labels: Sequence[str]) -> tuple[Tokens, ...]:
-        end = self._scoring.end or self._tokenizer.end
-        return tuple(self._tokenizer.answer(f"{self._scoring.before}{label}{end}") for label in labels)
+        """All spellings of the first label, then of the next."""
+        texts = [text for label in labels for text in self._scoring.spellings(label, self._tokenizer.end)]
+        return tuple(map(self._tokenizer.answer, texts))
+
+    def _likelihoods(self, labels: Sequence[str], found: Sequence[float]) -> dict[str, float]:
+        """By label, from what was found for `_answers(labels)`."""
+        each = iter(found)
+        return {
+            label: summed([next(each) for _ in self._scoring.spellings(label, self._tokenizer.end)]) for label in labels
+        }
 
     def _score(self, model: LanguageModel, scorings: list[_Scoring], wanted: Wanted) -> list[Scored | MerrflowError]:
-        """All clips at once, together with the scores without clues that are not known yet."""
+        """All clips at once, together with the priors that are not known yet."""
         if not scorings:
             return []
-        sets = list(dict.fromkeys(scoring.sorted_labels for scoring in scorings))
+        sets = list(dict.fromkeys(scoring.prior for scoring in scorings))
         if len(self._priors) + len(sets) > MOST_PRIORS:
             self._priors.clear()
-        new = [labels for labels in sets if labels not in self._priors]
-        empty = self._tokenizer.prompt(self._scoring.ask_nothing(), self._scoring.answer_starts)
+        new = [key for key in sets if key not in self._priors]
         asked = [scoring.question for scoring in scorings]
         found = model.likelihoods(
-            asked + [Question(empty, self._answers(labels)) for labels in new],
+            asked + [self._without_content(*key) for key in new],
             lambda place: place >= len(asked) or wanted(place),
         )
-        errors: dict[tuple[str, ...], MerrflowError] = {}
-        for labels, prior in zip(new, found[len(asked) :], strict=True):
+        errors: dict[_Prior, MerrflowError] = {}
+        for key, prior in zip(new, found[len(asked) :], strict=True):
             if isinstance(prior, MerrflowError):
-                errors[labels] = prior
+                errors[key] = prior
             else:
-                self._priors[labels] = dict(zip(labels, prior, strict=True))
+                self._priors[key] = bounded(self._likelihoods(key[0], prior), self._scoring.most_correction)
         return [
-            self._scored(scoring, errors.get(scoring.sorted_labels, likelihoods))
+            self._scored(scoring, errors.get(scoring.prior, likelihoods))
             for scoring, likelihoods in zip(scorings, found, strict=False)
         ]
+
+    def _without_content(self, labels: tuple[str, ...], contentless: Clues) -> Question:
+        asked = self._tokenizer.prompt(self._scoring.ask_nothing(contentless), self._scoring.answer_starts)
+        return Question(asked, self._answers(labels))
 
     def _scored(self, scoring: _Scoring, found: tuple[float, ...] | MerrflowError) -> Scored | MerrflowError:
         if isinstance(found, MerrflowError):
             return found
-        likelihoods = dict(zip(scoring.sorted_labels, found, strict=True))
-        scores = label_scores(scoring.labels, scoring.read, likelihoods, self._priors[scoring.sorted_labels])
+        likelihoods = self._likelihoods(scoring.sorted_labels, found)
+        scores = label_scores(scoring.labels, scoring.read, likelihoods, self._priors[scoring.prior])
         return Scored(scores, len(scoring.question.tokens))
 
     # -- used by both

@@ -29,6 +29,7 @@ class Draft:
 
 def check(text: str, clues: Clues, question: str, *, cut: bool, prompt_tokens: int, answer_tokens: int) -> Draft:
     """The answer `text` to `question` over prepared `clues`. cut: by the token limit."""
+    text = checks.repaired(text)
     answer = checks.Answer(text, clues, question, cut=cut)
     return Draft(
         text=text,

@@ -49,13 +49,16 @@ class Translating:
         """Takes an answer. True if it is a translation, or was the last attempt."""
         self._attempts += 1
         text = translation_checks.tidied(answer, self._source)
-        failures = translation_checks.failures(translation_checks.Attempt(text, self._source, self._frame, cut))
+        attempt = translation_checks.Attempt(text, self._source, self._frame, cut)
+        failures = translation_checks.failures(attempt)
         if failures and self._attempts < self._most:
             return False
         outcome, reason = Outcome.DONE, "; ".join(failures)
         if failures:
             log.warning("no translation", attempts=self._attempts, reason=reason)
-            outcome, text = Outcome.TRUNCATED if cut else Outcome.REFUSED, ""
+            declined = translation_checks.refusal(attempt) is not None
+            outcome = Outcome.REFUSED if declined else Outcome.TRUNCATED if cut else Outcome.REJECTED
+            text = ""
         self._translated = Translated(text, outcome, reason, prompt_tokens, answer_tokens, self._attempts)
         return True
 

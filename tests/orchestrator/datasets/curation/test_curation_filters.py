@@ -39,42 +39,56 @@ def only(name: str, **section: object) -> Filter:
     return config.model_copy(update=changes).filters()[0]
 
 
+def shares(own: float, **others: float) -> dict[str, float]:
+    """A distribution over ten labels with these probabilities, the rest spread evenly."""
+    known = {"happy": own, **others}
+    rest = [name for name in packaged().valence if name not in known]
+    return {**{name: (1 - sum(known.values())) / len(rest) for name in rest}, **known}
+
+
 @pytest.mark.parametrize(
-    ("top", "own", "dropped"),
+    ("scores", "dropped"),
     [
-        (("sad", 0.9), 0.01, True),
-        (("sad", 0.59), 0.01, False),  # not sure enough
-        (("sad", 0.9), 0.06, False),  # something is left to the label
-        (("surprise", 0.9), 0.01, False),  # not opposite
-        (("happy", 0.9), 0.9, False),
-        (("bored", 0.9), 0.01, False),  # a label whose valence is not known
+        (shares(0.01, sad=0.9), True),
+        (shares(0.01, sad=0.3), True),  # unsure, yet thirty times as sure as of the label
+        (shares(0.04, sad=0.2), False),  # five times
+        (shares(0.06, sad=0.9), False),  # more than half an equal share is left to the label
+        (shares(0.04, surprise=0.9), False),  # not opposite
+        (shares(0.9), False),
+        (shares(0.01, bored=0.95), False),  # a label whose valence is not known
+        (shares(0.0, sad=0.0, bored=1.0), False),
     ],
 )
-def test_distribution(top: tuple[str, float], own: float, dropped: bool) -> None:
-    found = only("distribution").judge([clip(tops={"all": top}, own=own)])
+def test_distribution(scores: dict[str, float], dropped: bool) -> None:
+    found = only("distribution").judge([clip(scores={"all": scores})])
     assert bool(found.drops) is dropped
     assert found.unjudged == 0
 
 
 def test_distribution_of_any_other_label_where_asked() -> None:
-    one = clip(tops={"all": ("surprise", 0.9)}, own=0.01)
+    one = clip(scores={"all": shares(0.01, surprise=0.9)})
     assert only("distribution", opposite_only=False).judge([one]).drops == {
-        "clip": "labelled happy (1% by all clues), while the clues say surprise (90%)"
+        "clip": "labelled happy (1.0% by all clues, 0.10 times an equal share), while the clues say rather surprise "
+        "(90%)"
     }
 
 
+HAPPY, SAD, UNSURE = shares(0.5), shares(0.02, sad=0.4), shares(0.2, sad=0.3)
+
+
 @pytest.mark.parametrize(
-    ("tops", "dropped"),
+    ("scores", "dropped"),
     [
-        ({"face": ("happy", 0.9), "words": ("sad", 0.9)}, True),
-        ({"face": ("happy", 0.9), "voice": ("surprise", 0.9), "words": ("fear", 0.85)}, True),
-        ({"face": ("happy", 0.9), "words": ("sad", 0.7)}, False),
-        ({"face": ("angry", 0.9), "words": ("sad", 0.9)}, False),
-        ({"face": ("happy", 0.9), "all": ("sad", 0.9)}, False),  # "all" is no modality
+        ({"face": HAPPY, "words": SAD}, True),
+        ({"face": HAPPY, "voice": shares(0.1, surprise=0.5), "words": shares(0.02, fear=0.3)}, True),
+        ({"face": HAPPY, "words": UNSURE}, False),
+        ({"face": shares(0.02, angry=0.5), "words": SAD}, False),
+        ({"face": HAPPY, "all": SAD}, False),  # "all" is no modality
+        ({"face": {"happy": 0.9, "neutral": 0.1}, "words": SAD}, False),  # no negative label was weighed
     ],
 )
-def test_modalities(tops: dict[str, tuple[str, float]], dropped: bool) -> None:
-    assert bool(only("modalities").judge([clip(tops=tops)]).drops) is dropped
+def test_modalities(scores: dict[str, dict[str, float]], dropped: bool) -> None:
+    assert bool(only("modalities").judge([clip(scores=scores)]).drops) is dropped
 
 
 @pytest.mark.parametrize(

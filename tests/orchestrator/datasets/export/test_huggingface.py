@@ -18,10 +18,10 @@ os.environ |= {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}  # read when t
 
 from merrflow.core.records import Claim, Origin, Outcome, Record, ShownFrame
 from merrflow.datasets.entries import Entry
-from merrflow.datasets.export import huggingface
+from merrflow.datasets.export import shards
 from merrflow.datasets.export.card import plain
 from merrflow.datasets.export.export import export
-from merrflow.datasets.export.huggingface import HuggingFace, split_of
+from merrflow.datasets.export.huggingface import HuggingFaceOptions, ParquetDataset, split_of
 from merrflow.datasets.export.vocabulary import vocabulary
 from tests.orchestrator.datasets.report.runs import many, record, run
 
@@ -142,7 +142,7 @@ def test_lone_surrogates_and_control_signs_can_be_written(tmp_path: Path) -> Non
     ledger = run(tmp_path, [record("a")])
     (tmp_path / "to").mkdir()
     evil = replace(record("a"), coarse="a\ud800b\x00c\x1b</s>")
-    with HuggingFace(tmp_path / "to", tmp_path / "peaks", vocabulary(ledger), {}) as writer:
+    with ParquetDataset(tmp_path / "to", tmp_path / "peaks", vocabulary(ledger), HuggingFaceOptions()) as writer:
         writer.add(Entry(evil, Outcome.DONE, ""))
         writer.finish()
     assert load(tmp_path / "to", tmp_path)["train"][0]["coarse"] == "a\ufffdb\x00c\x1b</s>"
@@ -160,17 +160,18 @@ def test_without_a_picture_the_record_stays(tmp_path: Path) -> None:
 
 def test_shards_are_bounded_and_lose_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ledger = run(tmp_path, many(25), size=(64, 36))
-    monkeypatch.setattr(huggingface, "GROUP", 4)
+    monkeypatch.setattr(shards, "GROUP", 4)
     (tmp_path / "to").mkdir()
     size = (tmp_path / "peaks" / "clip_00000.jpg").stat().st_size
     entries = [Entry(one, Outcome.DONE, "") for one in many(25)]
-    with HuggingFace(tmp_path / "to", tmp_path / "peaks", vocabulary(ledger), {}, shard_bytes=10 * (size + 1500)) as w:
+    limit = 10 * (size + 1500)
+    with ParquetDataset(tmp_path / "to", tmp_path / "peaks", vocabulary(ledger), HuggingFaceOptions(), limit) as w:
         for entry in entries:
             w.add(entry)
         w.finish()
-    shards = sorted(path.name for path in (tmp_path / "to" / "data").iterdir())
-    assert 2 < len(shards) < 25
-    assert shards[0] == f"train-00000-of-{len(shards):05}.parquet"
+    names = sorted(path.name for path in (tmp_path / "to" / "data").iterdir())
+    assert 2 < len(names) < 25
+    assert names[0] == f"train-00000-of-{len(names):05}.parquet"
     rows = load(tmp_path / "to", tmp_path)["train"]
     assert rows["name"] == [one.name for one in many(25)]
 

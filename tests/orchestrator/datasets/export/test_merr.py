@@ -6,16 +6,20 @@ import csv
 import json
 from collections import Counter
 from dataclasses import replace
+from io import StringIO
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
+from merrflow.core.errors import InputError
 from merrflow.core.records import Label, Outcome, Peak, Record, Tone
 from merrflow.core.spoken import Subtitle, Translation
+from merrflow.datasets.export.everything import write_all
 from merrflow.datasets.export.export import export
-from merrflow.datasets.export.merr import SUBTITLES
+from merrflow.datasets.export.merr import AFFECTGPT, NO_NAME, SUBTITLES
 from merrflow.datasets.export.merr_strict import published, published_units
+from merrflow.datasets.export.pandas_text import KEEPS_TEXT, MISSING, SubtitleTable
 from merrflow.facs import load_lexicon, load_rules
 from tests.orchestrator.datasets.export.merr_loader import NINE, load
 from tests.orchestrator.datasets.export.passes import write_merr
@@ -84,8 +88,34 @@ def test_labels_that_merr_does_not_have_are_left_out_and_counted(tmp_path: Path)
         done = export(ledger, tmp_path, format)
         assert [(s.name, s.label) for s in load(done.folder, "fine")] == [("b", "angry"), ("c", "sad")]
         assert done.left_out == {"a label that MERR does not have": 1}
-    # a run's own files keep them all
+    # a run's own files keep them all, and list for training what can be loaded
     assert write_merr(ledger, tmp_path / "own") == (3, 3)
+    assert json.loads((tmp_path / "own" / "MERR_fine_grained.json").read_text())["a"]["pseu_emotion"] == "disgust"
+    assert (tmp_path / "own" / "MERR_coarse_grained.txt").read_text() == "b 50 angry\nc 50 sad\n"
+    assert list(pd.read_csv(tmp_path / "own" / SUBTITLES)["name"]) == ["b", "c"]
+
+
+def test_a_runs_own_files_load_as_they_are(tmp_path: Path) -> None:
+    ledger = run(tmp_path, [record("0001", "disgust"), record("0002", "happy"), record("NA"), record("null", "sad")])
+    write_all(ledger, tmp_path)
+    for grain in ("coarse", "fine"):
+        assert [s.name for s in load(tmp_path / "merr", grain, all_listed=False)] == ["0002"]
+
+
+@pytest.mark.parametrize("code_page", ["utf-8", "gbk", "cp1252"])
+@pytest.mark.parametrize("format", ["merr", "merr-strict"])
+def test_it_loads_under_every_code_page(tmp_path: Path, code_page: str, format: str) -> None:
+    text = "我不知道 café “quoted” \U0001f600 Ünï"
+    one = replace(
+        record("0001"), subtitle=Subtitle(text, "srt", "zh", ""), coarse=text, tone=Tone(text, "speech", {}, ())
+    )
+    one = replace(one, reasoning=replace(one.reasoning, text=text))
+    folder = export(run(tmp_path, [one, record("0002", "sad")]), tmp_path, format).folder
+    for path in (*folder.glob("*.json"), *folder.glob("*.txt")):
+        assert path.read_bytes().isascii()
+    first, second = load(folder, "fine", code_page)
+    assert first.fields["smp_reason_caption"] == first.fields["text"] == text
+    assert first.instruction == f"The person in video says: {text}. " and second.name == "0002"
 
 
 @pytest.mark.parametrize("word", ["", "None", "null", "NA", "nan", "-nan", "#N/A", "=1+1", "-5", "@here", "\x00\n"])
@@ -103,9 +133,7 @@ def test_no_sentence_becomes_a_number_or_a_formula(tmp_path: Path, word: str) ->
 def test_pandas_knows_no_further_word_for_a_missing_value() -> None:
     from pandas._libs.parsers import STR_NA_VALUES
 
-    from merrflow.datasets.export.merr import _MISSING
-
-    assert set(STR_NA_VALUES) - {""} <= _MISSING
+    assert set(STR_NA_VALUES) - {""} <= MISSING
 
 
 def test_hostile_text_stays_text(tmp_path: Path) -> None:
@@ -129,14 +157,68 @@ def test_remarks_tell_what_a_trainer_stumbles_over(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "names", [("NA", "b"), ("1e5", "2.5"), ("0001", "0002"), ("0001", "b"), ("1", "nan"), ("1_0", "2")]
+    "names",
+    [
+        ("1e5", "2.5"),
+        ("0001", "0002"),
+        ("0001", "b"),
+        ("1_0", "2"),
+        ("inf", "3"),
+        ("True", "false"),
+        ("7",),
+        ("2024-01-01",),
+    ],
 )
-def test_names_that_pandas_does_not_read_as_text_are_counted(tmp_path: Path, names: tuple[str, ...]) -> None:
+def test_every_name_is_found_as_text(tmp_path: Path, names: tuple[str, ...]) -> None:
     done = export(run(tmp_path, [record(name) for name in names]), tmp_path, "merr")
-    read = pd.read_csv(done.folder / SUBTITLES)
-    lost = sum(read.loc[read["name"] == name].empty for name in names)
+    assert [sample.name for sample in load(done.folder, "fine")] == sorted(names)
+    bare = pd.read_csv(StringIO("name\n" + "\n".join(names)))
+    misread = sum(bare.loc[bare["name"] == name].empty for name in names)
     told = [remark for remark in done.remarks if "pandas" in remark]
-    assert told == ([told[0]] if lost else []) and all(remark.endswith(f": {lost}") for remark in told)
+    assert bool(told) or not misread
+    table = pd.read_csv(done.folder / AFFECTGPT)  # whose class appends text to each name
+    assert [Path(name + ".avi").name for name in table["names"]] == [f"{name}.avi" for name in sorted(names)]
+
+
+@pytest.mark.parametrize("name", ["NA", "nan", "null", "None"])
+def test_a_clip_whose_name_is_no_value_is_left_out_and_counted(tmp_path: Path, name: str) -> None:
+    done = export(run(tmp_path, [record(name), record("1")]), tmp_path, "merr")
+    assert [sample.name for sample in load(done.folder, "coarse")] == ["1"]
+    assert done.left_out == {NO_NAME: 1}
+    with pytest.raises(InputError, match="nothing to export as merr; left out: 1 a name that pandas"):
+        export(run(tmp_path / "alone", [record(name)]), tmp_path / "alone", "merr")
+
+
+def test_names_stay_text_in_every_piece_that_pandas_reads(tmp_path: Path) -> None:
+    """It looks at 262,144 rows of two columns at a time, and makes numbers of those in which there is no text."""
+    names = [str(number) for number in range(600_000)] + ["word"]
+    with (tmp_path / "table.csv").open("w", encoding="utf-8") as file:
+        table = SubtitleTable(file)
+        for name in names:
+            table.add(name, "a")
+        table.end()
+    read = pd.read_csv(tmp_path / "table.csv")["name"]
+    assert {type(name) for name in read} == {str}
+    assert list(read[read != KEEPS_TEXT]) == names
+
+
+def test_names_beyond_ascii_are_told(tmp_path: Path) -> None:
+    done = export(run(tmp_path, [record("片段")]), tmp_path, "merr")
+    assert load(done.folder, "fine", "cp1252")[0].name == "片段"
+    assert any("beyond ASCII" in remark and remark.endswith(": 1") for remark in done.remarks)
+
+
+def test_affectgpt_reads_its_table(tmp_path: Path) -> None:
+    said = replace(record("b"), subtitle=Subtitle("NA", "srt", "en", ""), reasoning=None)
+    silent = replace(record("c"), subtitle=Subtitle(None, "none", "", ""))
+    silent = replace(silent, reasoning=replace(silent.reasoning, text="All is well.\n###Human: <Subtitle>no"))
+    folder = export(run(tmp_path, [record("a"), said, silent]), tmp_path, "merr").folder
+    rows = pd.read_csv(folder / AFFECTGPT)
+    assert list(rows.columns) == ["names", "subtitles", "reasons"]
+    assert list(rows["names"]) == ["a", "c"]  # b has no description
+    assert rows["reasons"][0] == "The smile and the bright voice tell of joy."
+    assert rows["subtitles"][0] == "What a day" and rows["subtitles"][1] == " "
+    assert "###Human" not in rows["reasons"][1] and "<Subtitle>" not in rows["reasons"][1]
 
 
 class TestStrict:

@@ -40,7 +40,7 @@ def test_no_control_token_is_left(text: str) -> None:
 
 TOKENS = (
     "</s> <s> <|im_end|> <|eot_id|> <image> <VIDEO> [/INST] <<SYS>> <VideoHere> <end_of_turn> <｜end▁of▁sentence｜> "
-    "<pad> <<image>image> <|a<|b|>|>"
+    "<pad> <<image>image> <|a<|b|>|> <AudioHere> <FaceHere> </Subtitle> ###Human ###Assistant:"
 )
 
 

@@ -27,8 +27,10 @@ from merrflow.core.records import (
     Probe,
     Record,
     Shot,
+    Standing,
     Subject,
     Tone,
+    Verdict,
 )
 from merrflow.core.spoken import Subtitle
 from merrflow.datasets.entries import RECORDS
@@ -133,6 +135,19 @@ def test_the_order_is_by_nearness_whatever_the_names_and_the_order_of_work(run, 
     assert [one.rank for one in found.candidates] == list(range(1, len(found.candidates) + 1))
     assert [one.score >= 1 for one in found.candidates[:4]] == [True, True, True, False]
     assert found.clips == len(LADDER)
+
+
+@pytest.mark.parametrize("top", [50, 2])
+def test_what_is_not_settled_comes_first_also_if_the_list_is_short(run, top) -> None:
+    for name, verdict in (("a", "confirmed"), ("b", "contradicted"), ("c", "undetermined"), ("d", None)):
+        made = record(name)
+        standing = Standing(Verdict(verdict), (), "", "w 1") if verdict else None
+        near = FULL if name < "c" else {"AU09": 1.6}  # what is settled is nearer
+        run.add(name, shown(near), replace(made, label=replace(made.label, standing=standing)))
+    found = mine(run.ledger, "disgust", RULES, top).candidates
+    assert [(one.name, one.standing) for one in found] == [
+        ("c", "undetermined"), ("d", ""), ("b", "contradicted"), ("a", "confirmed"),
+    ][:top]  # fmt: skip
 
 
 def test_the_reasons_name_what_is_there_and_what_is_missing(run) -> None:

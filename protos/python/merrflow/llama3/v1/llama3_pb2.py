@@ -25,31 +25,31 @@ _sym_db = _symbol_database.Default()
 from merrflow.common.v1 import common_pb2 as merrflow_dot_common_dot_v1_dot_common__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fmerrflow/llama3/v1/llama3.proto\x12\x12merrflow.llama3.v1\x1a\x1fmerrflow/common/v1/common.proto\"o\n\x05\x43lues\x12\r\n\x05scene\x18\x01 \x01(\t\x12\x13\n\x0b\x65xpressions\x18\x02 \x03(\t\x12\x0c\n\x04tone\x18\x03 \x01(\t\x12\x10\n\x08subtitle\x18\x04 \x01(\t\x12\r\n\x05label\x18\x05 \x01(\t\x12\x13\n\x0btranslation\x18\x06 \x01(\t\"U\n\rReasonRequest\x12\x0c\n\x04\x63lip\x18\x01 \x01(\t\x12(\n\x05\x63lues\x18\x02 \x01(\x0b\x32\x19.merrflow.llama3.v1.Clues\x12\x0c\n\x04seed\x18\x03 \x01(\x04\"\xaa\x02\n\x0eReasonResponse\x12\x0c\n\x04text\x18\x01 \x01(\t\x12,\n\x07outcome\x18\x02 \x01(\x0e\x32\x1b.merrflow.common.v1.Outcome\x12\x15\n\rprompt_tokens\x18\x03 \x01(\r\x12\x15\n\ranswer_tokens\x18\x04 \x01(\r\x12*\n\x06timing\x18\x05 \x01(\x0b\x32\x1a.merrflow.common.v1.Timing\x12.\n\x06\x65ngine\x18\x06 \x01(\x0b\x32\x1e.merrflow.common.v1.EngineInfo\x12\x16\n\x0eoutcome_reason\x18\x07 \x01(\t\x12\x10\n\x08\x61ttempts\x18\x08 \x01(\r\x12(\n\x05usage\x18\t \x01(\x0b\x32\x19.merrflow.common.v1.Usage\"V\n\x0cScoreRequest\x12\x0c\n\x04\x63lip\x18\x01 \x01(\t\x12(\n\x05\x63lues\x18\x02 \x01(\x0b\x32\x19.merrflow.llama3.v1.Clues\x12\x0e\n\x06labels\x18\x03 \x03(\t\"\x8f\x02\n\rScoreResponse\x12.\n\x06scores\x18\x01 \x03(\x0b\x32\x1e.merrflow.llama3.v1.LabelScore\x12\x15\n\rprompt_tokens\x18\x02 \x01(\r\x12*\n\x06timing\x18\x03 \x01(\x0b\x32\x1a.merrflow.common.v1.Timing\x12.\n\x06\x65ngine\x18\x04 \x01(\x0b\x32\x1e.merrflow.common.v1.EngineInfo\x12(\n\x05usage\x18\x05 \x01(\x0b\x32\x19.merrflow.common.v1.Usage\x12\x31\n\x06method\x18\x06 \x01(\x0e\x32!.merrflow.llama3.v1.ScoringMethod\"H\n\nLabelScore\x12\r\n\x05label\x18\x01 \x01(\t\x12\x13\n\x0bprobability\x18\x02 \x01(\x01\x12\x16\n\x0elog_likelihood\x18\x03 \x01(\x01\"N\n\x10TranslateRequest\x12\x0c\n\x04\x63lip\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\x12\x10\n\x08language\x18\x03 \x01(\t\x12\x0c\n\x04seed\x18\x04 \x01(\x04\"\xad\x02\n\x11TranslateResponse\x12\x0c\n\x04text\x18\x01 \x01(\t\x12,\n\x07outcome\x18\x02 \x01(\x0e\x32\x1b.merrflow.common.v1.Outcome\x12\x15\n\rprompt_tokens\x18\x03 \x01(\r\x12\x15\n\ranswer_tokens\x18\x04 \x01(\r\x12*\n\x06timing\x18\x05 \x01(\x0b\x32\x1a.merrflow.common.v1.Timing\x12.\n\x06\x65ngine\x18\x06 \x01(\x0b\x32\x1e.merrflow.common.v1.EngineInfo\x12\x16\n\x0eoutcome_reason\x18\x07 \x01(\t\x12\x10\n\x08\x61ttempts\x18\x08 \x01(\r\x12(\n\x05usage\x18\t \x01(\x0b\x32\x19.merrflow.common.v1.Usage*i\n\rScoringMethod\x12\x1e\n\x1aSCORING_METHOD_UNSPECIFIED\x10\x00\x12\x1d\n\x19SCORING_METHOD_LIKELIHOOD\x10\x01\x12\x19\n\x15SCORING_METHOD_CHOICE\x10\x02\x32\x8a\x02\n\x0f\x45motionReasoner\x12O\n\x06Reason\x12!.merrflow.llama3.v1.ReasonRequest\x1a\".merrflow.llama3.v1.ReasonResponse\x12L\n\x05Score\x12 .merrflow.llama3.v1.ScoreRequest\x1a!.merrflow.llama3.v1.ScoreResponse\x12X\n\tTranslate\x12$.merrflow.llama3.v1.TranslateRequest\x1a%.merrflow.llama3.v1.TranslateResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fmerrflow/llama3/v1/llama3.proto\x12\x12merrflow.llama3.v1\x1a\x1fmerrflow/common/v1/common.proto\"\x8a\x01\n\x05\x43lues\x12\r\n\x05scene\x18\x01 \x01(\t\x12\x13\n\x0b\x65xpressions\x18\x02 \x03(\t\x12\x0c\n\x04tone\x18\x03 \x01(\t\x12\x10\n\x08subtitle\x18\x04 \x01(\t\x12\r\n\x05label\x18\x05 \x01(\t\x12\x13\n\x0btranslation\x18\x06 \x01(\t\x12\x19\n\x11other_expressions\x18\x07 \x03(\t\"U\n\rReasonRequest\x12\x0c\n\x04\x63lip\x18\x01 \x01(\t\x12(\n\x05\x63lues\x18\x02 \x01(\x0b\x32\x19.merrflow.llama3.v1.Clues\x12\x0c\n\x04seed\x18\x03 \x01(\x04\"\xaa\x02\n\x0eReasonResponse\x12\x0c\n\x04text\x18\x01 \x01(\t\x12,\n\x07outcome\x18\x02 \x01(\x0e\x32\x1b.merrflow.common.v1.Outcome\x12\x15\n\rprompt_tokens\x18\x03 \x01(\r\x12\x15\n\ranswer_tokens\x18\x04 \x01(\r\x12*\n\x06timing\x18\x05 \x01(\x0b\x32\x1a.merrflow.common.v1.Timing\x12.\n\x06\x65ngine\x18\x06 \x01(\x0b\x32\x1e.merrflow.common.v1.EngineInfo\x12\x16\n\x0eoutcome_reason\x18\x07 \x01(\t\x12\x10\n\x08\x61ttempts\x18\x08 \x01(\r\x12(\n\x05usage\x18\t \x01(\x0b\x32\x19.merrflow.common.v1.Usage\"V\n\x0cScoreRequest\x12\x0c\n\x04\x63lip\x18\x01 \x01(\t\x12(\n\x05\x63lues\x18\x02 \x01(\x0b\x32\x19.merrflow.llama3.v1.Clues\x12\x0e\n\x06labels\x18\x03 \x03(\t\"\x8f\x02\n\rScoreResponse\x12.\n\x06scores\x18\x01 \x03(\x0b\x32\x1e.merrflow.llama3.v1.LabelScore\x12\x15\n\rprompt_tokens\x18\x02 \x01(\r\x12*\n\x06timing\x18\x03 \x01(\x0b\x32\x1a.merrflow.common.v1.Timing\x12.\n\x06\x65ngine\x18\x04 \x01(\x0b\x32\x1e.merrflow.common.v1.EngineInfo\x12(\n\x05usage\x18\x05 \x01(\x0b\x32\x19.merrflow.common.v1.Usage\x12\x31\n\x06method\x18\x06 \x01(\x0e\x32!.merrflow.llama3.v1.ScoringMethod\"H\n\nLabelScore\x12\r\n\x05label\x18\x01 \x01(\t\x12\x13\n\x0bprobability\x18\x02 \x01(\x01\x12\x16\n\x0elog_likelihood\x18\x03 \x01(\x01\"N\n\x10TranslateRequest\x12\x0c\n\x04\x63lip\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\x12\x10\n\x08language\x18\x03 \x01(\t\x12\x0c\n\x04seed\x18\x04 \x01(\x04\"\xad\x02\n\x11TranslateResponse\x12\x0c\n\x04text\x18\x01 \x01(\t\x12,\n\x07outcome\x18\x02 \x01(\x0e\x32\x1b.merrflow.common.v1.Outcome\x12\x15\n\rprompt_tokens\x18\x03 \x01(\r\x12\x15\n\ranswer_tokens\x18\x04 \x01(\r\x12*\n\x06timing\x18\x05 \x01(\x0b\x32\x1a.merrflow.common.v1.Timing\x12.\n\x06\x65ngine\x18\x06 \x01(\x0b\x32\x1e.merrflow.common.v1.EngineInfo\x12\x16\n\x0eoutcome_reason\x18\x07 \x01(\t\x12\x10\n\x08\x61ttempts\x18\x08 \x01(\r\x12(\n\x05usage\x18\t \x01(\x0b\x32\x19.merrflow.common.v1.Usage*i\n\rScoringMethod\x12\x1e\n\x1aSCORING_METHOD_UNSPECIFIED\x10\x00\x12\x1d\n\x19SCORING_METHOD_LIKELIHOOD\x10\x01\x12\x19\n\x15SCORING_METHOD_CHOICE\x10\x02\x32\x8a\x02\n\x0f\x45motionReasoner\x12O\n\x06Reason\x12!.merrflow.llama3.v1.ReasonRequest\x1a\".merrflow.llama3.v1.ReasonResponse\x12L\n\x05Score\x12 .merrflow.llama3.v1.ScoreRequest\x1a!.merrflow.llama3.v1.ScoreResponse\x12X\n\tTranslate\x12$.merrflow.llama3.v1.TranslateRequest\x1a%.merrflow.llama3.v1.TranslateResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'merrflow.llama3.v1.llama3_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_SCORINGMETHOD']._serialized_start=1409
-  _globals['_SCORINGMETHOD']._serialized_end=1514
-  _globals['_CLUES']._serialized_start=88
-  _globals['_CLUES']._serialized_end=199
-  _globals['_REASONREQUEST']._serialized_start=201
-  _globals['_REASONREQUEST']._serialized_end=286
-  _globals['_REASONRESPONSE']._serialized_start=289
-  _globals['_REASONRESPONSE']._serialized_end=587
-  _globals['_SCOREREQUEST']._serialized_start=589
-  _globals['_SCOREREQUEST']._serialized_end=675
-  _globals['_SCORERESPONSE']._serialized_start=678
-  _globals['_SCORERESPONSE']._serialized_end=949
-  _globals['_LABELSCORE']._serialized_start=951
-  _globals['_LABELSCORE']._serialized_end=1023
-  _globals['_TRANSLATEREQUEST']._serialized_start=1025
-  _globals['_TRANSLATEREQUEST']._serialized_end=1103
-  _globals['_TRANSLATERESPONSE']._serialized_start=1106
-  _globals['_TRANSLATERESPONSE']._serialized_end=1407
-  _globals['_EMOTIONREASONER']._serialized_start=1517
-  _globals['_EMOTIONREASONER']._serialized_end=1783
+  _globals['_SCORINGMETHOD']._serialized_start=1437
+  _globals['_SCORINGMETHOD']._serialized_end=1542
+  _globals['_CLUES']._serialized_start=89
+  _globals['_CLUES']._serialized_end=227
+  _globals['_REASONREQUEST']._serialized_start=229
+  _globals['_REASONREQUEST']._serialized_end=314
+  _globals['_REASONRESPONSE']._serialized_start=317
+  _globals['_REASONRESPONSE']._serialized_end=615
+  _globals['_SCOREREQUEST']._serialized_start=617
+  _globals['_SCOREREQUEST']._serialized_end=703
+  _globals['_SCORERESPONSE']._serialized_start=706
+  _globals['_SCORERESPONSE']._serialized_end=977
+  _globals['_LABELSCORE']._serialized_start=979
+  _globals['_LABELSCORE']._serialized_end=1051
+  _globals['_TRANSLATEREQUEST']._serialized_start=1053
+  _globals['_TRANSLATEREQUEST']._serialized_end=1131
+  _globals['_TRANSLATERESPONSE']._serialized_start=1134
+  _globals['_TRANSLATERESPONSE']._serialized_end=1435
+  _globals['_EMOTIONREASONER']._serialized_start=1545
+  _globals['_EMOTIONREASONER']._serialized_end=1811
 # @@protoc_insertion_point(module_scope)

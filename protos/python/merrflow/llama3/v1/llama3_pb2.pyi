@@ -18,20 +18,22 @@ SCORING_METHOD_LIKELIHOOD: ScoringMethod
 SCORING_METHOD_CHOICE: ScoringMethod
 
 class Clues(_message.Message):
-    __slots__ = ("scene", "expressions", "tone", "subtitle", "label", "translation")
+    __slots__ = ("scene", "expressions", "tone", "subtitle", "label", "translation", "other_expressions")
     SCENE_FIELD_NUMBER: _ClassVar[int]
     EXPRESSIONS_FIELD_NUMBER: _ClassVar[int]
     TONE_FIELD_NUMBER: _ClassVar[int]
     SUBTITLE_FIELD_NUMBER: _ClassVar[int]
     LABEL_FIELD_NUMBER: _ClassVar[int]
     TRANSLATION_FIELD_NUMBER: _ClassVar[int]
+    OTHER_EXPRESSIONS_FIELD_NUMBER: _ClassVar[int]
     scene: str
     expressions: _containers.RepeatedScalarFieldContainer[str]
     tone: str
     subtitle: str
     label: str
     translation: str
-    def __init__(self, scene: _Optional[str] = ..., expressions: _Optional[_Iterable[str]] = ..., tone: _Optional[str] = ..., subtitle: _Optional[str] = ..., label: _Optional[str] = ..., translation: _Optional[str] = ...) -> None: ...
+    other_expressions: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, scene: _Optional[str] = ..., expressions: _Optional[_Iterable[str]] = ..., tone: _Optional[str] = ..., subtitle: _Optional[str] = ..., label: _Optional[str] = ..., translation: _Optional[str] = ..., other_expressions: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class ReasonRequest(_message.Message):
     __slots__ = ("clip", "clues", "seed")

@@ -11,11 +11,13 @@ from merrflow_llama3.scoring import (
     MOST_PRIORS,
     ScoringPrompt,
     Tokens,
+    bounded,
     clean_labels,
     label_scores,
     sequence_likelihoods,
+    summed,
 )
-from merrflow_llama3.types import Scored, ScoreItem, no_clue
+from merrflow_llama3.types import Clues, Scored, ScoreItem, no_clue
 
 _LIKELIEST = 1000  # next tokens that one call returns; it costs 5 ms more than a call for one token
 
@@ -31,8 +33,8 @@ class LabelScorer:
         self._prompt = prompt
         self._template = template
         self._header = header
-        self._end = prompt.end or template.turn_end() or "\n"
-        self._priors: dict[tuple[str, ...], dict[str, float]] = {}
+        self._end = template.turn_end() or "\n"
+        self._priors: dict[tuple[tuple[str, ...], Clues], dict[str, float]] = {}
 
     def score(self, item: ScoreItem, is_wanted: Callable[[], bool]) -> Scored:
         """The labels' scores, the same for any order of the labels.
@@ -43,23 +45,26 @@ class LabelScorer:
         clues, conversation = self._prompt.ask(item.clues, self._header.control_tokens)
         if clues.empty:
             raise no_clue(item.clues)
-        prior = self._prior(tuple(sorted(read)), is_wanted)
+        prior = self._prior(tuple(sorted(read)), self._prompt.without_content(clues), is_wanted)
         likelihoods, prompt_tokens = self._likelihoods(conversation, read, is_wanted)
         return Scored(label_scores(item.labels, read, likelihoods, prior), prompt_tokens)
 
-    def _prior(self, labels: tuple[str, ...], is_wanted: Callable[[], bool]) -> dict[str, float]:
-        if labels not in self._priors:
+    def _prior(self, labels: tuple[str, ...], contentless: Clues, is_wanted: Callable[[], bool]) -> dict[str, float]:
+        key = (labels, contentless)
+        if key not in self._priors:
             if len(self._priors) == MOST_PRIORS:
                 self._priors.clear()
-            self._priors[labels] = self._likelihoods(self._prompt.ask_nothing(), labels, is_wanted)[0]
-        return self._priors[labels]
+            found = self._likelihoods(self._prompt.ask_nothing(contentless), labels, is_wanted)[0]
+            self._priors[key] = bounded(found, self._prompt.most_correction)
+        return self._priors[key]
 
     def _likelihoods(
         self, conversation: list[Message], labels: tuple[str, ...], is_wanted: Callable[[], bool]
     ) -> tuple[dict[str, float], int]:
         """The log-likelihood of each label as the answer, and the prompt's length in tokens."""
         asked = self._template.render(conversation) + self._prompt.answer_starts
-        sequences = {label: self._model.tokens(f"{self._prompt.before}{label}{self._end}") for label in labels}
+        spellings = {label: self._prompt.spellings(label, self._end) for label in labels}
+        sequences = {text: self._model.tokens(text) for texts in spellings.values() for text in texts}
         lengths = [0]
 
         def _likeliest(before: Tokens) -> dict[int, float]:
@@ -78,4 +83,5 @@ class LabelScorer:
         # read once as a whole, and from then on each call computes one token alone: a label's score is the same
         # whatever else is asked.
         self._slot.complete(asked, answer_tokens=0, is_wanted=is_wanted)
-        return sequence_likelihoods(sequences, _likeliest, _exact), max(lengths)
+        found = sequence_likelihoods(sequences, _likeliest, _exact)
+        return {label: summed(found[text] for text in texts) for label, texts in spellings.items()}, max(lengths)
