@@ -19,6 +19,7 @@ from tests.deploy.stack import defaults as environment
 BASE = ROOT / "docker-compose.yml"
 VARIABLE = r"\$\{(\w+)(?::-[\w.]+)?\}"  # with the value of an empty one, if it has one
 OVERRIDES = sorted((ROOT / "deploy/compose").glob("*.yml"))
+MODELS = {path for path in OVERRIDES if path.stem in ("gpu", "llama-server", "ollama", "vllm")}  # say who runs them
 
 
 def compose(path: Path = BASE) -> dict:
@@ -27,7 +28,8 @@ def compose(path: Path = BASE) -> dict:
 
 
 def combined() -> list[object]:
-    """All combinations of overrides. What two can do to each other, pairs show; three and more are slow together."""
+    """All combinations of overrides. What two can do to each other, pairs show; three and more are slow together.
+    Of those that say who runs the models, more than one is given by mistake alone: pairs and all of them must do."""
     return [
         pytest.param(
             paths,
@@ -36,6 +38,7 @@ def combined() -> list[object]:
         )
         for count in range(len(OVERRIDES) + 1)
         for paths in combinations(OVERRIDES, count)
+        if count in (2, len(OVERRIDES)) or len(MODELS & set(paths)) < 2
     ]
 
 

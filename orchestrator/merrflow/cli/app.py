@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from contextlib import closing
 from pathlib import Path
 from typing import Annotated
 
@@ -16,6 +15,7 @@ from merrflow.cli.curate import CurateCommand, curate
 from merrflow.cli.evaluate import evaluate
 from merrflow.cli.export import ExportCommand, export_run
 from merrflow.cli.mine import mine_run
+from merrflow.cli.status import report, status
 from merrflow.cli.terminal import error_console, output_console
 from merrflow_serving.catalog import SERVICES
 
@@ -29,7 +29,6 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 _SERVICE_HELP = f"One of {', '.join(SERVICES)}."
-OutOption = Annotated[Path, typer.Option("--out", "-o", help="The folder of a run.", show_default=False)]
 
 
 @app.command()
@@ -112,6 +111,15 @@ def run(
             "Give all paths as the workers see them.",
         ),
     ] = False,
+    allow_remote: Annotated[
+        bool | None,
+        typer.Option(
+            "--allow-remote",
+            help="Let services send pictures, sound and texts of the clips to endpoints beyond this machine and its "
+            "private network (docs/remote-models.md).",
+            show_default=False,
+        ),
+    ] = None,
     gpu_sharing: Annotated[
         str | None,
         typer.Option(
@@ -147,7 +155,7 @@ def run(
         "seed": seed,
     }
     overrides |= {"neutral_sample": neutral_sample, "translate": translate, "shard_size": shard_size}
-    overrides |= {"layout": layout, "table_encoding": table_encoding}
+    overrides |= {"layout": layout, "table_encoding": table_encoding, "allow_remote": allow_remote}
     request = Request(
         tuple(inputs),
         str(out),
@@ -264,28 +272,6 @@ def call(
 
 
 @app.command()
-def status(out: OutOption, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
-    """Show the state of a run: outcomes, labels, failures with reasons. Works during a run."""
-    from merrflow.cli.status import read_status, show_status
-
-    found = read_status(out)
-    console = output_console()
-    console.print_json(json.dumps(found)) if as_json else show_status(found, console)
-
-
-@app.command()
-def report(out: OutOption) -> None:
-    """Write all output files of a run again, including report.html. Calls no model."""
-    from merrflow.core.errors import writing_outputs
-    from merrflow.datasets.outputs import write_outputs
-    from merrflow.store import existing_ledger
-
-    with closing(existing_ledger(out)) as ledger, writing_outputs(out):
-        summary = write_outputs(ledger, out)
-    output_console().print(f"{summary.out / 'report.html'}: {summary.coarse} coarse, {summary.fine} fine records")
-
-
-@app.command()
 def settings() -> None:
     """List the settings of a run, for --config FILE or environment variables."""
     from merrflow.cli.services import show_settings
@@ -293,6 +279,8 @@ def settings() -> None:
     show_settings(output_console())
 
 
+app.command()(status)
+app.command()(report)
 app.command(cls=CurateCommand)(curate)
 app.command("export", cls=ExportCommand)(export_run)
 app.command()(evaluate)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.markup import escape
 
+from merrflow.cli.recommend import recommend
 from merrflow.cli.terminal import output_console
 from merrflow.core.errors import InputError
 
@@ -21,10 +22,13 @@ if TYPE_CHECKING:
 
 UNFINISHED = 1  # exit code if weights are absent or damaged
 app = typer.Typer(
-    help="Weights of the original models: list, download, verify.",
+    help="Weights of the original models: list, download, verify; and which ones fit this machine.",
     no_args_is_help=True,
 )
-_NAMES_HELP = r"Entries of `merrflow models list`, or repositories as organisation/name\[@revision]."
+_NAMES_HELP = (
+    r"Entries of `merrflow models list`, `laptop` for small ones that need no card, or repositories as "
+    r"organisation/name\[@revision]."
+)
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 NamesArgument = Annotated[
     list[str] | None,
@@ -91,14 +95,14 @@ def pull(
 
     [bold]Example:[/bold] merrflow models pull qwen2-audio-7b-instruct
     """
-    from merrflow_serving.weights.entries import entry
+    from merrflow_serving.weights.entries import entry, members
     from merrflow_serving.weights.pull import pull as pull_one
 
     place = _place(hub, models_dir)
     if place.offline:
         raise InputError("MERRFLOW_OFFLINE or HF_HUB_OFFLINE is set, so no hub is asked; unset it to pull")
     with _validated_names():
-        wanted = [entry(name) for name in names]  # all of them before the first pull
+        wanted = [entry(name) for name in members(names)]  # all of them before the first pull
     for one in wanted:
         if one.asks and not accept_licence:
             raise InputError(
@@ -133,11 +137,15 @@ def verify(names: NamesArgument = None, models_dir: FolderOption = None, as_json
     raise typer.Exit(0 if all(state.found.whole for state in found) else UNFINISHED)
 
 
+app.command()(recommend)
+
+
 def _states(names: list[str] | None, place: Place, *, deep: bool = False) -> list[State]:
+    from merrflow_serving.weights.entries import members
     from merrflow_serving.weights.state import states
 
     with _validated_names():
-        return states(names or [], place, deep=deep)
+        return states(members(names or []), place, deep=deep)
 
 
 @contextmanager

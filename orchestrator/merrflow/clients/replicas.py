@@ -20,6 +20,7 @@ import grpc
 
 from merrflow.clients.addresses import targets
 from merrflow.clients.identity import Statement, identity, refusal
+from merrflow.clients.remote import HOW_TO_ALLOW, destination, leaves
 from merrflow.clients.replica import InfoFailed, Replica, State
 from merrflow.clients.wait_queue import WaitQueue
 from merrflow.common.v1 import common_pb2
@@ -252,6 +253,8 @@ class Replicas:
             self._reference = statement
         if info.problem:
             self._set(replica, State.BROKEN, info.problem)
+        elif leaves(info) and not self._settings.allow_remote:
+            self._set(replica, State.BROKEN, f"{destination(self.name, info)}; {HOW_TO_ALLOW}")
         else:
             self._set(replica, State.READY if info.ready else State.LOADING, "")
 

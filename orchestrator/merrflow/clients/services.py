@@ -17,6 +17,7 @@ from google.protobuf.message import Message
 
 from merrflow.clients.connection import Connection
 from merrflow.clients.identity import Identity, identity, limits_of
+from merrflow.clients.remote import HOW_TO_ALLOW, destinations
 from merrflow.clients.rpc import rpc_taking
 from merrflow.common.v1 import common_pb2
 from merrflow.core.errors import InputError
@@ -35,13 +36,14 @@ from merrflow.core.records import (
 )
 from merrflow.core.settings import RunSettings
 from merrflow.core.spoken import SpeechSegment, Transcript, Translation
+from merrflow.core.usage import Usage
 from merrflow.llama3.v1 import llama3_pb2
 from merrflow.minigpt_v2.v1 import minigpt_v2_pb2
 from merrflow.openface_au.v1 import openface_au_pb2
 from merrflow.qwen_audio.v1 import qwen_audio_pb2
 from merrflow.stages.stage import Reply, Value
 from merrflow.whisper.v1 import whisper_pb2
-from merrflow_serving.errors import EngineFault, MerrflowError, TooLarge
+from merrflow_serving.errors import EngineFault, MerrflowError, NotReady, TooLarge
 
 _OUTCOMES = {
     common_pb2.OUTCOME_DONE: Outcome.DONE,
@@ -79,7 +81,29 @@ class Services:
 
     async def wait_ready(self, say: Callable[[str], None] = lambda text: None) -> None:
         """Returns once all are warm. Raises `NotReady` for the first that cannot be. say: see `Connection`."""
-        await asyncio.gather(*(connection.wait_ready(say) for connection in self.connections.values()))
+        try:
+            await asyncio.gather(*(connection.wait_ready(say) for connection in self.connections.values()))
+        except NotReady:
+            self._raise_if_kept_here()
+            raise
+
+    def raise_if_broken(self) -> None:
+        """Raises `NotReady` with what to do if a service has already said that it cannot work."""
+        self._raise_if_kept_here()
+        for connection in self.connections.values():
+            connection.replicas.raise_if_broken()
+
+    def destinations(self) -> tuple[str, ...]:
+        """What is sent beyond this machine and its private network, and where to: a sentence for each service."""
+        return destinations(
+            (name, replica.info) for name, connection in self.connections.items() for replica in connection.replicas
+        )
+
+    def _raise_if_kept_here(self) -> None:
+        """All services in one message, so that whoever allows it knows all that is sent."""
+        leaving = self.destinations()
+        if leaving and not self._settings.allow_remote:
+            raise NotReady(f"{'; '.join(leaving)}: {HOW_TO_ALLOW}")
 
     def identities(self) -> dict[str, Identity]:
         """The identity of each service's engine."""
@@ -144,7 +168,12 @@ class Services:
         reply = await self._send(
             llama3_pb2.ScoreRequest(clip=clip, clues=llama3_pb2.Clues(**asdict(clues)), labels=labels)
         )
-        origin = replace(origin_from(reply), prompt_version=reply.engine.scoring_prompt_version)
+        method = llama3_pb2.ScoringMethod.Name(reply.method).removeprefix("SCORING_METHOD_").lower()
+        origin = replace(
+            origin_from(reply),
+            prompt_version=reply.engine.scoring_prompt_version,
+            method=method if reply.method else "",
+        )
         return Answer(LabelScores({one.label: one.probability for one in reply.scores}), origin)
 
     async def translate(self, clip: str, text: str, language: str, seed: int) -> Answer[Translation]:
@@ -177,6 +206,25 @@ def origin_from(reply: Any) -> Origin:
         note=reply.engine.note,
         queue_seconds=round(reply.timing.queue_seconds, 4),
         model_seconds=round(reply.timing.model_seconds, 4),
+        usage=_usage(reply),
+    )
+
+
+def _usage(reply: Any) -> Usage | None:
+    """What the answer took at an endpoint; None if its engine has none."""
+    if "usage" not in reply.DESCRIPTOR.fields_by_name or not reply.HasField("usage"):
+        return None
+    found = reply.usage
+    return Usage(
+        endpoint=found.endpoint,
+        model=found.model,
+        fingerprint=found.fingerprint,
+        prompt_version=found.prompt_version,
+        input_tokens=found.input_tokens,
+        output_tokens=found.output_tokens,
+        seconds=round(found.seconds, 4),
+        calls=found.calls,
+        audio_seconds=round(found.audio_seconds, 3),
     )
 
 

@@ -11,6 +11,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from merrflow.core.spoken import Subtitle, Transcript, Translation
+from merrflow.core.usage import Usage
 
 
 class Outcome(StrEnum):
@@ -214,6 +215,8 @@ class Origin:
     note: str
     queue_seconds: float
     model_seconds: float
+    usage: Usage | None = None  # at an endpoint elsewhere; None if the engine computes in its service
+    method: str = ""  # how labels were scored: "likelihood" or "choice"; empty for all else
 
 
 @dataclass(frozen=True)

@@ -59,6 +59,12 @@ class RunSettings(BaseSettings):
     send_paths: bool = Field(
         False, description="name clips to openface-au by path instead of sending bytes (shared disk)"
     )
+    allow_remote: bool = Field(
+        False,
+        description="let services send pictures, sound and texts of the clips to endpoints beyond this machine and its "
+        "private network, such as a provider's (docs/remote-models.md)",
+    )
+    prices: str = Field("", description="YAML file with prices of models, for the report (docs/remote-models.md)")
     rules: str = Field("default", description="rule set: default, merr, calibrated, or a path to a YAML file")
     labels_from: Literal["rules", "model"] = Field(
         "rules", description="who labels expressive clips that no table labels: the rules, or the reasoning model"

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from merrflow.core.errors import listed
 from merrflow.core.records import Outcome
+from merrflow.datasets.costs import Prices
 from merrflow.datasets.entries import Entry
 from merrflow.datasets.export.everything import write_all
 from merrflow.datasets.export.writer import Writer
@@ -43,19 +44,25 @@ class Summary:
 
 
 def write_outputs(
-    ledger: Ledger, out: Path, names: set[str] | None = None, worked: int = 0, *, unless_current: bool = False
+    ledger: Ledger,
+    out: Path,
+    names: set[str] | None = None,
+    worked: int = 0,
+    *,
+    unless_current: bool = False,
+    prices: Prices | None = None,
 ) -> Summary:
     """Every output file of a folder, from its ledger alone, and what pictures are damaged, from their clips. Blocking.
 
     names: the clips to sum up (None: all). unless_current: leaves files alone that were written of just this state
-    of the ledger, and were not touched since.
+    of the ledger, and were not touched since. prices: for the report's table of what endpoints took.
     """
     state = ledger.state()  # before they are read: what comes in meanwhile makes it another one
     written = read_stamp(out, state) if unless_current else None
     if written is None:
         surveyor, pictures = Surveyor(ledger), _PictureCheck(Pictures(out / FOLDER))
         written = write_all(ledger, out, also=[surveyor, pictures])
-        write_report(ledger, out, surveyor.survey())
+        write_report(ledger, out, surveyor.survey(prices))
         if not pictures.lost:  # else the next run tries to make them again
             write_stamp(out, state, written)
     rows = [row for row in ledger.statuses() if names is None or row.name in names]

@@ -49,6 +49,7 @@ async def annotate_flow(
     neutral_sample: Annotated[float, Field(ge=0, le=1)] | None = None,
     seed: int | None = None,
     shard_size: Annotated[int, Field(ge=1, le=1000)] | None = None,
+    allow_remote: bool | None = None,
 ) -> dict[str, Any]:
     """Turns clips into MERR records: faces, scene, tone, subtitle, and the emotion they point to.
 
@@ -73,6 +74,7 @@ async def annotate_flow(
         "neutral_sample": neutral_sample,
         "seed": seed,
         "shard_size": shard_size,
+        "allow_remote": allow_remote,
     }
     given = {name: value for name, value in settings.items() if value not in (None, "")}  # "": a field of the form
     request = Request(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from merrflow.core.errors import InputError, RunStopped, ungrouped
 from merrflow.core.records import Clip, Outcome
 from merrflow.core.settings import RunSettings
 from merrflow.core.signal import Signal
+from merrflow.datasets.costs import read_prices
 from merrflow.datasets.outputs import Summary, write_outputs
 from merrflow.pipeline.concurrency import clips_at_once
 from merrflow.pipeline.gpu_phases import GpuPhases, Plan
@@ -22,6 +24,8 @@ from merrflow.pipeline.pipeline import Pipeline
 from merrflow.store import Ledger
 from merrflow_serving.errors import MerrflowError
 from merrflow_serving.machine import host_memory
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,7 @@ class Session:
         self.clip_finished: Signal[[str, Outcome]] = Signal()
         self.advanced: Signal[[float]] = Signal()  # by how many clips, or parts of one
         self._ledger = ledger
+        self._prices = read_prices(Path(settings.prices).expanduser() if settings.prices else None)
         self.services = services
         self._engaged = engaged
         self._clips_at_once = settings.clips_at_once or clips_at_once(self._rooms(), host_memory().free_bytes)
@@ -81,8 +86,8 @@ class Session:
     def raise_if_broken(self) -> None:
         """Raises `InputError` with what to do if a service has already reported that it cannot work."""
         try:
-            for connection in self.services.connections.values() if self.services else ():
-                connection.replicas.raise_if_broken()
+            if self.services:
+                self.services.raise_if_broken()
         except MerrflowError as error:
             raise InputError(str(error)) from error
 
@@ -93,6 +98,8 @@ class Session:
             if self.services:
                 loading = self.services.wait_ready()
                 await (self._engaged.while_alive(loading) if self._engaged else loading)
+                for sentence in self.services.destinations():
+                    log.warning("%s", sentence)
         except RunStopped:
             raise
         except MerrflowError as error:
@@ -167,5 +174,7 @@ class Session:
     def write_outputs(self) -> Summary:
         """Writes all output files from the ledger, if anything is new in it. Blocking."""
         names = {clip.name for clip in self.clips}
-        self.summary = write_outputs(self._ledger, self.out, names, len(self.todo), unless_current=True)
+        self.summary = write_outputs(
+            self._ledger, self.out, names, len(self.todo), unless_current=True, prices=self._prices
+        )
         return self.summary

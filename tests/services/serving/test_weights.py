@@ -20,7 +20,7 @@ from merrflow_serving.errors import InvalidInput, NotReady
 from merrflow_serving.torch.settings import TorchSettings
 from merrflow_serving.weights import Place, entries, entry, folder_of, locate, revision
 from merrflow_serving.weights import files as files_module
-from merrflow_serving.weights.entries import WeightFile
+from merrflow_serving.weights.entries import WeightFile, groups, members
 from merrflow_serving.weights.files import check, wanted_files
 from merrflow_serving.weights.manifest import FileRecord, Manifest, read_manifest, sample, write_manifest
 
@@ -56,7 +56,19 @@ def test_the_table_holds_what_the_engines_ask_for() -> None:
         "faster-whisper-small",
         "faster-whisper-large-v3",
         "openface-predictors",
+        "smolvlm2-2.2b",
+        "voxtral-mini-3b",
+        "qwen2.5-1.5b",
     }
+
+
+def test_a_group_is_its_entries() -> None:
+    laptop = groups()["laptop"]
+    assert members(["laptop", "whisper-base", laptop[0]]) == [*laptop, "whisper-base"]
+    assert {entry(name).service for name in laptop} == {"minigpt-v2", "qwen-audio", "llama3"}
+    assert not set(groups()) & set(entries())
+    for name in laptop:  # a file without a sha256 has an exact size, and its hub's sha256 is recorded at the first pull
+        assert all(file.size for file in entry(name).files)
 
 
 @pytest.mark.parametrize("name", sorted(entries()))

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from merrflow.core.paths import path_text
 from merrflow.core.records import Verdict
+from merrflow.datasets.costs import Prices, Spent, spent
 from merrflow.datasets.entries import Entry, entries
 from merrflow.datasets.export import writer
 from merrflow.store import ClipRow, Ledger
@@ -82,6 +83,7 @@ class Survey:
     carded: tuple[tuple[str, str], ...]  # name and fingerprint of the records that get a card, by name
     rows: tuple[Row, ...]  # the other records, by name; at most MAX_ROWS
     dropped: tuple[Dropped, ...]  # by name; at most MAX_ROWS
+    endpoints: tuple[Spent, ...]  # what their answers took; empty if no engine asks one
 
 
 class Surveyor(writer.Writer):
@@ -120,7 +122,7 @@ class Surveyor(writer.Writer):
             self._spent[stage][1] += 1
         return ""
 
-    def survey(self) -> Survey:
+    def survey(self, prices: Prices | None = None) -> Survey:
         """Of all records that were added."""
         clips = self._ledger.clips()
         chosen = draw(self._by_label, MAX_CARDS)
@@ -140,6 +142,7 @@ class Surveyor(writer.Writer):
             carded=tuple((row.clip.name, row.fingerprint or "") for row in clips if row.clip.name in chosen),
             rows=tuple([row for row in self._rows if row.name not in chosen][:MAX_ROWS]),
             dropped=tuple(_dropped(clip) for clip in dropped[:MAX_ROWS]),
+            endpoints=spent(self._ledger, prices),
         )
 
 

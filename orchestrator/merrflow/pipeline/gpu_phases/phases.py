@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mappi
 from typing import Protocol
 
 from merrflow.clients import Identity, Services, identity
+from merrflow.clients.remote import leaves
 from merrflow.core.errors import InputError
 from merrflow.core.settings import RunSettings
 from merrflow.core.signal import Signal
@@ -135,7 +136,7 @@ class GpuPhases:
                 trouble = await asyncio.to_thread(self._fleet.trouble, name)
                 if trouble:
                     raise NotReady(f"the service {name} did not start: {trouble}") from None
-                if connection.info.problem or loop.time() > deadline:
+                if connection.info.problem or leaves(connection.info) or loop.time() > deadline:
                     raise
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import fnmatch
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib.resources import files
 from types import MappingProxyType
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
 import yaml
 from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, model_validator
@@ -121,10 +121,25 @@ class Entry:
         )
 
 
+def groups() -> Mapping[str, tuple[str, ...]]:
+    """Names for several entries together."""
+    return MappingProxyType({name: tuple(members) for name, members in _document()["groups"].items()})
+
+
+def members(names: Iterable[str]) -> list[str]:
+    """The same names, each once, with the entries of a group instead of it."""
+    return list(dict.fromkeys(one for name in names for one in groups().get(name, (name,))))
+
+
+@cache
+def _document() -> Any:
+    return yaml.safe_load((files(__package__) / "weights.yaml").read_text(encoding="utf-8"))
+
+
 @cache
 def entries() -> Mapping[str, Entry]:
     """All entries by name. Raises pydantic's `ValidationError` with the entry and field at fault."""
-    document = yaml.safe_load((files(__package__) / "weights.yaml").read_text(encoding="utf-8"))
+    document = _document()
     named = {name: {"name": name, **fields} for name, fields in document["entries"].items()}
     return MappingProxyType(TypeAdapter(dict[str, Entry]).validate_python(named))
 
@@ -146,5 +161,6 @@ def entry(name: str) -> Entry:
             patterns=MODEL_PATTERNS,
         )
     raise InvalidInput(
-        f"there are no weights {name!r}; there are: {', '.join(entries())}, or a repository as organisation/name"
+        f"there are no weights {name!r}; there are: {', '.join(entries())}, the group "
+        f"{', '.join(groups())}, or a repository as organisation/name"
     )
