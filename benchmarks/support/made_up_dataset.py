@@ -39,6 +39,7 @@ from merrflow.pipeline.cache_keys import CacheKeys
 from merrflow.pipeline.local_services import embedded_engines
 from merrflow.stages.graph import GRAPH
 from merrflow.stages.text_reader import SharedReader
+from merrflow.stages.witnesses.rules import load_witnesses
 from merrflow.store import RECORD, Ledger, batched
 from merrflow.store.database import connect
 from merrflow_serving.engine import EngineInfo
@@ -119,6 +120,7 @@ def keys_for(engines: dict[str, EngineInfo]) -> CacheKeys:
         settings,
         rules,
         rules.phrases(),
+        load_witnesses(),
         SharedReader(1).identity,
     )
 
