@@ -24,7 +24,7 @@ from merrflow_serving.media.container import clock_may_jump, open_media
 from merrflow_serving.media.tracks import matroska_seconds, video_track
 from merrflow_serving.media.video import VideoFrame, iter_frames
 
-VERSION = f"6.{voice.VERSION}.{perceptual_hash.VERSION}"
+VERSION = f"7.{voice.VERSION}.{perceptual_hash.VERSION}"
 MAX_FPS = 1000  # more frames a second are a fault of the file's clock
 # The larger of these may be missing at the end of a whole file: headers round, and sound and picture end apart.
 MISSING_SHARE = 0.1

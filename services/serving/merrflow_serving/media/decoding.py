@@ -13,6 +13,7 @@ from merrflow_serving.errors import TooLarge, UnreadableMedia
 from merrflow_serving.media.bounds import pixel_limit
 from merrflow_serving.media.container import Source, check_codec, clock_may_jump, open_media
 from merrflow_serving.media.orientation import PixelShape, square
+from merrflow_serving.media.strict import StrictDecoder, is_silent, strict_options
 from merrflow_serving.media.tracks import video_track
 
 if TYPE_CHECKING:
@@ -39,27 +40,28 @@ class Decoded(NamedTuple):
     rate: float | None  # frames a second, by the header
     resets: bool  # the format allows the clock to jump
     interlaced: bool  # two fields, which were taken one after the other
+    damaged: bool  # parts are missing or made up
 
 
 class _DamagedError(Exception):
-    """Damage was found while several threads decoded."""
+    """The file is damaged, or its decoder would not say so."""
 
 
 def decode(source: Source, max_pixels: int, on_damage: OnDamage | None, threads: int) -> Iterator[Decoded]:
     """What one thread decodes, whatever `threads` is. Arguments and errors as of `video.iter_frames`.
 
     Of a damaged file several threads lose other pictures than one does. So that everyone counts the same frames,
-    decoding begins again with one thread at the first damage.
+    decoding begins again at the first damage: with one thread, and a stricter decoder beside it that says what else is
+    damaged.
     """
     seen = 0
-    if threads != 1:
-        try:
-            for decoded in _decode(source, max_pixels, _Damage(None), threads):
-                seen += 1
-                yield decoded
-            return
-        except _DamagedError:
-            pass
+    try:
+        for decoded in _decode(source, max_pixels, _Damage(None), threads):
+            seen += 1
+            yield decoded
+        return
+    except _DamagedError:
+        pass
     damage = _Damage(on_damage or (lambda: None))
     yield from islice(_decode(source, max_pixels, damage, 1), seen, None)
 
@@ -69,6 +71,7 @@ class _Damage:
 
     def __init__(self, on_damage: OnDamage | None) -> None:
         self._on_damage = on_damage
+        self.tolerates = on_damage is not None
         self._count = 0
         self._owed = 0  # packets without a picture so far
         self.first: av.error.FFmpegError | None = None
@@ -99,21 +102,27 @@ def _decode(source: Source, max_pixels: int, damage: _Damage, threads: int) -> I
         video = video_track(source, container)
         check_codec(video)
         video.thread_type, video.thread_count = "AUTO", threads
+        if not damage.tolerates and is_silent(video):
+            raise _DamagedError
         if max_pixels:
             _check_pixels(video.width, video.height, max_pixels)
-            video.codec_context.options = pixel_limit(max_pixels)
+        video.codec_context.options = pixel_limit(max_pixels) | ({} if damage.tolerates else strict_options(video))
         rate = float(video.average_rate) if video.average_rate else None
         resets = clock_may_jump(container)
         shape = PixelShape(video)
+        strict = StrictDecoder(video, max_pixels) if damage.tolerates else None
         empty = True
         for packet in _packets(container, video, damage):
-            pictures = _pictures(packet, max_pixels if not video.width else 0, damage)
+            pictures = _pictures(packet, max_pixels if not video.width else 0, damage, strict)
             damage.see(packet, pictures)
             for raw in pictures:
                 if max_pixels:
                     _check_pixels(*square(raw.width, raw.height, shape.ratio), max_pixels)
-                yield Decoded(raw, shape.ratio, rate, resets, raw.interlaced_frame)
+                is_damaged = strict is not None and strict.is_damaged(raw)
+                yield Decoded(raw, shape.ratio, rate, resets, raw.interlaced_frame, is_damaged)
                 empty = False
+        for error in strict.without_picture() if strict else ():
+            damage.add(error)
         if empty and damage.first is not None:
             raise damage.first
 
@@ -134,17 +143,27 @@ def _packets(container: InputContainer, track: VideoStream, damage: _Damage) -> 
                 raise
 
 
-def _pictures(packet: av.Packet[Any], max_pixels: int, damage: _Damage) -> list[av.VideoFrame]:
+def _pictures(
+    packet: av.Packet[Any], max_pixels: int, damage: _Damage, strict: StrictDecoder | None
+) -> list[av.VideoFrame]:
     """max_pixels: if the container does not say the size, so that the decoder's refusal is the first word on it."""
+    failure: av.error.FFmpegError | None = None
     try:
-        return packet.decode()
+        pictures = packet.decode()
     except av.error.ArgumentError as error:
         if max_pixels:
             raise TooLarge(f"a picture has more than {max_pixels} pixels") from error
         raise
     except _DAMAGE as error:
-        damage.add(error)
+        pictures, failure = [], error
+    lost = strict.loss(packet) if strict else None
+    if failure and strict:
+        strict.forget(packet)
+    refused = failure or lost
+    if refused:
+        damage.add(refused)
         return []
+    return pictures
 
 
 def _check_pixels(width: int, height: int, max_pixels: int) -> None:

@@ -37,6 +37,7 @@ class VideoFrame:
     pixel_ratio: float = 1.0  # width over height of a decoded pixel
     start: float | None = None  # seconds on the container's clock at which frame 0 is shown; None: not known yet
     interlaced: bool = False  # recorded in two fields; `raw` is without combing
+    is_damaged: bool = False  # the decoder says that parts of the picture are missing or made up
 
     @cached_property
     def _matrix(self) -> Matrix:
@@ -45,11 +46,6 @@ class VideoFrame:
     @property
     def _square(self) -> tuple[int, int]:
         return square(self.raw.width, self.raw.height, self.pixel_ratio)
-
-    @property
-    def is_damaged(self) -> bool:
-        """Whether the decoder says that parts of the picture are missing or made up."""
-        return self.raw.is_corrupt
 
     @property
     def size(self) -> tuple[int, int]:
@@ -111,7 +107,8 @@ def iter_frames(
         for decoded, timestamp in timed:
             if max_frames and index >= max_frames:
                 raise TooLarge(f"the video has more than {max_frames} frames")
-            yield VideoFrame(index, timestamp, decoded.raw, converter, decoded.pixel_ratio, start, decoded.interlaced)
+            raw, ratio, _, _, interlaced, damaged = decoded
+            yield VideoFrame(index, timestamp, raw, converter, ratio, start, interlaced, damaged)
             index += 1
 
     for decoded in deinterlaced(decode(source, max_pixels, on_damage, threads)):
