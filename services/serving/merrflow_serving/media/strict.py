@@ -8,7 +8,7 @@ says more if it is told to (`err_detect`), but also loses pictures that players 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import av
 import av.error
@@ -74,12 +74,12 @@ class StrictDecoder:
         return list(self._doubtful.values())
 
 
-def _context(codec: str, track: VideoStream) -> av.CodecContext | None:
+def _context(codec: str, track: VideoStream) -> av.VideoCodecContext | None:
     """None if there is no stricter decoder of such pictures in this build of ffmpeg."""
     deep = track.format is not None and max(part.bits for part in track.format.components) > _BITS
     if codec not in _BY_OPTION and (codec not in _BY_REFERENCE or deep):
         return None
     try:
-        return av.CodecContext.create(av.Codec(_BY_REFERENCE.get(codec, codec), "r"))
+        return cast("av.VideoCodecContext", av.CodecContext.create(_BY_REFERENCE.get(codec, codec), "r"))
     except UnknownCodecError:
         return None
