@@ -19,6 +19,7 @@ from merrflow.formats.layout import DEFAULT, Form, load_layout, suggestion
 from merrflow.formats.table import SUFFIXES as TABLE_SUFFIXES
 from merrflow.formats.table import read_table
 from merrflow.formats.text_encoding import check_encoding
+from merrflow.formats.votes import counted
 
 VIDEO_SUFFIXES = frozenset(
     ".mp4 .m4v .mov .mkv .webm .avi .mpg .mpeg .ts .mts .m2ts .flv .wmv .3gp .ogv .gif".split()  # noqa: SIM905
@@ -116,6 +117,7 @@ def _table(path: Path, layout: str, encoding: str) -> Iterator[Found]:
         raise InputError(
             f"{path}: the table needs a column `path`; it has: {listed(table.columns)}{suggestion(table.columns)}"
         )
+    table = counted(table, form) if form else table
     how, form = (how, form) if form else (load_layout(DEFAULT), _OWN)
     said, labelled = form.said_in(table.keys), form.labelled_in(table.keys)
     lines: dict[Path, int] = {}

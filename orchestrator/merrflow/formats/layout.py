@@ -19,6 +19,8 @@ from merrflow.formats.table import Row, column_key, shown
 
 FOLDER = Path(__file__).with_name("layouts")
 DEFAULT = "merr"
+VOTED = "votes"  # the column of the label that votes.py finds
+TIE, NO_VOTES = "a tie of votes", "no votes"  # in it, if they give none
 
 
 class Form(Strict):
@@ -29,6 +31,8 @@ class Form(Strict):
     clip: list[str] = Field(min_length=1)
     sentence: list[str] = []  # the first of these columns that the table has
     label: str = ""
+    votes: Mapping[str, str] = {}  # if there is no such column: those with votes, each with the data set's word for it
+    pooled: bool = False  # whether a clip has a row for each annotator
     line: str = ""  # a regular expression whose groups are the columns
     between: str = ""  # what other lines may be
 
@@ -61,9 +65,11 @@ class Form(Strict):
         return next((key for name in self.sentence if (key := column_key(name)) in columns), "")
 
     def labelled_in(self, columns: Collection[str]) -> str:
-        """The column of the label among these; "" if there is none."""
+        """The column of the label among these, `VOTED` if votes are to be counted; "" if there is none."""
         key = column_key(self.label)
-        return key if key in columns else ""
+        if key in columns:
+            return key
+        return VOTED if self.votes and {column_key(name) for name in self.votes} <= set(columns) else ""
 
     def fits(self, columns: Collection[str]) -> bool:
         """Whether a table with these columns can be read so."""
@@ -87,6 +93,8 @@ class Layout(Strict):
     def label_of(self, row: Row, column: str) -> str | None:
         """merrflow's label for a row's; None if it has none. Raises `InputError` for a word that is not listed."""
         word = row.word(column)
+        if column == VOTED and word in (TIE, NO_VOTES):
+            return None
         if not self.labels or not word:
             return word or None
         meanings = {name.casefold(): meaning for name, meaning in self.labels.items()}

@@ -11,6 +11,7 @@ from merrflow.formats.layout import Form, Layout, load_layout, suggestion
 from merrflow.formats.merr_annotation import NUMBER, MerrAnnotation, shown
 from merrflow.formats.table import Row, Table, column_key, parse_table
 from merrflow.formats.text_encoding import read_text
+from merrflow.formats.votes import counted
 
 _SCORE = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?|-?(nan|inf)", re.IGNORECASE)
 
@@ -33,7 +34,7 @@ def read_tables(path: Path, layout: str = "", encoding: str = "") -> Iterator[Me
     if form is None:
         raise InputError(_no_columns(path, how, layout, table))
     needed = {*form.naming, form.said_in(table.keys), form.labelled_in(table.keys)}
-    return _annotations(form, how, table.complete(needed))
+    return _annotations(form, how, counted(table.complete(needed), form))
 
 
 def _annotations(form: Form, layout: Layout, table: Table) -> Iterator[MerrAnnotation]:

@@ -48,7 +48,7 @@ def test_every_layout_labels_with_words_that_the_rules_know(name: str) -> None:
     assert {NORMAL(word) for word in layout.labels.values() if word} == {
         word for word in layout.labels.values() if word
     }
-    assert all(form.said_in(form.sentence) or form.label for form in layout.forms)
+    assert all(form.said_in(form.sentence) or form.label or form.votes for form in layout.forms)
 
 
 def test_meld(tmp_path: Path) -> None:
@@ -137,3 +137,39 @@ def test_a_wrong_layout_is_named_by_file_and_line(tmp_path: Path, change: str, t
     with pytest.raises(DataFileError, match=f"line 4.*{told}"):
         read(path, Layout)
     assert FOLDER.is_dir()
+
+
+def test_votes_are_counted_where_a_table_has_no_label(tmp_path, caplog):
+    head = "1happy,2sad,3neutral,4angry,5surprise,6disgust,7fear,order\n"
+    path = written(
+        tmp_path / "annotation.csv", head + "9,0,1,0,0,0,0,1\n4,4,0,0,0,0,2,2\n0,0,0,0,0,0,0,3\n,,,7,,,3,4\n"
+    )
+    assert read_labels(path, NORMAL, "dfew") == {"1": "happy", "00001": "happy", "4": "angry", "00004": "angry"}
+    assert "a tie of votes (1)" in caplog.text and "no votes (1)" in caplog.text
+    with pytest.raises(InputError, match=r"line 2, column 4angry: 'x' is no number of votes"):
+        read_labels(written(path, head + "1,0,0,x,0,0,0,1\n"), NORMAL, "dfew")
+    with pytest.raises(InputError, match=r"occurs twice \(first in line 2\)"):
+        read_labels(written(path, head + "1,0,0,0,0,0,0,1\n1,0,0,0,0,0,0,1\n"), NORMAL, "dfew")
+
+
+MOSEI = (
+    "HITId,WorkerId,Input.VIDEO_ID,Input.CLIP,Answer.anger,Answer.disgust,Answer.fear,Answer.happiness,Answer.sadness,"
+    "Answer.sentiment,Answer.surprise\n"
+    "h1,w1,-3g5yACwYnA,2,0,0,0,2,0,1,0\nh1,w2,-3g5yACwYnA,2,1,0,0,0,0,0,0\nh1,w3,-3g5yACwYnA,2,0,0,0,1,0,1,1\n"
+    "h2,w1,-3g5yACwYnA,3,1,0,0,1,0,0,0\nh2,w2,-3g5yACwYnA,3,0,0,0,0,0,0,0\n"
+)
+
+
+def test_annotators_with_a_row_each_are_pooled(tmp_path, caplog):
+    path = written(tmp_path / "batch_raw.csv", MOSEI)
+    labels = read_labels(path, NORMAL, "cmu-mosei")
+    assert labels["-3g5yACwYnA/2"] == "happy" and "-3g5yACwYnA/3" not in labels
+    assert "a tie of votes (1)" in caplog.text
+
+
+def test_votes_label_a_list_of_clips(tmp_path):
+    path = written(tmp_path / "batch_raw.csv", MOSEI)
+    assert [(clip.path.name, clip.label) for clip in find_clips([path], "cmu-mosei")] == [
+        ("2.mp4", "happy"),
+        ("3.mp4", None),
+    ]
