@@ -50,6 +50,10 @@ class UnknownEncoding(InputError):
 
 
 _HZ = re.compile(rb"~\{(?:[!-w][!-~])+~\}")  # Chinese of two bytes each, between escapes of ASCII (RFC 1843)
+_UTF7 = re.compile(rb"\+[A-Za-z0-9+/]{2,}-?")  # characters in base 64 (RFC 2152)
+_UTF7_SURE = 3  # characters that are letters or their punctuation; fewer may be a name such as "a+abc-b"
+# What is written in it: Latin to Thai, punctuation, kana, Han, Hangul, full-width signs.
+_WRITTEN = re.compile("[\u00a0-\u0e7f\u2010-\u2044\u266a\u3000-\u30ff\u4e00-\u9fff\uac00-\ud7a3\uff00-\uffef]+")
 _END_OF_FILE = b"\x1a"  # which programs of DOS write
 
 
@@ -103,6 +107,9 @@ def decode(data: bytes, encoding: str = "", option: str = "") -> str:
         return _strictly(data, encoding or "iso2022_jp_2")
     if data.isascii() and _HZ.search(data):
         return _strictly(data, "hz")
+    if data.isascii() and (piece := _in_utf7(data)):
+        how = f"name its encoding{f' ({option})' if option else ''}: utf-7 ({piece!r}) or ascii"
+        raise UnknownEncoding(f"it may be in UTF-7; save it as UTF-8, or {how}")
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -135,6 +142,15 @@ def _without_mark(data: bytes) -> str:
         if zeros.count(0) > max(both, 4 * other.count(0)):  # damaged ASCII is pairs of two letters
             return encoding
     return ""
+
+
+def _in_utf7(data: bytes) -> str:
+    """The first characters if all that looks like UTF-7 is text in it, else ""."""
+    try:
+        found = "".join(part.decode("utf-7") for part in _UTF7.findall(data))
+    except UnicodeDecodeError:
+        return ""
+    return found[:12] if len(found) >= _UTF7_SURE and _WRITTEN.fullmatch(found) else ""
 
 
 def _is_damaged_utf8(data: bytes) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -19,10 +18,10 @@ def counted(table: Table, form: Form) -> Table:
     """
     if form.labelled_in(table.keys) != VOTED:
         return table
-    clips: dict[object, tuple[Row, Counter[str]]] = {}
+    clips: dict[object, tuple[Row, dict[str, float]]] = {}
     for row in table.rows:
         clip: object = form.names(row) if form.pooled else row.line
-        first, votes = clips.setdefault(clip, (row, Counter()))
+        _, votes = clips.setdefault(clip, (row, dict.fromkeys(form.votes.values(), 0.0)))
         for column, word in form.votes.items():
             votes[word] += _number(row, column_key(column))
     rows = [replace(row, cells={**row.cells, VOTED: _winner(votes)}) for row, votes in clips.values()]

@@ -256,3 +256,23 @@ def test_the_end_mark_of_dos_is_no_row(tmp_path) -> None:
     path = tmp_path / "a.csv"
     path.write_bytes(b"name,sentence\r\na,Hi\r\n\x1a")
     assert read_text(path) == "name,sentence\r\na,Hi\r\n"
+
+
+@pytest.mark.parametrize(
+    "text", ["你好，我很高兴", "Привет, как дела?", "Ça va très bien, l'été à la mer", "안녕하세요"]
+)
+def test_utf_7_is_refused_with_the_choices_and_read_if_named(text):
+    data = f"1\n00:00:01,000 --> 00:00:02,000\n{text}\n".encode("utf-7")
+    assert data.isascii()
+    with pytest.raises(
+        UnknownEncoding, match=r"may be in UTF-7; .* name its encoding \(--x\): utf-7 \('.*'\) or ascii"
+    ):
+        decode(data, option="--x")
+    assert text in decode(data, "utf-7") and decode(data, "ascii") == data.decode()
+
+
+@pytest.mark.parametrize(
+    "text", ["1+1-2", "a+abc-b.mp4", "+49123-456", "C++-", "x+AOk-", "you + me - us", "ab+cdefgh-+ijkl-"]
+)
+def test_signs_in_ascii_are_no_utf_7(text):
+    assert decode(text.encode()) == text

@@ -177,6 +177,12 @@ def columns(words: Vocabulary, media: Collection[str] = MEDIA[:1]) -> tuple[Colu
             lambda e: [claim.verdict for claim in e.record.grounding],
         ),
         Column("subtitle", TEXT, "what is said", lambda e: e.record.subtitle.text),
+        Column(
+            "subtitle_en",
+            TEXT,
+            "its translation into English; null where it was not translated",
+            lambda e: e.record.translation.text if e.record.translation else None,
+        ),
         Column("subtitle_language", TEXT, "ISO 639-1", lambda e: e.record.subtitle.language or None),
         Column("subtitle_source", TEXT, ", ".join(SUBTITLE_SOURCES), lambda e: e.record.subtitle.source),
         Column("coarse", TEXT, "the coarse-grained description", lambda e: e.record.coarse),

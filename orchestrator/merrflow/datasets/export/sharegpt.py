@@ -33,7 +33,7 @@ from merrflow.datasets.export.writer import NO_FINE, NO_PICTURE, Writer
 
 MEDIA = {"image": "images", "video": "videos", "audio": "audios"}  # placeholder -> column, and folder
 DATASETS = {"image": ("image",), "video": ("video",), "omni": ("video", "audio")}  # merrflow_<name> -> placeholders
-Clue = Literal["scene", "expressions", "tone", "subtitle"]
+Clue = Literal["scene", "expressions", "tone", "subtitle", "subtitle_en"]
 
 
 class Line(Strict):
@@ -148,6 +148,7 @@ def conversation(entry: Entry, media: Mapping[str, str], given: str = "none") ->
         "expressions": ", ".join(record.label.expressions),
         "tone": record.tone.text if record.tone else "",
         "subtitle": record.subtitle.text or "",
+        "subtitle_en": record.translation.text if record.translation else "",
     }
     wanted = {name: clues[name] for name in question.given[given]}
     known = {name: clue for name, text in wanted.items() if (clue := one_line(trainable(text)))}

@@ -100,6 +100,7 @@ def row(entry: Entry, words: Vocabulary) -> dict[str, Any]:
     values |= {f"{code}_intensity": peak.intensity.get(code) for code in words.action_units}
     values |= {
         "subtitle": record.subtitle.text,
+        "subtitle_en": record.translation.text if record.translation else None,
         "subtitle_language": record.subtitle.language,
         "subtitle_source": record.subtitle.source,
         "scene": record.scene.text if record.scene else None,

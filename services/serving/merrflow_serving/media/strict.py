@@ -43,11 +43,11 @@ class StrictDecoder:
         name = track.codec_context.codec.canonical_name
         self._loses = name in _BY_REFERENCE
         self._doubtful: dict[int | None, av.error.FFmpegError] = {}  # by the time of a refused packet, in ticks
-        self._context = _context(name, track)
-        if self._context is not None:
-            self._context.extradata = track.codec_context.extradata
-            self._context.thread_count = 1
-            self._context.options = _BY_OPTION.get(name, {}) | pixel_limit(max_pixels)
+        self._context = video = _context(name, track)
+        if video is not None:
+            video.extradata = track.codec_context.extradata
+            video.thread_count = 1
+            video.options = _BY_OPTION.get(name, {}) | pixel_limit(max_pixels)
 
     def loss(self, packet: av.Packet[Any]) -> av.error.FFmpegError | None:
         """Takes the next packet. The error if what the track's decoder makes of it is garbage, else None."""

@@ -17,6 +17,7 @@ import yaml
 os.environ |= {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}  # read when the library is imported
 
 from merrflow.core.records import Claim, Origin, Outcome, Record, ShownFrame
+from merrflow.core.spoken import Subtitle, Translation
 from merrflow.datasets.entries import Entry
 from merrflow.datasets.export import shards
 from merrflow.datasets.export.card import plain
@@ -90,6 +91,13 @@ def test_every_field_comes_back(tmp_path: Path) -> None:
     assert first["cuts"] == [30] and first["frames"] == 50 and first["seconds"] == 2.0
     assert first["fine"] == "The smile and the bright voice tell of joy." and second["fine"] is None
     assert second["scene"] is None and second["prosody"] == {"pitch_mean": None}
+
+
+def test_a_translation_has_its_column(tmp_path: Path) -> None:
+    said = Subtitle("我不知道", "srt", "zh", "")
+    one = replace(record("a"), subtitle=said, translation=Translation("I don't know.", "zh"))
+    first, second = load(export(run(tmp_path, [one, record("b")]), tmp_path, "huggingface").folder, tmp_path)["train"]
+    assert (first["subtitle"], first["subtitle_en"], second["subtitle_en"]) == ("我不知道", "I don't know.", None)
 
 
 def test_the_card_and_the_files_say_the_same(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ import pytest
 from merrflow.core.errors import InputError
 from merrflow.core.inputs import Found
 from merrflow.core.records import Outcome, Scene
-from merrflow.core.spoken import Subtitle
+from merrflow.core.spoken import Subtitle, Translation
 from merrflow.datasets.entries import Entry
 from merrflow.datasets.export.export import export
 from merrflow.datasets.export.sharegpt import conversation, load_question
@@ -174,6 +174,13 @@ def test_clues_that_are_missing_leave_no_line(tmp_path: Path) -> None:
     one = replace(record("a"), scene=None, tone=None, subtitle=Subtitle(None, "none", "", ""))
     asked = conversation(Entry(one, Outcome.DONE, ""), {"image": "x.jpg"}, "all")["conversations"][0]["value"]
     assert asked.splitlines() == ["<image>", "Face at the peak of the expression: Big smile", load_question().ask]
+
+
+def test_a_translation_is_beside_what_is_said() -> None:
+    said = Subtitle("我不知道", "srt", "zh", "")
+    one = replace(record("a"), subtitle=said, translation=Translation("I don't know.", "zh"))
+    asked = conversation(Entry(one, Outcome.DONE, ""), {"image": "x.jpg"}, "words")["conversations"][0]["value"]
+    assert asked.splitlines()[1:3] == ['The person says: "我不知道"', 'In English: "I don\'t know."']
 
 
 def test_placeholders_in_texts_do_not_count(tmp_path: Path) -> None:

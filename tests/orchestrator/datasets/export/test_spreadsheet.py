@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from merrflow.core.records import Record, Tone
-from merrflow.core.spoken import Subtitle
+from merrflow.core.spoken import Subtitle, Translation
 from merrflow.datasets.export.export import export
 from tests.orchestrator.datasets.report.runs import record, run
 
@@ -32,6 +32,12 @@ def test_a_row_has_what_the_record_has(tmp_path: Path) -> None:
     assert other["voice_level (dBFS)"] == "-12.5"  # a number, minus and all
     assert (one["fine"], other["fine"]) == ("The smile and the bright voice tell of joy.", "")
     assert one["action_units_by"].startswith("mediapipe face_landmarker sha256:")
+
+
+def test_a_translation_has_its_column(tmp_path: Path) -> None:
+    said = Subtitle("我不知道", "srt", "zh", "")
+    one, other = rows(tmp_path, record("a", subtitle=said, translation=Translation("I don't know.", "zh")), record("b"))
+    assert (one["subtitle"], one["subtitle_en"], other["subtitle_en"]) == ("我不知道", "I don't know.", "")
 
 
 def test_excel_and_pandas_see_utf8(tmp_path: Path) -> None:
