@@ -21,7 +21,7 @@ from merrflow.stages.text_boxes import Reader
 from merrflow.stages.text_samples import TextSample
 from merrflow_serving.errors import MerrflowError
 
-VERSION = "4"
+VERSION = "5"
 
 
 def find_subtitle(

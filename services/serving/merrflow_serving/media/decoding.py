@@ -156,12 +156,9 @@ def _pictures(
         raise
     except _DAMAGE as error:
         pictures, failure = [], error
-    lost = strict.loss(packet) if strict else None
-    if failure and strict:
-        strict.forget(packet)
-    refused = failure or lost
-    if refused:
-        damage.add(refused)
+    lost = strict.loss(packet, failure) if strict else failure
+    if lost:
+        damage.add(lost)
         return []
     return pictures
 

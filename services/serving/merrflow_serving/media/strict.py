@@ -43,31 +43,37 @@ class StrictDecoder:
         name = track.codec_context.codec.canonical_name
         self._loses = name in _BY_REFERENCE
         self._doubtful: dict[int | None, av.error.FFmpegError] = {}  # by the time of a refused packet, in ticks
+        self._broken: av.error.FFmpegError | None = None  # what was lost since the last key frame
         self._context = video = _context(name, track)
         if video is not None:
             video.extradata = track.codec_context.extradata
             video.thread_count = 1
             video.options = _BY_OPTION.get(name, {}) | pixel_limit(max_pixels)
 
-    def loss(self, packet: av.Packet[Any]) -> av.error.FFmpegError | None:
-        """Takes the next packet. The error if what the track's decoder makes of it is garbage, else None."""
+    def loss(self, packet: av.Packet[Any], failure: av.error.FFmpegError | None) -> av.error.FFmpegError | None:
+        """Takes the next packet. The error if there is no picture of it, or garbage; else None.
+
+        failure: of the track's own decoder. libvpx is not asked about such a packet, whose size nobody has checked, nor
+        about what is built on it.
+        """
         if self._context is None or not packet.size:
-            return None
+            return failure
+        if self._loses:
+            self._broken = failure or (None if packet.is_keyframe else self._broken)
+            if self._broken:
+                return self._broken
         try:
             self._context.decode(packet)
         except av.error.FFmpegError as error:
             if self._loses:
                 return error
-            self._doubtful[packet.pts] = error
-        return None
+            if failure is None:
+                self._doubtful[packet.pts] = error
+        return failure
 
     def is_damaged(self, picture: av.VideoFrame) -> bool:
         """Whether a picture of the track's decoder has made up parts. Each picture is asked about once."""
         return self._doubtful.pop(picture.pts, None) is not None or picture.is_corrupt
-
-    def forget(self, packet: av.Packet[Any]) -> None:
-        """The track's decoder refused the packet, too."""
-        self._doubtful.pop(packet.pts, None)
 
     def without_picture(self) -> list[av.error.FFmpegError]:
         """One for each refused packet of which no picture came, once all have come."""
