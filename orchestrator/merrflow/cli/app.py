@@ -15,6 +15,7 @@ from merrflow.cli.curate import CurateCommand, curate
 from merrflow.cli.evaluate import evaluate
 from merrflow.cli.export import ExportCommand, export_run
 from merrflow.cli.mine import mine_run
+from merrflow.cli.review import audit, review
 from merrflow.cli.status import report, status
 from merrflow.cli.terminal import error_console, output_console
 from merrflow_serving.catalog import SERVICES
@@ -268,7 +269,8 @@ def call(
     """
     from merrflow.cli.services import call_once
 
-    print(asyncio.run(call_once(service, file, config, say=_say)))
+    console = error_console()
+    print(asyncio.run(call_once(service, file, config, say=lambda text: console.print(f"[dim]{text} ...[/dim]"))))
 
 
 @app.command()
@@ -279,15 +281,10 @@ def settings() -> None:
     show_settings(output_console())
 
 
-app.command()(status)
-app.command()(report)
+for command in (status, report, evaluate, review, audit):
+    app.command()(command)
 app.command(cls=CurateCommand)(curate)
 app.command("export", cls=ExportCommand)(export_run)
-app.command()(evaluate)
 app.command("mine")(mine_run)
 app.add_typer(rule_commands.app, name="rules")
 app.add_typer(model_commands.app, name="models")
-
-
-def _say(text: str) -> None:
-    error_console().print(f"[dim]{text} ...[/dim]")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 # Where a subtitle may be from, best first: a table, a file beside the clip (its suffix), a track inside it, text in the
-# picture, speech recognition.
-SUBTITLE_SOURCES = ("table", "srt", "vtt", "ass", "ssa", "lrc", "track", "picture", "speech", "none")
+# picture, speech recognition; or a reviewer, whose words replace the others.
+SUBTITLE_SOURCES = ("table", "srt", "vtt", "ass", "ssa", "lrc", "track", "picture", "speech", "human", "none")
 
 
 @dataclass(frozen=True)

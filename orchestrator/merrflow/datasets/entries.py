@@ -11,6 +11,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from merrflow.core.paths import path_text
 from merrflow.core.records import Outcome, Record
+from merrflow.datasets.review.corrected import corrected
+from merrflow.datasets.review.verdicts import Decision, decisions
 from merrflow.store import Ledger, StageRow
 
 RECORDS = TypeAdapter(Record)
@@ -25,6 +27,7 @@ class Entry:
     record: Record
     outcome: Outcome  # DONE: coarse and fine; any other but SKIPPED: coarse only
     reason: str
+    decision: Decision | None = None  # of people (merrflow review), which the record follows
 
     @property
     def fine_text(self) -> str | None:
@@ -75,9 +78,18 @@ def what_is_wrong(error: ValidationError) -> str:
 
 
 def entries(ledger: Ledger, names: Collection[str] | None = None) -> Iterator[Entry]:
-    """Every clip with a record, by name. names: those wanted (None: all); the others are not parsed."""
+    """Every clip with a record, by name, as people corrected it. names: those wanted (None: all); the others are not
+    parsed."""
     paths = ledger.names()  # where the clips are now; they may have been moved since
+    people = decisions(ledger)
     for name, row, record in parsed(ledger, RECORDS, names):
         if name in paths:  # else a run that is still going has added it
             record = replace(record, path=path_text(paths[name]))
-        yield Entry(record, row.outcome, row.reason)
+        yield entry_of(record, row, people.get(name))
+
+
+def entry_of(record: Record, row: StageRow, decision: Decision | None) -> Entry:
+    """The entry of a record and its row, as people decided; `decision` is None if nobody looked at it."""
+    if decision is None or decision.sha256 != record.sha256:
+        return Entry(record, row.outcome, row.reason)
+    return Entry(*corrected(record, row.outcome, row.reason, decision), decision)

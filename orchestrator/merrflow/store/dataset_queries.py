@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import sqlalchemy as sa
 
 from merrflow.core.paths import text_path
 from merrflow.core.records import Clip, Outcome
 from merrflow.store.rows import ClipResults, ClipRow, ClipStatus, StageRow
-from merrflow.store.tables import CLIPS, RECORD, ROW, STAGES
+from merrflow.store.tables import CLIPS, RECORD, ROW, STAGES, VERDICTS
 from merrflow.store.transactions import Transactions, unpacked
 
 _PAGE = 25  # clips whose stages are read at once; a clip's Action Units take a megabyte
@@ -31,8 +32,8 @@ class DatasetQueries(Transactions):
         ]
 
     def state(self) -> str:
-        """32 hex digits that change with every clip, outcome and record: while they are the same, so is everything that
-        is made of the ledger."""
+        """32 hex digits that change with every clip, outcome, record and verdict: while they are the same, so is
+        everything that is made of the ledger."""
         finished_at = sa.type_coerce(STAGES.c.finished_at, sa.String)  # as it is stored: it is only compared
         query = (
             sa.select(
@@ -55,6 +56,9 @@ class DatasetQueries(Transactions):
             found = hashlib.sha256()
             for row in db.execute(query):
                 found.update(repr(tuple(row)).encode(errors="surrogatepass"))
+            said = db.scalar(sa.select(sa.func.max(VERDICTS.c.id)).where(VERDICTS.c.audit == ""))
+            if said:  # else the digest is that of versions without verdicts
+                found.update(f"verdicts to {said}".encode())
             return found.hexdigest()[:32]
 
         return self._do(digest)
@@ -119,6 +123,21 @@ class DatasetQueries(Transactions):
                     if work not in seen and (payload := self._payload(row)):
                         seen.add(work)
                         yield payload
+
+    def record(self, name: str) -> StageRow | None:
+        """The record of one clip; None if it has none, or it cannot be read."""
+        query = (
+            sa.select(*ROW)
+            .join(CLIPS, (CLIPS.c.name == STAGES.c.clip) & (CLIPS.c.fingerprint == STAGES.c.fingerprint))
+            .where(STAGES.c.stage == RECORD, CLIPS.c.name == name)
+        )
+        found = [self._read(row) for row in self._rows(query)]
+        return found[0] if found and found[0] and found[0].payload else None
+
+    def place(self, name: str) -> Path | None:
+        """Where a clip's file is; None if there is no such clip."""
+        rows = self._rows(sa.select(CLIPS.c.path).where(CLIPS.c.name == name))
+        return text_path(rows[0].path) if rows else None
 
     def results(self, stages: Sequence[str]) -> Iterator[ClipResults]:
         """Every clip with an outcome, by name, with its record and the newest results of these stages; read in

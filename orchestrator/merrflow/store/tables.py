@@ -68,4 +68,19 @@ STAGES = sa.Table(
 )
 # Of a row as it is read: its time, which a damaged row may not have, only orders rows.
 ROW = tuple(column for column in STAGES.c if column.name != "finished_at")
+# What people said of clips (datasets/review/). Rows are only added: to take one back is a row, too.
+VERDICTS = sa.Table(
+    "verdicts",
+    META,
+    sa.Column("id", sa.Integer, primary_key=True),  # ascending in the order in which they were committed
+    sa.Column("key", Text, nullable=False, unique=True),  # made by who says it: sent twice, it is one row
+    sa.Column("clip", Text, nullable=False, index=True),
+    sa.Column("sha256", Text, nullable=False),  # of the bytes that were looked at
+    sa.Column("reviewer", Text, nullable=False),
+    sa.Column("kind", Text, nullable=False),
+    sa.Column("audit", Text, nullable=False),  # the audit that it is part of; "" for a review
+    sa.Column("said", Text, nullable=False),  # JSON
+    sa.Column("undoes", sa.Integer),  # the row that this one takes back
+    sa.Column("said_at", sa.DateTime(timezone=True), nullable=False),
+)
 ABOUT = sa.Table("about", META, sa.Column("version", sa.Integer, primary_key=True))

@@ -10,6 +10,7 @@ import numpy as np
 
 from merrflow.core.records import Record
 from merrflow.datasets.entries import Entry
+from merrflow.datasets.review.corrected import HUMAN
 from merrflow.datasets.standings import standing_of
 from merrflow.stages.grounding import CONTRADICTED, SUPPORTED
 
@@ -24,7 +25,8 @@ class Candidate:
     name: str
     sha256: str
     label: str
-    label_source: str  # "rules", "table", "model"
+    label_source: str  # "rules", "table", "model", "human"
+    rejected: str  # why people rejected the clip; "" if they did not
     ruled: str  # the label by the rules alone; "" if not known
     supported: bool | None
     standing: str  # "confirmed", "undetermined", "contradicted"; "" if not known
@@ -52,22 +54,25 @@ class Candidate:
 
 
 def candidate(entry: Entry, sharpness: float | None = None) -> Candidate:
-    """The part of a record that curation needs."""
+    """The part of a record that curation needs. What other clues say against a label that people gave or confirmed is
+    taken for not known: people decide."""
     record = entry.record
     box = record.peak.box
     noise = record.tone.measurements.get("signal_to_noise") if record.tone else None
     hashes = record.probe.likeness
+    by_people = record.label.source == HUMAN
     verdict, reason = standing_of(entry)
     return Candidate(
         name=record.name,
         sha256=record.sha256,
         label=sys.intern(record.label.label),
         label_source=sys.intern(record.label.source),
+        rejected=_rejected(entry),
         ruled=sys.intern(record.label.ruled),
-        supported=record.label.supported,
+        supported=None if by_people else record.label.supported,
         standing=verdict or "",
         standing_reason=reason or "",
-        scores=_scores(record),
+        scores={} if by_people else _scores(record),
         claims=tuple(claim.reason for claim in record.grounding if claim.verdict == CONTRADICTED),
         claims_measured=sum(claim.verdict in (SUPPORTED, CONTRADICTED) for claim in record.grounding),
         fine_text=entry.is_fine,
@@ -96,3 +101,10 @@ def _scores(record: Record) -> dict[str, dict[str, float]]:
         for clues, probability in record.distribution.items()
         if probability
     }
+
+
+def _rejected(entry: Entry) -> str:
+    decision = entry.decision
+    if decision is None or not decision.rejected:
+        return ""
+    return f"rejected by {', '.join(decision.reviewers)}" + (f": {decision.note}" if decision.note else "")

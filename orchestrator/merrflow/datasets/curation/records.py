@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from merrflow.datasets.curation.candidate import Candidate, candidate
 from merrflow.datasets.curation.sharpness import face_sharpness
-from merrflow.datasets.entries import RECORDS, Entry, parsed
+from merrflow.datasets.entries import RECORDS, entry_of, parsed
 from merrflow.datasets.pictures import Pictures
+from merrflow.datasets.review.verdicts import decisions
 from merrflow.store import Ledger, StageRow
 
 
@@ -17,7 +18,7 @@ class Read:
     """All that was read."""
 
     clips: tuple[Candidate, ...]  # by name
-    digest: str  # 64 hex digits of every record and its outcome
+    digest: str  # 64 hex digits of every record, its outcome, and what people said of it
 
 
 def read_records(ledger: Ledger, pictures: Pictures | None = None) -> Read:
@@ -27,10 +28,12 @@ def read_records(ledger: Ledger, pictures: Pictures | None = None) -> Read:
     """
     digest = hashlib.sha256()
     clips = []
+    people = decisions(ledger)
     for name, row, record in parsed(ledger, RECORDS):
         _add(digest, name, row)
         sharpness = face_sharpness(pictures.of(record), record.picture_box) if pictures else None
-        clips.append(candidate(Entry(record, row.outcome, row.reason), sharpness))
+        clips.append(candidate(entry_of(record, row, people.get(name)), sharpness))
+    _add_people(digest, ledger)
     return Read(tuple(sorted(clips, key=lambda clip: clip.name)), digest.hexdigest())
 
 
@@ -39,9 +42,16 @@ def records_digest(ledger: Ledger) -> str:
     digest = hashlib.sha256()
     for name, row in ledger.records():
         _add(digest, name, row)
+    _add_people(digest, ledger)
     return digest.hexdigest()
 
 
 def _add(digest: hashlib._Hash, name: str, row: StageRow) -> None:
     inner = hashlib.sha256(row.payload).hexdigest()
     digest.update(f"{name}\0{row.outcome}\0{inner}\n".encode())
+
+
+def _add_people(digest: hashlib._Hash, ledger: Ledger) -> None:
+    """Nothing without verdicts, so that a curation of earlier versions is not stale for that."""
+    for clip, decision in sorted(decisions(ledger).items()):
+        digest.update(f"{clip}\0{decision}\n".encode())

@@ -22,6 +22,7 @@ from merrflow.datasets.curation.rules import FilterRules
 GROUP = "merrflow.filters"
 _HERE = "merrflow.datasets.curation"
 BUILT_IN = {
+    "review": f"{_HERE}.review:RejectedByPeople",
     "standing": f"{_HERE}.standing:ByStanding",
     "distribution": f"{_HERE}.contradictions:AgainstDistribution",
     "modalities": f"{_HERE}.contradictions:ModalitiesApart",

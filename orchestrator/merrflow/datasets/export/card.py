@@ -15,6 +15,9 @@ from merrflow.core.version import __version__
 from merrflow.datasets.entries import Entry
 from merrflow.datasets.export.columns import Column
 from merrflow.datasets.export.text import one_line
+from merrflow.datasets.review.agreement import Share
+from merrflow.datasets.review.audit import AuditReport
+from merrflow.datasets.review.corrected import HUMAN
 
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 _MARKUP = re.compile(r"([\\`*_{}\[\]<>|~$#&])")
@@ -32,8 +35,9 @@ Sizes = Mapping[str, tuple[int, int, int]]  # split -> rows, bytes in memory, by
 class Card:
     """Sums up records as they pass, and writes the card."""
 
-    def __init__(self, columns: tuple[Column, ...]) -> None:
+    def __init__(self, columns: tuple[Column, ...], audit: AuditReport | None = None) -> None:
         self._columns = columns
+        self._audit = audit
         self._labels: Counter[str] = Counter()
         self._sources: Counter[str] = Counter()
         self._rules: Counter[str] = Counter()
@@ -87,6 +91,7 @@ class Card:
             lstrip_blocks=True,
         )
         environment.filters["plain"] = plain
+        environment.globals["named"] = _named
         # by way of JSON, so that no two values are one object, which YAML would write once and then refer to
         header = json.loads(json.dumps(self._header(sizes, inside, features)))
         rows = sum(size[0] for size in sizes.values())
@@ -113,6 +118,8 @@ class Card:
             words={grain: _spread(counts) for grain, counts in self._words.items() if counts},
             columns=self._columns,
             inside=[_HELD[name] for name in inside],
+            audit=self._audit,
+            checked=self._sources[HUMAN],
         )
 
     def _header(self, sizes: Sizes, inside: Sequence[str], features: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -148,6 +155,11 @@ def plain(text: object, longest: int = 300) -> str:
     line = one_line(str(text))
     line = line if len(line) <= longest else line[: longest - 1] + "…"
     return _MARKUP.sub(r"\\\1", line)
+
+
+def _named(kind: str, shares: Mapping[str, Share]) -> list[tuple[str, Share]]:
+    """Rows of a table: "label happy" and its share."""
+    return [(kind + name, share) for name, share in shares.items()]
 
 
 def _most(counts: Counter[Any]) -> list[tuple[Any, int]]:

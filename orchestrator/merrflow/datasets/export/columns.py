@@ -88,7 +88,12 @@ def columns(words: Vocabulary, media: Collection[str] = MEDIA[:1]) -> tuple[Colu
         Column("name", TEXT, "the clip's name, unique in the dataset", lambda e: e.record.name),
         *(Column(name, file_of(name), _FILES[name], lambda e: None) for name in MEDIA if name in media),
         Column("label", label_of(words.labels), "the pseudo-label", lambda e: number[e.record.label.label]),
-        Column("label_source", TEXT, "rules, table or model", lambda e: e.record.label.source),
+        Column(
+            "label_source",
+            TEXT,
+            "rules, table, model, or human if reviewers gave or confirmed it",
+            lambda e: e.record.label.source,
+        ),
         Column("label_rules", TEXT, "rule set and version", lambda e: e.record.label.rules),
         Column("label_reason", TEXT, "why the label was given", lambda e: e.record.label.reason),
         Column("label_by_rules", TEXT, "what the rules alone say", lambda e: e.record.label.ruled or None),

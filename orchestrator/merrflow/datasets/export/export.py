@@ -20,6 +20,7 @@ from merrflow.datasets.export.format import Target
 from merrflow.datasets.export.registry import known_formats, make_format
 from merrflow.datasets.export.vocabulary import vocabulary
 from merrflow.datasets.pictures import FOLDER
+from merrflow.datasets.review.audit import audited
 from merrflow.store import Ledger
 
 UNCURATED = "not kept by merrflow curate"
@@ -70,9 +71,12 @@ def export(
     if curation and curation.dropped:
         left_out[UNCURATED] = len(curation.dropped)
     records = 0
+    audit = audited(ledger, out)
     with whole_folder(folder, format) as part, ExitStack() as stack:
+        target = Target(
+            part, out / FOLDER, partial(vocabulary, ledger, names), partial(faces_of, ledger, names), audit=audit
+        )
         with plugin.blamed():
-            target = Target(part, out / FOLDER, partial(vocabulary, ledger, names), partial(faces_of, ledger, names))
             writer = stack.enter_context(chosen.writer(target))
         for entry in entries(ledger, names):
             with plugin.blamed():

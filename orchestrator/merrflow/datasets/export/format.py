@@ -14,6 +14,7 @@ from merrflow.core.records import ActionUnitSeries, Record
 from merrflow.datasets.export.vocabulary import Vocabulary
 from merrflow.datasets.export.writer import Writer
 from merrflow.datasets.pictures import Pictures
+from merrflow.datasets.review.audit import AuditReport
 
 
 class FormatOptions(BaseModel):
@@ -34,6 +35,7 @@ class Target:
     vocabulary: Callable[[], Vocabulary]  # labels, units and measurements of the records; reads the ledger once
     # name and faces (None: not kept) of every clip, in the order of the records; reads the ledger bit by bit
     faces: Callable[[], Iterator[tuple[str, ActionUnitSeries | None]]] = lambda: iter(())
+    audit: AuditReport | None = None  # what people found of a sample (merrflow audit); None without one
 
     def picture(self, record: Record) -> Path | None:
         """The picture of the record's peak frame, made again if it is damaged; None if there is none."""

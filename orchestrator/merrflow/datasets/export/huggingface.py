@@ -35,6 +35,7 @@ from merrflow.datasets.export.text import clean_all
 from merrflow.datasets.export.vocabulary import Vocabulary
 from merrflow.datasets.export.writer import Writer
 from merrflow.datasets.pictures import Pictures
+from merrflow.datasets.review.audit import AuditReport
 
 TRAIN = "train"
 
@@ -71,6 +72,7 @@ class HuggingFace(Writer):
         words: Vocabulary,
         options: HuggingFaceOptions,
         shard_bytes: int = SHARD,
+        audit: AuditReport | None = None,
     ) -> None:
         """peaks: the run's folder of pictures."""
         super().__init__()
@@ -85,7 +87,7 @@ class HuggingFace(Writer):
             name: self.files.enter_context(self._shards(folder / "data", name, shard_bytes, words))
             for name in (TRAIN, *options.split)
         }
-        self._card = Card(self._columns)
+        self._card = Card(self._columns, audit)
 
     @abstractmethod
     def _shards(self, folder: Path, name: str, shard_bytes: int, words: Vocabulary) -> Shards:
@@ -168,7 +170,7 @@ class HuggingFaceFormat(Format[HuggingFaceOptions]):
     has_card = True
 
     def writer(self, target: Target) -> HuggingFace:
-        return ParquetDataset(target.folder, target.peaks, target.vocabulary(), self.options)
+        return ParquetDataset(target.folder, target.peaks, target.vocabulary(), self.options, audit=target.audit)
 
 
 class WebDatasetFormat(Format[HuggingFaceOptions]):
@@ -180,7 +182,7 @@ class WebDatasetFormat(Format[HuggingFaceOptions]):
     has_card = True
 
     def writer(self, target: Target) -> HuggingFace:
-        return WebDataset(target.folder, target.peaks, target.vocabulary(), self.options)
+        return WebDataset(target.folder, target.peaks, target.vocabulary(), self.options, audit=target.audit)
 
 
 def parse_split(text: str) -> dict[str, float]:

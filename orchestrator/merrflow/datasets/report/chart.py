@@ -92,7 +92,7 @@ def draw(record: Record) -> Chart | None:
     pieces = _pieces(record, GAP_STEPS * usual)
     xs = [f"{scale.x(time):g}" for time in times]
     at_peak = next((i for i, frame in enumerate(curves.frames) if frame == record.peak.index), None)
-    chosen = _most_active(series, record)
+    chosen = most_active(series, record)
     lines = []
     for code in (*chosen, *(code for code in sorted(series) if code not in chosen)):
         values = [min(max(value, 0.0), MAX_INTENSITY) for value in series[code]]
@@ -151,7 +151,7 @@ class _Scale:
         return Span(self.x(start), round(self.x(end) - self.x(start), 1), start, end)
 
 
-def _most_active(series: Mapping[str, Sequence[float]], record: Record) -> list[str]:
+def most_active(series: Mapping[str, Sequence[float]], record: Record) -> list[str]:
     """The curves worth a colour: first those the label and the peak rest on, then by their highest value.
 
     Blinks rise high in every clip and mean nothing, so they come last.

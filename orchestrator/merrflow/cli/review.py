@@ -1,0 +1,158 @@
+"""`merrflow review` and `merrflow audit`: people look at the records, in a browser."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Table
+
+from merrflow.cli.terminal import error_console, json_text, output_console
+
+if TYPE_CHECKING:
+    from merrflow.datasets.review.agreement import Share
+    from merrflow.datasets.review.audit import AuditReport
+    from merrflow.datasets.review.server import Listen
+
+Out = Annotated[Path, typer.Option("--out", "-o", help="The folder of a run.", show_default=False)]
+Reviewer = Annotated[str, typer.Option(help="Your name, as the page begins with; each reviewer can enter another.")]
+Host = Annotated[str, typer.Option(help="Address to listen on. Beyond this machine it needs TLS and a token.")]
+Port = Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0: any free one.")]
+TlsCert = Annotated[Path | None, typer.Option(help="Certificate (PEM), for other machines.")]
+TlsKey = Annotated[Path | None, typer.Option(help="Its private key (PEM).")]
+TokenFile = Annotated[
+    Path | None, typer.Option(help="File with tokens, one per line; the page is opened with ?token=TOKEN.")
+]
+
+
+def review(
+    out: Out,
+    reviewer: Reviewer = "",
+    blind: Annotated[
+        bool, typer.Option("--blind", help="Begin in blind mode: your label before the record's.")
+    ] = False,
+    host: Host = "127.0.0.1",
+    port: Port = 4210,
+    tls_cert: TlsCert = None,
+    tls_key: TlsKey = None,
+    token_file: TokenFile = None,
+) -> None:
+    """Check the records of a run in a browser: accept, reject, correct. Until Ctrl-C.
+
+    Each verdict is in the ledger before the page says "saved". Exports use them:
+    labels that people gave or confirmed have the source human, and merrflow
+    curate drops the clips that they rejected. Several people can work at once.
+
+    [bold]Example:[/bold] merrflow review --out out/ --reviewer ann
+    """
+    from merrflow.datasets.review.server import Listen
+
+    _serve(out, None, Listen(host, port, tls_cert, tls_key, token_file), reviewer, blind)
+
+
+def audit(
+    out: Out,
+    sample: Annotated[int, typer.Option(min=1, help="Clips to draw, in proportion to the labels.")] = 500,
+    seed: Annotated[int, typer.Option(help="Seed of the sample.")] = 0,
+    report: Annotated[bool, typer.Option("--report", help="Show what came of it, and exit.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="With --report: print JSON.")] = False,
+    reviewer: Reviewer = "",
+    host: Host = "127.0.0.1",
+    port: Port = 4210,
+    tls_cert: TlsCert = None,
+    tls_key: TlsKey = None,
+    token_file: TokenFile = None,
+) -> None:
+    """Measure how right a dataset is: a sample of its records, judged blind.
+
+    Draws the sample, keeps it in OUT/audit.json, and serves the page of merrflow
+    review for it: people give a label before they see the record's, and then
+    judge each clue. --report gives the agreement by label and clue, with 95 %
+    intervals, which the dataset card of an export shows, too. An audit only
+    measures: no record changes.
+
+    [bold]Example:[/bold] merrflow audit --out out/ --sample 500 --seed 1
+    """
+    from merrflow.core.errors import InputError
+    from merrflow.datasets.review.audit import as_json as values
+    from merrflow.datasets.review.audit import draw, read_audit, write_audit
+    from merrflow.datasets.review.audit import report as reported
+    from merrflow.datasets.review.index import read_items
+    from merrflow.datasets.review.server import Listen
+    from merrflow.datasets.review.verdicts import standing
+    from merrflow.store import existing_ledger
+
+    ledger = existing_ledger(out)
+    found = read_audit(out)
+    try:
+        if report:
+            if found is None:
+                raise InputError(f"{out}: no audit was drawn; run merrflow audit without --report first")
+            result = reported(found, standing(ledger.verdicts(), found.id))
+            print(json_text(values(result))) if as_json else _show(result)
+            return
+        if found is None or (found.sample, found.seed) != (sample, seed):
+            if found and ledger.verdicts() and standing(ledger.verdicts(), found.id):
+                raise InputError(
+                    f"{out / 'audit.json'}: an audit of {found.sample} clips with seed {found.seed} has begun; go on "
+                    "with these options, or move the file away to begin another one"
+                )
+            found = draw(read_items(ledger).values(), sample, seed)
+            write_audit(out, found)
+    finally:
+        ledger.close()
+    error_console().print(f"{len(found.drawn)} clips of {sum(found.strata.values())} are drawn: {out / 'audit.json'}")
+    _serve(out, str(found.id), Listen(host, port, tls_cert, tls_key, token_file), reviewer, True)
+
+
+def _serve(out: Path, audit_id: str | None, listen: Listen, reviewer: str, blind: bool) -> None:
+    from merrflow.datasets.review.audit import read_audit
+    from merrflow.datasets.review.desk import Desk
+    from merrflow.datasets.review.server import serve
+    from merrflow.store import existing_ledger
+
+    ledger = existing_ledger(out)
+    console = error_console()
+    try:
+        console.print("[dim]reading the records ...[/dim]")
+        desk = Desk(ledger, out.absolute(), read_audit(out) if audit_id else None)
+        serve(
+            desk,
+            listen,
+            lambda address: console.print(
+                f"{desk.about()['total']} records to look at; open {address} (Ctrl-C ends)",
+                markup=False,
+                soft_wrap=True,
+            ),
+            reviewer=reviewer,
+            blind=blind,
+        )
+    finally:
+        ledger.close()
+
+
+def _show(found: AuditReport) -> None:
+    console = output_console()
+    console.print(
+        f"audit of {found.sample} clips (seed {found.seed}): {found.judged} judged, {found.rejected} rejected"
+    )
+    table = Table("", "agree", "95 % interval", "judged")
+    table.add_row("all, weighted by label", *_cells(found.overall))
+    for label, share in found.labels.items():
+        table.add_row(f"label {label}", *_cells(share))
+    for clue, share in found.clues.items():
+        table.add_row(f"clue {clue}", *_cells(share))
+    console.print(table)
+    for pair in found.people.pairs:
+        kappa = "not defined" if pair.kappa is None else f"{pair.kappa:.2f}"
+        text = f"{pair.one} and {pair.other}: {pair.same} of {pair.clips} the same, Cohen's kappa {kappa}"
+        console.print(text, markup=False)
+    if found.people.fleiss is not None:
+        console.print(f"all reviewers: Fleiss' kappa {found.people.fleiss:.2f}")
+
+
+def _cells(share: Share) -> tuple[str, str, str]:
+    if share.value is None:
+        return "-", "-", "0"
+    return f"{share.value:.1%}", f"{share.low:.1%} to {share.high:.1%}", str(share.of)

@@ -1,0 +1,181 @@
+"""The review page over HTTP. Requests name clips by id; no path comes from outside."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+from typing import Annotated, Any
+
+from fastapi import FastAPI, HTTPException
+from fastapi import Path as InPath
+from fastapi import Query as InQuery
+from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, Response
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from starlette.requests import Request
+
+from merrflow.core.version import __version__
+from merrflow.datasets.pages import asset, templates
+from merrflow.datasets.pictures import FOLDER
+from merrflow.datasets.review.desk import Desk, Query, UnknownClip
+from merrflow.datasets.review.sound import draw_sound
+from merrflow.datasets.review.verdicts import Kind, Said
+from merrflow.store import ClipGone, NotYours
+from merrflow_serving.errors import MerrflowError
+
+PACKAGE = "merrflow.datasets.review"
+ASSETS = {
+    "page.css": "text/css; charset=utf-8",
+    "page.js": "text/javascript; charset=utf-8",
+    "list.js": "text/javascript; charset=utf-8",
+    "player.js": "text/javascript; charset=utf-8",
+    "server.js": "text/javascript; charset=utf-8",
+    "text.js": "text/javascript; charset=utf-8",
+}
+TYPES = {".webm": "video/webm", ".ogv": "video/ogg", ".mkv": "video/x-matroska", ".mov": "video/quicktime"}
+GONE = "the clip is gone, or its file was replaced; the verdict was not kept. Reload the page"
+
+
+def _printable(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("a name has printable characters alone")
+    return text
+
+
+Id = Annotated[str, InPath(pattern="^[0-9a-f]{16}$")]
+Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=60), AfterValidator(_printable)]
+Key = Annotated[str, StringConstraints(pattern="^[0-9a-zA-Z-]{8,64}$")]
+
+
+class SaidIn(BaseModel):
+    """A verdict as the page sends it."""
+
+    model_config = ConfigDict(extra="forbid")
+    key: Key  # made once by the page, however often it sends the verdict
+    reviewer: Name
+    kind: Kind
+    sha256: Annotated[str, StringConstraints(max_length=64)]
+    said: Said
+
+
+class UndoIn(BaseModel):
+    """The last word taken back."""
+
+    model_config = ConfigDict(extra="forbid")
+    key: Key
+    reviewer: Name
+
+
+class ListIn(BaseModel):
+    """What of the list is asked for; see `desk.Query`."""
+
+    model_config = ConfigDict(extra="forbid")
+    reviewer: Name
+    sort: Annotated[str, StringConstraints(pattern="^(doubt|name)$")] = "doubt"
+    label: str = Field("", max_length=60)
+    outcome: str = Field("", max_length=20)
+    standing: str = Field("", max_length=20)
+    disagree: bool = False
+    mine: Annotated[str, StringConstraints(pattern="^(|open|said)$")] = ""
+    people: Annotated[str, StringConstraints(pattern="^(|differ|rejected)$")] = ""
+    text: str = Field("", max_length=200)
+    blind: bool = False
+    as_of: int = Field(-1, ge=-1)
+    offset: int = Field(0, ge=0)
+    limit: int = Field(100, ge=1, le=200)
+
+
+def review_app(desk: Desk, reviewer: str = "", blind: bool = False) -> FastAPI:
+    """The application, to be put behind a `Guard`. reviewer, blind: what the page begins with."""
+    app = FastAPI(title="merrflow review", docs_url=None, redoc_url=None, openapi_url=None)
+    page = (
+        templates(PACKAGE)
+        .get_template("page.html.j2")
+        .render(version=__version__, reviewer=reviewer, blind=blind, about=desk.about())
+    )
+
+    @app.get("/")
+    def show() -> HTMLResponse:
+        return HTMLResponse(page)
+
+    @app.get("/static/{name}")
+    def static(name: str) -> Response:
+        if name not in ASSETS:
+            raise HTTPException(404, "there is no such file")
+        return Response(asset(PACKAGE, name), media_type=ASSETS[name])
+
+    @app.get("/api/about")
+    def about() -> dict[str, Any]:
+        return desk.about()
+
+    @app.get("/api/clips")
+    def listing(wanted: Annotated[ListIn, InQuery()]) -> dict[str, Any]:
+        return desk.listing(Query(**wanted.model_dump()))
+
+    @app.get("/api/progress")
+    def progress(reviewer: Annotated[Name, InQuery()]) -> dict[str, Any]:
+        return desk.progress(reviewer)
+
+    @app.get("/api/clips/{clip}")
+    def one(clip: Id, reviewer: Annotated[Name, InQuery()], blind: bool = False) -> dict[str, Any]:
+        return desk.one(clip, reviewer, blind)
+
+    @app.post("/api/clips/{clip}/verdict")
+    def say(clip: Id, body: SaidIn) -> dict[str, Any]:
+        try:
+            row = desk.say(clip, body.sha256, body.reviewer, body.key, body.kind, body.said)
+        except ValueError as error:
+            raise HTTPException(422, str(error)) from error
+        return {"row": row.id}
+
+    @app.post("/api/clips/{clip}/undo")
+    def undo(clip: Id, body: UndoIn) -> dict[str, Any]:
+        return {"row": desk.undo(clip, body.reviewer, body.key).id}
+
+    @app.get("/clips/{clip}/video")
+    def video(clip: Id) -> Response:
+        path = _file(desk.file(clip), "the clip's file is gone")
+        return FileResponse(path, media_type=TYPES.get(path.suffix.lower(), "video/mp4"))  # answers ranges, in pieces
+
+    @app.get("/clips/{clip}/picture")
+    def picture(clip: Id) -> Response:
+        path = _file(desk.out / FOLDER / f"{desk.item(clip).name}.jpg", "there is no picture")
+        return FileResponse(path, media_type="image/jpeg")
+
+    @app.get("/clips/{clip}/sound")
+    def sound(clip: Id) -> dict[str, Any]:
+        import base64
+
+        path = _file(desk.file(clip), "the clip's file is gone")
+        try:
+            drawn = draw_sound(path)
+        except (MerrflowError, OSError) as error:
+            raise HTTPException(404, f"the sound cannot be drawn: {error}") from error
+        return {
+            "png": "data:image/png;base64," + base64.b64encode(drawn.png).decode(),
+            "seconds": drawn.seconds,
+            "pitch": drawn.pitch,
+        }
+
+    @app.exception_handler(UnknownClip)
+    def unknown(request: Request, error: Exception) -> Response:
+        return JSONResponse({"detail": "there is no such clip, or its record is gone; reload the page"}, 404)
+
+    @app.exception_handler(ClipGone)
+    def gone(request: Request, error: Exception) -> Response:
+        return JSONResponse({"detail": GONE}, 409)
+
+    @app.exception_handler(NotYours)
+    def not_yours(request: Request, error: Exception) -> Response:
+        return JSONResponse({"detail": "there is nothing of yours to take back on this clip"}, 409)
+
+    return app
+
+
+def _file(path: Path | None, problem: str) -> Path:
+    """A regular file. Raises `HTTPException` for anything else: a pipe would never end, a device has no size."""
+    try:
+        if path is not None and stat.S_ISREG(path.stat().st_mode):
+            return path
+    except OSError:
+        pass
+    raise HTTPException(404, problem)
