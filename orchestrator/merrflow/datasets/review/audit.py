@@ -74,8 +74,9 @@ def draw(items: Iterable[Item], sample: int, seed: int) -> Audit:
     if not total or sample < 1:
         raise InputError("--sample: no clip to draw; give a number from 1 on, and a run that has records")
     drawn = []
-    for label, found in sorted(strata.items()):
-        number = min(len(found), max(LEAST, round(sample * len(found) / total)))
+    numbers = _numbers({label: len(found) for label, found in sorted(strata.items())}, sample)
+    for label, number in numbers.items():
+        found = strata[label]
         chosen = sorted(found, key=lambda item: (fraction("audit", seed, item.sha256 or item.name), item.name))
         drawn += [Drawn(name=item.name, sha256=item.sha256, label=label) for item in chosen[:number]]
     drawn = sorted(drawn, key=lambda one: fraction("audit order", seed, one.name))
@@ -86,6 +87,21 @@ def draw(items: Iterable[Item], sample: int, seed: int) -> Audit:
         strata={label: len(found) for label, found in sorted(strata.items())},
         drawn=tuple(drawn),
     )
+
+
+def _numbers(strata: Mapping[str, int], sample: int) -> dict[str, int]:
+    """How many of each label: in proportion, but no label without some, and `sample` in all if there are so many. Of
+    fewer clips than labels, one each."""
+    total = sum(strata.values())
+    least = max(1, min(LEAST, sample // len(strata)))
+    found = {label: min(count, max(least, sample * count // total)) for label, count in strata.items()}
+    while sum(found.values()) < min(sample, total):  # what rounding left: to the label that lacks most of its share
+        room = [label for label in found if found[label] < strata[label]]
+        found[max(room, key=lambda label: sample * strata[label] / total - found[label])] += 1
+    while sum(found.values()) > sample and max(found.values()) > least:  # what small labels took
+        above = [label for label in found if found[label] > least]
+        found[max(above, key=lambda label: found[label])] -= 1
+    return found
 
 
 def asdict_of(one: Drawn) -> dict[str, str]:

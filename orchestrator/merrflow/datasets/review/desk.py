@@ -16,7 +16,7 @@ from merrflow.datasets.review.details import details, hidden
 from merrflow.datasets.review.index import Item, by_doubt, item_id, read_items, shuffled
 from merrflow.datasets.review.verdicts import REJECTED, Kind, Said, Verdict, by_clip, standing
 from merrflow.facs import load_rules
-from merrflow.store import UNDO, ClipGone, Ledger, VerdictRow
+from merrflow.store import UNDO, Ledger, NotYours, VerdictRow
 
 PAGE = 200  # rows of the list in one answer
 _SNAPSHOTS = 16  # filtered lists that are kept for those who scroll
@@ -133,8 +133,10 @@ class Desk:
         """Takes back the reviewer's last word on the clip. Raises `UnknownClip`, `NotYours`, `ClipGone`."""
         item = self.item(clip)
         mine = self._refreshed().get(item.name, {}).get(reviewer)
+        if done := next((row for row in reversed(self._rows) if row.key == key), None):  # sent again after a break
+            return done
         if mine is None:
-            raise ClipGone(clip)
+            raise NotYours(clip)
         row = VerdictRow(item.name, mine.sha256, reviewer, UNDO, "{}", key, self._audit, undoes=mine.id)
         return self._ledger.say(row)
 

@@ -214,7 +214,7 @@ function setName(name) {
 const KEYS = {
   a: ["accept: the record is right, or your changes are", () => !audit && !clip.covered && verdict("keep", clip.mine?.kind === "keep" ? clip.mine.label : clip.label)],
   r: ["reject: not to be in the dataset", () => verdict("reject")],
-  "1": [`… ${LABEL_KEYS.at(-1)}: this label instead`, null],
+  "1": ["to 0, - and =: the label with this key", null],
   m: ["the peak is at the frame shown now", setPeak],
   s: ["edit the subtitle (Esc: leave)", () => find("subtitle").focus()],
   t: ["edit the fine-grained text (Esc: leave)", () => !clip.covered && find("fine").focus()],
