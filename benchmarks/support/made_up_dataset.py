@@ -67,10 +67,12 @@ def make_clips(folder: Path, count: int, *, frames: int = 12) -> None:
         (folder / f"clip_{number:05}.mp4").write_bytes(film + box)
 
 
-def fill(out: Path, folder: Path, keys: CacheKeys, *, finished: int, seconds: float = 4.0) -> None:
+def fill(
+    out: Path, folder: Path, keys: CacheKeys, *, finished: int, seconds: float = 4.0, share: float = DESCRIBED
+) -> None:
     """Writes a ledger into `out` in which the first `finished` clips of `folder` are done, with these cache keys.
 
-    The share DESCRIBED of them has a record and a picture, the others are skipped; the stages in between are left out.
+    This share of them has a record and a picture, the others are skipped; the stages in between are left out.
     seconds: length of each clip.
     """
     out.mkdir(parents=True, exist_ok=True)
@@ -84,7 +86,7 @@ def fill(out: Path, folder: Path, keys: CacheKeys, *, finished: int, seconds: fl
     for batch in batched(enumerate(clips), 500):
         stages, updates = [], []
         for number, clip in batch:
-            described = int((number + 1) * DESCRIBED) > int(number * DESCRIBED)
+            described = int((number + 1) * share) > int(number * share)
             key = keys.of_record(clip)
             outcome, reason = (Outcome.DONE, "") if described else (Outcome.SKIPPED, "no face in any frame")
             payload = zlib.compress(RECORDS.dump_json(_of(pattern, clip, number)), 6) if described else b""

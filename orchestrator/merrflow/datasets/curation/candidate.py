@@ -26,7 +26,7 @@ class Candidate:
     sha256: str
     label: str
     label_source: str  # "rules", "table", "model", "human"
-    rejected: str  # why people rejected the clip; "" if they did not
+    rejected: str | None  # why people rejected the clip; "" if they kept it, None if nobody looked
     ruled: str  # the label by the rules alone; "" if not known
     supported: bool | None
     standing: str  # "confirmed", "undetermined", "contradicted"; "" if not known
@@ -103,8 +103,8 @@ def _scores(record: Record) -> dict[str, dict[str, float]]:
     }
 
 
-def _rejected(entry: Entry) -> str:
+def _rejected(entry: Entry) -> str | None:
     decision = entry.decision
     if decision is None or not decision.rejected:
-        return ""
+        return None if decision is None else ""
     return f"rejected by {', '.join(decision.reviewers)}" + (f": {decision.note}" if decision.note else "")

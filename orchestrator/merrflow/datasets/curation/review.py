@@ -14,7 +14,7 @@ class RejectedByPeople(ClipFilter[FilterRules]):
     about = "people rejected the clip (merrflow review)"
 
     def knows(self, clip: Candidate) -> bool:
-        return bool(clip.rejected)
+        return clip.rejected is not None
 
     def reason(self, clip: Candidate) -> str | None:
         return clip.rejected or None
