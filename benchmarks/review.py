@@ -62,9 +62,7 @@ def main(arguments: list[str] | None = None) -> None:
         page.get("/api/progress", params={"reviewer": "ann"})  # reads what was said so far, once
         for name, query in QUERIES.items():
             found[name] = spread([timed(partial(ask, page, query, n)) for n in range(REPEATS)])
-        found["scroll"] = spread(
-            [timed(partial(ask, page, {}, 0, offset=n)) for n in range(0, options.records, 997)]
-        )
+        found["scroll"] = spread([timed(partial(ask, page, {}, 0, offset=n)) for n in range(0, options.records, 997)])
         if options.browser:
             found["browser"] = in_browser(desk)
         ledger.close()
