@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 
 from pydantic import TypeAdapter
 
-from merrflow.core.fingerprint import fraction
 from merrflow.core.records import Verdict as Bearing
 from merrflow.datasets.entries import parsed
 from merrflow.store import Ledger
@@ -90,7 +89,7 @@ def by_doubt(items: Sequence[Item]) -> list[Item]:
 
 def shuffled(items: Sequence[Item], seed: str = "") -> list[Item]:
     """In an order that gives nothing away, the same each time. seed: of whom it is for."""
-    return sorted(items, key=lambda item: fraction("blind", seed, item.name))
+    return sorted(items, key=lambda item: hashlib.sha256(f"{seed}/{item.id}".encode()).digest())
 
 
 def _items(ledger: Ledger) -> Iterator[Item]:
