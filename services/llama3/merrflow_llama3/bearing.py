@@ -23,7 +23,7 @@ class LabelBearing(Strict):
     """What speaks for one label."""
 
     face: tuple[tuple[str, ...], ...]  # combinations of Action Units
-    voice: Words
+    voice: Words  # adjectives, whatever they are said of, or whole grounds ("normal voice")
     words: Words
 
 
@@ -71,7 +71,7 @@ def grounds(clues: Clues, label: str) -> Grounds:
     bear = set(chain.from_iterable(table.face))
     face = tuple(expression for expression, unit in units.items() if unit in bear)
     whole = any(set(combination) <= set(units.values()) for combination in table.face)
-    voice = tuple(ground for ground in voice_grounds(clues.tone) if ground.split()[0] in table.voice)
+    voice = tuple(one for one in voice_grounds(clues.tone) if {one, one.split()[0]} & set(table.voice))
     quotes = tuple(quote for quote in text.quotable(clues.translation or clues.subtitle) if _speaks(quote, table.words))
     weights = (_WHOLE if whole else _PART if face else 0, _PART if voice else 0, _WHOLE if quotes else 0)
     return Grounds(face, voice, quotes, sum(weights))

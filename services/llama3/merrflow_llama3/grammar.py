@@ -31,6 +31,13 @@ _FRAME = re.compile(
     r"(shows|depicts|features) )",
     re.IGNORECASE,
 )
+# Of several people one has the expressions: "two people are visible, with lowered brows" would say it of both.
+_SEVERAL = re.compile(
+    r"^(there (are|is) )?(two|three|four|five|six|seven|eight|nine|ten|several|some|many|people|men|women|children|"
+    r"an? (group|crowd|couple|pair|family) )\b"
+    r"|^[^,]*\b(man|woman|person|boy|girl|lady|child) and (an?|another|the) (\w+ )?(man|woman|person|boy|girl|lady|child)\b",
+    re.IGNORECASE,
+)
 _SPECIAL = re.compile(r"([!-/:-@\[-`{-~])")
 
 
@@ -39,7 +46,9 @@ def answer_grammar(clues: Clues) -> str:
 
     It describes what follows the prompt's `answer_starts`, from a space to the last full stop.
     """
-    who = gender(text.words(clues.scene), text.words(clues.tone))
+    # Of "a man and a woman" either may be the subject.
+    seen = "" if _several(clues.scene) else clues.scene
+    who = gender(text.words(seen), text.words(clues.tone))
     answers = [
         f"{_observed(clues, grounds, who)} {_concluded(clues, grounds, label, who)}"
         for label, grounds in all_grounds(clues).items()
@@ -52,7 +61,7 @@ def _observed(clues: Clues, grounds: Grounds, who: str) -> str:
     subject = {"she": "a woman", "he": "a man"}.get(who, "a person")
     parts = [f" {scene or f'{subject} is seen'}"]
     if grounds.face:
-        parts.append(f", with {_listed(grounds.face)}")
+        parts.append(f", {'one of them ' if _several(clues.scene) else ''}with {_listed(grounds.face)}")
     if grounds.voice:
         parts.append(f", and {_heard(grounds.voice)}")
     quotes = text.quotable(clues.subtitle)
@@ -84,13 +93,20 @@ def _concluded(clues: Clues, grounds: Grounds, label: str, who: str) -> str:
 
 def _scene(scene: str) -> str:
     """The scene's first sentence, of which the model may leave out parts; empty if there is none."""
+    return ", and ".join(map(_in_part, _statements(scene)))
+
+
+def _statements(scene: str) -> list[str]:
     scene = _FRAME.sub("", re.sub(r'"[^"]*"', '"', scene))
     found = [part.strip(" .!?,;") for part in re.findall(r"[^.!?]+[.!?]*", scene)]
-    statements = [part for part in found if part and '"' not in part and text.words(part)]
+    sentences = [part for part in found if part and '"' not in part and text.words(part)]
     # "Two people are visible; the nearest ...": what a sentence says of its subject may come in its second half.
-    return (
-        ", and ".join(_in_part(_lowered(part.strip())) for part in statements[0].split(";")[:2]) if statements else ""
-    )
+    return [_lowered(part.strip()) for part in sentences[0].split(";")[:2]] if sentences else []
+
+
+def _several(scene: str) -> bool:
+    """Whether the statement that the expressions follow is of several people."""
+    return any(map(_SEVERAL.search, _statements(scene)[-1:]))
 
 
 def _in_part(statement: str) -> str:

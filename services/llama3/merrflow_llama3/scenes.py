@@ -28,8 +28,10 @@ def scene_rules() -> SceneRules:
 
 
 def people_in(scene: str) -> str:
-    """The sentences, and parts between semicolons, that are not of the setting alone, up to some 30 words; the first of
-    all if none is left."""
+    """The sentences, and parts between semicolons, that are not of the setting alone; the first of all if none is left.
+
+    Up to some 30 words, and to the end of a sentence: its second half may say who of several people is meant.
+    """
     rules = scene_rules()
     parts = [found.group(0).strip() for found in _PART.finditer(scene)]
     kept: list[str] = []
@@ -37,7 +39,8 @@ def people_in(scene: str) -> str:
         of_people = pattern(rules.people).search(part)
         if pattern(rules.setting).search(part) and not of_people:
             continue
-        if kept and sum(len(one.split()) for one in (*kept, part)) > rules.longest:
+        goes_on = bool(kept) and kept[-1].endswith(";")
+        if kept and not goes_on and sum(len(one.split()) for one in (*kept, part)) > rules.longest:
             break
         kept.append(part)
     return _sentences(kept or parts[:1])

@@ -255,3 +255,9 @@ def test_order_does_not_matter_and_more_for_never_lowers() -> None:
         assert ORDER.index(after.verdict) >= ORDER.index(before.verdict)
         more = decide([*found, Vote("another", FOR, "", 0.2, "")], "happy", RULES)
         assert ORDER.index(more.verdict) >= ORDER.index(before.verdict)
+
+
+def test_the_network_says_what_share_a_vote_takes() -> None:
+    found = stand(Case(label("neutral"), SILENT, expression={"neutral": 0.0}))
+    (vote,) = (one for one in found.votes if one.witness == "expression")
+    assert (vote.vote, vote.reason) == (ABSTAINS, "neutral at a mean share of 0.00 is no vote; it takes 0.80")

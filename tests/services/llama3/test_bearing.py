@@ -30,6 +30,19 @@ def test_a_wide_pitch_range_speaks_for_no_feeling_that_it_does_not_go_with(label
     assert grounds(Clues(tone="The voice is high-pitched and loud, with a wide pitch range"), label).weight == 0
 
 
+@pytest.mark.parametrize(
+    ("tone", "speaks"),
+    [
+        ("The voice is medium-pitched and moderately loud, with a normal pitch range", ()),
+        ("The voice is loud, with a moderate pace", ()),
+        ("The voice has a normal pitch range and a moderate pace; it sounds neutral", ("neutral voice",)),
+        ("her tone sounds normal", ("normal voice",)),
+    ],
+)
+def test_one_measure_that_is_normal_is_no_ground_for_neutral(tone, speaks):
+    assert grounds(Clues(tone=tone), "neutral").voice == speaks
+
+
 def test_what_does_not_bear_is_left_out():
     given = Clues(
         scene="A person is seen.",

@@ -216,3 +216,21 @@ def test_people_without_a_visible_face_may_be_told_or_left_out():
     assert fits(clues, told)
     assert fits(clues, told.replace("are visible,", "are visible, one of them without a visible face,"))
     assert not fits(clues, told.replace("two people", "three people"))
+
+
+@pytest.mark.parametrize(
+    ("scene", "several"),
+    [
+        ("Two people are visible.", True),
+        ("A man and a young woman argue at a table.", True),
+        ("There is a group of people in an office.", True),
+        ("A person with two bags is seen.", False),
+        ("Two people are visible; the nearest is shown in a medium shot.", False),  # of the nearest
+    ],
+)
+def test_of_several_people_one_has_the_expressions(scene, several):
+    clues = Clues(**{**vars(ANGRY), "scene": scene})
+    seen = re.sub(r"; ", ", and ", scene[0].lower() + scene[1:-1])
+    end = ANSWER[ANSWER.index(" pressed lips") :]
+    assert fits(clues, f"In the video, {seen}, {'one of them ' if several else ''}with{end}")
+    assert not fits(clues, f"In the video, {seen}, {'' if several else 'one of them '}with{end}")

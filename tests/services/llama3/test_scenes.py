@@ -31,6 +31,14 @@ def test_a_long_scene_is_cut_after_whole_parts():
     assert 24 <= len(kept.split()) <= scene_rules().longest
 
 
+def test_who_of_several_people_is_meant_is_not_cut_off():
+    scene = (
+        "Two people are visible, one of them without a visible face; the one whose face is visible is shown in a medium "
+        "shot, left of centre, facing the camera, eyes down, one hand visible. The person moves slightly."
+    )
+    assert people_in(scene) == scene.removesuffix(" The person moves slightly.")
+
+
 def test_the_published_prompt_has_the_whole_scene():
     clues = Clues(scene=f"{CLOSE} The scene is dimly lit.")
     assert load_prompt("merr").prepare(clues).scene == clues.scene

@@ -32,4 +32,5 @@ def vote(case: Case, rules: Witnesses) -> Vote:
     if share < limits.contradicts.get(own, 0.0):
         reason = f"{own} at a mean share of {share:.2f}, below {limits.contradicts[own]:.2f} contradicts"
         return speaks_against(NAME, "", limits.against_weight, reason)
-    return abstains(NAME, f"{own} at a mean share of {share:.2f} is neither high nor low")
+    takes = f"; it takes {limits.confirms[own]:.2f}" if own in limits.confirms else ""
+    return abstains(NAME, f"{own} at a mean share of {share:.2f} is no vote{takes}")
