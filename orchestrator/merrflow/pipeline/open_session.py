@@ -246,8 +246,8 @@ def _check_witnesses(settings: RunSettings, rules: RuleSet) -> None:
     """A file for other labels is used all the same: a witness that knows nothing of a label abstains."""
     if unknown := _witnesses(settings).unknown(rules.labels):
         log.warning(
-            "witnesses %s: made for other labels than the rule set %s: nothing is said of %s, on which most witnesses "
-            "will abstain",
+            "witnesses %s: made for other labels than the rule set %s: nothing is said of %s, on which all witnesses "
+            "abstain",
             settings.witnesses,
             rules.title,
             listed(unknown),

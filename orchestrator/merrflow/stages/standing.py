@@ -18,8 +18,12 @@ _SLACK = 1e-9  # so that 0.3 + 0.3 + 0.4 reaches 1
 
 
 def stand(case: Case, rules: Witnesses | None = None, witnesses: Mapping[str, Witness] = WITNESSES) -> Standing:
-    """The verdict with all votes, in the witnesses' order. A witness that fails abstains with its error."""
+    """The verdict with all votes, in the witnesses' order. A witness that fails abstains with its error, and all abstain
+    on a label that their file does not know: what they say of others' names would count against it."""
     rules = rules or load_witnesses()
+    if case.found.label not in rules.valence:
+        unknown = f"{rules.title} says nothing of {case.found.label}"
+        return decide([abstains(name, unknown) for name in witnesses], case.found.label, rules)
     votes = []
     for name, witness in witnesses.items():
         try:
@@ -83,6 +87,7 @@ def _standing(
 
 STAGE: Stage[Standing] = Stage(
     name="standing",
+    version="2",
     purpose="how far other witnesses bear the label out",
     compute=_standing,
     needs=("label", "words", "tone", "label_scores", "action_units", "subject"),

@@ -42,6 +42,7 @@ class Answer:
     clues: Clues  # prepared (`CluePrompt.prepare`)
     question: str
     cut: bool = False  # by the token limit
+    every_clue: bool = True  # whether the prompt asks to take up every clue
 
 
 def refusal(answer: Answer) -> str | None:
@@ -76,8 +77,9 @@ def run_on(answer: Answer) -> str | None:
 
 
 def english(answer: Answer) -> str | None:
-    """Letters of another script, or the small words of another language; quotations may be in any language."""
-    plain = _QUOTE.sub("", texts.straight_quotes(answer.text))
+    """Letters of another script, or the small words of another language; quotations, and what is said in the clip, may
+    be in any language."""
+    plain = texts.without_words_of(_QUOTE.sub("", texts.straight_quotes(answer.text)), answer.clues.subtitle)
     share = texts.latin_share(plain)
     if not texts.words(plain):
         return "not English"
@@ -204,7 +206,9 @@ def sex(answer: Answer) -> str | None:
 
 
 def ignored(answer: Answer) -> str | None:
-    """A clue that the answer passes over."""
+    """A clue that the answer passes over, if the prompt asks for every clue."""
+    if not answer.every_clue:
+        return None
     said = texts.straight_quotes(answer.text)
     return reflection.ignored_clue(said, answer.clues, foreign=_is_untranslated(answer.clues))
 

@@ -16,6 +16,7 @@ class ContentRules(Strict):
     version: str
     allowed: str  # words, separated by spaces
     also: str
+    acts: str
     irregular: Mapping[str, str]
     women: Words
     men: Words
@@ -32,5 +33,5 @@ def content_rules() -> ContentRules:
 
 @cache
 def word_set(name: str) -> frozenset[str]:
-    """One of the lists of words: "allowed", "also", "common"."""
+    """One of the lists of words: "allowed", "also", "acts", "common"."""
     return frozenset(getattr(content_rules(), name).split())

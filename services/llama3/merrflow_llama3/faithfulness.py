@@ -39,6 +39,14 @@ def denied_voice(sentences: list[str], clues: Clues) -> str | None:
     return None
 
 
+def voice_beyond(text: str, clues: Clues) -> bool:
+    """Whether a quality is said of the voice that the tone clue does not have."""
+    return any(
+        _asserted(_voice_pattern(quality), text) and not pattern(quality.says + quality.alone).search(clues.tone)
+        for quality in check_rules().voice
+    )
+
+
 def unmentioned_expression(sentences: list[str], clues: Clues) -> str | None:
     """An expression that no clue mentions: "smiling" although neither face nor scene says so."""
     mentioned = " ; ".join((clues.scene, *clues.expressions, *clues.other_expressions, clues.tone, clues.subtitle))
@@ -83,7 +91,9 @@ def negated_label(sentences: list[str], label: str) -> str | None:
     own = pattern_source(word for one in known for word in rules.words[one])
     who, feels = pattern_source(rules.who), pattern_source(("feel", "feels", "feeling"))
     denied = re.compile(
-        rf"{who}\s+(?:does not|doesn't|do not|did not|is not|isn't|never|hardly)\s+(?:{feels}\s+)?{own}", re.IGNORECASE
+        rf"{who}\s+(?:does not|doesn't|do not|did not|is not|isn't|never|hardly)\s+(?:{feels}\s+)?{own}"
+        rf"|(?:rather than|instead of|anything but|far from|no longer)\s+(?:{feels}\s+)?{own}",
+        re.IGNORECASE,
     )
     allowed = {word for one in known | near for word in rules.words[one]}
     others = pattern_source(

@@ -22,14 +22,14 @@ _CLAUSE = re.compile(r"[^,;:.]+")
 
 
 def unnamed_thing(sentences: list[str], clues: Clues, *, foreign: bool) -> str | None:
-    """The first thing, as a reason. foreign: what is said is in a language that nobody translated, so that clauses that
-    tell what is said cannot be judged."""
+    """The first thing, as a reason. foreign: what is said is in a language that nobody translated, so that sentences
+    that tell what is said cannot be judged."""
     known = {stem for found in word_forms(_text(clues)) for stem in forms(found.group())}
     implied = things().implied(known)
     for sentence in sentences:
+        if foreign and pattern(content_rules().speech).search(sentence):
+            continue
         for clause in _CLAUSE.finditer(sentence):
-            if foreign and pattern(content_rules().speech).search(clause.group()):
-                continue
             for form, thing in _things(clause.group()):
                 if thing in known or set(things().meanings.get(thing, ())) & implied:
                     continue
@@ -72,7 +72,8 @@ def _thing(form: str) -> str:
         thing = content_rules().irregular.get(stem, stem)
         if thing in word_set("allowed"):
             return ""
-        if thing in word_set("also") or thing in things().meanings:
+        is_noun = thing in word_set("also") and not form.endswith(("ed", "ing"))
+        if is_noun or thing in word_set("acts") or thing in things().meanings:
             return thing
     return ""
 

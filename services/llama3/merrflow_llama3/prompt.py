@@ -152,6 +152,8 @@ class Prompt(CluePrompt):
     sampling: Sampling
     # "people": without the sentences about camera and light, which are no ground for a feeling, and cut to some words.
     scene: Literal["whole", "people"] = "whole"
+    # Whether it asks to take up every clue; without that, an answer may pass some over.
+    every_clue: bool = True
 
     def also_hashed(self) -> Iterator[str]:
         yield from super().also_hashed()

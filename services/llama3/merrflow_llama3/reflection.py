@@ -5,6 +5,7 @@ from __future__ import annotations
 from merrflow_llama3.bearing import grounds
 from merrflow_llama3.check_rules import check_rules, pattern
 from merrflow_llama3.content_rules import content_rules, word_set
+from merrflow_llama3.faithfulness import voice_beyond
 from merrflow_llama3.inventions import forms
 from merrflow_llama3.lexicon import voice_grounds, word_list
 from merrflow_llama3.things import word_forms
@@ -33,6 +34,8 @@ def _voice(text: str, clues: Clues) -> bool:
     heard = [one for one in heard if one not in word_list("voice_plain")]
     if not heard:
         return True
+    if pattern(check_rules().voice_nouns).search(text) and not voice_beyond(text, clues):
+        return True  # in words that the rules do not know
     said = _forms(text)
     alike = [quality.says + quality.alone for quality in check_rules().voice]
     near = [words for words in alike if any(pattern(words).search(one) for one in heard)]

@@ -69,6 +69,16 @@ def latin_share(text: str) -> float:
     return latin / len(letters) if letters else 1.0
 
 
+def without_words_of(text: str, said: str) -> str:
+    """The text without runs in other scripts that are copied from what is said, quoted or not."""
+    heard = "".join(filter(str.isalpha, said))
+    runs = re.finditer(r"[^\W\d_a-zA-Z]+", text)
+    copied = {run.group(0) for run in runs if latin_share(run.group(0)) < 1.0 and run.group(0) in heard}
+    for run in sorted(copied, key=len, reverse=True):
+        text = text.replace(run, "")
+    return text
+
+
 def quotable(text: str) -> tuple[str, ...]:
     """The sentences of a subtitle that may be quoted, in any language: without marks of markup.
 

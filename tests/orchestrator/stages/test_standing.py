@@ -13,7 +13,7 @@ from merrflow.core.records import Label, Tone, Verdict, Vote
 from merrflow.core.spoken import Subtitle
 from merrflow.stages.standing import WITNESSES, decide, stand
 from merrflow.stages.witnesses.case import ABSTAINS, AGAINST, FOR, Case
-from merrflow.stages.witnesses.rules import PACKAGED, load_witnesses
+from merrflow.stages.witnesses.rules import PACKAGED, Witnesses, load_witnesses
 
 RULES = load_witnesses()
 ORDER = [Verdict.CONTRADICTED, Verdict.UNDETERMINED, Verdict.CONFIRMED]
@@ -261,3 +261,18 @@ def test_the_network_says_what_share_a_vote_takes() -> None:
     found = stand(Case(label("neutral"), SILENT, expression={"neutral": 0.0}))
     (vote,) = (one for one in found.votes if one.witness == "expression")
     assert (vote.vote, vote.reason) == (ABSTAINS, "neutral at a mean share of 0.00 is no vote; it takes 0.80")
+
+
+def test_a_file_for_other_labels_leaves_a_label_undetermined() -> None:
+    rules = replace_labels(RULES, {"happy": "joyful", "neutral": "calm"})
+    for name, shares in (("happy", {"happy": 1.0}), ("neutral", {"neutral": 0.97})):
+        found = stand(Case(label(name), said("Hooray!"), expression=shares), rules)
+        assert found.verdict is Verdict.UNDETERMINED
+        assert {(vote.vote, vote.reason) for vote in found.votes} == {(ABSTAINS, f"{rules.title} says nothing of {name}")}
+
+
+def replace_labels(rules: Witnesses, names: dict[str, str]) -> Witnesses:
+    valence = {names.get(name, name): valence for name, valence in rules.valence.items()}
+    classes = {names.get(name, name): kind for name, kind in rules.expression.classes.items()}
+    expression = rules.expression.model_copy(update={"classes": classes})
+    return rules.model_copy(update={"neutral": "calm", "valence": valence, "expression": expression})

@@ -61,6 +61,50 @@ def test_what_is_said_in_an_unknown_language_may_be_told():
     clues = Clues(scene="A person sits.", subtitle="你把刀放在哪里了？")
     assert checks.thing(Answer("The words ask about a knife.", clues, "")) is None
     assert checks.thing(Answer("A knife is seen.", clues, "")) is not None
+    # The whole sentence tells what is said, not only its first clause.
+    assert checks.thing(Answer("The person exclaims 「你把刀」, having missed the knife.", clues, "")) is None
+    assert checks.thing(Answer("The person exclaims. A knife is seen.", clues, "")) is not None
+
+
+def test_words_of_the_clip_may_stand_in_their_own_script_without_quotation_marks():
+    clues = Clues(subtitle="糟了我手机钱包都在包里呢")
+    text = "The person says that the phone and the wallet are in the bag (糟了我手机钱包都在包里呢), which worries."
+    assert checks.english(Answer(text, clues, "")) is None
+    assert checks.english(Answer(text, Clues(subtitle="您真这么认为啊"), "")) is not None
+
+
+def test_a_noun_is_no_thing_as_a_verb():
+    assert checks.thing(Answer("Coupled with the loud voice, this is handed on.", DESK, "")) is None
+    assert checks.thing(Answer("A couple waits.", DESK, "")) is not None
+    assert checks.thing(Answer("The person screamed.", DESK, "")) is not None
+
+
+HIGH = Clues(tone="The voice is high-pitched, with a narrow pitch range; the pitch rises at the end")
+
+
+@pytest.mark.parametrize(
+    ("text", "ignored"),
+    [
+        ("The brows are lowered.", True),
+        ("The voice rises at the end of the question.", False),
+        ("The voice is controlled.", False),  # in words that the rules do not know
+        ("The slow voice is heard.", True),  # what is said of it is another voice's
+    ],
+)
+def test_a_voice_is_taken_up_in_any_words_but_those_of_another_voice(text, ignored):
+    assert (checks.ignored(Answer(text, HIGH, "")) is not None) is ignored
+
+
+def test_a_prompt_that_does_not_ask_for_every_clue_may_get_some():
+    prompt = load_prompt("merr")
+    assert (prompt.every_clue, load_prompt("grounded").every_clue) == (False, True)
+    assert checks.ignored(Answer("The person is angry.", DESK, "", every_clue=False)) is None
+    assert checks.ignored(Answer("The person is angry.", DESK, "")) is not None
+
+
+@pytest.mark.parametrize("text", ["As an AI, I cannot see it.", "It may be, but as an AI I see no video."])
+def test_a_model_does_not_speak_of_itself(text):
+    assert checks.echo(Answer(text, DESK, "")) is not None
 
 
 def test_a_woman_where_the_clues_speak_of_a_man():

@@ -161,6 +161,9 @@ def test_a_feeling_that_agrees_or_is_not_claimed(text, label):
         ("Anger drives this outburst.", "contempt", False),  # near
         ("The person does not feel happy.", "angry", False),
         ("The person feels angry.", "angry", False),
+        ("The person is devastated rather than happy.", "happy", True),
+        ("The smile is anything but happy.", "happy", True),
+        ("The person is happy rather than surprised.", "happy", False),
     ],
 )
 def test_a_label_denied_or_another_feeling_as_the_cause(text, label, found):

@@ -159,7 +159,7 @@ class BatchedReasoner(ABC):
         clues, question, tokens = self.compose(item.clues)
         longest = longest_answer(self._settings, self._prompt)
         self._check_context(len(tokens) + longest)
-        return Reasoning(item, clues, question, tokens, self._settings.attempts, longest, self._prompt.answer_starts)
+        return Reasoning(item, clues, question, tokens, self._settings.attempts, longest, self._prompt)
 
     def _prepare_translation(self, item: TranslateItem) -> Translation:
         prompt = translator(self._translation)

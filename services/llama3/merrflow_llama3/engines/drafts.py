@@ -27,10 +27,13 @@ class Draft:
     answer_tokens: int
 
 
-def check(text: str, clues: Clues, question: str, *, cut: bool, prompt_tokens: int, answer_tokens: int) -> Draft:
-    """The answer `text` to `question` over prepared `clues`. cut: by the token limit."""
+def check(
+    text: str, clues: Clues, question: str, *, every_clue: bool, cut: bool, prompt_tokens: int, answer_tokens: int
+) -> Draft:
+    """The answer `text` to `question` over prepared `clues`. every_clue: the prompt asks for all of them. cut: by the
+    token limit."""
     text = checks.repaired(text)
-    answer = checks.Answer(text, clues, question, cut=cut)
+    answer = checks.Answer(text, clues, question, cut, every_clue)
     return Draft(
         text=text,
         failures=checks.failures(answer),

@@ -10,6 +10,7 @@ from typing import Protocol
 from merrflow_llama3.engines import drafts
 from merrflow_llama3.engines.language_model import Ask, Drawn, Tokens
 from merrflow_llama3.engines.translations import Translating
+from merrflow_llama3.prompt import Prompt
 from merrflow_llama3.types import Clues, Reasoned, ReasonItem, Translated
 
 
@@ -38,16 +39,16 @@ class Reasoning:
         tokens: Tokens,
         attempts: int,
         answer_tokens: int,
-        answer_starts: str,
+        prompt: Prompt,
     ) -> None:
-        """clues: prepared. tokens: of the prompt. attempts, answer_tokens: at most."""
+        """clues: prepared. tokens: of the whole prompt. attempts, answer_tokens: at most."""
         self._clues = clues
         self._question = question
         self._tokens = tokens
         self._seed = item.seed
         self._attempts = attempts
         self._answer_tokens = answer_tokens
-        self._answer_starts = answer_starts
+        self._prompt = prompt
         self._drafts: list[drafts.Draft] = []
 
     def ask(self) -> Ask:
@@ -55,9 +56,10 @@ class Reasoning:
 
     def is_done(self, answer: str, drawn: Drawn) -> bool:
         draft = drafts.check(
-            f"{self._answer_starts}{answer}".strip(),
+            f"{self._prompt.answer_starts}{answer}".strip(),
             self._clues,
             self._question,
+            every_clue=self._prompt.every_clue,
             cut=drawn.cut,
             prompt_tokens=len(self._tokens),
             answer_tokens=len(drawn.tokens),

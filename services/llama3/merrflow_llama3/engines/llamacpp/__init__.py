@@ -214,6 +214,7 @@ class LlamaCpp:
             f"{self._prompt.answer_starts}{choice['text']}".strip(),
             clues,
             question,
+            every_clue=self._prompt.every_clue,
             cut=choice["finish_reason"] == "length",
             prompt_tokens=reply["usage"]["prompt_tokens"],
             answer_tokens=reply["usage"]["completion_tokens"],
