@@ -13,6 +13,7 @@ from merrflow.datasets.costs import Prices
 from merrflow.datasets.entries import Entry
 from merrflow.datasets.export.everything import write_all
 from merrflow.datasets.export.writer import Writer
+from merrflow.datasets.failed_witnesses import FailedWitnesses
 from merrflow.datasets.outputs_state import read_stamp, write_stamp
 from merrflow.datasets.pictures import FOLDER, Pictures
 from merrflow.datasets.report import write_report
@@ -61,7 +62,7 @@ def write_outputs(
     written = read_stamp(out, state) if unless_current else None
     if written is None:
         surveyor, pictures = Surveyor(ledger), _PictureCheck(Pictures(out / FOLDER))
-        written = write_all(ledger, out, also=[surveyor, pictures])
+        written = write_all(ledger, out, also=[surveyor, pictures, FailedWitnesses()])
         write_report(ledger, out, surveyor.survey(prices))
         if not pictures.lost:  # else the next run tries to make them again
             write_stamp(out, state, written)

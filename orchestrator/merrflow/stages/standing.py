@@ -9,7 +9,7 @@ from merrflow.core.spoken import Subtitle
 from merrflow.stages.expressions import mean_shares
 from merrflow.stages.stage import Stage, Work
 from merrflow.stages.witnesses import expression, given, scores, units, voice, words
-from merrflow.stages.witnesses.case import AGAINST, FOR, Case, abstains
+from merrflow.stages.witnesses.case import AGAINST, FOR, Case, abstains, fails
 from merrflow.stages.witnesses.rules import Witnesses, load_witnesses
 
 Witness = Callable[[Case, Witnesses], Vote]
@@ -18,8 +18,8 @@ _SLACK = 1e-9  # so that 0.3 + 0.3 + 0.4 reaches 1
 
 
 def stand(case: Case, rules: Witnesses | None = None, witnesses: Mapping[str, Witness] = WITNESSES) -> Standing:
-    """The verdict with all votes, in the witnesses' order. A witness that fails abstains with its error, and all abstain
-    on a label that their file does not know: what they say of others' names would count against it."""
+    """The verdict with all votes, in the witnesses' order. A witness that fails abstains with its error. All abstain on a
+    label that their file does not know: what they say under other names would count against it."""
     rules = rules or load_witnesses()
     if case.found.label not in rules.valence:
         unknown = f"{rules.title} says nothing of {case.found.label}"
@@ -29,7 +29,7 @@ def stand(case: Case, rules: Witnesses | None = None, witnesses: Mapping[str, Wi
         try:
             votes.append(witness(case, rules))
         except (ArithmeticError, LookupError, TypeError, ValueError) as error:  # nonsense in one clue
-            votes.append(abstains(name, f"could not judge: {' '.join(str(error).split()) or type(error).__name__}"))
+            votes.append(fails(name, " ".join(str(error).split()) or type(error).__name__))
     return decide(votes, case.found.label, rules)
 
 

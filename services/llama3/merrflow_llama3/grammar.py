@@ -35,7 +35,8 @@ _FRAME = re.compile(
 _SEVERAL = re.compile(
     r"^(there (are|is) )?(two|three|four|five|six|seven|eight|nine|ten|several|some|many|people|men|women|children|"
     r"an? (group|crowd|couple|pair|family) )\b"
-    r"|^[^,]*\b(man|woman|person|boy|girl|lady|child) and (an?|another|the) (\w+ )?(man|woman|person|boy|girl|lady|child)\b",
+    r"|^[^,]*\b(man|woman|person|boy|girl|lady|child) and (an?|another|the) (\w+ )?"
+    r"(man|woman|person|boy|girl|lady|child)\b",
     re.IGNORECASE,
 )
 _SPECIAL = re.compile(r"([!-/:-@\[-`{-~])")

@@ -9,6 +9,7 @@ from merrflow.core.records import Label, Tone, Vote
 from merrflow.core.spoken import Subtitle
 
 FOR, AGAINST, ABSTAINS = "for", "against", "abstains"
+_FAILED = "could not judge: "
 
 
 @dataclass(frozen=True)
@@ -36,3 +37,13 @@ def speaks_against(witness: str, label: str, weight: float, reason: str) -> Vote
 def abstains(witness: str, reason: str) -> Vote:
     """No vote, with the reason."""
     return Vote(witness, ABSTAINS, "", 0.0, reason)
+
+
+def fails(witness: str, why: str) -> Vote:
+    """No vote, for it could not judge at all; `failure` finds it again in a record."""
+    return abstains(witness, f"{_FAILED}{why}")
+
+
+def failure(vote: Vote) -> str:
+    """Why the witness could not judge; empty if it could."""
+    return vote.reason.removeprefix(_FAILED) if vote.reason.startswith(_FAILED) else ""

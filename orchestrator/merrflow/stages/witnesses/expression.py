@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from merrflow.core.records import Vote
-from merrflow.stages.witnesses.case import Case, abstains, speaks_against, speaks_for
+from merrflow.stages.witnesses.case import Case, abstains, fails, speaks_against, speaks_for
 from merrflow.stages.witnesses.rules import Witnesses
 
 NAME = "expression"
@@ -13,7 +13,7 @@ def vote(case: Case, rules: Witnesses) -> Vote:
     """By the mean share of the label's class over the subject's judged frames."""
     limits, shares = rules.expression, case.expression
     if not shares:
-        return abstains(NAME, "no expression network judged the face")
+        return fails(NAME, "no expression network looked at the face")
     own = limits.classes.get(case.found.label)
     for name, least in limits.confirms.items():
         share = shares.get(name, 0.0)

@@ -101,6 +101,7 @@ class OpenAIReasoner(OpenAIEngine[Llama3Settings, Item, Result]):
                     reply.text,
                     clues,
                     question,
+                    every_clue=self._prompt.every_clue,
                     cut=reply.outcome is Outcome.TRUNCATED,
                     prompt_tokens=reply.usage.input_tokens,
                     answer_tokens=reply.usage.output_tokens,

@@ -1,0 +1,35 @@
+"""A witness that could judge no record is said once."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from merrflow.core.records import Record
+from merrflow.core.spoken import Subtitle
+from merrflow.datasets.outputs import write_outputs
+from merrflow.stages.standing import stand
+from merrflow.stages.witnesses.case import Case
+from tests.orchestrator.datasets.report.runs import record, run
+
+SILENT = Subtitle(None, "none", "", "no subtitle")
+
+
+def judged(name: str, expression: dict[str, float]) -> Record:
+    made = record(name)
+    case = Case(made.label, SILENT, expression=expression)
+    return replace(made, label=replace(made.label, standing=stand(case)))
+
+
+@pytest.mark.parametrize(("shares", "said"), [([{}, {}], 1), ([{}, {"happy": 0.6}], 0)])
+def test_once_if_it_judged_none(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, shares: list[dict[str, float]], said: int
+) -> None:
+    with caplog.at_level(logging.WARNING):
+        write_outputs(run(tmp_path, [judged(f"clip{place}", one) for place, one in enumerate(shares)]), tmp_path)
+    lines = [line for line in caplog.messages if line.startswith("the witness ")]
+    expected = "the witness expression could judge no label, and records go on without it: "
+    assert lines == [f"{expected}no expression network looked at the face"] * said
