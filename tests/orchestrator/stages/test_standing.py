@@ -268,9 +268,8 @@ def test_a_file_for_other_labels_leaves_a_label_undetermined() -> None:
     for name, shares in (("happy", {"happy": 1.0}), ("neutral", {"neutral": 0.97})):
         found = stand(Case(label(name), said("Hooray!"), expression=shares), rules)
         assert found.verdict is Verdict.UNDETERMINED
-        assert {(vote.vote, vote.reason) for vote in found.votes} == {
-            (ABSTAINS, f"{rules.title} says nothing of {name}")
-        }
+        reason = f"{rules.title} says nothing of {name}"
+        assert {(vote.vote, vote.reason) for vote in found.votes} == {(ABSTAINS, reason)}
 
 
 def replace_labels(rules: Witnesses, names: dict[str, str]) -> Witnesses:

@@ -33,8 +33,8 @@ def test_a_long_scene_is_cut_after_whole_parts():
 
 def test_who_of_several_people_is_meant_is_not_cut_off():
     scene = (
-        "Two people are visible, one of them without a visible face; the one whose face is visible is shown in a medium "
-        "shot, left of centre, facing the camera, eyes down, one hand visible. The person moves slightly."
+        "Two people are visible, one of them without a visible face; the one whose face is visible is shown in a "
+        "medium shot, left of centre, facing the camera, eyes down, one hand visible. The person moves slightly."
     )
     assert people_in(scene) == scene.removesuffix(" The person moves slightly.")
 
