@@ -126,6 +126,8 @@ def show_summary(summary: Summary, console: Console, seconds: float) -> None:
         console.print(f"  and {len(summary.problems) - SHOWN_PROBLEMS} more in dropped.jsonl")
     if summary.try_again:
         console.print(f"  {summary.try_again} clips failed for a reason that may pass; run the same command again")
+    for remark in summary.remarks:
+        console.print(f"  {remark}", markup=False, soft_wrap=True)
     labels = ", ".join(f"{label} {count}" for label, count in summary.labels.items()) or "none"
     console.print(f"records in {summary.out}/merr: {summary.coarse} coarse, {summary.fine} fine ({labels})")
     console.print(f"open {summary.out / 'report.html'} to look at them", soft_wrap=True)

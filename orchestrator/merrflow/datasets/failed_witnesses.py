@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import logging
-
 from merrflow.datasets.entries import Entry
 from merrflow.datasets.export.writer import Writer
 from merrflow.stages.witnesses.case import failure
-
-log = logging.getLogger(__name__)
 
 
 class FailedWitnesses(Writer):
@@ -29,7 +25,8 @@ class FailedWitnesses(Writer):
         return ""
 
     def finish(self) -> tuple[str, ...]:
-        for witness, why in self._failed.items():
-            if witness not in self._judged:
-                log.warning("the witness %s could judge no label, and records go on without it: %s", witness, why)
-        return ()
+        return tuple(
+            f"the witness {witness} could judge no label, and records go on without it: {why}"
+            for witness, why in self._failed.items()
+            if witness not in self._judged
+        )

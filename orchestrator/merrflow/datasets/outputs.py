@@ -37,6 +37,7 @@ class Summary:
     unfinished: int  # clips without an outcome
     worked: int  # clips that this run worked on; the rest was done before
     problems: tuple[tuple[str, str], ...]  # (clip, reason) of those that failed
+    remarks: tuple[str, ...] = ()  # on the output folder as a whole, such as a witness that could judge nothing
 
     @property
     def complete(self) -> bool:
@@ -78,6 +79,7 @@ def write_outputs(
         unfinished=sum(row.outcome is None for row in rows),
         worked=worked,
         problems=tuple((row.name, row.reason) for row in rows if row.outcome is Outcome.FAILED),
+        remarks=written.remarks,
     )
 
 

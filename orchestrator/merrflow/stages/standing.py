@@ -18,8 +18,8 @@ _SLACK = 1e-9  # so that 0.3 + 0.3 + 0.4 reaches 1
 
 
 def stand(case: Case, rules: Witnesses | None = None, witnesses: Mapping[str, Witness] = WITNESSES) -> Standing:
-    """The verdict with all votes, in the witnesses' order. A witness that fails abstains with its error. All abstain on a
-    label that their file does not know: what they say under other names would count against it."""
+    """The verdict with all votes, in the witnesses' order. A witness that fails abstains with its error, and all do on
+    a label that their file does not know: what they say under other names would count against it."""
     rules = rules or load_witnesses()
     if case.found.label not in rules.valence:
         unknown = f"{rules.title} says nothing of {case.found.label}"

@@ -23,6 +23,7 @@ class Written:
     fine: int  # records in merr/MERR_fine_grained.json
     dropped: int  # lines of dropped.jsonl
     labels: dict[str, int]  # label -> records, most frequent first
+    remarks: tuple[str, ...] = ()  # of the writers that were fed in the same pass
 
 
 def write_all(ledger: Ledger, out: Path, also: Sequence[Writer] = ()) -> Written:
@@ -41,6 +42,7 @@ def write_all(ledger: Ledger, out: Path, also: Sequence[Writer] = ()) -> Written
             labels[entry.record.label.label] += 1
             for writer in writers:
                 writer.add(entry)
-        for writer in writers:
+        for writer in (merr, records, dropped):
             writer.finish()
-    return Written(merr.coarse, merr.fine, dropped.count, dict(labels.most_common()))
+        remarks = tuple(remark for writer in also for remark in writer.finish())
+    return Written(merr.coarse, merr.fine, dropped.count, dict(labels.most_common()), remarks)
