@@ -41,6 +41,15 @@ def default_offline() -> bool:
     return any(os.environ.get(name, "").lower() in TRUE for name in ("MERRFLOW_OFFLINE", "HF_HUB_OFFLINE"))
 
 
+def endpoint(hub: Hub) -> str:
+    """The address of a hub: its own, or that of a mirror that `HF_ENDPOINT` or `MODELSCOPE_ENDPOINT` names."""
+    variable, own = {
+        "huggingface": ("HF_ENDPOINT", "https://huggingface.co"),
+        "modelscope": ("MODELSCOPE_ENDPOINT", "https://modelscope.cn"),
+    }[hub]
+    return (os.environ.get(variable) or own).rstrip("/")
+
+
 @dataclass(frozen=True)
 class Place:
     """`WeightSettings` outside of a service, such as for the command line."""
