@@ -41,15 +41,15 @@ class Chosen:
         return not (self.address or self.off or self.problem)
 
 
-def weights_of(service: str, engine: str, model: str) -> tuple[str, ...]:
-    """The entries that an engine loads. model: as its `EngineInfo` names it; an engine may know several, or need them
-    all."""
+def weights_of(service: str, engine: str, model: str, *, real: bool) -> tuple[str, ...]:
+    """The entries that an engine loads. model: as its `EngineInfo` names it. real: whether an original model that is
+    not named as an entry needs all of them; an embedded engine has its model with it."""
     known = tuple(one.name for one in entries().values() if one.service == service and engine in one.engines)
     if not known:
         return ()
     if model.lower() in known:
         return (model.lower(),)
-    return (model,) if "/" in model and " " not in model else known
+    return (model,) if "/" in model and " " not in model else known if real else ()
 
 
 async def choose(given: Mapping[str, str], settings: RunSettings) -> tuple[Chosen, ...]:
@@ -90,7 +90,7 @@ def _here(name: str, engine: str | None) -> Chosen:
         told = describe(spec, values)
         plans = isinstance(spec.make_engine(values), PlansMemory)
     found = told["engine"]
-    weights = weights_of(name, found["engine"], found["model"])
+    weights = weights_of(name, found["engine"], found["model"], real=plans)
     device = getattr(values, "device", "cpu")
     if not plans or device == "cpu":
         return Chosen(name, found["engine"], weights=weights, place=_place(values))
