@@ -45,18 +45,18 @@ _WIDTH = 200  # columns, if the output is not a terminal
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    options = _parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
     engines_alone()
     if options.threads:
         torch.set_num_threads(options.threads)
     transformers.logging.set_verbosity_error()
-    setup = _setup(options)
+    setup = setup_of(options)
     console = Console()
     if not console.is_terminal:
         console = Console(width=_WIDTH)
     rows = []
     for name in options.model or MODELS:
-        for found in each_batch(_model(name), setup):
+        for found in each_batch(model_of(name), setup):
             rows += found
             console.print(f"{name}, batch {found[0].batch}: {found[0].note or 'measured'}", highlight=False)
         release()
@@ -64,13 +64,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print(json.dumps(_content(options, setup, rows)))
 
 
-def _model(name: str) -> type[Measured]:
+def model_of(name: str) -> type[Measured]:
     """Imported when it is needed: a model requires the packages of its own service only."""
     module, _, attribute = MODELS[name].partition(":")
     return getattr(import_module(f"benchmarks.models.{module}"), attribute)
 
 
-def _setup(options: argparse.Namespace) -> Setup:
+def setup_of(options: argparse.Namespace) -> Setup:
     from merrflow_llama3.settings import Llama3Settings
     from merrflow_serving.torch.device import attention_of, device_of, dtype_of
 
@@ -117,7 +117,7 @@ def _content(options: argparse.Namespace, setup: Setup, rows: Sequence[Row]) -> 
     }
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.gpu", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

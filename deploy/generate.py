@@ -24,7 +24,7 @@ _GIVEN = yaml.safe_load(Path(__file__).with_name("blocks.yaml").read_text(encodi
 BLOCKS: dict[str, dict[str, str]] = _GIVEN["blocks"]  # file -> block -> its text
 FILES: dict[str, str] = _GIVEN["files"]  # path -> the template of a file that each service has
 # From the shell, for a service that pulls its weights itself; not set if they are not set there.
-HUBS = "environment: {HF_TOKEN: , HF_ENDPOINT: , MODELSCOPE_API_TOKEN: , MERRFLOW_HUB: , MERRFLOW_OFFLINE: }"
+HUBS = "environment: *hubs"
 _UNITS = {"g": "Gi", "m": "Mi"}  # Compose's words and Kubernetes'
 
 

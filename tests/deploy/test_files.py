@@ -62,7 +62,7 @@ def test_every_service_of_the_catalog_is_there_with_its_port_on_loopback():
             if name.startswith("MERRFLOW_")
         }
     ).addresses()
-    assert set(services) == {*SERVICES, "prefect", "postgres", "worker"}
+    assert set(services) == {*SERVICES, "weights", "prefect", "postgres", "worker"}
     for name, entry in SERVICES.items():
         assert services[name]["ports"] == [f"127.0.0.1:{values[f'{variable(name)}_PORT']}:{entry.port}"]
         assert values[f"{variable(name)}_PORT"] == str(entry.port), "by default the documented port"

@@ -12,6 +12,7 @@ import typer
 from merrflow.cli import models as model_commands
 from merrflow.cli import rules as rule_commands
 from merrflow.cli.curate import CurateCommand, curate
+from merrflow.cli.doctor.command import doctor
 from merrflow.cli.evaluate import evaluate
 from merrflow.cli.export import ExportCommand, export_run
 from merrflow.cli.mine import mine_run
@@ -281,7 +282,7 @@ def settings() -> None:
     show_settings(output_console())
 
 
-for command in (status, report, evaluate, review, audit):
+for command in (status, report, evaluate, review, audit, doctor):
     app.command()(command)
 app.command(cls=CurateCommand)(curate)
 app.command("export", cls=ExportCommand)(export_run)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 from dataclasses import asdict, dataclass
 from importlib.resources import files
 from typing import Any
 
+from merrflow.cli.nvidia import read_driver
 from merrflow.core.datafile import Strict, read
 
 GB = 10**9
@@ -72,16 +72,11 @@ def this_machine() -> Machine:
 
     folder = Place().models_dir
     there = next(path for path in (folder, *folder.parents) if path.exists())
-    return Machine(host_memory().total_bytes, _largest_card(), shutil.disk_usage(there).free)
-
-
-def _largest_card() -> int:
-    command = ["nvidia-smi", "--query-gpu=memory.total", "--format=csv,noheader,nounits"]
-    try:
-        said = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout
-    except (OSError, subprocess.SubprocessError):
-        return 0
-    return max((int(line) << 20 for line in said.split() if line.isdigit()), default=0)
+    return Machine(
+        host_memory().total_bytes,
+        max((card.total for card in read_driver().cards), default=0),
+        shutil.disk_usage(there).free,
+    )
 
 
 def recommended() -> Recommended:

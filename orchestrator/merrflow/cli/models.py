@@ -118,6 +118,27 @@ def pull(
 
 
 @app.command()
+def add(
+    files: Annotated[
+        list[Path], typer.Argument(metavar="FILE...", help="Files of weights that are on no hub.", show_default=False)
+    ],
+    models_dir: FolderOption = None,
+) -> None:
+    """Copy files that you downloaded yourself to where their engine looks for them.
+
+    For weights that are on no hub; `list` says where to get them. A file is known by its name.
+
+    [bold]Example:[/bold] merrflow models add eva_vit_g.pth minigptv2_checkpoint.pth
+    """
+    from merrflow_serving.weights.add import add as add_one
+
+    place = _place(None, models_dir)
+    with _validated_names():
+        for file in files:
+            output_console().print(f"{file.name}: {add_one(file, place)}", markup=False, soft_wrap=True)
+
+
+@app.command()
 def verify(names: NamesArgument = None, models_dir: FolderOption = None, as_json: JsonOption = False) -> None:
     """Read the files again and compare their sizes and sha256.
 

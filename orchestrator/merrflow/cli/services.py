@@ -49,13 +49,14 @@ async def look(config: Path | None) -> list[dict[str, Any]]:
 
 
 async def _look_behind(name: str, address: str, settings: RunSettings) -> list[dict[str, Any]]:
-    seen = await _look_at_all(name, address, settings)
+    seen = await look_at(name, address, settings)
     if SERVICES[name].optional and not settings.address(name) and seen[0]["health"] == "UNREACHABLE":
         return [{"service": name, "address": address, "health": "OFF"}]
     return seen
 
 
-async def _look_at_all(name: str, address: str, settings: RunSettings) -> list[dict[str, Any]]:
+async def look_at(name: str, address: str, settings: RunSettings) -> list[dict[str, Any]]:
+    """Health and Info of the service at an address; if that leads to several replicas, of each of them."""
     try:
         found = await asyncio.wait_for(targets(address, SERVICES[name].port), PROBE_SECONDS)
     except NotReady as error:

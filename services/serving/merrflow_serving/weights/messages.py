@@ -9,7 +9,7 @@ from merrflow_serving.errors import NotReady
 from merrflow_serving.weights.entries import Entry, Repository
 from merrflow_serving.weights.files import Check
 from merrflow_serving.weights.names import listed
-from merrflow_serving.weights.places import HUBS, Hub, WeightSettings
+from merrflow_serving.weights.places import HUBS, MODELS_COMMAND, Hub, WeightSettings, models_command
 
 PAGES = {"huggingface": "https://huggingface.co/{id}", "modelscope": "https://modelscope.cn/models/{id}"}
 TOKENS = {
@@ -24,11 +24,11 @@ LISTED = 6
 def steps_to_get(entry: Entry, folder: Path, hub: Hub) -> list[str]:
     """The steps, one a line of text."""
     if entry.steps:
-        return [step.format(folder=shlex.quote(str(folder))) for step in entry.steps]
+        return _steps_by_hand(entry, folder)
     if entry.asks:
         return [
             f"read the licence, {entry.licence_url}",
-            f"if you accept it, run: merrflow models pull {entry.name} --accept-licence",
+            f"if you accept it, run: {models_command()} pull {entry.name} --accept-licence",
         ]
     repository = entry.repositories.get(hub)
     if repository is not None:
@@ -38,10 +38,19 @@ def steps_to_get(entry: Entry, folder: Path, hub: Hub) -> list[str]:
     return [other, *steps_to_get(entry, folder, others[0])]
 
 
+def _steps_by_hand(entry: Entry, folder: Path) -> list[str]:
+    """A container's folder cannot be reached from outside: there, files are fetched into this folder and handed in."""
+    inside = models_command() != MODELS_COMMAND
+    place = "." if inside else shlex.quote(str(folder))
+    *fetch, verify = (step.format(folder=place).replace(MODELS_COMMAND, models_command()) for step in entry.steps)
+    files = " ".join(file.name for file in entry.files)
+    return [*fetch, *([f"{models_command()} add {files}"] if inside else []), verify]
+
+
 def _steps_to_pull(entry: Entry, repository: Repository, hub: Hub, *, gated: bool) -> list[str]:
     page = PAGES[hub].format(id=repository.id)
     steps = [f"log in at {page} and accept the licence there", TOKENS[hub]] if gated else []
-    return [*steps, f"run: merrflow models pull {_typed(entry)}{HUB_OPTIONS[hub]}"]
+    return [*steps, f"run: {models_command()} pull {_typed(entry)}{HUB_OPTIONS[hub]}"]
 
 
 def _typed(entry: Entry) -> str:
@@ -80,7 +89,7 @@ def damaged(entry: Entry, folder: Path, result: Check) -> NotReady:
     """Files below models_dir that are not what they were."""
     return NotReady(
         f"the weights {entry.name} in {folder} are damaged: {'; '.join(result.damaged)}. To get these files anew, run: "
-        f"merrflow models pull {_typed(entry)}",
+        f"{models_command()} pull {_typed(entry)}",
         reason=result.reason,
     )
 

@@ -1,0 +1,74 @@
+"""Folders: OUT, and the disks of OUT and of the weights."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from merrflow.cli.doctor.finding import Finding, Situation, unless
+from merrflow_serving.weights.entries import entry
+from merrflow_serving.weights.state import states
+from merrflow_serving.weights.storage import SPARE_BYTES, giga
+
+_OUT_BYTES = 1 << 30  # a record with its picture takes some hundred KB
+
+
+def out(situation: Situation) -> Iterator[Finding]:
+    """Whether OUT, or the folder in which it will be made, can be written to, and has room."""
+    if situation.out is None:
+        yield Finding("OUT", "note", "not looked at", "merrflow doctor --out OUT")
+        return
+    there = existing(situation.out)
+    problem = _why_not_writable(there)
+    owner = there.stat().st_uid
+    todo = f"run as root: chown -R {os.geteuid()} {there}, or choose another folder"
+    if situation.inside:
+        todo = f"start the containers with OUT_USER={owner}:{there.stat().st_gid}, or: {todo}"
+    words = f"{situation.out} can be written to" if not problem else f"{there}: {problem} (this is user {os.geteuid()})"
+    yield unless(not problem, "OUT", words, todo)
+    free = shutil.disk_usage(there).free
+    yield unless(free >= _OUT_BYTES, "disk of OUT", f"{giga(free)} GB free", "make room: 1 GB at least")
+
+
+def weights_disk(situation: Situation) -> Iterator[Finding]:
+    """Room, on the disk of each folder for weights, for those that are not there yet."""
+    lacking: dict[Path, int] = {}
+    for one in situation.engines:
+        if one.is_here and not one.place.weights and not situation.containers:
+            for state in states(one.weights, one.place) if one.weights else []:
+                missing = 0 if state.found.whole else max(0, entry(state.entry.name).bytes - state.bytes_here)
+                lacking[one.place.models_dir] = lacking.get(one.place.models_dir, 0) + missing
+    for folder, size in lacking.items():
+        there = existing(folder)
+        problem = _why_not_writable(there) if size else ""
+        if problem:
+            todo = "make it writable, or set MERRFLOW_MODELS_DIR"
+            yield Finding("folder of weights", "missing", f"{there}: {problem}", todo)
+        free = shutil.disk_usage(there).free
+        yield unless(
+            not size or free >= size + SPARE_BYTES,
+            "disk of weights",
+            f"{folder}: {giga(free)} GB free, {giga(size)} GB to come",
+            "make room, or set MERRFLOW_MODELS_DIR to a larger disk",
+        )
+
+
+def existing(path: Path) -> Path:
+    """The path, or the nearest of its parents that is there."""
+    absolute = path.expanduser().absolute()
+    return next(one for one in (absolute, *absolute.parents) if one.exists())
+
+
+def _why_not_writable(folder: Path) -> str:
+    """By writing a file: a mode says nothing of a file system that is mounted read-only."""
+    if not folder.is_dir():
+        return "this is not a folder"
+    try:
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(b"\0")
+    except OSError as error:
+        return error.strerror or type(error).__name__
+    return ""

@@ -1,0 +1,58 @@
+"""Files that a person hands in, and the command that messages name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from merrflow_serving.errors import InvalidInput, NotReady
+from merrflow_serving.weights import storage
+from merrflow_serving.weights.add import add
+from merrflow_serving.weights.places import Place
+from merrflow_serving.weights.state import states
+
+NAME = "eva_vit_g.pth"
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    return Place(models_dir=tmp_path / "models")
+
+
+def test_a_file_goes_where_its_engine_looks(tmp_path: Path, place: Place) -> None:
+    (tmp_path / NAME).write_bytes(b"weights")
+    there = add(tmp_path / NAME, place)
+    assert there == place.models_dir / "eva-vit-g" / NAME
+    assert there.read_bytes() == b"weights"
+    assert there.stat().st_mode & 0o777 == 0o644
+    assert [path.name for path in there.parent.iterdir()] == [NAME]
+
+
+@pytest.mark.parametrize(("name", "said"), [("other.pth", "those files are: eva_vit_g.pth"), (NAME, "not a file")])
+def test_what_is_not_such_a_file(tmp_path: Path, place: Place, name: str, said: str) -> None:
+    if name != NAME:
+        (tmp_path / name).write_bytes(b"")
+    with pytest.raises(InvalidInput, match=said):
+        add(tmp_path / name, place)
+    assert not place.models_dir.exists()
+
+
+def test_a_full_disk_leaves_the_earlier_file(tmp_path: Path, place: Place, monkeypatch) -> None:
+    (tmp_path / NAME).write_bytes(b"one")
+    there = add(tmp_path / NAME, place)
+    (tmp_path / NAME).write_bytes(b"two")
+    monkeypatch.setattr(storage, "SPARE_BYTES", 1 << 60)
+    with pytest.raises(NotReady, match="needs"):
+        add(tmp_path / NAME, place)
+    assert there.read_bytes() == b"one"
+
+
+def test_messages_name_the_command_of_containers(place: Place, monkeypatch) -> None:
+    steps = {one.entry.name: " ".join(one.to_get) for one in states(["eva-vit-g", "qwen-audio-chat"], place)}
+    assert "merrflow models verify eva-vit-g" in steps["eva-vit-g"]
+    monkeypatch.setenv("MERRFLOW_MODELS_COMMAND", "docker-compose run --rm weights")
+    steps = {one.entry.name: " ".join(one.to_get) for one in states(["eva-vit-g", "qwen-audio-chat"], place)}
+    assert "docker-compose run --rm weights add eva_vit_g.pth" in steps["eva-vit-g"]
+    assert "docker-compose run --rm weights pull qwen-audio-chat" in steps["qwen-audio-chat"]
+    assert "merrflow models" not in " ".join(steps.values())
