@@ -163,19 +163,25 @@ def _memory(memory: dict[str, str]) -> str:
     return f"{used:.1f} of {total:.1f} GiB"
 
 
-async def call_once(service: str, file: Path, config: Path | None, say: Callable[[str], None]) -> str:
-    """One request with the file; the answer as JSON. Raises `InputError` or `MerrflowError`."""
+async def call_once(
+    service: str, file: Path, config: Path | None, say: Callable[[str], None], allow_remote: bool | None = None
+) -> str:
+    """One request with the file; the answer as JSON. Raises `InputError` or `MerrflowError`.
+
+    allow_remote: the setting; None leaves it as it is."""
     if service not in SERVICES:
         raise InputError(f"there is no service {service!r}; the services are: {', '.join(SERVICES)}")
     try:
         data = file.read_bytes()
     except OSError as error:
         raise InputError(f"{file}: {error.strerror}") from error
-    settings = load_settings(config, connect_seconds=PROBE_SECONDS)
+    settings = load_settings(config, connect_seconds=PROBE_SECONDS, allow_remote=allow_remote)
     async with AsyncExitStack() as stack:
         connection = await _reach(stack, service, settings, say)
         say(f"asking {service} at {connection.address}")
         await connection.wait_ready()
+        for sentence in connection.destinations():
+            say(sentence)
         reply = await _ask(connection, service, file, data)
     return json_text(MessageToDict(reply, preserving_proto_field_name=True))
 
@@ -194,7 +200,7 @@ async def _reach(stack: AsyncExitStack, service: str, settings: RunSettings, say
     folder = PrivateFolder("logs")
     stack.callback(folder.close)
     local = await stack.enter_async_context(LocalServices(folder.path, None, (service,)))
-    plain = load_settings(None, connect_seconds=60.0).for_embedded_services(local.token)
+    plain = settings.for_embedded_services(local.token).model_copy(update={"connect_seconds": 60.0})
     connection = Connection(service, local.addresses[service], plain)
     stack.push_async_callback(connection.close)
     await connection.connect()

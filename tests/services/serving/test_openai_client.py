@@ -110,6 +110,19 @@ def test_a_server_that_drips_is_given_up(opened, server):
     assert time.monotonic() - started < 3
 
 
+@pytest.mark.parametrize(("body", "code", "most"), [("<html>", None, 3), ("", "insufficient_quota", 1)])
+def test_a_storm_before_does_not_lift_the_limit_of_calls_that_may_be_paid_for(opened, server, body, code, most):
+    async def answer(asked: Asked) -> web.StreamResponse:
+        if asked.number < 4:
+            return error(429, "slow down", headers={"Retry-After": "0"})
+        return error(429, "no money", code=code) if code else web.Response(text=body)
+
+    server.answer = answer
+    with pytest.raises(Passing, match="no quota left" if code else "no usable answer"):
+        ask(opened(), seconds=6.0)
+    assert len(server.asked) == 4 + most, "not for as long as there is time"
+
+
 def test_nobody_at_the_address_is_a_passing_error(opened, server):
     client = opened(openai_base_url="http://127.0.0.1:9/v1")
     with pytest.raises(Passing, match="cannot be reached"):

@@ -190,7 +190,7 @@ class Client:
 
     async def _until_answered(self, call: Callable[[float], Awaitable[T]], until: float, tries: int) -> Timed[T]:
         """Repeats the call for as long as its failures may pass. Raises `Passing` and all other errors at once."""
-        calls, took = 0, 0.0
+        calls, limited, unguided, took = 0, 0, 0, 0.0
         failure = Passing(f"the endpoint {self.called.host} limits the rate")
         while True:
             async with self._slots:
@@ -209,11 +209,13 @@ class Client:
                         raise found from None
                     failure = found
                 took += time.monotonic() - started
-            seconds = pause(failure, calls)
+            unguided += failure.wait is None
+            seconds = pause(failure, unguided)
             log.debug("the endpoint is asked again", seconds=round(seconds, 2), calls=calls, why=str(failure))
             if failure.all_wait:
                 self._pace.pause(seconds)
-            if calls in (tries, failure.tries) or time.monotonic() + seconds > until:
+            limited += bool(failure.tries)
+            if calls == tries or 0 < failure.tries <= limited or time.monotonic() + seconds > until:
                 break
             await asyncio.sleep(seconds)
         raise failure

@@ -20,7 +20,7 @@ class Passing(NotReady):
 
     def __init__(self, message: str, *, wait: float | None = None, all_wait: bool = False, tries: int = 0) -> None:
         """wait: seconds that the server asks for. all_wait: whether other requests would fail as well until then.
-        tries: at most so many calls; 0 for no limit."""
+        tries: so many failures with such a limit are the last, however many others came between; 0 for no limit."""
         super().__init__(message)
         self.wait = wait
         self.all_wait = all_wait

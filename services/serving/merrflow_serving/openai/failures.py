@@ -62,11 +62,12 @@ def _status(error: openai.APIStatusError, called: Called) -> MerrflowError | Ref
     return InvalidInput(f"the endpoint {host} refuses the request ({status}): {said}", reason="ENDPOINT_REFUSES")
 
 
-def pause(failure: Passing, calls: int) -> float:
-    """Seconds until the next try, after so many calls: as the server asks, else exponential, with jitter."""
+def pause(failure: Passing, unguided: int) -> float:
+    """Seconds until the next try: as the server asks, else exponential by the number of failures for which it asked for
+    no pause, with jitter."""
     if failure.wait is not None:
         return failure.wait * random.uniform(1.0, 1.1)
-    return min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(calls - 1, 10)) * random.uniform(0.5, 1.0)
+    return min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(unguided - 1, 10)) * random.uniform(0.5, 1.0)
 
 
 def _message(error: openai.APIStatusError) -> str:
