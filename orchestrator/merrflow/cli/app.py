@@ -30,6 +30,15 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+AllowRemote = Annotated[
+    bool | None,
+    typer.Option(
+        "--allow-remote",
+        help="Let services send pictures, sound and texts of the clips to endpoints beyond this machine and its "
+        "private network (docs/remote-models.md).",
+        show_default=False,
+    ),
+]
 _SERVICE_HELP = f"One of {', '.join(SERVICES)}."
 
 
@@ -113,15 +122,7 @@ def run(
             "Give all paths as the workers see them.",
         ),
     ] = False,
-    allow_remote: Annotated[
-        bool | None,
-        typer.Option(
-            "--allow-remote",
-            help="Let services send pictures, sound and texts of the clips to endpoints beyond this machine and its "
-            "private network (docs/remote-models.md).",
-            show_default=False,
-        ),
-    ] = None,
+    allow_remote: AllowRemote = None,
     gpu_sharing: Annotated[
         str | None,
         typer.Option(
@@ -263,6 +264,7 @@ def call(
         ),
     ],
     config: Annotated[Path | None, typer.Option("--config", "-c", help="A YAML file with addresses.")] = None,
+    allow_remote: AllowRemote = None,
 ) -> None:
     """Send one request to one service and print its answer as JSON.
 
@@ -271,7 +273,11 @@ def call(
     from merrflow.cli.services import call_once
 
     console = error_console()
-    print(asyncio.run(call_once(service, file, config, say=lambda text: console.print(f"[dim]{text} ...[/dim]"))))
+
+    def say(text: str) -> None:
+        console.print(f"{text} ...", style="dim", markup=False)
+
+    print(asyncio.run(call_once(service, file, config, say=say, allow_remote=allow_remote)))
 
 
 @app.command()

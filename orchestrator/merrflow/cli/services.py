@@ -21,6 +21,7 @@ from merrflow.cli.terminal import json_text
 from merrflow.clients import Connection
 from merrflow.clients.addresses import targets
 from merrflow.clients.credentials import open_channel, why_refused
+from merrflow.clients.remote import destinations
 from merrflow.clients.replica import CHANNEL_OPTIONS
 from merrflow.clients.rpc import rpcs
 from merrflow.common.v1 import common_pb2, common_pb2_grpc
@@ -180,7 +181,7 @@ async def call_once(
         connection = await _reach(stack, service, settings, say)
         say(f"asking {service} at {connection.address}")
         await connection.wait_ready()
-        for sentence in connection.destinations():
+        for sentence in destinations((service, replica.info) for replica in connection.replicas):
             say(sentence)
         reply = await _ask(connection, service, file, data)
     return json_text(MessageToDict(reply, preserving_proto_field_name=True))

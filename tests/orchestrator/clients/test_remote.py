@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
+from merrflow.cli import services as services_command
+from merrflow.cli.services import call_once
 from merrflow.clients import Services
 from merrflow.clients.remote import leaves
 from merrflow.common.v1 import common_pb2
@@ -85,6 +88,43 @@ async def test_an_endpoint_in_the_own_network_needs_no_permission(engine):
     async with served(engine) as services:
         await services.wait_ready()
         assert not services.destinations()
+
+
+async def test_a_single_call_asks_for_permission_too_and_says_where_it_goes(tmp_path, monkeypatch):
+    config, wav = tmp_path / "config.yaml", tmp_path / "voice.wav"
+    config.write_text("allow_remote: true")
+    wav.write_bytes(b"hello")
+    said = []
+    async with served("Elsewhere") as services:
+        monkeypatch.setenv("MERRFLOW_QWEN_AUDIO_ADDRESS", services.connections["qwen-audio"].address)
+        with pytest.raises(NotReady, match="--allow-remote"):
+            await call_once("qwen-audio", wav, None, said.append)
+        assert not any("models.example" in text for text in said)
+        for given, allowed in ((None, True), (config, None)):
+            said.clear()
+            assert "hello" in await call_once("qwen-audio", wav, given, said.append, allow_remote=allowed)
+            assert "qwen-audio sends sound tracks to models.example:8443 (a public address)" in said
+
+
+async def test_permission_in_a_file_holds_for_a_service_that_is_started_for_the_call(tmp_path, monkeypatch):
+    """The one that is started is played by one that runs already."""
+    config = tmp_path / "config.yaml"
+    config.write_text("allow_remote: true")
+    (tmp_path / "voice.wav").write_bytes(b"hello")
+    async with served("Elsewhere") as services:
+        address = services.connections["qwen-audio"].address
+
+        @asynccontextmanager
+        async def started(*given):
+            yield SimpleNamespace(addresses={"qwen-audio": address}, token="")
+
+        monkeypatch.setattr(services_command, "LocalServices", started)
+        nowhere = f"127.0.0.1:{free_port()}"
+        monkeypatch.setattr(services_command, "addresses", lambda settings: {"qwen-audio": nowhere})
+        arguments = ("qwen-audio", tmp_path / "voice.wav")
+        assert "hello" in await call_once(*arguments, config, lambda text: None)
+        with pytest.raises(NotReady, match="--allow-remote"):
+            await call_once(*arguments, None, lambda text: None)
 
 
 def test_a_service_that_loads_may_not_have_looked_its_endpoint_up():

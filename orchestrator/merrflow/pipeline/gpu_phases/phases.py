@@ -8,6 +8,7 @@ phase in which nothing is missing starts no container.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 from typing import Protocol
 
@@ -21,6 +22,7 @@ from merrflow.pipeline.pause import OWN_WORK, Paused, Round
 from merrflow.stages.graph import GRAPH
 from merrflow_serving.errors import MerrflowError, NotReady
 
+log = logging.getLogger(__name__)
 CONNECT_SECONDS = 2.0  # for one try; between two tries its container is checked
 
 
@@ -53,6 +55,7 @@ class GpuPhases:
         self._settings = settings
         self._say = say
         self._waiting: dict[str, frozenset[str]] = {}  # clip -> services it waits for
+        self._told: set[str] = set()  # what is sent beyond this network, as far as it was said
         self._passed: dict[str, float] = {}  # clip -> share of its work
         self.advanced: Signal[[float]] = Signal()  # by how many clips, or parts of one
 
@@ -115,6 +118,10 @@ class GpuPhases:
                     group.create_task(self._ready(name))
         except ExceptionGroup as several:  # not except*, which would wrap the error in a group again
             raise several.exceptions[0] from None
+        for sentence in self.services.destinations():
+            if sentence not in self._told:
+                self._told.add(sentence)
+                log.warning("%s", sentence)
 
     async def _ready(self, name: str) -> None:
         """Returns once the service is warm. Raises `NotReady` with its problem or its container's."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections import Counter
 from functools import partial
 from pathlib import Path
@@ -18,6 +19,7 @@ from merrflow.pipeline.gpu_phases import open_sharing
 from merrflow.pipeline.gpu_phases.setup import FOUND_FILE
 from merrflow.pipeline.open_session import open_session
 from merrflow.pipeline.request import Request
+from merrflow_serving.engine import Endpoint, Reach
 from tests.orchestrator import fakes
 from tests.orchestrator.fakes import fake_services, make_video
 from tests.orchestrator.pipeline.gpu_phases.project import GIB, SIZES, FakeProject, free_ports
@@ -130,6 +132,28 @@ async def test_a_run_stopped_between_phases_goes_on_and_starts_only_what_lacks(
     before = len(project.log)
     assert (await in_turns(clips, out)).worked == 0
     assert project.log[before:] == [], "nothing to do starts nothing"
+
+
+class ElsewhereReasoner(fakes.FakeReasoner):
+    """Its model is at a public address."""
+
+    def endpoint(self) -> Endpoint:
+        return Endpoint("models.example", Reach.PUBLIC)
+
+
+async def test_a_phase_sends_nothing_to_a_public_address_unless_it_is_allowed_and_says_so(
+    clips, tmp_path, monkeypatch, caplog
+):
+    project = FakeProject(free_ports(), llama3=ElsewhereReasoner)
+    monkeypatch.setattr(sessions, "open_sharing", partial(open_sharing, project=project))
+    fakes.calls.clear()
+    said = "llama3 sends texts: subtitles and descriptions of scene, face and voice to models.example (a public address)"
+    with pytest.raises(InputError, match=rf"{re.escape(said)}.*--allow-remote"):
+        await in_turns(clips, tmp_path / "out")
+    assert fakes.calls["llama3"] <= 0 < fakes.calls["minigpt-v2"]
+    summary = await in_turns(clips, tmp_path / "out", allow_remote=True)
+    assert summary.complete and summary.outcomes["done"] == 4
+    assert caplog.text.count(said) == 1
 
 
 async def test_services_that_fit_share_a_phase(clips, tmp_path, project):
