@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 
 import pytest
@@ -16,30 +13,16 @@ from merrflow_llama3 import SPEC
 from merrflow_llama3.gguf_files import PACKAGED
 from merrflow_minigpt_v2 import SPEC as SCENES
 from tests.services.openai_engines import info_of, serving
+from tests.services.real_servers import llamacpp_server
 
 CLUES = {"scene": "A man sits alone.", "expressions": ["lowered lip corners"], "label": "sad"}
-# In a process of its own, because the binding's threads end with it alone.
-SERVER = """
-import sys, xllamacpp
-given = xllamacpp.CommonParams()
-given.model.path, given.hostnames, given.port = sys.argv[1], ["127.0.0.1"], 0
-given.verbosity, given.n_ctx, given.n_parallel, given.n_gpu_layers, given.warmup = -1, 4096, 2, 0, False
-given.cpuparams.n_threads = given.cpuparams_batch.n_threads = 1
-server = xllamacpp.Server(given)
-print(server.listening_address, flush=True)
-sys.stdin.read()
-"""
 
 
 @pytest.fixture(scope="module")
 def url() -> Iterator[str]:
     pytest.importorskip("xllamacpp")
-    command = [sys.executable, "-c", SERVER, str(PACKAGED.find())]
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=os.environ)
-    assert process.stdin and process.stdout
-    yield f"{process.stdout.readline().strip()}/v1"
-    process.stdin.close()
-    process.wait(30)
+    with llamacpp_server() as found:
+        yield found
 
 
 @pytest.mark.slow
