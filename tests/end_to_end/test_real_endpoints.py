@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.support.endpoint import FakeEndpoint
+from merrflow_llama3.gguf_files import PACKAGED
 from tests.paths import ROOT
 from tests.services.openai_engines import answering
 from tests.services.real_servers import llamacpp_server, transformers_server, write_llava
@@ -26,6 +27,13 @@ from tests.services.whisper.conftest import models
 __all__ = ["models"]
 pytestmark = pytest.mark.slow
 HEARS = ("multipart", "soundfile", "soxr")  # what `transformers serve` needs to transcribe, and leaves out
+CLUES = {
+    "scene": "tiny-llava@main",
+    "transcript": "whisper-base",
+    "tone": "tiny-1",
+    "score_all": PACKAGED.find().name,
+    "reasoning": PACKAGED.find().name,
+}
 GIVEN = {"ENGINE": "openai", "OPENAI_TIMEOUT_SECONDS": "100"}
 
 
@@ -68,4 +76,10 @@ def test_all_clues_of_a_run_come_from_servers_of_others(models, tmp_path):
     assert done.returncode == 0, done.stderr
     records = [json.loads(line) for line in (out / "records.jsonl").read_text().splitlines()]
     assert records
-    print(json.dumps(records, indent=1))
+    for record in records:
+        took = {clue: origin["usage"] for clue, origin in record["origins"].items() if clue in CLUES}
+        assert {clue: one["model"] for clue, one in took.items()} == CLUES
+        assert all(one["calls"] >= 1 for one in took.values())
+        assert record["origins"]["score_all"]["method"] == "likelihood"
+        assert record["subtitle"]["source"] == "speech" or record["transcript"]["reason"], "it was heard, or says why not"
+    assert any(record["transcript"]["segments"] for record in records)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import unicodedata
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from difflib import SequenceMatcher
@@ -16,6 +17,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from merrflow_serving.errors import NotReady
 from merrflow_whisper.types import Segment, Transcript
+
+
+STRETCH = 480  # characters: what is said in 30 s, for which Whisper's threshold is
 
 
 class _Part(BaseModel):
@@ -52,6 +56,7 @@ class Reject(_Part):
     no_speech: float
     no_speech_log_probability: float
     echo: float = Field(gt=0, le=1)
+    repetition: float = Field(2.4, gt=1)
     invented: tuple[str, ...] = ()
 
 
@@ -94,6 +99,8 @@ class Rules(_Part):
             return "no words"
         if any(_plain(phrase) in words for phrase in reject.invented):
             return "words that the model is known to invent over silence or music"
+        if _repetition(words) > reject.repetition:
+            return "words that repeat themselves without end"
         prompt = _plain(self.language(language).prompt)
         if prompt and _share(prompt, words) >= reject.echo:
             return "an echo of the prompt"
@@ -119,6 +126,13 @@ def _plain(text: str) -> str:
     """Lower case, and one space for everything that is neither letter nor number."""
     text = unicodedata.normalize("NFKC", text).casefold()
     return " ".join("".join(c if c.isalnum() else " " for c in text).split())
+
+
+def _repetition(text: str) -> float:
+    """The highest compression ratio of its stretches: of a whole it grows with the length. 0 for a short text, which may
+    well be a laugh."""
+    stretches = [text[start : start + STRETCH].encode() for start in range(0, len(text), STRETCH)]
+    return max((len(one) / len(zlib.compress(one)) for one in stretches if len(one) >= STRETCH // 4), default=0.0)
 
 
 def _share(wanted: str, text: str) -> float:

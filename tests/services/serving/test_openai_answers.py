@@ -9,7 +9,8 @@ from benchmarks.support.endpoint import Asked, completion, error
 from merrflow_serving.answers import Outcome
 from merrflow_serving.errors import InvalidInput, NotReady, TooLarge
 from merrflow_serving.openai import client as client_module
-from merrflow_serving.openai.errors import Passing
+from merrflow_serving.openai.errors import Called, Passing
+from merrflow_serving.openai.replies import reported
 from tests.services.serving.openai_clients import KEY, ask
 
 BAD = {
@@ -109,3 +110,16 @@ def test_what_does_not_pass_is_said_in_one_line_at_once(opened, server, status, 
     assert caught.value.reason == reason
     assert len(server.asked) == 1
     assert KEY not in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("told", "given", "name"),
+    [
+        ("/models/a/tiny.gguf", "m", "tiny.gguf"),
+        ("", "/models/a/tiny/", "tiny"),
+        ("C:\\models\\tiny.gguf", "m", "tiny.gguf"),
+        ("", "org/tiny", "org/tiny"),
+    ],
+)
+def test_no_path_is_kept_as_a_models_name(told, given, name):
+    assert reported(told, Called("host", given)) == name

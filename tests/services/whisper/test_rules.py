@@ -9,6 +9,7 @@ import pytest
 from merrflow_serving.errors import NotReady
 from merrflow_whisper import Segment
 from merrflow_whisper.rules import load_rules
+from tests.paths import ROOT
 
 RULES = load_rules()
 
@@ -35,12 +36,24 @@ def test_believed_segments_make_the_text():
         (segment("  Subtitles by the Amara.org community "), "words that the model is known to invent"),
         (segment("请不吝点赞 订阅 转发 打赏支持明镜与点点栏目"), "words that the model is known to invent"),
         (segment("..."), "no words"),
+        (segment("We " + "got " * 60), "words that repeat themselves without end"),
+        (segment("我们 " + "得到 " * 60), "words that repeat themselves without end"),
     ],
 )
 def test_what_is_not_believed(one, reason):
     found = judged(one, segment("Come in."))
     assert found.text == "Come in." and found.segments[0].rejected.startswith(reason)
     assert judged(one).reason.startswith(reason)
+
+
+@pytest.mark.parametrize("text", ["Ha ha ha ha ha ha ha ha ha ha!", "No, no, no, no, no! " * 3, "A line like any other. "])
+def test_a_laugh_and_a_repeated_word_are_believed(text):
+    assert judged(segment(text)).text == text.strip()
+
+
+def test_a_long_text_is_not_taken_for_one_that_repeats_itself():
+    text = (ROOT / "LICENSE").read_text()
+    assert not judged(segment(text)).segments[0].rejected
 
 
 def test_an_echo_of_the_prompt_is_not_speech():

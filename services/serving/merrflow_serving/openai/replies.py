@@ -111,9 +111,10 @@ def chat_reply(content: bytes, called: Called) -> Reply:
 
 
 def reported(model: str, called: Called) -> str:
-    """The model's name as an endpoint reports it; of a path, as llama.cpp's server has it, the file's name alone."""
-    name = called.says(model)
-    return (re.split(r"[/\\]", name)[-1] if re.match(r"/|[A-Za-z]:\\", name) else name) or called.model
+    """The model's name as an endpoint reports it, or as it is set; of a path, as llama.cpp's server has it, the last
+    part alone."""
+    name = called.says(model) or called.model
+    return re.split(r"[/\\]", name.rstrip("/\\"))[-1] if re.match(r"/|[A-Za-z]:\\", name) else name
 
 
 def refused(why: str, called: Called) -> Reply:
