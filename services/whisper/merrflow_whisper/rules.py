@@ -18,7 +18,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from merrflow_serving.errors import NotReady
 from merrflow_whisper.types import Segment, Transcript
 
-
 STRETCH = 480  # characters: what is said in 30 s, for which Whisper's threshold is
 
 
@@ -129,8 +128,8 @@ def _plain(text: str) -> str:
 
 
 def _repetition(text: str) -> float:
-    """The highest compression ratio of its stretches: of a whole it grows with the length. 0 for a short text, which may
-    well be a laugh."""
+    """The highest compression ratio of its stretches, because that of a whole grows with its length. 0 for a short
+    text, which may well be a laugh."""
     stretches = [text[start : start + STRETCH].encode() for start in range(0, len(text), STRETCH)]
     return max((len(one) / len(zlib.compress(one)) for one in stretches if len(one) >= STRETCH // 4), default=0.0)
 

@@ -19,6 +19,7 @@ from merrflow.pipeline.gpu_phases import open_sharing
 from merrflow.pipeline.gpu_phases.setup import FOUND_FILE
 from merrflow.pipeline.open_session import open_session
 from merrflow.pipeline.request import Request
+from merrflow_serving.catalog import SERVICES
 from merrflow_serving.engine import Endpoint, Reach
 from tests.orchestrator import fakes
 from tests.orchestrator.fakes import fake_services, make_video
@@ -147,7 +148,7 @@ async def test_a_phase_sends_nothing_to_a_public_address_unless_it_is_allowed_an
     project = FakeProject(free_ports(), llama3=ElsewhereReasoner)
     monkeypatch.setattr(sessions, "open_sharing", partial(open_sharing, project=project))
     fakes.calls.clear()
-    said = "llama3 sends texts: subtitles and descriptions of scene, face and voice to models.example (a public address)"
+    said = f"llama3 sends {SERVICES['llama3'].takes} to models.example (a public address)"
     with pytest.raises(InputError, match=rf"{re.escape(said)}.*--allow-remote"):
         await in_turns(clips, tmp_path / "out")
     assert fakes.calls["llama3"] <= 0 < fakes.calls["minigpt-v2"]
