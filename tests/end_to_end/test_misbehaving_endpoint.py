@@ -53,7 +53,8 @@ class Trouble:
         number = int(body[:8], 16) + 4 * self.tries[body]
         if self.tries[body] <= 2:
             return await self._wrong(FAULTS[number % len(FAULTS)], asked)
-        self.well[body] += 1
+        if asked.text != "Say: yes.":  # which each service asks when it loads
+            self.well[body] += 1
         self.warm |= clip and kind == self.broken
         if self.refuses and self.refuses == kind and clip:
             return web.json_response(completion("", finish_reason="content_filter", model=self.model))
