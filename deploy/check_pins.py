@@ -45,6 +45,7 @@ LOOKED_AT = {
     "atheris": "Apache-2.0, says its LICENSE; for tests only",
     "psycopg": "LGPL-3.0: used as it is, as a library, for ledgers in PostgreSQL",
     "psycopg-binary": "as psycopg",
+    "soxr": "LGPL-2.1: used as it is, by a server that tests start; for tests only",
     "text-unidecode": "the Artistic License, of the two that it offers",
 }
 # Of packages that are installed for a file that they carry (models.txt), pip misses what they depend on; the tags in
