@@ -62,6 +62,8 @@ def test_a_terminal_obeys_nothing_that_a_name_or_a_reason_says(tmp_path):
     assert harmless(shown(lambda console: show_summary(summary, console, 1.0)))
     reasons = [{"outcome": "failed", "reason": f"[/] [red]{ESCAPES} [bold", "clips": 1}]
     status = {"out": evil, "clips": 1, "outcomes": {"failed": 1}, "labels": {evil: 1}, "mean_seconds": {}}
+    counts = dict.fromkeys(("answers", "calls", "input_tokens", "output_tokens", "tokens_per_second"), 1)
+    status["endpoints"] = [{"endpoint": evil, "model": f"[/]{ESCAPES}", "cost": 1.0, "currency": ESCAPES, **counts}]
     text = shown(lambda console: show_status(status | {"reasons": reasons, "try_again": 0}, console))
     assert harmless(text) and "[/]" in text
     item = {"service": "llama3", "health": "NOT_SERVING", "address": evil, "problem": ESCAPES, "doing": ESCAPES}

@@ -214,12 +214,20 @@ def test_every_word_of_the_prosody_engine_is_a_claim_that_is_known() -> None:
 
 
 def test_arousal_and_doubt_are_judged_as_in_the_prosody_engine() -> None:
-    """One definition in two files that cannot import each other."""
+    """One definition in two files that cannot import each other. Only loudness the engine judges by its words, which
+    depend on spectrum and pitch too; here the plain steps of the same scale count."""
     ours, theirs = load_grounding(), engine_rules()
     cues = {(cue.points, name, *limits) for cue in ours.arousal.cues for name, limits in cue.when.items()}
-    assert cues == {
-        (cue["points"], cue["measure"], cue.get("at_least"), cue.get("at_most")) for cue in theirs.arousal["cues"]
+    steps = {step["words"]: step.get("below") for step in theirs.scales["loudness"]["steps"]}
+    expected = {(1, "loudness", steps["moderately loud"], None), (-1, "loudness", None, steps["quiet"])}
+    assert {cue["points"]: cue["words"] for cue in theirs.arousal["cues"] if "scale" in cue} == {
+        1: ["loud"],
+        -1: ["quiet", "very quiet"],
     }
+    for cue in theirs.arousal["cues"]:
+        if "scale" not in cue:
+            expected.add((cue["points"], cue["measure"], cue.get("at_least"), cue.get("at_most")))
+    assert cues == expected
     assert set(ours.doubtful.measures) == set(theirs.doubtful["unspoken"])
     assert len(ours.doubtful.where) == len(theirs.doubtful["rules"])
 

@@ -71,4 +71,4 @@ def test_the_language_of_a_track_counts_if_its_text_does_not_show_it(tmp_path):
 
 def test_every_source_is_known():
     files = tuple(suffix.removeprefix(".") for suffix in SUFFIXES)
-    assert ("table", *files, "track", "picture", "speech", "none") == SUBTITLE_SOURCES
+    assert ("table", *files, "track", "picture", "speech", "human", "none") == SUBTITLE_SOURCES

@@ -191,7 +191,7 @@ def test_info_answers_before_load():
     info = fresh.info()
     assert (info.engine, info.model, info.dtype) == ("llamacpp", "SmolLM2-135M-Instruct", "Q4_1")
     assert info.revision == gguf_files.PACKAGED.revision
-    assert re.fullmatch(r"small@2\+[0-9a-f]{8}", info.prompt_version)
+    assert re.fullmatch(r"small@3\+[0-9a-f]{8}", info.prompt_version)
     assert info.licence == "Apache-2.0"
     assert info.limits.max_tokens == 2048
     started = time.perf_counter()
@@ -201,7 +201,7 @@ def test_info_answers_before_load():
     other = LlamaCpp(Llama3Settings(attempts=5)).info()
     assert other.prompt_version != info.prompt_version
     assert other.scoring_prompt_version == info.scoring_prompt_version
-    assert re.fullmatch(r"score_small@1\+[0-9a-f]{8}", info.scoring_prompt_version)
+    assert re.fullmatch(r"score_small@2\+[0-9a-f]{8}", info.scoring_prompt_version)
     scored_otherwise = LlamaCpp(Llama3Settings(score_prompt="score")).info()
     assert scored_otherwise.prompt_version == info.prompt_version, "texts do not depend on it"
     assert scored_otherwise.scoring_prompt_version != info.scoring_prompt_version
@@ -212,7 +212,7 @@ def test_any_gguf_by_path_takes_the_grounded_prompt(tmp_path):
     path.symlink_to(gguf_files.locate(None))
     made = LlamaCpp(Llama3Settings(model_path=path, threads=1, answer_tokens=40, attempts=1))
     info = made.info()
-    assert info.prompt_version.startswith("grounded@1+")
+    assert info.prompt_version.startswith("grounded@2+")
     assert info.model == "Smollm2 135M 8k Lc100K Mix1 Ep2"  # what the file says of itself
     made.load()
     try:

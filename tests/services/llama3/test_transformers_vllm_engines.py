@@ -157,7 +157,7 @@ def test_greedy_text_is_that_of_plain_generate(greedy, plain, folder):
         made = plain.generate(
             torch.tensor([tokens]), do_sample=False, max_new_tokens=12, temperature=None, top_p=None, pad_token_id=1017
         )[0, len(tokens) :]
-        assert result.text == tokenizer.decode(made, skip_special_tokens=True).strip()
+        assert result.text == checks.repaired(tokenizer.decode(made, skip_special_tokens=True))
 
 
 def test_sampled_text_depends_on_clues_and_seed_alone(sampled):
@@ -280,7 +280,7 @@ def test_info_answers_before_load_and_follows_the_weights(name, folder, tmp_path
     info = made.info()
     assert (info.engine, info.model) == (name, "Tiny-Llama-3-Instruct")
     assert re.fullmatch(r"sampled:[0-9a-f]{64}", info.revision)
-    assert re.fullmatch(r"grounded@1\+[0-9a-f]{8}", info.prompt_version)
+    assert re.fullmatch(r"grounded@2\+[0-9a-f]{8}", info.prompt_version)
     assert info.limits.max_batch_size == 64 and info.limits.max_tokens == 2048
     other = write_tiny_llama(tmp_path / "other", seed=8)
     assert make(name, other).info().revision not in ("", info.revision)
