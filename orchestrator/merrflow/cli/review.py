@@ -12,7 +12,7 @@ from merrflow.cli.terminal import error_console, json_text, output_console
 
 if TYPE_CHECKING:
     from merrflow.datasets.review.agreement import Share
-    from merrflow.datasets.review.audit import AuditReport
+    from merrflow.datasets.review.audit import Audit, AuditReport
     from merrflow.datasets.review.server import Listen
 
 Out = Annotated[Path, typer.Option("--out", "-o", help="The folder of a run.", show_default=False)]
@@ -93,7 +93,7 @@ def audit(
             print(json_text(values(result))) if as_json else _show(result)
             return
         if found is None or (found.sample, found.seed) != (sample, seed):
-            if found and ledger.verdicts() and standing(ledger.verdicts(), found.id):
+            if found and standing(ledger.verdicts(), found.id):
                 raise InputError(
                     f"{out / 'audit.json'}: an audit of {found.sample} clips with seed {found.seed} has begun; go on "
                     "with these options, or move the file away to begin another one"
@@ -103,11 +103,10 @@ def audit(
     finally:
         ledger.close()
     error_console().print(f"{len(found.drawn)} clips of {sum(found.strata.values())} are drawn: {out / 'audit.json'}")
-    _serve(out, str(found.id), Listen(host, port, tls_cert, tls_key, token_file), reviewer, True)
+    _serve(out, found, Listen(host, port, tls_cert, tls_key, token_file), reviewer, True)
 
 
-def _serve(out: Path, audit_id: str | None, listen: Listen, reviewer: str, blind: bool) -> None:
-    from merrflow.datasets.review.audit import read_audit
+def _serve(out: Path, audited: Audit | None, listen: Listen, reviewer: str, blind: bool) -> None:
     from merrflow.datasets.review.desk import Desk
     from merrflow.datasets.review.server import serve
     from merrflow.store import existing_ledger
@@ -116,7 +115,7 @@ def _serve(out: Path, audit_id: str | None, listen: Listen, reviewer: str, blind
     console = error_console()
     try:
         console.print("[dim]reading the records ...[/dim]")
-        desk = Desk(ledger, out.absolute(), read_audit(out) if audit_id else None)
+        desk = Desk(ledger, out.absolute(), audited)
         serve(
             desk,
             listen,

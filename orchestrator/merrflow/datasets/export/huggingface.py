@@ -168,21 +168,18 @@ class HuggingFaceFormat(Format[HuggingFaceOptions]):
     about = "Parquet with pictures, films or sounds, and a dataset card"
     options_type = HuggingFaceOptions
     has_card = True
+    dataset: type[HuggingFace] = ParquetDataset
 
     def writer(self, target: Target) -> HuggingFace:
-        return ParquetDataset(target.folder, target.peaks, target.vocabulary(), self.options, audit=target.audit)
+        return self.dataset(target.folder, target.peaks, target.vocabulary(), self.options, audit=target.audit)
 
 
-class WebDatasetFormat(Format[HuggingFaceOptions]):
+class WebDatasetFormat(HuggingFaceFormat):
     """The format `webdataset`."""
 
     name = "webdataset"
     about = "the same as TAR files that are read in order, for large sets"
-    options_type = HuggingFaceOptions
-    has_card = True
-
-    def writer(self, target: Target) -> HuggingFace:
-        return WebDataset(target.folder, target.peaks, target.vocabulary(), self.options, audit=target.audit)
+    dataset = WebDataset
 
 
 def parse_split(text: str) -> dict[str, float]:
