@@ -15,6 +15,7 @@ const FILTERS = ["text", "mine", "label", "standing", "outcome", "people", "sort
 let reviewer = localStorage.getItem("merrflow-reviewer") || document.body.dataset.reviewer;
 if (document.body.dataset.reviewer) reviewer = document.body.dataset.reviewer;
 let clip = null; // as the server gave it
+let wanted = null; // the id of the clip that was asked for last: another than the clip's while it loads
 let draft = null; // what a verdict would say
 let clues = null; // in an audit, after the label: what was judged so far
 let version = -1; // of what everybody said
@@ -39,12 +40,14 @@ window.merrflow = { waiting: () => outbox.waiting.length };
 
 async function open(id) {
   keepDraft();
+  wanted = id;
   let found;
   try {
     found = await ask(`/api/clips/${id}`, { reviewer, blind: find("blind").checked });
   } catch (error) {
     return say(error.message);
   }
+  if (wanted !== id) return; // answers come in any order
   const same = clip?.id === id;
   clip = found;
   const { mine } = clip;
@@ -142,6 +145,7 @@ function judge(value, name = Object.keys(asked()).find((one) => !(one in clues))
 
 function verdict(kind, label = "", more = {}) {
   if (!clip || !reviewer) return;
+  if (wanted !== clip.id) return open(wanted); // the next clip is still to come: this verdict would be for the one before it
   if (kind === "keep" && !label) return say("Say a label first.");
   const said = { label, peak: draft.peak, subtitle: draft.subtitle, text: draft.text, note: draft.note, blind: clip.covered || Boolean(clip.mine?.blind), ...more };
   outbox.add(`/api/clips/${clip.id}/verdict`, { reviewer, kind, sha256: clip.sha256, said });
@@ -152,7 +156,7 @@ function verdict(kind, label = "", more = {}) {
   const { id, covered } = clip;
   list.mark(id, row);
   if (!covered || kind === "reject") return list.select(list.selected + 1);
-  committed().then(() => open(id)); // and now the record's label is shown
+  committed().then(() => wanted === id && open(id)); // and now the record's label is shown
 }
 
 async function committed() {

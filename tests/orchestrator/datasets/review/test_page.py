@@ -37,6 +37,10 @@ pytestmark = [
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
 FLAGS += ["--disable-component-update", "--disable-sync"]
 RECORDS = 20
+SHOWN = """() => {
+    const name = document.getElementById("name").textContent;
+    return document.querySelector('.row[aria-selected="true"] .name')?.textContent === name && name;
+}"""
 
 
 class Server:
@@ -117,8 +121,8 @@ def opened(browser, server: Server, name: str, width: int = 1400, height: int = 
 def shown(page) -> str:
     """The name of the clip that is shown, once it is."""
     playwright.expect(page.locator("#labels button").first).to_be_visible()
-    playwright.expect(page.locator('.row[aria-selected="true"] .name')).to_have_text(page.inner_text("#name"))
-    return page.inner_text("#name")
+    # Both are read in one step: the page may go on to the next clip at any moment.
+    return page.wait_for_function(SHOWN).json_value()
 
 
 def saved(page) -> None:
@@ -167,7 +171,9 @@ def test_two_reviewers_by_keyboard_while_the_server_is_killed(browser, out: Path
             elif number < RECORDS - 1:
                 playwright.expect(ann.locator("#name")).to_have_text(order[number + 1])
             if number < 10:
-                press(ben, "a")
+                before = shown(ben)
+                ben.keyboard.press("a")
+                playwright.expect(ben.locator("#name")).not_to_have_text(before)
         for page in (ann, ben):
             saved(page)
         assert seen == order
@@ -257,3 +263,23 @@ def test_the_clips_are_as_they_were(browser, out: Path) -> None:
     with serving(out, "review") as server:
         opened(browser, server, "ann")
     assert {path.name: file_sha256(path) for path in (out / "clips").iterdir()} == before
+
+
+def test_a_verdict_said_while_the_next_clip_loads_is_for_neither(browser, out: Path) -> None:
+    with serving(out, "review", "--reviewer", "ann") as server:
+        page = browser.new_page()
+        watched(page)
+        page.goto(server.address)
+        first = shown(page)
+        page.route("**/api/clips/*?*", lambda route: (time.sleep(0.5), route.continue_()))
+        page.keyboard.press("a")
+        page.keyboard.press("r")  # the first clip is still what one sees
+        playwright.expect(page.locator("#name")).not_to_have_text(first)
+        second = shown(page)
+        saved(page)
+        ledger = Ledger.in_folder(out)
+        order = [item.name for item in by_doubt(list(read_items(ledger).values()))]
+        said = {one.clip for one in standing(ledger.verdicts())}
+        ledger.close()
+        assert (said, second) == ({first}, order[1])
+        page.close()
