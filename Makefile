@@ -18,6 +18,7 @@ PARALLEL ?= -n $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) + 1))) --dist load
 
 # The package merrflow comes from two folders, which mypy can only follow as one.
 TYPES := build/types
+export PYTHONDONTWRITEBYTECODE= # else each of hundreds of processes compiles merrflow, and pytest all tests, again
 
 .PHONY: help install demo dist test test-all fuzz lint types pins generated generated-check protos protos-check protos-release clean
 

@@ -50,6 +50,8 @@ def report(out: OutOption, prices: PricesOption = None) -> None:
     with closing(existing_ledger(out)) as ledger, writing_outputs(out):
         summary = write_outputs(ledger, out, prices=known)
     output_console().print(f"{summary.out / 'report.html'}: {summary.coarse} coarse, {summary.fine} fine records")
+    for remark in summary.remarks:
+        output_console().print(remark, markup=False, soft_wrap=True)
 
 
 def read_status(out: Path, prices: Path | None = None) -> dict[str, Any]:
