@@ -40,7 +40,7 @@ from merrflow.stages.stage import Run
 from merrflow.stages.subtitle_en import VERSION_FIELD, cannot_translate
 from merrflow.stages.text_reader import SharedReader
 from merrflow.stages.witnesses.rules import Witnesses, load_witnesses
-from merrflow.store import Ledger, batched
+from merrflow.store import GroupedWrites, Ledger, batched
 from merrflow.store.database_retries import advice
 from merrflow.store.exclusive import exclusive, exclusive_ledger
 from merrflow_serving.engine import EngineInfo
@@ -175,7 +175,8 @@ async def _furnish(
         return asyncio.get_running_loop().run_in_executor(threads, function, *arguments)
 
     run = Run(settings, rules, lexicon, witnesses, identities, reader, precomputed, out, services, in_thread)
-    pipeline = Pipeline(graph, run, StageCache(ledger, graph, keys, asking))
+    writes = stack.enter_context(GroupedWrites(ledger.write))
+    pipeline = Pipeline(graph, run, StageCache(ledger, graph, keys, asking, writes))
     engaged = Engaged(pipeline, phases, sharing.largest_batch if sharing else 0, local)
     return Session(out, settings, ledger, clips, todo, None if phases else services, engaged)
 

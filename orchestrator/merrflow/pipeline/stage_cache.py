@@ -22,7 +22,7 @@ from merrflow.datasets.entries import what_is_wrong
 from merrflow.pipeline.cache_keys import CacheKeys
 from merrflow.stages.graph import Graph
 from merrflow.stages.stage import Reply, Result, Stage
-from merrflow.store import RECORD, Ledger, PackedRow, StageRow
+from merrflow.store import RECORD, GroupedWrites, Ledger, PackedRow, StageRow, StageWrite
 from merrflow_serving.errors import EngineFault, MerrflowError, TooLarge
 
 Value = TypeVar("Value")
@@ -73,12 +73,15 @@ class Codecs:
 class StageCache:
     """The ledger as a run's clips use it, off the event loop."""
 
-    def __init__(self, ledger: Ledger, graph: Graph, keys: CacheKeys, threads: ThreadPoolExecutor) -> None:
-        """threads: for the ledger alone, so that no look-up waits for the decoding of clips."""
+    def __init__(
+        self, ledger: Ledger, graph: Graph, keys: CacheKeys, threads: ThreadPoolExecutor, writes: GroupedWrites
+    ) -> None:
+        """threads: for the ledger alone, so that no look-up waits for the decoding of clips. writes: into the ledger."""
         self.keys = keys
         self.codecs = Codecs(graph)
         self.ledger = ledger
         self._threads = threads
+        self._writes = writes
         self._lost: set[str] = set()  # stages of which a result could not be parsed
 
     async def open(self, clip: Clip) -> ClipCache:
@@ -97,6 +100,10 @@ class StageCache:
     async def ask(self, function: Callable[..., Value], *arguments: Any) -> Value:
         """Runs blocking work of the ledger."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, function, *arguments)
+
+    async def write(self, clip: Clip, stage: str, key: str, row: StageRow) -> None:
+        """Returns once the row is committed."""
+        await asyncio.wrap_future(self._writes.put(StageWrite(clip.name, stage, key, row)))
 
 
 class ClipCache:
@@ -140,7 +147,7 @@ class ClipCache:
         packed = self._rows.get((stage, key))
         row = await self._cache.ask(self._cache.ledger.unpack, packed) if packed else None
         if packed and row and packed.clip != self._clip.name:  # measured for another clip of the same bytes
-            await self._cache.ask(self._cache.ledger.save_stage, self._clip.name, stage, key, row)
+            await self._cache.write(self._clip, stage, key, row)
         return row
 
     async def _compute(
@@ -167,7 +174,7 @@ class ClipCache:
                 round(time.monotonic() - started, 3),
                 attempt,
             )
-        await self._cache.ask(self._cache.ledger.save_stage, self._clip.name, stage.name, key, row)
+        await self._cache.write(self._clip, stage.name, key, row)
         return row
 
     async def attempts(self, key: str) -> int:
@@ -177,7 +184,7 @@ class ClipCache:
 
     async def finish(self, key: str, row: StageRow) -> None:
         """Keeps the clip's outcome and its record."""
-        await self._cache.ask(self._cache.ledger.finish_clip, self._clip.name, key, row)
+        await self._cache.write(self._clip, RECORD, key, row)
 
 
 class KnownFailure(MerrflowError):

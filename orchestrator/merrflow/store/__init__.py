@@ -5,8 +5,9 @@ came out; `verdicts` holds what people said of them. A row is written in one tra
 written. Prefect holds runs and progress, never truth.
 """
 
+from merrflow.store.grouped_writes import GroupedWrites
 from merrflow.store.ledger import Ledger, existing_ledger
-from merrflow.store.rows import ClipResults, ClipRow, ClipStatus, StageRow
+from merrflow.store.rows import ClipResults, ClipRow, ClipStatus, StageRow, StageWrite
 from merrflow.store.run_queries import batched
 from merrflow.store.tables import RECORD
 from merrflow.store.transactions import PackedRow
@@ -19,10 +20,12 @@ __all__ = [
     "ClipResults",
     "ClipRow",
     "ClipStatus",
+    "GroupedWrites",
     "Ledger",
     "NotYours",
     "PackedRow",
     "StageRow",
+    "StageWrite",
     "VerdictRow",
     "batched",
     "existing_ledger",

@@ -22,6 +22,16 @@ class StageRow:
 
 
 @dataclass(frozen=True)
+class StageWrite:
+    """A finished stage of a clip, to be written."""
+
+    clip: str
+    stage: str  # RECORD for the clip's outcome, with its record
+    fingerprint: str
+    row: StageRow
+
+
+@dataclass(frozen=True)
 class ClipStatus:
     """How one clip came out, and nothing more: cheap for any number of clips."""
 

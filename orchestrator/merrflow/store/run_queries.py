@@ -6,7 +6,7 @@ import logging
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
-from functools import partial
+from functools import cached_property, partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,7 +18,7 @@ from merrflow.core.paths import path_text, text_path
 from merrflow.core.records import Clip, FileState, Outcome
 from merrflow.store.moved_clips import described_moves, follow, replaced
 from merrflow.store.registration import CHANGING, REGISTERED, differs, row_of, state_of
-from merrflow.store.rows import StageRow
+from merrflow.store.rows import StageRow, StageWrite
 from merrflow.store.tables import BY_BYTES, CLIPS, RECORD, ROW, ROWS_VERSION, STAGES
 from merrflow.store.transactions import PackedRow, Transactions, undone
 
@@ -133,22 +133,13 @@ class RunQueries(Transactions):
 
         What the clip lacks may be another's, who has the same bytes (the row says whose): it is not measured again.
         """
-        own = self._rows(sa.select(*ROW).where(STAGES.c.clip == clip.name))
-        return {(row.stage, row.fingerprint): row for row in (*self._of_the_same_bytes(clip), *own)}
+        chosen = {"clip": clip.name, "sha256": clip.sha256}
 
-    def _of_the_same_bytes(self, clip: Clip) -> Sequence[PackedRow]:
-        if not clip.sha256:
-            return ()
-        result = (STAGES.c.stage, STAGES.c.fingerprint)
-        first = (
-            sa.select(*result, sa.func.min(STAGES.c.clip).label("clip"))
-            .join(CLIPS, CLIPS.c.name == STAGES.c.clip)
-            .where(CLIPS.c.sha256 == clip.sha256, CLIPS.c.name != clip.name, STAGES.c.stage != RECORD)
-            .group_by(*result)
-            .subquery()
-        )
-        same = sa.and_(*(STAGES.c[name] == first.c[name] for name in ("clip", "stage", "fingerprint")))
-        return self._rows(sa.select(*ROW).join(first, same))
+        def read(db: sa.Connection) -> list[PackedRow]:
+            same = db.execute(_OF_THE_SAME_BYTES, chosen).all() if clip.sha256 else ()
+            return [*same, *db.execute(_OF_THE_CLIP, chosen)]
+
+        return {(row.stage, row.fingerprint): row for row in self._do(read)}
 
     def unpack(self, row: PackedRow) -> StageRow | None:
         """A row of `stages`; None if it is damaged, and then it is gone, or of a newer merrflow."""
@@ -164,20 +155,27 @@ class RunQueries(Transactions):
 
     def save_stage(self, clip: str, stage: str, fingerprint: str, row: StageRow) -> None:
         """Writes a finished stage."""
-        self._do(lambda db: self._put_stage(db, clip, stage, fingerprint, row))
+        self.write([StageWrite(clip, stage, fingerprint, row)])
 
     def finish_clip(self, clip: str, fingerprint: str, row: StageRow) -> None:
         """Writes a clip's outcome and, as `row.payload`, its record; both or neither."""
-        values = {
-            "fingerprint": fingerprint,
-            "outcome": row.outcome.value,
-            "reason": _text(row.reason),
-            "retry": row.retry,
-        }
+        self.write([StageWrite(clip, RECORD, fingerprint, row)])
+
+    def write(self, writes: Sequence[StageWrite]) -> None:
+        """Writes all of them, in order, or none. One of RECORD is its clip's outcome as well."""
+        values = [_values(one) for one in writes]
+        ends = [
+            {"of": row["clip"]} | {name: row[name] for name in ("fingerprint", "outcome", "reason", "retry")}
+            for row in values
+            if row["stage"] == RECORD
+        ]
 
         def put(db: sa.Connection) -> None:
-            self._put_stage(db, clip, RECORD, fingerprint, row)
-            db.execute(sa.update(CLIPS).where(CLIPS.c.name == clip).values(values))
+            for row in values:
+                row["finished_at"] = self._finish_time(db, row["clip"], row["stage"])
+            db.execute(self._put_stages, values)
+            if ends:
+                db.execute(_END, ends)
 
         self._do(put)
 
@@ -188,33 +186,64 @@ class RunQueries(Transactions):
     def _put_clips(self, db: sa.Connection, rows: list[dict[str, Any]]) -> None:
         self._upsert(db, CLIPS, rows, ("name",), CHANGING)
 
-    def _put_stage(self, db: sa.Connection, clip: str, stage: str, fingerprint: str, row: StageRow) -> None:
-        values = {
-            "clip": clip,
-            "stage": stage,
-            "fingerprint": fingerprint,
-            "outcome": row.outcome.value,
-            "reason": _text(row.reason),
-            "retry": row.retry,
-            "attempts": row.attempts,
-            "payload": zlib.compress(row.payload, 6) if row.payload else b"",
-            "seconds": row.seconds,
-            "finished_at": self._finish_time(db, clip, stage),
-            "schema_version": ROWS_VERSION,
-        }
+    @cached_property
+    def _put_stages(self) -> sa.Insert:
         key = ("clip", "stage", "fingerprint")
-        changing = tuple(name for name in values if name not in key)
-        self._upsert(db, STAGES, [values], key, changing, STAGES.c.schema_version <= ROWS_VERSION)
+        changing = tuple(column.name for column in STAGES.c if column.name not in key)
+        return self._upsertion(STAGES, key, changing, STAGES.c.schema_version <= ROWS_VERSION)
 
     def _finish_time(self, db: sa.Connection, clip: str, stage: str) -> datetime:
         """Now, but never before what is there: the newest result counts, and clocks are set back."""
-        newest = sa.select(sa.func.max(STAGES.c.finished_at)).where(STAGES.c.clip == clip, STAGES.c.stage == stage)
         try:
-            before = db.scalar(newest)
+            before = db.scalar(_NEWEST, {"clip": clip, "stage": stage})
         except ValueError:  # a damaged row
             before = None
         now = datetime.now(UTC)
         return max(now, before.replace(tzinfo=before.tzinfo or UTC) + timedelta(microseconds=1)) if before else now
+
+
+def _values(write: StageWrite) -> dict[str, Any]:
+    row = write.row
+    return {
+        "clip": write.clip,
+        "stage": write.stage,
+        "fingerprint": write.fingerprint,
+        "outcome": row.outcome.value,
+        "reason": _text(row.reason),
+        "retry": row.retry,
+        "attempts": row.attempts,
+        "payload": zlib.compress(row.payload, 6) if row.payload else b"",
+        "seconds": row.seconds,
+        "schema_version": ROWS_VERSION,
+    }
+
+
+def _of_the_same_bytes() -> sa.Select[Any]:
+    """Of each result that other clips of the same bytes have, the first such clip's."""
+    result = (STAGES.c.stage, STAGES.c.fingerprint)
+    first = (
+        sa.select(*result, sa.func.min(STAGES.c.clip).label("clip"))
+        .join(CLIPS, CLIPS.c.name == STAGES.c.clip)
+        .where(CLIPS.c.sha256 == sa.bindparam("sha256"), CLIPS.c.name != sa.bindparam("clip"))
+        .where(STAGES.c.stage != RECORD)
+        .group_by(*result)
+        .subquery()
+    )
+    same = sa.and_(*(STAGES.c[name] == first.c[name] for name in ("clip", "stage", "fingerprint")))
+    return sa.select(*ROW).join(first, same)
+
+
+# Statements of each clip and stage, made once: to build and compile one takes longer than SQLite does.
+_OF_THE_CLIP = sa.select(*ROW).where(STAGES.c.clip == sa.bindparam("clip"))
+_OF_THE_SAME_BYTES = _of_the_same_bytes()
+_NEWEST = sa.select(sa.func.max(STAGES.c.finished_at)).where(
+    STAGES.c.clip == sa.bindparam("clip"), STAGES.c.stage == sa.bindparam("stage")
+)
+_END = (
+    sa.update(CLIPS)
+    .where(CLIPS.c.name == sa.bindparam("of"))
+    .values({name: sa.bindparam(name) for name in ("fingerprint", "outcome", "reason", "retry")})
+)
 
 
 def batched(items: Iterable[Item], size: int) -> Iterator[list[Item]]:

@@ -113,10 +113,21 @@ class Transactions:
         where: sa.ColumnElement[bool] | None = None,
     ) -> None:
         """where: which of the rows that are there already may be changed (None: all)."""
+        if rows:
+            db.execute(self._upsertion(table, key, changing, where), rows)
+
+    def _upsertion(
+        self,
+        table: sa.Table,
+        key: tuple[str, ...],
+        changing: tuple[str, ...],
+        where: sa.ColumnElement[bool] | None = None,
+    ) -> sa.Insert:
+        """As a statement without its rows, which SQLAlchemy compiles once."""
         dialect = sqlite if self._engine.dialect.name == "sqlite" else postgresql
-        insert = dialect.insert(table).values(rows)
+        insert = dialect.insert(table)
         changes = {name: insert.excluded[name] for name in changing}
-        db.execute(insert.on_conflict_do_update(index_elements=list(key), set_=changes, where=where))
+        return insert.on_conflict_do_update(index_elements=list(key), set_=changes, where=where)
 
     def _read(self, row: PackedRow) -> StageRow | None:
         """What a row says; None as `_payload`."""

@@ -1,0 +1,56 @@
+"""Writes of many clips, committed in groups: what comes while a transaction is under way shares the next one."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+
+from merrflow.core.errors import RunStopped
+from merrflow.store.rows import StageWrite
+
+MOST = 200  # rows of one transaction
+
+
+class GroupedWrites:
+    """One thread that writes; safe to use from several. As a context manager it ends when all is written."""
+
+    def __init__(self, write: Callable[[Sequence[StageWrite]], None]) -> None:
+        """write: `Ledger.write`, which writes all of its rows or none."""
+        self._write = write
+        self._waiting: deque[tuple[StageWrite, Future[None]]] = deque()
+        self._gone: RunStopped | None = None  # the ledger cannot be used any more; nobody waits for it once again
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="ledger-writer")
+
+    def __enter__(self) -> GroupedWrites:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._thread.shutdown()
+
+    def put(self, write: StageWrite) -> Future[None]:
+        """Done once the row is committed, or with the error. It is written even if nobody waits any more."""
+        future: Future[None] = Future()
+        self._waiting.append((write, future))
+        self._thread.submit(self._write_waiting)
+        return future
+
+    def _write_waiting(self) -> None:
+        group = [self._waiting.popleft() for _ in range(min(MOST, len(self._waiting)))]
+        if not group:  # an earlier call took them
+            return
+        error = self._error_of([write for write, _ in group])
+        for write, future in group:
+            if future.set_running_or_notify_cancel():
+                own = self._error_of([write]) if error and len(group) > 1 else error  # it may be another row's fault
+                future.set_exception(own) if own else future.set_result(None)
+
+    def _error_of(self, writes: Sequence[StageWrite]) -> Exception | None:
+        if self._gone is None:
+            try:
+                self._write(writes)
+            except RunStopped as error:
+                self._gone = error
+            except Exception as error:
+                return error
+        return self._gone
