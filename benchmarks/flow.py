@@ -28,7 +28,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.support.fixed_services import Noted, Pace, fixed_services
+from benchmarks.support.fixed_services import ENGINES, Noted, Pace, fixed_services
 from benchmarks.support.made_up_dataset import embedded, fill, fixed, keys_for, make_clips
 from merrflow_serving.catalog import SERVICES
 
@@ -91,7 +91,7 @@ def _usage(pid: int, cpu: float, peak: float) -> tuple[float, float]:
 def paces(rate: float) -> dict[str, Pace]:
     """llama3 takes `rate` clips a second; each of the others 1.5 times as many, in one batch a second."""
     others = Pace(1.0, max(BATCH, round(1.5 * rate)))
-    return {name: others for name in SERVICES} | {"llama3": Pace(BATCH / (rate * CALLS), BATCH)}
+    return {name: others for name in ENGINES} | {"llama3": Pace(BATCH / (rate * CALLS), BATCH)}
 
 
 def busy(folder: Path, clips: int, rate: float, frames: int) -> dict[str, Any]:

@@ -27,7 +27,6 @@ from merrflow_openface_au.types import ActionUnitValue, FaceResult, FrameResult,
 from merrflow_qwen_audio.types import Content, Tone
 from merrflow_serving import logs
 from merrflow_serving.__main__ import load_spec
-from merrflow_serving.catalog import SERVICES
 from merrflow_serving.engine import EngineInfo, Limits
 from merrflow_serving.server import serve
 
@@ -213,7 +212,7 @@ def fixed_services(folder: Path, paces: dict[str, Pace], *, frames: int = 12) ->
 def main() -> None:
     """Runs one service until its standard input closes."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("service", choices=tuple(SERVICES))
+    parser.add_argument("service", choices=tuple(ENGINES))
     parser.add_argument("--address-file", type=Path, required=True)
     options = parser.parse_args()
     spec = load_spec(options.service)

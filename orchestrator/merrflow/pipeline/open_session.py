@@ -31,6 +31,7 @@ from merrflow.pipeline.cache_keys import CacheKeys
 from merrflow.pipeline.gpu_phases import Sharing, open_sharing
 from merrflow.pipeline.local_services import START_SECONDS, LocalServices, embedded_engines
 from merrflow.pipeline.pipeline import Pipeline
+from merrflow.pipeline.ranked_threads import RankedThreads
 from merrflow.pipeline.request import Request
 from merrflow.pipeline.session import Engaged, Session
 from merrflow.pipeline.stage_cache import StageCache
@@ -168,15 +169,11 @@ async def _furnish(
         own = {"send_paths": root is not None, "connect_seconds": patience}
         settings = settings.for_embedded_services(local.token).model_copy(update=own)
         services = await local.while_alive(_start(stack, Services(local.addresses, settings)))
-    threads = stack.enter_context(ThreadPoolExecutor(cores, thread_name_prefix="stage"))
+    threads = stack.enter_context(RankedThreads(cores))
     asking = stack.enter_context(ThreadPoolExecutor(LEDGER_THREADS, thread_name_prefix="ledger"))
-
-    def in_thread(function: Callable[..., Any], *arguments: Any) -> asyncio.Future[Any]:
-        return asyncio.get_running_loop().run_in_executor(threads, function, *arguments)
-
-    run = Run(settings, rules, lexicon, witnesses, identities, reader, precomputed, out, services, in_thread)
+    run = Run(settings, rules, lexicon, witnesses, identities, reader, precomputed, out, services, threads.of_rank(0))
     writes = stack.enter_context(GroupedWrites(ledger.write))
-    pipeline = Pipeline(graph, run, StageCache(ledger, graph, keys, asking, writes))
+    pipeline = Pipeline(graph, run, StageCache(ledger, graph, keys, asking, writes), threads.of_rank)
     engaged = Engaged(pipeline, phases, sharing.largest_batch if sharing else 0, local)
     return Session(out, settings, ledger, clips, todo, None if phases else services, engaged)
 

@@ -10,7 +10,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from itertools import count
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -23,7 +25,7 @@ from merrflow.pipeline.clip_run import ClipRun, Skipped
 from merrflow.pipeline.pause import Pause, Paused
 from merrflow.pipeline.stage_cache import MAX_ATTEMPTS, StageCache
 from merrflow.stages.graph import Graph
-from merrflow.stages.stage import Run
+from merrflow.stages.stage import InThread, Run
 from merrflow.store import StageRow
 from merrflow_serving.errors import MerrflowError, TooLarge, UnreadableMedia
 
@@ -37,17 +39,20 @@ class Pipeline:
     graph: Graph
     run: Run
     cache: StageCache
+    of_rank: Callable[[int], InThread]  # threads for a clip's blocking work, by its number in the order of the work
     away: AwayInARow = field(default_factory=AwayInARow)
+    numbers: Iterator[int] = field(default_factory=count)
 
     async def annotate(self, clip: Clip, absent: frozenset[str] = frozenset()) -> Outcome | Paused:
         """Takes a clip to its outcome and writes it into the ledger, or as far as it goes without the services that are
         absent. If its file is away, it is tried again, now and in the next run. Raises only what cancels or stops the
         run."""
-        file = ClipFile(clip, self.run.in_thread)
+        run = replace(self.run, in_thread=self.of_rank(next(self.numbers)))
+        file = ClipFile(clip, run.in_thread)
         started = time.monotonic()
         for pause in (*clip_file.PAUSES, None):
             try:
-                outcome = await self._try(clip, file, absent)
+                outcome = await self._try(clip, file, run, absent)
                 self.away.end()
                 return outcome
             except FileAway as error:
@@ -62,7 +67,7 @@ class Pipeline:
         await cached.finish(key, StageRow(Outcome.FAILED, reason, b"", seconds, attempts, retry=True))
         return Outcome.FAILED
 
-    async def _try(self, clip: Clip, file: ClipFile, absent: frozenset[str]) -> Outcome | Paused:
+    async def _try(self, clip: Clip, file: ClipFile, run: Run, absent: frozenset[str]) -> Outcome | Paused:
         """One try. Raises `FileAway`; then the clip has no outcome yet."""
         keys = self.cache.keys
         started = time.monotonic()
@@ -76,7 +81,7 @@ class Pipeline:
             if not clip.sha256:
                 raise UnreadableMedia("the file does not exist or cannot be read")
             with reading_clip():
-                record, outcome, reason = await ClipRun(self.graph, self.run, cached, file, absent).record()
+                record, outcome, reason = await ClipRun(self.graph, run, cached, file, absent).record()
             payload = RECORDS.dump_json(record)
         except Pause as pause:
             return Paused(pause.services)

@@ -76,7 +76,7 @@ class StageCache:
     def __init__(
         self, ledger: Ledger, graph: Graph, keys: CacheKeys, threads: ThreadPoolExecutor, writes: GroupedWrites
     ) -> None:
-        """threads: for the ledger alone, so that no look-up waits for the decoding of clips. writes: into the ledger."""
+        """threads: to read the ledger alone, so that no look-up waits for the decoding of clips. writes: into it."""
         self.keys = keys
         self.codecs = Codecs(graph)
         self.ledger = ledger
