@@ -5,8 +5,9 @@
     python -m benchmarks.flow --part rerun --clips 70000
 
 busy: `merrflow run` over the four services as processes, whose engines take a fixed time for a batch, however full
-(support/fixed_services.py). The clips are one tiny real video many times, with a few different bytes after the film, so
-that the probe and the peak frame are read for real and cost little. The slowest service is llama3.
+(support/fixed_services.py). The clips are one film many times (`--film`, or `tiny`: 96x64, which costs little to read), with
+a few different bytes after it. The table names their sentences, so that no picture is read for text. The slowest service
+is llama3.
 memory: the peak memory of `merrflow run` with 200 clips to do, once in a dataset of 1,000 clips and once in one of
 70,000, whose other clips are finished; their ledger is written directly (support/made_up_dataset.py).
 rerun: `merrflow run` over a dataset in which everything is finished, without services.
@@ -31,6 +32,7 @@ from typing import Any
 from benchmarks.support.fixed_services import ENGINES, Noted, Pace, fixed_services
 from benchmarks.support.made_up_dataset import embedded, fill, fixed, keys_for, make_clips
 from merrflow_serving.catalog import SERVICES
+from merrflow_serving.media.video import iter_frames
 
 BUSY_LIMIT = 0.95  # of the slowest service's ceiling
 RERUN_LIMIT = 10.0  # seconds
@@ -38,6 +40,7 @@ MEMORY_LIMIT = 1.5  # times the memory of a dataset of 1,000
 TO_DO = 200  # clips, where memory is measured
 CALLS = 2  # of llama3 for a clip: its label's scores, and its text
 BATCH = 16
+FILM = Path(__file__).parents[1] / "examples/clips/surprise_visit.mp4"  # 640x360, 3.4 s
 
 
 @dataclass(frozen=True)
@@ -51,12 +54,13 @@ class Ran:
     printed: str  # its output
 
 
-def merrflow_run(folder: Path, out: Path, addresses: dict[str, str] | None = None) -> Ran:
-    """`merrflow run FOLDER --out OUT` as a process. Raises `RuntimeError` if it fails."""
+def merrflow_run(folder: Path, out: Path, addresses: dict[str, str] | None = None, *more: str) -> Ran:
+    """`merrflow run FOLDER --out OUT` as a process. more: of its arguments. Raises `RuntimeError` if it fails."""
     environment = {name: value for name, value in os.environ.items() if not name.endswith("_ADDRESS")}
     for name, address in (addresses or {}).items():
         environment[f"{SERVICES[name].env_prefix}ADDRESS"] = address
     command = [sys.executable, "-c", "from merrflow.cli import main; main()", "run", str(folder), "--out", str(out)]
+    command += more
     with tempfile.TemporaryFile() as output:
         started = time.monotonic()
         process = subprocess.Popen(command, stdout=output, stderr=output, env=environment)
@@ -94,12 +98,16 @@ def paces(rate: float) -> dict[str, Pace]:
     return {name: others for name in ENGINES} | {"llama3": Pace(BATCH / (rate * CALLS), BATCH)}
 
 
-def busy(folder: Path, clips: int, rate: float, frames: int) -> dict[str, Any]:
-    """`clips` clips through services of which the slowest takes `rate` clips a second."""
+def busy(folder: Path, clips: int, rate: float, film: Path | None) -> dict[str, Any]:
+    """`clips` clips through services of which the slowest takes `rate` clips a second. film: None for a tiny one."""
     chosen = paces(rate)
-    make_clips(folder / "clips", clips, frames=frames)
+    make_clips(folder / "clips", clips, film=film)
+    frames = sum(1 for _ in iter_frames(folder / "clips" / "clip_00000.mp4"))
+    table = folder / "transcripts.csv"
+    table.write_text("name,sentence\n" + "".join(f"clip_{number:05},What a day.\n" for number in range(clips)))
     with fixed_services(folder, chosen, frames=frames) as running:
-        ran = merrflow_run(folder / "clips", folder / "out", {name: one.address for name, one in running.items()})
+        addresses = {name: one.address for name, one in running.items()}
+        ran = merrflow_run(folder / "clips", folder / "out", addresses, "--transcripts", str(table))
         noted: dict[str, Noted] = {name: one.stop() for name, one in running.items()}
     print(ran.printed.splitlines()[-3] if len(ran.printed.splitlines()) > 2 else ran.printed)
     for name, one in noted.items():
@@ -110,9 +118,11 @@ def busy(folder: Path, clips: int, rate: float, frames: int) -> dict[str, Any]:
     reached = noted["llama3"].share_of_ceiling(chosen["llama3"])
     print(f"busy: {reached:.1%} of the slowest service's ceiling; limit {BUSY_LIMIT:.0%}")
     print(f"      {ran.cpu_seconds / clips * 1000:.0f} ms CPU a clip, {ran.peak_mib:.0f} MiB, load {ran.load:.1f}")
+    print(f"      {clips / ran.seconds * 60:.0f} clips a minute, start and end included")
     return {
         "clips": clips,
         "rate": rate,
+        "film": film.name if film else "tiny",
         "frames": frames,
         "of_ceiling": reached,
         "at_work": noted["llama3"].share_busy(),
@@ -168,7 +178,7 @@ def main() -> None:
         for part in parts:
             (place / part).mkdir()
             if part == "busy":
-                found[part] = busy(place / part, options.clips or 10_000, options.rate, options.frames)
+                found[part] = busy(place / part, options.clips or 10_000, options.rate, _film(options.film))
             elif part == "memory":
                 found[part] = memory(place / part, 1_000, options.clips or 70_000)
             else:
@@ -180,12 +190,20 @@ def _numbers(ran: Ran) -> dict[str, float]:
     return {name: round(value, 3) for name, value in asdict(ran).items() if name != "printed"}
 
 
+def _film(given: str) -> Path | None:
+    return None if given == "tiny" else Path(given)
+
+
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--part", choices=("busy", "memory", "rerun"), action="append", help="default: all")
     parser.add_argument("--clips", type=int, default=0, help="default: 10,000 for busy, 70,000 for memory and rerun")
     parser.add_argument("--rate", type=float, default=5.0, help="clips a second of the slowest service; default: 5")
-    parser.add_argument("--frames", type=int, default=12, help="of a clip at 25 a second; default: 12")
+    parser.add_argument(
+        "--film",
+        default=str(FILM),
+        help=f"an mp4 file, or `tiny` (96x64, 12 frames); default: {FILM.name} of the examples",
+    )
     return parser.parse_args()
 
 

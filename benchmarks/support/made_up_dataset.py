@@ -55,16 +55,20 @@ _TEXTS = (
 )
 
 
-def make_clips(folder: Path, count: int, *, frames: int = 12) -> None:
-    """`count` real videos of 96x64 with sound, which differ in a few bytes after the film; only one is encoded."""
+def make_clips(folder: Path, count: int, *, film: Path | None = None, frames: int = 12) -> None:
+    """`count` copies of an mp4 file, which differ in a few bytes after the film.
+
+    film: the file (None: one of 96x64 with `frames` frames and sound, which is encoded once).
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    first = folder / "clip_00000.mp4"
-    _encode(first, frames)
-    film = first.read_bytes()
+    if film is None:
+        film = folder / "clip_00000.mp4"
+        _encode(film, frames)
+    content = film.read_bytes()
     for number in range(count):
         note = f"{number:05}".encode()
         box = (8 + len(note)).to_bytes(4, "big") + b"free" + note  # which every reader of MP4 skips
-        (folder / f"clip_{number:05}.mp4").write_bytes(film + box)
+        (folder / f"clip_{number:05}.mp4").write_bytes(content + box)
 
 
 def fill(

@@ -49,7 +49,8 @@ class RankedThreads:
         with self._changed:
             if self._closing:
                 raise RuntimeError("the run has ended")
-            heapq.heappush(self._waiting, (rank, next(self._numbers), future, partial(function, *arguments)))
+            work: Callable[[], Any] = partial(function, *arguments)
+            heapq.heappush(self._waiting, (rank, next(self._numbers), future, work))
             self._changed.notify()
         return asyncio.wrap_future(future)
 

@@ -127,7 +127,8 @@ class Transactions:
         dialect = sqlite if self._engine.dialect.name == "sqlite" else postgresql
         insert = dialect.insert(table)
         changes = {name: insert.excluded[name] for name in changing}
-        return insert.on_conflict_do_update(index_elements=list(key), set_=changes, where=where)
+        upsertion: sa.Insert = insert.on_conflict_do_update(index_elements=list(key), set_=changes, where=where)
+        return upsertion
 
     def _read(self, row: PackedRow) -> StageRow | None:
         """What a row says; None as `_payload`."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import av
 import av.filter
 import numpy as np
-from av.sidedata.sidedata import Type
+from av.sidedata.sidedata import SideDataContainer, Type
 
 if TYPE_CHECKING:
     from av.video.stream import VideoStream
@@ -62,9 +62,13 @@ def display_matrix(raw: av.VideoFrame) -> Matrix:
 
 
 def _side_data(raw: av.VideoFrame) -> Any:  # its stubs have keys where there are values
-    """The frame's data; PyAV reads none if one is of a kind that it has no name for, such as EXIF."""
+    """The frame's data; PyAV reads none if one is of a kind that it has no name for, such as EXIF.
+
+    `raw.side_data` would make the frame and its data hold each other: each picture would stay in memory until Python
+    looks for such circles, which it seldom does for so few objects, however large.
+    """
     try:
-        return raw.side_data
+        return SideDataContainer(raw)  # type: ignore[call-arg,abstract]
     except ValueError:
         pass
     graph = av.filter.Graph()
@@ -73,7 +77,7 @@ def _side_data(raw: av.VideoFrame) -> Any:  # its stubs have keys where there ar
     graph.link_nodes(source, graph.add("sidedata", f"mode=delete:type={_EXIF}"), sink).configure()
     source.push(raw)
     try:
-        return sink.pull().side_data
+        return SideDataContainer(sink.pull())  # type: ignore[call-arg,abstract]
     except ValueError:  # another one, which says nothing of the picture's turn
         return ()
 
