@@ -5,9 +5,9 @@
     python -m benchmarks.flow --part rerun --clips 70000
 
 busy: `merrflow run` over the four services as processes, whose engines take a fixed time for a batch, however full
-(support/fixed_services.py). The clips are one film many times (`--film`, or `tiny`: 96x64, which costs little to read), with
-a few different bytes after it. The table names their sentences, so that no picture is read for text. The slowest service
-is llama3.
+(support/fixed_services.py). The clips are one film many times (`--film`, or `tiny`: 96x64, which costs little to read),
+with a few different bytes after it. A table names their sentences, so that no picture is read for text. The slowest
+service is llama3.
 memory: the peak memory of `merrflow run` with 200 clips to do, once in a dataset of 1,000 clips and once in one of
 70,000, whose other clips are finished; their ledger is written directly (support/made_up_dataset.py).
 rerun: `merrflow run` over a dataset in which everything is finished, without services.

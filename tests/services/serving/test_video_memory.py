@@ -10,7 +10,7 @@ import pytest
 
 from merrflow_serving.media.video import VideoFrame, iter_frames
 
-CLIP = Path(__file__).parents[2] / "examples/clips/surprise_visit.mp4"
+CLIP = Path(__file__).parents[3] / "examples/clips/surprise_visit.mp4"
 
 
 @pytest.mark.parametrize(
