@@ -61,6 +61,7 @@ function show() {
   find("left").textContent = pair.left.text;
   find("right").textContent = pair.right.text;
   find("no-video").hidden = true;
+  find("video").controls = true;
   find("video").poster = `/pairs/${pair.id}/picture`;
   find("video").src = `/pairs/${pair.id}/video`;
   document.querySelector("main.pair").scrollTop = 0;
@@ -131,6 +132,7 @@ find("video").addEventListener("error", () => {
   if (!find("video").getAttribute("src")) return;
   find("no-video").textContent = "The browser cannot play this clip: its file is gone, or of a kind that it does not know. The texts can still be compared.";
   find("no-video").hidden = false;
+  find("video").controls = false;
 });
 find("who").addEventListener("click", () => find("name-dialog").showModal());
 find("name-form").addEventListener("submit", () => setName(find("name-input").value));

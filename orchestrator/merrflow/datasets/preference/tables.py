@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from merrflow.core.errors import listed
 from merrflow.datasets.preference.answers import By
 from merrflow.datasets.preference.result import Comparison, Judged, Tally
 
+_COLUMNS = ("", "B preferred", "95 % interval", "sign test p", "B", "A", "tie", "inconsistent", "open")
 _NAMES = 200  # characters of the names of clips that only one run has
 
 
@@ -19,8 +21,7 @@ def show(found: Comparison, console: Console) -> None:
     for line in _about(found):
         console.print(line, markup=False, soft_wrap=True)
     for one in found.judged:
-        table = Table("", "B preferred", "95 % interval", "sign test p", "B", "A", "tie", "inconsistent", "open")
-        table.title = one.name.replace("[", "\\[")
+        table = Table(*_COLUMNS, title=escape(one.name))
         table.add_row("all", *_cells(one.all))
         for label, part in one.labels.items():
             table.add_row(label, *_cells(part))

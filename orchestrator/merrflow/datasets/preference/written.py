@@ -19,7 +19,7 @@ from merrflow.datasets.preference.result import Comparison, Judged
 VERSION = "1"  # of compare.json
 JSON_NAME, CSV_NAME = "compare.json", "compare.csv"
 _BY = "merrflow compare"
-_DIGITS = 4
+_DIGITS = 4  # that count, of every number
 _IDENTICAL = "identical"
 
 
@@ -112,4 +112,4 @@ def _plain(value: Any) -> Any:
         return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
-    return round(value, _DIGITS) if isinstance(value, float) else value
+    return float(f"{value:.{_DIGITS}g}") if isinstance(value, float) else value
