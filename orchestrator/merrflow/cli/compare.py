@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from merrflow.store import Ledger
 
 SERVICE = "llama3"
+PAUSE_SECONDS = 15.0  # between two lines of progress
 
 
 class Judge(StrEnum):
@@ -177,7 +178,7 @@ async def _ask(
 
     settings = load_settings(config, allow_remote=allow_remote)
     async with AsyncExitStack() as stack:
-        address = settings.address(SERVICE)
+        address, local = settings.address(SERVICE), None
         if not address:
             say(f"no address of {SERVICE} is set: starting the embedded one")
             local = await stack.enter_async_context(LocalServices(out / "logs", None, (SERVICE,)))
@@ -190,19 +191,22 @@ async def _ask(
             say(sentence)
         name = judge_name(services.identities()[SERVICE])
         say(f"{name} judges at {address}")
-        return _without_answer(await ask(pairs, answers, services, name, _progress(say)))
+        asking = ask(pairs, answers, services, name, _progress(say))
+        return _without_answer(await (local.while_alive(asking) if local else asking))
 
 
 def _progress(say: Callable[[str], None]) -> Callable[[int, int], None]:
-    """A line each tenth of the way."""
+    """A line now and then."""
     from time import monotonic
 
-    started = monotonic()
+    started = last = monotonic()
 
     def advance(done: int, total: int) -> None:
-        if done == total or done % max(1, total // 10) == 0:
-            left = (monotonic() - started) * (total - done) / done
-            say(f"{done} of {total} questions, {left:.0f} s left")
+        nonlocal last
+        now = monotonic()
+        if done == total or now - last > PAUSE_SECONDS:
+            last = now
+            say(f"{done} of {total} questions, {(now - started) * (total - done) / done:.0f} s left")
 
     return advance
 

@@ -11,6 +11,7 @@ let past = []; // answered, the last one last
 let total = 0;
 let done = 0;
 let complete = false; // whether the server has listed all that is left
+let loading = 0; // the version for which a request is on its way
 let version = 0; // of the reviewer's name: answers for another one are dropped
 const sent = new Set(); // showings that were answered here, which a late answer of the server may still list
 const slot = (pair) => `${pair.id} ${pair.left.digest}`;
@@ -28,11 +29,15 @@ window.merrflow = { waiting: () => outbox.waiting.length };
 
 async function load() {
   const asked = version;
+  if (loading === asked) return;
+  loading = asked;
   let found;
   try {
     found = await ask("/api/queue", { reviewer, limit: 2 * AHEAD });
   } catch (error) {
     return say(error.message);
+  } finally {
+    if (loading === asked) loading = 0;
   }
   if (asked !== version) return;
   const shown = queue[0];
