@@ -116,6 +116,7 @@ def test_two_reviewers_by_keyboard_while_the_server_is_killed(browser, runs) -> 
         press(ben, better=False)
         for number in range(total):
             if number == 4:
+                saved(ann)
                 server.end(signal.SIGKILL)
             press(ann, better=True)
             if number == 6:  # three answers wait in the browser
