@@ -11,6 +11,7 @@ import typer
 
 from merrflow.cli import models as model_commands
 from merrflow.cli import rules as rule_commands
+from merrflow.cli.compare import compare
 from merrflow.cli.curate import CurateCommand, curate
 from merrflow.cli.doctor.command import doctor
 from merrflow.cli.evaluate import evaluate
@@ -288,7 +289,7 @@ def settings() -> None:
     show_settings(output_console())
 
 
-for command in (status, report, evaluate, review, audit, doctor):
+for command in (status, report, evaluate, review, audit, compare, doctor):
     app.command()(command)
 app.command(cls=CurateCommand)(curate)
 app.command("export", cls=ExportCommand)(export_run)

@@ -61,9 +61,15 @@ def make_format(name: str, options: Mapping[str, object]) -> Format[Any]:
     try:
         return chosen(chosen.options_type.model_validate(options))
     except ValidationError as error:
-        fault = error.errors()[0]
-        place = ".".join(map(str, fault["loc"]))
-        raise InputError(f"the format {name}, option {place}: {fault['msg'].removeprefix('Value error, ')}") from error
+        raise InputError(f"the format {name}{_what_is_wrong(error)}") from error
+
+
+def _what_is_wrong(error: ValidationError) -> str:
+    """The first fault. A message of the format's own names the option itself."""
+    fault = error.errors()[0]
+    own = isinstance(fault.get("ctx", {}).get("error"), InputError)
+    place = "" if own or not fault["loc"] else f", option {'.'.join(map(str, fault['loc']))}"
+    return f"{place}: {fault['msg'].removeprefix('Value error, ')}"
 
 
 def _unknown_option(key: str, chosen: type[Format[Any]], known: Mapping[str, Plugin[Format[Any]]]) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import stat
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -133,19 +135,17 @@ def review_app(desk: Desk, reviewer: str = "", blind: bool = False) -> FastAPI:
 
     @app.get("/clips/{clip}/video")
     def video(clip: Id) -> Response:
-        path = _file(desk.file(clip), "the clip's file is gone")
-        return FileResponse(path, media_type=TYPES.get(path.suffix.lower(), "video/mp4"))  # answers ranges, in pieces
+        return film(desk.file(clip))
 
     @app.get("/clips/{clip}/picture")
     def picture(clip: Id) -> Response:
-        path = _file(desk.out / FOLDER / f"{desk.item(clip).name}.jpg", "there is no picture")
-        return FileResponse(path, media_type="image/jpeg")
+        return still(desk.out / FOLDER / f"{desk.item(clip).name}.jpg")
 
     @app.get("/clips/{clip}/sound")
     def sound(clip: Id) -> dict[str, Any]:
         import base64
 
-        path = _file(desk.file(clip), "the clip's file is gone")
+        path = _file([desk.file(clip)], "the clip's file is gone")
         try:
             drawn = draw_sound(path)
         except (MerrflowError, OSError) as error:
@@ -171,11 +171,21 @@ def review_app(desk: Desk, reviewer: str = "", blind: bool = False) -> FastAPI:
     return app
 
 
-def _file(path: Path | None, problem: str) -> Path:
+def film(*places: Path | None) -> FileResponse:
+    """The clip at the first of these places that has one; answers ranges, in pieces. Raises `HTTPException`."""
+    path = _file(places, "the clip's file is gone")
+    return FileResponse(path, media_type=TYPES.get(path.suffix.lower(), "video/mp4"))
+
+
+def still(*places: Path | None) -> FileResponse:
+    """The picture at the first of these places that has one. Raises `HTTPException`."""
+    return FileResponse(_file(places, "there is no picture"), media_type="image/jpeg")
+
+
+def _file(places: Sequence[Path | None], problem: str) -> Path:
     """A regular file. Raises `HTTPException` for anything else: a pipe would never end, a device has no size."""
-    try:
-        if path is not None and stat.S_ISREG(path.stat().st_mode):
-            return path
-    except OSError:
-        pass
+    for path in places:
+        with suppress(OSError):
+            if path is not None and stat.S_ISREG(path.stat().st_mode):
+                return path
     raise HTTPException(404, problem)

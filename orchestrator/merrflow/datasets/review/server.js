@@ -11,9 +11,10 @@ export async function ask(path, values = {}) {
 
 export class Outbox {
   // changed(waiting): how many verdicts are not committed yet. refused(message, item): the server does not want one.
-  constructor(changed, committed, refused) {
-    Object.assign(this, { changed, committed, refused, busy: false });
-    this.waiting = JSON.parse(localStorage.getItem(WAITING) || "[]");
+  // box: what they are kept under, so that two pages that were served at one address do not take each other's.
+  constructor(changed, committed, refused, box = WAITING) {
+    Object.assign(this, { changed, committed, refused, box, busy: false });
+    this.waiting = JSON.parse(localStorage.getItem(box) || "[]");
     this.flush();
   }
 
@@ -51,7 +52,7 @@ export class Outbox {
   }
 
   keep() {
-    localStorage.setItem(WAITING, JSON.stringify(this.waiting));
+    localStorage.setItem(this.box, JSON.stringify(this.waiting));
   }
 }
 

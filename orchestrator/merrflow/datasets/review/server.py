@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import uvicorn
+from starlette.types import ASGIApp
 
 from merrflow.core.errors import InputError
 from merrflow.datasets.review.app import review_app
@@ -30,6 +31,11 @@ class Listen:
 
 
 def serve(desk: Desk, listen: Listen, say: Callable[[str], None], *, reviewer: str = "", blind: bool = False) -> None:
+    """The review page; see `serve_page`."""
+    serve_page(review_app(desk, reviewer, blind), listen, say)
+
+
+def serve_page(page: ASGIApp, listen: Listen, say: Callable[[str], None]) -> None:
     """Blocks until Ctrl-C or SIGTERM. say: told the address. Raises `InputError`, `InvalidInput`."""
     tokens = _checked(listen)
     family, kind, protocol, _, address = _address(listen)
@@ -45,9 +51,7 @@ def serve(desk: Desk, listen: Listen, say: Callable[[str], None], *, reviewer: s
             ) from error
         port = sock.getsockname()[1]
         secure = listen.tls_cert is not None
-        app = Guard(
-            review_app(desk, reviewer, blind), () if tokens else _names(listen.host, port), Tokens(tokens), secure
-        )
+        app = Guard(page, () if tokens else _names(listen.host, port), Tokens(tokens), secure)
         config = uvicorn.Config(
             app,
             log_level="warning",

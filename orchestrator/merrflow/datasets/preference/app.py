@@ -1,0 +1,106 @@
+"""The page of `merrflow compare` over HTTP. Requests name pairs by id; no path comes from outside."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from fastapi import FastAPI, HTTPException
+from fastapi import Path as InPath
+from fastapi import Query as InQuery
+from fastapi.responses import HTMLResponse, JSONResponse, Response
+from pydantic import BaseModel, ConfigDict, StringConstraints
+from starlette.requests import Request
+
+from merrflow.core.version import __version__
+from merrflow.datasets.pages import asset, templates
+from merrflow.datasets.preference.desk import CompareDesk, UnknownPair
+from merrflow.datasets.review.app import PACKAGE as REVIEW
+from merrflow.datasets.review.app import Key, Name, film, still
+from merrflow.store import ClipGone, NotYours
+
+PACKAGE = "merrflow.datasets.preference"
+_STYLE, _SCRIPT = "text/css; charset=utf-8", "text/javascript; charset=utf-8"
+ASSETS = {
+    "page.css": (REVIEW, _STYLE),
+    "server.js": (REVIEW, _SCRIPT),
+    "text.js": (REVIEW, _SCRIPT),
+    "compare.css": (PACKAGE, _STYLE),
+    "compare.js": (PACKAGE, _SCRIPT),
+}
+_MOST = 50  # pairs in one answer
+
+Id = Annotated[str, InPath(pattern="^[0-9a-f]{16}$")]
+Digest = Annotated[str, StringConstraints(pattern="^[0-9a-f]{16}$")]
+
+
+class _Shown(BaseModel):
+    """Which texts were on the page, in which places, and for whom."""
+
+    model_config = ConfigDict(extra="forbid")
+    key: Key  # made once by the page, however often it sends this
+    reviewer: Name
+    left: Digest
+    right: Digest
+
+
+class AnswerIn(_Shown):
+    """An answer as the page sends it."""
+
+    place: Literal["first", "second", "same"]
+
+
+def compare_app(desk: CompareDesk, reviewer: str = "") -> FastAPI:
+    """The application, to be put behind a `Guard`. reviewer: the name that the page begins with."""
+    app = FastAPI(title="merrflow compare", docs_url=None, redoc_url=None, openapi_url=None)
+    page = templates(PACKAGE).get_template("compare.html.j2").render(version=__version__, reviewer=reviewer)
+
+    @app.get("/")
+    def show() -> HTMLResponse:
+        return HTMLResponse(page)
+
+    @app.get("/static/{name}")
+    def static(name: str) -> Response:
+        if name not in ASSETS:
+            raise HTTPException(404, "there is no such file")
+        package, kind = ASSETS[name]
+        return Response(asset(package, name), media_type=kind)
+
+    @app.get("/api/about")
+    def about() -> dict[str, Any]:
+        return {"total": len(desk)}
+
+    @app.get("/api/queue")
+    def queue(
+        reviewer: Annotated[Name, InQuery()], limit: Annotated[int, InQuery(ge=1, le=_MOST)] = 20
+    ) -> dict[str, Any]:
+        return desk.queue(reviewer, limit)
+
+    @app.post("/api/pairs/{pair}/answer")
+    def answer(pair: Id, body: AnswerIn) -> dict[str, Any]:
+        return {"row": desk.answer(pair, body.left, body.right, body.reviewer, body.place, body.key)}
+
+    @app.post("/api/pairs/{pair}/undo")
+    def undo(pair: Id, body: _Shown) -> dict[str, Any]:
+        return {"row": desk.undo(pair, body.left, body.right, body.reviewer, body.key)}
+
+    @app.get("/pairs/{pair}/video")
+    def video(pair: Id) -> Response:
+        return film(*desk.films(pair))
+
+    @app.get("/pairs/{pair}/picture")
+    def picture(pair: Id) -> Response:
+        return still(*desk.pictures(pair))
+
+    @app.exception_handler(UnknownPair)
+    def unknown(request: Request, error: Exception) -> Response:
+        return JSONResponse({"detail": "there is no such pair, or its texts changed since; reload the page"}, 404)
+
+    @app.exception_handler(ClipGone)
+    def gone(request: Request, error: Exception) -> Response:
+        return JSONResponse({"detail": "the clip is gone, or its file was replaced; the answer was not kept"}, 409)
+
+    @app.exception_handler(NotYours)
+    def not_yours(request: Request, error: Exception) -> Response:
+        return JSONResponse({"detail": "there is no answer of yours to take back on this pair"}, 409)
+
+    return app
