@@ -25,6 +25,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib import import_module
 from typing import Any
@@ -56,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         console = Console(width=_WIDTH)
     rows = []
     for name in options.model or MODELS:
-        for found in each_batch(model_of(name), setup):
+        for found in each_batch(model_of(name), in_its_format(name, setup, options)):
             rows += found
             console.print(f"{name}, batch {found[0].batch}: {found[0].note or 'measured'}", highlight=False)
         release()
@@ -79,7 +80,7 @@ def setup_of(options: argparse.Namespace) -> Setup:
     if device.type == "cpu" and not options.small:
         raise SystemExit("full-size models need a CUDA device; add --small for tiny shapes on the CPU")
     dtype = dtype_of(settings, device)
-    # MiniGPT-v2's tower computes in float16, even if the language model uses another 16-bit format.
+    # MiniGPT-v2 computes in float16, its tower even if the language model is told to use another 16-bit format.
     dtypes = {dtype} if dtype == torch.float32 else {dtype, torch.float16}
     return Setup(
         device=device,
@@ -95,6 +96,16 @@ def setup_of(options: argparse.Namespace) -> Setup:
     )
 
 
+def in_its_format(name: str, setup: Setup, options: argparse.Namespace) -> Setup:
+    """The setup with the number format that the model's own service would use."""
+    from merrflow_minigpt_v2.settings import MiniGptSettings
+    from merrflow_serving.torch.device import dtype_of
+
+    if name != "minigpt-v2":
+        return setup
+    return replace(setup, dtype=dtype_of(MiniGptSettings(device=options.device, dtype=options.dtype), setup.device))
+
+
 def _content(options: argparse.Namespace, setup: Setup, rows: Sequence[Row]) -> dict[str, Any]:
     return {
         "benchmark": "gpu",
@@ -105,7 +116,10 @@ def _content(options: argparse.Namespace, setup: Setup, rows: Sequence[Row]) -> 
         "device_memory_bytes": setup.card.memory_bytes,
         "bandwidth_bytes_per_second": round(setup.card.bandwidth),
         "peak_flops_per_second": {name: round(peak) for name, peak in setup.card.peaks.items()},
-        "dtype": str(setup.dtype).removeprefix("torch."),
+        "dtypes": {
+            name: str(in_its_format(name, setup, options).dtype).removeprefix("torch.")
+            for name in options.model or MODELS
+        },
         "attention": setup.attention,
         "threads": torch.get_num_threads(),
         "size": setup.size,

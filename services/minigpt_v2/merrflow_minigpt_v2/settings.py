@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field, field_validator
 from pydantic_settings import SettingsConfigDict
@@ -22,6 +22,9 @@ class MiniGptSettings(TorchSettings, OpenAISettings):
     """
 
     model_config = SettingsConfigDict(env_prefix=SERVICES["minigpt-v2"].env_prefix, extra="ignore")
+
+    # The authors run tower and language model under float16 autocast; bfloat16 changes greedy answers within a few words.
+    cuda_dtype: ClassVar[Literal["bfloat16", "float16"]] = "float16"
 
     max_pixels: int = Field(
         40_000_000,

@@ -77,7 +77,8 @@ def _warn_once(why: str) -> None:
 def dtype_of(settings: TorchSettings, device: torch.device) -> torch.dtype:
     """Number format of weights and arithmetic.
 
-    `auto`: float32 on a CPU; on CUDA bfloat16 if the card supports it (Ampere and newer), else float16.
+    `auto`: float32 on a CPU; on CUDA float16 if the settings' `cuda_dtype` says so, or if the card does not support
+    bfloat16 (Ampere and newer do), else bfloat16.
     Raises `NotReady` if the settings ask for bfloat16 on a card that would only emulate it.
     """
     import torch
@@ -87,7 +88,7 @@ def dtype_of(settings: TorchSettings, device: torch.device) -> torch.dtype:
     if wanted == "auto":
         if device.type != "cuda":
             return torch.float32
-        return torch.bfloat16 if native else torch.float16
+        return torch.bfloat16 if native and settings.cuda_dtype == "bfloat16" else torch.float16
     if wanted == "bfloat16" and not native:
         raise NotReady(
             f"{torch.cuda.get_device_name(device)} has no bfloat16; set {settings.variable('DTYPE')}=float16",

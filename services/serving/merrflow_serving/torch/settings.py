@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field, field_validator
 
@@ -21,6 +21,8 @@ class TorchSettings(ServiceSettings):
     (`MERRFLOW_MODELS_DIR`, `MERRFLOW_HUB`, `MERRFLOW_OFFLINE`).
     """
 
+    cuda_dtype: ClassVar[Literal["bfloat16", "float16"]] = "bfloat16"  # what `dtype` "auto" is on CUDA
+
     weights: str = Field(
         "", description="a local folder with the weights; empty: below models_dir, pulled from the hub if absent"
     )
@@ -31,7 +33,9 @@ class TorchSettings(ServiceSettings):
     offline: bool = Field(default_factory=default_offline, description="never connect to a hub")
     device: str = Field("auto", pattern=f"^({DEVICES})$", description="auto, cpu, cuda, or cuda:1; auto: cuda if any")
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
-        "auto", description="number format of the weights; auto: bfloat16 on CUDA if the card has it, float32 on CPU"
+        "auto",
+        description="number format of the weights; auto: on CUDA bfloat16 if the card has it (the engine minigpt_v2: "
+        "float16, as published), float32 on CPU",
     )
     attention: Literal["auto", "sdpa", "eager", "flash_attention_2"] = Field(
         "auto", description="attention code; auto: flash_attention_2 if it is installed and the card supports it"

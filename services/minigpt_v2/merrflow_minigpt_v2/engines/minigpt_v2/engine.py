@@ -130,7 +130,7 @@ class MiniGptV2(OnTorch["MiniGptSettings"]):
                 raise NotReady(
                     f"{device} has too little memory for MiniGPT-v2 in {str(dtype).removeprefix('torch.')} "
                     "(about 15 GiB of weights in 16 bits); free the device, or set "
-                    f"{self._settings.model_config['env_prefix']}DTYPE=bfloat16, ENGINE=measured or DEVICE=cpu",
+                    f"{self._settings.model_config['env_prefix']}DTYPE=float16, ENGINE=measured or DEVICE=cpu",
                     reason="MEMORY_MISSING",
                 ) from error
             raise
