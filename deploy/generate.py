@@ -55,6 +55,9 @@ def _service(root: Path, entry: ServiceEntry) -> Service:
     deploy, gpu = ours["deploy"], ours["deploy"].get("gpu", {})
     variables = gpu.get("environment", {})
     note = f"# {gpu['environment_note']}" if variables else ""
+    choices: dict[str, str] = gpu.get("choices", {})
+    chosen = [f"{entry.env_prefix}{name}: ${{{folder.upper()}_GPU_{name}}}" for name in choices]
+    pod_chosen = [f"- {{name: {entry.env_prefix}{name}, value: {value}}}" for name, value in choices.items()]
     compose = [f"{name}: {value}" for name, value in variables.items()]
     pod = [f"- {{name: {name}, value: {value}}}" for name, value in variables.items()]
     values = {
@@ -75,8 +78,9 @@ def _service(root: Path, entry: ServiceEntry) -> Service:
         "cpu_request": deploy["requests"]["cpu"],
         "memory_request": deploy["requests"]["memory"],
         "engine": gpu.get("engine", ""),
-        "compose_variables": _lines(6, note, *compose),
-        "pod_variables": _lines(12, note, *pod),
+        "env_choices": _lines(0, *(f"{folder.upper()}_GPU_{name}={value}" for name, value in choices.items())),
+        "compose_variables": _lines(6, *chosen, note, *compose),
+        "pod_variables": _lines(12, *pod_chosen, note, *pod),
     }
     return Service(values, bool(gpu), entry.optional)
 

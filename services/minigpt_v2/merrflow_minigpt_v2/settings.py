@@ -23,7 +23,7 @@ class MiniGptSettings(TorchSettings, OpenAISettings):
 
     model_config = SettingsConfigDict(env_prefix=SERVICES["minigpt-v2"].env_prefix, extra="ignore")
 
-    # The authors run tower and language model under float16 autocast; bfloat16 changes greedy answers within a few words.
+    # The authors run tower and language model under float16 autocast; bfloat16 changes answers after a few words.
     cuda_dtype: ClassVar[Literal["bfloat16", "float16"]] = "float16"
 
     max_pixels: int = Field(

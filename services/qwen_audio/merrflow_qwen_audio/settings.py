@@ -27,7 +27,17 @@ class QwenAudioSettings(TorchSettings, OpenAISettings):
         "`tone_free`; `emotion_keyword`, for the variant base), or path of a YAML file; empty for `tone_list`, and "
         "`emotion_keyword` with the variant base",
     )
-    answer_tokens: int = Field(0, ge=0, le=1024, description="longest answer; 0 for the prompt file's own limit")
+    decoding: Literal["greedy", "published"] = Field(
+        "greedy",
+        description="how an audio-language model's words are chosen: always the likeliest, or drawn as its authors "
+        "published it, by the generation_config.json of its weights",
+    )
+    seed: int = Field(
+        0, ge=0, lt=1 << 32, description="for `published`; the same recording and question get the same answer"
+    )
+    answer_tokens: int = Field(
+        0, ge=0, le=1024, description="longest answer; 0 for the prompt file's own limit, or the model's if `published`"
+    )
     ask_about: Literal["speech", "sound"] = Field(
         "speech",
         description="speech: a model is asked only if somebody speaks; sound: about laughter, cries, music too",

@@ -7,9 +7,9 @@ from transformers import LlamaConfig
 
 from merrflow_minigpt_v2.engines.minigpt_v2 import language
 from merrflow_minigpt_v2.engines.minigpt_v2.generation import AnswerGenerator, Question
-from merrflow_minigpt_v2.engines.minigpt_v2.prompts import Decoding
 from merrflow_minigpt_v2.engines.minigpt_v2.tokenizer import Tokenizer
 from merrflow_minigpt_v2.engines.minigpt_v2.vision import VisionEncoder
+from merrflow_serving.torch.decoding import Decoding
 from tests.services.minigpt_v2.tiny import CONFIG, SHAPE, TOKENIZER, Files
 
 CPU = torch.device("cpu")

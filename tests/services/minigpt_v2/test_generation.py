@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from merrflow_minigpt_v2.engines.minigpt_v2.generation import Reply
-from merrflow_minigpt_v2.engines.minigpt_v2.prompts import Decoding
-from merrflow_minigpt_v2.engines.minigpt_v2.sampling import SeededNucleus
+from merrflow_serving.torch.decoding import Decoding
+from merrflow_serving.torch.sampling import SeededNucleus
 from tests.services.minigpt_v2 import reference
 from tests.services.minigpt_v2.models import answer_generator, question, vision_encoder
 from tests.services.minigpt_v2.test_vision import prepared

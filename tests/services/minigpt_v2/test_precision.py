@@ -1,4 +1,4 @@
-"""Number formats: on CUDA as the authors run it (float16; the residual stream of the tower and the norms in float32)."""
+"""Number formats: on CUDA as the authors run it, in float16, with the tower's residual stream and norms in float32."""
 
 from __future__ import annotations
 

@@ -104,7 +104,7 @@ def test_a_long_recording_is_heard_in_windows(engine, asked):
     assert len(prompts) >= 3 and all(prompt.samples.size <= 30 * RATE for prompt in prompts)
     loaded = engine._loaded
     replies = [
-        prompting.ask(loaded.model, [prompt], BatchLimit(1), answer_tokens=loaded.answer_tokens)[0]
+        prompting.ask(loaded.model, [prompt], BatchLimit(1), answer_tokens=loaded.words.answer_tokens)[0]
         for prompt in prompts
     ]
     assert tone.text == merge_replies(replies, loaded.prompt).text

@@ -7,17 +7,12 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
-from transformers import (
-    GenerationConfig,
-    LlamaForCausalLM,
-    LogitsProcessorList,
-    RepetitionPenaltyLogitsProcessor,
-)
+from transformers import GenerationConfig, LlamaForCausalLM
 
-from merrflow_minigpt_v2.engines.minigpt_v2.prompts import Decoding
-from merrflow_minigpt_v2.engines.minigpt_v2.sampling import SeededNucleus
 from merrflow_minigpt_v2.engines.minigpt_v2.tokenizer import PromptIds
+from merrflow_serving.torch.decoding import Decoding
 from merrflow_serving.torch.padding import left_padded
+from merrflow_serving.torch.sampling import choosing
 from merrflow_serving.torch.stopping import UntilUnwanted
 
 
@@ -73,16 +68,11 @@ class AnswerGenerator:
     def inputs(self, questions: Sequence[Question]) -> dict[str, Any]:
         """Arguments of `generate`: rows padded on the left, so that all answers start at the same position."""
         embeds, mask = left_padded([self.splice(question) for question in questions])
-        processors = LogitsProcessorList()
-        if self._decoding.repetition_penalty != 1:
-            processors.append(RepetitionPenaltyLogitsProcessor(self._decoding.repetition_penalty))
-        if self._decoding.temperature > 0:
-            processors.append(SeededNucleus([question.seed for question in questions], self._decoding))
         return {
             "inputs_embeds": embeds,
             "attention_mask": mask,
             "generation_config": self._config,
-            "logits_processor": processors,
+            "logits_processor": choosing(self._decoding, [question.seed for question in questions]),
             "stopping_criteria": [UntilUnwanted([question.is_wanted for question in questions])],
         }
 

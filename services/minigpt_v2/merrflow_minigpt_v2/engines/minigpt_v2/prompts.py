@@ -14,6 +14,7 @@ from pydantic import Field
 from merrflow_minigpt_v2.engines.minigpt_v2.architecture import Template
 from merrflow_serving.errors import NotReady
 from merrflow_serving.prompt_files import Strict
+from merrflow_serving.torch.decoding import Decoding
 
 PROMPTS = Path(__file__).with_name("prompts")
 DECODING = Path(__file__).with_name("decoding.yaml")
@@ -29,15 +30,6 @@ class Prompt(Strict):
     version: str
     text: str = Field(min_length=1)
     answer_tokens: int = Field(ge=1)  # the longest answer
-
-
-class Decoding(Strict):
-    """How the next token is chosen; `temperature` 0: always the likeliest."""
-
-    temperature: float = Field(ge=0)
-    top_p: float = Field(gt=0, le=1)  # share of the probability that is drawn from
-    top_k: int = Field(0, ge=0)  # so many of the likeliest tokens at most; 0: all
-    repetition_penalty: float = Field(gt=0)  # on tokens of the answer so far; 1: none
 
 
 class DecodingFile(Strict):

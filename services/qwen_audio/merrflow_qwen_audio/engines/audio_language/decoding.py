@@ -1,4 +1,4 @@
-"""Greedy decoding of prompts with sound: rows of embeddings of different lengths in one batch."""
+"""Decoding of prompts with sound: rows of embeddings of different lengths in one batch."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 import torch
 
+from merrflow_serving.torch.decoding import GREEDY, Decoding
 from merrflow_serving.torch.padding import left_padded
+from merrflow_serving.torch.sampling import choosing
 from merrflow_serving.torch.stopping import UntilUnwanted
 
 if TYPE_CHECKING:
@@ -23,6 +25,14 @@ class Answer:
     truncated: bool  # cut by the limit, before the model ended it
 
 
+@dataclass(frozen=True)
+class Draw:
+    """How a row's words are chosen."""
+
+    seed: int = 0
+    prompt: tuple[int, ...] = ()  # its ids, without the sound: a penalty on repetitions counts them too
+
+
 @torch.inference_mode()
 def decode(
     language: Qwen2ForCausalLM,
@@ -32,11 +42,14 @@ def decode(
     answer_tokens: int,
     least_tokens: int = 0,
     wanted: Sequence[Callable[[], bool]] = (),
+    decoding: Decoding = GREEDY,
+    draws: Sequence[Draw] = (),
 ) -> list[Answer]:
-    """Decodes all rows at once, always taking the likeliest token; each row ends at a token of `stop`.
+    """Decodes all rows at once; each ends at a token of `stop`, and has its own random numbers.
 
     rows: prompts [(tokens, width)]. Positions count from each row's own start, so padding does not shift them.
     least_tokens: no row ends before; for warming up. wanted: of each row, asked after each token; once False, it ends.
+    draws: for each row; needed unless `decoding` is greedy.
     """
     from transformers import GenerationConfig
 
@@ -46,7 +59,7 @@ def decode(
         inputs_embeds=embeddings,
         attention_mask=mask,
         generation_config=cast(Any, GenerationConfig)(
-            do_sample=False,
+            do_sample=False,  # `choosing` has drawn already
             num_beams=1,
             max_new_tokens=answer_tokens,
             min_new_tokens=least_tokens or None,
@@ -54,6 +67,7 @@ def decode(
             pad_token_id=stop[0],
             use_cache=True,
         ),
+        logits_processor=choosing(decoding, [one.seed for one in draws], [one.prompt for one in draws]),
         stopping_criteria=[UntilUnwanted(wanted)] if wanted else [],
     )
     return [_answer(row, stop) for row in written.tolist()]

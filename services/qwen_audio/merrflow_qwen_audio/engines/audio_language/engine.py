@@ -23,6 +23,7 @@ from merrflow_qwen_audio.engines.acoustics.meter import Acoustics, Meter
 from merrflow_qwen_audio.engines.audio_language.prompt_file import Prompt, load_prompt
 from merrflow_qwen_audio.engines.audio_language.replies import Reply, merge_replies
 from merrflow_qwen_audio.engines.audio_language.windows import WINDOW_SECONDS, windows
+from merrflow_qwen_audio.engines.audio_language.words import Words, words_of
 from merrflow_qwen_audio.settings import QwenAudioSettings
 from merrflow_qwen_audio.tone_sentence import rules_version, sentence
 from merrflow_qwen_audio.types import Content, Span, Tone, ToneItem
@@ -58,7 +59,7 @@ class _Loaded:
 
     model: AudioLanguageModel
     prompt: Prompt
-    answer_tokens: int
+    words: Words
     limit: BatchLimit
     planned: int  # tokens of the prompts that the limit was computed for
     measuring: ThreadPoolExecutor
@@ -103,8 +104,9 @@ class AudioLanguageEngine(OnTorch[QwenAudioSettings]):
         prompt = self._prompt()
         self._meter.load()
         folder = weights.locate(self.entry, self._settings)
+        words = self._words(prompt)
         try:
-            model, limit = self._load_model(folder, prompt)
+            model, limit = self._load_model(folder, prompt, words.answer_tokens)
         except ImportError as error:
             needed = "pip install 'merrflow-qwen-audio[torch]'"
             raise NotReady(f"the engine {self.name} needs {error.name or error}: {needed}") from error
@@ -120,10 +122,10 @@ class AudioLanguageEngine(OnTorch[QwenAudioSettings]):
             ) from error
         pool = ThreadPoolExecutor(MEASURING_THREADS, thread_name_prefix="measure")
         planned = len(model.question(prompt, "")) + model.span(round(WINDOW_SECONDS * SAMPLE_RATE))
-        self._loaded = _Loaded(model, prompt, self._answer_tokens(prompt), limit, planned, pool)
+        self._loaded = _Loaded(model, prompt, words, limit, planned, pool)
         log.info("model loaded", engine=self.name, windows_at_once=limit.size)
 
-    def _load_model(self, folder: Path, prompt: Prompt) -> tuple[AudioLanguageModel, BatchLimit]:
+    def _load_model(self, folder: Path, prompt: Prompt, answer_tokens: int) -> tuple[AudioLanguageModel, BatchLimit]:
         """The model, warmed up, and how many windows it takes at once."""
         from merrflow_qwen_audio.engines.audio_language import capacity
         from merrflow_serving.torch.device import BatchLimit, attention_of, device_of, dtype_of
@@ -132,7 +134,6 @@ class AudioLanguageEngine(OnTorch[QwenAudioSettings]):
         attention = attention_of(self._settings, device)
         model = self.open(folder, device=device, dtype=dtype_of(self._settings, device), attention=attention)
         question = model.question(prompt, "")
-        answer_tokens = self._answer_tokens(prompt)
         longest = model.span(round(WINDOW_SECONDS * SAMPLE_RATE)) + len(question) + answer_tokens
         if longest > model.context:
             raise NotReady(f"prompt, 30 s of sound and answer are {longest} tokens; the model takes {model.context}")
@@ -159,7 +160,14 @@ class AudioLanguageEngine(OnTorch[QwenAudioSettings]):
 
         loaded = self._loaded
         replies = iter(
-            ask(loaded.model, asked, loaded.limit, answer_tokens=loaded.answer_tokens, planned=loaded.planned)
+            ask(
+                loaded.model,
+                asked,
+                loaded.limit,
+                answer_tokens=loaded.words.answer_tokens,
+                planned=loaded.planned,
+                decoding=loaded.words.decoding,
+            )
         )
         results: list[Tone | MerrflowError] = []
         for item, found, several in zip(batch, measured, prompts, strict=True):
@@ -187,7 +195,7 @@ class AudioLanguageEngine(OnTorch[QwenAudioSettings]):
             dtype=dtype,
             prompt_version=self._prompt_version(),
             licence=entry.licence,
-            note=f"Words of {self.model_name}, decoded greedily. Its licence on what it writes: {entry.outputs}.",
+            note=f"Words of {self.model_name}, {self._chosen()}. Its licence on what it writes: {entry.outputs}.",
             limits=Limits(
                 max_batch_size=MOST_AT_ONCE.get(device.split(":")[0], 1), max_seconds=self._settings.max_seconds
             ),
@@ -196,8 +204,15 @@ class AudioLanguageEngine(OnTorch[QwenAudioSettings]):
     def _prompt(self) -> Prompt:
         return load_prompt(self._settings.prompt or self.default_prompt)
 
-    def _answer_tokens(self, prompt: Prompt) -> int:
-        return self._settings.answer_tokens or prompt.answer_tokens
+    def _words(self, prompt: Prompt) -> Words:
+        return words_of(self._settings, prompt, weights.folder_of(self.entry, self._settings))
+
+    def _chosen(self) -> str:
+        """How words are chosen, for people."""
+        try:
+            return self._words(self._prompt()).about
+        except NotReady:  # `load` reports it
+            return f"by the setting {self._settings.decoding!r}"
 
     def _need(self, device: torch.device, dtype: torch.dtype) -> Need:
         from merrflow_qwen_audio.engines.audio_language.need import need
@@ -209,17 +224,17 @@ class AudioLanguageEngine(OnTorch[QwenAudioSettings]):
             tower,
             dtype,
             windows=MOST_AT_ONCE[device.type],
-            answer_tokens=self._answer_tokens(self._prompt()),
+            answer_tokens=self._words(self._prompt()).answer_tokens,
         )
 
     def _prompt_version(self) -> str:
-        """The prompt, and the rules for recordings that the model is not asked about."""
+        """The prompt, how words are drawn, and the rules for recordings that the model is not asked about."""
         try:
             prompt = self._prompt()
+            words = self._words(prompt)
         except NotReady:  # `load` reports it
             return ""
-        stamp = prompt.stamp(answer_tokens=self._answer_tokens(prompt), ask_about=self._settings.ask_about)
-        return f"{stamp}, {rules_version()}"
+        return f"{words.stamp(prompt, ask_about=self._settings.ask_about)}, {rules_version()}"
 
     def _measure(self, item: ToneItem) -> Acoustics | MerrflowError:
         try:
@@ -261,13 +276,13 @@ class AudioLanguageEngine(OnTorch[QwenAudioSettings]):
             part = part[: round(WINDOW_SECONDS * SAMPLE_RATE)]  # rounding may add a sample
             if part.size < LEAST_SAMPLES:
                 continue
-            tokens = loaded.model.span(part.size) + len(question)
-            if tokens + loaded.answer_tokens > loaded.model.context:
+            tokens, longest = loaded.model.span(part.size) + len(question), loaded.words.answer_tokens
+            if tokens + longest > loaded.model.context:
                 raise TooLarge(
-                    f"the instruction makes a prompt of {tokens} tokens; with {loaded.answer_tokens} for the answer "
+                    f"the instruction makes a prompt of {tokens} tokens; with {longest} for the answer "
                     f"the model takes {loaded.model.context}"
                 )
-            prompts.append(AudioPrompt(part, question, tokens))
+            prompts.append(AudioPrompt(part, question, tokens, loaded.words.seed_of(part, question)))
         return prompts
 
     def _tone(self, item: ToneItem, found: Acoustics, replies: list[Reply], prompt: Prompt) -> Tone:

@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from merrflow_qwen_audio.engines.audio_language.decoding import decode
+from merrflow_qwen_audio.engines.audio_language.decoding import Draw, decode
 from merrflow_qwen_audio.engines.audio_language.replies import Reply
+from merrflow_serving.torch.decoding import GREEDY, Decoding
 from merrflow_serving.torch.device import BatchLimit, run_split
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ class AudioPrompt:
     samples: Samples
     question: Question
     tokens: int  # of the prompt, including the sound
+    seed: int = 0  # for drawing words
     is_wanted: Callable[[], bool] = lambda: True  # asked after each token; once False, the answer ends
 
 
@@ -33,6 +35,7 @@ def ask(
     answer_tokens: int,
     least_tokens: int = 0,
     planned: int = 0,
+    decoding: Decoding = GREEDY,
 ) -> list[Reply]:
     """A reply to each prompt, in order.
 
@@ -54,6 +57,8 @@ def ask(
             answer_tokens=answer_tokens,
             least_tokens=least_tokens,
             wanted=[one.is_wanted for one in group],
+            decoding=decoding,
+            draws=[Draw(one.seed, (*one.question.before, *one.question.after)) for one in group],
         )
         return [Reply(model.text(answer.ids), answer.truncated) for answer in answers]
 

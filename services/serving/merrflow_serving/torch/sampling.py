@@ -7,9 +7,40 @@ from collections.abc import Sequence
 from typing import cast
 
 import torch
-from transformers import LogitsProcessor
+from transformers import LogitsProcessor, LogitsProcessorList, RepetitionPenaltyLogitsProcessor
 
-from merrflow_minigpt_v2.engines.minigpt_v2.prompts import Decoding
+from merrflow_serving.torch.decoding import Decoding
+
+
+def choosing(
+    decoding: Decoding, seeds: Sequence[int], prompts: Sequence[Sequence[int]] | None = None
+) -> LogitsProcessorList:
+    """For `generate` with `do_sample=False`: what leaves each row only the token that `decoding` chooses.
+
+    seeds: one for each row. prompts: the ids of each row's prompt, if the penalty on repetitions counts them too:
+    `generate` knows of none where it is given embeddings.
+    """
+    processors = LogitsProcessorList()
+    if decoding.repetition_penalty != 1:
+        processors.append(_Penalty(decoding.repetition_penalty, prompts or [()] * len(seeds)))
+    if decoding.temperature > 0:
+        processors.append(SeededNucleus(seeds, decoding))
+    return processors
+
+
+class _Penalty(LogitsProcessor):
+    """On tokens of the prompt and of the answer so far (Keskar et al. 2019)."""
+
+    def __init__(self, penalty: float, prompts: Sequence[Sequence[int]]) -> None:
+        self._penalty = RepetitionPenaltyLogitsProcessor(penalty)
+        longest = max(map(len, prompts))
+        # Filled up with a token of the same row, on which the penalty is the same however often it is there.
+        self._prompts = [[*ids, *[ids[0]] * (longest - len(ids))] if longest else [] for ids in prompts]
+
+    def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor) -> torch.FloatTensor:
+        before = torch.tensor(self._prompts, dtype=torch.long, device=input_ids.device)
+        known = cast("torch.LongTensor", torch.cat([before, input_ids], dim=1))
+        return cast("torch.FloatTensor", self._penalty(known, scores))
 
 
 class SeededNucleus(LogitsProcessor):
