@@ -132,7 +132,7 @@ class Services:
         return _action_units(await self._send(openface_au_pb2.DetectRequest(clip=clip), video))
 
     async def scene(self, clip: str, image: bytes, context: Sequence[tuple[float, bytes]]) -> Answer[Scene]:
-        """Describes a frame (JPEG) with frames around it (seconds after it, JPEG)."""
+        """Describes a frame (an image file) with frames around it (seconds after it, an image file)."""
         request = minigpt_v2_pb2.DescribeRequest(clip=clip)
         for offset, frame in context:
             request.context.add(offset_seconds=offset).image.data = frame

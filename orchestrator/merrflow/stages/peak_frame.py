@@ -19,7 +19,7 @@ from merrflow.stages.shown import Candidate, Choice, choose, near, shot_of
 from merrflow.stages.stage import Stage, Work
 from merrflow_serving.errors import UnreadableMedia
 from merrflow_serving.media.bounds import MOST_PIXELS
-from merrflow_serving.media.images import encode_jpeg
+from merrflow_serving.media.images import encode_jpeg, encode_png
 from merrflow_serving.media.video import VideoFrame, read_frames
 
 CONTEXT_STEPS = (-2, -1, 1, 2)  # around the frame; near enough to be one movement
@@ -28,9 +28,10 @@ CONTEXT_SIZE = 480  # pixels on the longer side
 
 @dataclass(frozen=True)
 class PeakFrame:
-    """JPEG files: the frame at full size, and small neighbours with their seconds after it."""
+    """The frame at full size, and small neighbours (JPEG) with their seconds after it."""
 
-    image: bytes
+    image: bytes  # PNG: a model sees the pixels that were decoded
+    picture: bytes  # JPEG, for people
     context: tuple[tuple[float, bytes], ...]
     shown: ShownFrame | None = None  # None: it is the peak frame
 
@@ -59,7 +60,8 @@ def read_peak_frame(
     if choice and rules and all(one.index in frames for one in candidates):
         shown = choose(choice, {one.index: _sharpness(frames[one.index], one) for one in candidates}, peak, rules)
     index = shown.index if shown else peak.index
-    return PeakFrame(encode_jpeg(frames[index].image), _context(frames, index, around[index]), shown)
+    image = frames[index].image
+    return PeakFrame(encode_png(image), encode_jpeg(image), _context(frames, index, around[index]), shown)
 
 
 def read_picture(path: Path, index: int) -> bytes:
@@ -102,7 +104,7 @@ async def _peak_frame(work: Work, probe: Probe, peak: Peak, choice: Choice) -> P
     read = partial(read_peak_frame, max_pixels=run.settings.max_pixels)
     frame = await run.in_thread(read, clip.path, probe, peak, choice, run.rules.peak.picture)
     with writing_outputs(run.out):
-        await run.in_thread(whole_bytes, run.out / "peaks" / f"{clip.name}.jpg", frame.image)
+        await run.in_thread(whole_bytes, run.out / "peaks" / f"{clip.name}.jpg", frame.picture)
     return frame
 
 

@@ -32,6 +32,7 @@ STAGE = Stage(
     uses=("peak_frame",),
     service=SERVICE,
     result=Scene,
+    version="2",
     key=_key,
     check=text_problem,
     optional=True,

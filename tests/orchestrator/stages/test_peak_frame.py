@@ -16,6 +16,7 @@ from merrflow.stages.peak_frame import read_peak_frame, read_picture
 from merrflow.stages.shown import Candidate, Choice
 from merrflow_serving.errors import UnreadableMedia
 from merrflow_serving.media.images import decode_image
+from merrflow_serving.media.video import read_frames
 
 PICTURE = load_rules("default").peak.picture
 BOX = (80.0, 40.0, 100.0, 100.0)
@@ -56,7 +57,13 @@ def test_the_more_expressive_frame_is_read_with_its_own_neighbours(film: Path) -
     assert [(after, number_of(image)) for after, image in frame.context] == [
         (-0.4, 20), (-0.2, 25), (0.2, 35)  # 40 is in another shot
     ]  # fmt: skip
-    assert read_picture(film, 30) == frame.image, "so that a lost picture can be made again"
+    assert read_picture(film, 30) == frame.picture, "so that a lost picture can be made again"
+
+
+def test_models_see_the_pixels_that_were_decoded(film: Path) -> None:
+    frame, decoded = read_peak_frame(film, PROBE, PEAK), read_frames(film, {25})[25].image
+    assert np.array_equal(decode_image(frame.image), decoded)
+    assert not np.array_equal(decode_image(frame.picture), decoded) and len(frame.picture) < decoded.size / 5
 
 
 def test_a_blurred_frame_is_not_shown(film: Path) -> None:

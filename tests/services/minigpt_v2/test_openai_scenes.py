@@ -151,3 +151,12 @@ def test_what_changes_an_answer_changes_the_prompt_version_and_a_moved_endpoint_
     before = OpenAIScenes(MiniGptSettings(**settings)).info()
     assert OpenAIScenes(MiniGptSettings(**settings, **changed)).info().prompt_version != before.prompt_version
     assert OpenAIScenes(MiniGptSettings(**settings | {"openai_base_url": "http://b/v1"})).info() == before
+
+
+def test_a_jpeg_keeps_colours_that_are_next_to_each_other():
+    """At quality 90 with halved colours, as JPEG usually is, red beside blue is off by more than 100 levels."""
+    image = np.zeros((64, 64, 3), np.uint8)
+    image[:, 0::2, 0], image[:, 1::2, 2] = 220, 220
+    data = base64.b64decode(data_url(image).partition("base64,")[2])
+    seen = np.asarray(Image.open(io.BytesIO(data)).convert("RGB"), int)
+    assert np.abs(seen - image).max() <= 20

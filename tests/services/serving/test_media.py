@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import wave
+from pathlib import Path
 
 import av
 import numpy as np
@@ -10,8 +12,10 @@ import pytest
 
 from merrflow_serving.errors import MissingStream, TooLarge, UnreadableMedia
 from merrflow_serving.media.audio import SAMPLE_RATE, decode_audio, encode_wav
-from merrflow_serving.media.images import decode_image, encode_jpeg
+from merrflow_serving.media.images import decode_image, encode_jpeg, encode_png
 from merrflow_serving.media.video import iter_frames, read_frames
+
+CLIP = Path(__file__).parents[3] / "examples" / "clips" / "good_news.mp4"
 
 
 def sound(layout: str, rate: int = 48000, seconds: float = 1.0, level: float = 0.5) -> bytes:
@@ -19,9 +23,9 @@ def sound(layout: str, rate: int = 48000, seconds: float = 1.0, level: float = 0
     buffer = io.BytesIO()
     with av.open(buffer, "w", format="wav") as container:
         stream = container.add_stream("pcm_s16le", rate=rate, layout=layout)
-        wave = level * np.sin(2 * np.pi * 440 * np.arange(int(rate * seconds)) / rate)
+        tone = level * np.sin(2 * np.pi * 440 * np.arange(int(rate * seconds)) / rate)
         channels = stream.layout.nb_channels
-        data = np.repeat((wave * 32767).astype(np.int16)[None], channels, axis=0).T.reshape(1, -1)
+        data = np.repeat((tone * 32767).astype(np.int16)[None], channels, axis=0).T.reshape(1, -1)
         frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(data), format="s16", layout=layout)
         frame.sample_rate = rate
         container.mux(stream.encode(frame))
@@ -58,6 +62,28 @@ def test_wav_round_trip():
     samples = np.sin(np.arange(1600) / 10).astype(np.float32) * 0.3
     assert np.abs(decode_audio(encode_wav(samples)) - samples).max() < 1e-3
     assert decode_audio(encode_wav(np.zeros(0, np.float32))).size == 0
+
+
+def test_sound_of_16_bits_comes_back_to_the_bit():
+    levels = np.arange(-32768, 32768).astype(np.float32) / 32768
+    assert np.array_equal(decode_audio(encode_wav(levels)), levels)
+
+
+def test_rounding_has_no_bias_and_does_not_wrap():
+    between = np.array([0.5, 1.5, 2.5, -0.5, -1.5, 0.75, -0.75, 32767.4, 40000.0, -40000.0], np.float32) / 32768
+    with wave.open(io.BytesIO(encode_wav(between))) as file:
+        found = np.frombuffer(file.readframes(between.size), "<i2")
+    assert found.tolist() == [0, 2, 2, 0, -2, 1, -1, 32767, 32767, -32768]
+
+
+def test_what_a_service_hears_of_a_clip_is_what_ffmpeg_makes_of_it():
+    """The loader of Qwen-Audio and Whisper asks ffmpeg for 16-bit sound at 16 kHz: the spectrogram is the same too."""
+    with av.open(str(CLIP)) as container:
+        resampler = av.AudioResampler(format="s16", layout="mono", rate=SAMPLE_RATE)
+        frames = [piece for frame in container.decode(audio=0) for piece in resampler.resample(frame)]
+        theirs = np.concatenate([one.to_ndarray().ravel() for one in (*frames, *resampler.resample(None))])
+    ours = decode_audio(encode_wav(decode_audio(CLIP.read_bytes()))) * 32768
+    assert np.array_equal(ours, theirs[: ours.size]) and abs(ours.size - theirs.size) <= 1
 
 
 def test_limits_on_length_and_size():
@@ -97,6 +123,12 @@ def test_scaled_frames_never_grow():
     frame = next(iter_frames(film()))
     assert frame.scaled(32).shape == (24, 32, 3)
     assert frame.scaled(500).shape == (48, 64, 3)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (20, 30), (97, 131)])
+def test_a_png_keeps_every_pixel(size):
+    image = np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
+    assert np.array_equal(decode_image(encode_png(image)), image)
 
 
 def test_images():

@@ -100,13 +100,14 @@ def decode_audio(source: Source, *, max_seconds: float = 0.0, language: str = ""
 
 
 def encode_wav(samples: np.ndarray) -> bytes:
-    """A 16-bit WAV file of (samples,) float32 at 16 kHz."""
+    """A 16-bit WAV file of (samples,) float32 at 16 kHz, rounded as ffmpeg does, so that 16-bit sound is kept."""
+    levels = np.rint(samples.astype(np.float64) * 32768).clip(-32768, 32767)  # +1.0 is one level more than there is
     buffer = io.BytesIO()
     with wave.open(buffer, "wb") as file:
         file.setnchannels(1)
         file.setsampwidth(2)
         file.setframerate(SAMPLE_RATE)
-        file.writeframes((samples.clip(-1, 1) * 32767).astype("<i2").tobytes())
+        file.writeframes(levels.astype("<i2").tobytes())
     return buffer.getvalue()
 
 

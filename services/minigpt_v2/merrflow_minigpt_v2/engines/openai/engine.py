@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from merrflow_minigpt_v2.engines.openai.pictures import LONGEST_SIDE, QUALITY, data_url, pictures
+from merrflow_minigpt_v2.engines.openai.pictures import JPEG, LONGEST_SIDE, data_url, pictures
 from merrflow_minigpt_v2.engines.openai.prompt import ScenePrompt, load_scene_prompt
 from merrflow_minigpt_v2.frames import check_frame
 from merrflow_minigpt_v2.settings import MiniGptSettings
@@ -73,6 +73,6 @@ class OpenAIScenes(OpenAIEngine[MiniGptSettings, SceneItem, Scene]):
             answer_tokens=self._answer_tokens(prompt),
             seed=self.settings.seed,
             frames=self.settings.openai_frames,
-            picture=(LONGEST_SIDE, QUALITY),
+            picture=(LONGEST_SIDE, *JPEG),
             extra=self.extra(),
         )

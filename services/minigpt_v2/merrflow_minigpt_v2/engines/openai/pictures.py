@@ -11,7 +11,10 @@ import numpy.typing as npt
 
 from merrflow_minigpt_v2.types import ContextFrame, SceneItem
 
-LONGEST_SIDE, QUALITY = 1024, 90  # pixels; of JPEG. More is hardly read by today's models, and is paid for
+LONGEST_SIDE = 1024  # pixels; more is hardly read by today's models, and is paid for
+# Without halved colours: of a real frame, 47 dB and at most 19 levels off, instead of 43 dB and 70. Pixels are paid
+# for, bytes are not.
+JPEG = (cv2.IMWRITE_JPEG_QUALITY, 95, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444)
 Picture = npt.NDArray[np.uint8]  # (height, width, 3) RGB
 
 
@@ -40,5 +43,5 @@ def data_url(image: Picture) -> str:
     if scale < 1.0:
         size = (max(1, round(width * scale)), max(1, round(height * scale)))
         image = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
-    _, data = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
+    _, data = cv2.imencode(".jpg", image[..., ::-1], JPEG)
     return f"data:image/jpeg;base64,{b64encode(data.tobytes()).decode('ascii')}"
