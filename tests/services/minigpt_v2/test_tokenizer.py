@@ -59,7 +59,19 @@ def test_a_marker_in_a_text_stays_text(tokenizer, pieces, marker):
 def test_no_text_holds_a_marker_afterwards(parts):
     broken = break_markers("".join(parts), MARKERS)
     assert not any(marker in broken for marker in MARKERS)
-    assert broken.replace(" ", "") == "".join("".join(parts).split())  # only spaces are added or joined
+    assert broken.replace(" ", "") == "".join(parts).replace(" ", "")  # only spaces are added
+    if not any(marker in "".join(parts) for marker in MARKERS):
+        assert broken == "".join(parts)
+
+
+def test_white_space_of_an_instruction_is_kept(tokenizer, pieces):
+    text = "Look at\n  the  face.\n\n- mouth\t- eyes "
+    ids = tokenizer.prompt(text)
+    assert (
+        list(ids.after)
+        == pieces.encode(f"</Img> {text} [/INST]")
+        != list(tokenizer.prompt(" ".join(text.split())).after)
+    )
 
 
 def test_words_up_to_the_stop_on_one_line(tokenizer, pieces):

@@ -13,12 +13,13 @@ from transformers import Qwen2AudioForConditionalGeneration, WhisperFeatureExtra
 
 from merrflow_qwen_audio import SPEC  # noqa: E402
 from merrflow_qwen_audio.engines.audio_language.capacity import row_bytes  # noqa: E402
-from merrflow_qwen_audio.engines.audio_language.decoding import decode  # noqa: E402
+from merrflow_qwen_audio.engines.audio_language.decoding import Draw, decode  # noqa: E402
 from merrflow_qwen_audio.engines.audio_language.prompt_file import load_prompt  # noqa: E402
 from merrflow_qwen_audio.engines.audio_language.prompting import AudioPrompt, ask  # noqa: E402
 from merrflow_qwen_audio.engines.qwen2_audio.model import Qwen2AudioModel, read_config, without_data  # noqa: E402
 from merrflow_qwen_audio.types import ToneItem  # noqa: E402
 from merrflow_serving.errors import NotReady  # noqa: E402
+from merrflow_serving.torch.decoding import GREEDY  # noqa: E402
 from merrflow_serving.torch.device import BatchLimit  # noqa: E402
 from merrflow_serving.torch.estimate import Plan, module_bytes  # noqa: E402
 from merrflow_serving.torch.padding import left_padded  # noqa: E402
@@ -92,6 +93,31 @@ def test_logits_and_answers_equal_the_native_class(model, native, recordings):
         written = native.generate(**inputs, do_sample=False, max_new_tokens=6, eos_token_id=list(model.stop))
         (answer,) = decode(model.language, [row], stop=model.stop, answer_tokens=6)
         assert list(answer.ids) == [one for one in written[0, row.shape[0] :].tolist() if one not in model.stop]
+
+
+def test_a_penalty_on_repetitions_is_that_of_the_native_class(model, native, recordings):
+    """Which counts the prompt's tokens; embeddings have none."""
+    question, how = model.question(load_prompt("tone_list"), ""), GREEDY.model_copy(update={"repetition_penalty": 1.3})
+    draw = Draw(prompt=(*question.before, *question.after))
+    for samples in recordings:
+        inputs = native_inputs(question, samples)
+        row = model.splice(question, model.embed_sounds([samples])[0])
+        (answer,) = decode(model.language, [row], stop=model.stop, answer_tokens=8, decoding=how, draws=[draw])
+        written = native.generate(
+            **inputs, do_sample=False, repetition_penalty=1.3, max_new_tokens=8, eos_token_id=list(model.stop)
+        )
+        assert list(answer.ids) == [one for one in written[0, row.shape[0] :].tolist() if one not in model.stop]
+
+
+def test_times_in_an_answer_are_kept(tmp_path):
+    folder = checkpoints.write(tmp_path, checkpoints.weights())
+    content = json.loads((folder / "tokenizer.json").read_bytes())
+    number = max(token["id"] for token in content["added_tokens"]) + 1
+    content["added_tokens"].append(content["added_tokens"][0] | {"id": number, "content": "<|1.20|>"})
+    (folder / "tokenizer.json").write_text(json.dumps(content))
+    model = Qwen2AudioModel(folder, device=CPU, dtype=torch.float32, attention="sdpa")
+    words = model._tokenizer.encode("from "), model._tokenizer.encode(" on")
+    assert model.text([*words[0].ids, number, number, *words[1].ids, model.stop[0]]) == "from <|1.20|><|1.20|> on"
 
 
 def test_the_batch_does_not_matter(model, recordings):

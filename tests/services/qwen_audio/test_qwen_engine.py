@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from dataclasses import replace
 
@@ -117,6 +118,24 @@ def test_an_instruction_of_the_callers_own(engine, asked):
     assert blank == default and "tone_in_list" not in {one.name for one in own.measurements}
     questions = [prompt.question for prompt in asked[0]]
     assert questions[0] != questions[1] == questions[2]
+
+
+def test_an_instruction_reaches_the_model_with_its_white_space(engine, asked):
+    text = "  How\n\n\tloud  is it?\n"
+    engine.run([ToneItem(spoken_vowels(), text)])
+    model = engine._loaded.model
+    assert asked[0][0].question == model.question(engine._loaded.prompt, text)
+    start = model.tokenizer.encode(f"\n{text}")
+    assert list(asked[0][0].question.after[: len(start)]) == start
+
+
+def test_times_of_a_window_count_from_the_start_of_the_recording(engine, monkeypatch):
+    """Each window's answer says 1.20 s; the second window begins later."""
+    piece = np.concatenate((spoken_vowels(3.0), np.zeros(2 * RATE, np.float32)))
+    monkeypatch.setattr(type(engine._loaded.model), "text", lambda model, ids: "from <|1.20|> on")
+    (tone,) = described(engine, np.concatenate([piece] * 9))
+    found = [float(time) for time in re.findall(r"<\|([\d.]+)\|>", tone.text)]
+    assert found[0] == pytest.approx(1.2, abs=0.5) and found[-1] > 25
 
 
 def test_an_instruction_that_is_too_long_is_refused_alone(engine):

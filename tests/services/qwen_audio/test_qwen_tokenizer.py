@@ -67,5 +67,12 @@ def test_whatever_text_holds_it_becomes_ordinary_tokens_and_comes_back(tokenizer
 
 
 def test_special_and_broken_tokens_in_an_answer(tokenizer):
-    ids = [*tokenizer.encode("sad"), tokenizer.special["<|0.00|>"], 0xE2, 0x82]
+    ids = [*tokenizer.encode("sad"), tokenizer.special["<|en|>"], 0xE2, 0x82]
     assert tokenizer.decode(ids) == "sad\ufffd"
+
+
+def test_times_in_an_answer_are_kept(tokenizer):
+    """As in the authors' example of grounding: 'starts at <|2.33|> seconds and ends at <|30.00|> seconds'."""
+    named = [tokenizer.special[token] for token in ("<|transcribe|>", "<|2.33|>", "<|30.00|>", "<|timestamps|>")]
+    ids = [*tokenizer.encode("at "), *named[:2], *tokenizer.encode(" s to "), *named[2:]]
+    assert tokenizer.decode(ids) == "at <|2.33|> s to <|30.00|>"

@@ -86,3 +86,11 @@ def test_any_words_give_one_line_without_control_characters(answers, prompt):
     told = merge_replies([Reply(answer) for answer in answers], prompt)
     assert "\n" not in told.text and all(character >= " " for character in told.text)
     assert (told.outcome is Outcome.REFUSED) == (told.text == "")
+
+
+def test_times_of_an_answer_stay_in_its_text_and_are_no_words_of_it():
+    spoken = merge_replies([Reply("She shouts from <|1.20|> to <|2.33|> seconds.")], FREE)
+    assert spoken.text == "She shouts from <|1.20|> to <|2.33|> seconds."
+    assert named_options("not <|0.40|> angry <|1.00|> but <|1.00|> sad", LIST) == ("sad",)
+    assert merge_replies([Reply("<|0.00|>joy<|1.00|>")], WORD).text == "The emotion in the speaker's voice is joy."
+    assert merge_replies([Reply("<|0.00|> <|1.00|>")], FREE).outcome is Outcome.REFUSED

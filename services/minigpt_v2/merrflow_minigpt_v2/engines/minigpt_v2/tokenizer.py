@@ -64,8 +64,10 @@ class Tokenizer:
 
 
 def break_markers(text: str, markers: Iterable[str]) -> str:
-    """The text with a space after the first character of each marker, so that none is read as one."""
-    text = " ".join(text.split())
+    """The text with a space after the first character of each marker, so that none is read as one.
+
+    White space stays as it is: the authors' tokenizer sees line breaks and indents too.
+    """
     longest_first = sorted(markers, key=len, reverse=True)
     while any(marker in text for marker in longest_first):  # breaking one may complete another
         for marker in longest_first:

@@ -262,7 +262,7 @@ class AudioLanguageEngine(OnTorch[QwenAudioSettings]):
     def _question(self, instruction: str, loaded: _Loaded) -> Question:
         if len(instruction) > LONGEST_INSTRUCTION:
             raise TooLarge(f"the instruction has more than {LONGEST_INSTRUCTION} characters")
-        return loaded.model.question(loaded.prompt, instruction.strip())
+        return loaded.model.question(loaded.prompt, instruction if instruction.strip() else "")
 
     def _windows(self, samples: Samples, found: Acoustics, question: Question, loaded: _Loaded) -> list[AudioPrompt]:
         from merrflow_qwen_audio.engines.audio_language.encoder import LEAST_SAMPLES
@@ -282,7 +282,7 @@ class AudioLanguageEngine(OnTorch[QwenAudioSettings]):
                     f"the instruction makes a prompt of {tokens} tokens; with {longest} for the answer "
                     f"the model takes {loaded.model.context}"
                 )
-            prompts.append(AudioPrompt(part, question, tokens, loaded.words.seed_of(part, question)))
+            prompts.append(AudioPrompt(part, question, tokens, loaded.words.seed_of(part, question), span.start))
         return prompts
 
     def _tone(self, item: ToneItem, found: Acoustics, replies: list[Reply], prompt: Prompt) -> Tone:

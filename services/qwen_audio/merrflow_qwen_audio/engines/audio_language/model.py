@@ -50,7 +50,7 @@ class AudioLanguageModel(ABC):
 
     @abstractmethod
     def text(self, ids: Sequence[int]) -> str:
-        """Tokens as text, without special ones; bytes that are not UTF-8 become U+FFFD."""
+        """Tokens as text, without special ones but times (`<|19.60|>`); bytes that are not UTF-8 become U+FFFD."""
 
     def span(self, samples: int) -> int:
         """Tokens that a recording takes in the prompt, without the question around it."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from merrflow_qwen_audio.engines.audio_language.decoding import Draw, decode
 from merrflow_qwen_audio.engines.audio_language.replies import Reply
+from merrflow_qwen_audio.engines.audio_language.timestamps import shifted
 from merrflow_serving.torch.decoding import GREEDY, Decoding
 from merrflow_serving.torch.device import BatchLimit, run_split
 
@@ -24,6 +25,7 @@ class AudioPrompt:
     question: Question
     tokens: int  # of the prompt, including the sound
     seed: int = 0  # for drawing words
+    start: float = 0.0  # of the window, in seconds from the start of the recording
     is_wanted: Callable[[], bool] = lambda: True  # asked after each token; once False, the answer ends
 
 
@@ -60,7 +62,10 @@ def ask(
             decoding=decoding,
             draws=[Draw(one.seed, (*one.question.before, *one.question.after)) for one in group],
         )
-        return [Reply(model.text(answer.ids), answer.truncated) for answer in answers]
+        return [
+            Reply(shifted(model.text(answer.ids), one.start), answer.truncated)
+            for one, answer in zip(group, answers, strict=True)
+        ]
 
     def _split(group: list[AudioPrompt]) -> list[Reply]:
         most = max(1, limit.size * planned // group[0].tokens) if planned else len(group)

@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from merrflow_qwen_audio.engines.audio_language.prompt_file import Join, Prompt
+from merrflow_qwen_audio.engines.audio_language.timestamps import without_timestamps
 from merrflow_serving.answers import Measurement, Outcome
 
 _WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
@@ -45,7 +46,7 @@ class MergedReply:
 def named_options(text: str, prompt: Prompt) -> tuple[str, ...]:
     """The prompt's options that an answer names, each once, in the answer's order; none if it repeats the list."""
     forms = {form: option for option, others in prompt.options.items() for form in (option, *others)}
-    words = [word.replace("’", "'") for word in _WORD.findall(text.lower())]
+    words = [word.replace("’", "'") for word in _WORD.findall(without_timestamps(text).lower())]
     found: dict[str, None] = {}
     for index, word in enumerate(words):
         if word in forms and not _denied(words[max(0, index - 1 - _REACH) : index], prompt):
@@ -70,7 +71,7 @@ def merge_replies(replies: Sequence[Reply], prompt: Prompt, *, own_question: boo
     Answers without a letter or digit are dropped; if none is left, the outcome is `REFUSED`.
     """
     given = [replace(one, text=_clean(one.text)) for one in replies]
-    given = [one for one in given if any(character.isalnum() for character in one.text)]
+    given = [one for one in given if any(map(str.isalnum, without_timestamps(one.text)))]
     with_list = bool(prompt.options) and not own_question
     named = [named_options(one.text, prompt) if with_list else () for one in given]
     taken = (Measurement(IN_LIST, float(bool(named) and all(named)), "1"),) if with_list else ()
@@ -95,9 +96,10 @@ def _clean(text: str) -> str:
 
 def _one_word(reply: Reply, prompt: Prompt, own_question: bool) -> str:
     """The answer in lower case if it is a single word that the prompt's sentence is made for, otherwise ""."""
-    if own_question or prompt.format != "tags" or reply.truncated or len(_WORD.findall(reply.text)) != 1:
+    text = without_timestamps(reply.text)
+    if own_question or prompt.format != "tags" or reply.truncated or len(_WORD.findall(text)) != 1:
         return ""
-    return reply.text.strip(" .,;:!?").lower()
+    return text.strip(" .,;:!?").lower()
 
 
 def _and(words: Sequence[str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from collections.abc import Sequence
@@ -15,6 +16,7 @@ from transformers import Qwen2AudioConfig, Qwen2AudioForConditionalGeneration, Q
 from merrflow_qwen_audio.engines.audio_language.config_file import CONFIG_FILE, read_config_file
 from merrflow_qwen_audio.engines.audio_language.encoder import Canvas, Encoder
 from merrflow_qwen_audio.engines.audio_language.model import AudioLanguageModel, Question
+from merrflow_qwen_audio.engines.audio_language.timestamps import is_timestamp
 from merrflow_serving.errors import NotReady
 from merrflow_serving.weights.checkpoint import fill, parameters_on_meta, read_tensors
 
@@ -74,6 +76,7 @@ class Qwen2AudioModel(AudioLanguageModel):
         config = read_config(folder, attention)
         language, tower = parts_of(config)
         self._tokenizer, self._special = _tokenizer(folder / TOKENS_FILE)
+        self._names = {number: token for token, number in self._special.items()}
         missing = [
             token for token in (AUDIO_START, AUDIO_END, IM_START, IM_END, END_OF_TEXT) if token not in self._special
         ]
@@ -104,8 +107,13 @@ class Qwen2AudioModel(AudioLanguageModel):
         return projected
 
     def text(self, ids: Sequence[int]) -> str:
-        special = set(self._special.values())
-        return self._tokenizer.decode([number for number in ids if number not in special], skip_special_tokens=False)
+        parts = []
+        for mark, run in itertools.groupby(ids, self._names.get):
+            if mark is None:
+                parts.append(self._tokenizer.decode(list(run), skip_special_tokens=False))
+            elif is_timestamp(mark):
+                parts += [mark for _ in run]
+        return "".join(parts)
 
     def _encode(self, text: str) -> list[int]:
         return self._tokenizer.encode(text, add_special_tokens=False).ids

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import tiktoken
 
+from merrflow_qwen_audio.engines.audio_language.timestamps import is_timestamp
 from merrflow_qwen_audio.engines.qwen_audio.special_tokens import SPECIAL_TOKENS
 from merrflow_serving.errors import NotReady
 
@@ -33,6 +34,7 @@ class QwenTokenizer:
         ranks = _read(file)
         self.special = {token: len(ranks) + number for number, token in enumerate(SPECIAL_TOKENS)}
         self._first_special = len(ranks)
+        self._times = {number for token, number in self.special.items() if is_timestamp(token)}
         self._encoding = tiktoken.Encoding(
             "qwen", pat_str=PIECES, mergeable_ranks=ranks, special_tokens=self.special, explicit_n_vocab=None
         )
@@ -43,8 +45,9 @@ class QwenTokenizer:
         return self._encoding.encode_ordinary(unicodedata.normalize("NFC", text))
 
     def decode(self, ids: Sequence[int]) -> str:
-        """The text of the ordinary ids among `ids`."""
-        return self._encoding.decode([number for number in ids if number < self._first_special], errors="replace")
+        """The text of `ids`, of special tokens only timestamps, as the authors' own decoder writes them: `<|1.20|>`."""
+        kept = [number for number in ids if number < self._first_special or number in self._times]
+        return self._encoding.decode(kept, errors="replace")
 
 
 def _read(file: Path) -> dict[bytes, int]:
