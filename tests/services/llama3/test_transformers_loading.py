@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from structlog.testing import capture_logs
 
 from merrflow_llama3 import SPEC
 from merrflow_llama3.engines.chat_tokenizer import open_chat_tokenizer
@@ -101,14 +102,39 @@ def test_broken_and_foreign_folders_are_told(folder, tmp_path):
         opened(vision)
 
 
-def test_pickled_weights_are_not_read(folder, tmp_path):
-    target = tmp_path / "pickled"
+def pickled(folder: Path, target: Path, content: object) -> Path:
     target.mkdir()
     for name in ("config.json", "generation_config.json"):
         (target / name).write_bytes((folder / name).read_bytes())
-    torch.save({}, target / "pytorch_model.bin")
-    with pytest.raises(NotReady, match="safetensors"):
-        opened(target)
+    torch.save(content, target / "pytorch_model.bin")
+    return target
+
+
+def test_pickled_weights_are_read_where_there_are_no_others(folder, tmp_path):
+    tensors = {key: value for shard in folder.glob("*.safetensors") for key, value in load_file(shard).items()}
+    expected, found = opened(folder).state_dict(), opened(pickled(folder, tmp_path / "pickled", tensors)).state_dict()
+    assert all(torch.equal(found[name], expected[name]) for name in expected)
+
+
+def test_a_pickle_of_more_than_tensors_is_refused_before_it_runs(folder, tmp_path):
+    class Evil:
+        def __reduce__(self):
+            return (Path.touch, (tmp_path / "ran",))
+
+    for content, message in (({"x": Evil()}, "holds more than tensors"), ({}, "holds no tensors")):
+        with pytest.raises(NotReady, match=message):
+            opened(pickled(folder, tmp_path / message, content))
+    assert not (tmp_path / "ran").exists()
+
+
+def test_tensors_that_the_model_does_not_have_are_a_warning(folder, tmp_path):
+    def add(tensors, key):
+        tensors["model.layers.1.extra.weight"] = tensors[key].clone()
+        return ("model.layers.1.extra.weight",)
+
+    with capture_logs() as logs:
+        opened(change(folder, tmp_path / "more", add))
+    assert [line["keys"] for line in logs] == ["model.layers.1.extra.weight"]
 
 
 def test_a_folder_without_a_chat_template_is_told(folder, tmp_path):

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 from safetensors.numpy import save_file
+from structlog.testing import capture_logs
 
 from merrflow_serving.catalog import SERVICES
 from merrflow_serving.errors import InvalidInput, NotReady
@@ -220,6 +221,39 @@ def test_known_sizes_and_sha256_hold_for_a_folder_of_ones_own(tmp_path: Path) ->
     assert caught.value.reason == "MODEL_DAMAGED"
     assert "model-00001-of-00002.safetensors has 11 bytes instead of 9976576152" in str(caught.value)
     assert "config.json has sha256" in str(caught.value)
+
+
+def test_another_revision_that_a_person_names_is_used_with_a_warning(tmp_path: Path) -> None:
+    """Known sizes and sha256 protect what is pulled; below models_dir the same files are refused."""
+    pulled, own = tmp_path / "models" / "llama-2-7b-chat", tmp_path / "own"
+    for folder in (pulled, own):
+        model_folder(folder)
+        (folder / "tokenizer.model").write_text("pieces")
+    (pulled / "model.safetensors").rename(pulled / "model-00001-of-00002.safetensors")
+    with pytest.raises(NotReady, match=r"model-00001-of-00002\.safetensors has \d+ bytes instead of 9976576152"):
+        locate("llama-2-7b-chat", offline(tmp_path))
+    place = offline(tmp_path, weights=str(own))
+    with capture_logs() as logs:
+        assert locate("llama-2-7b-chat", place) == own
+    (line,) = logs
+    assert line["log_level"] == "warning" and line["weights"] == "llama-2-7b-chat"
+    assert "config.json has sha256" in line["differences"] and "tokenizer.model has 6 bytes" in line["differences"]
+    first = revision("llama-2-7b-chat", place)
+    assert first.startswith("sampled:")
+    model_folder(own, seed=1)
+    assert revision("llama-2-7b-chat", place) != first
+
+
+def test_shards_of_any_name_count_for_the_revision(tmp_path: Path) -> None:
+    own = model_folder(tmp_path / "own")
+    (own / "model.safetensors").rename(own / "part-a.safetensors")
+    (own / "model.safetensors.index.json").write_text('{"weight_map": {"x": "part-a.safetensors"}}')
+    place = offline(tmp_path, weights=str(own))
+    first = revision("o/m", place)
+    data = bytearray((own / "part-a.safetensors").read_bytes())
+    data[-1] ^= 1
+    (own / "part-a.safetensors").write_bytes(data)
+    assert revision("o/m", place) != first != ""
 
 
 def test_a_file_is_hashed_once_for_each_change(tmp_path: Path, monkeypatch) -> None:

@@ -6,10 +6,12 @@ data (`parameters_on_meta`) its tensors, one after the other, so that memory sta
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import structlog
 
 from merrflow_serving.errors import NotReady
 from merrflow_serving.weights.names import LISTED, in_the_files_words, listed
@@ -18,6 +20,8 @@ from merrflow_serving.weights.tensorfiles import check_header, damaged, files_of
 
 if TYPE_CHECKING:
     import torch
+
+log = structlog.get_logger()
 
 
 def read_tensors(path: Path, inside: str = "") -> dict[str, torch.Tensor]:
@@ -106,8 +110,9 @@ def fill(
     dtype: the format of floating tensors, or one for each of the module's keys (norms that stay in float32). Integer
     tensors keep theirs. Buffers that no file holds are moved to `device` as they are.
     origin: what the checkpoint is called in errors.
-    Raises `NotReady` that lists the missing, unexpected and misshapen keys by the files' names; then the module is
-    as it was.
+    Keys that the module does not have are a warning with their names, as for the models' own code (`strict=False`).
+    Raises `NotReady` that lists the missing and misshapen keys by the files' names, with such others, which may be what
+    the missing ones are called; then the module is as it was.
     """
     import torch
 
@@ -157,7 +162,7 @@ def _matched(
     rename: Callable[[str], str | None],
     origin: str,
 ) -> dict[str, str]:
-    """The file's key for each of the module's. Raises `NotReady` that lists all that do not fit."""
+    """The file's key for each of the module's. Raises `NotReady` that lists all that do not fit if one is missing."""
     source: dict[str, str] = {}
     twice, unexpected, misshapen = [], [], []
     for key in tensors:
@@ -181,12 +186,19 @@ def _matched(
         "twice": twice,
     }
     found = "; ".join(f"{kind}: {listed(keys)}" for kind, keys in kinds.items() if keys)
-    if found:
+    if missing or misshapen or twice:
         raise NotReady(
             f"{origin} does not fit the model: {found}. Is it the right file, whole and of this architecture?",
             reason="MODEL_MISMATCH",
         )
+    warn_unused(unexpected, origin)
     return source
+
+
+def warn_unused(keys: Sequence[str], origin: str) -> None:
+    """One line on keys of a file that no part of the model takes; nothing if there are none."""
+    if keys:
+        log.warning("the weights hold more than the model, which is not used", file=origin, keys=listed(keys))
 
 
 def _times(shape: tuple[int, ...]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fnmatch
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from functools import cache
 from importlib.resources import files
 from types import MappingProxyType
@@ -34,6 +35,13 @@ MODEL_PATTERNS = (
     "merges.txt",
     "preprocessor_config.json",
     "processor_config.json",
+)
+# Weights of transformers' classes, in every form that is read.
+ANY_WEIGHTS = (
+    "model*.safetensors",
+    "model.safetensors.index.json",
+    "pytorch_model*.bin",
+    "pytorch_model.bin.index.json",
 )
 _REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
 _STRICT = ConfigDict(extra="forbid")
@@ -96,6 +104,16 @@ class Entry:
             raise ValueError("neither a repository nor steps")
         return self
 
+    def in_any_form(self) -> Entry:
+        """The same model as somebody else keeps it: another revision, its weights in other shards or as pickles.
+
+        Sizes and sha256 protect what is pulled. They say nothing of files that a person names.
+        """
+        own = [file for file in self.files if not _matches(file.name, ANY_WEIGHTS)]
+        of_transformers = len(own) < len(self.files) or not set(ANY_WEIGHTS).isdisjoint(self.patterns)
+        files = tuple(WeightFile(file.name, needed=file.needed) for file in own)
+        return replace(self, files=files, patterns=self.patterns + ANY_WEIGHTS * of_transformers)
+
     def source(self, hub: Hub) -> tuple[Source, Repository] | None:
         """Where it is pulled from if `hub` is chosen; None if that hub does not have it."""
         for source in (hub, "web"):
@@ -116,9 +134,11 @@ class Entry:
 
     def wants(self, name: str) -> bool:
         """Whether a file of the repository belongs to this entry."""
-        return any(file.name == name for file in self.files) or any(
-            fnmatch.fnmatchcase(name, pattern) for pattern in self.patterns
-        )
+        return any(file.name == name for file in self.files) or _matches(name, self.patterns)
+
+
+def _matches(name: str, patterns: Iterable[str]) -> bool:
+    return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
 
 
 def groups() -> Mapping[str, tuple[str, ...]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import zipfile
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -21,11 +22,17 @@ LARGE = 1 << 30  # bytes that take long enough to be logged
 
 @dataclass(frozen=True)
 class Check:
-    """What was found. `whole` if nothing is missing and nothing is damaged."""
+    """What was found. `whole` if nothing is missing, broken or different."""
 
     missing: tuple[str, ...] = ()
-    damaged: tuple[str, ...] = ()  # sentences that begin with the file's name
+    broken: tuple[str, ...] = ()  # by a file's own structure, whatever it should be; sentences that begin with its name
+    different: tuple[str, ...] = ()  # from the sizes and sha256 that are known; the same
     read: int = 0  # files that were hashed for it
+
+    @property
+    def damaged(self) -> tuple[str, ...]:
+        """Files that are not what they should be: sentences that begin with the file's name."""
+        return self.broken + self.different
 
     @property
     def whole(self) -> bool:
@@ -42,7 +49,17 @@ def wanted_files(entry: Entry, folder: Path) -> list[Path]:
     if entry.patterns and folder.is_dir():
         names = (path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
         found += [folder / name for name in sorted(names) if name != NAME and entry.wants(name)]
+        found += _in_an_index(folder)
     return list(dict.fromkeys(found))
+
+
+def _in_an_index(folder: Path) -> list[Path]:
+    """The shards that an index names, whatever they are called."""
+    found: list[Path] = []
+    for kind in BASE:
+        with suppress(NotReady):  # `missing_files` says which are not there
+            found += files_of_kind(folder, kind) or ()
+    return found
 
 
 def missing_files(entry: Entry, folder: Path) -> list[str]:
@@ -72,14 +89,18 @@ def check(entry: Entry, folder: Path, store: Path, *, deep: bool = False) -> Che
     manifest = read_manifest(folder)
     seen = manifest if ours else read_manifest(memory)
     known = {file.name: file for file in entry.files}
-    damaged: list[str] = []
+    broken: list[str] = []
+    different: list[str] = []
     read = 0
     for path in filter(Path.is_file, wanted_files(entry, folder)):
         name = path.relative_to(folder).as_posix()
         expected = expected_file(known.get(name, WeightFile(name)), manifest)
-        fault = fault_of(expected, path.stat().st_size) or _structural_fault(path)
+        fault = fault_of(expected, path.stat().st_size)
+        if structural := _structural_fault(path):
+            broken.append(fault or structural)
+            continue
         if fault:
-            damaged.append(fault)
+            different.append(fault)
             continue
         record = seen.files.get(name)
         if deep or not (record and record.is_still(path)):
@@ -89,12 +110,12 @@ def check(entry: Entry, folder: Path, store: Path, *, deep: bool = False) -> Che
             read += 1
         fault = fault_of(expected, record.size, record.sha256)
         if fault:
-            damaged.append(fault)
+            different.append(fault)
         else:
             seen = seen.with_file(name, record)
     if read:
         _remember(folder if ours else memory, seen)
-    return Check(tuple(missing_files(entry, folder)), tuple(damaged), read)
+    return Check(tuple(missing_files(entry, folder)), tuple(broken), tuple(different), read)
 
 
 def expected_file(file: WeightFile, manifest: Manifest) -> WeightFile:

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+
+import structlog
 
 from merrflow_serving.errors import InvalidInput, NotReady
 from merrflow_serving.weights import messages, pull
-from merrflow_serving.weights.entries import entry
-from merrflow_serving.weights.files import check, missing_files, wanted_files
+from merrflow_serving.weights.entries import Entry, entry
+from merrflow_serving.weights.files import Check, check, missing_files, wanted_files
 from merrflow_serving.weights.manifest import read_manifest, sample
+from merrflow_serving.weights.names import listed
 from merrflow_serving.weights.places import WeightSettings
 from merrflow_serving.weights.validation import validate
+
+log = structlog.get_logger()
 
 
 def folder_of(name: str, settings: WeightSettings) -> Path:
@@ -28,6 +34,8 @@ def folder_of(name: str, settings: WeightSettings) -> Path:
 def locate(name: str, settings: WeightSettings) -> Path:
     """The folder with the entry's files, all there, of the right size and sha256 if these are known.
 
+    In a folder that the settings name, other weights of the same model are taken too, with a warning.
+
     name: an entry of weights.yaml, or "organisation/name[@revision]" for another model on the hub.
     Files that are missing below `models_dir` are pulled unless the settings say `offline`; a folder of the user's own
     is never written to. Before gigabytes are read or pulled, it is validated that their engine can run here.
@@ -43,12 +51,29 @@ def locate(name: str, settings: WeightSettings) -> Path:
     if result.whole:
         return folder
     if settings.weights:
-        raise messages.own_folder(found, folder, result)
+        return _of_the_users_own(found, folder, settings, result)
     if result.damaged:
         raise messages.damaged(found, folder, result)
     if settings.offline or found.asks or not found.source(settings.hub):
         raise messages.absent(found, folder, settings, result)
     return pull.pull(found, settings)
+
+
+def _of_the_users_own(entry: Entry, folder: Path, settings: WeightSettings, known: Check) -> Path:
+    """A folder that the settings name may hold other weights of the same model, and gets a warning then.
+
+    known: how it differs from what is published. Raises `NotReady` if files are missing or broken.
+    """
+    found = check(entry.in_any_form(), folder, settings.models_dir)
+    if found.missing or found.broken:
+        raise messages.own_folder(entry, folder, replace(found, broken=known.damaged if found.broken else ()))
+    log.warning(
+        "these are not the weights that are published, and are used because the setting WEIGHTS names them",
+        weights=entry.name,
+        folder=str(folder),
+        differences=listed([*known.different, *(f"no {name}" for name in known.missing)], messages.LISTED),
+    )
+    return folder
 
 
 def revision(name: str, settings: WeightSettings) -> str:
@@ -63,6 +88,8 @@ def revision(name: str, settings: WeightSettings) -> str:
     except InvalidInput:
         return ""
     folder = folder_of(name, settings)
+    if settings.weights and missing_files(found, folder):
+        found = found.in_any_form()
     if missing_files(found, folder):
         return ""
     manifest = read_manifest(folder)

@@ -75,8 +75,8 @@ def absent(entry: Entry, folder: Path, settings: WeightSettings, result: Check) 
 
 def own_folder(entry: Entry, folder: Path, result: Check) -> NotReady:
     """A folder of the user's own that is not whole; nothing is pulled into it."""
-    if result.damaged:
-        text = f"{folder} does not hold {entry.name} as it was published: {'; '.join(result.damaged)}"
+    if result.broken:
+        text = f"{folder}, which the setting WEIGHTS names, cannot be used: {'; '.join(result.broken)}"
     else:
         text = (
             f"{folder}, which the setting WEIGHTS names, lacks {listed(result.missing, LISTED)} of {entry.name}; put "

@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from merrflow_serving.errors import NotReady
+from merrflow_serving.weights.checkpoint import warn_unused
 
 if TYPE_CHECKING:
     import torch
@@ -16,11 +17,14 @@ LISTED = 8  # names in an error message; the rest is counted
 def check_keys(
     present: Collection[str], required: Collection[str], *, ignored: Callable[[str], bool], origin: str
 ) -> None:
-    """Raises `NotReady` naming each key that is missing in a file and each that it should not have."""
+    """Raises `NotReady` naming each key that is missing in a file, and those that it should not have.
+
+    If none is missing, the others are a warning: the authors' code passes them over too (`strict=False`).
+    """
     missing = [key for key in required if key not in present]
     wanted = frozenset(required)
     unexpected = [key for key in present if key not in wanted and not ignored(key)]
-    if missing or unexpected:
+    if missing:
         lists = [
             f"{word}: {_listed(keys)}" for word, keys in (("missing", missing), ("unexpected", unexpected)) if keys
         ]
@@ -28,6 +32,7 @@ def check_keys(
             f"{origin} is not the file that MiniGPT-v2 was published with; {'; '.join(lists)}. Get the file again",
             reason="MODEL_MISMATCH",
         )
+    warn_unused(unexpected, origin)
 
 
 def tensor_of_shape(tensors: Mapping[str, torch.Tensor], key: str, shape: Iterable[int], origin: str) -> torch.Tensor:

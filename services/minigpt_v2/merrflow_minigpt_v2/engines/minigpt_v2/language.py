@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import torch
@@ -20,7 +20,8 @@ from merrflow_minigpt_v2.engines.minigpt_v2.checkpoint_keys import check_keys
 from merrflow_serving.errors import NotReady
 from merrflow_serving.weights.checkpoint import fill, parameters_on_meta
 
-_PREFIX = "llama_model.base_model.model."  # of the names that peft gives to the model it wraps
+PREFIX = "llama_model.base_model.model."  # of the names that peft gives to the model it wraps
+_ADAPTER_NAME = re.compile(r"\.lora_([AB])\.default\.weight$")
 _ROTARY = re.compile(r".*\.rotary_emb\.inv_freq")  # a buffer of older files; it is computed from the configuration
 
 
@@ -45,29 +46,76 @@ def build(config: LlamaConfig, attention: str) -> LlamaForCausalLM:
     return model
 
 
+def published_names(checkpoint: Mapping[str, torch.Tensor], origin: str) -> dict[str, torch.Tensor]:
+    """The tensors of a checkpoint by the names of the published one; unknown keys keep theirs.
+
+    Newer versions of peft call an adapter `lora_A.default` and what it adapts `base_layer`; peft alone leaves
+    `llama_model.` out, and training on several cards puts `module.` before all.
+    Raises `NotReady` if two keys are one.
+    """
+    found: dict[str, torch.Tensor] = {}
+    for key, tensor in checkpoint.items():
+        name = _ADAPTER_NAME.sub(r".lora_\1.weight", key.removeprefix("module.")).replace(".base_layer.", ".")
+        name = f"llama_model.{name}" if name.startswith("base_model.") else name
+        if name in found:
+            raise NotReady(f"{origin} has {name} twice, under its old and its new name", reason="MODEL_MISMATCH")
+        found[name] = tensor
+    return found
+
+
+def trained(
+    checkpoint: Mapping[str, torch.Tensor], prefix: str, base: Mapping[str, torch.Tensor]
+) -> dict[str, torch.Tensor]:
+    """What a checkpoint has in the place of tensors of `base`, by their names there: of a fine-tune that saves them."""
+    own = {key.removeprefix(prefix): tensor for key, tensor in checkpoint.items() if key.startswith(prefix)}
+    return {name: tensor for name, tensor in own.items() if name in base and not _ROTARY.fullmatch(name)}
+
+
+def adapters(
+    checkpoint: Mapping[str, torch.Tensor], config: LlamaConfig, shape: Architecture, base: Mapping[str, torch.Tensor]
+) -> dict[str, tuple[str, str]]:
+    """`lora_keys`, and the same of what a fine-tune adapts beyond: all of them change the answers."""
+    found = lora_keys(config, shape.lora)
+    for up in checkpoint:
+        name, ends, _ = up.removeprefix(PREFIX).partition(".lora_B.weight")
+        down = f"{PREFIX}{name}.lora_A.weight"
+        if ends and up.startswith(PREFIX) and down in checkpoint and f"{name}.weight" in base:
+            found[f"{name}.weight"] = (down, up)
+    return found
+
+
 def lora_keys(config: LlamaConfig, lora: Lora) -> dict[str, tuple[str, str]]:
     """For each adapted weight, by its name in the Llama folder: the names of A and B in `minigptv2_checkpoint.pth`."""
     found = {}
     for number in range(config.num_hidden_layers):
         for target in lora.targets:
             name = f"model.layers.{number}.self_attn.{target}"
-            found[f"{name}.weight"] = (f"{_PREFIX}{name}.lora_A.weight", f"{_PREFIX}{name}.lora_B.weight")
+            found[f"{name}.weight"] = (f"{PREFIX}{name}.lora_A.weight", f"{PREFIX}{name}.lora_B.weight")
     return found
 
 
 def check_checkpoint(
-    checkpoint: Mapping[str, torch.Tensor], config: LlamaConfig, shape: Architecture, origin: str
+    checkpoint: Mapping[str, torch.Tensor],
+    config: LlamaConfig,
+    shape: Architecture,
+    origin: str,
+    *,
+    used: Collection[str] = (),
 ) -> None:
-    """Raises `NotReady` if a key is missing in `minigptv2_checkpoint.pth`, or if it has one that is not used here.
+    """Raises `NotReady` if a key is missing in `minigptv2_checkpoint.pth`; warns of one that is not used here.
 
-    `ln_vision` is optional: the published file has none. Buffers are ignored.
+    `ln_vision` is optional: the published file has none. Buffers are ignored. used: keys beyond the published ones that
+    are.
     """
     pairs = lora_keys(config, shape.lora)
     required = [key for pair in pairs.values() for key in pair] + ["llama_proj.weight", "llama_proj.bias"]
     norm = ["ln_vision.weight", "ln_vision.bias"]
     if any(key in checkpoint for key in norm):
         required += norm
-    check_keys(checkpoint.keys(), required, ignored=lambda key: bool(_ROTARY.fullmatch(key)), origin=origin)
+    known = frozenset(used)
+    check_keys(
+        checkpoint.keys(), required, ignored=lambda key: key in known or bool(_ROTARY.fullmatch(key)), origin=origin
+    )
 
 
 def merged(
@@ -111,7 +159,7 @@ def load(
     with parameters_on_meta():
         model = build(config, attention)
     fill(model, base, rename=_native, dtype=dtype, device=device, origin=origin)
-    for name, keys in lora_keys(config, shape.lora).items():
+    for name, keys in adapters(checkpoint, config, shape, base).items():
         down, up = (checkpoint[key] for key in keys)
         # From the file's own numbers, so that they are rounded once and not twice.
         weight = merged(base[name], down, up, shape.lora.alpha, device=device, name=name)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import structlog
 import torch
 
 from merrflow_minigpt_v2.engines.minigpt_v2 import language
@@ -27,6 +28,8 @@ from merrflow_serving.errors import NotReady, TooLarge
 from merrflow_serving.torch.device import BatchLimit, run_split
 from merrflow_serving.weights.checkpoint import read_tensors
 
+log = structlog.get_logger()
+VISION_PREFIX = "visual_encoder."  # in a checkpoint that was saved with the tower
 LONGEST_TOKEN = 64  # characters; in Llama 2's vocabulary the longest has 16
 
 
@@ -94,8 +97,17 @@ def load(
     tokens = Tokenizer(folders[LANGUAGE] / TOKENIZER_FILE, shape.template)
     base = read_tensors(folders[LANGUAGE])
     eva = read_tensors(folders[VISION] / VISION_FILE)
-    checkpoint = read_tensors(folders[CHECKPOINT] / CHECKPOINT_FILE, inside="model")
-    language.check_checkpoint(checkpoint, config, shape, CHECKPOINT_FILE)
+    checkpoint = _read_checkpoint(folders[CHECKPOINT] / CHECKPOINT_FILE)
+    speaking, seeing = (
+        language.trained(checkpoint, prefix, tensors)
+        for prefix, tensors in ((language.PREFIX, base), (VISION_PREFIX, eva))
+    )
+    used = {language.PREFIX + name for name in speaking} | {VISION_PREFIX + name for name in seeing}
+    used.update(*language.adapters(checkpoint, config, shape, base).values())
+    language.check_checkpoint(checkpoint, config, shape, CHECKPOINT_FILE, used=used)
+    if replaced := len(speaking) + len(seeing):
+        log.info("the checkpoint's own tensors replace those below it", file=CHECKPOINT_FILE, tensors=replaced)
+    base, eva = base | speaking, eva | seeing
     origins = (VISION_FILE, CHECKPOINT_FILE)
     encoder = VisionEncoder.load(
         shape,
@@ -133,6 +145,18 @@ def load(
     except TooLarge as error:
         raise NotReady(f"the prompt {prompt_config.prompt.name}: {error}, or raise MAX_INSTRUCTION_TOKENS") from error
     return loaded
+
+
+def _read_checkpoint(path: Path) -> dict[str, torch.Tensor]:
+    """By their published names: as the authors save it, within "model", or a state_dict alone."""
+    try:
+        found = read_tensors(path, inside="model")
+    except NotReady as error:
+        try:
+            found = read_tensors(path)
+        except NotReady:
+            raise error from None
+    return language.published_names(found, path.name)
 
 
 def _check_room(loaded: LoadedModel, positions: int) -> None:

@@ -92,11 +92,11 @@ def original(name: str) -> str:
 
 
 def check(names: Iterable[str], tensors: Mapping[str, torch.Tensor], origin: str) -> None:
-    """Raises `NotReady` that lists, by the file's keys, which of `names` are missing and which are unexpected."""
+    """Raises `NotReady` that lists, by the file's keys, which of `names` are missing, and which others there are."""
     wanted = set(names)
     missing = sorted({original(name) for name in wanted} - set(tensors))
     unknown = sorted(key for key in tensors if rename(key) not in wanted | {None} and not _FUSED.fullmatch(key))
-    if missing or unknown:
+    if missing:
         lists = [f"{kind}: {listed(keys)}" for kind, keys in (("missing", missing), ("unexpected", unknown)) if keys]
         raise NotReady(
             f"{origin} is not a complete Qwen-Audio checkpoint: {'; '.join(lists)}. Download it again, or give the "
