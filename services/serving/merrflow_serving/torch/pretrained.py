@@ -57,9 +57,10 @@ def _has_safetensors(folder: Path) -> bool:
     """Raises `NotReady` for a pickle that holds more than tensors, of which transformers would say less."""
     if files_of_kind(folder, "safetensors"):
         return True
-    for pickle in files_of_kind(folder, "bin") or ():
-        read_pickle(pickle)
-    return not files_of_kind(folder, "bin")
+    files = files_of_kind(folder, "bin") or {}
+    for file in files:
+        read_pickle(file)
+    return not files
 
 
 def _check_known(kind: Any, folder: Path, what: str) -> None:

@@ -29,7 +29,7 @@ def check_keys(
             f"{word}: {_listed(keys)}" for word, keys in (("missing", missing), ("unexpected", unexpected)) if keys
         ]
         raise NotReady(
-            f"{origin} is not the file that MiniGPT-v2 was published with; {'; '.join(lists)}. Get the file again",
+            f"{origin} does not have the tensors of MiniGPT-v2; {'; '.join(lists)}. Get the file again",
             reason="MODEL_MISMATCH",
         )
     warn_unused(unexpected, origin)

@@ -53,7 +53,7 @@ class Tokenizer:
         return PromptIds((*self._template.starts, *before), tuple(after))
 
     def text(self, ids: Sequence[int]) -> str:
-        """The text of an answer up to the first stop token, on one line, as MERR's authors kept it."""
+        """The text of an answer up to the first stop token, on one line."""
         kept: list[int] = []
         for token in ids:
             if token in self._template.stops:
