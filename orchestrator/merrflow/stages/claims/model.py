@@ -69,7 +69,10 @@ class ModelJudge:
         async with self._room:
             reply = await self._services.score(clip, question(claim, told), tuple(ANSWERS))
         shares = reply.value.probability
-        if problem := scores_problem(reply) or ("" if shares.keys() == ANSWERS.keys() else "other answers than asked for"):
+        problem = scores_problem(reply)
+        if not problem and shares.keys() != ANSWERS.keys():
+            problem = "it has other answers than those asked for"
+        if problem:
             return Finding.NOT_TOLD, 0.0, f"the model's answer cannot be used: {problem}"
         best = max(shares, key=lambda answer: shares[answer])
         if shares[best] <= LEAST_SHARE:
