@@ -17,6 +17,7 @@ from merrflow.cli.evaluate import evaluate
 from merrflow.cli.export import ExportCommand, export_run
 from merrflow.cli.mine import mine_run
 from merrflow.cli.review import audit, review
+from merrflow.cli.score import score
 from merrflow.cli.status import report, status
 from merrflow.cli.terminal import error_console, output_console
 from merrflow_serving.catalog import SERVICES
@@ -288,7 +289,7 @@ def settings() -> None:
     show_settings(output_console())
 
 
-for command in (status, report, evaluate, review, audit, doctor):
+for command in (status, report, evaluate, score, review, audit, doctor):
     app.command()(command)
 app.command(cls=CurateCommand)(curate)
 app.command("export", cls=ExportCommand)(export_run)

@@ -13,9 +13,10 @@ import os
 import secrets
 import signal
 import sys
-from collections.abc import Awaitable, Iterable
+from collections.abc import Awaitable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
+from types import MappingProxyType
 from typing import TypeVar
 
 import grpc
@@ -63,11 +64,19 @@ class LocalServices:
     Raises `InvalidInput` if a service's settings cannot be used, `EmbeddedServiceDies` if one dies at each start.
     """
 
-    def __init__(self, logs: Path, media_root: Path | None, names: Iterable[str] = NEEDED) -> None:
-        """logs: folder for one log file per service. media_root: files below it may be sent as paths."""
+    def __init__(
+        self,
+        logs: Path,
+        media_root: Path | None,
+        names: Iterable[str] = NEEDED,
+        variables: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
+        """logs: folder for one log file per service. media_root: files below it may be sent as paths. variables: of
+        their environment, instead of this process's own."""
         self._logs = logs
         self._names = tuple(names)
         self._media_root = media_root
+        self._variables = variables
         self._processes: dict[str, asyncio.subprocess.Process] = {}
         self._log_starts: dict[str, int] = {}  # where in its log the lines of a service's last start begin
         self._watchers: list[asyncio.Task[None]] = []
@@ -164,7 +173,7 @@ class LocalServices:
         return address
 
     async def _spawn(self, name: str, port: int, address_fd: int) -> asyncio.subprocess.Process:
-        environment = dict(os.environ)
+        environment = {**os.environ, **self._variables}
         prefix = SERVICES[name].env_prefix
         if self._media_root:
             environment[f"{prefix}MEDIA_ROOTS"] = str(self._media_root)

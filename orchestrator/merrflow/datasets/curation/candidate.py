@@ -11,6 +11,7 @@ import numpy as np
 from merrflow.core.records import Record
 from merrflow.datasets.entries import Entry
 from merrflow.datasets.review.corrected import HUMAN
+from merrflow.datasets.scoring.scores import Shares
 from merrflow.datasets.standings import standing_of
 from merrflow.stages.grounding import CONTRADICTED, SUPPORTED
 
@@ -34,6 +35,7 @@ class Candidate:
     scores: Mapping[str, Mapping[str, float]]  # "all", "face", "voice", "words" -> label -> probability
     claims: tuple[str, ...]  # reasons of what the tone claims and measurement contradicts
     claims_measured: int  # claims that measurement supports or contradicts
+    text_claims: Mapping[str, Shares]  # judge -> what it finds of the fine-grained text's claims
     fine_text: bool
     face_pixels: float | None  # height of the subject's face at the peak
     height: int  # pixels of the picture
@@ -75,6 +77,7 @@ def candidate(entry: Entry, sharpness: float | None = None) -> Candidate:
         scores={} if by_people else _scores(record),
         claims=tuple(claim.reason for claim in record.grounding if claim.verdict == CONTRADICTED),
         claims_measured=sum(claim.verdict in (SUPPORTED, CONTRADICTED) for claim in record.grounding),
+        text_claims=entry.scores.shares(),
         fine_text=entry.is_fine,
         face_pixels=box[3] if box else None,
         height=record.probe.height,

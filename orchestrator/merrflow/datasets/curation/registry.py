@@ -28,6 +28,7 @@ BUILT_IN = {
     "modalities": f"{_HERE}.contradictions:ModalitiesApart",
     "support": f"{_HERE}.contradictions:Unsupported",
     "tone": f"{_HERE}.contradictions:ToneContradicted",
+    "claims": f"{_HERE}.claims:ClaimsOfText",
     "quality": f"{_HERE}.quality:Quality",
     "exact": f"{_HERE}.exact:ExactDuplicates",
     "near": f"{_HERE}.near:NearDuplicates",

@@ -15,6 +15,7 @@ from merrflow.core.records import Verdict
 from merrflow.datasets.costs import Prices, Spent, spent
 from merrflow.datasets.entries import Entry, entries
 from merrflow.datasets.export import writer
+from merrflow.datasets.scoring.files import Figure, Tally
 from merrflow.store import ClipRow, Ledger
 
 MAX_CARDS = 300  # above this a browser becomes slow and the file large
@@ -84,6 +85,8 @@ class Survey:
     rows: tuple[Row, ...]  # the other records, by name; at most MAX_ROWS
     dropped: tuple[Dropped, ...]  # by name; at most MAX_ROWS
     endpoints: tuple[Spent, ...]  # what their answers took; empty if no engine asks one
+    scored: int  # records whose texts have scores
+    scores: tuple[Figure, ...]  # over these
 
 
 class Surveyor(writer.Writer):
@@ -100,10 +103,12 @@ class Surveyor(writer.Writer):
         self._spent: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])
         self._fine = 0
         self._standings: Counter[str] = Counter()
+        self._scores = Tally()
 
     def add(self, entry: Entry) -> str:
         record = entry.record
         self._fine += entry.is_fine
+        self._scores.add(entry)
         self._by_label[record.label.label].append(record.name)
         self._recorded.add(record.name)
         if record.label.standing:
@@ -143,6 +148,8 @@ class Surveyor(writer.Writer):
             rows=tuple([row for row in self._rows if row.name not in chosen][:MAX_ROWS]),
             dropped=tuple(_dropped(clip) for clip in dropped[:MAX_ROWS]),
             endpoints=spent(self._ledger, prices),
+            scored=self._scores.texts,
+            scores=self._scores.figures(),
         )
 
 

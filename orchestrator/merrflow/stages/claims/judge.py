@@ -52,8 +52,15 @@ class Judgement:
 class Judge(Protocol):
     """Judges claims. Its answers depend on its `version`, the claims and the evidence alone."""
 
-    name: str  # "rules", "model"
-    version: str  # of everything that shapes its answers
+    @property
+    def name(self) -> str:
+        """ "rules", "model"."""
+        ...
+
+    @property
+    def version(self) -> str:
+        """Of everything that shapes its answers."""
+        ...
 
     async def judge(self, clip: str, claims: Sequence[str], evidence: Evidence) -> list[Judgement]:
         """One judgement for each claim, in their order. Does not block the event loop.

@@ -19,6 +19,7 @@ from merrflow.stages.claims.judge import FACE, LABEL, SCENE, VOICE, WORDS, Evide
 from merrflow.stages.stage import Reply
 from merrflow.stages.validation import scores_problem
 
+SERVICE = "llama3"
 PROMPT = "judge"
 ANSWERS = {"true": Finding.SUPPORTED, "false": Finding.CONTRADICTED, "unknown": Finding.NOT_TOLD}
 LEAST_SHARE = 0.5  # of the answer that counts; below, the model does not know
