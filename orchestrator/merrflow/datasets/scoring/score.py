@@ -78,9 +78,8 @@ async def score(ledger: Ledger, texts: Texts, judges: Sequence[Judge], done: Cal
             found = await asyncio.gather(*work, return_exceptions=True)
             rows = [row for one in found if not isinstance(one, BaseException) for row in one]
             await asyncio.to_thread(ledger.put_scores, rows)
-        for one in found:
-            if isinstance(one, BaseException):
-                raise one
+        if errors := [one for one in found if isinstance(one, BaseException)]:
+            raise next((one for one in errors if not isinstance(one, asyncio.CancelledError)), errors[0])
         for row in rows:
             if row.judge != MEASURES:
                 _listen(heard[row.judge], JUDGED.validate_json(row.found))
