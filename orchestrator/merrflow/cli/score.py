@@ -99,7 +99,7 @@ async def _score(
     texts = await asyncio.to_thread(read_texts, ledger, set(only) if only else None)
     remarks: tuple[str, ...] = ()
     if texts.names:
-        async with _judges(wanted, settings) as judges:
+        async with open_judges(wanted, settings) as judges:
             remarks = await _with_progress(ledger, texts, judges)
     if texts.without:
         remarks += (f"records without a fine-grained text, which are not scored: {texts.without}",)
@@ -126,7 +126,7 @@ async def _with_progress(ledger: Ledger, texts: Texts, judges: Sequence[Judge]) 
 
 
 @asynccontextmanager
-async def _judges(wanted: Sequence[str], settings: RunSettings) -> AsyncIterator[list[Judge]]:
+async def open_judges(wanted: Sequence[str], settings: RunSettings) -> AsyncIterator[list[Judge]]:
     """The judges that are wanted, ready to answer. Raises `InputError`, or `MerrflowError` if the service is away."""
     from merrflow.clients.services import Services
     from merrflow.pipeline.local_services import LocalServices

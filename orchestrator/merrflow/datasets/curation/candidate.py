@@ -63,6 +63,7 @@ def candidate(entry: Entry, sharpness: float | None = None) -> Candidate:
     noise = record.tone.measurements.get("signal_to_noise") if record.tone else None
     hashes = record.probe.likeness
     by_people = record.label.source == HUMAN
+    writer = record.origins.get("reasoning")
     verdict, reason = standing_of(entry)
     return Candidate(
         name=record.name,
@@ -77,7 +78,7 @@ def candidate(entry: Entry, sharpness: float | None = None) -> Candidate:
         scores={} if by_people else _scores(record),
         claims=tuple(claim.reason for claim in record.grounding if claim.verdict == CONTRADICTED),
         claims_measured=sum(claim.verdict in (SUPPORTED, CONTRADICTED) for claim in record.grounding),
-        text_claims=entry.scores.shares(),
+        text_claims={} if writer and writer.engine == HUMAN else entry.scores.shares(),
         fine_text=entry.is_fine,
         face_pixels=box[3] if box else None,
         height=record.probe.height,

@@ -12,6 +12,7 @@ from merrflow.stages.grounding import load_grounding
 from merrflow.stages.tone_claims import mentions
 
 _REACH = 5  # words before a feeling, in its clause, in which a negation denies it
+_AFTER = 2  # and words after it in which a hedge counts
 
 
 def feeling(claim: str, evidence: Evidence) -> Iterator[Said]:
@@ -32,20 +33,29 @@ def feeling(claim: str, evidence: Evidence) -> Iterator[Said]:
     elif asserted := [name for name, is_denied in named.items() if not is_denied]:
         if own & set(asserted) or own & _by_quality(plain):
             yield supported(asserted[0], LABEL, f"the label is {label}")
-        elif label in words.feelings and not has(plain, words.hedges):
+        elif label in words.feelings and not _hedged(plain, words.feeling_words[asserted[0]]):
             yield contradicted(asserted[0], LABEL, f"the label is {label}")
         else:
             yield not_told(asserted[0], f"it is not said for sure, and the label is {label}")
 
 
+def _hedged(text: str, feeling: tuple[str, ...]) -> bool:
+    """Whether the feeling is said with doubt, as one of several, or only as a sign. True if its word is not there."""
+    match = has(text, feeling)
+    if match is None:
+        return True
+    near = [*text[: match.start()].split()[-_REACH:], *text[match.end() :].split()[:_AFTER]]
+    return has(" ".join(near), load_claim_words().hedges) is not None
+
+
 def _named(text: str) -> dict[str, bool]:
     """The labels whose words the text has -> whether it denies them."""
-    found = dict.fromkeys(_by_quality(text), False)
+    found = {}
     for label, words in load_claim_words().feeling_words.items():
         if match := has(text, words):
             before = re.split(r"[,;:]|\bbut\b", text[: match.start()])[-1].split()
             found[label] = denies(" ".join(before[-_REACH:]))
-    return found
+    return found | dict.fromkeys(sorted(_by_quality(text) - found.keys()), False)
 
 
 def _by_quality(text: str) -> set[str]:
