@@ -126,3 +126,12 @@ async def test_a_service_with_another_prompt_is_refused(out, monkeypatch):
         with pytest.raises(InputError, match="MERRFLOW_LLAMA3_SCORE_PROMPT=judge"):
             await _score(ledger, out, ["model"], None, None, None)
         ledger.close()
+
+
+@pytest.mark.slow
+def test_without_an_address_a_service_with_the_prompt_is_started(tmp_path, monkeypatch):
+    monkeypatch.delenv("MERRFLOW_LLAMA3_ADDRESS", raising=False)
+    run(tmp_path / "out", many(1)).close()
+    ran = called("--out", tmp_path / "out", "--judge", "model", "--json")
+    assert ran.exit_code == 0
+    assert json.loads(ran.stdout)["scores"]["model_not_told"]["measured"] == 1
