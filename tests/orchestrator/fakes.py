@@ -258,6 +258,19 @@ SPECS = {
 
 
 @asynccontextmanager
+async def served(name: str, cls: type, port: int = 0):
+    """One service with this engine; gives its server."""
+    spec = replace(SPECS[name][0], engines={"fake": f"{cls.__module__}:{cls.__name__}"})
+    server = Server(spec, spec.settings(port=port, drain_seconds=1, engine="fake"))
+    await server.start()
+    await server.wait_ready()
+    try:
+        yield server
+    finally:
+        await server.stop()
+
+
+@asynccontextmanager
 async def fake_services(**engines):
     """Starts the four, and what else `engines` names; gives the settings that name them: `{"llama3_address": ...}`."""
     servers = {}

@@ -105,6 +105,13 @@ def run(
         str | None, typer.Option(help="What labels expressive clips: rules (default) or model.")
     ] = None,
     witnesses: Annotated[str | None, typer.Option(help="A YAML file of who is heard on a label's standing.")] = None,
+    witness: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Second engines, which answer beside the main one: ROLE=ENGINE[,...] or ROLE=HOST:PORT, such as "
+            "qwen-audio=qwen2_audio,openai. May be repeated (docs/witnesses.md)."
+        ),
+    ] = None,
     translate: Annotated[
         str | None, typer.Option(help="en: translate subtitles that are not English (default off).")
     ] = None,
@@ -152,12 +159,8 @@ def run(
     from merrflow.cli.progress import watch_run
     from merrflow.pipeline.request import Request
 
-    overrides: dict[str, str | float | None] = {
-        "rules": rules,
-        "witnesses": witnesses,
-        "labels_from": labels_from,
-        "seed": seed,
-    }
+    overrides: dict[str, str | float | None] = {"rules": rules, "labels_from": labels_from, "seed": seed}
+    overrides |= {"witnesses": witnesses, "witness": " ".join(witness) if witness else None}
     overrides |= {"neutral_sample": neutral_sample, "translate": translate, "shard_size": shard_size}
     overrides |= {"layout": layout, "table_encoding": table_encoding, "allow_remote": allow_remote}
     request = Request(

@@ -129,7 +129,7 @@ async def _with_progress(ledger: Ledger, texts: Texts, judges: Sequence[Judge]) 
 async def open_judges(wanted: Sequence[str], settings: RunSettings) -> AsyncIterator[list[Judge]]:
     """The judges that are wanted, ready to answer. Raises `InputError`, or `MerrflowError` if the service is away."""
     from merrflow.clients.services import Services
-    from merrflow.pipeline.local_services import LocalServices
+    from merrflow.pipeline.local_services import Local, LocalServices
     from merrflow.stages.claims.model import PROMPT, SERVICE, ModelJudge
     from merrflow.stages.claims.rules import RuleJudge
     from merrflow_serving.catalog import SERVICES
@@ -147,7 +147,7 @@ async def open_judges(wanted: Sequence[str], settings: RunSettings) -> AsyncIter
             if not address:
                 console.print(f"{SERVICE} has no address; starting an embedded one for this command ...", style="dim")
                 variables = {f"{SERVICES[SERVICE].env_prefix}SCORE_PROMPT": PROMPT}
-                local = await stack.enter_async_context(LocalServices(folder.path, None, (SERVICE,), variables))
+                local = await stack.enter_async_context(LocalServices(folder.path, None, {SERVICE: Local(SERVICE, environment=variables)}))
                 address, settings = local.addresses[SERVICE], settings.for_embedded_services(local.token)
             services = await stack.enter_async_context(Services({SERVICE: address}, settings))
             await services.wait_ready()
