@@ -22,10 +22,10 @@ class SecondService(Services):
     """A client of one service. Once the service cannot be had, its calls raise `WitnessAway` at once, so that the clips
     of a run do not wait for it one after the other; the next run asks it again."""
 
-    def __init__(self, name: str, role: str, address: str, settings: RunSettings) -> None:
-        """name: what messages call it. role: its service in the catalog."""
+    def __init__(self, title: str, role: str, address: str, settings: RunSettings) -> None:
+        """title: what messages call it. role: its service in the catalog."""
         super().__init__({role: address}, settings)
-        self.name = name
+        self._title = title
         self.connection = self.connections[role]
         self._problem = ""
 
@@ -55,7 +55,7 @@ class SecondService(Services):
     def give_up(self, problem: str) -> None:
         """From now on it counts as away."""
         if not self._problem:
-            log.warning("the witness %s is not asked in this run: %s", self.name, problem)
+            log.warning("%s is not asked in this run: %s", self._title, problem)
             self._problem = problem
 
     async def _send(self, request: Message, media: bytes | None = None) -> Any:

@@ -82,6 +82,11 @@ class RunSettings(BaseSettings):
         description="second engines, which answer beside the main one: ROLE=ENGINE or ROLE=HOST:PORT, several with "
         "commas, other roles after a blank, such as qwen-audio=qwen2_audio,openai (docs/witnesses.md)",
     )
+    witness_judge: str = Field(
+        "rules",
+        description="who compares the texts of second engines with those of the main ones: rules; model: the reasoning "
+        "model, in a service of its own; or HOST:PORT of such a service (docs/witnesses.md)",
+    )
     label_scores: Literal["modalities", "all", "none"] = Field(
         "all",
         description="what the model weighs all labels by: all clues together; modalities: also each of face, voice and "
@@ -154,6 +159,13 @@ class RunSettings(BaseSettings):
     @classmethod
     def _names_engines(cls, value: str) -> str:
         second_engines(value)
+        return value
+
+    @field_validator("witness_judge")
+    @classmethod
+    def _is_a_judge(cls, value: str) -> str:
+        if value not in ("rules", "model") and ":" not in value:
+            raise ValueError("is not rules, model or HOST:PORT")
         return value
 
     @field_validator("asr", "translate", mode="before")

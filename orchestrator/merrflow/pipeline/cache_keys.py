@@ -5,7 +5,7 @@ A key is a hash of plain values. The same key means the same work, which is then
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -39,11 +39,12 @@ class CacheKeys:
         ocr: str,
         precomputed: Precomputed | None = None,
         second: Mapping[str, Identity | None] = MappingProxyType({}),
+        compared_by: Sequence[str] = (),
     ) -> None:
         """identities, limits: of the services' engines, by service. ocr: revision of the OCR models. second: of second
-        engines, by name; None for one that does not say what it is."""
+        engines, by name; None for one that does not say what it is. compared_by: versions of what compares answers."""
         self._precomputed = precomputed
-        self._second = {name: fingerprint(name, known)[:12] for name, known in second.items() if known}
+        self._second = {name: fingerprint(name, known, compared_by)[:12] for name, known in second.items() if known}
         self._is_blind = len(self._second) < len(second)
         # Not part of the keys: a higher limit changes only what was refused before.
         self._limits = fingerprint(limits)[:8]

@@ -258,7 +258,9 @@ def embedded_engines(names: Iterable[str] = NEEDED) -> dict[str, EngineInfo]:
 def embedded_engine(name: str, engine: str = "", **settings: str) -> EngineInfo:
     """The same of one service. engine: "" for the one that the environment says. settings: beside the environment's."""
     spec = load_spec(name)
-    found: EngineInfo = spec.make_engine(read_settings(spec, **settings, **({"engine": engine} if engine else {}))).info()
+    found: EngineInfo = spec.make_engine(
+        read_settings(spec, **settings, **({"engine": engine} if engine else {}))
+    ).info()
     return found
 
 

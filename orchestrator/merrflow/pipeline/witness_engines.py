@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 
 from merrflow.clients import Identity, identity
 from merrflow.clients.second_service import SecondService
@@ -28,9 +29,14 @@ class WitnessEngines:
 
     @classmethod
     async def find(
-        cls, stack: AsyncExitStack, settings: RunSettings, main: Mapping[str, Identity]
+        cls,
+        stack: AsyncExitStack,
+        settings: RunSettings,
+        main: Mapping[str, Identity],
+        planned: Mapping[str, Identity] = MappingProxyType({}),
     ) -> WitnessEngines:
-        """main: the identities of the main engines. Raises `InputError` for one that cannot be a witness."""
+        """main: the identities of the main engines. planned: of second engines that have a GPU phase. Raises
+        `InputError` for one that cannot be a witness."""
         engines = settings.second_engines
         for one in engines:
             if one.role not in main:
@@ -39,11 +45,13 @@ class WitnessEngines:
                     + ("; recognise speech with MERRFLOW_ASR=on" if one.role == "whisper" else "")
                 )
         services = {
-            one.name: SecondService(one.name, one.role, one.address, settings) for one in engines if one.address
+            one.name: SecondService(_title(one.name), one.role, one.address, settings) for one in engines if one.address
         }
         try:
             identities: dict[str, Identity | None] = {
-                one.name: identity(embedded_engine(one.role, one.what)) for one in engines if not one.address
+                one.name: planned.get(one.name) or identity(embedded_engine(one.role, one.what))
+                for one in engines
+                if not one.address
             }
             await asyncio.gather(*(stack.enter_async_context(service) for service in services.values()))
         except MerrflowError as error:
@@ -55,41 +63,59 @@ class WitnessEngines:
         return cls(engines, identities, services)
 
     async def start(
-        self, stack: AsyncExitStack, settings: RunSettings, logs: Path, root: Path | None
-    ) -> tuple[SecondService, ...]:
-        """Starts those without an address. Returns the clients of all. logs, root: as for `LocalServices`."""
-        rest = [one for one in self.engines if one.name not in self.connected]
-        started = await asyncio.gather(*(_started(stack, settings, logs, root, one) for one in rest))
-        return (*self.connected.values(), *started)
+        self,
+        stack: AsyncExitStack,
+        settings: RunSettings,
+        logs: Path,
+        root: Path | None,
+        phased: Mapping[str, SecondService] = MappingProxyType({}),
+    ) -> dict[str, SecondService]:
+        """Starts those without an address. Returns the clients of all but `phased`, which are those of GPU phases.
+        logs, root: as for `LocalServices`."""
+        rest = [one for one in self.engines if one.name not in (*self.connected, *phased)]
+        started = await asyncio.gather(
+            *(started_here(stack, settings, logs, root, one.name, Local(one.role, one.what)) for one in rest)
+        )
+        return {**self.connected, **{one.name: service for one, service in zip(rest, started, strict=True)}}
 
-    def second(self, services: tuple[SecondService, ...]) -> dict[str, Second]:
+    def second(self, services: Mapping[str, SecondService]) -> dict[str, Second]:
         """As their stages call them."""
-        by_name = {service.name: service for service in services}
         unknown = {"engine": "", "model": ""}
         return {
-            one.name: Second(one.role, self.identities[one.name] or unknown, by_name[one.name]) for one in self.engines
+            one.name: Second(one.role, self.identities[one.name] or unknown, services[one.name]) for one in self.engines
         }
 
 
-async def _started(
-    stack: AsyncExitStack, settings: RunSettings, logs: Path, root: Path | None, one: SecondEngine
+async def started_here(
+    stack: AsyncExitStack,
+    settings: RunSettings,
+    logs: Path,
+    root: Path | None,
+    name: str,
+    local: Local,
+    title: str = "",
 ) -> SecondService:
-    """The client of a service that this process starts. If it does not start, it counts as away."""
-    local = LocalServices(logs, root, {one.name: Local(one.role, one.what)})
+    """The client of a service that this process starts. If it does not start, it counts as away. title: what messages
+    call it, if it is no witness."""
+    process = LocalServices(logs, root, {name: local})
     problem = ""
     try:
-        await stack.enter_async_context(local)
+        await stack.enter_async_context(process)
     except MerrflowError as error:
         problem = str(error)
+    own = settings.for_embedded_services(process.token)
     patience = max(settings.connect_seconds, START_SECONDS)
-    own = settings.for_embedded_services(local.token)
     own = own.model_copy(update={"send_paths": root is not None, "connect_seconds": patience})
-    service = SecondService(one.name, one.role, local.addresses.get(one.name, ""), own)
+    service = SecondService(title or _title(name), local.role, process.addresses.get(name, ""), own)
     if problem:
         service.give_up(problem)
         return service
     entered: SecondService = await stack.enter_async_context(service)
     return entered
+
+
+def _title(name: str) -> str:
+    return f"the witness {name}"
 
 
 def _check_distinct(

@@ -25,11 +25,11 @@ from merrflow.stages.text_agreement import TEXTS, compared, comparison
 _ANY = TypeAdapter(Any)
 
 
-def with_witnesses(graph: Graph, engines: Iterable[SecondEngine], *, judged: bool) -> Graph:
-    """The graph in which these answer too. judged: whether a judge compares their texts."""
+def with_witnesses(graph: Graph, engines: Iterable[SecondEngine], judge: str | None = None) -> Graph:
+    """The graph in which these answer too. judge: the service that compares their texts; None if it needs none."""
     asked = [stage for stage in graph if stage.service]
     answering = [_witness_stage(stage, one.name) for one in engines for stage in asked if stage.service == one.role]
-    comparing = [comparison(stage, stage.witness) for stage in answering if judged and stage.repeats in TEXTS]
+    comparing = [comparison(stage, judge) for stage in answering if stage.repeats in TEXTS]
     return graph.with_stages(*answering, *comparing)
 
 
@@ -90,9 +90,7 @@ def _testimony(
     )
 
 
-def _agreement(
-    stage: Stage[Any], main: Mapping[str, Any], result: Result[Any], judged: Result[Any] | None
-) -> Measured:
+def _agreement(stage: Stage[Any], main: Mapping[str, Any], result: Result[Any], judged: Result[Any] | None) -> Measured:
     if result.value is None:
         return {}, "it gave no answer"
     if judged and judged.value:

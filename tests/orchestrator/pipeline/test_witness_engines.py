@@ -155,7 +155,9 @@ async def test_engines_that_change_places_are_not_asked_again(tmp_path, clip):
         "The voice is loud. It trembles.",
         "fake-qwen-audio",
     )
-    assert asked == [] and fakes.calls["qwen-audio"] == 0  # what builds on the tone is asked anew, as it has other words
+    assert (
+        asked == [] and fakes.calls["qwen-audio"] == 0
+    )  # what builds on the tone is asked anew, as it has other words
 
 
 async def test_a_witness_that_is_away_costs_no_record_and_is_asked_by_the_next_run(tmp_path, clip, caplog):
