@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from merrflow.core.records import Record
+from merrflow.datasets.agreements import deciding
 from merrflow.datasets.entries import Entry
 from merrflow.datasets.review.corrected import HUMAN
 from merrflow.datasets.scoring.scores import Shares
@@ -46,6 +47,7 @@ class Candidate:
     sharpness: float | None  # of the peak's face; read only if a filter needs it
     seconds: float
     text: str  # the subtitle's letters and digits, case folded
+    agreement: Mapping[tuple[str, str], float | None]  # (clue, witness) -> 0 to 1; None: not measured
     frames: np.ndarray  # (frames,) uint64 hashes of pictures
     sound: np.ndarray  # (pieces,) uint32 hashes of the sound; 0 for silence
 
@@ -89,6 +91,11 @@ def candidate(entry: Entry, sharpness: float | None = None) -> Candidate:
         sharpness=sharpness,
         seconds=record.probe.seconds,
         text=plain(record.subtitle.text or ""),
+        agreement={
+            (sys.intern(clue), sys.intern(one.witness)): value
+            for clue, one, value in deciding(record)
+            if not (by_people and clue.startswith("score_"))
+        },
         frames=np.array([int(word, 16) for word in hashes.frames], np.uint64) if hashes else _NO_FRAMES,
         sound=np.array([int(word or "0", 16) for word in hashes.sound], np.uint32) if hashes else _NO_SOUND,
     )

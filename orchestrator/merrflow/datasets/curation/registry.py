@@ -24,6 +24,7 @@ _HERE = "merrflow.datasets.curation"
 BUILT_IN = {
     "review": f"{_HERE}.review:RejectedByPeople",
     "standing": f"{_HERE}.standing:ByStanding",
+    "consensus": f"{_HERE}.consensus:Consensus",
     "distribution": f"{_HERE}.contradictions:AgainstDistribution",
     "modalities": f"{_HERE}.contradictions:ModalitiesApart",
     "support": f"{_HERE}.contradictions:Unsupported",

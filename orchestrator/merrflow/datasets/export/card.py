@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from merrflow.core.version import __version__
+from merrflow.datasets.agreements import Agreements
 from merrflow.datasets.entries import Entry
 from merrflow.datasets.export.columns import Column
 from merrflow.datasets.export.text import one_line
@@ -51,6 +52,7 @@ class Card:
         self._standings: Counter[str] = Counter()
         self._supported: Counter[bool | None] = Counter()
         self._scores = Tally()
+        self._agreements = Agreements()
         self._seconds = 0.0
         self._words: dict[str, Counter[int]] = {"coarse": Counter(), "fine": Counter()}
         self._fine: set[bytes] = set()  # hashes of texts
@@ -75,6 +77,7 @@ class Card:
             self._notes[writer] = origin.note if self._notes.get(writer, origin.note) == origin.note else ""
         self._verdicts.update(claim.verdict for claim in record.grounding)
         self._scores.add(entry)
+        self._agreements.add(record)
         self._seconds += record.probe.seconds
         self._words["coarse"][len(record.coarse.split())] += 1
         fine = entry.fine_text
@@ -116,6 +119,7 @@ class Card:
             missing=_most(self._missing)[:MAX_ROWS],
             origins=[(writer, count, self._notes[writer]) for writer, count in sorted(self._origins.items())],
             verdicts=dict(self._verdicts),
+            agreements=self._agreements.rows(),
             fine=described,
             distinct=len(self._fine),
             words={grain: _spread(counts) for grain, counts in self._words.items() if counts},

@@ -307,3 +307,27 @@ def test_standing(standing: str, kept: list[str]) -> None:
 def test_a_record_without_a_standing_is_not_judged_by_it() -> None:
     found = only("standing", keep="confirmed").judge([clip()])
     assert (dict(found.drops), found.unjudged) == ({}, 1)
+
+
+@pytest.mark.parametrize(
+    ("agreement", "rules", "dropped"),
+    [
+        ({}, {}, None),
+        ({("tone", "qwen-audio.b"): 0.6}, {}, None),
+        ({("tone", "qwen-audio.b"): 0.5}, {}, None),
+        ({("tone", "qwen-audio.b"): 0.6, ("tone", "qwen-audio.c"): 0.4}, {}, "qwen-audio.c agrees to 0.40 on the tone"),
+        ({("tone", "qwen-audio.b"): 0.6}, {"at_least": {"tone": 0.7}}, "0.70 is asked for"),
+        ({("tone", "qwen-audio.b"): 0.1}, {"at_least": {"scene": 0.7}}, None),
+        ({("tone", "qwen-audio.b"): None}, {}, None),
+        ({("tone", "qwen-audio.b"): None}, {"not_measured": "drop"}, "agreement is not known: tone by qwen-audio.b"),
+        ({}, {"not_measured": "drop"}, None),  # no witness was asked
+    ],
+)
+def test_consensus(agreement: dict, rules: dict, dropped: str | None) -> None:
+    found = only("consensus", **rules).judge([clip(agreement=agreement)])
+    assert (dropped in found.drops["clip"]) if dropped else not found.drops
+
+
+def test_consensus_does_not_judge_what_nobody_measured() -> None:
+    found = only("consensus").judge([clip("a"), clip("b", agreement={("tone", "qwen-audio.b"): None})])
+    assert found.unjudged == 2
