@@ -10,6 +10,7 @@ import pytest
 
 from merrflow.core.errors import InputError
 from merrflow.store import Ledger
+from merrflow_llama3.types import LabelScore, Scored, ScoreItem
 from merrflow_openface_au.types import ActionUnitValue
 from merrflow_qwen_audio.types import Content, Tone
 from merrflow_serving.errors import EngineFault, NotReady
@@ -236,3 +237,56 @@ async def test_clips_that_have_nothing_to_be_asked_have_no_witness(tmp_path):
         asked.clear()
         await annotate([clip], tmp_path / "out", addresses, witness=f"qwen-audio={tone.address}")
     assert asked == [] and "witnesses" not in records(tmp_path / "out")["mute"]
+
+
+class FakeJudge(FakeReasoner):
+    """Finds that every claim is true, but for those of trembling."""
+
+    scoring = "judge@1"
+
+    def answer(self, item):
+        if not isinstance(item, ScoreItem):  # to warm up
+            return super().answer(item)
+        answer = "false" if "trembles" in "".join(item.clues.other_expressions) else "true"
+        share = {label: 0.8 if label == answer else 0.1 for label in item.labels}
+        return Scored(tuple(LabelScore(label, share[label], -1.0) for label in item.labels), 10)
+
+
+async def test_a_model_compares_the_texts_in_a_service_of_its_own(tmp_path, clip):
+    out = tmp_path / "out"
+    async with fake_services() as addresses, served("qwen-audio", SecondTone) as tone:
+        witness = {"witness": f"qwen-audio={tone.address}"}
+        await annotate([clip], out, addresses, **witness)
+        assert "entailment_model" not in records(out)["a"]["witnesses"]["tone"][0]["agreement"]
+        with pytest.raises(InputError, match="llama3 service scores by the prompt scoring-1"):
+            await annotate([clip], out, addresses, **witness, witness_judge=addresses["llama3_address"])
+        with pytest.raises(InputError, match="no llama3 service answers"):
+            await annotate([clip], out, addresses, **witness, witness_judge="127.0.0.1:1", connect_seconds=0.3)
+        asked.clear()
+        async with served("llama3", FakeJudge) as judge:
+            judged = witness | {"witness_judge": judge.address}
+            assert (await annotate([clip], out, addresses, **judged)).worked == 1
+            assert (await annotate([clip], out, addresses, **judged)).worked == 0
+    assert asked == []  # only the texts were compared anew
+    # Of the three claims, that the voice trembles is contradicted.
+    assert records(out)["a"]["witnesses"]["tone"][0]["agreement"] == {"entailment_model": 0.6667}
+
+
+async def test_a_judge_that_breaks_is_asked_by_the_next_run(tmp_path, clip):
+    out = tmp_path / "out"
+    async with (
+        fake_services() as addresses,
+        served("qwen-audio", SecondTone) as tone,
+        served("llama3", FakeJudge) as judge,
+    ):
+        settings = {"witness": f"qwen-audio={tone.address}", "witness_judge": judge.address}
+        fakes.trouble["scores"] = NotReady("its card is gone")
+        try:
+            first = await annotate([clip], out, addresses, label_scores="none", **settings)
+        finally:
+            del fakes.trouble["scores"]
+        assert first.complete
+        said = records(out)["a"]["witnesses"]["tone"][0]
+        assert (said["again"], said["agreement"]) == (True, {}) and "its card is gone" in said["unmeasured"]
+        assert (await annotate([clip], out, addresses, label_scores="none", **settings)).worked == 1
+    assert records(out)["a"]["witnesses"]["tone"][0]["agreement"] == {"entailment_model": 0.6667}
