@@ -147,7 +147,9 @@ async def open_judges(wanted: Sequence[str], settings: RunSettings) -> AsyncIter
             if not address:
                 console.print(f"{SERVICE} has no address; starting an embedded one for this command ...", style="dim")
                 variables = {f"{SERVICES[SERVICE].env_prefix}SCORE_PROMPT": PROMPT}
-                local = await stack.enter_async_context(LocalServices(folder.path, None, {SERVICE: Local(SERVICE, environment=variables)}))
+                local = await stack.enter_async_context(
+                    LocalServices(folder.path, None, {SERVICE: Local(SERVICE, environment=variables)})
+                )
                 address, settings = local.addresses[SERVICE], settings.for_embedded_services(local.token)
             services = await stack.enter_async_context(Services({SERVICE: address}, settings))
             await services.wait_ready()
