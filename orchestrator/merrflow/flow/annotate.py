@@ -121,8 +121,13 @@ async def annotate_in(
         request.labels,
         request.action_units,
         request.config,
-        **{name: value for name, value in request.overrides.items() if name in shown},
+        **{name: _shown(value) for name, value in request.overrides.items() if name in shown},
     )
+
+
+def _shown(value: Any) -> Any:
+    """A setting as the form has it: a list, such as of witnesses, in one text."""
+    return " ".join(map(str, value)) if isinstance(value, list | tuple) else value
 
 
 async def _annotate_all(session: Session, request: Request) -> dict[str, Any]:

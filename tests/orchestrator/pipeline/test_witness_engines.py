@@ -13,6 +13,7 @@ from merrflow.store import Ledger
 from merrflow_llama3.types import LabelScore, Scored, ScoreItem
 from merrflow_openface_au.types import ActionUnitValue
 from merrflow_qwen_audio.types import Content, Tone
+from merrflow_serving.engine import Endpoint, Reach
 from merrflow_serving.errors import EngineFault, NotReady
 from merrflow_whisper import Segment, Transcript
 from tests.orchestrator import fakes
@@ -290,3 +291,22 @@ async def test_a_judge_that_breaks_is_asked_by_the_next_run(tmp_path, clip):
         assert (said["again"], said["agreement"]) == (True, {}) and "its card is gone" in said["unmeasured"]
         assert (await annotate([clip], out, addresses, label_scores="none", **settings)).worked == 1
     assert records(out)["a"]["witnesses"]["tone"][0]["agreement"] == {"entailment_model": 0.6667}
+
+
+class ElsewhereTone(SecondTone):
+    """Its model is at a public address."""
+
+    def endpoint(self):
+        return Endpoint("models.example", Reach.PUBLIC)
+
+
+async def test_a_witness_sends_nothing_to_a_public_address_unless_it_is_allowed(tmp_path, clip, caplog):
+    async with fake_services() as addresses, served("qwen-audio", ElsewhereTone) as tone:
+        settings = {"witness": f"qwen-audio={tone.address}"}
+        asked.clear()
+        with pytest.raises(InputError, match=r"qwen-audio sends sound tracks to models\.example .*--allow-remote"):
+            await annotate([clip], tmp_path / "out", addresses, **settings)
+        assert asked == []
+        summary = await annotate([clip], tmp_path / "out", addresses, **settings, allow_remote=True)
+    assert summary.complete and asked == ["qwen-audio"]
+    assert "qwen-audio sends sound tracks to models.example" in caplog.text
