@@ -50,7 +50,7 @@ def test_an_engine_from_outside_and_models_behind_an_endpoint_are_witnesses(tmp_
         assert [one["witness"] for one in record["witnesses"]["scene"]] == ["minigpt-v2.openai"]
         assert record["witnesses"]["score_all"][0]["agreement"]["jensen_shannon"] > 0.5
         assert record["origins"]["scene"]["engine"] == "measured"
-        assert record["witnesses"]["tone"][0]["origin"]["usage"]["model"] == "tiny"
+        assert record["witnesses"]["tone"][0]["origin"]["usage"]["model"] == "tiny-1"  # as the endpoint calls it
     report = (out / "report.html").read_text()
     assert "How far second engines agree" in report and "llama3.echo" in report
     assert "What endpoints took" in report  # what a witness costs is counted too
