@@ -65,14 +65,14 @@ class Planted:
 def texts(each: int = EACH, seed: int = SEED) -> Iterator[Planted]:
     """The same for the same seed: `each` good texts, and as many of each kind of fault."""
     draw = random.Random(seed)
-    made = [_made(draw) for _ in range(each)]
+    made = [made_text(draw) for _ in range(each)]
     for clues, text in made:
         yield Planted(GOOD, clues, text)
         for kind, wrong in _faults(clues, text, made, draw).items():
             yield Planted(kind, clues, wrong)
 
 
-def _made(draw: random.Random) -> tuple[Clues, str]:
+def made_text(draw: random.Random) -> tuple[Clues, str]:
     label = draw.choice(sorted(PARTS))
     face, voice, words, _, _ = PARTS[label]
     who = draw.choice(("woman", "man"))

@@ -174,6 +174,21 @@ class FakeReasoner(_Fake):
         return Reasoned(f"This person feels {item.clues.label}. Seed {item.seed}.", TextOutcome.DONE, "", 10, 5, 1)
 
 
+class JudgingReasoner(FakeReasoner):
+    """Scores by the prompt for judging claims: a claim is true if a clue has its last word, else it is not known."""
+
+    scoring = "judge@1+0"
+
+    def answer(self, item):
+        if not item.clues.other_expressions:  # as it is warmed up
+            return super().answer(item)
+        claim = item.clues.other_expressions[0]
+        known = f"{item.clues.scene} {item.clues.tone} {item.clues.subtitle} {item.clues.expressions}".casefold()
+        best = "true" if claim.split()[-1].casefold() in known else "unknown"
+        share = {label: 0.8 if label == best else 0.2 / (len(item.labels) - 1) for label in item.labels}
+        return Scored(tuple(LabelScore(label, share[label], -1.0) for label in item.labels), 10)
+
+
 def scored(labels, best: str) -> Scored:
     """One label half of the chance, the others the rest."""
     share = {label: 0.5 if label == best else 0.5 / (len(labels) - 1) for label in labels}
@@ -240,6 +255,19 @@ SPECS = {
     "llama3": (merrflow_llama3.SPEC, FakeReasoner),
     "whisper": (merrflow_whisper.SPEC, None),  # optional: started if it is asked for
 }
+
+
+@asynccontextmanager
+async def served(name: str, cls: type, port: int = 0):
+    """One service with this engine; gives its server."""
+    spec = replace(SPECS[name][0], engines={"fake": f"{cls.__module__}:{cls.__name__}"})
+    server = Server(spec, spec.settings(port=port, drain_seconds=1, engine="fake"))
+    await server.start()
+    await server.wait_ready()
+    try:
+        yield server
+    finally:
+        await server.stop()
 
 
 @asynccontextmanager

@@ -18,6 +18,7 @@ from merrflow.cli.evaluate import evaluate
 from merrflow.cli.export import ExportCommand, export_run
 from merrflow.cli.mine import mine_run
 from merrflow.cli.review import audit, review
+from merrflow.cli.score import score
 from merrflow.cli.status import report, status
 from merrflow.cli.terminal import error_console, output_console
 from merrflow_serving.catalog import SERVICES
@@ -105,6 +106,13 @@ def run(
         str | None, typer.Option(help="What labels expressive clips: rules (default) or model.")
     ] = None,
     witnesses: Annotated[str | None, typer.Option(help="A YAML file of who is heard on a label's standing.")] = None,
+    witness: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Second engines, which answer beside the main one: ROLE=ENGINE[,...] or ROLE=HOST:PORT, such as "
+            "qwen-audio=qwen2_audio,openai. May be repeated (docs/witnesses.md)."
+        ),
+    ] = None,
     translate: Annotated[
         str | None, typer.Option(help="en: translate subtitles that are not English (default off).")
     ] = None,
@@ -152,12 +160,8 @@ def run(
     from merrflow.cli.progress import watch_run
     from merrflow.pipeline.request import Request
 
-    overrides: dict[str, str | float | None] = {
-        "rules": rules,
-        "witnesses": witnesses,
-        "labels_from": labels_from,
-        "seed": seed,
-    }
+    overrides: dict[str, str | float | None] = {"rules": rules, "labels_from": labels_from, "seed": seed}
+    overrides |= {"witnesses": witnesses, "witness": " ".join(witness) if witness else None}
     overrides |= {"neutral_sample": neutral_sample, "translate": translate, "shard_size": shard_size}
     overrides |= {"layout": layout, "table_encoding": table_encoding, "allow_remote": allow_remote}
     request = Request(
@@ -289,7 +293,7 @@ def settings() -> None:
     show_settings(output_console())
 
 
-for command in (status, report, evaluate, review, audit, compare, doctor):
+for command in (status, report, evaluate, score, review, audit, compare, doctor):
     app.command()(command)
 app.command(cls=CurateCommand)(curate)
 app.command("export", cls=ExportCommand)(export_run)

@@ -51,6 +51,13 @@ class ClipsAway(RunStopped):
     reason = "CLIPS_AWAY"
 
 
+class WitnessAway(MerrflowError):
+    """A second engine cannot be asked in this run. It costs no record; the next run asks it again."""
+
+    code = grpc.StatusCode.UNAVAILABLE
+    reason = "WITNESS_AWAY"
+
+
 @contextmanager
 def reading_clip() -> Iterator[None]:
     """Raises `FileAway` if a file cannot be read."""

@@ -9,6 +9,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field
 
 from merrflow.core.spoken import Subtitle, Transcript, Translation
 from merrflow.core.usage import Usage
@@ -310,6 +313,22 @@ class Curves:
 
 
 @dataclass(frozen=True)
+class Testimony:
+    """What a second engine (a witness) answered to what the main engine was asked, and how far the two agree."""
+
+    witness: str  # its name in the run: "qwen-audio.openai"
+    engine: str  # as are the next: what is known of it; "" if it never answered
+    model: str
+    origin: Origin | None  # None without an answer
+    answer: Mapping[str, Any]  # the stage's result as JSON; of Action Units, those at the peak. Empty without an answer
+    outcome: Outcome
+    reason: str = ""  # why there is no whole answer
+    again: bool = False  # the next run asks it again
+    agreement: Mapping[str, float] = field(default_factory=dict)  # measure -> 0 to 1 (r: -1 to 1); the first decides
+    unmeasured: str = ""  # why there is no agreement
+
+
+@dataclass(frozen=True)
 class Record:
     """All that is known of one clip at the end: every clue, who wrote it, and what is missing and why."""
 
@@ -337,6 +356,10 @@ class Record:
     transcript: Transcript | None = None  # if no subtitle was found and speech recognition was there
     translation: Translation | None = None  # of the subtitle, if it is not English and the run translates
     shown: ShownFrame | None = None  # what the picture and the scene show; None: the peak frame
+    # Stage -> what its second engines answered. Left out where there are none, as in records before there were any.
+    witnesses: Annotated[Mapping[str, tuple[Testimony, ...]], Field(exclude_if=lambda found: not found)] = field(
+        default_factory=dict
+    )
 
     @property
     def picture_index(self) -> int:

@@ -13,6 +13,7 @@ from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSetti
 
 from merrflow.core.datafile import Loader, bounded_text
 from merrflow.core.errors import InputError, listed
+from merrflow.core.second_engines import SecondEngine, second_engines
 from merrflow_serving.catalog import NEEDED, SERVICES
 from merrflow_serving.media.languages import language_of
 
@@ -76,6 +77,16 @@ class RunSettings(BaseSettings):
         "default",
         description="who is heard on a label's standing, and at what weight: default, or a path to a YAML file",
     )
+    witness: str = Field(
+        "",
+        description="second engines, which answer beside the main one: ROLE=ENGINE or ROLE=HOST:PORT, several with "
+        "commas, other roles after a blank, such as qwen-audio=qwen2_audio,openai (docs/witnesses.md)",
+    )
+    witness_judge: str = Field(
+        "rules",
+        description="who compares the texts of second engines with those of the main ones: rules; model: the reasoning "
+        "model, in a service of its own; or HOST:PORT of such a service (docs/witnesses.md)",
+    )
     label_scores: Literal["modalities", "all", "none"] = Field(
         "all",
         description="what the model weighs all labels by: all clues together; modalities: also each of face, voice and "
@@ -137,6 +148,24 @@ class RunSettings(BaseSettings):
         text = value.get_secret_value() if isinstance(value, SecretStr) else value
         if isinstance(text, str | Path) and "\0" in str(text):  # which no file, host or password can have
             raise ValueError("holds a zero byte")
+        return value
+
+    @field_validator("witness", mode="before")
+    @classmethod
+    def _is_one_text(cls, value: Any) -> Any:
+        return " ".join(map(str, value)) if isinstance(value, list | tuple) else value  # of --witness, or a YAML list
+
+    @field_validator("witness")
+    @classmethod
+    def _names_engines(cls, value: str) -> str:
+        second_engines(value)
+        return value
+
+    @field_validator("witness_judge")
+    @classmethod
+    def _is_a_judge(cls, value: str) -> str:
+        if value not in ("rules", "model") and ":" not in value:
+            raise ValueError("is not rules, model or HOST:PORT")
         return value
 
     @field_validator("asr", "translate", mode="before")
@@ -203,6 +232,11 @@ class RunSettings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Arguments, then the environment; `load_settings` adds a YAML file."""
         return init_settings, env_settings
+
+    @property
+    def second_engines(self) -> tuple[SecondEngine, ...]:
+        """The engines that answer beside the main ones."""
+        return second_engines(self.witness)
 
     def address(self, service: str) -> str:
         """Of a service of the catalog; "" if it is not set."""

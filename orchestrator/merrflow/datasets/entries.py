@@ -13,6 +13,7 @@ from merrflow.core.paths import path_text
 from merrflow.core.records import Outcome, Record
 from merrflow.datasets.review.corrected import corrected
 from merrflow.datasets.review.verdicts import Decision, decisions
+from merrflow.datasets.scoring.scores import NOT_SCORED, Kept, TextScores
 from merrflow.store import Ledger, StageRow
 
 RECORDS = TypeAdapter(Record)
@@ -28,12 +29,12 @@ class Entry:
     outcome: Outcome  # DONE: coarse and fine; any other but SKIPPED: coarse only
     reason: str
     decision: Decision | None = None  # of people (merrflow review), which the record follows
+    scores: TextScores = NOT_SCORED  # of the fine-grained text (merrflow score)
 
     @property
     def fine_text(self) -> str | None:
         """The fine-grained description; None if there is none that counts."""
-        reasoning = self.record.reasoning
-        return reasoning.text if reasoning is not None and self.outcome is Outcome.DONE else None
+        return _fine_text(self.record, self.outcome)
 
     @property
     def is_fine(self) -> bool:
@@ -81,15 +82,23 @@ def entries(ledger: Ledger, names: Collection[str] | None = None) -> Iterator[En
     """Every clip with a record, by name, as people corrected it. names: those wanted (None: all); the others are not
     parsed."""
     paths = ledger.names()  # where the clips are now; they may have been moved since
-    people = decisions(ledger)
+    people, kept = decisions(ledger), Kept(ledger)
     for name, row, record in parsed(ledger, RECORDS, names):
         if name in paths:  # else a run that is still going has added it
             record = replace(record, path=path_text(paths[name]))
-        yield entry_of(record, row, people.get(name))
+        yield entry_of(record, row, people.get(name), kept)
 
 
-def entry_of(record: Record, row: StageRow, decision: Decision | None) -> Entry:
+def entry_of(record: Record, row: StageRow, decision: Decision | None, kept: Kept | None = None) -> Entry:
     """The entry of a record and its row, as people decided; `decision` is None if nobody looked at it."""
-    if decision is None or decision.sha256 != record.sha256:
-        return Entry(record, row.outcome, row.reason)
-    return Entry(*corrected(record, row.outcome, row.reason, decision), decision)
+    outcome, reason = row.outcome, row.reason
+    if decision is not None and decision.sha256 != record.sha256:
+        decision = None
+    if decision is not None:
+        record, outcome, reason = corrected(record, outcome, reason, decision)
+    scores = kept.of(record, _fine_text(record, outcome)) if kept else NOT_SCORED
+    return Entry(record, outcome, reason, decision, scores)
+
+
+def _fine_text(record: Record, outcome: Outcome) -> str | None:
+    return record.reasoning.text if record.reasoning is not None and outcome is Outcome.DONE else None

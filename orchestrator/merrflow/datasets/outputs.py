@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,17 +54,19 @@ def write_outputs(
     *,
     unless_current: bool = False,
     prices: Prices | None = None,
+    also: Sequence[Writer] = (),
 ) -> Summary:
     """Every output file of a folder, from its ledger alone, and what pictures are damaged, from their clips. Blocking.
 
     names: the clips to sum up (None: all). unless_current: leaves files alone that were written of just this state
-    of the ledger, and were not touched since. prices: for the report's table of what endpoints took.
+    of the ledger, and were not touched since. prices: for the report's table of what endpoints took. also: more writers
+    to be fed in the same pass.
     """
     state = ledger.state()  # before they are read: what comes in meanwhile makes it another one
     written = read_stamp(out, state) if unless_current else None
     if written is None:
         surveyor, pictures = Surveyor(ledger), _PictureCheck(Pictures(out / FOLDER))
-        written = write_all(ledger, out, also=[surveyor, pictures, FailedWitnesses()])
+        written = write_all(ledger, out, also=[surveyor, pictures, FailedWitnesses(), *also])
         write_report(ledger, out, surveyor.survey(prices))
         if not pictures.lost:  # else the next run tries to make them again
             write_stamp(out, state, written)

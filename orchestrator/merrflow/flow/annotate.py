@@ -44,6 +44,7 @@ async def annotate_flow(
     rules: str | None = None,
     labels_from: Literal["rules", "model"] | None = None,
     witnesses: str | None = None,
+    witness: str | None = None,
     label_scores: Literal["modalities", "all", "none"] | None = None,
     translate: Literal["en", "off"] | None = None,
     neutral_sample: Annotated[float, Field(ge=0, le=1)] | None = None,
@@ -69,6 +70,7 @@ async def annotate_flow(
         "rules": rules,
         "labels_from": labels_from,
         "witnesses": witnesses,
+        "witness": witness,
         "label_scores": label_scores,
         "translate": translate,
         "neutral_sample": neutral_sample,
@@ -119,8 +121,13 @@ async def annotate_in(
         request.labels,
         request.action_units,
         request.config,
-        **{name: value for name, value in request.overrides.items() if name in shown},
+        **{name: _shown(value) for name, value in request.overrides.items() if name in shown},
     )
+
+
+def _shown(value: Any) -> Any:
+    """A setting as the form has it: a list, such as of witnesses, in one text."""
+    return " ".join(map(str, value)) if isinstance(value, list | tuple) else value
 
 
 async def _annotate_all(session: Session, request: Request) -> dict[str, Any]:

@@ -5,7 +5,8 @@ A key is a hash of plain values. The same key means the same work, which is then
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from merrflow.core.fingerprint import fingerprint, plain_fingerprint
@@ -37,9 +38,14 @@ class CacheKeys:
         witnesses: Witnesses,
         ocr: str,
         precomputed: Precomputed | None = None,
+        second: Mapping[str, Identity | None] = MappingProxyType({}),
+        compared_by: Sequence[str] = (),
     ) -> None:
-        """identities, limits: of the services' engines, by service. ocr: revision of the OCR models."""
+        """identities, limits: of the services' engines, by service. ocr: revision of the OCR models. second: of second
+        engines, by name; None for one that does not say what it is. compared_by: versions of what compares answers."""
         self._precomputed = precomputed
+        self._second = {name: fingerprint(name, known, compared_by)[:12] for name, known in second.items() if known}
+        self._is_blind = len(self._second) < len(second)
         # Not part of the keys: a higher limit changes only what was refused before.
         self._limits = fingerprint(limits)[:8]
         data = {stage.name: stage.data_version() for stage in graph if stage.data_version}
@@ -59,14 +65,31 @@ class CacheKeys:
             stage.version != FIRST_VERSION
         ):  # a first version is not part of the key: stages had none in the oldest ledgers
             depends_on = [stage.version, *(depends_on if isinstance(depends_on, list) else [depends_on])]
-        return fingerprint(stage.name, clip.sha256, depends_on)
+        return fingerprint(stage.kept_as, clip.sha256, depends_on)
 
     def of_record(self, clip: Clip) -> str:
-        """The key of the clip's record. Raises `OSError` if a file beside the clip cannot be read."""
+        """The key of the clip's record: one for the record, and after it one for each second engine. Raises `OSError`
+        if a file beside the clip cannot be read."""
         own = (clip.sha256, clip.sentence, clip.label, sidecar_key(clip.path))
         if self._precomputed:
-            return fingerprint(self._common, *own, self._precomputed.cache_key(clip))
-        return plain_fingerprint([self._common, *own])
+            key = fingerprint(self._common, *own, self._precomputed.cache_key(clip))
+        else:
+            key = plain_fingerprint([self._common, *own])
+        return ":".join([key, *sorted(self._second.values())])
+
+    def without(self, key: str, away: Collection[str]) -> str:
+        """The key of a record to which these second engines still have to add their answers."""
+        still = {self._second.get(name) for name in away}
+        return ":".join(part for part in key.split(":") if part not in still)
+
+    def is_done(self, clip: Clip, finished: str) -> bool:
+        """Whether nothing is left to do for a clip that was finished under a key. Of a second engine that does not say
+        what it is, nothing can be asked, so what it answered before is as good as it gets. Raises `OSError`."""
+        key = self.of_record(clip)
+        if finished in (key, self.refused(key)):
+            return True
+        (record, *parts), (own, *wanted) = finished.split(":"), key.split(":")
+        return self._is_blind and record == own and set(wanted) <= set(parts)
 
     def of_nothing(self, clip: Clip) -> str:
         """The key of an outcome without any result, as the clip's files could not be read. No record has it."""

@@ -51,7 +51,7 @@ class ClipRun:
         try:
             results = await all_or_none(*map(self._task, names))
             found = dict(zip(names, results, strict=True)) | {PICTURE: await self._task(PICTURE)}
-            return assemble(self._file.clip, found)
+            return assemble(self._file.clip, self._run, self._graph, found)
         except NoPicture:
             await self._task(PICTURE)  # raises why
             raise
@@ -97,11 +97,14 @@ class ClipRun:
 
         try:
             return await self._cache.result(stage, key, compute)
+        except (FileAway, RunStopped):
+            raise
         except MerrflowError as error:
             # If a service rejects the input of an optional stage, the clip still gets a record.
-            if not stage.optional or error.code is not grpc.StatusCode.INVALID_ARGUMENT:
+            final = error.code is grpc.StatusCode.INVALID_ARGUMENT
+            if not (stage.optional and (final or stage.witness)):
                 raise
-            return Result(None, outcome=Outcome.FAILED, reason=str(error))
+            return Result(None, outcome=Outcome.FAILED, reason=str(error), again=not final)
 
     async def _reply(self, stage: Stage[Any], work: Work, needs: list[Any]) -> Reply[Any]:
         """What the stage computes. Raises `FileAway` if the clip's file may have been another one meanwhile."""

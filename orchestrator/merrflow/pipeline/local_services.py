@@ -13,8 +13,9 @@ import os
 import secrets
 import signal
 import sys
-from collections.abc import Awaitable, Iterable
+from collections.abc import Awaitable, Iterable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
@@ -57,16 +58,28 @@ class _StartFailed(Exception):
         self.is_final = is_final
 
 
+@dataclass(frozen=True)
+class Local:
+    """What one process runs."""
+
+    role: str  # a service of the catalog
+    engine: str = ""  # "" for the one that the environment says
+    environment: Mapping[str, str] = field(default_factory=dict)  # beside this process's own
+
+
 class LocalServices:
     """An async context manager: starts the services, and drains and stops them.
 
     Raises `InvalidInput` if a service's settings cannot be used, `EmbeddedServiceDies` if one dies at each start.
     """
 
-    def __init__(self, logs: Path, media_root: Path | None, names: Iterable[str] = NEEDED) -> None:
-        """logs: folder for one log file per service. media_root: files below it may be sent as paths."""
+    def __init__(
+        self, logs: Path, media_root: Path | None, services: Iterable[str] | Mapping[str, Local] = NEEDED
+    ) -> None:
+        """logs: folder for a log file each. media_root: files below it may be sent as paths. services: names of the
+        catalog; or any names, with what runs under each."""
         self._logs = logs
-        self._names = tuple(names)
+        self._services = services if isinstance(services, Mapping) else {name: Local(name) for name in services}
         self._media_root = media_root
         self._processes: dict[str, asyncio.subprocess.Process] = {}
         self._log_starts: dict[str, int] = {}  # where in its log the lines of a service's last start begin
@@ -81,12 +94,12 @@ class LocalServices:
         try:
             with ungrouped():
                 async with asyncio.TaskGroup() as group:
-                    starts = {name: group.create_task(self._first_start(name)) for name in self._names}
+                    starts = {name: group.create_task(self._first_start(name)) for name in self._services}
         except BaseException:
             await self.__aexit__()
             raise
         self.addresses = {name: start.result() for name, start in starts.items()}
-        self._watchers = [asyncio.create_task(self._watch(name)) for name in self._names]
+        self._watchers = [asyncio.create_task(self._watch(name)) for name in self._services]
         return self
 
     async def __aexit__(self, *error: object) -> None:
@@ -164,8 +177,9 @@ class LocalServices:
         return address
 
     async def _spawn(self, name: str, port: int, address_fd: int) -> asyncio.subprocess.Process:
-        environment = dict(os.environ)
-        prefix = SERVICES[name].env_prefix
+        local = self._services[name]
+        environment = {**os.environ, **local.environment}
+        prefix = SERVICES[local.role].env_prefix
         if self._media_root:
             environment[f"{prefix}MEDIA_ROOTS"] = str(self._media_root)
         environment[f"{prefix}HOST"] = "127.0.0.1"
@@ -175,7 +189,8 @@ class LocalServices:
         # The services share this machine; a language model on every core would only slow the others down.
         environment.setdefault("MERRFLOW_LLAMA3_THREADS", str(max(1, (os.cpu_count() or 2) // 2)))
         arguments = [
-            "-m", "merrflow_serving", name, "--port", str(port), "--address-fd", str(address_fd), "--stop-with-stdin",
+            "-m", "merrflow_serving", local.role, "--port", str(port), "--address-fd", str(address_fd),
+            "--stop-with-stdin", *(["--engine", local.engine] if local.engine else []),
         ]  # fmt: skip
         with self._log(name).open("ab") as output:
             self._log_starts[name] = output.tell()
@@ -237,10 +252,15 @@ def embedded_engines(names: Iterable[str] = NEEDED) -> dict[str, EngineInfo]:
 
     Raises `MerrflowError` if one is not installed or its settings are wrong.
     """
-    found = {}
-    for name in names:
-        spec = load_spec(name)
-        found[name] = spec.make_engine(read_settings(spec)).info()
+    return {name: embedded_engine(name) for name in names}
+
+
+def embedded_engine(name: str, engine: str = "", **settings: str) -> EngineInfo:
+    """The same of one service. engine: "" for the one that the environment says. settings: beside the environment's."""
+    spec = load_spec(name)
+    found: EngineInfo = spec.make_engine(
+        read_settings(spec, **settings, **({"engine": engine} if engine else {}))
+    ).info()
     return found
 
 

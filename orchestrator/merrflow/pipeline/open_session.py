@@ -36,9 +36,14 @@ from merrflow.pipeline.request import Request
 from merrflow.pipeline.session import Engaged, Session
 from merrflow.pipeline.stage_cache import StageCache
 from merrflow.pipeline.table_names import check_renamed, check_table
+from merrflow.pipeline.text_judge import TextJudge
+from merrflow.pipeline.witness_engines import WitnessEngines
+from merrflow.stages import agreement
 from merrflow.stages.graph import graph_for
 from merrflow.stages.stage import Run
-from merrflow.stages.subtitle_en import VERSION_FIELD, cannot_translate
+from merrflow.stages.subtitle_en import cannot_translate, without_translating
+from merrflow.stages.testimony import with_witnesses
+from merrflow.stages.text_agreement import JUDGE
 from merrflow.stages.text_reader import SharedReader
 from merrflow.stages.witnesses.rules import Witnesses, load_witnesses
 from merrflow.store import GroupedWrites, Ledger, batched
@@ -148,9 +153,15 @@ async def _furnish(
         limits = {name: limits_of(engine.limits) for name, engine in engines.items()}
     translate = settings.translate == "en"
     graph = graph_for(settings.labels_from, precomputed, speech="whisper" in identities, translate=translate)
+    second = await WitnessEngines.find(stack, settings, identities, sharing.second_identities if sharing else {})
+    text_judge = await TextJudge.find(stack, settings)
     if not translate:  # how the engine would translate is then no part of the records' keys
-        identities = {name: {key: one[key] for key in one if key != VERSION_FIELD} for name, one in identities.items()}
-    keys = CacheKeys(graph, identities, limits, settings, rules, lexicon, witnesses, reader.identity, precomputed)
+        identities = {name: without_translating(one) for name, one in identities.items()}
+    keys = CacheKeys(
+        *(graph, identities, limits, settings, rules, lexicon, witnesses, reader.identity, precomputed),
+        second={name: one and without_translating(one) for name, one in second.identities.items()},
+        compared_by=[agreement.VERSION, text_judge.judge(None).version],
+    )
     todo = await asyncio.to_thread(_todo, clips, ledger, keys)
     if todo and translate and (problem := cannot_translate(identities)):
         log.warning("%s", problem)
@@ -161,9 +172,12 @@ async def _furnish(
     if sharing:
         phases = await stack.enter_async_context(sharing.phases(settings, out, say))
         services = phases.services
+    root = _common_root(clips)
+    phased = phases.second if phases else {}
+    others = await second.start(stack, settings, out / "logs", root, phased)
+    judging = await text_judge.start(stack, settings, out / "logs")
     if services is None:
         say("starting the embedded services")
-        root = _common_root(clips)
         local = await _start(stack, LocalServices(out / "logs", root, needed))
         patience = max(settings.connect_seconds, START_SECONDS)  # one that dies is back by then
         own = {"send_paths": root is not None, "connect_seconds": patience}
@@ -171,10 +185,16 @@ async def _furnish(
         services = await local.while_alive(_start(stack, Services(local.addresses, settings)))
     threads = stack.enter_context(RankedThreads(cores))
     asking = stack.enter_context(ThreadPoolExecutor(LEDGER_THREADS, thread_name_prefix="ledger"))
-    run = Run(settings, rules, lexicon, witnesses, identities, reader, precomputed, out, services, threads.of_rank(0))
+    graph = with_witnesses(graph, second.engines, JUDGE if text_judge.is_model else None)
+    run = Run(
+        *(settings, rules, lexicon, witnesses, identities, reader, precomputed, out, services, threads.of_rank(0)),
+        second=second.second({**others, **phased}),
+        judge=text_judge.judge(judging),
+    )
+    beside = (*others.values(), *([judging] if judging else []))
     writes = stack.enter_context(GroupedWrites(ledger.write))
     pipeline = Pipeline(graph, run, StageCache(ledger, graph, keys, asking, writes), threads.of_rank)
-    engaged = Engaged(pipeline, phases, sharing.largest_batch if sharing else 0, local)
+    engaged = Engaged(pipeline, phases, sharing.largest_batch if sharing else 0, local, beside)
     return Session(out, settings, ledger, clips, todo, None if phases else services, engaged)
 
 
@@ -204,10 +224,9 @@ def _todo(clips: list[Clip], ledger: Ledger, keys: CacheKeys) -> list[Clip]:
 
     def is_done(clip: Clip) -> bool:
         try:
-            key = keys.of_record(clip)
+            return clip.name in finished and keys.is_done(clip, finished[clip.name])
         except OSError:  # of a file beside the clip: the clip's own try finds out
             return False
-        return finished.get(clip.name) in (key, keys.refused(key))
 
     return [clip for clip in clips if not is_done(clip)]
 

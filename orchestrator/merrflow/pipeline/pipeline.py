@@ -83,6 +83,7 @@ class Pipeline:
             with reading_clip():
                 record, outcome, reason = await ClipRun(self.graph, run, cached, file, absent).record()
             payload = RECORDS.dump_json(record)
+            key = keys.without(key, {one.witness for of in record.witnesses.values() for one in of if one.again})
         except Pause as pause:
             return Paused(pause.services)
         except Skipped as skipped:

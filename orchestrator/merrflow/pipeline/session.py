@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from merrflow.clients import Services
+from merrflow.clients.second_service import SecondService
 from merrflow.core.errors import InputError, RunStopped, ungrouped
 from merrflow.core.records import Clip, Outcome
 from merrflow.core.settings import RunSettings
@@ -36,6 +37,7 @@ class Engaged:
     phases: GpuPhases | None = None  # if the services share a GPU in phases
     largest_batch: int = 0  # of the services in phases, which cannot be asked yet
     local: LocalServices | None = None  # the services, if they are embedded
+    second: tuple[SecondService, ...] = ()  # of witnesses and the judge of texts, which need not be there
 
     async def while_alive(self, work: Awaitable[None]) -> None:
         """Does `work`. Raises `EmbeddedServiceDies` at once if an embedded service has died too often meanwhile."""
@@ -80,14 +82,18 @@ class Session:
         return [*(connection.replicas.room for connection in connections), 2 * largest]
 
     @property
+    def _all_services(self) -> list[Services]:
+        return [*([self.services] if self.services else []), *(self._engaged.second if self._engaged else ())]
+
+    @property
     def _phases(self) -> GpuPhases | None:
         return self._engaged.phases if self._engaged else None
 
     def raise_if_broken(self) -> None:
         """Raises `InputError` with what to do if a service has already reported that it cannot work."""
         try:
-            if self.services:
-                self.services.raise_if_broken()
+            for services in self._all_services:
+                services.raise_if_broken()
         except MerrflowError as error:
             raise InputError(str(error)) from error
 
@@ -95,11 +101,11 @@ class Session:
         """Returns once all models are loaded. Raises `InputError` with what to do if one cannot be, and
         `EmbeddedServiceDies`."""
         try:
-            if self.services:
-                loading = self.services.wait_ready()
-                await (self._engaged.while_alive(loading) if self._engaged else loading)
-                for sentence in self.services.destinations():
-                    log.warning("%s", sentence)
+            loading = _all(services.wait_ready() for services in self._all_services)
+            await (self._engaged.while_alive(loading) if self._engaged else loading)
+            sentences = (sentence for services in self._all_services for sentence in services.destinations())
+            for sentence in dict.fromkeys(sentences):
+                log.warning("%s", sentence)
         except RunStopped:
             raise
         except MerrflowError as error:
@@ -178,3 +184,7 @@ class Session:
             self._ledger, self.out, names, len(self.todo), unless_current=True, prices=self._prices
         )
         return self.summary
+
+
+async def _all(work: Iterable[Awaitable[None]]) -> None:
+    await asyncio.gather(*work)

@@ -16,7 +16,7 @@ from typing import Any, Generic, TypeVar
 import grpc
 from pydantic import TypeAdapter, ValidationError
 
-from merrflow.core.errors import FileAway, RunStopped
+from merrflow.core.errors import FileAway, RunStopped, WitnessAway
 from merrflow.core.records import Clip, Origin, Outcome
 from merrflow.datasets.entries import what_is_wrong
 from merrflow.pipeline.cache_keys import CacheKeys
@@ -121,11 +121,11 @@ class ClipCache:
         """The stage's result. depends_on: beside the clip's bytes.
 
         Raises `MerrflowError` if the work failed, now or in an earlier run; with the code INVALID_ARGUMENT if another
-        try is of no use. `FileAway` and `RunStopped` are not kept.
+        try is of no use. `FileAway`, `RunStopped` and `WitnessAway` are not kept.
         """
         keys = self._cache.keys
         key = keys.of_stage(stage, self._clip, depends_on)
-        row = await self._row(stage.name, key) or await self._row(stage.name, keys.refused(key))
+        row = await self._row(stage.kept_as, key) or await self._row(stage.kept_as, keys.refused(key))
         if row and not (row.outcome is Outcome.FAILED and row.retry):
             try:
                 return self._result(stage, row)
@@ -157,7 +157,7 @@ class ClipCache:
         try:
             reply = await compute()
             payload = await self._cache.ask(self._cache.codecs.pack, stage, reply)
-        except (FileAway, RunStopped):
+        except (FileAway, RunStopped, WitnessAway):
             raise
         except MerrflowError as error:
             fault = error.code is not grpc.StatusCode.INVALID_ARGUMENT and attempt < MAX_ATTEMPTS
@@ -174,7 +174,7 @@ class ClipCache:
                 round(time.monotonic() - started, 3),
                 attempt,
             )
-        await self._cache.write(self._clip, stage.name, key, row)
+        await self._cache.write(self._clip, stage.kept_as, key, row)
         return row
 
     async def attempts(self, key: str) -> int:

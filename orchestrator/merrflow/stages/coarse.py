@@ -77,7 +77,7 @@ def compose(
 
 def _scene(text: str, is_list: bool, template: Template) -> str:
     first, rest = _first(text, template)
-    if not is_list and _is_sentence(first, template):
+    if not is_list and is_sentence(first, template):
         return _with_rest(first, rest)
     clue = opened(first)
     words = [word.casefold() for word in WORD.findall(clue)]
@@ -134,7 +134,7 @@ def _tone_pattern(clue: str, first: str, voiced: bool, template: Template) -> st
         return "{clue}"
     if start in _set(template.speaks) | _set(template.auxiliaries):
         return template.tone.action
-    if _is_sentence(first, template):
+    if is_sentence(first, template):
         return None
     if not voiced or start in _set(template.absent) or (words and words[-1] in _set(template.absent)):
         return template.tone.sound
@@ -147,7 +147,7 @@ def _tone_pattern(clue: str, first: str, voiced: bool, template: Template) -> st
     return template.tone.voice if _set(template.voices) & set(words) else template.tone.manner
 
 
-def _is_sentence(text: str, template: Template) -> bool:
+def is_sentence(text: str, template: Template) -> bool:
     """Whether it has a verb that is not within a clause of its own; text in another script is taken for one."""
     if not re.search("[A-Za-z]", text):
         return True
@@ -184,10 +184,9 @@ def _with_rest(clause: str, rest: str) -> str:
 
 
 def _tidy(text: str | None, template: Template) -> tuple[str, bool]:
-    def is_sentence(part: str) -> bool:
-        return _is_sentence(part, template)
-
-    one, is_list = tidy(text, _set(template.lead_words), _set(template.abbreviations), is_sentence)
+    one, is_list = tidy(
+        text, _set(template.lead_words), _set(template.abbreviations), lambda part: is_sentence(part, template)
+    )
     if is_list:
         # "a man, A lamp": the later items start within the sentence
         one = re.sub(r"(?<=[,;] )(and )?(A|An|The|One|Two|Some)(?= )", lambda m: (m[1] or "") + m[2].lower(), one)

@@ -53,6 +53,11 @@ class Quality(Strict):
         """Whether anything can speak for it."""
         return bool(self.supported or self.supported_content)
 
+    def excludes(self, other: Quality) -> bool:
+        """Whether no voice can have both: the ranges that support the one are apart from those of the other."""
+        ranges = [(one, two) for one in self.supported for two in other.supported]
+        return bool(ranges) and all(_apart(one, two) for one, two in ranges)
+
     @model_validator(mode="after")
     def _sound(self) -> Quality:
         if not self.supported and (self.contradicted or self.firm):

@@ -42,7 +42,8 @@ _WIDE = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)}  # full-width La
 
 
 @cache
-def _function_words() -> dict[str, frozenset[str]]:
+def function_words() -> dict[str, frozenset[str]]:
+    """Language -> frequent words of its spoken form."""
     data = yaml.safe_load(Path(__file__).with_name("function_words.yaml").read_text(encoding="utf-8"))
     return {language: frozenset(words.split()) for language, words in data["words"].items()}
 
@@ -64,7 +65,7 @@ def language(text: str) -> str:
 def _latin(text: str) -> str:
     straight = text.lower().replace("\N{RIGHT SINGLE QUOTATION MARK}", "'")
     words = re.findall(r"[^\W\d_]+(?:'[^\W\d_]+)?", straight)
-    votes = {name: sum(word in known for word in words) for name, known in _function_words().items()}
+    votes = {name: sum(word in known for word in words) for name, known in function_words().items()}
     most = max(votes.values())
     winners = [name for name, count in votes.items() if count == most]
     if most and len(winners) == 1:

@@ -10,12 +10,15 @@ from merrflow.core.paths import path_text
 from merrflow.core.records import Clip, Outcome, Record
 from merrflow.core.spoken import Translation
 from merrflow.stages.coarse_template import load_template
-from merrflow.stages.stage import Result
+from merrflow.stages.graph import Graph
+from merrflow.stages.stage import Result, Run
+from merrflow.stages.testimony import testimonies
 
 
-def assemble(clip: Clip, results: Mapping[str, Result[Any]]) -> tuple[Record, Outcome, str]:
-    """The record, how the clip came out, and why if that is not `DONE`. results: of the picture and of every stage
-    that is not lazy."""
+def assemble(clip: Clip, run: Run, graph: Graph, found: Mapping[str, Result[Any]]) -> tuple[Record, Outcome, str]:
+    """The record, how the clip came out, and why if that is not `DONE`. found: the results of the picture and of every
+    stage of the graph that is not lazy."""
+    results = {name: result for name, result in found.items() if not graph[name].witness}
     value = {name: result.value for name, result in results.items()}
     reasoning = results["reasoning"]
     record = Record(
@@ -42,6 +45,7 @@ def assemble(clip: Clip, results: Mapping[str, Result[Any]]) -> tuple[Record, Ou
         transcript=value.get("transcript"),
         translation=_translation(value.get("subtitle_en")),
         shown=value["peak_frame"].shown,
+        witnesses=testimonies(run, graph, found),
     )
     if reasoning.value is None:
         return record, Outcome.FAILED, f"no fine-grained text: {reasoning.reason}"

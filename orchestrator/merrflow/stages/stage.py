@@ -7,7 +7,7 @@ runs at the same time, cache keys, codecs, GPU phases and the picture in docs/ar
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
@@ -26,6 +26,7 @@ from merrflow.core.settings import RunSettings
 from merrflow.core.spoken import Transcript, Translation
 from merrflow.facs import Lexicon, RuleSet
 from merrflow.formats.precomputed import Precomputed
+from merrflow.stages.claims.judge import Judge
 from merrflow.stages.witnesses.rules import Witnesses
 
 if TYPE_CHECKING:  # OCR takes half a second to import, which a client of one service has no use for
@@ -69,6 +70,7 @@ class Result(Generic[Value]):
     outcome: Outcome = Outcome.DONE
     reason: str = ""
     seconds: float | None = None  # wall time of a cached stage
+    again: bool = False  # of a second engine that could not be asked: the next run asks it again
 
 
 class Services(Protocol):
@@ -90,6 +92,15 @@ class InThread(Protocol):
 
 
 @dataclass(frozen=True)
+class Second:
+    """A second engine of a role (a witness), as its stages call it."""
+
+    role: str
+    identity: Identity  # without a model if it never answered
+    services: Services
+
+
+@dataclass(frozen=True)
 class Run:
     """What the clips of a run have in common."""
 
@@ -103,6 +114,13 @@ class Run:
     out: Path  # the output folder
     services: Services
     in_thread: InThread
+    second: Mapping[str, Second] = field(default_factory=dict)  # by name
+    judge: Judge | None = None  # of texts of second engines
+
+    def heard_by(self, witness: str) -> Run:
+        """The same run with a second engine in the place of its role's main engine."""
+        found = self.second[witness]
+        return replace(self, services=found.services, identities={**self.identities, found.role: found.identity})
 
 
 @dataclass(frozen=True)
@@ -146,9 +164,17 @@ class Stage(Generic[Value]):
     settings: tuple[str, ...] = ()  # settings of the run that change the result
     data_version: Callable[[], str] | None = None  # of the YAML file that it reads, if any
     check: Callable[[Reply[Any]], str] = field(default=_no_problem)  # why an engine's answer cannot be used, or ""
+    repeats: str = ""  # the stage whose question a second engine answers here, and under whose name results are kept
+    witness: str = ""  # the name of that engine
     optional: bool = False  # the record can be without it, with the reason in `missing`
     # (work, *needs) -> why the clip has nothing for an optional stage
     without: Callable[..., Missing | None] | None = None
+
+    @property
+    def kept_as(self) -> str:
+        """The name under which the ledger keeps its results: an engine's answer is the same, whether it is the main
+        engine of its role or a second one."""
+        return self.repeats or self.name
 
     @property
     def is_cached(self) -> bool:

@@ -27,6 +27,11 @@ def cannot_translate(identities: Mapping[str, Identity]) -> str:
     )
 
 
+def without_translating(engine: Identity) -> dict[str, str]:
+    """Of the engine's identity, what is left in a run that does not translate."""
+    return {key: value for key, value in engine.items() if key != VERSION_FIELD}
+
+
 def in_english(said: Subtitle, translated: Translation | None) -> Subtitle:
     """What is said in English if it was translated, else as it is."""
     return replace(said, text=translated.text, language="en") if translated and translated.text else said

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from merrflow.core.paths import text_path
 from merrflow.core.records import Clip, Outcome
 from merrflow.store.rows import ClipResults, ClipRow, ClipStatus, StageRow
-from merrflow.store.tables import CLIPS, RECORD, ROW, STAGES, VERDICTS
+from merrflow.store.tables import CLIPS, RECORD, ROW, SCORES, STAGES, VERDICTS
 from merrflow.store.transactions import Transactions, unpacked
 
 _PAGE = 25  # clips whose stages are read at once; a clip's Action Units take a megabyte
@@ -32,7 +32,7 @@ class DatasetQueries(Transactions):
         ]
 
     def state(self) -> str:
-        """32 hex digits that change with every clip, outcome, record and verdict: while they are the same, so is
+        """32 hex digits that change with every clip, outcome, record, verdict and score: while they are the same, so is
         everything that is made of the ledger."""
         finished_at = sa.type_coerce(STAGES.c.finished_at, sa.String)  # as it is stored: it is only compared
         query = (
@@ -51,6 +51,8 @@ class DatasetQueries(Transactions):
             .execution_options(yield_per=1000)
         )
 
+        scored = [SCORES.c[name] for name in ("clip", "judge", "text", "version")]
+
         def digest(db: sa.Connection) -> str:
             self._forget_pages(db)
             found = hashlib.sha256()
@@ -59,6 +61,8 @@ class DatasetQueries(Transactions):
             said = db.scalar(sa.select(sa.func.max(VERDICTS.c.id)).where(VERDICTS.c.audit == ""))
             if said:  # else the digest is that of versions without verdicts
                 found.update(f"verdicts to {said}".encode())
+            for row in db.execute(sa.select(*scored).order_by(*scored)):
+                found.update(repr(tuple(row)).encode(errors="surrogatepass"))
             return found.hexdigest()[:32]
 
         return self._do(digest)

@@ -13,12 +13,13 @@ from merrflow.store.database import locate_ledger
 from merrflow.store.database_retries import LedgerGone
 from merrflow.store.dataset_queries import DatasetQueries
 from merrflow.store.run_queries import RunQueries
+from merrflow.store.score_queries import ScoreQueries
 from merrflow.store.verdict_queries import VerdictQueries
 
 _ROOM = 64 << 10  # bytes; SQLite needs 32 KiB beside a ledger to read it
 
 
-class Ledger(RunQueries, DatasetQueries, VerdictQueries):
+class Ledger(RunQueries, DatasetQueries, VerdictQueries, ScoreQueries):
     """What is done and what came of it. Blocking; call it off the event loop. Safe to use from several threads."""
 
     @classmethod

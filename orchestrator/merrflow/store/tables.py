@@ -83,4 +83,14 @@ VERDICTS = sa.Table(
     sa.Column("undoes", sa.Integer),  # the row that this one takes back
     sa.Column("said_at", sa.DateTime(timezone=True), nullable=False),
 )
+# How good the texts of records are (datasets/scoring/). One row a clip and judge; "measures" is a judge, too.
+SCORES = sa.Table(
+    "scores",
+    META,
+    sa.Column("clip", Text, primary_key=True),
+    sa.Column("judge", Text, primary_key=True),
+    sa.Column("text", Text, nullable=False),  # digest of the text and of what it was judged by
+    sa.Column("version", Text, nullable=False),  # of the judge
+    sa.Column("found", Text, nullable=False),  # JSON
+)
 ABOUT = sa.Table("about", META, sa.Column("version", sa.Integer, primary_key=True))

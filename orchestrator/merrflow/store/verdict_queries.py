@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
@@ -71,16 +71,16 @@ class VerdictQueries(Transactions):
         query = sa.select(VERDICTS).where(VERDICTS.c.id > after).order_by(VERDICTS.c.id)
         return [_verdict(row) for row in self._rows(query if clip is None else query.where(VERDICTS.c.clip == clip))]
 
-    def newest(self, clip: str, stage: str) -> bytes | None:
-        """The newest result of a stage for a clip, as JSON; None if there is none."""
+    def newest(self, clip: str, stage: str, wanted: Callable[[bytes], bool] = lambda payload: True) -> bytes | None:
+        """The newest result of a stage for a clip, as JSON; None if there is none. wanted: whether it is one that is
+        asked for, because answers of several engines may be kept."""
         query = (
             sa.select(*ROW)
             .where(STAGES.c.clip == clip, STAGES.c.stage == stage, sa.func.length(STAGES.c.payload) > 0)
             .order_by(STAGES.c.finished_at.desc())
-            .limit(1)
         )
-        rows = self._rows(query)
-        return self._payload(rows[0]) if rows else None
+        found = (self._payload(row) for row in self._rows(query))
+        return next((payload for payload in found if payload is not None and wanted(payload)), None)
 
     @staticmethod
     def _check_undo(db: sa.Connection, row: VerdictRow) -> None:

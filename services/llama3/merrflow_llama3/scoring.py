@@ -66,11 +66,11 @@ class ScoringPrompt(CluePrompt):
 
 
 def load_scoring_prompt(name: str) -> ScoringPrompt:
-    """A packaged scoring prompt by name ("score", "score_small"), or one by the path of its YAML file.
+    """A packaged scoring prompt by name ("score", "score_small", "judge"), or one by the path of its YAML file.
 
     Raises `NotReady` that says what is wrong if it cannot be used.
     """
-    return read_prompt(name, ScoringPrompt, PROMPTS, "`score`, `score_small`")
+    return read_prompt(name, ScoringPrompt, PROMPTS, "`score`, `score_small`, `judge`")
 
 
 def clean_labels(labels: Sequence[str], control_tokens: Iterable[str] = ()) -> tuple[str, ...]:

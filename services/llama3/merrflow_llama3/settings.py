@@ -32,8 +32,9 @@ class Llama3Settings(TorchSettings, OpenAISettings):
     )
     score_prompt: str = Field(
         "",
-        description="the prompt for scoring labels (`score`, `score_small`), or path of a YAML file; empty for "
-        "`score_small` with the packaged model of the engine `llamacpp` and `score` with any other",
+        description="the prompt for scoring labels (`score`, `score_small`) or for judging claims (`judge`), or path "
+        "of a YAML file; empty for `score_small` with the packaged model of the engine `llamacpp` and `score` with any "
+        "other",
     )
     translate_prompt: str = Field(
         "translate",

@@ -10,7 +10,7 @@ import pytest
 HEAVY = ("sqlalchemy", "prefect", "numpy", "av", "yaml", "pydantic_settings", "torch")
 
 
-@pytest.mark.parametrize("command", ["", "run", "worker", "call", "mine", "review", "audit", "compare"])
+@pytest.mark.parametrize("command", ["", "run", "worker", "call", "mine", "review", "audit", "compare", "score"])
 def test_help_imports_no_large_library(command: str) -> None:
     code = (
         "import sys; from merrflow.cli.app import app; app(sys.argv[1:], standalone_mode=False); "

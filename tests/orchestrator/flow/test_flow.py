@@ -11,7 +11,8 @@ from prefect.testing.utilities import prefect_test_harness
 
 from merrflow.flow.run import annotate_request
 from merrflow.pipeline.request import Request
-from tests.orchestrator.fakes import fake_services, make_video
+from tests.orchestrator.fakes import fake_services, make_video, served
+from tests.orchestrator.pipeline.test_witness_engines import SecondTone
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -61,3 +62,15 @@ async def test_nothing_to_do_is_no_run(tmp_path):
             before = len(await client.read_flow_runs())
             assert (await annotate_request(request)).worked == 0
             assert len(await client.read_flow_runs()) == before
+
+
+async def test_a_list_of_witnesses_is_one_text_in_the_form_and_each_answers(tmp_path):
+    clip = make_video(tmp_path / "a.mp4", "red")
+    async with fake_services() as addresses, served("qwen-audio", SecondTone) as tone:
+        witness = f"qwen-audio={tone.address}"
+        request = Request((str(clip),), str(tmp_path / "out"), overrides=addresses | {"witness": [witness]})
+        summary = await annotate_request(request)
+    async with get_client() as client:
+        runs = await client.read_flow_runs()
+    assert summary.outcomes == {"done": 1} and witness in [run.parameters.get("witness") for run in runs]
+    assert '"second-qwen-audio"' in (tmp_path / "out/records.jsonl").read_text()

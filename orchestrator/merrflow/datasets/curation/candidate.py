@@ -9,8 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from merrflow.core.records import Record
+from merrflow.datasets.agreements import deciding
 from merrflow.datasets.entries import Entry
 from merrflow.datasets.review.corrected import HUMAN
+from merrflow.datasets.scoring.scores import Shares
 from merrflow.datasets.standings import standing_of
 from merrflow.stages.grounding import CONTRADICTED, SUPPORTED
 
@@ -34,6 +36,7 @@ class Candidate:
     scores: Mapping[str, Mapping[str, float]]  # "all", "face", "voice", "words" -> label -> probability
     claims: tuple[str, ...]  # reasons of what the tone claims and measurement contradicts
     claims_measured: int  # claims that measurement supports or contradicts
+    text_claims: Mapping[str, Shares]  # judge -> what it finds of the fine-grained text's claims
     fine_text: bool
     face_pixels: float | None  # height of the subject's face at the peak
     height: int  # pixels of the picture
@@ -44,6 +47,7 @@ class Candidate:
     sharpness: float | None  # of the peak's face; read only if a filter needs it
     seconds: float
     text: str  # the subtitle's letters and digits, case folded
+    agreement: Mapping[tuple[str, str], float | None]  # (clue, witness) -> 0 to 1; None: not measured
     frames: np.ndarray  # (frames,) uint64 hashes of pictures
     sound: np.ndarray  # (pieces,) uint32 hashes of the sound; 0 for silence
 
@@ -61,6 +65,7 @@ def candidate(entry: Entry, sharpness: float | None = None) -> Candidate:
     noise = record.tone.measurements.get("signal_to_noise") if record.tone else None
     hashes = record.probe.likeness
     by_people = record.label.source == HUMAN
+    writer = record.origins.get("reasoning")
     verdict, reason = standing_of(entry)
     return Candidate(
         name=record.name,
@@ -75,6 +80,7 @@ def candidate(entry: Entry, sharpness: float | None = None) -> Candidate:
         scores={} if by_people else _scores(record),
         claims=tuple(claim.reason for claim in record.grounding if claim.verdict == CONTRADICTED),
         claims_measured=sum(claim.verdict in (SUPPORTED, CONTRADICTED) for claim in record.grounding),
+        text_claims={} if writer and writer.engine == HUMAN else entry.scores.shares(),
         fine_text=entry.is_fine,
         face_pixels=box[3] if box else None,
         height=record.probe.height,
@@ -85,6 +91,11 @@ def candidate(entry: Entry, sharpness: float | None = None) -> Candidate:
         sharpness=sharpness,
         seconds=record.probe.seconds,
         text=plain(record.subtitle.text or ""),
+        agreement={
+            (sys.intern(clue), sys.intern(one.witness)): value
+            for clue, one, value in deciding(record)
+            if not (by_people and clue.startswith("score_"))
+        },
         frames=np.array([int(word, 16) for word in hashes.frames], np.uint64) if hashes else _NO_FRAMES,
         sound=np.array([int(word or "0", 16) for word in hashes.sound], np.uint32) if hashes else _NO_SOUND,
     )

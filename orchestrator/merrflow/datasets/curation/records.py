@@ -10,6 +10,7 @@ from merrflow.datasets.curation.sharpness import face_sharpness
 from merrflow.datasets.entries import RECORDS, entry_of, parsed
 from merrflow.datasets.pictures import Pictures
 from merrflow.datasets.review.verdicts import decisions
+from merrflow.datasets.scoring.scores import Kept
 from merrflow.store import Ledger, StageRow
 
 
@@ -18,7 +19,7 @@ class Read:
     """All that was read."""
 
     clips: tuple[Candidate, ...]  # by name
-    digest: str  # 64 hex digits of every record, its outcome, and what people said of it
+    digest: str  # 64 hex digits of every record, its outcome, its scores, and what people said of it
 
 
 def read_records(ledger: Ledger, pictures: Pictures | None = None) -> Read:
@@ -28,12 +29,12 @@ def read_records(ledger: Ledger, pictures: Pictures | None = None) -> Read:
     """
     digest = hashlib.sha256()
     clips = []
-    people = decisions(ledger)
+    people, kept = decisions(ledger), Kept(ledger)
     for name, row, record in parsed(ledger, RECORDS):
         _add(digest, name, row)
         sharpness = face_sharpness(pictures.of(record), record.picture_box) if pictures else None
-        clips.append(candidate(entry_of(record, row, people.get(name)), sharpness))
-    _add_people(digest, ledger)
+        clips.append(candidate(entry_of(record, row, people.get(name), kept), sharpness))
+    _add_later(digest, ledger)
     return Read(tuple(sorted(clips, key=lambda clip: clip.name)), digest.hexdigest())
 
 
@@ -42,7 +43,7 @@ def records_digest(ledger: Ledger) -> str:
     digest = hashlib.sha256()
     for name, row in ledger.records():
         _add(digest, name, row)
-    _add_people(digest, ledger)
+    _add_later(digest, ledger)
     return digest.hexdigest()
 
 
@@ -51,7 +52,8 @@ def _add(digest: hashlib._Hash, name: str, row: StageRow) -> None:
     digest.update(f"{name}\0{row.outcome}\0{inner}\n".encode())
 
 
-def _add_people(digest: hashlib._Hash, ledger: Ledger) -> None:
-    """Nothing without verdicts, so that a curation of earlier versions is not stale for that."""
+def _add_later(digest: hashlib._Hash, ledger: Ledger) -> None:
+    """Verdicts and scores; nothing without them, so that a curation of earlier versions is not stale for that."""
     for clip, decision in sorted(decisions(ledger).items()):
         digest.update(f"{clip}\0{decision}\n".encode())
+    digest.update(ledger.scores_state().encode())

@@ -24,10 +24,12 @@ _HERE = "merrflow.datasets.curation"
 BUILT_IN = {
     "review": f"{_HERE}.review:RejectedByPeople",
     "standing": f"{_HERE}.standing:ByStanding",
+    "consensus": f"{_HERE}.consensus:Consensus",
     "distribution": f"{_HERE}.contradictions:AgainstDistribution",
     "modalities": f"{_HERE}.contradictions:ModalitiesApart",
     "support": f"{_HERE}.contradictions:Unsupported",
     "tone": f"{_HERE}.contradictions:ToneContradicted",
+    "claims": f"{_HERE}.claims:ClaimsOfText",
     "quality": f"{_HERE}.quality:Quality",
     "exact": f"{_HERE}.exact:ExactDuplicates",
     "near": f"{_HERE}.near:NearDuplicates",

@@ -12,12 +12,14 @@ from typing import Any
 import yaml
 
 from merrflow.core.version import __version__
+from merrflow.datasets.agreements import Agreements
 from merrflow.datasets.entries import Entry
 from merrflow.datasets.export.columns import Column
 from merrflow.datasets.export.text import one_line
 from merrflow.datasets.review.agreement import Share
 from merrflow.datasets.review.audit import AuditReport
 from merrflow.datasets.review.corrected import HUMAN
+from merrflow.datasets.scoring.files import Tally
 
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 _MARKUP = re.compile(r"([\\`*_{}\[\]<>|~$#&])")
@@ -49,6 +51,8 @@ class Card:
         self._verdicts: Counter[str] = Counter()
         self._standings: Counter[str] = Counter()
         self._supported: Counter[bool | None] = Counter()
+        self._scores = Tally()
+        self._agreements = Agreements()
         self._seconds = 0.0
         self._words: dict[str, Counter[int]] = {"coarse": Counter(), "fine": Counter()}
         self._fine: set[bytes] = set()  # hashes of texts
@@ -72,6 +76,8 @@ class Card:
             # a note about one clip, such as a file's name, says nothing about the others
             self._notes[writer] = origin.note if self._notes.get(writer, origin.note) == origin.note else ""
         self._verdicts.update(claim.verdict for claim in record.grounding)
+        self._scores.add(entry)
+        self._agreements.add(record)
         self._seconds += record.probe.seconds
         self._words["coarse"][len(record.coarse.split())] += 1
         fine = entry.fine_text
@@ -113,12 +119,14 @@ class Card:
             missing=_most(self._missing)[:MAX_ROWS],
             origins=[(writer, count, self._notes[writer]) for writer, count in sorted(self._origins.items())],
             verdicts=dict(self._verdicts),
+            agreements=self._agreements.rows(),
             fine=described,
             distinct=len(self._fine),
             words={grain: _spread(counts) for grain, counts in self._words.items() if counts},
             columns=self._columns,
             inside=[_HELD[name] for name in inside],
             audit=self._audit,
+            scores=self._scores,
             checked=self._sources[HUMAN],
         )
 

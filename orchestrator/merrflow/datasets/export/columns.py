@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import PurePosixPath
 from typing import Any
 
 from merrflow.core.spoken import SUBTITLE_SOURCES
 from merrflow.datasets.entries import Entry
 from merrflow.datasets.export.vocabulary import Vocabulary
+from merrflow.datasets.scoring.files import about
 from merrflow.datasets.standings import standing_of, votes_in_words
 
 MEDIA = ("image", "video", "audio")  # columns that the writer fills, for their bytes come from files
@@ -236,7 +238,15 @@ def columns(words: Vocabulary, media: Collection[str] = MEDIA[:1]) -> tuple[Colu
             lambda e: [s.start for s in e.record.probe.shots[1:]],
         ),
     ]
+    found += [
+        Column(f"score_{name}", NUMBER, f"{about(name)}; null where not measured", partial(_score, name))
+        for name in words.scores
+    ]
     return tuple(found)
+
+
+def _score(name: str, entry: Entry) -> float | None:
+    return entry.scores.values().get(name)
 
 
 def _aligned(shares: Mapping[str, float] | None, labels: tuple[str, ...]) -> list[float | None] | None:

@@ -11,6 +11,7 @@ from merrflow.core.paths import path_text
 from merrflow.datasets.entries import RECORDS, Entry
 from merrflow.datasets.export.text import clean
 from merrflow.datasets.export.writer import Writer
+from merrflow.datasets.scoring.files import as_values
 from merrflow.store import Ledger
 
 # Long rows of numbers that pictures and filters need and readers of records do not.
@@ -27,6 +28,8 @@ class RecordLines(Writer):
     def add(self, entry: Entry) -> str:
         values = RECORDS.dump_python(entry.record, exclude=LEFT_OUT)
         values = {"name": values.pop("name"), "outcome": entry.outcome, "reason": entry.reason} | values
+        if entry.scores:
+            values["scores"] = as_values(entry.scores)
         self._file.write(clean(json.dumps(values, ensure_ascii=False)) + "\n")
         return ""
 

@@ -114,6 +114,8 @@ def row(entry: Entry, words: Vocabulary) -> dict[str, Any]:
         "coarse": record.coarse,
         "fine": entry.fine_text,
     }
+    scores = entry.scores.values()
+    values |= {f"score_{name}": scores.get(name) for name in words.scores}
     shares = record.distribution.get("all", {})
     values |= {f"p_{name}": shares.get(name) for name in words.labels}
     values |= {

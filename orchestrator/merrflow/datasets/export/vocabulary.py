@@ -13,6 +13,7 @@ from pydantic import TypeAdapter
 from typing_extensions import TypedDict
 
 from merrflow.datasets.entries import parsed
+from merrflow.datasets.scoring.files import score_names
 from merrflow.stages import label_scores
 from merrflow.stages.graph import GRAPH
 from merrflow.store import Ledger
@@ -59,6 +60,7 @@ class Vocabulary:
     prosody: tuple[tuple[str, str], ...]  # names of the voice's measurements, with units
     clues: tuple[str, ...]  # that engines are named of: CLUES, then others that occur
     modalities: tuple[str, ...]  # that label distributions are of: MODALITIES, then others that occur
+    scores: tuple[str, ...] = ()  # of texts, that `merrflow score` found
 
 
 def vocabulary(ledger: Ledger, names: Collection[str] | None = None) -> Vocabulary:
@@ -84,6 +86,7 @@ def vocabulary(ledger: Ledger, names: Collection[str] | None = None) -> Vocabula
         prosody=tuple(sorted(prosody.items())),
         clues=_after(CLUES, clues),
         modalities=_after(MODALITIES, modalities),
+        scores=score_names(ledger),
     )
 
 

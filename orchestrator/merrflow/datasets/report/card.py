@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 
 from merrflow.core.records import Origin, Record
+from merrflow.datasets.agreements import in_words
 from merrflow.datasets.entries import Entry
 from merrflow.datasets.pictures import Pictures
 from merrflow.datasets.report.chart import Chart, draw, facs_name
@@ -61,6 +62,7 @@ class Card:
     tone_more: tuple[str, ...]
     scene_measured: tuple[str, ...]
     votes: tuple[str, ...]  # what each witness says of the label
+    second: tuple[tuple[str, str, str], ...]  # second engines: who on which clue, what it says, how far it agrees
     views: tuple[str, ...]  # what the model makes of the clues, in a line each
 
     def origin(self, clue: str) -> Origin | None:
@@ -92,6 +94,7 @@ def card(entry: Entry, pictures: Pictures, longest: int) -> Card:
         tone_more=tuple(measured(*item) for item in tone.items() if item[0] not in key),
         scene_measured=tuple(measured(*item) for item in record.scene.measurements.items()) if record.scene else (),
         votes=tuple(votes_in_words(record.label)),
+        second=tuple(in_words(record)),
         views=tuple(_view(name, record) for name in record.distribution),
     )
 

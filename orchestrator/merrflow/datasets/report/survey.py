@@ -12,9 +12,11 @@ from dataclasses import dataclass
 
 from merrflow.core.paths import path_text
 from merrflow.core.records import Verdict
+from merrflow.datasets.agreements import Agreed, Agreements
 from merrflow.datasets.costs import Prices, Spent, spent
 from merrflow.datasets.entries import Entry, entries
 from merrflow.datasets.export import writer
+from merrflow.datasets.scoring.files import Figure, Tally
 from merrflow.store import ClipRow, Ledger
 
 MAX_CARDS = 300  # above this a browser becomes slow and the file large
@@ -83,7 +85,10 @@ class Survey:
     carded: tuple[tuple[str, str], ...]  # name and fingerprint of the records that get a card, by name
     rows: tuple[Row, ...]  # the other records, by name; at most MAX_ROWS
     dropped: tuple[Dropped, ...]  # by name; at most MAX_ROWS
+    agreements: tuple[Agreed, ...]  # of second engines with the main ones; empty if there are none
     endpoints: tuple[Spent, ...]  # what their answers took; empty if no engine asks one
+    scored: int  # records whose texts have scores
+    scores: tuple[Figure, ...]  # over these
 
 
 class Surveyor(writer.Writer):
@@ -100,12 +105,16 @@ class Surveyor(writer.Writer):
         self._spent: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])
         self._fine = 0
         self._standings: Counter[str] = Counter()
+        self._scores = Tally()
+        self._agreements = Agreements()
 
     def add(self, entry: Entry) -> str:
         record = entry.record
         self._fine += entry.is_fine
+        self._scores.add(entry)
         self._by_label[record.label.label].append(record.name)
         self._recorded.add(record.name)
+        self._agreements.add(record)
         if record.label.standing:
             self._standings[str(record.label.standing.verdict)] += 1
         if len(self._rows) < MAX_CARDS + MAX_ROWS:  # no later one can come into the table
@@ -142,7 +151,10 @@ class Surveyor(writer.Writer):
             carded=tuple((row.clip.name, row.fingerprint or "") for row in clips if row.clip.name in chosen),
             rows=tuple([row for row in self._rows if row.name not in chosen][:MAX_ROWS]),
             dropped=tuple(_dropped(clip) for clip in dropped[:MAX_ROWS]),
+            agreements=self._agreements.rows(),
             endpoints=spent(self._ledger, prices),
+            scored=self._scores.texts,
+            scores=self._scores.figures(),
         )
 
 

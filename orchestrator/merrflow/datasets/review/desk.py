@@ -6,13 +6,14 @@ import threading
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 from merrflow.datasets.entries import RECORDS
 from merrflow.datasets.review.agreement import agreement, cohen
 from merrflow.datasets.review.audit import Audit
-from merrflow.datasets.review.details import details, hidden
+from merrflow.datasets.review.details import SERIES, details, hidden, is_of
 from merrflow.datasets.review.index import Item, by_doubt, item_id, read_items, shuffled
 from merrflow.datasets.review.verdicts import REJECTED, Kind, Said, Verdict, by_clip, standing
 from merrflow.facs import load_rules
@@ -106,7 +107,8 @@ class Desk:
         row = self._ledger.record(item.name)
         if row is None:
             raise UnknownClip(clip)
-        found = details(RECORDS.validate_json(row.payload), row, self._ledger.newest(item.name, "action_units"))
+        record = RECORDS.validate_json(row.payload)
+        found = details(record, row, self._ledger.newest(item.name, SERIES, partial(is_of, record)))
         of_clip = said.get(item.name, {})
         mine = of_clip.get(reviewer)
         covered = (blind or bool(self.audit)) and mine is None

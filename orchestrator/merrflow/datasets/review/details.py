@@ -25,6 +25,7 @@ _TELLING = (
     "coarse",
     "expressions",
 )
+SERIES = "action_units"  # the stage whose result has the faces of every frame
 _CLUES = ("scene", "tone", "peak_reason")
 
 
@@ -68,6 +69,18 @@ def details(record: Record, row: StageRow, action_units: bytes | None) -> dict[s
         "outcome": str(row.outcome),
         "why": row.reason,
     }
+
+
+def is_of(record: Record, action_units: bytes) -> bool:
+    """Whether a stage's result as JSON is of the engine that the record names: a second engine's is kept beside it."""
+    if SERIES not in record.witnesses:
+        return True
+    origin = record.origins.get(SERIES)
+    try:
+        told = json.loads(action_units)["origin"]
+        return origin is not None and (told["engine"], told["model"]) == (origin.engine, origin.model)
+    except (KeyError, TypeError, ValueError):
+        return False
 
 
 def hidden(found: dict[str, Any]) -> dict[str, Any]:

@@ -9,6 +9,9 @@ from dataclasses import dataclass, field
 from pydantic import TypeAdapter
 
 from merrflow.core.records import Verdict as Bearing
+from merrflow.datasets.agreements import decisive
+from merrflow.datasets.curation.config import packaged
+from merrflow.datasets.curation.consensus import Consensus, ConsensusRules, disagreement
 from merrflow.datasets.entries import parsed
 from merrflow.store import Ledger
 
@@ -42,6 +45,12 @@ class _Probe:
 
 
 @dataclass(frozen=True)
+class _Testimony:
+    witness: str
+    agreement: Mapping[str, float]
+
+
+@dataclass(frozen=True)
 class _Line:
     """The part of a record that is listed; the rest is not even parsed into objects."""
 
@@ -50,6 +59,7 @@ class _Line:
     label: _Label
     probe: _Probe
     distribution: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    witnesses: Mapping[str, tuple[_Testimony, ...]] = field(default_factory=dict)
 
 
 _LINES = TypeAdapter(_Line)
@@ -67,7 +77,7 @@ class Item:
     outcome: str
     standing: str  # "" in records of versions that had none
     doubt: float  # higher is more doubtful
-    disagree: bool  # a witness speaks against the label, or finds another
+    disagree: bool  # a witness speaks against the label or finds another, or a second engine does not agree
     seconds: float
     frames: int
 
@@ -93,7 +103,10 @@ def shuffled(items: Sequence[Item], seed: str = "") -> list[Item]:
 
 
 def _items(ledger: Ledger) -> Iterator[Item]:
+    rules = packaged().rules(Consensus.name)
+    at_least = rules.at_least if isinstance(rules, ConsensusRules) else {}
     for name, row, line in parsed(ledger, _LINES):
+        values = {(clue, one.witness): decisive(one.agreement) for clue, said in line.witnesses.items() for one in said}
         votes = line.label.standing.votes if line.label.standing else ()
         verdict = line.label.standing.verdict if line.label.standing else ""
         # Within a verdict, the balance of the votes decides, and then how likely the model finds the label.
@@ -108,7 +121,8 @@ def _items(ledger: Ledger) -> Iterator[Item]:
             outcome=str(row.outcome),
             standing=verdict,
             doubt=100 * _RANK.get(verdict, 0) + balance + (1 - own) / 10,
-            disagree=any(vote.vote == "against" or vote.label not in ("", line.label.label) for vote in votes),
+            disagree=any(vote.vote == "against" or vote.label not in ("", line.label.label) for vote in votes)
+            or disagreement(values, at_least) is not None,
             seconds=line.probe.seconds,
             frames=line.probe.frame_count,
         )

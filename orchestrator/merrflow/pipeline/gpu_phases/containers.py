@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from merrflow.core.errors import InputError
@@ -26,22 +27,34 @@ _HOST = {"Devices": "devices", "Runtime": "runtime", "GroupAdd": "group_add", "S
 _HOST |= {"CapDrop": "cap_drop", "ReadonlyRootfs": "read_only", "Tmpfs": "tmpfs", "ShmSize": "shm_size"}
 
 
+@dataclass(frozen=True)
+class Part:
+    """What a run calls by a name of its own."""
+
+    role: str  # a service of the catalog
+    compose: str  # the name of its containers' service in the Compose project
+
+
 class Containers:
     """By service, the containers of one Compose project, including replicas."""
 
-    def __init__(self, client: DockerClient, found: dict[str, list[Container]]) -> None:
+    def __init__(self, client: DockerClient, found: dict[str, list[Container]], parts: Mapping[str, Part]) -> None:
         self._client = client
         self._found = found
+        self._parts = parts
         self._restarts: dict[str, int] = {}  # container id -> restarts by Docker before it was started here
 
     @classmethod
-    def find(cls, services: Collection[str], project: str | None = None) -> Containers:
-        """project: its name; by default COMPOSE_PROJECT_NAME, or the only project with these services.
+    def find(cls, wanted: Collection[str] | Mapping[str, Part], project: str | None = None) -> Containers:
+        """wanted: services of the catalog; or names of the run's own, and what each is. project: its name; by default
+        COMPOSE_PROJECT_NAME, or the only project with these services.
 
         Raises `InputError` with what to do.
         """
         import docker
 
+        parts = wanted if isinstance(wanted, Mapping) else {name: Part(name, name) for name in wanted}
+        services = tuple(dict.fromkeys(part.compose for part in parts.values()))
         try:
             client = docker.from_env(timeout=DESCRIBE_SECONDS)
             all_ = client.containers.list(all=True, filters={"label": [SERVICE, f"{ONE_OFF}=False"]})
@@ -50,10 +63,10 @@ class Containers:
                 f"no Docker engine answers ({_first_line(error)}): --gpu-sharing starts and stops the services' "
                 "containers; start Docker, set DOCKER_HOST, or run as a user with access to it"
             ) from error
-        wanted = project or os.environ.get("COMPOSE_PROJECT_NAME", "")
+        chosen = project or os.environ.get("COMPOSE_PROJECT_NAME", "")
         projects: dict[str, dict[str, list[Container]]] = {}
         for one in all_:
-            if one.labels[SERVICE] in services and wanted in ("", one.labels[PROJECT]):
+            if one.labels[SERVICE] in services and chosen in ("", one.labels[PROJECT]):
                 projects.setdefault(one.labels[PROJECT], {}).setdefault(one.labels[SERVICE], []).append(one)
         whole = {name: found for name, found in projects.items() if set(found) == set(services)}
         if len(whole) > 1:
@@ -62,12 +75,12 @@ class Containers:
                 "to choose one"
             )
         if not whole:
-            raise InputError(_absent(services, projects, wanted))
+            raise InputError(_absent(services, projects, chosen))
         (found,) = whole.values()
         paused = [name for name in services if any(one.status == "paused" for one in found[name])]
         if paused:
             raise InputError(f"the container of {paused[0]} is paused: `docker-compose unpause {paused[0]}` first")
-        return cls(client, {name: found[name] for name in services})
+        return cls(client, {name: found[part.compose] for name, part in parts.items()}, parts)
 
     def replicas(self, service: str) -> int:
         """How many containers the service has."""
@@ -79,14 +92,15 @@ class Containers:
 
     def address(self, service: str) -> str:
         """The address at which the service is published on this machine. Raises `InputError` if it is not."""
-        port = SERVICES[service].port
+        entry = SERVICES[self._parts[service].role]
+        port = entry.port
         published = self._look(service)[0]["HostConfig"]["PortBindings"] or {}
         for binding in published.get(f"{port}/tcp") or []:
             if binding["HostPort"].isdigit() and binding["HostPort"] != "0":
                 host = binding["HostIp"] if binding["HostIp"] not in ("", "0.0.0.0", "::") else "127.0.0.1"
                 return f"{host}:{binding['HostPort']}"
         raise InputError(
-            f"the container of {service} publishes no fixed port for {port}: set {SERVICES[service].env_prefix}ADDRESS "
+            f"the container of {service} publishes no fixed port for {port}: set {entry.env_prefix}ADDRESS "
             "to where it can be reached"
         )
 
@@ -112,7 +126,7 @@ class Containers:
         try:
             container = self._client.containers.create(
                 like["Image"],
-                entrypoint=["python3", "-m", "merrflow_serving", "describe", service],
+                entrypoint=["python3", "-m", "merrflow_serving", "describe", self._parts[service].role],
                 command=[],
                 environment=like["Config"]["Env"],
                 user=like["Config"]["User"],

@@ -23,8 +23,9 @@ class Described:
     card: int  # bytes of the GPU that it sees; 0 if it needs or sees none
 
     @classmethod
-    def parse(cls, service: str, text: str) -> Described:
-        """Reads the last line of the command's output. Raises `InputError`."""
+    def parse(cls, service: str, text: str, role: str = "") -> Described:
+        """Reads the last line of the command's output. role: the service of the catalog, if it has another name here.
+        Raises `InputError`."""
         try:
             content: dict[str, Any] = json.loads(text.strip().splitlines()[-1])
             problem, gpu, need = content["problem"], content["gpu"] or {}, content["need"]
@@ -35,7 +36,7 @@ class Described:
                 f"the container of {service} does not report what it needs ({type(error).__name__}: {error}); its "
                 "image is older than this merrflow: build it again"
             ) from error
-        if content["service"] != service:
+        if content["service"] != (role or service):
             raise InputError(f"the container of {service} runs the service {content['service']!r}")
         if problem:
             raise InputError(
@@ -54,6 +55,6 @@ class Described:
         """What it refuses as too large."""
         return limits_of(self.engine.limits)
 
-    def model(self, replicas: int = 1) -> Model:
-        """What it needs of the GPU."""
-        return Model(self.service, self.least * replicas, self.full * replicas)
+    def model(self, replicas: int = 1, *, second: bool = False) -> Model:
+        """What it needs of the GPU. second: whether it is a second engine."""
+        return Model(self.service, self.least * replicas, self.full * replicas, second)

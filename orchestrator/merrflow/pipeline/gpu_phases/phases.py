@@ -10,10 +10,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Protocol
 
 from merrflow.clients import Identity, Services, identity
 from merrflow.clients.remote import leaves
+from merrflow.clients.second_service import SecondService
 from merrflow.core.errors import InputError
 from merrflow.core.settings import RunSettings
 from merrflow.core.signal import Signal
@@ -46,10 +48,16 @@ class GpuPhases:
         identities: Mapping[str, Identity],
         settings: RunSettings,
         say: Callable[[str], None] = lambda text: None,
+        second: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
-        """identities: of the engines as planned. A service that then runs another engine ends the run."""
+        """identities: of the engines as planned. A service that then runs another engine ends the run. second: the
+        names of second engines, and their roles; one that does not start is not asked."""
         self.plan = plan
-        self.services = Services(dict(addresses), settings.model_copy(update={"connect_seconds": CONNECT_SECONDS}))
+        patient = settings.model_copy(update={"connect_seconds": CONNECT_SECONDS})
+        self.services = Services({name: where for name, where in addresses.items() if name not in second}, patient)
+        self.second = {
+            name: SecondService(f"the witness {name}", role, addresses[name], patient) for name, role in second.items()
+        }
         self._fleet = fleet
         self._identities = identities
         self._settings = settings
@@ -75,6 +83,10 @@ class GpuPhases:
             except MerrflowError as error:
                 raise InputError(str(error)) from error
             yield Round(names, frozenset(self._identities) - needed)
+
+    async def close(self) -> None:
+        """Ends all connections."""
+        await asyncio.gather(*(one.__aexit__() for one in (self.services, *self.second.values())))
 
     def paused(self, clip: str, pause: Paused) -> None:
         """The clip went as far as the services of the round allow."""
@@ -111,21 +123,32 @@ class GpuPhases:
         if words:
             self._say(f"phase {number} of {len(self.plan.phases)}: {', '.join(words)}")
         await asyncio.to_thread(self._fleet.stop, stop)
-        await asyncio.to_thread(self._fleet.start, start)
+        await asyncio.to_thread(self._fleet.start, [name for name in start if name not in self.second])
         try:
             async with asyncio.TaskGroup() as group:
                 for name in sorted(needed):
-                    group.create_task(self._ready(name))
+                    group.create_task(self._heard(name, name in start) if name in self.second else self._ready(name))
         except ExceptionGroup as several:  # not except*, which would wrap the error in a group again
             raise several.exceptions[0] from None
-        for sentence in self.services.destinations():
+        for sentence in (one for services in (self.services, *self.second.values()) for one in services.destinations()):
             if sentence not in self._told:
                 self._told.add(sentence)
                 log.warning("%s", sentence)
 
+    async def _heard(self, name: str, start: bool) -> None:
+        """Returns once a second engine is warm or counts as away. Raises `NotReady` only if it would send what must not
+        leave."""
+        try:
+            if start:
+                await asyncio.to_thread(self._fleet.start, [name])
+            await self._ready(name)
+        except (InputError, MerrflowError) as error:
+            self.second[name].raise_if_broken()
+            self.second[name].give_up(str(error))
+
     async def _ready(self, name: str) -> None:
         """Returns once the service is warm. Raises `NotReady` with its problem or its container's."""
-        connection = self.services.connections[name]
+        connection = self.second[name].connection if name in self.second else self.services.connections[name]
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._settings.ready_seconds
         while True:

@@ -21,6 +21,7 @@ class Model:
     service: str
     least: int  # with the smallest batch
     full: int  # with the largest batch
+    second: bool = False  # a second engine: it shares no phase with main engines
 
 
 @dataclass(frozen=True)
@@ -57,8 +58,8 @@ class Plan:
 def make_plan(models: Iterable[Model], memory: int, reserve: int = RESERVE) -> Plan:
     """As few phases as the order of `models` allows. memory: bytes of the card.
 
-    Neighbours share a phase if they fit with their largest batches. One that fits only with a smaller batch has a phase
-    to itself. Raises `InputError` if one does not fit at all.
+    Neighbours share a phase if they fit with their largest batches, but no second engine one with a main engine. One
+    that fits only with a smaller batch has a phase to itself. Raises `InputError` if one does not fit at all.
     """
     models = tuple(models)
     limit = memory - reserve
@@ -70,7 +71,8 @@ def make_plan(models: Iterable[Model], memory: int, reserve: int = RESERVE) -> P
                 f"({gib(memory)}, less {gib(reserve)} in reserve): give it a smaller model or number format, "
                 "or run it on the CPU"
             )
-        if groups and sum(one.full for one in (*groups[-1], model)) <= limit:
+        fits = groups and sum(one.full for one in (*groups[-1], model)) <= limit
+        if fits and groups[-1][-1].second == model.second:
             groups[-1].append(model)
         else:
             groups.append([model])

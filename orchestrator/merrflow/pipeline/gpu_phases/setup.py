@@ -6,7 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -14,7 +14,7 @@ from merrflow.clients import Identity
 from merrflow.core.atomic_files import whole_bytes
 from merrflow.core.errors import InputError
 from merrflow.core.settings import RunSettings
-from merrflow.pipeline.gpu_phases.containers import Containers
+from merrflow.pipeline.gpu_phases.containers import Containers, Part
 from merrflow.pipeline.gpu_phases.described import Described
 from merrflow.pipeline.gpu_phases.phases import Fleet, GpuPhases
 from merrflow.pipeline.gpu_phases.plan import Plan, gib, make_plan
@@ -42,16 +42,22 @@ class Sharing:
     described: Mapping[str, Described]
     project: Project
     addresses: Mapping[str, str]
+    second: Mapping[str, str] = field(default_factory=dict)  # name of a second engine -> its role
 
     @property
     def identities(self) -> dict[str, Identity]:
-        """Of each service's engine, as `Services.identities`."""
-        return {name: one.identity for name, one in self.described.items()}
+        """Of each main engine, as `Services.identities`."""
+        return {name: one.identity for name, one in self.described.items() if name not in self.second}
+
+    @property
+    def second_identities(self) -> dict[str, Identity]:
+        """Of each second engine, by name."""
+        return {name: self.described[name].identity for name in self.second}
 
     @property
     def limits(self) -> dict[str, Identity]:
         """What each service refuses as too large, as `Services.limits`."""
-        return {name: one.limits for name, one in self.described.items()}
+        return {name: one.limits for name, one in self.described.items() if name not in self.second}
 
     @property
     def largest_batch(self) -> int:
@@ -68,11 +74,12 @@ class Sharing:
         """
         file = out / FOUND_FILE
         found = await asyncio.to_thread(self._found, file)
-        phases = GpuPhases(self.plan, self.project, self.addresses, self.identities, settings, say)
+        known = self.identities | self.second_identities
+        phases = GpuPhases(self.plan, self.project, self.addresses, known, settings, say, self.second)
         try:
             yield phases
         finally:
-            await phases.services.__aexit__()
+            await phases.close()
             await asyncio.shield(asyncio.to_thread(self._put_back, found, file))
 
     async def tidy(self, out: Path) -> None:
@@ -105,21 +112,28 @@ async def open_sharing(
 ) -> Sharing:
     """Asks the services' containers what they need, and plans. memory: bytes of the card; 0 to ask the containers.
     project: instead of the one that is found. Raises `InputError` with what to do."""
+    parts = {name: Part(name, name) for name in needed}
+    second = {one.name: one.role for one in settings.second_engines if not one.address}
+    parts |= {one.name: Part(one.role, one.what) for one in settings.second_engines if one.name in second}
     addresses = settings.addresses(needed)
     try:
-        found = project if project else await asyncio.to_thread(_containers, needed)
-        texts = await asyncio.gather(*(asyncio.to_thread(found.describe, name) for name in needed))
-        described = {name: Described.parse(name, text) for name, text in zip(needed, texts, strict=True)}
+        found = project if project else await asyncio.to_thread(_containers, parts)
+        texts = await asyncio.gather(*(asyncio.to_thread(found.describe, name) for name in parts))
+        described = {
+            name: Described.parse(name, text, part.role)
+            for (name, part), text in zip(parts.items(), texts, strict=True)
+        }
         addresses = addresses or {name: found.address(name) for name in needed}
-        models = [one.model(found.replicas(name)) for name, one in described.items()]
+        addresses |= {name: found.address(name) for name in second}
+        models = [one.model(found.replicas(name), second=name in second) for name, one in described.items()]
     except MerrflowError as error:
         raise InputError(str(error)) from error
     plan = make_plan(models, memory or _card(described))
-    return Sharing(plan, described, found, addresses)
+    return Sharing(plan, described, found, addresses, second)
 
 
-def _containers(needed: Sequence[str]) -> Project:
-    return Containers.find(needed)
+def _containers(parts: Mapping[str, Part]) -> Project:
+    return Containers.find(parts)
 
 
 def _card(described: Mapping[str, Described]) -> int:

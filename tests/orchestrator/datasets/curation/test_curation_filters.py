@@ -7,12 +7,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from merrflow.core.records import Claim, Outcome
+from merrflow.core.records import Claim, Origin, Outcome
 from merrflow.datasets.curation.base import Filter
 from merrflow.datasets.curation.candidate import Candidate, candidate
 from merrflow.datasets.curation.config import config_type, packaged
 from merrflow.datasets.curation.near import NearDuplicates
 from merrflow.datasets.entries import Entry
+from merrflow.datasets.review.corrected import HUMAN
+from merrflow.datasets.scoring.scores import Shares, TextScores
+from merrflow.stages.claims.judge import Finding, Judgement
 from tests.orchestrator.datasets.report.runs import record
 
 RNG = np.random.default_rng(4)
@@ -136,6 +139,36 @@ def test_quality_names_every_fault() -> None:
 def test_quality_measures_that_are_off_by_default(rule: dict[str, object], changes: dict[str, object]) -> None:
     assert not only("quality").judge([clip(**changes)]).drops
     assert only("quality", **rule).judge([clip(**changes)]).drops
+
+
+@pytest.mark.parametrize(
+    ("found", "rules", "dropped"),
+    [
+        (Shares(4, 2, 2), {}, True),
+        (Shares(4, 3, 1), {}, False),  # a quarter is the most
+        (Shares(4, 0, 0), {}, False),  # nothing is told, and that does not count by default
+        (Shares(4, 0, 0), {"not_told_above": 0.9}, True),
+        (Shares(0, 0, 0), {"not_told_above": 0.0}, False),
+        (Shares(4, 0, 4), {"contradicted_above": None}, False),
+        (Shares(4, 0, 4), {"judges": ("model",)}, False),
+    ],
+)
+def test_claims_of_the_text(found: Shares, rules: dict[str, object], dropped: bool) -> None:
+    verdict = only("claims", **rules).judge([clip(text_claims={"rules": found})])
+    assert bool(verdict.drops) == dropped
+    if dropped:
+        assert "of 4 claims of the text are" in verdict.drops["clip"]
+
+
+def test_a_text_that_nobody_judged_or_that_a_person_wrote_is_not_judged() -> None:
+    assert only("claims").judge([clip()]).unjudged == 1
+    judged = (Judgement("she smiles", Finding.CONTRADICTED),)
+    scores = TextScores({"rules": judged})
+    by_model = Entry(record("clip"), Outcome.DONE, "", scores=scores)
+    origins = {"reasoning": Origin(HUMAN, "", "", "", "", 0.0, 0.0)}
+    by_person = replace(by_model, record=record("clip", origins=origins))
+    assert only("claims").judge([candidate(by_model)]).drops
+    assert only("claims").judge([candidate(by_person)]).unjudged == 1
 
 
 def test_what_is_not_known_never_counts() -> None:
@@ -274,3 +307,27 @@ def test_standing(standing: str, kept: list[str]) -> None:
 def test_a_record_without_a_standing_is_not_judged_by_it() -> None:
     found = only("standing", keep="confirmed").judge([clip()])
     assert (dict(found.drops), found.unjudged) == ({}, 1)
+
+
+@pytest.mark.parametrize(
+    ("agreement", "rules", "dropped"),
+    [
+        ({}, {}, None),
+        ({("tone", "qwen-audio.b"): 0.6}, {}, None),
+        ({("tone", "qwen-audio.b"): 0.5}, {}, None),
+        ({("tone", "qwen-audio.b"): 0.6, ("tone", "qwen-audio.c"): 0.4}, {}, "qwen-audio.c agrees to 0.40 on the tone"),
+        ({("tone", "qwen-audio.b"): 0.6}, {"at_least": {"tone": 0.7}}, "0.70 is asked for"),
+        ({("tone", "qwen-audio.b"): 0.1}, {"at_least": {"scene": 0.7}}, None),
+        ({("tone", "qwen-audio.b"): None}, {}, None),
+        ({("tone", "qwen-audio.b"): None}, {"not_measured": "drop"}, "agreement is not known: tone by qwen-audio.b"),
+        ({}, {"not_measured": "drop"}, None),  # no witness was asked
+    ],
+)
+def test_consensus(agreement: dict, rules: dict, dropped: str | None) -> None:
+    found = only("consensus", **rules).judge([clip(agreement=agreement)])
+    assert (dropped in found.drops["clip"]) if dropped else not found.drops
+
+
+def test_consensus_does_not_judge_what_nobody_measured() -> None:
+    found = only("consensus").judge([clip("a"), clip("b", agreement={("tone", "qwen-audio.b"): None})])
+    assert found.unjudged == 2

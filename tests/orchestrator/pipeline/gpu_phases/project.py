@@ -82,8 +82,8 @@ class FakeProject:
         await self.servers.pop(name).stop()
 
     def _spec(self, name: str) -> Any:
-        spec, cls = fakes.SPECS[name]
-        cls = self._engines.get(name.replace("-", "_"), cls)
+        spec, cls = fakes.SPECS[name.partition(".")[0]]  # a second engine is called after its role
+        cls = self._engines.get(name.replace("-", "_").replace(".", "_"), cls)
         return replace(spec, engines={"fake": f"{cls.__module__}:{cls.__name__}"})
 
 
