@@ -12,7 +12,7 @@ from fastapi import FastAPI, HTTPException
 from fastapi import Path as InPath
 from fastapi import Query as InQuery
 from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, Response
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from starlette.requests import Request
 
 from merrflow.core.version import __version__
@@ -20,7 +20,7 @@ from merrflow.datasets.pages import asset, templates
 from merrflow.datasets.pictures import FOLDER
 from merrflow.datasets.review.desk import Desk, Query, UnknownClip
 from merrflow.datasets.review.sound import draw_sound
-from merrflow.datasets.review.verdicts import Kind, Said
+from merrflow.datasets.review.verdicts import Kind, Name, Said
 from merrflow.store import ClipGone, NotYours
 from merrflow_serving.errors import MerrflowError
 
@@ -37,14 +37,7 @@ TYPES = {".webm": "video/webm", ".ogv": "video/ogg", ".mkv": "video/x-matroska",
 GONE = "the clip is gone, or its file was replaced; the verdict was not kept. Reload the page"
 
 
-def _printable(text: str) -> str:
-    if not text.isprintable():
-        raise ValueError("a name has printable characters alone")
-    return text
-
-
 Id = Annotated[str, InPath(pattern="^[0-9a-f]{16}$")]
-Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=60), AfterValidator(_printable)]
 Key = Annotated[str, StringConstraints(pattern="^[0-9a-zA-Z-]{8,64}$")]
 
 
@@ -123,6 +116,8 @@ def review_app(desk: Desk, reviewer: str = "", blind: bool = False) -> FastAPI:
 
     @app.post("/api/clips/{clip}/verdict")
     def say(clip: Id, body: SaidIn) -> dict[str, Any]:
+        if body.said.source:
+            raise HTTPException(422, "said.source: only merrflow import says where a verdict was given")
         try:
             row = desk.say(clip, body.sha256, body.reviewer, body.key, body.kind, body.said)
         except ValueError as error:

@@ -104,7 +104,7 @@ function facts() {
     ["why", clip.reason], ["face", clip.expressions.join(", ")], ["witnesses", clip.votes.join("\n")], ["scene", clip.scene],
     ["tone", clip.tone], ["coarse", clip.coarse], ["peak", clip.peak_reason],
     ...Object.entries(clip.views).map(([view, top]) => [`model, ${view}`, top.map(([label, share]) => `${label} ${Math.round(100 * share)} %`).join(", ")]),
-    ...clip.others.map((one) => [one.reviewer, [one.kind === "reject" ? "rejected" : one.label, one.note].filter(Boolean).join(": ")]),
+    ...clip.others.map((one) => [one.reviewer, [one.kind === "reject" ? "rejected" : one.label, one.note, one.source && `in ${one.source.tool}`].filter(Boolean).join(": ")]),
   ];
   find("facts").replaceChildren(...rows.filter(([, text]) => text).flatMap(([name, text]) => [element("dt", name), element("dd", text)]));
 }
