@@ -34,11 +34,7 @@ class Change:
     now: float | None
     low: float | None  # 95 % interval of now less before
     high: float | None
-
-    @property
-    def dropped(self) -> bool:
-        """Whether all of the interval is below zero."""
-        return self.high is not None and self.high < _BELOW_ZERO
+    dropped: bool  # whether all of the interval is below zero
 
 
 @dataclass(frozen=True)
@@ -83,11 +79,11 @@ def _draws(clips: int) -> Iterator[Floats]:
 
 def _change(score: str, before: Floats, now: Floats) -> Change:
     if np.isnan(before[0]) or np.isnan(now[0]):
-        return Change(score, _known(before[0]), _known(now[0]), None, None)
+        return Change(score, _known(before[0]), _known(now[0]), None, None, False)
     differences = (now - before)[1:]
     differences = differences[~np.isnan(differences)]  # a draw may miss what a score needs, such as a label
     low, high = np.percentile(differences, (2.5, 97.5)) if differences.size else (np.nan, np.nan)
-    return Change(score, float(before[0]), float(now[0]), _known(low), _known(high))
+    return Change(score, float(before[0]), float(now[0]), _known(low), _known(high), bool(high < _BELOW_ZERO))
 
 
 def _known(value: float) -> float | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import stat
 from collections.abc import Sequence
 from contextlib import suppress
@@ -11,7 +12,7 @@ from typing import Annotated, Any
 from fastapi import FastAPI, HTTPException
 from fastapi import Path as InPath
 from fastapi import Query as InQuery
-from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, Response
+from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, Response, StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from starlette.requests import Request
 
@@ -19,6 +20,7 @@ from merrflow.core.version import __version__
 from merrflow.datasets.pages import asset, templates
 from merrflow.datasets.pictures import FOLDER
 from merrflow.datasets.review.desk import Desk, Query, UnknownClip
+from merrflow.datasets.review.news import news
 from merrflow.datasets.review.sound import draw_sound
 from merrflow.datasets.review.verdicts import Kind, Name, Said
 from merrflow.store import ClipGone, NotYours
@@ -28,6 +30,7 @@ PACKAGE = "merrflow.datasets.review"
 ASSETS = {
     "page.css": "text/css; charset=utf-8",
     "page.js": "text/javascript; charset=utf-8",
+    "news.js": "text/javascript; charset=utf-8",
     "list.js": "text/javascript; charset=utf-8",
     "player.js": "text/javascript; charset=utf-8",
     "server.js": "text/javascript; charset=utf-8",
@@ -79,8 +82,10 @@ class ListIn(BaseModel):
     limit: int = Field(100, ge=1, le=200)
 
 
-def review_app(desk: Desk, reviewer: str = "", blind: bool = False) -> FastAPI:
-    """The application, to be put behind a `Guard`. reviewer, blind: what the page begins with."""
+def review_app(desk: Desk, reviewer: str = "", blind: bool = False, ending: asyncio.Event | None = None) -> FastAPI:
+    """The application, to be put behind a `Guard`. reviewer, blind: what the page begins with. ending: set when the
+    server ends, so that streams do."""
+    ended = ending or asyncio.Event()
     app = FastAPI(title="merrflow review", docs_url=None, redoc_url=None, openapi_url=None)
     page = (
         templates(PACKAGE)
@@ -109,6 +114,10 @@ def review_app(desk: Desk, reviewer: str = "", blind: bool = False) -> FastAPI:
     @app.get("/api/progress")
     def progress(reviewer: Annotated[Name, InQuery()]) -> dict[str, Any]:
         return desk.progress(reviewer)
+
+    @app.get("/api/news")
+    async def stream() -> Response:
+        return StreamingResponse(news(desk.version, ended), media_type="text/event-stream")
 
     @app.get("/api/clips/{clip}")
     def one(clip: Id, reviewer: Annotated[Name, InQuery()], blind: bool = False) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 // The review page: what is shown, what keys do, and verdicts.
 import { List } from "./list.js";
+import { News } from "./news.js";
 import { Player } from "./player.js";
 import { Outbox, ask } from "./server.js";
 import { agreementLines, element, key } from "./text.js";
@@ -293,5 +294,5 @@ function say(text) {
 const named = Object.entries(KEYS).filter(([letter]) => audit || !"yxc".includes(letter));
 find("key-map").replaceChildren(...named.flatMap(([letter, [text]]) => [element("dt", SHOWN[letter] || letter), element("dd", text)]));
 find("blind").checked = document.body.dataset.blind === "yes";
-setInterval(showProgress, 5000);
+new News(showProgress);
 reviewer ? setName(reviewer) : find("name-dialog").showModal();

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import MagicMock
+from uuid import UUID
 
 import pytest
 import typer
@@ -14,6 +16,7 @@ from merrflow.cli.import_verdicts import import_verdicts
 from merrflow.core.errors import InputError
 from merrflow.core.records import Outcome
 from merrflow.datasets.entries import entries
+from merrflow.datasets.export.export import export
 from merrflow.datasets.imports.take import take
 from merrflow.datasets.review.verdicts import standing
 from merrflow.store import UNDO, Ledger, VerdictRow
@@ -232,3 +235,19 @@ class TestArgilla:
         assert (found.added, found.unasked, len(found.skipped), len(found.refused)) == (1, 1, 2, 5)
         assert "item 3: clip clip_000 has drafts alone" in found.skipped[0]
         assert "item 4: clip clip_000 has no label of" in found.refused[0]
+
+    def test_argillas_own_package_writes_what_is_read(self, ledger: Ledger, tmp_path: Path) -> None:
+        """Out by merrflow export, in and out by argilla without its server, and back."""
+        sdk = pytest.importorskip("argilla", reason="argilla is not installed (pip install argilla)")
+        from argilla.records._io import JsonIO
+
+        sdk.Argilla._default_client = MagicMock()
+        done = export(ledger, tmp_path, "argilla", options={"pixels": "0"})
+        records = JsonIO._records_from_json(done.folder / "records.json")
+        for question, value in (("label", "sad"), ("description", "Tears.")):
+            records[0].responses.add(sdk.Response(question, value, user_id=UUID(ANN), status="submitted"))
+        records[0]._model.status = "completed"  # which is the server's to say
+        JsonIO.to_json(records, tmp_path / "back.json")
+        found = take(ledger, tmp_path, "argilla", tmp_path / "back.json", (f"{ANN}=ann",))
+        assert (found.added, found.unasked, found.skipped, found.refused) == (1, 2, (), ())
+        assert said(ledger) == [("clip_000", "ann", "sad", "Tears.")]
