@@ -57,7 +57,7 @@ def read(path: Path) -> Iterator[Item]:
 
 def _full(place: str, task: dict[str, Any], annotation: Any) -> Item:
     """One annotation of a task in JSON."""
-    data = task.get("data")
+    data = task["data"] if isinstance(task.get("data"), dict) else {}
     clip, sha256 = text_in(data, "name"), text_in(data, "sha256")
     if not isinstance(annotation, dict):
         raise NotAnAnswer("has an annotation that is none")

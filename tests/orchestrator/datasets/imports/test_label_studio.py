@@ -66,7 +66,7 @@ def studio(exported: Path, tmp_path: Path) -> Iterator[httpx.Client]:
     address, headers = f"http://127.0.0.1:{port}", {"Authorization": f"Token {TOKEN}"}
     try:
         with httpx.Client(base_url=address, headers=headers, trust_env=False, timeout=60) as client:
-            for _ in range(1500)  # its first start makes a database:
+            for _ in range(1500):  # its first start makes a database
                 try:
                     client.get("/health").raise_for_status()
                     break
