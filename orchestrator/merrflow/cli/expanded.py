@@ -3,42 +3,47 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
-from functools import wraps
-from typing import Any, TypeVar, get_type_hints
-
-Result = TypeVar("Result")
+from typing import Any, get_type_hints
 
 
-def expanded(command: Callable[..., Result]) -> Callable[..., Result]:
-    """The command with each parameter that is a dataclass replaced by its fields, in their place, for typer to read.
+class Expanded:
+    """A command as typer reads and calls it, with each parameter that is a dataclass replaced by its fields.
 
-    Every field is `Annotated[TYPE, typer.Option(...)]` and has a default. The command gets the dataclass.
+    Every field is `Annotated[TYPE, typer.Option(...)]` and has a default. The command itself gets the dataclass. To be
+    used as a decorator.
     """
-    hints = get_type_hints(command, include_extras=True)
-    groups = {name: kind for name, kind in hints.items() if inspect.isclass(kind) and is_dataclass(kind)}
-    parameters = []
-    for parameter in inspect.signature(command).parameters.values():
-        if parameter.name not in groups:
-            parameters.append(parameter.replace(kind=parameter.KEYWORD_ONLY, annotation=hints[parameter.name]))
-            continue
-        kinds = get_type_hints(groups[parameter.name], include_extras=True)
-        for field in fields(groups[parameter.name]):
-            parameters.append(
-                inspect.Parameter(
-                    field.name, parameter.KEYWORD_ONLY, default=field.default, annotation=kinds[field.name]
-                )
-            )
 
-    @wraps(command)
-    def called(**given: Any) -> Result:
-        own = {
-            name: kind(**{field.name: given.pop(field.name) for field in fields(kind)}) for name, kind in groups.items()
+    def __init__(self, command: Callable[..., Any]) -> None:
+        hints = get_type_hints(command, include_extras=True)
+        self._command = command
+        self._groups: Mapping[str, Any] = {
+            name: kind for name, kind in hints.items() if inspect.isclass(kind) and is_dataclass(kind)
         }
-        return command(**given, **own)
+        found = []
+        for one in inspect.signature(command).parameters.values():
+            if one.name in self._groups:
+                found += _options(self._groups[one.name])
+            else:
+                found.append(one.replace(kind=one.KEYWORD_ONLY, annotation=hints[one.name]))
+        self.__name__, self.__doc__ = command.__name__, command.__doc__
+        self.__signature__ = inspect.Signature(found)
+        self.__annotations__ = {one.name: one.annotation for one in found}
 
-    called.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    called.__annotations__ = {one.name: one.annotation for one in parameters} | {"return": hints["return"]}
-    del called.__wrapped__  # typing would read the annotations of the command itself
-    return called
+    def __call__(self, **given: Any) -> Any:
+        own = {
+            name: kind(**{field.name: given.pop(field.name) for field in fields(kind)})
+            for name, kind in self._groups.items()
+        }
+        return self._command(**given, **own)
+
+
+def _options(group: Any) -> list[inspect.Parameter]:
+    kinds = get_type_hints(group, include_extras=True)
+    return [
+        inspect.Parameter(
+            field.name, inspect.Parameter.KEYWORD_ONLY, default=field.default, annotation=kinds[field.name]
+        )
+        for field in fields(group)
+    ]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from merrflow.cli.expanded import expanded
+from merrflow.cli.expanded import Expanded
 from merrflow.cli.terminal import error_console, json_text, output_console
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class Page:
     ] = None
 
 
-@expanded
+@Expanded
 def review(
     out: Out,
     blind: Annotated[
@@ -57,7 +57,7 @@ def review(
     _serve(out, None, page, blind)
 
 
-@expanded
+@Expanded
 def audit(
     out: Out,
     sample: Annotated[int, typer.Option(min=1, help="Clips to draw, in proportion to the labels.")] = 500,

@@ -10,7 +10,7 @@ import typer
 from typer.testing import CliRunner
 
 from merrflow.cli.app import app
-from merrflow.cli.expanded import expanded
+from merrflow.cli.expanded import Expanded
 from merrflow.cli.review import Page
 
 
@@ -23,7 +23,7 @@ class Place:
 def test_a_command_gets_its_options_as_one_value() -> None:
     got = []
 
-    @expanded
+    @Expanded
     def command(name: str, count: int = 1, *, place: Place) -> None:
         got.append((name, count, place))
 
