@@ -15,13 +15,16 @@ from merrflow.cli.terminal import error_console, json_text, output_console
 if TYPE_CHECKING:
     from merrflow.datasets.review.agreement import Share
     from merrflow.datasets.review.audit import Audit, AuditReport
+    from merrflow.datasets.review.server import Listen
 
 Out = Annotated[Path, typer.Option("--out", "-o", help="The folder of a run.", show_default=False)]
+
+Port = Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0: any free one.")]
 
 
 @dataclass(frozen=True)
 class Page:
-    """How the page is opened; options of both commands."""
+    """How the page is opened; options of every command that has one."""
 
     reviewer: Annotated[
         str, typer.Option(help="Your name, as the page begins with; each reviewer can enter another.")
@@ -29,12 +32,18 @@ class Page:
     host: Annotated[str, typer.Option(help="Address to listen on. Beyond this machine it needs TLS and a token.")] = (
         "127.0.0.1"
     )
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0: any free one.")] = 4210
+    port: Port = 4210
     tls_cert: Annotated[Path | None, typer.Option(help="Certificate (PEM), for other machines.")] = None
     tls_key: Annotated[Path | None, typer.Option(help="Its private key (PEM).")] = None
     token_file: Annotated[
         Path | None, typer.Option(help="File with tokens, one per line; the page is opened with ?token=TOKEN.")
     ] = None
+
+    def listen(self) -> Listen:
+        """Where it is served."""
+        from merrflow.datasets.review.server import Listen
+
+        return Listen(self.host, self.port, self.tls_cert, self.tls_key, self.token_file)
 
 
 @Expanded
@@ -110,7 +119,7 @@ def audit(
 
 def _serve(out: Path, audited: Audit | None, page: Page, blind: bool) -> None:
     from merrflow.datasets.review.desk import Desk
-    from merrflow.datasets.review.server import Listen, serve
+    from merrflow.datasets.review.server import serve
     from merrflow.store import existing_ledger
 
     ledger = existing_ledger(out)
@@ -120,7 +129,7 @@ def _serve(out: Path, audited: Audit | None, page: Page, blind: bool) -> None:
         desk = Desk(ledger, out.absolute(), audited)
         serve(
             desk,
-            Listen(page.host, page.port, page.tls_cert, page.tls_key, page.token_file),
+            page.listen(),
             lambda address: console.print(
                 f"{desk.about()['total']} records to look at; open {address} (Ctrl-C ends)",
                 markup=False,

@@ -49,9 +49,7 @@ def serve(desk: Desk, listen: Listen, say: Callable[[str], None], *, reviewer: s
     serve_page(review_app(desk, reviewer, blind, ending), listen, say, ending)
 
 
-def serve_page(
-    page: ASGIApp, listen: Listen, say: Callable[[str], None], ending: asyncio.Event | None = None
-) -> None:
+def serve_page(page: ASGIApp, listen: Listen, say: Callable[[str], None], ending: asyncio.Event | None = None) -> None:
     """Blocks until Ctrl-C or SIGTERM. say: told the address. ending: set then, for the page's streams to end.
 
     Raises `InputError`, `InvalidInput`.
