@@ -16,6 +16,7 @@ from merrflow.cli.curate import CurateCommand, curate
 from merrflow.cli.doctor.command import doctor
 from merrflow.cli.evaluate import evaluate
 from merrflow.cli.export import ExportCommand, export_run
+from merrflow.cli.import_verdicts import import_verdicts
 from merrflow.cli.mine import mine_run
 from merrflow.cli.review import audit, review
 from merrflow.cli.score import score
@@ -297,6 +298,7 @@ for command in (status, report, evaluate, score, review, audit, compare, doctor)
     app.command()(command)
 app.command(cls=CurateCommand)(curate)
 app.command("export", cls=ExportCommand)(export_run)
+app.command("import")(import_verdicts)
 app.command("mine")(mine_run)
 app.add_typer(rule_commands.app, name="rules")
 app.add_typer(model_commands.app, name="models")

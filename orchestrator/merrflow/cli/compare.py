@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import AsyncExitStack, closing, suppress
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from merrflow.cli.review import Host, Port, Reviewer, TlsCert, TlsKey, TokenFile
+from merrflow.cli.expanded import Expanded
+from merrflow.cli.review import Page, Port
 from merrflow.cli.terminal import error_console, json_text, output_console
 from merrflow.core.errors import InputError
 
@@ -20,7 +22,6 @@ if TYPE_CHECKING:
     from merrflow.datasets.preference.answers import Answers
     from merrflow.datasets.preference.judge import Unanswered
     from merrflow.datasets.preference.pairs import Matching, Pair
-    from merrflow.datasets.review.server import Listen
     from merrflow.store import Ledger
 
 SERVICE = "llama3"
@@ -41,6 +42,14 @@ class Text(StrEnum):
     COARSE = "coarse"
 
 
+@dataclass(frozen=True)
+class ComparePage(Page):
+    """At a port of its own, beside merrflow review."""
+
+    port: Port = 4211
+
+
+@Expanded
 def compare(
     a: Annotated[Path, typer.Argument(metavar="A", help="The folder of a run.", show_default=False)],
     b: Annotated[
@@ -79,12 +88,8 @@ def compare(
             show_default=False,
         ),
     ] = None,
-    reviewer: Reviewer = "",
-    host: Host = "127.0.0.1",
-    port: Port = 4211,
-    tls_cert: TlsCert = None,
-    tls_key: TlsKey = None,
-    token_file: TokenFile = None,
+    *,
+    page: ComparePage,
 ) -> None:
     """Find out which of two runs describes the same clips better.
 
@@ -109,7 +114,6 @@ def compare(
     from merrflow.datasets.preference.pairs import Kind, match, read_run
     from merrflow.datasets.preference.pairs import sample as drawn
     from merrflow.datasets.preference.written import check_folder
-    from merrflow.datasets.review.server import Listen
     from merrflow.store import existing_ledger
 
     if a.resolve() == b.resolve():
@@ -122,8 +126,7 @@ def compare(
         answers = Answers(ledger_b, pairs)
         problem = ""
         if not report and by is Judge.PEOPLE:
-            listen = Listen(host, port, tls_cert, tls_key, token_file)
-            _serve((ledger_a, ledger_b), matching, pairs, (seed, again), reviewer, listen)
+            _serve((ledger_a, ledger_b), matching, pairs, (seed, again), page)
         elif not report:
             problem = asyncio.run(_ask(pairs, answers, config, allow_remote, b))
         _finish(matching, pairs, answers, folder, as_json)
@@ -137,8 +140,7 @@ def _serve(
     matching: Matching,
     pairs: Sequence[Pair],
     draw: tuple[int, float],
-    reviewer: str,
-    listen: Listen,
+    page: Page,
 ) -> None:
     from merrflow.datasets.preference.app import compare_app
     from merrflow.datasets.preference.desk import CompareDesk
@@ -150,8 +152,8 @@ def _serve(
     console = error_console()
     with suppress(KeyboardInterrupt):  # the way to end it
         serve_page(
-            compare_app(desk, reviewer),
-            listen,
+            compare_app(desk, page.reviewer),
+            page.listen(),
             lambda address: console.print(
                 f"{len(desk)} pairs to judge; open {address} (Ctrl-C ends, and shows the result)",
                 markup=False,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,16 +12,19 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from merrflow.cli.terminal import output_console
+from merrflow.cli.terminal import error_console, output_console
 from merrflow.core.errors import InputError, unwritable
 from merrflow.core.paths import path_text
 
 if TYPE_CHECKING:
     from merrflow.datasets.evaluation.compare import RunReport
+    from merrflow.datasets.evaluation.gate import Gate
     from merrflow.datasets.evaluation.rulesets import RulesReport
     from merrflow.datasets.evaluation.runs import FinishedRun
+    from merrflow.formats.merr import MerrAnnotation
 
 VERSION = "1"  # of evaluation.json
+DROPPED = 3  # exit code if a score is below the baseline's by more than its noise
 JSON_NAME, PICTURE_NAME = "evaluation.json", "evaluation.png"
 
 
@@ -32,6 +36,40 @@ class Evaluation:
     against: str  # the file's name
     run: RunReport | None
     rules: RulesReport | None
+    gate: Gate | None = None  # only with a baseline
+
+
+@dataclass(frozen=True)
+class Baselines:
+    """Which baseline the run is held against, or where its own is written."""
+
+    hold: Path | None = None
+    save: Path | None = None
+
+    def check(self, out: Path | None) -> None:
+        """Raises `InputError` for options that do not fit."""
+        if self.hold and self.save:
+            raise InputError(
+                "--baseline and --save-baseline: give one; a run that is worse must not be the next measure"
+            )
+        if (self.hold or self.save) and out is None:
+            raise InputError("--baseline and --save-baseline are about a run; give --out DIR")
+
+    def use(self, run: FinishedRun, file: Mapping[str, MerrAnnotation], against: Path, sha256: str) -> Gate | None:
+        """Writes or compares; None without a baseline. file: with labels in the project's own words."""
+        if not (self.hold or self.save):
+            return None
+        from merrflow.datasets.evaluation.baseline import baseline_of, check_same, read_baseline, write_baseline
+        from merrflow.datasets.evaluation.gate import hold
+
+        now = baseline_of(run, file, path_text(Path(against.name)), sha256)
+        if self.save:
+            write_baseline(self.save, now)
+        if not self.hold:
+            return None
+        before = read_baseline(self.hold)
+        check_same(before, now, self.hold, run.without_record)
+        return hold(file, before.clips, now.clips)
 
 
 def evaluate(
@@ -67,6 +105,19 @@ def evaluate(
             show_default=False,
         ),
     ] = None,
+    baseline: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Hold the run against this baseline, of the same clips: exit code 3 if a score dropped by more than "
+            "its noise.",
+            show_default=False,
+        ),
+    ] = None,
+    save_baseline: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write the run's answers as a baseline for later runs.", show_default=False),
+    ] = None,
 ) -> None:
     """Measure how well a run, or a rule set alone, agrees with MERR's annotations.
 
@@ -80,25 +131,43 @@ def evaluate(
     and with always giving the same label.
 
     Both may be given. docs/evaluation.md explains each number.
+
+    --save-baseline keeps what a run says of each clip. --baseline holds a later
+    run against that: paired bootstrap over the clips, 95 % intervals.
     """
     console = output_console()
-    found = measure(against, out, tuple(rules or ()), picture)
+    found = measure(against, out, tuple(rules or ()), picture, Baselines(baseline, save_baseline))
     text = as_text(found)
     written = write(found, text, out, picture)
     if as_json:
         print(text, end="")
-        return
-    show(found, console)
-    for path in written:
-        console.print(str(path), markup=False, soft_wrap=True)
+    else:
+        show(found, console)
+        for path in written:
+            console.print(str(path), markup=False, soft_wrap=True)
+    if found.gate and found.gate.dropped:
+        names = "; ".join(change.score for change in found.gate.dropped)
+        error_console().print(
+            f"merrflow: dropped by more than its noise: {names}", style="red", markup=False, soft_wrap=True
+        )
+        raise typer.Exit(DROPPED)
 
 
-def measure(against: Path, out: Path | None, rules: tuple[str, ...], picture: Path | None = None) -> Evaluation:
-    """Reads both sides and measures. Raises `InputError`, before any work if possible."""
+def measure(
+    against: Path,
+    out: Path | None,
+    rules: tuple[str, ...],
+    picture: Path | None = None,
+    baselines: Baselines | None = None,
+) -> Evaluation:
+    """Reads both sides and measures; writes the baseline if one is to be saved. Raises `InputError`, before any work if
+    possible."""
     if out is None and not rules:
         raise InputError("say what to measure: a run (--out DIR), rule sets (--rules NAME), or both")
+    baselines = baselines or Baselines()
+    baselines.check(out)
     from merrflow.core.fingerprint import file_sha256
-    from merrflow.datasets.evaluation.compare import compare
+    from merrflow.datasets.evaluation.compare import compare, in_own_words
     from merrflow.datasets.evaluation.picture import check_picture
     from merrflow.datasets.evaluation.rulesets import evaluate_rules, load_rule_sets
     from merrflow.formats.merr import read_annotations
@@ -107,11 +176,15 @@ def measure(against: Path, out: Path | None, rules: tuple[str, ...], picture: Pa
         check_picture(picture)
     rule_sets = load_rule_sets(rules)
     annotations = read_annotations(against)
+    run = read_run(out) if out else None
+    sha256 = file_sha256(against)
+    report = compare(run, annotations, rule_sets, against) if run else None
     return Evaluation(
         version=VERSION,
         against=path_text(Path(against.name)),
-        run=compare(read_run(out), annotations, rule_sets, against) if out else None,
-        rules=evaluate_rules(rule_sets, annotations, against, file_sha256(against)) if rule_sets else None,
+        run=report,
+        rules=evaluate_rules(rule_sets, annotations, against, sha256) if rule_sets else None,
+        gate=baselines.use(run, in_own_words(run, annotations, rule_sets, against), against, sha256) if run else None,
     )
 
 
@@ -132,7 +205,10 @@ def as_text(found: Evaluation) -> str:
     """As JSON; equal results give equal text."""
     from merrflow.datasets.evaluation.measures import plain
 
-    return json.dumps(plain(found), ensure_ascii=False, indent=2) + "\n"
+    values = plain(found)
+    if not found.gate:
+        del values["gate"]
+    return json.dumps(values, ensure_ascii=False, indent=2) + "\n"
 
 
 def write(found: Evaluation, text: str, out: Path | None, picture: Path | None) -> list[Path]:
@@ -155,9 +231,11 @@ def write(found: Evaluation, text: str, out: Path | None, picture: Path | None) 
 
 def show(found: Evaluation, console: Console) -> None:
     """As tables."""
-    from merrflow.datasets.evaluation.tables import show_rules, show_run
+    from merrflow.datasets.evaluation.tables import show_gate, show_rules, show_run
 
     if found.run:
         show_run(found.run, console)
     if found.rules:
         show_rules(found.rules, console)
+    if found.gate:
+        show_gate(found.gate, console)

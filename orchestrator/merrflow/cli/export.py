@@ -82,6 +82,16 @@ def export_run(
             help="With merr: also compute the features that Emotion-LLaMA trains on (needs merrflow\\[features]).",
         ),
     ] = False,
+    media_url: Annotated[
+        str,
+        typer.Option(
+            "--media-url",
+            metavar="URL",
+            help="With labelstudio: the address below which its player finds the export's files, such as "
+            "https://files.example/export/.",
+            show_default=False,
+        ),
+    ] = "",
     push_to: Annotated[
         str,
         typer.Option(
@@ -108,7 +118,8 @@ def export_run(
     from merrflow.datasets.export.hub import check_repository, push
     from merrflow.store import existing_ledger
 
-    options = read_options([*(option or ()), *(["features=true"] if features else [])], split, seed)
+    more = [*(["features=true"] if features else []), *([f"url={media_url.rstrip('/')}/"] if media_url else [])]
+    options = read_options([*(option or ()), *more], split, seed)
     if push_to:
         check_repository(push_to, format)
     ledger = existing_ledger(out)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
 
+from merrflow.cli.expanded import Expanded
 from merrflow.cli.terminal import error_console, json_text, output_console
 
 if TYPE_CHECKING:
@@ -16,27 +18,42 @@ if TYPE_CHECKING:
     from merrflow.datasets.review.server import Listen
 
 Out = Annotated[Path, typer.Option("--out", "-o", help="The folder of a run.", show_default=False)]
-Reviewer = Annotated[str, typer.Option(help="Your name, as the page begins with; each reviewer can enter another.")]
-Host = Annotated[str, typer.Option(help="Address to listen on. Beyond this machine it needs TLS and a token.")]
+
 Port = Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0: any free one.")]
-TlsCert = Annotated[Path | None, typer.Option(help="Certificate (PEM), for other machines.")]
-TlsKey = Annotated[Path | None, typer.Option(help="Its private key (PEM).")]
-TokenFile = Annotated[
-    Path | None, typer.Option(help="File with tokens, one per line; the page is opened with ?token=TOKEN.")
-]
 
 
+@dataclass(frozen=True)
+class Page:
+    """How the page is opened; options of every command that has one."""
+
+    reviewer: Annotated[
+        str, typer.Option(help="Your name, as the page begins with; each reviewer can enter another.")
+    ] = ""
+    host: Annotated[str, typer.Option(help="Address to listen on. Beyond this machine it needs TLS and a token.")] = (
+        "127.0.0.1"
+    )
+    port: Port = 4210
+    tls_cert: Annotated[Path | None, typer.Option(help="Certificate (PEM), for other machines.")] = None
+    tls_key: Annotated[Path | None, typer.Option(help="Its private key (PEM).")] = None
+    token_file: Annotated[
+        Path | None, typer.Option(help="File with tokens, one per line; the page is opened with ?token=TOKEN.")
+    ] = None
+
+    def listen(self) -> Listen:
+        """Where it is served."""
+        from merrflow.datasets.review.server import Listen
+
+        return Listen(self.host, self.port, self.tls_cert, self.tls_key, self.token_file)
+
+
+@Expanded
 def review(
     out: Out,
-    reviewer: Reviewer = "",
     blind: Annotated[
         bool, typer.Option("--blind", help="Begin in blind mode: your label before the record's.")
     ] = False,
-    host: Host = "127.0.0.1",
-    port: Port = 4210,
-    tls_cert: TlsCert = None,
-    tls_key: TlsKey = None,
-    token_file: TokenFile = None,
+    *,
+    page: Page,
 ) -> None:
     """Check the records of a run in a browser: accept, reject, correct. Until Ctrl-C.
 
@@ -46,23 +63,18 @@ def review(
 
     [bold]Example:[/bold] merrflow review --out out/ --reviewer ann
     """
-    from merrflow.datasets.review.server import Listen
-
-    _serve(out, None, Listen(host, port, tls_cert, tls_key, token_file), reviewer, blind)
+    _serve(out, None, page, blind)
 
 
+@Expanded
 def audit(
     out: Out,
     sample: Annotated[int, typer.Option(min=1, help="Clips to draw, in proportion to the labels.")] = 500,
     seed: Annotated[int, typer.Option(help="Seed of the sample.")] = 0,
     report: Annotated[bool, typer.Option("--report", help="Show what came of it, and exit.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="With --report: print JSON.")] = False,
-    reviewer: Reviewer = "",
-    host: Host = "127.0.0.1",
-    port: Port = 4210,
-    tls_cert: TlsCert = None,
-    tls_key: TlsKey = None,
-    token_file: TokenFile = None,
+    *,
+    page: Page,
 ) -> None:
     """Measure how right a dataset is: a sample of its records, judged blind.
 
@@ -79,7 +91,6 @@ def audit(
     from merrflow.datasets.review.audit import draw, read_audit, write_audit
     from merrflow.datasets.review.audit import report as reported
     from merrflow.datasets.review.index import read_items
-    from merrflow.datasets.review.server import Listen
     from merrflow.datasets.review.verdicts import standing
     from merrflow.store import existing_ledger
 
@@ -103,10 +114,10 @@ def audit(
     finally:
         ledger.close()
     error_console().print(f"{len(found.drawn)} clips of {sum(found.strata.values())} are drawn: {out / 'audit.json'}")
-    _serve(out, found, Listen(host, port, tls_cert, tls_key, token_file), reviewer, True)
+    _serve(out, found, page, True)
 
 
-def _serve(out: Path, audited: Audit | None, listen: Listen, reviewer: str, blind: bool) -> None:
+def _serve(out: Path, audited: Audit | None, page: Page, blind: bool) -> None:
     from merrflow.datasets.review.desk import Desk
     from merrflow.datasets.review.server import serve
     from merrflow.store import existing_ledger
@@ -118,13 +129,13 @@ def _serve(out: Path, audited: Audit | None, listen: Listen, reviewer: str, blin
         desk = Desk(ledger, out.absolute(), audited)
         serve(
             desk,
-            listen,
+            page.listen(),
             lambda address: console.print(
                 f"{desk.about()['total']} records to look at; open {address} (Ctrl-C ends)",
                 markup=False,
                 soft_wrap=True,
             ),
-            reviewer=reviewer,
+            reviewer=page.reviewer,
             blind=blind,
         )
     finally:

@@ -79,11 +79,7 @@ def compare(
     names = sorted(run.clips.keys() & file.keys())
     if not names:
         raise InputError(_no_common(run, file, where))
-    own = {label for clip in run.clips.values() for label in (clip.annotation.label, clip.ruled) if label}
-    file = {
-        name: replace(one, label=normal(one, [load_rules(), *rule_sets], own, where)) if one.label else one
-        for name, one in sorted(file.items())
-    }
+    file = in_own_words(run, file, rule_sets, where)
     clips = [run.clips[name] for name in names]
     pairs: list[Pair] = [(file[name], run.clips[name].annotation) for name in names]
     everything = [run.clips[name].annotation for name in sorted(run.clips)]
@@ -107,6 +103,17 @@ def compare(
         texts=_texts([ours for _, ours in pairs], [theirs for theirs, _ in pairs]),
         texts_of_all=_texts(everything, list(file.values())),
     )
+
+
+def in_own_words(
+    run: FinishedRun, file: Mapping[str, MerrAnnotation], rule_sets: Sequence[RuleSet], where: Path | str
+) -> dict[str, MerrAnnotation]:
+    """The file's annotations by name, their labels in the words of the run or of a rule set. Raises `InputError`."""
+    own = {label for clip in run.clips.values() for label in (clip.annotation.label, clip.ruled) if label}
+    return {
+        name: replace(one, label=normal(one, [load_rules(), *rule_sets], own, where)) if one.label else one
+        for name, one in sorted(file.items())
+    }
 
 
 def _engine(clip: RunClip) -> str:

@@ -42,18 +42,21 @@ class PhraseMeasures:
 
 def measure_lists(pairs: Iterable[Pair]) -> ListMeasures | None:
     """Of the clips for which both sides have an AU_list; None if there are none."""
-    lists = [
-        (corrected_units(file), corrected_units(run))
-        for file, run in pairs
-        if file.units is not None and run.units is not None
-    ]
-    if not lists:
+    known = [(file, run) for file, run in pairs if file.units is not None and run.units is not None]
+    if not known:
         return None
+    lists = [(corrected_units(file), corrected_units(run)) for file, run in known]
     return ListMeasures(
         same_set=share(set(a) == set(b) for a, b in lists),
         same_order=share(a == b for a, b in lists),
-        overlap=mean(len(set(a) & set(b)) / len({*a, *b}) if {*a, *b} else 1.0 for a, b in lists),
+        overlap=mean(overlap(file, run) for file, run in known),
     )
+
+
+def overlap(file: MerrAnnotation, run: MerrAnnotation) -> float:
+    """Jaccard index of the two AU_lists as sets; 1 if both are empty."""
+    a, b = set(corrected_units(file)), set(corrected_units(run))
+    return len(a & b) / len(a | b) if a | b else 1.0
 
 
 def same_phrase(pairs: Iterable[Pair]) -> Share:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields, is_dataclass
 from enum import Enum
 from typing import Any
 
+from merrflow.datasets.intervals import wilson
 from merrflow.formats.merr import MerrAnnotation
 
 Pair = tuple[MerrAnnotation, MerrAnnotation]  # of one clip: what the file says, what the run says
@@ -27,13 +28,8 @@ class Share:
 
     @property
     def interval(self) -> tuple[float, float] | None:
-        """Wilson's 95 % interval (Wilson 1927), which holds for few clips too; None of nothing."""
-        if not self.total:
-            return None
-        from scipy.stats import binomtest
-
-        low, high = binomtest(self.hits, self.total).proportion_ci(0.95, method="wilson")
-        return float(low), float(high)
+        """Wilson's 95 % interval; None of nothing."""
+        return wilson(self.hits, self.total) if self.total else None
 
 
 def share(truths: Iterable[bool]) -> Share:

@@ -29,6 +29,7 @@ class RunClip:
     rules: str  # name and version of the rule set
     origin: Origin | None  # who measured the Action Units
     measurable: frozenset[str]  # Action Units that can be measured so; empty if that is not known
+    sha256: str = ""  # of its file
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ def _clip(entry: Entry) -> RunClip:
     label = record.label
     origin = record.origins.get("action_units")
     ruled = label.ruled or label.label
-    return RunClip(annotation, ruled, label.source, label.rules, origin, frozenset(record.measurable))
+    return RunClip(annotation, ruled, label.source, label.rules, origin, frozenset(record.measurable), record.sha256)
 
 
 def _lines(path: Path) -> Iterator[Entry]:

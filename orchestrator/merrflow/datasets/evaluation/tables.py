@@ -10,6 +10,7 @@ from rich.text import Text
 
 from merrflow.datasets.evaluation.ceilings import Bound
 from merrflow.datasets.evaluation.compare import RunReport
+from merrflow.datasets.evaluation.gate import Gate
 from merrflow.datasets.evaluation.labels import LabelMeasures
 from merrflow.datasets.evaluation.lists import ListMeasures, PhraseMeasures
 from merrflow.datasets.evaluation.measures import Detection, Share
@@ -65,6 +66,18 @@ def show_run(report: RunReport, console: Console) -> None:
         _show_labels(report.ruled_labels, "Labels that the rules alone would give", console)
     _show_texts(report.texts, "Captions of the clips in both", console)
     _show_texts(report.texts_of_all, "Captions of all clips", console)
+
+
+def show_gate(gate: Gate, console: Console) -> None:
+    """A run held against its baseline."""
+    table = _table(f"Against the baseline, {gate.clips} clips", "", "before", "now", "change, 95 % interval", "")
+    for one in gate.changes:
+        if one.before is None and one.now is None:
+            continue
+        noise = f"{one.low:+.3f} to {one.high:+.3f}" if one.low is not None and one.high is not None else "-"
+        verdict = Text("dropped", style="red") if one.dropped else Text("")
+        table.add_row(Text(one.score), _number(one.before), _number(one.now), noise, verdict)
+    console.print(table)
 
 
 def show_rules(report: RulesReport, console: Console) -> None:

@@ -25,6 +25,7 @@ from merrflow.datasets.export.writer import Writer
 from merrflow.datasets.pictures import Pictures
 from merrflow.datasets.standings import standing_of
 
+LABEL, TEXT = "label", "description"  # the questions
 _METADATA = ("standing", "label_source", "rules", "sha256")
 
 
@@ -85,8 +86,8 @@ def settings(labels: tuple[str, ...]) -> dict[str, Any]:
             ),
         ],
         "questions": [
-            _question("label", "What does the person feel?", True, {"type": "label_selection", "options": options}),
-            _question("description", "Which clues say so?", False, text),
+            _question(LABEL, "What does the person feel?", True, {"type": "label_selection", "options": options}),
+            _question(TEXT, "Which clues say so?", False, text),
         ],
         "metadata": [{"name": name, "title": name, "settings": {"type": "terms"}} for name in _METADATA],
         "vectors": [],
@@ -104,10 +105,10 @@ def item(entry: Entry, fields: Mapping[str, str]) -> dict[str, Any]:
         "rules": record.label.rules,
         "sha256": record.sha256,
     }
-    suggestions = {"label": {"value": record.label.label, "score": certainty(record), "agent": record.label.source}}
+    suggestions = {LABEL: {"value": record.label.label, "score": certainty(record), "agent": record.label.source}}
     if entry.fine_text:
         origin = record.origins.get("reasoning")
-        suggestions["description"] = {
+        suggestions[TEXT] = {
             "value": entry.fine_text.strip(),
             "score": None,
             "agent": origin.model if origin else None,

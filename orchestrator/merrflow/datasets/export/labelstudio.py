@@ -17,12 +17,14 @@ from merrflow.core.atomic_files import whole_text
 from merrflow.datasets.entries import Entry
 from merrflow.datasets.export.format import Format, FormatOptions, Target
 from merrflow.datasets.export.json_list import JsonList
-from merrflow.datasets.export.labelling import CLUES, certainty, in_words
+from merrflow.datasets.export.labelling import CLUES, TEXTS, certainty, in_words
 from merrflow.datasets.export.media import MediaFolder
 from merrflow.datasets.export.text import clean_all
 from merrflow.datasets.export.vocabulary import Vocabulary
 from merrflow.datasets.export.writer import NO_CLIP, NO_PICTURE, Writer
 
+LABEL, TEXT = "emotion", "description"  # the controls by which people answer
+SHOWN_TEXT = "fine"  # in a task's data: the text that people were shown, which the interface does not use
 _TAGS = {"image": "Image", "video": "Video"}
 
 
@@ -77,11 +79,11 @@ def task(entry: Entry, media: Mapping[str, str]) -> dict[str, Any]:
     (shown,) = media
     record = entry.record
     texts = in_words(entry)
-    results = [_result("label", "emotion", shown, "choices", {"choices": [record.label.label]})]
+    results = [_result("label", LABEL, shown, "choices", {"choices": [record.label.label]})]
     if texts["fine"]:
-        results.append(_result("text", "description", shown, "textarea", {"text": [texts["fine"]]}))
+        results.append(_result("text", TEXT, shown, "textarea", {"text": [texts["fine"]]}))
     return {
-        "data": {"name": record.name, "sha256": record.sha256, **media, **{clue: texts[clue] for clue in CLUES}},
+        "data": {"name": record.name, "sha256": record.sha256, **media, **{name: texts[name] for name in TEXTS}},
         "predictions": [{"model_version": record.label.rules, "score": certainty(record), "result": results}],
     }
 
@@ -92,10 +94,10 @@ def interface(shown: str, labels: tuple[str, ...]) -> str:
     for clue in CLUES:
         lines += [f'<Header size="5" value="{clue}"/>', f'<Text name="{clue}" value="${clue}"/>']
     lines += [
-        f'<Choices name="emotion" toName="{shown}" choice="single-radio" required="true" showInline="true">',
+        f'<Choices name="{LABEL}" toName="{shown}" choice="single-radio" required="true" showInline="true">',
         *(f"  <Choice value={quoteattr(label)}/>" for label in labels),
         "</Choices>",
-        f'<TextArea name="description" toName="{shown}" rows="5" editable="true" maxSubmissions="1"/>',
+        f'<TextArea name="{TEXT}" toName="{shown}" rows="5" editable="true" maxSubmissions="1"/>',
     ]
     return "\n".join(("<View>", *(f"  {line}" for line in lines), "</View>", ""))
 

@@ -15,7 +15,8 @@ from merrflow.core.version import __version__
 from merrflow.datasets.pages import asset, templates
 from merrflow.datasets.preference.desk import CompareDesk, UnknownPair
 from merrflow.datasets.review.app import PACKAGE as REVIEW
-from merrflow.datasets.review.app import Key, Name, film, still
+from merrflow.datasets.review.app import Key, film, still
+from merrflow.datasets.review.verdicts import Name
 from merrflow.store import ClipGone, NotYours
 
 PACKAGE = "merrflow.datasets.preference"

@@ -10,7 +10,7 @@ from itertools import combinations
 
 from merrflow.datasets.preference.answers import Answer, By, Choice
 from merrflow.datasets.preference.pairs import Matching, Pair
-from merrflow.datasets.review.agreement import Share, cohen, fleiss, wilson
+from merrflow.datasets.review.agreement import Share, cohen, fleiss, share_of
 
 LABELS_DIFFER = "labels differ"
 
@@ -102,8 +102,8 @@ def _judged(
         name=name,
         all=tally(outcomes.values()),
         labels={label: tally(strata[label]) for label in sorted(strata)},
-        swap=wilson(sum(len({one.choice for one in given}) == 1 for given in twice), len(twice)),
-        first=wilson(sum(answer.first for answer in preferring), len(preferring)),
+        swap=share_of(sum(len({one.choice for one in given}) == 1 for given in twice), len(twice)),
+        first=share_of(sum(answer.first for answer in preferring), len(preferring)),
         reviewers=dict(Counter(answer.judge for answer in answers).most_common()),
         agreement=_agreement(list(said.values())),
         with_people=_with(outcomes, people) if people else None,
@@ -118,7 +118,7 @@ def tally(outcomes: Iterable[Outcome]) -> Tally:
     counts = Counter(outcomes)
     a, b = counts[Outcome.A], counts[Outcome.B]
     p = float(binomtest(b, a + b, 0.5).pvalue) if a + b else None
-    return Tally(a, b, counts[Outcome.TIE], counts[Outcome.INCONSISTENT], counts[Outcome.OPEN], wilson(b, a + b), p)
+    return Tally(a, b, counts[Outcome.TIE], counts[Outcome.INCONSISTENT], counts[Outcome.OPEN], share_of(b, a + b), p)
 
 
 def _both(by: By, given: Sequence[Answer]) -> Outcome:
@@ -157,4 +157,4 @@ def _agreement(said: Sequence[Mapping[str, Outcome]]) -> dict[str, float | None]
 def _with(outcomes: Mapping[str, Outcome], people: Mapping[str, Outcome]) -> Share:
     clear = (Outcome.A, Outcome.B)
     both = [pair for pair, one in outcomes.items() if one in clear and people.get(pair) in clear]
-    return wilson(sum(outcomes[pair] is people[pair] for pair in both), len(both))
+    return share_of(sum(outcomes[pair] is people[pair] for pair in both), len(both))

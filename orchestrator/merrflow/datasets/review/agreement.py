@@ -8,9 +8,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
+from merrflow.datasets.intervals import wilson
 from merrflow.datasets.review.verdicts import Verdict, by_clip
-
-Z_95 = 1.959964  # of the normal distribution, for 95 % intervals
 
 
 @dataclass(frozen=True)
@@ -43,15 +42,11 @@ class Agreement:
     fleiss: float | None
 
 
-def wilson(hits: float, number: float, looked_at: int | None = None) -> Share:
-    """A share with Wilson's score interval (Wilson 1927, JASA 22). number: may be an effective sample size."""
+def share_of(hits: float, number: float, looked_at: int | None = None) -> Share:
+    """A share with Wilson's interval. number: may be an effective sample size, of `looked_at` items."""
     count = round(number) if looked_at is None else looked_at
-    if number <= 0:
-        return Share(None, 0.0, 1.0, count)
-    share, square = hits / number, Z_95 * Z_95
-    centre = (share + square / (2 * number)) / (1 + square / number)
-    half = Z_95 / (1 + square / number) * math.sqrt(share * (1 - share) / number + square / (4 * number * number))
-    return Share(share, max(0.0, centre - half), min(1.0, centre + half), count)
+    low, high = wilson(hits, number)
+    return Share(hits / number if number > 0 else None, low, high, count)
 
 
 def cohen(pairs: Sequence[tuple[str, str]]) -> float | None:

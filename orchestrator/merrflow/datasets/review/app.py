@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import stat
 from collections.abc import Sequence
 from contextlib import suppress
@@ -11,16 +12,17 @@ from typing import Annotated, Any
 from fastapi import FastAPI, HTTPException
 from fastapi import Path as InPath
 from fastapi import Query as InQuery
-from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, Response
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, Response, StreamingResponse
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from starlette.requests import Request
 
 from merrflow.core.version import __version__
 from merrflow.datasets.pages import asset, templates
 from merrflow.datasets.pictures import FOLDER
 from merrflow.datasets.review.desk import Desk, Query, UnknownClip
+from merrflow.datasets.review.news import news
 from merrflow.datasets.review.sound import draw_sound
-from merrflow.datasets.review.verdicts import Kind, Said
+from merrflow.datasets.review.verdicts import Kind, Name, Said
 from merrflow.store import ClipGone, NotYours
 from merrflow_serving.errors import MerrflowError
 
@@ -28,6 +30,7 @@ PACKAGE = "merrflow.datasets.review"
 ASSETS = {
     "page.css": "text/css; charset=utf-8",
     "page.js": "text/javascript; charset=utf-8",
+    "news.js": "text/javascript; charset=utf-8",
     "list.js": "text/javascript; charset=utf-8",
     "player.js": "text/javascript; charset=utf-8",
     "server.js": "text/javascript; charset=utf-8",
@@ -37,14 +40,7 @@ TYPES = {".webm": "video/webm", ".ogv": "video/ogg", ".mkv": "video/x-matroska",
 GONE = "the clip is gone, or its file was replaced; the verdict was not kept. Reload the page"
 
 
-def _printable(text: str) -> str:
-    if not text.isprintable():
-        raise ValueError("a name has printable characters alone")
-    return text
-
-
 Id = Annotated[str, InPath(pattern="^[0-9a-f]{16}$")]
-Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=60), AfterValidator(_printable)]
 Key = Annotated[str, StringConstraints(pattern="^[0-9a-zA-Z-]{8,64}$")]
 
 
@@ -86,8 +82,10 @@ class ListIn(BaseModel):
     limit: int = Field(100, ge=1, le=200)
 
 
-def review_app(desk: Desk, reviewer: str = "", blind: bool = False) -> FastAPI:
-    """The application, to be put behind a `Guard`. reviewer, blind: what the page begins with."""
+def review_app(desk: Desk, reviewer: str = "", blind: bool = False, ending: asyncio.Event | None = None) -> FastAPI:
+    """The application, to be put behind a `Guard`. reviewer, blind: what the page begins with. ending: set when the
+    server ends, so that streams do."""
+    ended = ending or asyncio.Event()
     app = FastAPI(title="merrflow review", docs_url=None, redoc_url=None, openapi_url=None)
     page = (
         templates(PACKAGE)
@@ -117,12 +115,18 @@ def review_app(desk: Desk, reviewer: str = "", blind: bool = False) -> FastAPI:
     def progress(reviewer: Annotated[Name, InQuery()]) -> dict[str, Any]:
         return desk.progress(reviewer)
 
+    @app.get("/api/news")
+    async def stream() -> Response:
+        return StreamingResponse(news(desk.version, ended), media_type="text/event-stream")
+
     @app.get("/api/clips/{clip}")
     def one(clip: Id, reviewer: Annotated[Name, InQuery()], blind: bool = False) -> dict[str, Any]:
         return desk.one(clip, reviewer, blind)
 
     @app.post("/api/clips/{clip}/verdict")
     def say(clip: Id, body: SaidIn) -> dict[str, Any]:
+        if body.said.source:
+            raise HTTPException(422, "said.source: only merrflow import says where a verdict was given")
         try:
             row = desk.say(clip, body.sha256, body.reviewer, body.key, body.kind, body.said)
         except ValueError as error:

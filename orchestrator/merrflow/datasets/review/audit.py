@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from merrflow.core.atomic_files import whole_text
 from merrflow.core.errors import InputError
 from merrflow.core.fingerprint import fingerprint, fraction
-from merrflow.datasets.review.agreement import Agreement, Share, agreement, wilson
+from merrflow.datasets.review.agreement import Agreement, Share, agreement, share_of
 from merrflow.datasets.review.index import Item
 from merrflow.datasets.review.verdicts import CLUES, Kind, Verdict, by_clip, standing
 from merrflow.store import Ledger
@@ -164,9 +164,9 @@ def report(audit: Audit, verdicts: Sequence[Verdict]) -> AuditReport:
         judged=rejected + sum(map(len, by_label.values())),
         rejected=rejected,
         overall=_weighted(by_label, audit.strata),
-        labels={label: wilson(sum(hits), len(hits)) for label, hits in sorted(by_label.items())},
+        labels={label: share_of(sum(hits), len(hits)) for label, hits in sorted(by_label.items())},
         clues={
-            clue: wilson(counts["right"], counts["right"] + counts["wrong"])
+            clue: share_of(counts["right"], counts["right"] + counts["wrong"])
             for clue, counts in clues.items()
             if counts["right"] + counts["wrong"]
         },
@@ -179,10 +179,10 @@ def _weighted(by_label: Mapping[str, Sequence[bool]], strata: Mapping[str, int])
     weights = {label: strata[label] / len(hits) for label, hits in by_label.items() if hits}
     total = sum(weights[label] * len(by_label[label]) for label in weights)
     if not total:
-        return wilson(0, 0)
+        return share_of(0, 0)
     share = sum(weights[label] * sum(by_label[label]) for label in weights) / total
     size = total**2 / sum(weights[label] ** 2 * len(by_label[label]) for label in weights)
-    return wilson(share * size, size, sum(map(len, by_label.values())))
+    return share_of(share * size, size, sum(map(len, by_label.values())))
 
 
 def as_json(found: AuditReport) -> dict[str, Any]:

@@ -170,6 +170,11 @@ class Desk:
             },
         }
 
+    def version(self) -> int:
+        """Another one whenever somebody, also in another process, said something."""
+        self._refreshed()
+        return self._version
+
     def item(self, clip: str) -> Item:
         """The line of an id. Raises `UnknownClip`."""
         try:

@@ -1,5 +1,6 @@
 // The review page: what is shown, what keys do, and verdicts.
 import { List } from "./list.js";
+import { News } from "./news.js";
 import { Player } from "./player.js";
 import { Outbox, ask } from "./server.js";
 import { agreementLines, element, key } from "./text.js";
@@ -104,7 +105,7 @@ function facts() {
     ["why", clip.reason], ["face", clip.expressions.join(", ")], ["witnesses", clip.votes.join("\n")], ["scene", clip.scene],
     ["tone", clip.tone], ["coarse", clip.coarse], ["peak", clip.peak_reason],
     ...Object.entries(clip.views).map(([view, top]) => [`model, ${view}`, top.map(([label, share]) => `${label} ${Math.round(100 * share)} %`).join(", ")]),
-    ...clip.others.map((one) => [one.reviewer, [one.kind === "reject" ? "rejected" : one.label, one.note].filter(Boolean).join(": ")]),
+    ...clip.others.map((one) => [one.reviewer, [one.kind === "reject" ? "rejected" : one.label, one.note, one.source && `in ${one.source.tool}`].filter(Boolean).join(": ")]),
   ];
   find("facts").replaceChildren(...rows.filter(([, text]) => text).flatMap(([name, text]) => [element("dt", name), element("dd", text)]));
 }
@@ -293,5 +294,5 @@ function say(text) {
 const named = Object.entries(KEYS).filter(([letter]) => audit || !"yxc".includes(letter));
 find("key-map").replaceChildren(...named.flatMap(([letter, [text]]) => [element("dt", SHOWN[letter] || letter), element("dd", text)]));
 find("blind").checked = document.body.dataset.blind === "yes";
-setInterval(showProgress, 5000);
+new News(showProgress);
 reviewer ? setName(reviewer) : find("name-dialog").showModal();

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -30,13 +31,30 @@ class Listen:
     token_file: Path | None = None
 
 
+class _Server(uvicorn.Server):
+    """Tells streams to end when it does: they would last as long as their pages."""
+
+    def __init__(self, config: uvicorn.Config, ending: asyncio.Event) -> None:
+        super().__init__(config)
+        self._ending = ending
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._ending.set()
+        await super().shutdown(sockets)
+
+
 def serve(desk: Desk, listen: Listen, say: Callable[[str], None], *, reviewer: str = "", blind: bool = False) -> None:
     """The review page; see `serve_page`."""
-    serve_page(review_app(desk, reviewer, blind), listen, say)
+    ending = asyncio.Event()
+    serve_page(review_app(desk, reviewer, blind, ending), listen, say, ending)
 
 
-def serve_page(page: ASGIApp, listen: Listen, say: Callable[[str], None]) -> None:
-    """Blocks until Ctrl-C or SIGTERM. say: told the address. Raises `InputError`, `InvalidInput`."""
+def serve_page(page: ASGIApp, listen: Listen, say: Callable[[str], None], ending: asyncio.Event | None = None) -> None:
+    """Blocks until Ctrl-C or SIGTERM. say: told the address. ending: set then, for the page's streams to end.
+
+    Raises `InputError`, `InvalidInput`.
+    """
+    ending = ending or asyncio.Event()
     tokens = _checked(listen)
     family, kind, protocol, _, address = _address(listen)
     sock = socket.socket(family, kind, protocol)
@@ -63,7 +81,7 @@ def serve_page(page: ASGIApp, listen: Listen, say: Callable[[str], None]) -> Non
         )
         shown = f"[{listen.host}]" if ":" in listen.host else listen.host
         say(f"http{'s' if secure else ''}://{shown}:{port}/{'?token=TOKEN' if tokens else ''}")
-        uvicorn.Server(config).run(sockets=[sock])
+        _Server(config, ending).run(sockets=[sock])
 
 
 def _checked(listen: Listen) -> Sequence[str]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from merrflow.store import Ledger, VerdictRow, live
 
@@ -26,7 +26,23 @@ class Kind(StrEnum):
     REJECT = "reject"  # the clip is not to be in the dataset
 
 
+def _printable(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("a name has printable characters alone")
+    return text
+
+
+Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=60), AfterValidator(_printable)]
 _Text = Annotated[str, StringConstraints(max_length=10_000, strip_whitespace=True)]
+
+
+class Source(BaseModel):
+    """Where a verdict was given, if not on the page of `merrflow review`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    tool: Annotated[str, StringConstraints(max_length=40)]
+    at: Annotated[str, StringConstraints(max_length=40)] = ""  # when, in UTC; "" if the tool does not say
 
 
 class Said(BaseModel):
@@ -41,6 +57,7 @@ class Said(BaseModel):
     note: _Text = ""
     clues: Mapping[Literal["face", "scene", "tone", "subtitle", "text"], Literal["right", "wrong", "unclear"]] = {}
     blind: bool = False  # the label was not shown before
+    source: Source | None = None
 
 
 @dataclass(frozen=True)
@@ -56,6 +73,11 @@ class Verdict:
     id: int
 
     @property
+    def who(self) -> str:
+        """The reviewer, and the tool if it was another."""
+        return f"{self.reviewer} (in {self.said.source.tool})" if self.said.source else self.reviewer
+
+    @property
     def category(self) -> str:
         """What agreement is measured by: the label, or that the clip was rejected."""
         return REJECTED if self.kind is Kind.REJECT else self.said.label
@@ -66,7 +88,7 @@ class Decision:
     """What all reviewers of a clip come to together."""
 
     sha256: str  # of the bytes that they looked at
-    reviewers: tuple[str, ...]  # in the order in which they said so
+    reviewers: tuple[str, ...]  # in the order in which they said so, with the tool if it was another
     rejected: bool
     label: str
     peak: int | None  # None, here and below: as the record has it
@@ -111,7 +133,7 @@ def decide(verdicts: Sequence[Verdict]) -> Decision:
     said = [one.said for one in verdicts if (one.kind is Kind.REJECT) == rejected]
     return Decision(
         sha256=last,
-        reviewers=tuple(one.reviewer for one in verdicts),
+        reviewers=tuple(one.who for one in verdicts),
         rejected=rejected,
         label=_most([one.label for one in said]),
         peak=_most([one.peak for one in said]),

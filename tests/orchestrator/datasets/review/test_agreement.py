@@ -8,7 +8,7 @@ import pytest
 from scipy.stats import binomtest
 from sklearn.metrics import cohen_kappa_score
 
-from merrflow.datasets.review.agreement import cohen, fleiss, wilson
+from merrflow.datasets.review.agreement import cohen, fleiss, share_of
 
 # Fleiss 1971, Psychological Bulletin 76, table 1, as in many textbooks: 10 items, 14 raters, 5 categories; 0.210.
 COUNTS = (
@@ -19,13 +19,13 @@ COUNTS = (
 
 @pytest.mark.parametrize(("hits", "number"), [(0, 10), (1, 10), (10, 10), (250, 500), (499, 500)])
 def test_wilsons_interval_is_that_of_scipy(hits: int, number: int) -> None:
-    found, known = wilson(hits, number), binomtest(hits, number).proportion_ci(method="wilson")
+    found, known = share_of(hits, number), binomtest(hits, number).proportion_ci(method="wilson")
     assert (found.low, found.high) == pytest.approx((known.low, known.high), abs=1e-6)
     assert found.value == hits / number
 
 
 def test_nothing_looked_at_says_nothing() -> None:
-    found = wilson(0, 0)
+    found = share_of(0, 0)
     assert (found.value, found.low, found.high) == (None, 0.0, 1.0)
     assert cohen([]) is None
     assert fleiss([["happy"]]) is None

@@ -8,14 +8,9 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-import httpx
 import pytest
 
 from merrflow.core.fingerprint import file_sha256
@@ -25,8 +20,8 @@ from merrflow.datasets.review.index import by_doubt, read_items
 from merrflow.datasets.review.verdicts import by_clip, standing
 from merrflow.store import Ledger
 from tests.orchestrator.datasets.review.runs import LABELS, reviewable
+from tests.orchestrator.datasets.review.servers import Server, serving
 from tests.paths import ROOT
-from tests.ports import free_port
 
 playwright = pytest.importorskip("playwright.sync_api")
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
@@ -41,43 +36,6 @@ SHOWN = """() => {
     const name = document.getElementById("name").textContent;
     return document.querySelector('.row[aria-selected="true"] .name')?.textContent === name && name;
 }"""
-
-
-class Server:
-    """`merrflow review` or `audit` at one port, which can be killed and started again."""
-
-    def __init__(self, out: Path, *command: str) -> None:
-        self.port = free_port()
-        self.address = f"http://127.0.0.1:{self.port}/"
-        self._command = [sys.executable, "-c", "from merrflow.cli import main; main()", *command]
-        self._command += ["--out", str(out), "--port", str(self.port)]
-        self._log = out / "server.log"
-
-    def start(self) -> None:
-        with self._log.open("ab") as log:
-            self.process = subprocess.Popen(self._command, stdout=log, stderr=log)
-        for _ in range(300):
-            try:
-                httpx.get(f"{self.address}api/about", trust_env=False).raise_for_status()
-                return
-            except httpx.TransportError:
-                assert self.process.poll() is None, self._log.read_text()
-                time.sleep(0.1)
-        raise AssertionError(self._log.read_text())
-
-    def end(self, how: signal.Signals) -> int:
-        self.process.send_signal(how)
-        return self.process.wait(20)
-
-
-@contextmanager
-def serving(out: Path, *command: str) -> Iterator[Server]:
-    server = Server(out, *command)
-    server.start()
-    try:
-        yield server
-    finally:
-        server.end(signal.SIGKILL)
 
 
 ERRORS = []  # of pages; checked when the browser ends
@@ -283,3 +241,21 @@ def test_a_verdict_said_while_the_next_clip_loads_is_for_neither(browser, out: P
         ledger.close()
         assert (said, second) == ({first}, order[1])
         page.close()
+
+
+def test_what_others_say_is_pushed_and_asked_for_if_it_cannot_be(browser, out: Path) -> None:
+    with serving(out, "review") as server:
+        ann, ben = opened(browser, server, "ann"), opened(browser, server, "ben")
+        asked: list[str] = []
+        ann.on("request", lambda request: asked.append(request.url))
+        ben.keyboard.press("a")
+        saved(ben)
+        playwright.expect(ann.locator("#progress")).to_contain_text("1 by anyone", timeout=3000)
+        ann.wait_for_timeout(7000)  # longer than a page without a stream waits
+        assert sum("/api/progress" in url for url in asked) == 1
+        ann.route("**/api/news", lambda route: route.abort())
+        ann.reload()
+        shown(ann)
+        ben.keyboard.press("a")
+        saved(ben)
+        playwright.expect(ann.locator("#progress")).to_contain_text("2 by anyone", timeout=15_000)

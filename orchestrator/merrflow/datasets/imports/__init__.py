@@ -1,0 +1,1 @@
+"""What people said of records in other tools, read back as verdicts: `merrflow import`."""
