@@ -174,7 +174,7 @@ async def _furnish(
     run = Run(settings, rules, lexicon, witnesses, identities, reader, precomputed, out, services, threads.of_rank(0))
     writes = stack.enter_context(GroupedWrites(ledger.write))
     pipeline = Pipeline(graph, run, StageCache(ledger, graph, keys, asking, writes), threads.of_rank)
-    engaged = Engaged(pipeline, phases, sharing.largest_batch if sharing else 0, local)
+    engaged = Engaged(pipeline, services, phases, sharing.largest_batch if sharing else 0, local)
     return Session(out, settings, ledger, clips, todo, None if phases else services, engaged)
 
 
