@@ -36,6 +36,7 @@ async def progress(
     def advance(clips: float) -> None:
         nonlocal done
         done += clips
+        shown.tenths.at(done)
 
     async def show() -> None:
         async with if_prefect_answers():
@@ -63,7 +64,7 @@ class _Shown:
         self._total = total
         self._description = description
         self._name = ""  # of the flow run, without per cent
-        self._tenths = Tenths(get_run_logger(), total, description)
+        self.tenths = Tenths(get_run_logger(), total, description)
         self._artifact: Any = None
         self._count = -1.0
         self._named = ""
@@ -79,7 +80,7 @@ class _Shown:
         if count == self._count:
             return
         self._count = count
-        self._tenths.at(count)
+        self.tenths.at(count)
         share = 100.0 * count / self._total if self._total else 100.0
         if self._artifact:
             await aupdate_progress_artifact(self._artifact, progress=share)
