@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from uuid import uuid4
 
@@ -38,10 +38,8 @@ def nothing(out: str) -> None: ...
 async def a_run(out: object, *, pool: str = POOL, tags: tuple[str, ...] = (TAG,)) -> str:
     """The id of a flow run into this folder, in a pool of this name."""
     async with get_client() as client:
-        try:
+        with suppress(ObjectAlreadyExists):
             await client.create_work_pool(WorkPoolCreate(name=pool, type="process"))
-        except ObjectAlreadyExists:
-            pass
         known = await client.create_flow(nothing)
         made = await client.create_deployment(known, f"made-{uuid4()}", work_pool_name=pool, tags=list(tags))
         run = await client.create_flow_run_from_deployment(made, parameters={"out": out})
@@ -74,7 +72,10 @@ async def test_the_report_of_a_run_is_served_with_a_policy_that_lets_it_do_nothi
         assert (answer.status_code, answer.text) == (200, PAGE)
         policy = answer.headers["content-security-policy"]
         assert "default-src 'none'" in policy and "sandbox" in policy and "connect-src" not in policy
-        assert (await client.post(f"/reports/{run}", headers={"origin": str(client.base_url)})).status_code in (403, 405)
+        assert (await client.post(f"/reports/{run}", headers={"origin": str(client.base_url)})).status_code in (
+            403,
+            405,
+        )
         assert (await client.delete(f"/reports/{run}")).status_code in (403, 405)
     assert (out / "report.html").read_text() == PAGE
 

@@ -103,9 +103,7 @@ async def test_a_service_that_stays_away_fails_and_the_log_says_when_it_was_lost
         stopping = []
         with pytest.raises(ServiceGone):
             await annotate_request(
-                request(
-                    tmp_path, addresses | {"llama3_address": server.address}, retry_seconds=0.5, clips_at_once=1
-                ),
+                request(tmp_path, addresses | {"llama3_address": server.address}, retry_seconds=0.5, clips_at_once=1),
                 on_start=lambda session: session.clip_finished.connect(
                     lambda name, outcome: stopping.append(asyncio.ensure_future(server.stop()))
                 ),
