@@ -13,7 +13,7 @@ from merrflow.datasets.review.verdicts import decisions
 from merrflow.datasets.standings import standing_of
 from merrflow.store import RECORD, Ledger
 
-LONGEST = {"subtitle": 80, "reason": 300}  # characters
+LONGEST = {"subtitle": 40, "reason": 300}  # characters; Prefect's newer pages do not break lines
 
 
 def clip_rows(ledger: Ledger, names: Collection[str], limit: int) -> list[dict[str, str]]:

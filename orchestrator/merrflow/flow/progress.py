@@ -1,4 +1,4 @@
-"""How far a run or shard is, in Prefect's UI: in per cent behind its name, as an artifact, and in the log."""
+"""How far a run or shard is, in Prefect's UI: in per cent before its name, as an artifact, and in the log."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ async def progress(
     """Shows the progress of the block every few seconds. finished: returns how many clips are done, if other processes
     do them.
 
-    The name of the flow run gets the per cent, since lists and the run's page show it without a click. Once all clips
+    The name of the flow run begins with the per cent, since lists and the run's page show it without a click, and cut
+    its end off if it is long. Once all clips
     are through it is what it was; after a failure the per cent stay.
     """
     shown = _Shown(total, description)
@@ -84,7 +85,7 @@ class _Shown:
         share = 100.0 * count / self._total if self._total else 100.0
         if self._artifact:
             await aupdate_progress_artifact(self._artifact, progress=share)
-        await self._rename(f"{self._name}: {int(share + 1e-6)} %" if share < 100 - 1e-6 else self._name)
+        await self._rename(f"{int(share + 1e-6)} %: {self._name}" if share < 100 - 1e-6 else self._name)
 
     async def _rename(self, name: str) -> None:
         if self._name and name != self._named:

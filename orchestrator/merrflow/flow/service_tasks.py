@@ -10,13 +10,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from typing import Any
 from uuid import UUID
 
 from prefect import Task, runtime
 from prefect.client.orchestration import PrefectClient, get_client
 from prefect.client.schemas.filters import FlowRunFilter, TaskRunFilter
-from prefect.client.schemas.objects import StateType
-from prefect.states import Cancelled, Completed, Crashed, Failed, Running, State
+from prefect.client.schemas.objects import State, StateType
+from prefect.states import Cancelled, Completed, Crashed, Failed, Running
 
 from merrflow.core.records import Outcome
 from merrflow.flow.artifacts import if_prefect_answers
@@ -106,7 +107,7 @@ class _Shown:
         return f"{count}{self._part}"[:LONGEST_NAME]
 
 
-def _task(service: str) -> Task[[], None]:
+def _task(service: str) -> Task[[], Any]:
     async def ask() -> None:
         """Stands for the service: Prefect wants a function."""
 

@@ -125,7 +125,7 @@ async def test_from_the_first_page_to_the_report_and_no_call_leaves(tmp_path):
             # The run's page, and how far it is, without a click.
             await page.goto(url.removesuffix("/api"))
             await page.get_by_role("link", name="annotate into").first.click(timeout=RUN_MS)
-            await expect(page.get_by_text(re.compile(r"into .*: \d+ %")).first).to_be_visible(timeout=RUN_MS)
+            await expect(page.get_by_text(re.compile(r"^\d+ %: annotate into ")).first).to_be_visible(timeout=RUN_MS)
             await page.get_by_role("tab", name="Task Runs").click()
             await expect(
                 page.get_by_text(re.compile(r"minigpt-v2 [1-9]\d* of \d+, \d\.\d/s, errors 0")).first

@@ -113,7 +113,7 @@ async def test_a_service_that_stays_away_fails_and_the_log_says_when_it_was_lost
     states = {task.name.split()[0]: task.state for task in tasks}
     assert states["llama3"].is_failed() and "llama3" in states["llama3"].message
     assert all(state.is_final() for state in states.values())
-    assert re.search(r": \d+ %$", run.name), "how far it came stays in its name"
+    assert re.match(r"\d+ %: annotate into ", run.name), "how far it came stays in its name"
     assert any(line.startswith("replica lost: llama3 at") for line in log)
 
 
