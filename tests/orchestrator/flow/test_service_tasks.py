@@ -35,14 +35,19 @@ def request(folder, addresses, **more) -> Request:
     return Request((str(folder / "clips"),), str(folder / "out"), overrides=addresses | more)
 
 
-async def seen(folder) -> tuple[FlowRun, list[TaskRun], list[str]]:
-    """The latest run into this folder, the services' task runs, and the lines of its log."""
+async def seen(folder, said: str = "") -> tuple[FlowRun, list[TaskRun], list[str]]:
+    """The latest run into this folder, the services' task runs, and the lines of its log, of which one says this."""
     async with get_client() as client:
         runs = [run for run in await client.read_flow_runs() if str(folder / "out") in run.name]
         run = max(runs, key=lambda one: one.created)
         mine = FlowRunFilter.model_validate({"id": {"any_": [run.id]}})
         tasks = await client.read_task_runs(flow_run_filter=mine)
-        logs = await client.read_logs(LogFilter.model_validate({"flow_run_id": {"any_": [run.id]}}))
+        wanted = LogFilter.model_validate({"flow_run_id": {"any_": [run.id]}})
+        logs = await client.read_logs(wanted)
+        async with asyncio.timeout(60):  # Prefect sends them every few seconds
+            while not any(said in log.message for log in logs):
+                await asyncio.sleep(0.2)
+                logs = await client.read_logs(wanted)
     return run, [task for task in tasks if not task.name.startswith("shard-")], [log.message for log in logs]
 
 
@@ -52,7 +57,7 @@ async def test_each_service_is_a_task_run_of_its_shard_with_what_it_has_done(tmp
     make_video(tmp_path / "clips/nobody.mp4", "blue")
     async with fake_services() as addresses:
         await annotate_request(request(tmp_path, addresses))
-    _, tasks, log = await seen(tmp_path)
+    _, tasks, log = await seen(tmp_path, "100 % of 5 clips")
     assert sorted(re.sub(r"[\d.]+/s", "x/s", task.name) for task in tasks) == [
         "llama3 4 of 4, x/s, errors 0",
         "minigpt-v2 4 of 4, x/s, errors 0",
@@ -84,7 +89,7 @@ async def test_a_refusal_is_an_error_of_its_service_and_a_line_with_the_clips_na
             await annotate_request(request(tmp_path, addresses))
         finally:
             trouble.clear()
-    _, tasks, log = await seen(tmp_path)
+    _, tasks, log = await seen(tmp_path, "100 % of 3 clips")
     (tone,) = (task for task in tasks if task.name.startswith("qwen-audio"))
     assert tone.name.endswith("errors 3") and tone.state.is_completed()
     lines = [line for line in log if line.startswith("refused: clip ")]
@@ -109,7 +114,7 @@ async def test_a_service_that_stays_away_fails_and_the_log_says_when_it_was_lost
                 ),
             )
         await asyncio.gather(*stopping)
-    run, tasks, log = await seen(tmp_path)
+    run, tasks, log = await seen(tmp_path, "replica lost")
     states = {task.name.split()[0]: task.state for task in tasks}
     assert states["llama3"].is_failed() and "llama3" in states["llama3"].message
     assert all(state.is_final() for state in states.values())
