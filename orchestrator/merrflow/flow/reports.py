@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import socket
 import stat
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -132,7 +133,7 @@ async def serve_reports(options: ReportServer, url: str, pool: str, say: Callabl
         try:
             yield
         finally:
-            server.should_exit = True
+            server.handle_exit(signal.SIGTERM, None)
             await asyncio.gather(serving, return_exceptions=True)
 
 
