@@ -18,13 +18,19 @@ START_SECONDS = 180.0
 
 
 @contextmanager
-def prefect_server(home: Path) -> Iterator[str]:
-    """The URL of its API. home: a folder for its database."""
+def prefect_server(home: Path, *options: str, own: bool = False, **settings: str) -> Iterator[str]:
+    """The URL of its API. home: a folder for its database. own: as `merrflow prefect` runs it, with these options.
+    settings: Prefect's, as environment variables."""
     home.mkdir(parents=True, exist_ok=True)
     port = free_port()
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
-    environment |= {"PREFECT_HOME": str(home), "PREFECT_SERVER_ANALYTICS_ENABLED": "false", "DO_NOT_TRACK": "1"}
-    command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
+    environment |= {"PREFECT_HOME": str(home), **settings}
+    if own:
+        command = [sys.executable, "-c", "from merrflow.cli import main; main()", "prefect"]
+    else:
+        environment |= {"PREFECT_SERVER_ANALYTICS_ENABLED": "false", "DO_NOT_TRACK": "1"}
+        command = [sys.executable, "-m", "prefect", "server", "start"]
+    command += ["--host", "127.0.0.1", "--port", str(port), *options]
     url = f"http://127.0.0.1:{port}/api"
     with (home / "server.log").open("wb") as log:
         process = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log)

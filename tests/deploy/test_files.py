@@ -154,7 +154,7 @@ def listens(dialect: str, where: str) -> dict[str, set[str]]:
 
 @pytest.mark.parametrize("dialect", DIALECTS)
 def test_listen_moves_the_services_and_nothing_that_has_no_password(dialect):
-    loopback = {name: {"127.0.0.1"} for name in (*NEEDED, "prefect", "prometheus", "grafana")}
+    loopback = {name: {"127.0.0.1"} for name in (*NEEDED, "prefect", "worker", "prometheus", "grafana")}
     assert listens(dialect, "10.0.0.7") == loopback | {name: {"10.0.0.7"} for name in NEEDED}
     assert listens(dialect, "") == loopback, "an empty one is not every address"
     assert environment()["LISTEN"] == "127.0.0.1"

@@ -6,6 +6,7 @@ face at rest.
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -134,6 +135,14 @@ class NewerScene(FakeScene):
 
     def answer(self, item):
         return Scene("Somebody stands in a room.")
+
+
+class SlowScene(FakeScene):
+    """The same after a while, so that a run can be looked at meanwhile."""
+
+    def answer(self, item):
+        time.sleep(0.3)
+        return super().answer(item)
 
 
 class FakeTone(_Fake):

@@ -22,6 +22,7 @@ from merrflow.cli.review import audit, review
 from merrflow.cli.score import score
 from merrflow.cli.status import report, status
 from merrflow.cli.terminal import error_console, output_console
+from merrflow.cli.worker import prefect, worker
 from merrflow_serving.catalog import SERVICES
 
 UNFINISHED = 1  # exit code if some clips still need another run
@@ -207,38 +208,6 @@ def serve(
 
 
 @app.command()
-def worker(
-    pool: Annotated[str, typer.Option(help="Prefect work pool; created if it does not exist.")] = "merrflow",
-    kind: Annotated[
-        str, typer.Option("--type", help="How runs are executed: process (here) or kubernetes (as jobs).")
-    ] = "process",
-    limit: Annotated[
-        int, typer.Option(help="Flow runs at once on this worker; a run that waits for its shards counts.")
-    ] = 2,
-    register_only: Annotated[
-        bool, typer.Option("--register-only", help="Create the pool, register the deployments, and exit.")
-    ] = False,
-    job_template: Annotated[Path | None, typer.Option(help="Base job template in JSON, for --type kubernetes.")] = None,
-    inputs: Annotated[str, typer.Option(help="Default clips in the UI's form for a new run.")] = "",
-    out: Annotated[str, typer.Option(help="Default output folder in that form.")] = "",
-) -> None:
-    """Run a Prefect worker: register the deployment `annotate` and execute its runs.
-
-    The server is at PREFECT_API_URL (default http://127.0.0.1:4200/api). Start
-    runs in its UI, with `merrflow run --server`, or with `prefect deployment
-    run annotate/annotate`. Any number of workers share large runs. If one dies,
-    another continues its work.
-
-    Workers on several machines need a shared ledger: set MERRFLOW_LEDGER_URL to
-    a PostgreSQL database.
-    """
-    from merrflow.flow.worker import WorkerOptions, work
-
-    options = WorkerOptions(pool, kind, limit, job_template, register_only, inputs, out)
-    raise typer.Exit(asyncio.run(work(options, say=lambda text: error_console().print(text, markup=False))))
-
-
-@app.command()
 def services(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
     config: Annotated[Path | None, typer.Option("--config", "-c", help="A YAML file with addresses.")] = None,
@@ -294,7 +263,7 @@ def settings() -> None:
     show_settings(output_console())
 
 
-for command in (status, report, evaluate, score, review, audit, compare, doctor):
+for command in (worker, prefect, status, report, evaluate, score, review, audit, compare, doctor):
     app.command()(command)
 app.command(cls=CurateCommand)(curate)
 app.command("export", cls=ExportCommand)(export_run)

@@ -19,11 +19,13 @@ from typing import Any
 import grpc
 from google.protobuf.message import Message
 
+from merrflow.clients.events import EventKind, ServiceEvent
 from merrflow.clients.replica import Replica, State
 from merrflow.clients.replicas import Replicas
 from merrflow.clients.rpc import Rpc, rpc_taking, rpcs, streamed
 from merrflow.common.v1 import common_pb2
 from merrflow.core.settings import RunSettings
+from merrflow.core.signal import Signal
 from merrflow_serving.errors import EngineFault, MerrflowError, NotReady, QueueFull, from_rpc_error
 
 MAX_LOSSES = 4  # tries at a call in which the connection is lost: two beside others, and two alone
@@ -47,12 +49,16 @@ class _ConnectionLost(Exception):
 class Connection:
     """One service, as its callers see it."""
 
-    def __init__(self, name: str, address: str, settings: RunSettings) -> None:
-        """address: host:port, a name of several hosts, or a list of them with commas."""
+    def __init__(
+        self, name: str, address: str, settings: RunSettings, events: Signal[[ServiceEvent]] | None = None
+    ) -> None:
+        """address: host:port, a name of several hosts, or a list of them with commas. events: told of lost replicas
+        and of calls that are tried again."""
         self.name = name
         self.address = address
         self.info = common_pb2.InfoResponse()  # what the service says of itself, once connected
-        self.replicas = Replicas(name, address, settings)
+        self._events: Signal[[ServiceEvent]] = events or Signal()
+        self.replicas = Replicas(name, address, settings, self._events)
         self._settings = settings
 
     async def connect(self) -> None:
@@ -80,21 +86,21 @@ class Connection:
 
         media: goes into the request, or beside it as a stream above the service's message limit. Raises as `unary`.
         """
-        rpc = rpc_taking(request)
+        rpc, clip = rpc_taking(request), getattr(request, "clip", "")
         if media is None:
-            return await self.unary(rpc.name, request)
+            return await self.unary(rpc.name, request, clip)
         limit = self.info.limits.max_message_bytes or DEFAULT_MESSAGE_BYTES
         if len(media) + request.ByteSize() + ROOM_FOR_FIELDS <= limit:
             getattr(request, rpc.media).data = media
-            return await self.unary(rpc.name, request)
-        return (await self.unary(f"{rpc.name}Stream", lambda: streamed(rpc, request, media))).response
+            return await self.unary(rpc.name, request, clip)
+        return (await self.unary(f"{rpc.name}Stream", lambda: streamed(rpc, request, media), clip)).response
 
-    async def unary(self, name: str, request: Request) -> Any:
+    async def unary(self, name: str, request: Request, clip: str = "") -> Any:
         """One call of an RPC with one answer, in its turn, tried again while the service is full or restarts.
 
-        request: a message, or a function that gives a stream of them for each try. Raises the service's error;
-        `ServiceGone` if it stays away; `EngineFault` if the connection was lost in the middle of this call again and
-        again, as it is when its clip crashes the engine.
+        request: a message, or a function that gives a stream of them for each try. clip: for events.
+        Raises the service's error; `ServiceGone` if it stays away; `EngineFault` if the connection was lost in the
+        middle of this call again and again, as it is when its clip crashes the engine.
         """
         rpc = rpcs(self.name)[name]
         now = asyncio.get_running_loop().time
@@ -117,6 +123,7 @@ class Connection:
                         raise EngineFault(
                             f"the service {self.name} went away each time it worked on this clip"
                         ) from None
+                    self._tell_retry(clip, f"the connection was lost ({error})")
                     continue
                 except MerrflowError as error:
                     if not error.retryable:
@@ -127,10 +134,14 @@ class Connection:
                     else:
                         pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2**refusals) + random.random()
                         refusals += 1
+                self._tell_retry(clip, str(refusal))
                 spent += now() - started + pause
             if spent > self._settings.retry_seconds:
                 raise refusal
             await asyncio.sleep(pause)  # another call may have the replica meanwhile
+
+    def _tell_retry(self, clip: str, reason: str) -> None:
+        self._events(ServiceEvent(EventKind.RETRY, self.name, f"{self.name} is asked again: {reason}", clip))
 
     async def _try(self, replica: Replica, rpc: Rpc, request: Request) -> Any:
         if not replica.is_connected:

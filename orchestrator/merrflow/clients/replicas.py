@@ -19,6 +19,7 @@ from contextlib import AbstractAsyncContextManager, suppress
 import grpc
 
 from merrflow.clients.addresses import targets
+from merrflow.clients.events import LostReplicas, ServiceEvent
 from merrflow.clients.identity import Statement, identity, refusal
 from merrflow.clients.remote import HOW_TO_ALLOW, destination, leaves
 from merrflow.clients.replica import InfoFailed, Replica, State
@@ -26,6 +27,7 @@ from merrflow.clients.wait_queue import WaitQueue
 from merrflow.common.v1 import common_pb2
 from merrflow.core.errors import RunStopped
 from merrflow.core.settings import RunSettings
+from merrflow.core.signal import Signal
 from merrflow_serving.catalog import SERVICES
 from merrflow_serving.errors import NotReady
 
@@ -54,10 +56,13 @@ class ReplicasDiffer(NotReady):
 class Replicas:
     """The replicas of one service. `open`, then `borrow` one for each call, then `close`."""
 
-    def __init__(self, name: str, address: str, settings: RunSettings) -> None:
+    def __init__(
+        self, name: str, address: str, settings: RunSettings, events: Signal[[ServiceEvent]] | None = None
+    ) -> None:
         self.name = name
         self.address = address
         self._settings = settings
+        self._lost = LostReplicas(name, events or Signal())
         self._by_target: dict[str, Replica] = {}
         self._warned: dict[Replica, str] = {}  # the problem of each that was logged last
         self._tasks: set[asyncio.Task[None]] = set()
@@ -240,6 +245,7 @@ class Replicas:
                     await replica.ask_now.wait()
         del self._by_target[target]
         self._warned.pop(replica, None)
+        self._lost.forget(replica)
         await replica.channel.close(None)
 
     def _judge(self, replica: Replica) -> None:
@@ -262,6 +268,7 @@ class Replicas:
         before = replica.become(state, problem)
         if before is State.READY:
             self._ready_until = asyncio.get_running_loop().time()
+        self._lost.judge(replica, before, self)
         # Before one was ready, whoever waits for it gets the problem as an error.
         if state in (State.REFUSED, State.BROKEN) and problem != self._warned.get(replica) and self._was_ready:
             self._warned[replica] = problem

@@ -16,6 +16,7 @@ import grpc
 from google.protobuf.message import Message
 
 from merrflow.clients.connection import Connection
+from merrflow.clients.events import ServiceEvent
 from merrflow.clients.identity import Identity, identity, limits_of
 from merrflow.clients.remote import HOW_TO_ALLOW, destinations
 from merrflow.clients.rpc import rpc_taking
@@ -35,6 +36,7 @@ from merrflow.core.records import (
     Tone,
 )
 from merrflow.core.settings import RunSettings
+from merrflow.core.signal import Signal
 from merrflow.core.spoken import SpeechSegment, Transcript, Translation
 from merrflow.core.usage import Usage
 from merrflow.llama3.v1 import llama3_pb2
@@ -66,7 +68,8 @@ class Services:
 
     def __init__(self, addresses: dict[str, str], settings: RunSettings) -> None:
         self._settings = settings
-        self.connections = {name: Connection(name, addresses[name], settings) for name in addresses}
+        self.events: Signal[[ServiceEvent]] = Signal()  # of all services: lost replicas, calls tried again
+        self.connections = {name: Connection(name, addresses[name], settings, self.events) for name in addresses}
 
     async def __aenter__(self) -> Services:
         try:

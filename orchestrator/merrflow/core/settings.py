@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import re
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any, Literal
@@ -138,6 +139,11 @@ class RunSettings(BaseSettings):
     retry_seconds: float = Field(
         180.0, gt=0, le=LONGEST_WAIT, description="how long a call is tried again while a service is away"
     )
+    reports_url: str = Field(
+        "",
+        description="address at which people open the reports that `merrflow worker` serves, such as "
+        "https://reports.example; empty for its port on this machine",
+    )
     ledger_url: str = Field(
         "", repr=False, description="SQLAlchemy URL of the ledger; empty for ledger.db in the output folder"
     )
@@ -194,6 +200,13 @@ class RunSettings(BaseSettings):
         except (LookupError, ValueError):
             raise ValueError("is not an encoding of text that Python knows, such as gb18030 or cp1251") from None
         return codecs.lookup(value).name if value else ""
+
+    @field_validator("reports_url")
+    @classmethod
+    def _is_an_address_of_pages(cls, value: str) -> str:
+        if value and not re.fullmatch(r"https?://[^\s/?#@<>()\[\]\\]+(/[^\s?#<>()\[\]\\]*)?", value):
+            raise ValueError("is not an address such as https://reports.example")
+        return value.rstrip("/")
 
     @field_validator("ledger_url")
     @classmethod

@@ -3,7 +3,10 @@
 `merrflow.flow.annotate_flow` is the entry point that deployments name.
 """
 
+import os
 from typing import Any
+
+os.environ.setdefault("DO_NOT_TRACK", "1")  # otherwise Prefect calls an analytics host as soon as it is imported
 
 
 def __getattr__(name: str) -> Any:

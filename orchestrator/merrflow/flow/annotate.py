@@ -22,7 +22,10 @@ from pydantic import Field
 
 from merrflow.core.errors import ungrouped, writing_outputs
 from merrflow.flow import shards
-from merrflow.flow.artifacts import if_prefect_answers, progress, publish
+from merrflow.flow.artifacts import if_prefect_answers, publish
+from merrflow.flow.progress import progress
+from merrflow.flow.run_log import logged_events
+from merrflow.flow.service_tasks import leftovers_ended, service_tasks
 from merrflow.pipeline.open_session import open_session, open_shard
 from merrflow.pipeline.pause import Round
 from merrflow.pipeline.request import Request
@@ -90,6 +93,7 @@ async def annotate_flow(
     )
     async with shards.alive(request):
         await shards.wait_for_earlier(request)
+        await leftovers_ended()
         async with open_session(request, hand_out=shards.is_deployed()) as session:
             return await _annotate_all(session, request)
 
@@ -165,7 +169,8 @@ async def annotate_shard(
 ) -> dict[str, int]:
     """Takes a shard's clips to their outcomes, or as far as possible without the absent services. Returns the number
     of clips by outcome."""
-    return await _annotate(session, number, total, names, absent)
+    part = f"shard {number} of {total}" if total > 1 else ""
+    return await _annotate(session, number, total, names, absent, part)
 
 
 @flow(name="annotate-shard", flow_run_name="shard {number} of {total} into {out}", persist_result=False)
@@ -182,18 +187,28 @@ async def annotate_shard_flow(
         request: What the run was asked to do.
     """
     asked = shards.request_from(request)
-    async with shards.alive(asked), open_shard(asked, names) as session:
-        await session.wait_ready()
-        async with progress(session, len(session.todo), description=f"shard {number} of {total}"):
-            return await _annotate(session, number, total, names)
+    async with shards.alive(asked):
+        await leftovers_ended()
+        async with open_shard(asked, names) as session:
+            await session.wait_ready()
+            with logged_events(session):
+                async with progress(session, len(session.todo), description=f"shard {number} of {total}"):
+                    return await _annotate(session, number, total, names)
 
 
 async def _annotate(
-    session: Session, number: int, total: int, names: list[str], absent: frozenset[str] = frozenset()
+    session: Session,
+    number: int,
+    total: int,
+    names: list[str],
+    absent: frozenset[str] = frozenset(),
+    part: str = "",
 ) -> dict[str, int]:
+    """part: which shard, for names of task runs, if several are in one flow run."""
     log = get_run_logger()
     log.info("shard %d of %d: %d clips", number, total, len(names))
-    counts = dict(await session.annotate(names, absent))
+    async with service_tasks(session, names, absent, part=part):
+        counts = dict(await session.annotate(names, absent))
     log.info("shard %d of %d: %s", number, total, ", ".join(f"{count} {word}" for word, count in counts.items()))
     return {str(outcome): count for outcome, count in counts.items()}
 
@@ -206,9 +221,10 @@ def _split(session: Session, names: Sequence[str]) -> list[list[str]]:
 async def _run_shards(session: Session, request: Request) -> None:
     """The shards as tasks in this process; if services share a GPU, again in each phase."""
     total = len(session.todo)
-    async with progress(session, total, description=f"{total} clips into {session.out}"):
-        async for one in session.rounds():
-            await _run_round(session, one)
+    with logged_events(session):
+        async with progress(session, total, description=f"{total} clips into {session.out}"):
+            async for one in session.rounds():
+                await _run_round(session, one)
 
 
 async def _run_round(session: Session, clips: Round) -> None:

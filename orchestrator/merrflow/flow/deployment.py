@@ -18,7 +18,7 @@ from merrflow.core.errors import InputError
 from merrflow.core.settings import RunSettings, load_settings
 from merrflow.core.version import __version__
 from merrflow.flow.annotate import annotate_flow, annotate_shard_flow
-from merrflow.flow.names import POOL, RUNS, SHARDS
+from merrflow.flow.names import POOL, RUNS, SHARDS, TAG
 
 # Whole runs at once. Each takes a worker's place while it waits for its shards, so there must be fewer than places.
 RUNS_AT_ONCE = 1
@@ -46,7 +46,7 @@ async def register(
             parameters=parameters,
             version=__version__,
             entrypoint_type=EntrypointType.MODULE_PATH,
-            tags=["merrflow"],
+            tags=[TAG],
         )
         deployment = deployment.model_copy(update={"entrypoint": entry_point(flow)})
         if flow is annotate_flow:

@@ -5,6 +5,8 @@ RUNS = "runs"  # work queue of whole runs; few at a time, so that they leave the
 SHARDS = "shards"  # work queue of their shards
 ANNOTATE = "annotate/annotate"  # flow/deployment
 ANNOTATE_SHARD = "annotate-shard/annotate-shard"
+TAG = "merrflow"  # of every deployment and run
+REPORTS = "/reports"  # followed by the id of a flow run: its report, as workers serve it
 MAX_STARTS = 5  # of one flow run, including the first
 # The variable by which a flow run knows its worker. Its parent process is another one once that worker was killed.
 WORKER_PID = "_MERRFLOW_WORKER_PID"

@@ -123,6 +123,7 @@ async def hand_out(request: Request, parts: Sequence[Sequence[str]]) -> None:
                     "request": asked,
                 },
                 tags=[out_tag(request.out), "shard", attempt],
+                flow_run_name=f"shard {number} of {len(parts)} into {request.out}",  # also while it waits for a worker
                 idempotency_key=f"{attempt}-{number}",
                 timeout=0,
             )

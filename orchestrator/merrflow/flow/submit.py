@@ -18,6 +18,7 @@ from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 
 from merrflow.core.errors import InputError
 from merrflow.core.proxies import keep_loopback_direct
+from merrflow.flow.inert import as_written
 from merrflow.flow.names import ANNOTATE
 from merrflow.flow.trouble import may_pass, trouble
 from merrflow.pipeline.request import Request
@@ -114,7 +115,7 @@ async def _follow(
         await asyncio.sleep(POLL_SECONDS)
     rows = json.loads(found.get("merrflow-clips") or "[]")
     counts = {row["what"]: row["how many"] for row in json.loads(found.get("merrflow-outcomes") or "[]")}
-    problems = tuple((row["clip"], row["reason"]) for row in rows if row["outcome"] == "failed")
+    problems = tuple((as_written(row["clip"]), as_written(row["reason"])) for row in rows if row["outcome"] == "failed")
     return ServerRun(run.name, page, request.out, state.name or "", state.message or "", counts, problems)
 
 

@@ -6,16 +6,20 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx
 
 from merrflow.core.errors import InputError
 from merrflow.core.proxies import keep_loopback_direct
 from merrflow.core.settings import load_settings
+from merrflow.core.writable import check_writable
 from merrflow.flow.names import POOL
+from merrflow.flow.report_server import ReportServer
 from merrflow.flow.trouble import may_pass, trouble
 from merrflow.flow.worker_process import STOP_SECONDS
 
@@ -34,19 +38,28 @@ class WorkerOptions:
     register_only: bool = False
     inputs: str = ""
     out: str = ""
+    reports: ReportServer | None = None  # None: it serves no reports
 
 
 async def work(options: WorkerOptions, say: Callable[[str], None]) -> int:
     """Works until SIGTERM or SIGINT; returns the exit code. Raises `InputError`."""
     if options.limit < LEAST_PLACES:
         raise InputError(f"--limit must be at least {LEAST_PLACES}: a run that waits for its shards takes one place")
+    if options.out and options.kind == "process":  # other kinds write where their jobs run
+        check_writable(Path(options.out), "--out")
     keep_loopback_direct()
     url = os.environ.setdefault("PREFECT_API_URL", "http://127.0.0.1:4200/api")
     # The server must know that a worker is gone before its shard goes to another (zombie_runs.py).
     os.environ.setdefault("PREFECT_FLOW_RUN_EXECUTE_SIGTERM_BEHAVIOR", "reschedule")
-    ledger_url = load_settings().ledger_url
+    settings = load_settings()
+    reports_url = settings.reports_url
+    if options.reports:
+        reports_url = reports_url or options.reports.url()
+        options.reports.tokens(reports_url)  # raises before anything is waited for
+        os.environ["MERRFLOW_REPORTS_URL"] = reports_url  # for the flow runs that this worker starts
     await _answer(lambda: _health(url), url, say)
     from merrflow.flow.deployment import register  # imports Prefect, which reads the environment
+    from merrflow.flow.reports import serve_reports
     from merrflow.flow.zombie_runs import ZombieRunDetector
 
     await _answer(
@@ -55,6 +68,14 @@ async def work(options: WorkerOptions, say: Callable[[str], None]) -> int:
     say(f"registered annotate/annotate in the work pool {options.pool!r}")
     if options.register_only:
         return 0
+    detector = ZombieRunDetector(options.pool, options.kind, settings.ledger_url)
+    async with AsyncExitStack() as stack:
+        if options.reports:
+            await stack.enter_async_context(serve_reports(options.reports, reports_url, options.pool, say))
+        return await _run_worker(options, detector.watch(), say)
+
+
+async def _run_worker(options: WorkerOptions, watch: Coroutine[Any, Any, None], say: Callable[[str], None]) -> int:
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "merrflow.flow.worker_process", "--pool", options.pool, "--type", options.kind),
         *("--limit", str(options.limit), "--with-healthcheck", "--install-policy", "never"),
@@ -63,7 +84,7 @@ async def work(options: WorkerOptions, say: Callable[[str], None]) -> int:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    watching = asyncio.create_task(ZombieRunDetector(options.pool, options.kind, ledger_url).watch())
+    watching = asyncio.create_task(watch)
     ended, stopped = asyncio.create_task(process.wait()), asyncio.create_task(stop.wait())
     await asyncio.wait((ended, stopped, watching), return_when=asyncio.FIRST_COMPLETED)
     watching.cancel()

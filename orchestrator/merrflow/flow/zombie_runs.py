@@ -21,7 +21,8 @@ from prefect.exceptions import PrefectException
 from prefect.states import AwaitingRetry, Failed
 from sqlalchemy.exc import SQLAlchemyError
 
-from merrflow.flow.names import MAX_STARTS, run_lock
+from merrflow.flow.names import MAX_STARTS, TAG, run_lock
+from merrflow.flow.service_tasks import end_leftovers
 from merrflow.store.locks import locks_at
 
 LOOK_SECONDS = 10.0
@@ -65,7 +66,7 @@ class ZombieRunDetector:
                 await self._revive(client, run)
 
     async def _runs(self, client: PrefectClient) -> list[FlowRun]:
-        wanted = FlowRunFilter.model_validate({"state": {"type": {"any_": _LIVING}}, "tags": {"all_": ["merrflow"]}})
+        wanted = FlowRunFilter.model_validate({"state": {"type": {"any_": _LIVING}}, "tags": {"all_": [TAG]}})
         runs: list[FlowRun] = []
         while page := await client.read_flow_runs(flow_run_filter=wanted, limit=200, offset=len(runs)):
             runs += page
@@ -87,6 +88,7 @@ class ZombieRunDetector:
         if current.run_count >= MAX_STARTS:
             message = f"its process died {current.run_count} times; the worker's log may say why"
             await client.set_flow_run_state(run.id, Failed(message=message), force=True)
+            await end_leftovers(client, run.id, message)
         else:
             message = "its process is gone; another worker continues from here"
             await client.set_flow_run_state(run.id, AwaitingRetry(message=message), force=True)

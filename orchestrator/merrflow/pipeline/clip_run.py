@@ -10,9 +10,11 @@ import grpc
 
 from merrflow.core.errors import FileAway, RunStopped
 from merrflow.core.records import Outcome, Record
+from merrflow.core.signal import Signal
 from merrflow.pipeline.clip_file import ClipFile
 from merrflow.pipeline.pause import OWN_WORK, Pause, all_or_none
 from merrflow.pipeline.stage_cache import ClipCache
+from merrflow.pipeline.stage_ended import Ending, StageEnded
 from merrflow.stages.graph import Graph
 from merrflow.stages.record import assemble
 from merrflow.stages.stage import Reply, Result, Run, Skip, Stage, Work
@@ -32,13 +34,23 @@ class Skipped(Exception):
 class ClipRun:
     """The stages of one clip as tasks, made when something needs them."""
 
-    def __init__(self, graph: Graph, run: Run, cache: ClipCache, file: ClipFile, absent: frozenset[str]) -> None:
-        """absent: services that are not asked now; with `OWN_WORK`, what this process computes for the cache."""
+    def __init__(
+        self,
+        graph: Graph,
+        run: Run,
+        cache: ClipCache,
+        file: ClipFile,
+        absent: frozenset[str],
+        stage_ended: Signal[[StageEnded]] | None = None,
+    ) -> None:
+        """absent: services that are not asked now; with `OWN_WORK`, what this process computes for the cache.
+        stage_ended: told of each stage that asks a service."""
         self._graph = graph
         self._run = run
         self._cache = cache
         self._file = file
         self._absent = absent
+        self._stage_ended: Signal[[StageEnded]] = stage_ended or Signal()
         self._tasks: dict[str, asyncio.Task[Result[Any]]] = {}
 
     async def record(self) -> tuple[Record, Outcome, str]:
@@ -80,31 +92,45 @@ class ClipRun:
         work = Work(self._file.clip, self._run, use)
         missing = stage.without(work, *needs) if stage.without else None
         if missing:
+            self._tell(stage, Ending.NOT_NEEDED)
             return Result(None, reason=missing.reason)
         if not stage.is_cached:
             reply = await self._reply(stage, work, needs)
             return Result(reply.value, reply.origin, reply.outcome, reply.reason)
         key = stage.key(work, *needs)
+        was_computed = False
 
         async def compute() -> Reply[Any]:
+            nonlocal was_computed
             service = stage.service or OWN_WORK
             if service in self._absent:
                 raise Pause(frozenset({service}))
+            was_computed = True
             reply = await self._reply(stage, work, needs)
             if stage.reads_clip and stage.key(work, *needs) != key:
                 raise FileAway(f"a file that belongs to the clip changed while it was read (for the {stage.name})")
             return reply
 
         try:
-            return await self._cache.result(stage, key, compute)
+            result = await self._cache.result(stage, key, compute)
         except (FileAway, RunStopped):
-            raise
+            raise  # the clip is not through with the stage
         except MerrflowError as error:
+            rejected = error.code is grpc.StatusCode.INVALID_ARGUMENT
+            self._tell(stage, Ending.REFUSED if rejected else Ending.FAILED, str(error))
             # If a service rejects the input of an optional stage, the clip still gets a record.
-            final = error.code is grpc.StatusCode.INVALID_ARGUMENT
-            if not (stage.optional and (final or stage.witness)):
+            if not (stage.optional and (rejected or stage.witness)):
                 raise
-            return Result(None, outcome=Outcome.FAILED, reason=str(error), again=not final)
+            return Result(None, outcome=Outcome.FAILED, reason=str(error), again=not rejected)
+        if result.outcome is Outcome.REFUSED:
+            self._tell(stage, Ending.REFUSED, result.reason)
+        else:
+            self._tell(stage, Ending.ANSWERED if was_computed else Ending.KEPT)
+        return result
+
+    def _tell(self, stage: Stage[Any], ending: Ending, reason: str = "") -> None:
+        if stage.service:
+            self._stage_ended(StageEnded(self._file.clip.name, stage.name, stage.service, ending, reason))
 
     async def _reply(self, stage: Stage[Any], work: Work, needs: list[Any]) -> Reply[Any]:
         """What the stage computes. Raises `FileAway` if the clip's file may have been another one meanwhile."""

@@ -194,7 +194,7 @@ async def _furnish(
     beside = (*others.values(), *([judging] if judging else []))
     writes = stack.enter_context(GroupedWrites(ledger.write))
     pipeline = Pipeline(graph, run, StageCache(ledger, graph, keys, asking, writes), threads.of_rank)
-    engaged = Engaged(pipeline, phases, sharing.largest_batch if sharing else 0, local, beside)
+    engaged = Engaged(pipeline, services, phases, sharing.largest_batch if sharing else 0, local, beside)
     return Session(out, settings, ledger, clips, todo, None if phases else services, engaged)
 
 

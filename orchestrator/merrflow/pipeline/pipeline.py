@@ -18,12 +18,14 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from merrflow.core.errors import FileAway, RunStopped, reading_clip
 from merrflow.core.records import Clip, Outcome
+from merrflow.core.signal import Signal
 from merrflow.datasets.entries import RECORDS
 from merrflow.pipeline import clip_file
 from merrflow.pipeline.clip_file import AwayInARow, ClipFile
 from merrflow.pipeline.clip_run import ClipRun, Skipped
 from merrflow.pipeline.pause import Pause, Paused
 from merrflow.pipeline.stage_cache import MAX_ATTEMPTS, StageCache
+from merrflow.pipeline.stage_ended import StageEnded
 from merrflow.stages.graph import Graph
 from merrflow.stages.stage import InThread, Run
 from merrflow.store import StageRow
@@ -42,6 +44,7 @@ class Pipeline:
     of_rank: Callable[[int], InThread]  # threads for a clip's blocking work, by its number in the order of the work
     away: AwayInARow = field(default_factory=AwayInARow)
     numbers: Iterator[int] = field(default_factory=count)
+    stage_ended: Signal[[StageEnded]] = field(default_factory=Signal)  # of stages that ask a service
 
     async def annotate(self, clip: Clip, absent: frozenset[str] = frozenset()) -> Outcome | Paused:
         """Takes a clip to its outcome and writes it into the ledger, or as far as it goes without the services that are
@@ -81,7 +84,8 @@ class Pipeline:
             if not clip.sha256:
                 raise UnreadableMedia("the file does not exist or cannot be read")
             with reading_clip():
-                record, outcome, reason = await ClipRun(self.graph, run, cached, file, absent).record()
+                one = ClipRun(self.graph, run, cached, file, absent, self.stage_ended)
+                record, outcome, reason = await one.record()
             payload = RECORDS.dump_json(record)
             key = keys.without(key, {one.witness for of in record.witnesses.values() for one in of if one.again})
         except Pause as pause:

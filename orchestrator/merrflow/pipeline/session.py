@@ -10,11 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from merrflow.clients import Services
+from merrflow.clients.events import ServiceEvent
 from merrflow.clients.second_service import SecondService
 from merrflow.core.errors import InputError, RunStopped, ungrouped
 from merrflow.core.records import Clip, Outcome
 from merrflow.core.settings import RunSettings
 from merrflow.core.signal import Signal
+from merrflow.datasets.clip_table import clip_rows
 from merrflow.datasets.costs import read_prices
 from merrflow.datasets.outputs import Summary, write_outputs
 from merrflow.pipeline.concurrency import clips_at_once
@@ -22,6 +24,7 @@ from merrflow.pipeline.gpu_phases import GpuPhases, Plan
 from merrflow.pipeline.local_services import LocalServices
 from merrflow.pipeline.pause import Paused, Round
 from merrflow.pipeline.pipeline import Pipeline
+from merrflow.pipeline.stage_ended import StageEnded
 from merrflow.store import Ledger
 from merrflow_serving.errors import MerrflowError
 from merrflow_serving.machine import host_memory
@@ -34,6 +37,7 @@ class Engaged:
     """What does the work, if this process has any to do."""
 
     pipeline: Pipeline
+    services: Services
     phases: GpuPhases | None = None  # if the services share a GPU in phases
     largest_batch: int = 0  # of the services in phases, which cannot be asked yet
     local: LocalServices | None = None  # the services, if they are embedded
@@ -66,6 +70,8 @@ class Session:
         self.summary: Summary | None = None  # once the outputs are written
         self.clip_finished: Signal[[str, Outcome]] = Signal()
         self.advanced: Signal[[float]] = Signal()  # by how many clips, or parts of one
+        self.stage_ended: Signal[[StageEnded]] = Signal()  # of the stages that ask a service
+        self.service_event: Signal[[ServiceEvent]] = Signal()
         self._ledger = ledger
         self._prices = read_prices(Path(settings.prices).expanduser() if settings.prices else None)
         self.services = services
@@ -74,6 +80,9 @@ class Session:
         self._at_once = asyncio.Semaphore(self._clips_at_once)
         if self._phases:
             self._phases.advanced.connect(self.advanced)
+        if engaged:
+            engaged.pipeline.stage_ended.connect(self.stage_ended)
+            engaged.services.events.connect(self.service_event)
 
     def _rooms(self) -> list[int]:
         """How many calls each service takes at once."""
@@ -125,6 +134,15 @@ class Session:
         async for one in self._phases.rounds(names):
             yield one
 
+    def stages_of_services(self, absent: frozenset[str] = frozenset()) -> dict[str, frozenset[str]]:
+        """The services that this process asks, in the order of their first work, and the stages that ask each."""
+        graph = self._engaged.pipeline.graph if self._engaged else ()
+        found: dict[str, set[str]] = {}
+        for stage in graph:
+            if stage.service and stage.service not in absent:
+                found.setdefault(stage.service, set()).add(stage.name)
+        return {service: frozenset(names) for service, names in found.items()}
+
     async def annotate(self, names: Sequence[str], absent: frozenset[str] = frozenset()) -> Counter[str]:
         """Takes these clips to their outcomes, or as far as possible without the absent services. Works on as many at
         once as the settings allow."""
@@ -169,13 +187,8 @@ class Session:
         return self._ledger.outcomes()
 
     def table(self, limit: int) -> list[dict[str, str]]:
-        """This run's clips with their outcomes, for a table. Blocking."""
-        wanted = {clip.name for clip in self.clips}
-        rows = [row for row in self._ledger.clips() if row.clip.name in wanted]
-        return [
-            {"clip": row.clip.name, "outcome": str(row.outcome or "unfinished"), "reason": row.reason}
-            for row in rows[:limit]
-        ]
+        """This run's first clips with their outcomes, for a table. Blocking."""
+        return clip_rows(self._ledger, {clip.name for clip in self.clips}, limit)
 
     def write_outputs(self) -> Summary:
         """Writes all output files from the ledger, if anything is new in it. Blocking."""

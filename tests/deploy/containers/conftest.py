@@ -46,7 +46,7 @@ def stack(images: None, clips: Path, tmp_path_factory: pytest.TempPathFactory) -
     for number in range(COPIES):
         for clip in clips.glob("*.mp4"):
             shutil.copy(clip, out / f"many/{clip.stem}-{number}.mp4")
-    stack = Stack(out, clips=clips, environment={"LLAMA3_PORT": "0"})
+    stack = Stack(out, clips=clips, environment={"LLAMA3_PORT": "0", "REPORTS_PORT": "0"})
     try:
         stack.up("--scale", "llama3=2", "--scale", "worker=2")
         yield stack

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 from merrflow.cli.doctor.finding import Finding, Situation, unless
+from merrflow.core.writable import existing, why_not_writable
 from merrflow_serving.weights.entries import entry
 from merrflow_serving.weights.state import states
 from merrflow_serving.weights.storage import SPARE_BYTES, giga
@@ -22,7 +22,7 @@ def out(situation: Situation) -> Iterator[Finding]:
         yield Finding("OUT", "note", "not looked at", "merrflow doctor --out OUT")
         return
     there = existing(situation.out)
-    problem = _why_not_writable(there)
+    problem = why_not_writable(there)
     owner = there.stat().st_uid
     todo = f"run as root: chown -R {os.geteuid()} {there}, or choose another folder"
     if situation.inside:
@@ -43,7 +43,7 @@ def weights_disk(situation: Situation) -> Iterator[Finding]:
                 lacking[one.place.models_dir] = lacking.get(one.place.models_dir, 0) + missing
     for folder, size in lacking.items():
         there = existing(folder)
-        problem = _why_not_writable(there) if size else ""
+        problem = why_not_writable(there) if size else ""
         if problem:
             todo = "make it writable, or set MERRFLOW_MODELS_DIR"
             yield Finding("folder of weights", "missing", f"{there}: {problem}", todo)
@@ -54,21 +54,3 @@ def weights_disk(situation: Situation) -> Iterator[Finding]:
             f"{folder}: {giga(free)} GB free, {giga(size)} GB to come",
             "make room, or set MERRFLOW_MODELS_DIR to a larger disk",
         )
-
-
-def existing(path: Path) -> Path:
-    """The path, or the nearest of its parents that is there."""
-    absolute = path.expanduser().absolute()
-    return next(one for one in (absolute, *absolute.parents) if one.exists())
-
-
-def _why_not_writable(folder: Path) -> str:
-    """By writing a file: a mode says nothing of a file system that is mounted read-only."""
-    if not folder.is_dir():
-        return "this is not a folder"
-    try:
-        with tempfile.TemporaryFile(dir=folder) as file:
-            file.write(b"\0")
-    except OSError as error:
-        return error.strerror or type(error).__name__
-    return ""

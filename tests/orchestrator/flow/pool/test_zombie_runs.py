@@ -21,6 +21,8 @@ class Server:
     def __init__(self, *runs: SimpleNamespace) -> None:
         self.runs = {run.id: run for run in runs}
         self.set: list[tuple[UUID, str, bool]] = []
+        self.tasks: list[SimpleNamespace] = []  # task runs that are not ended
+        self.ended: list[tuple[UUID, str]] = []
 
     async def read_flow_runs(self, flow_run_filter, limit: int, offset: int) -> list[SimpleNamespace]:
         living = {StateType(name) for name in flow_run_filter.state.type.any_}
@@ -28,6 +30,13 @@ class Server:
 
     async def read_flow_run(self, identity: UUID) -> SimpleNamespace:
         return self.runs[identity]
+
+    async def read_task_runs(self, **wanted) -> list[SimpleNamespace]:
+        open_ones, self.tasks = self.tasks, []
+        return open_ones
+
+    async def set_task_run_state(self, identity: UUID, state, force: bool) -> None:
+        self.ended.append((identity, state.name))
 
     async def set_flow_run_state(self, identity: UUID, state, force: bool) -> None:
         self.set.append((identity, state.name, force))
@@ -83,7 +92,10 @@ async def test_what_is_being_started_gets_its_time(tmp_path, kind, seconds, dead
 
 async def test_a_run_that_dies_again_and_again_is_given_up(tmp_path):
     server = Server(flow_run(tmp_path, Crashed(), run_count=MAX_STARTS))
+    task = SimpleNamespace(id=uuid4())
+    server.tasks = [task]
     assert await look(ZombieRunDetector(POOL, "process", ""), server) == ["Failed"]
+    assert server.ended == [(task.id, "Crashed")], "nobody else ends what it left running"
 
 
 async def test_another_pools_run_is_not_ours(tmp_path):
