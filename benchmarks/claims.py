@@ -183,8 +183,7 @@ async def _run(file: Path | None, most: int, model: int) -> dict[str, Any]:
     pairs = list(published(file, most) if file else made())
     names = ["rules", "model"] if model else ["rules"]
     async with open_judges(names, load_settings()) as judges:
-        step = max(1, len(pairs) // model) if model else 1
-        sets = {"rules": pairs, "model": pairs[::step][:model]}
+        sets = {"rules": pairs, "model": random.Random(SEED).sample(pairs, min(model, len(pairs)))}
         return {judge.name: await figures(judge, sets[judge.name]) for judge in judges}
 
 
