@@ -25,6 +25,8 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     if hasattr(config, "workerinput"):  # one of several processes
         os.environ.setdefault("OMP_NUM_THREADS", "1")
+    if getattr(config.option, "numprocesses", None) and not hasattr(config, "workerinput"):
+        return  # the others are started here, with these arguments
     # Prefect reads the .env of the working directory 336 times whenever it makes settings: 1.4 s of each process that
     # imports it at the top of the repository, where that file is Compose's.
     elsewhere = tempfile.TemporaryDirectory(prefix="merrflow-tests-")
