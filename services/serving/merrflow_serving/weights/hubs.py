@@ -80,7 +80,7 @@ class HubClient(ABC):
             raise explained from error
 
 
-def client(hub: Source, entry: Entry, repository: Repository, folder: Path) -> HubClient:
+def client(hub: Source, repository: Repository, *, entry: Entry, folder: Path) -> HubClient:
     """The hub's client. Raises `NotReady` if its library is not installed."""
     if hub == "web":
         return Web(entry, repository, folder)

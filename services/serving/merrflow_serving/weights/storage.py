@@ -16,14 +16,14 @@ SPARE_BYTES = 256 << 20  # that must stay free
 _FULL_TEXT = ("No space left on device", "os error 28", "Disk quota exceeded")  # by libraries that write in Rust
 
 
-def need_room(entry: Entry, folder: Path, total: int) -> None:
+def need_room(what: str, folder: Path, total: int) -> None:
     """Raises `NotReady` if `total` bytes more do not fit below `folder`. What came of them before counts."""
     came = sum(_on_disk(path) for path in folder.rglob("*.incomplete"))
-    free = shutil.disk_usage(folder).free
+    free = shutil.disk_usage(_existing(folder)).free
     lacking = total - came + SPARE_BYTES - free
     if lacking > 0:
         raise NotReady(
-            f"{entry.name} needs {giga(total - came)} GB more in {folder}, where {giga(free)} GB are free; make "
+            f"{what} needs {giga(total - came)} GB more in {folder}, where {giga(free)} GB are free; make "
             f"{giga(lacking)} GB of room there ({giga(SPARE_BYTES)} GB are kept free), or set MERRFLOW_MODELS_DIR to a "
             "larger disk",
             reason="STORAGE",

@@ -16,6 +16,7 @@ from merrflow_llama3.engines.chat_tokenizer import ChatTokenizer, open_chat_toke
 from merrflow_llama3.engines.language_model import LanguageModel
 from merrflow_llama3.prompt import Prompt
 from merrflow_llama3.settings import Llama3Settings
+from merrflow_serving import commands
 from merrflow_serving.errors import NotReady
 from merrflow_serving.torch.device import arithmetic_of
 from merrflow_serving.torch.engine import OnTorch
@@ -65,7 +66,7 @@ class Transformers(OnTorch[Llama3Settings], BatchedReasoner):
         except ImportError as error:
             raise NotReady(
                 f"torch and transformers, which run the model, are not installed ({error}); "
-                "run: pip install 'merrflow-llama3[torch]'"
+                f"run: {commands.install('llama3')}"
             ) from error
         from merrflow_llama3.engines.transformers.batching import BatchingModel, Sizes
         from merrflow_llama3.engines.transformers.loading import load_model

@@ -27,7 +27,7 @@ from merrflow_qwen_audio.engines.audio_language.words import Words, words_of
 from merrflow_qwen_audio.settings import QwenAudioSettings
 from merrflow_qwen_audio.tone_sentence import rules_version, sentence
 from merrflow_qwen_audio.types import Content, Span, Tone, ToneItem
-from merrflow_serving import weights
+from merrflow_serving import commands, weights
 from merrflow_serving.engine import EngineInfo, Limits, Wanted, always
 from merrflow_serving.errors import Abandoned, EngineFault, MerrflowError, NotReady, TooLarge
 from merrflow_serving.torch.device import arithmetic_of
@@ -108,7 +108,7 @@ class AudioLanguageEngine(OnTorch[QwenAudioSettings]):
         try:
             model, limit = self._load_model(folder, prompt, words.answer_tokens)
         except ImportError as error:
-            needed = "pip install 'merrflow-qwen-audio[torch]'"
+            needed = commands.install("qwen-audio")
             raise NotReady(f"the engine {self.name} needs {error.name or error}: {needed}") from error
         except Exception as error:
             if not is_out_of_memory(error):
