@@ -92,8 +92,9 @@ def damaged(entry: Entry, folder: Path, hub: Hub, result: Check) -> NotReady:
     anew = commands.models("pull", _typed(entry))
     if not entry.repositories:
         anew = _numbered(steps_to_get(entry, folder, hub))
+    faults = "; ".join((*result.damaged, *result.unreadable))
     return NotReady(
-        f"the weights {entry.name} in {folder} are damaged: {'; '.join(result.damaged)}. To get these files anew, run: "
+        f"the weights {entry.name} in {folder} are damaged: {faults}. To get these files anew, run: "
         f"{anew}. Then start the service again",
         reason=result.reason,
     )

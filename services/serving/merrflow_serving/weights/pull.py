@@ -70,7 +70,10 @@ def preflight(wanted: Sequence[tuple[Entry, WeightSettings]]) -> list[NotReady]:
         if check(entry, folder, settings.models_dir).whole:
             continue
         try:
-            files = choose(entry, source[1], client(*source, folder=folder, entry=entry).list())
+            hub = client(*source, folder=folder, entry=entry)
+            listing = hub.list()
+            files = choose(entry, source[1], listing)
+            hub.let_in(listing, files[0])
         except NotReady as error:
             problems.append(error)
             continue
