@@ -6,7 +6,7 @@ written. Prefect holds runs and progress, never truth.
 """
 
 from merrflow.store.grouped_writes import GroupedWrites
-from merrflow.store.ledger import Ledger, existing_ledger
+from merrflow.store.ledger import Ledger, existing_ledger, forgotten
 from merrflow.store.rows import ClipResults, ClipRow, ClipStatus, StageRow, StageWrite
 from merrflow.store.run_queries import batched
 from merrflow.store.tables import RECORD
@@ -29,5 +29,6 @@ __all__ = [
     "VerdictRow",
     "batched",
     "existing_ledger",
+    "forgotten",
     "live",
 ]
