@@ -110,9 +110,11 @@ class MiniGptV2(OnTorch["MiniGptSettings"]):
             raise NotReady(f"the engine minigpt_v2 needs {error.name or error}: {needed}") from error
         device = device_of(self._settings)
         dtype, attention = dtype_of(self._settings, device), attention_of(self._settings, device)
+        self._announce(*ENTRIES)
         folders = self._locate()
+        self._announce()
         try:
-            with device_errors():
+            with self._turn() as part, device_errors():
                 self._loaded = load(
                     folders,
                     self._shape,
@@ -124,6 +126,7 @@ class MiniGptV2(OnTorch["MiniGptSettings"]):
                     dtype=dtype,
                     attention=attention,
                 )
+                self._cap(part)
                 self._loaded.warm_up()
         except Exception as error:
             self.close()
@@ -152,6 +155,7 @@ class MiniGptV2(OnTorch["MiniGptSettings"]):
     def close(self) -> None:
         if self._pool is not None:
             self._pool.shutdown()
+        self._leave()
         loaded, self._loaded, self._pool = self._loaded is not None, None, None
         if loaded:
             import gc
