@@ -6,6 +6,7 @@ The images set `MERRFLOW_MODELS_COMMAND` to Compose's command, and the Kubernete
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 MODELS = "merrflow models"
 _TORCH_IMAGES = ("minigpt-v2", "qwen-audio", "llama3")  # of deploy/compose/gpu.yml
@@ -21,7 +22,7 @@ def add(*files: str) -> list[str]:
     command = _models()
     if command == MODELS:
         return []
-    if not command.startswith("kubectl"):
+    if not _in_cluster():
         return [models("add", *files)]
     # A pod sees no folder of this machine, so each file comes as standard input.
     with_input = command.replace(" exec ", " exec -i ", 1)
@@ -38,9 +39,30 @@ def install(service: str, extra: str = "torch") -> str:
     return f"build its image with EXTRAS={extra} (services/Dockerfile)"
 
 
+def other_folder(what: str = "another folder") -> str:
+    """How weights are kept in another place."""
+    if not in_container():
+        return f"set MERRFLOW_MODELS_DIR to {what}"
+    return f"give the claim `models` {what}" if _in_cluster() else f"set MODELS to {what}"
+
+
+def other_owner(folder: Path, user: int) -> str:
+    """How the folder of weights, which another user owns, becomes writable for `user`."""
+    if not in_container():
+        return f"run as root: chown -R {user} {folder}"
+    if _in_cluster():
+        return f"make the claim `models` writable for user {user}"
+    owner = folder.stat()
+    return f"start the containers with OUT_USER={owner.st_uid}:{owner.st_gid}, or make the folder MODELS writable"
+
+
 def in_container() -> bool:
     """Whether this runs in one of the project's images."""
     return _models() != MODELS
+
+
+def _in_cluster() -> bool:
+    return _models().startswith("kubectl")
 
 
 def _models() -> str:

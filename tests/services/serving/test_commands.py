@@ -38,3 +38,14 @@ def test_no_message_spells_the_command_itself() -> None:
         for path in (ROOT / folder).rglob("*.py"):
             for number, line in enumerate(path.read_text().splitlines(), 1):
                 assert not spelled.search(line) or re.search(named, line), f"{path}:{number}: {line.strip()}"
+
+
+def test_a_folder_of_weights_that_belongs_to_another(monkeypatch, tmp_path: Path) -> None:
+    owner = tmp_path.stat()
+    assert commands.other_owner(tmp_path, 12345) == f"run as root: chown -R 12345 {tmp_path}"
+    assert commands.other_folder() == "set MERRFLOW_MODELS_DIR to another folder"
+    monkeypatch.setenv("MERRFLOW_MODELS_COMMAND", "docker-compose run --rm weights")
+    assert f"OUT_USER={owner.st_uid}:{owner.st_gid}" in commands.other_owner(tmp_path, 12345)
+    assert commands.other_folder("a larger disk") == "set MODELS to a larger disk"
+    monkeypatch.setenv("MERRFLOW_MODELS_COMMAND", "kubectl -n merrflow exec deploy/weights -- merrflow models")
+    assert commands.other_owner(tmp_path, 10001) == "make the claim `models` writable for user 10001"

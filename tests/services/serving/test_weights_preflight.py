@@ -10,9 +10,9 @@ import pytest
 
 from merrflow_serving.errors import PASSING, NotReady
 from merrflow_serving.weights import locate_all
-from merrflow_serving.weights.entries import Entry, Repository
+from merrflow_serving.weights.entries import Entry, Repository, WeightFile
 from merrflow_serving.weights.locate import together
-from merrflow_serving.weights.pull import preflight
+from merrflow_serving.weights.pull import preflight, pull
 from tests.services.serving.test_weights_pull import TOKEN, Hub, an_entry, hub, place
 
 __all__ = ["hub"]  # the fixture
@@ -64,6 +64,14 @@ def test_room_is_counted_for_all_together(hub: Hub, known, tmp_path: Path, monke
     assert not preflight(both[:1])
     (problem,) = preflight(both)
     assert problem.reason == "STORAGE" and str(problem).startswith("one, two needs")
+
+
+def test_weights_that_were_handed_in_are_in_nobodys_way(hub: Hub, tmp_path: Path) -> None:
+    by_hand = an_entry(name="by-hand", repositories={}, steps=("curl https://host.example/x",), files=(WeightFile("x"),))
+    (tmp_path / "models/by-hand").mkdir(parents=True)
+    (tmp_path / "models/by-hand/x").write_bytes(b"weights")
+    assert not preflight([(by_hand, place(tmp_path))])
+    assert pull(by_hand, place(tmp_path)) == tmp_path / "models/by-hand"
 
 
 def test_one_that_does_not_pass_keeps_the_service_from_trying_again() -> None:

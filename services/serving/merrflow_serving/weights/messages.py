@@ -43,7 +43,7 @@ def steps_to_get(entry: Entry, folder: Path, hub: Hub) -> list[str]:
 def _steps_by_hand(entry: Entry, folder: Path) -> list[str]:
     """A container's folder cannot be reached from outside: there, files are fetched into this folder and handed in."""
     place = "." if commands.in_container() else shlex.quote(str(folder))
-    fetch = [step.format(folder=place) for step in entry.steps]
+    fetch = [step.format(folder=place).removeprefix("mkdir -p . && ") for step in entry.steps]
     return [*fetch, *commands.add(*(file.name for file in entry.files)), commands.models("verify", entry.name)]
 
 

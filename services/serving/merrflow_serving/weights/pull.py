@@ -43,6 +43,8 @@ def pull(entry: Entry, settings: WeightSettings, *, report_seconds: float = 15.0
     source = entry.source(settings.hub)
     folder = settings.models_dir / entry.name
     if source is None:
+        if check(entry, folder, settings.models_dir).whole:
+            return folder
         raise messages.on_another_hub(entry, folder, settings.hub)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -64,10 +66,10 @@ def preflight(wanted: Sequence[tuple[Entry, WeightSettings]]) -> list[NotReady]:
     for entry, settings in wanted:
         folder = settings.models_dir / entry.name
         source = entry.source(settings.hub)
+        if check(entry, folder, settings.models_dir).whole:
+            continue
         if source is None:
             problems.append(messages.on_another_hub(entry, folder, settings.hub))
-            continue
-        if check(entry, folder, settings.models_dir).whole:
             continue
         try:
             hub = client(*source, folder=folder, entry=entry)
