@@ -288,7 +288,9 @@ def test_commands_about_weights_work_where_the_services_weights_are():
     pod = of_kind(objects, "Deployment")["weights"]["spec"]["template"]["spec"]
     (container,) = pod["containers"]
     services = [model("overlays/gpu", name) for name in ON_CARDS]
-    assert {one["name"]: one.get("persistentVolumeClaim") for one in pod["volumes"]}["models"] == {"claimName": "models"}
+    assert {one["name"]: one.get("persistentVolumeClaim") for one in pod["volumes"]}["models"] == {
+        "claimName": "models"
+    }
     assert {"name": "models", "mountPath": "/models"} in container["volumeMounts"]
     assert all(container["envFrom"] == one["envFrom"] for one in services), "the same token"
     commands = {settings_of(one)["MERRFLOW_MODELS_COMMAND"] for one in (container, *services)}

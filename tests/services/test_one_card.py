@@ -34,9 +34,7 @@ def needs(tmp_path, monkeypatch) -> dict[str, Need]:
     minigpt, qwen, llama = merrflow_minigpt_v2.SPEC, merrflow_qwen_audio.SPEC, merrflow_llama3.SPEC
     folder = {name: str(tmp_path / name) for name in shapes}
     engines = {
-        "minigpt-v2": minigpt.make_engine(
-            minigpt.settings(engine="minigpt_v2", language_weights=folder["minigpt-v2"])
-        ),
+        "minigpt-v2": minigpt.make_engine(minigpt.settings(engine="minigpt_v2", language_weights=folder["minigpt-v2"])),
         "qwen-audio": qwen.make_engine(qwen.settings(engine="qwen_audio", weights=folder["qwen-audio"])),
         "llama3": llama.make_engine(llama.settings(engine="transformers", weights=folder["llama3"])),
     }
@@ -60,7 +58,11 @@ def test_all_three_fit_on_80_gb_with_smaller_batches_and_not_with_the_largest(ne
     )
     assert answers is not None and answers.requests > 16, "many answers at once all the same"
     # As docs/gpu-sharing.md says.
-    assert {name: round(size / GIB) for name, size in parts.items()} == {"minigpt-v2": 19, "qwen-audio": 32, "llama3": 28}
+    assert {name: round(size / GIB) for name, size in parts.items()} == {
+        "minigpt-v2": 19,
+        "qwen-audio": 32,
+        "llama3": 28,
+    }
 
 
 def test_any_two_of_them_do_not_fit_on_24_gb(needs):

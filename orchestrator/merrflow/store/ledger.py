@@ -59,7 +59,9 @@ def existing_ledger(out: Path) -> Ledger:
         raise InputError(f"{where}: not a ledger that can be read ({reason})") from error
     if lost:
         ledger.close()
-        raise InputError(f"{lost}. The files are as they were; the same run again makes a new ledger, and replaces them")
+        raise InputError(
+            f"{lost}. The files are as they were; the same run again makes a new ledger, and replaces them"
+        )
     return ledger
 
 

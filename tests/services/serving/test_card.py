@@ -82,7 +82,8 @@ from merrflow_serving.machine import Memory
 from merrflow_serving.torch.card import CONTEXT_BYTES, CardShare
 from merrflow_serving.torch.need import Need
 
-name, least, full, folder, stop_at = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), pathlib.Path(sys.argv[4]), sys.argv[5]
+name, stop_at = sys.argv[1], sys.argv[5]
+least, full, folder = int(sys.argv[2]), int(sys.argv[3]), pathlib.Path(sys.argv[4])
 total = int((folder / "total").read_text())
 mine = folder / f"{os.getpid()}.held"
 

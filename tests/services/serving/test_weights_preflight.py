@@ -46,7 +46,7 @@ def test_all_that_is_in_the_way_is_named(hub: Hub, known, tmp_path: Path) -> Non
     assert not hub.asked and caught.value.reason in PASSING
 
 
-def test_a_licence_that_is_not_accepted_is_seen_where_all_may_list(hub: Hub, known, tmp_path: Path, monkeypatch) -> None:
+def test_a_licence_not_accepted_is_seen_where_all_may_list(hub: Hub, known, tmp_path: Path, monkeypatch) -> None:
     """As on Hugging Face, where only the files of a gated repository are refused."""
     hub.gated = hub.open_listing = True
     (problem,) = preflight([(known["gated"], place(tmp_path))])
@@ -67,7 +67,7 @@ def test_room_is_counted_for_all_together(hub: Hub, known, tmp_path: Path, monke
 
 
 def test_weights_that_were_handed_in_are_in_nobodys_way(hub: Hub, tmp_path: Path) -> None:
-    by_hand = an_entry(name="by-hand", repositories={}, steps=("curl https://host.example/x",), files=(WeightFile("x"),))
+    by_hand = an_entry(name="by-hand", repositories={}, steps=("curl x",), files=(WeightFile("x"),))
     (tmp_path / "models/by-hand").mkdir(parents=True)
     (tmp_path / "models/by-hand/x").write_bytes(b"weights")
     assert not preflight([(by_hand, place(tmp_path))])

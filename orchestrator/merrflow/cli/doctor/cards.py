@@ -126,7 +126,7 @@ def memory(situation: Situation) -> Iterator[Finding]:
         yield unless(
             needed <= card.free,
             "card's memory",
-            f"card {card.index}: {gib(card.free)} free, {gib(least)} needed at least ({parts} with the largest batches)",
+            f"card {card.index}: {gib(card.free)} free, {gib(least)} needed at least (at most {parts})",
             "end what else is on the card (nvidia-smi), spread the services over cards, or run them one after the "
             "other: docs/gpu-sharing.md",
         )

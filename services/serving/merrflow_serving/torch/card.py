@@ -68,9 +68,9 @@ def _refusal(mine: Claim, others: Sequence[Claim], room: int) -> str:
         for one in others
     )
     return (
-        f"{_gib(max(0, room))} of the card's memory are left for {mine.service}, which needs {_gib(mine.least)} at least"
-        f"{f' ({known})' if known else ''}: give it another card, run the models one after the other (merrflow run "
-        "--gpu-sharing sequential, docs/gpu-sharing.md), or end what else is on the card (nvidia-smi)"
+        f"{_gib(max(0, room))} of the card's memory are left for {mine.service}, which needs {_gib(mine.least)} at "
+        f"least{f' ({known})' if known else ''}: give it another card, run the models one after the other (merrflow "
+        "run --gpu-sharing sequential, docs/gpu-sharing.md), or end what else is on the card (nvidia-smi)"
     )
 
 

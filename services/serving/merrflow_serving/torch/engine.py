@@ -70,7 +70,7 @@ class OnTorch(ABC, Generic[Settings]):
             yield part
 
     def _cap(self, part: Part) -> None:
-        """Keeps torch within the engine's part, if it is less than it could use: batches that do not fit become smaller."""
+        """Keeps torch within a part that is less than the engine could use, so that batches become smaller instead."""
         if self._share is None or not part.is_small():
             return
         import torch

@@ -69,8 +69,8 @@ class HubClient(ABC):
     @abstractmethod
     def _list(self) -> Listing: ...
 
-    def _let_in(self, listing: Listing, file: WeightFile) -> None:
-        """Nothing for a source that refuses already to list."""
+    def _let_in(self, listing: Listing, file: WeightFile) -> None:  # noqa: B027 - only Hugging Face needs it
+        """Raises an error of the library for a file that may not be fetched."""
 
     @abstractmethod
     def _fetch(self, listing: Listing, file: WeightFile) -> None: ...
