@@ -30,6 +30,7 @@ VERSIONS = ("1.29", "1.37")  # the oldest that the manifests are for, and the ne
 MEMORY = {"g": "Gi", "m": "Mi"}  # Compose's words and Kubernetes'
 each_overlay = pytest.mark.parametrize("overlay", OVERLAYS)
 ON_CARDS = ("minigpt-v2", "qwen-audio", "llama3")
+TOOLS = "Deployment/weights"  # where people give commands about weights
 each_service = pytest.mark.parametrize("name", SERVICES)
 
 
@@ -131,6 +132,7 @@ def test_settings_are_settings_of_the_service(name):
         if hasattr(value, "model_fields")
         for field in value.model_fields
     }
+    known.add("MERRFLOW_MODELS_COMMAND")  # of all that name commands about weights
     assert {setting for setting in given if setting.startswith("MERRFLOW_")} <= known
 
 
@@ -219,6 +221,8 @@ def test_what_pods_refer_to_exists(overlay):
 @each_overlay
 def test_probes_ask_ports_that_are_there(overlay):
     for pod in pods(render(overlay)):
+        if pod.owner == TOOLS:
+            continue  # it serves nothing
         for container in pod.containers:
             ports = container.get("ports", [])
             known = {port["name"] for port in ports} | {port["containerPort"] for port in ports}
@@ -236,7 +240,8 @@ def test_probes_ask_ports_that_are_there(overlay):
 def test_every_pod_is_confined(overlay):
     objects = render(overlay)
     found = {pod.owner: problems(pod) for pod in pods(objects)}
-    assert len(found) == len(SERVICES) + 5  # and database, server, worker, show-services, a run
+    # and database, server, worker, show-services, a run
+    assert len(found) == len(SERVICES) + 5 + (TOOLS in found) and (TOOLS in found) == ("gpu" in overlay)
     assert not any(found.values()), found
     labels = of_kind(objects, "Namespace")["merrflow"]["metadata"]["labels"]
     assert labels["pod-security.kubernetes.io/enforce"] == "restricted"
@@ -276,6 +281,21 @@ def test_gpu_services_wait_for_weights_and_their_card():
         (secret,) = container["envFrom"]
         assert secret["secretRef"]["name"].startswith("hub-"), "a new token restarts the pods"
     assert of_kind(objects, "PersistentVolumeClaim")["models"]["spec"]["accessModes"] == ["ReadWriteMany"]
+
+
+def test_commands_about_weights_work_where_the_services_weights_are():
+    objects = render("overlays/gpu")
+    pod = of_kind(objects, "Deployment")["weights"]["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    services = [model("overlays/gpu", name) for name in ON_CARDS]
+    assert {one["name"]: one.get("persistentVolumeClaim") for one in pod["volumes"]}["models"] == {
+        "claimName": "models"
+    }
+    assert {"name": "models", "mountPath": "/models"} in container["volumeMounts"]
+    assert all(container["envFrom"] == one["envFrom"] for one in services), "the same token"
+    commands = {settings_of(one)["MERRFLOW_MODELS_COMMAND"] for one in (container, *services)}
+    assert commands == {"kubectl -n merrflow exec deploy/weights -- merrflow models"}
+    assert commands.pop() in (ROOT / "docs/kubernetes.md").read_text()
 
 
 def test_the_overlay_in_the_documentation_moves_every_image(tmp_path):

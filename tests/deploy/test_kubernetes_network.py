@@ -130,8 +130,8 @@ def needed(overlay: str) -> set[tuple[str, str, int]]:
     # A policy cannot name the API server, so the worker reaches that port anywhere outside its namespace.
     found |= {("worker", whom, 443) for whom in ("stranger", "metadata", "hub", "hub6")}
     if "gpu" in overlay:
-        found |= {(name, "dns", 53) for name in GPU}
-        found |= {(name, whom, 443) for name in GPU for whom in ("hub", "hub6")}
+        found |= {(name, "dns", 53) for name in (*GPU, "weights")}
+        found |= {(name, whom, 443) for name in (*GPU, "weights") for whom in ("hub", "hub6")}
     return found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -95,7 +96,10 @@ def pull(
 
     [bold]Example:[/bold] merrflow models pull qwen2-audio-7b-instruct
     """
+    from merrflow_serving import commands
     from merrflow_serving.weights.entries import entry, members
+    from merrflow_serving.weights.locate import together
+    from merrflow_serving.weights.pull import preflight
     from merrflow_serving.weights.pull import pull as pull_one
 
     place = _place(hub, models_dir)
@@ -107,8 +111,10 @@ def pull(
         if one.asks and not accept_licence:
             raise InputError(
                 f"{one.name} is under a licence of its own ({one.licence}; {one.licence_url}): read it and, if you "
-                f"accept it, run: merrflow models pull {one.name} --accept-licence"
+                f"accept it, run: {commands.models('pull', one.name, '--accept-licence')}"
             )
+    if problems := preflight([(one, place) for one in wanted]):
+        raise together(problems)
     for one in wanted:
         folder = pull_one(one, place)
         if not as_json:
@@ -123,6 +129,9 @@ def add(
         list[Path], typer.Argument(metavar="FILE...", help="Files of weights that are on no hub.", show_default=False)
     ],
     models_dir: FolderOption = None,
+    stdin: Annotated[
+        bool, typer.Option("--stdin", help="Read the file from standard input; FILE gives its name alone.")
+    ] = False,
 ) -> None:
     """Copy files that you downloaded yourself to where their engine looks for them.
 
@@ -133,9 +142,12 @@ def add(
     from merrflow_serving.weights.add import add as add_one
 
     place = _place(None, models_dir)
+    if stdin and len(files) > 1:
+        raise InputError("--stdin: only one file can come from standard input")
+    source = sys.stdin.buffer if stdin else None
     with _validated_names():
         for file in files:
-            output_console().print(f"{file.name}: {add_one(file, place)}", markup=False, soft_wrap=True)
+            output_console().print(f"{file.name}: {add_one(file, place, source)}", markup=False, soft_wrap=True)
 
 
 @app.command()
@@ -202,6 +214,7 @@ def _show(state: State) -> None:
     if state.word == "present":
         lines.append(f"{state.folder} ({state.revision})")
     lines += [f"damaged: {text}" for text in state.found.damaged]
+    lines += [f"cannot be read: {text}" for text in state.found.unreadable]
     if state.word == "partial":
         lines.append(f"missing: {', '.join(state.found.missing)}")
     if state.to_get:

@@ -46,7 +46,7 @@ from merrflow.stages.testimony import with_witnesses
 from merrflow.stages.text_agreement import JUDGE
 from merrflow.stages.text_reader import SharedReader
 from merrflow.stages.witnesses.rules import Witnesses, load_witnesses
-from merrflow.store import GroupedWrites, Ledger, batched
+from merrflow.store import GroupedWrites, Ledger, batched, forgotten
 from merrflow.store.database_retries import advice
 from merrflow.store.exclusive import exclusive, exclusive_ledger
 from merrflow_serving.engine import EngineInfo
@@ -90,6 +90,8 @@ async def open_session(
             check_renamed(precomputed.named, names, found, request.action_units or "")
         if sentences or labels:
             found = with_tables(found, names, sentences, labels)
+        if lost := await asyncio.to_thread(forgotten, ledger, out):
+            log.warning("%s; all of it is computed again, and these files are replaced", lost)
         clips = await asyncio.to_thread(ledger.register, found, names)
         await _mend_pictures(clips, ledger, Pictures(out / FOLDER), say)
         least = settings.shard_size if hand_out else None

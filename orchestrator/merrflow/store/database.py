@@ -72,9 +72,12 @@ def locate_ledger(folder: Path, url: str = "", *, make: bool = True) -> LedgerLo
     if not url:
         file = folder / "ledger.db"
         if not make and not file.is_file():
+            made = (folder / SCHEMA_FILE).exists()
+            why = f"its ledger is in a database ({SCHEMA_FILE})" if made else "no run was ever made into this folder"
+            if not made and (folder / "records.jsonl").exists():
+                why = "its ledger is gone, though records.jsonl is there"
             raise InputError(
-                f"{folder}: no run was ever made into this folder (there is no ledger.db); for a ledger in a database "
-                "set MERRFLOW_LEDGER_URL"
+                f"{folder}: {why} (there is no ledger.db); for a ledger in a database set MERRFLOW_LEDGER_URL"
             )
         return LedgerLocation(sa.URL.create("sqlite", database=str(file)))
     location = LedgerLocation(sa.make_url(url))

@@ -45,7 +45,7 @@ def existing_ledger(out: Path) -> Ledger:
     url = load_settings().ledger_url
     try:
         ledger = Ledger.in_folder(out, url, make=False)
-        ledger.names()
+        lost = forgotten(ledger, out)
     except (SQLAlchemyError, ImportError, LedgerGone) as error:
         reason = str(error.__cause__ or error).splitlines()[0]
         if not url and shutil.disk_usage(out).free < _ROOM:
@@ -58,4 +58,29 @@ def existing_ledger(out: Path) -> Ledger:
                 f"{where}: the disk fails ({reason}), or a limit on the size of files does; the ledger may be whole"
             ) from error
         raise InputError(f"{where}: not a ledger that can be read ({reason})") from error
+    if lost:
+        ledger.close()
+        raise InputError(
+            f"{lost}. The files are as they were; the same run again makes a new ledger, and replaces them"
+        )
     return ledger
+
+
+def forgotten(ledger: Ledger, out: Path) -> str:
+    """What is to be said of a folder with results of which its ledger knows nothing; empty if it knows of clips."""
+    if ledger.names():
+        return ""
+    found = [name for name in ("records.jsonl", "dropped.jsonl") if _has_content(out / name)]
+    if not found:
+        return ""
+    return (
+        f"{out}: its ledger holds no clip, but {' and '.join(found)} hold results: the database with the ledger was "
+        "deleted (such as by docker-compose down -v), or MERRFLOW_LEDGER_URL names another one"
+    )
+
+
+def _has_content(file: Path) -> bool:
+    try:
+        return file.stat().st_size > 0
+    except OSError:
+        return False

@@ -61,5 +61,9 @@ class Llama3Settings(TorchSettings, OpenAISettings):
         description="answers to generate, each with a seed of its own, until one passes the checks",
     )
     gpu_share: float = Field(
-        0.9, gt=0, le=1, description="share of the GPU's memory that the engine `vllm` takes for weights and cache"
+        0,
+        ge=0,
+        le=1,
+        description="share of the GPU's memory that the engine `vllm` takes for weights and cache; 0: its part of what "
+        "the other services on the card leave, at most 0.9",
     )

@@ -124,8 +124,19 @@ class Abandoned(MerrflowError):
 
 
 # Reasons why an engine cannot be loaded, that may be resolved while the service runs: disk space, the hub, its licence,
-# missing files, an endpoint that is away. What needs another setting or package is not among them.
-PASSING = frozenset({"STORAGE", "HUB_UNREACHABLE", "MODEL_GATED", "MODEL_MISSING", "ENDPOINT_UNREACHABLE"})
+# missing or unreadable files, other models on the card, an endpoint that is away. What needs another setting
+# or package is not among them.
+PASSING = frozenset(
+    {
+        "STORAGE",
+        "HUB_UNREACHABLE",
+        "MODEL_GATED",
+        "MODEL_MISSING",
+        "MODEL_UNREADABLE",
+        "CARD_FULL",
+        "ENDPOINT_UNREACHABLE",
+    }
+)
 RETRYABLE = frozenset(
     {
         grpc.StatusCode.UNAVAILABLE,

@@ -148,7 +148,8 @@ class Service(Generic[SettingsT_co]):
     def _cannot(self, error: BaseException) -> None:
         text = str(error) if isinstance(error, MerrflowError) else f"{type(error).__name__}: {error}"
         problem = " ".join(text.split())  # one line, for logs and health checks
-        self.may_pass = isinstance(error, NotReady) and error.reason in PASSING
+        # An error of the system, such as of a disk or a right, is mended outside of the service.
+        self.may_pass = isinstance(error, OSError) or (isinstance(error, NotReady) and error.reason in PASSING)
         self.now_doing("waiting to be restarted")
         if problem != self.problem:  # not again for every attempt
             log.error(

@@ -5,7 +5,9 @@ from __future__ import annotations
 import shutil
 
 import pytest
+from typer.testing import CliRunner
 
+from merrflow.cli.app import app
 from merrflow.core.errors import InputError
 from merrflow.core.inputs import Found
 from merrflow.store import Ledger, existing_ledger
@@ -47,3 +49,43 @@ def test_a_schema_file_that_is_not_one_is_named(tmp_path, text):
     (tmp_path / SCHEMA_FILE).write_text(text)
     with pytest.raises(InputError, match=SCHEMA_FILE):
         locate_ledger(tmp_path, "postgresql+psycopg://nobody@127.0.0.1:1/none")
+
+
+def emptied(folder, ledger_url):
+    """A folder with results, whose ledger was deleted and made anew, as after `docker-compose down -v`."""
+    folder.mkdir()
+    (folder / "records.jsonl").write_text('{"name": "clip"}\n')
+    Ledger.in_folder(folder, ledger_url).close()
+    return folder
+
+
+def test_results_of_which_the_ledger_knows_nothing_are_not_said_to_be_none(tmp_path, ledger_url, monkeypatch):
+    if ledger_url:
+        monkeypatch.setenv("MERRFLOW_LEDGER_URL", ledger_url)
+    out = emptied(tmp_path / "out", ledger_url)
+    with pytest.raises(InputError, match=r"its ledger holds no clip, but records.jsonl hold results.*as they were"):
+        existing_ledger(out)
+    clip = tmp_path / "clip.mp4"
+    clip.write_bytes(b"video")
+    ledger = Ledger.in_folder(out, ledger_url)
+    ledger.register([Found(clip)], {clip: "clip"})
+    ledger.close()
+    assert set(existing_ledger(out).names()) == {"clip"}
+
+
+def test_results_without_a_ledger_are_not_said_to_be_of_no_run(tmp_path):
+    (tmp_path / "records.jsonl").write_text('{"name": "clip"}\n')
+    with pytest.raises(InputError, match=r"its ledger is gone, though records.jsonl is there"):
+        existing_ledger(tmp_path)
+    (tmp_path / SCHEMA_FILE).write_text("{}")
+    with pytest.raises(InputError, match=r"in a database \(ledger.json\).*set MERRFLOW_LEDGER_URL"):
+        existing_ledger(tmp_path)
+
+
+@pytest.mark.parametrize("command", ["status", "report", "export", "curate"])
+def test_no_command_takes_results_away_of_which_the_ledger_knows_nothing(tmp_path, command):
+    out = emptied(tmp_path / "out", "")
+    files = ["--format", "csv"] if command == "export" else []
+    ended = CliRunner().invoke(app, [command, "--out", str(out), *files])
+    assert ended.exit_code and "holds no clip" in str(ended.exception or ended.output)
+    assert (out / "records.jsonl").read_text() == '{"name": "clip"}\n'

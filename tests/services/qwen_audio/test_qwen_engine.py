@@ -217,13 +217,12 @@ def test_warming_up_takes_the_largest_shape(engine, monkeypatch):
         capacity.warm_up(listener, question, BatchLimit(2), answer_tokens=5, whole=True)
 
 
-def test_as_many_windows_as_memory_holds(engine, monkeypatch):
+def test_as_many_windows_as_memory_holds(engine):
     listener = engine._loaded.model
     each = capacity.row_bytes(listener.language.config, listener.encoder.module.config, torch.float32, 1_000)
 
     def rows(free):
-        monkeypatch.setattr(capacity, "memory", lambda device: type("M", (), {"free_bytes": free}))
-        return capacity.rows(listener, 1_000, torch.device("cpu"), 16)
+        return capacity.rows(listener, 1_000, free, 16)
 
     assert [rows(each * 5 + 1), rows(each * 99), rows(0)] == [5, 16, 1]
 

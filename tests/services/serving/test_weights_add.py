@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import pytest
@@ -56,3 +57,23 @@ def test_messages_name_the_command_of_containers(place: Place, monkeypatch) -> N
     assert "docker-compose run --rm weights add eva_vit_g.pth" in steps["eva-vit-g"]
     assert "docker-compose run --rm weights pull qwen-audio-chat" in steps["qwen-audio-chat"]
     assert "merrflow models" not in " ".join(steps.values())
+
+
+def test_a_file_may_come_from_standard_input(place: Place) -> None:
+    there = add(Path(NAME), place, io.BytesIO(b"weights"))
+    assert there.read_bytes() == b"weights"
+    with pytest.raises(InvalidInput, match="nothing came of it on standard input"):
+        add(Path(NAME), place, io.BytesIO())
+    assert there.read_bytes() == b"weights"
+
+
+KUBECTL = "kubectl -n merrflow exec deploy/weights -- merrflow models"
+
+
+def test_messages_name_the_command_of_a_cluster(place: Place, monkeypatch) -> None:
+    monkeypatch.setenv("MERRFLOW_MODELS_COMMAND", KUBECTL)
+    (state,) = states(["minigpt-v2"], place)
+    name = "minigptv2_checkpoint.pth"
+    handed = f"kubectl -n merrflow exec -i deploy/weights -- merrflow models add --stdin {name} < {name}"
+    assert state.to_get[-2:] == (handed, f"{KUBECTL} verify minigpt-v2")
+    assert f"-O ./{name}" in state.to_get[1], "it is fetched to the folder in which the commands are given"

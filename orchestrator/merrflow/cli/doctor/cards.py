@@ -117,10 +117,16 @@ def memory(situation: Situation) -> Iterator[Finding]:
         if not card.total:
             yield Finding("card's memory", "note", f"card {card.index} does not say what it has; needed: {parts}")
             continue
+        least = sum(one.least or one.bytes for one in engines) + RESERVE
+        if least <= card.free < needed:
+            todo = "nothing; for the largest batches, spread the services over cards, or docs/gpu-sharing.md"
+            words = f"{gib(card.free)} free, for all with smaller batches than the largest ({gib(needed)}: {parts})"
+            yield Finding("card's memory", "note", f"card {card.index}: {words}", todo)
+            continue
         yield unless(
             needed <= card.free,
             "card's memory",
-            f"card {card.index}: {gib(card.free)} free, {gib(needed)} needed ({parts})",
+            f"card {card.index}: {gib(card.free)} free, {gib(least)} needed at least (at most {parts})",
             "end what else is on the card (nvidia-smi), spread the services over cards, or run them one after the "
             "other: docs/gpu-sharing.md",
         )

@@ -31,6 +31,7 @@ class Chosen:
     off: bool = False  # an optional service that nobody asked for
     card: int | None = None  # which of the visible cards it computes on; None: none of this machine
     bytes: int = 0  # of the card's memory, at its largest batch; without its weights being here, of the weights alone
+    least: int = 0  # the same at its smallest batch; 0 if that is not known
     weights: tuple[str, ...] = ()  # entries of weights.yaml
     place: WeightSettings = field(default_factory=Place)
     problem: str = ""
@@ -99,6 +100,7 @@ def _here(name: str, engine: str | None) -> Chosen:
         found["engine"],
         card=int(device.partition(":")[2] or 0),
         bytes=told["need"]["full_bytes"] or sum(entry(one).bytes for one in weights),
+        least=told["need"]["least_bytes"],
         weights=weights,
         place=_place(values),
     )

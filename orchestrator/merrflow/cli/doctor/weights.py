@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from urllib.parse import quote
 
 from merrflow.cli.doctor.finding import Finding, Situation, unless
+from merrflow_serving import commands
 from merrflow_serving.errors import one_line
 from merrflow_serving.weights.messages import LISTED, TOKEN_VARIABLES
 from merrflow_serving.weights.names import listed
@@ -27,8 +28,8 @@ def files(situation: Situation) -> Iterator[Finding]:
         what = "; ".join(state.found.damaged) or f"missing: {listed(state.found.missing, LISTED)}"
         yield Finding(name, "missing", f"{state.word} in {state.folder} ({what}); {licence}", "; ".join(state.to_get))
     if situation.containers or any(one.address for one in situation.engines):
-        todo = "docker-compose run --rm weights list"
-        yield Finding("weights of containers", "note", "in the volume `models`, which is not seen from here", todo)
+        todo = commands.models("list") if commands.in_container() else "docker-compose run --rm weights list"
+        yield Finding("weights of containers", "note", "in their own folder, which is not looked at from here", todo)
 
 
 def licences(situation: Situation) -> Iterator[Finding]:

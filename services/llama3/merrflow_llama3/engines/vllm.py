@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import gc
 import math
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from merrflow_llama3.engines.batched import MAX_REQUESTS, BatchedReasoner
@@ -19,8 +19,13 @@ from merrflow_llama3.engines.language_model import Ask, Drawn, Finished, Languag
 from merrflow_llama3.prompt import Prompt, Sampling
 from merrflow_serving.engine import Wanted, always
 from merrflow_serving.errors import Abandoned, MerrflowError, NotReady
+from merrflow_serving.machine import Memory
+from merrflow_serving.torch.card import FOLDER, CardShare
 from merrflow_serving.torch.lost import DeviceLost, is_lost
 from merrflow_serving.torch.need import Need
+from merrflow_serving.torch.outside import Seen, look
+
+MOST = 0.9  # of the card, if nothing else is on it
 
 
 class Vllm(BatchedReasoner):
@@ -28,6 +33,7 @@ class Vllm(BatchedReasoner):
 
     engine = "vllm"
     note = "a Llama-family model behind vLLM"
+    _share: CardShare | None = None
 
     def need(self) -> Need:
         """vLLM takes its share of the GPU, whatever the model needs. Raises `NotReady` without weights."""
@@ -43,7 +49,7 @@ class Vllm(BatchedReasoner):
             context_tokens=settings.context_tokens,
             step_tokens=settings.context_tokens,
         ).least
-        return Need(least, least, settings.gpu_share)
+        return Need(least, least, settings.gpu_share or MOST)
 
     def _arithmetic(self) -> tuple[str, str]:
         return self._settings.device, self._dtype
@@ -69,24 +75,55 @@ class Vllm(BatchedReasoner):
                 "`EXTRAS=vllm deploy/build-images.sh llama3`; MERRFLOW_LLAMA3_ENGINE=transformers runs without it"
             ) from error
         tokenizer = open_chat_tokenizer(path)
-        try:
-            llm = vllm.LLM(
-                model=str(path),
-                tokenizer=str(path),
-                trust_remote_code=False,
-                dtype=self._dtype,
-                seed=0,  # of the model; each request has its own
-                gpu_memory_utilization=settings.gpu_share,
-                max_model_len=settings.context_tokens,
-                max_num_seqs=settings.max_batch_size or MAX_REQUESTS,
-                enable_prefix_caching=True,
-                disable_log_stats=True,
-            )
-        except Exception as error:
-            if is_lost(error):
-                raise
-            raise NotReady(f"vLLM cannot load {path}: {error}") from error
+        with self._turn() as share:
+            try:
+                llm = vllm.LLM(
+                    model=str(path),
+                    tokenizer=str(path),
+                    trust_remote_code=False,
+                    dtype=self._dtype,
+                    seed=0,  # of the model; each request has its own
+                    gpu_memory_utilization=share,
+                    max_model_len=settings.context_tokens,
+                    max_num_seqs=settings.max_batch_size or MAX_REQUESTS,
+                    enable_prefix_caching=True,
+                    disable_log_stats=True,
+                )
+            except Exception as error:
+                if is_lost(error):
+                    raise
+                raise NotReady(f"vLLM cannot load {path}: {error}") from error
         return VllmModel(vllm, llm, tokenizer.stops, prompt.sampling), tokenizer
+
+    def close(self) -> None:
+        super().close()
+        if self._share is not None:
+            self._share.close()
+            self._share = None
+
+    @contextmanager
+    def _turn(self) -> Iterator[float]:
+        """The share of the card that vLLM is to take, while no other service loads there. Raises `NotReady`."""
+        import torch
+
+        settings = self._settings
+        seen = look(settings.device) if torch.cuda.device_count() else None
+        if seen is None:  # vLLM says what is wrong with the card
+            yield settings.gpu_share or MOST
+            return
+        need = self.need().on(seen.total)
+        if settings.gpu_share:
+            need = Need(need.full, need.full)
+        if self._share is None:
+            folder = settings.models_dir / FOLDER / seen.card
+            self._share = CardShare(folder, settings.service, lambda: self._seen(seen))
+        self._share.claim(need)
+        with self._share.turn() as part:
+            yield settings.gpu_share or math.floor(min(part.bytes() / seen.total, MOST) * 100) / 100
+
+    def _seen(self, before: Seen) -> Memory:
+        now = look(self._settings.device) or before
+        return now.memory(before.free)
 
 
 class VllmModel:

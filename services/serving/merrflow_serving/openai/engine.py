@@ -10,6 +10,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from merrflow_serving import commands
 from merrflow_serving.answers import Usage
 from merrflow_serving.engine import Endpoint, EngineInfo, Limits, Wanted, always
 from merrflow_serving.errors import Abandoned, EngineFault, InvalidInput, MerrflowError, NotReady
@@ -128,7 +129,8 @@ class OpenAIEngine(ABC, Generic[S, Item, Result]):
             from merrflow_serving.openai.client import Client
         except ImportError as error:
             raise NotReady(
-                f"the engine openai needs {error.name or error}: pip install '{self._distribution}[openai]'",
+                f"the engine openai needs {error.name or error}: "
+                f"{commands.install(self._distribution.removeprefix('merrflow-'), 'openai')}",
                 reason="ENGINE_MISSING",
             ) from error
         self.close()

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import torch
 
 __all__ = ["BatchLimit", "DeviceLost", "Memory", "attention_of", "device_errors", "device_of", "dtype_of", "is_lost"]
-__all__ += ["arithmetic_of", "held", "memory", "run_split", "why_no_cuda"]
+__all__ += ["arithmetic_of", "card_of", "held", "memory", "run_split", "why_no_cuda"]
 
 log = structlog.get_logger()
 T = TypeVar("T")
@@ -219,6 +219,14 @@ def memory(device: torch.device) -> Memory:
 
     free, total = torch.cuda.mem_get_info(device)
     return Memory(torch.cuda.memory_reserved(device), total, torch.cuda.max_memory_reserved(device), free)
+
+
+def card_of(device: torch.device) -> str:
+    """A name for the card behind a CUDA device that is the same in every process and container: its UUID."""
+    import torch
+
+    found = torch.cuda.get_device_properties(device)
+    return str(getattr(found, "uuid", "")) or f"{found.name}-{device.index or 0}".replace("/", "-").replace(" ", "-")
 
 
 def held(settings: TorchSettings) -> Memory:

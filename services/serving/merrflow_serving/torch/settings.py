@@ -8,6 +8,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field, field_validator
 
+from merrflow_serving.catalog import SERVICES
 from merrflow_serving.settings import ServiceSettings
 from merrflow_serving.weights.places import default_hub, default_models_dir, default_offline
 
@@ -40,6 +41,12 @@ class TorchSettings(ServiceSettings):
     attention: Literal["auto", "sdpa", "eager", "flash_attention_2"] = Field(
         "auto", description="attention code; auto: flash_attention_2 if it is installed and the card supports it"
     )
+
+    @property
+    def service(self) -> str:
+        """The service whose settings these are, as in the catalog; "" outside of one."""
+        prefix = self.model_config.get("env_prefix", "")
+        return next((name for name, one in SERVICES.items() if one.env_prefix == prefix), "")
 
     @field_validator("models_dir")
     @classmethod

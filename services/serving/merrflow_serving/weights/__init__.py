@@ -5,7 +5,7 @@ Nothing here imports torch or a hub's library until it is needed.
 """
 
 from merrflow_serving.weights.entries import Entry, WeightFile, entries, entry
-from merrflow_serving.weights.locate import folder_of, locate, revision
+from merrflow_serving.weights.locate import folder_of, locate, locate_all, revision
 from merrflow_serving.weights.places import Place, WeightSettings, default_models_dir
 
 __all__ = [
@@ -18,5 +18,6 @@ __all__ = [
     "entry",
     "folder_of",
     "locate",
+    "locate_all",
     "revision",
 ]

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from contextlib import nullcontext
 from pathlib import Path
+from typing import BinaryIO
 
 from merrflow_serving.errors import InvalidInput
 from merrflow_serving.weights import storage
@@ -13,25 +15,26 @@ from merrflow_serving.weights.entries import Entry, entries
 from merrflow_serving.weights.places import WeightSettings
 
 
-def add(file: Path, settings: WeightSettings) -> Path:
+def add(file: Path, settings: WeightSettings, source: BinaryIO | None = None) -> Path:
     """Copies `file` into the folder of the entry that has a file of that name, whole or not at all.
 
+    source: what to read instead of `file`, which then gives its name alone.
     Returns its new path. Raises `InvalidInput` if no entry has one or it cannot be read, `NotReady` if the disk
     is full or refuses.
     """
     entry = _entry_of(file.name)
-    if not file.is_file():
+    if source is None and not file.is_file():
         raise InvalidInput(f"{file}: this is not a file")
     folder = settings.models_dir / entry.name
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        storage.need_room(entry, folder, file.stat().st_size)
+        storage.need_room(entry.name, folder, entry.bytes if source else file.stat().st_size)
         handle, partial = tempfile.mkstemp(dir=folder, prefix=f".{file.name}.")
     except OSError as error:
         raise storage.problem(entry, folder, error) from error
     try:
         with os.fdopen(handle, "wb") as copy:
-            _copy(file, copy.fileno())
+            _copy(file, source, copy.fileno())
         os.chmod(partial, 0o644)  # mkstemp's own mode would keep other users of a shared folder out
         os.replace(partial, folder / file.name)
     except BaseException as error:
@@ -51,10 +54,12 @@ def _entry_of(name: str) -> Entry:
     raise InvalidInput(f"{name!r} is no file of weights that are on no hub; those files are: {names}")
 
 
-def _copy(file: Path, into: int) -> None:
+def _copy(file: Path, source: BinaryIO | None, into: int) -> None:
     try:
-        source = file.open("rb")
+        given = nullcontext(source) if source else file.open("rb")
     except OSError as error:
         raise InvalidInput(f"{file}: cannot be read ({error.strerror or error})") from error
-    with source, os.fdopen(os.dup(into), "wb") as target:
-        shutil.copyfileobj(source, target, 1 << 22)
+    with given as content, os.fdopen(os.dup(into), "wb") as target:
+        shutil.copyfileobj(content, target, 1 << 22)
+        if not target.tell():
+            raise InvalidInput(f"{file}: nothing came of it on standard input" if source else f"{file}: it is empty")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import zipfile
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,6 +28,7 @@ class Check:
     missing: tuple[str, ...] = ()
     broken: tuple[str, ...] = ()  # by a file's own structure, whatever it should be; sentences that begin with its name
     different: tuple[str, ...] = ()  # from the sizes and sha256 that are known; the same
+    unreadable: tuple[str, ...] = ()  # what the system does not give; nothing else is known of it; the same
     read: int = 0  # files that were hashed for it
 
     @property
@@ -36,11 +38,11 @@ class Check:
 
     @property
     def whole(self) -> bool:
-        return not self.missing and not self.damaged
+        return not (self.missing or self.damaged or self.unreadable)
 
     @property
     def reason(self) -> str:
-        return "MODEL_DAMAGED" if self.damaged else "MODEL_MISSING"
+        return "MODEL_DAMAGED" if self.damaged else "MODEL_UNREADABLE" if self.unreadable else "MODEL_MISSING"
 
 
 def wanted_files(entry: Entry, folder: Path) -> list[Path]:
@@ -60,6 +62,11 @@ def _in_an_index(folder: Path) -> list[Path]:
         with suppress(NotReady):  # `missing_files` says which are not there
             found += files_of_kind(folder, kind) or ()
     return found
+
+
+def bytes_of(files: Iterable[Path]) -> int:
+    """The size of those that are there."""
+    return sum(path.stat().st_size for path in files if path.is_file())
 
 
 def missing_files(entry: Entry, folder: Path) -> list[str]:
@@ -82,8 +89,16 @@ def check(entry: Entry, folder: Path, store: Path, *, deep: bool = False) -> Che
     """Compares the folder with the entry's sizes and sha256, the manifest's, and the files' own headers.
 
     A file is hashed if a sha256 is known and it changed since it was last read whole; with `deep` in any case.
-    store: the models' folder, which remembers the files of another folder that were read.
+    store: the models' folder, which remembers the files of another folder that were read. Raises nothing: what cannot
+    be read is `unreadable`.
     """
+    try:
+        return _check(entry, folder, store, deep=deep)
+    except OSError as error:  # of the folder, or of a name in it
+        return Check(unreadable=(_refusal(folder, error),))
+
+
+def _check(entry: Entry, folder: Path, store: Path, *, deep: bool) -> Check:
     ours = folder.parent == store
     memory = store / ".checked" / hashlib.sha256(str(folder.absolute()).encode()).hexdigest()[:24]
     manifest = read_manifest(folder)
@@ -91,31 +106,37 @@ def check(entry: Entry, folder: Path, store: Path, *, deep: bool = False) -> Che
     known = {file.name: file for file in entry.files}
     broken: list[str] = []
     different: list[str] = []
+    unreadable: list[str] = []
     read = 0
     for path in filter(Path.is_file, wanted_files(entry, folder)):
         name = path.relative_to(folder).as_posix()
         expected = expected_file(known.get(name, WeightFile(name)), manifest)
-        fault = fault_of(expected, path.stat().st_size)
-        if structural := _structural_fault(path):
-            broken.append(fault or structural)
-            continue
-        if fault:
-            different.append(fault)
-            continue
-        record = seen.files.get(name)
-        if deep or not (record and record.is_still(path)):
-            if not (deep or expected.sha256):
+        try:
+            path.open("rb").close()  # every file, also those of which nothing is compared
+            fault = fault_of(expected, path.stat().st_size)
+            if structural := _structural_fault(path):
+                broken.append(fault or structural)
                 continue
-            record = _read(path)
-            read += 1
-        fault = fault_of(expected, record.size, record.sha256)
+            record = seen.files.get(name)
+            if not fault and (deep or not (record and record.is_still(path))):
+                record = _read(path) if deep or expected.sha256 else None
+                read += record is not None
+            if not fault and record:
+                fault = fault_of(expected, record.size, record.sha256)
+        except OSError as error:
+            unreadable.append(_refusal(path, error))
+            continue
         if fault:
             different.append(fault)
-        else:
+        elif record:
             seen = seen.with_file(name, record)
     if read:
         _remember(folder if ours else memory, seen)
-    return Check(tuple(missing_files(entry, folder)), tuple(broken), tuple(different), read)
+    return Check(tuple(missing_files(entry, folder)), tuple(broken), tuple(different), tuple(unreadable), read)
+
+
+def _refusal(path: Path, error: OSError) -> str:
+    return f"{Path(str(error.filename or path)).name}: {error.strerror or error}"
 
 
 def expected_file(file: WeightFile, manifest: Manifest) -> WeightFile:

@@ -53,6 +53,14 @@ class HubClient(ABC):
         with self._explained():
             return self._list()
 
+    def let_in(self, listing: Listing, file: WeightFile) -> None:
+        """Asks for the file without fetching it: what a gated repository holds is listed to everybody.
+
+        Raises `NotReady` with what to do.
+        """
+        with self._explained():
+            self._let_in(listing, file)
+
     def fetch(self, listing: Listing, file: WeightFile) -> None:
         """Puts the file at `folder/file.name`, which must not exist. Raises `NotReady` with what to do."""
         with self._explained():
@@ -60,6 +68,9 @@ class HubClient(ABC):
 
     @abstractmethod
     def _list(self) -> Listing: ...
+
+    def _let_in(self, listing: Listing, file: WeightFile) -> None:  # noqa: B027 - only Hugging Face needs it
+        """Raises an error of the library for a file that may not be fetched."""
 
     @abstractmethod
     def _fetch(self, listing: Listing, file: WeightFile) -> None: ...
@@ -80,7 +91,7 @@ class HubClient(ABC):
             raise explained from error
 
 
-def client(hub: Source, entry: Entry, repository: Repository, folder: Path) -> HubClient:
+def client(hub: Source, repository: Repository, *, entry: Entry, folder: Path) -> HubClient:
     """The hub's client. Raises `NotReady` if its library is not installed."""
     if hub == "web":
         return Web(entry, repository, folder)
@@ -111,6 +122,12 @@ class HuggingFace(HubClient):
         )
         files = (_listed(one.rfilename, one.size, one.lfs.sha256 if one.lfs else "") for one in info.siblings or ())
         return Listing(info.sha or self._repository.revision, tuple(filter(None, files)))
+
+    def _let_in(self, listing: Listing, file: WeightFile) -> None:
+        address = self._hub.hf_hub_url(
+            self._repository.id, file.name, revision=listing.revision, endpoint=self._endpoint
+        )
+        self._hub.get_hf_file_metadata(address, endpoint=self._endpoint)
 
     def _fetch(self, listing: Listing, file: WeightFile) -> None:
         self._hub.hf_hub_download(

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from pathlib import Path
 
+from merrflow_serving import commands
 from merrflow_serving.errors import NotReady
 from merrflow_serving.weights.entries import Entry, Repository
 from merrflow_serving.weights.files import Check
 from merrflow_serving.weights.names import listed
-from merrflow_serving.weights.places import HUBS, MODELS_COMMAND, Hub, WeightSettings, models_command
+from merrflow_serving.weights.places import HUBS, Hub, WeightSettings
 
 PAGES = {"huggingface": "https://huggingface.co/{id}", "modelscope": "https://modelscope.cn/models/{id}"}
 TOKENS = {
@@ -28,7 +30,7 @@ def steps_to_get(entry: Entry, folder: Path, hub: Hub) -> list[str]:
     if entry.asks:
         return [
             f"read the licence, {entry.licence_url}",
-            f"if you accept it, run: {models_command()} pull {entry.name} --accept-licence",
+            f"if you accept it, run: {commands.models('pull', entry.name, '--accept-licence')}",
         ]
     repository = entry.repositories.get(hub)
     if repository is not None:
@@ -40,17 +42,15 @@ def steps_to_get(entry: Entry, folder: Path, hub: Hub) -> list[str]:
 
 def _steps_by_hand(entry: Entry, folder: Path) -> list[str]:
     """A container's folder cannot be reached from outside: there, files are fetched into this folder and handed in."""
-    inside = models_command() != MODELS_COMMAND
-    place = "." if inside else shlex.quote(str(folder))
-    *fetch, verify = (step.format(folder=place).replace(MODELS_COMMAND, models_command()) for step in entry.steps)
-    files = " ".join(file.name for file in entry.files)
-    return [*fetch, *([f"{models_command()} add {files}"] if inside else []), verify]
+    place = "." if commands.in_container() else shlex.quote(str(folder))
+    fetch = [step.format(folder=place).removeprefix("mkdir -p . && ") for step in entry.steps]
+    return [*fetch, *commands.add(*(file.name for file in entry.files)), commands.models("verify", entry.name)]
 
 
 def _steps_to_pull(entry: Entry, repository: Repository, hub: Hub, *, gated: bool) -> list[str]:
     page = PAGES[hub].format(id=repository.id)
     steps = [f"log in at {page} and accept the licence there", TOKENS[hub]] if gated else []
-    return [*steps, f"run: {models_command()} pull {_typed(entry)}{HUB_OPTIONS[hub]}"]
+    return [*steps, f"run: {commands.models('pull', _typed(entry))}{HUB_OPTIONS[hub]}"]
 
 
 def _typed(entry: Entry) -> str:
@@ -75,6 +75,8 @@ def absent(entry: Entry, folder: Path, settings: WeightSettings, result: Check) 
 
 def own_folder(entry: Entry, folder: Path, result: Check) -> NotReady:
     """A folder of the user's own that is not whole; nothing is pulled into it."""
+    if result.unreadable:
+        return unreadable(entry, folder, result)
     if result.broken:
         text = f"{folder}, which the setting WEIGHTS names, cannot be used: {'; '.join(result.broken)}"
     else:
@@ -85,11 +87,25 @@ def own_folder(entry: Entry, folder: Path, result: Check) -> NotReady:
     return NotReady(text, reason=result.reason)
 
 
-def damaged(entry: Entry, folder: Path, result: Check) -> NotReady:
+def damaged(entry: Entry, folder: Path, hub: Hub, result: Check) -> NotReady:
     """Files below models_dir that are not what they were."""
+    anew = commands.models("pull", _typed(entry))
+    if not entry.repositories:
+        anew = _numbered(steps_to_get(entry, folder, hub))
+    faults = "; ".join((*result.damaged, *result.unreadable))
     return NotReady(
-        f"the weights {entry.name} in {folder} are damaged: {'; '.join(result.damaged)}. To get these files anew, run: "
-        f"{models_command()} pull {_typed(entry)}",
+        f"the weights {entry.name} in {folder} are damaged: {faults}. To get these files anew, run: "
+        f"{anew}. Then start the service again",
+        reason=result.reason,
+    )
+
+
+def unreadable(entry: Entry, folder: Path, result: Check) -> NotReady:
+    """Files, or a folder, that may not be read or that the disk does not give."""
+    where = f"MODELS/{folder.name}" if commands.in_container() else shlex.quote(str(folder))
+    return NotReady(
+        f"the weights {entry.name} in {folder} cannot be read: {'; '.join(result.unreadable)}. If this user (user "
+        f"{os.geteuid()}) lacks the right, run as root: chmod -R a+rX {where}",
         reason=result.reason,
     )
 

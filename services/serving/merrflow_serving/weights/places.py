@@ -10,7 +10,6 @@ from typing import Literal, Protocol, cast
 Hub = Literal["huggingface", "modelscope"]
 HUBS: tuple[Hub, ...] = ("huggingface", "modelscope")
 Source = Literal["huggingface", "modelscope", "web"]  # web: each file has an address of its own, whatever the hub
-MODELS_COMMAND = "merrflow models"
 TRUE = frozenset({"1", "true", "yes", "on", "y", "t"})
 
 
@@ -40,11 +39,6 @@ def default_hub() -> Hub:
 def default_offline() -> bool:
     """`MERRFLOW_OFFLINE`; Hugging Face's own switch counts too."""
     return any(os.environ.get(name, "").lower() in TRUE for name in ("MERRFLOW_OFFLINE", "HF_HUB_OFFLINE"))
-
-
-def models_command() -> str:
-    """How a person runs `merrflow models` where this runs: in containers, `MERRFLOW_MODELS_COMMAND` says how."""
-    return os.environ.get("MERRFLOW_MODELS_COMMAND") or MODELS_COMMAND
 
 
 def endpoint(hub: Hub) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import shutil
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +21,7 @@ from filelock import FileLock, Timeout
 from merrflow_serving.errors import NotReady
 from merrflow_serving.weights import messages, progress, storage
 from merrflow_serving.weights.entries import Entry, Repository, WeightFile
-from merrflow_serving.weights.files import check, expected_file, fault_of, wanted_files
+from merrflow_serving.weights.files import bytes_of, check, expected_file, fault_of, wanted_files
 from merrflow_serving.weights.hubs import HubClient, Listing, client
 from merrflow_serving.weights.manifest import FileRecord, Manifest, read_manifest, read_whole, sample, write_manifest
 from merrflow_serving.weights.places import Source, WeightSettings
@@ -43,6 +43,8 @@ def pull(entry: Entry, settings: WeightSettings, *, report_seconds: float = 15.0
     source = entry.source(settings.hub)
     folder = settings.models_dir / entry.name
     if source is None:
+        if check(entry, folder, settings.models_dir).whole:
+            return folder
         raise messages.on_another_hub(entry, folder, settings.hub)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -52,6 +54,40 @@ def pull(entry: Entry, settings: WeightSettings, *, report_seconds: float = 15.0
     except OSError as error:
         raise storage.problem(entry, folder, error) from error
     return folder
+
+
+def preflight(wanted: Sequence[tuple[Entry, WeightSettings]]) -> list[NotReady]:
+    """What is in the way of pulling these, asked of the hubs and the disks before anything is pulled; empty if nothing.
+
+    wanted: entries, each with the settings that say where it goes.
+    """
+    problems: list[NotReady] = []
+    to_come: dict[Path, dict[str, int]] = {}  # models_dir -> entry -> bytes
+    for entry, settings in wanted:
+        folder = settings.models_dir / entry.name
+        source = entry.source(settings.hub)
+        if check(entry, folder, settings.models_dir).whole:
+            continue
+        if source is None:
+            problems.append(messages.on_another_hub(entry, folder, settings.hub))
+            continue
+        try:
+            hub = client(*source, folder=folder, entry=entry)
+            listing = hub.list()
+            files = choose(entry, source[1], listing)
+            hub.let_in(listing, files[0])
+        except NotReady as error:
+            problems.append(error)
+            continue
+        size = sum(file.size or 0 for file in files) or entry.bytes
+        lacking = max(0, size - bytes_of(wanted_files(entry, folder)))
+        to_come.setdefault(settings.models_dir, {})[entry.name] = lacking
+    for models_dir, sizes in to_come.items():
+        try:
+            storage.need_room(", ".join(sizes), models_dir, sum(sizes.values()))
+        except NotReady as error:
+            problems.append(error)
+    return problems
 
 
 @contextmanager
@@ -74,7 +110,7 @@ def _alone(entry: Entry, models_dir: Path) -> Iterator[None]:
 
 def _pull(entry: Entry, source: Source, repository: Repository, folder: Path, report_seconds: float) -> None:
     storage.drop_leftovers(folder)
-    hub = client(source, entry, repository, folder)
+    hub = client(source, repository, folder=folder, entry=entry)
     with progress.step(f"asking {source} for the files of {repository.id}"):
         listing = hub.list()
     wanted = choose(entry, repository, listing)
@@ -83,7 +119,7 @@ def _pull(entry: Entry, source: Source, repository: Repository, folder: Path, re
     to_fetch = [file for file in wanted if present[file.name] is None]
     records = {name: record for name, record in present.items() if record}
     total = sum(file.size or 0 for file in to_fetch) or entry.bytes
-    storage.need_room(entry, folder, total)
+    storage.need_room(entry.name, folder, total)
     log.info("pulling weights", weights=entry.name, source=repository.id, files=len(to_fetch), gigabytes=giga(total))
     with _watched(entry, folder, total, report_seconds):
         for file in to_fetch:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from merrflow_serving.weights.entries import Entry, entries, entry
-from merrflow_serving.weights.files import Check, check, wanted_files
+from merrflow_serving.weights.files import Check, bytes_of, check, wanted_files
 from merrflow_serving.weights.locate import folder_of, revision
 from merrflow_serving.weights.messages import steps_to_get
 from merrflow_serving.weights.places import WeightSettings
@@ -28,7 +28,7 @@ class State:
     @property
     def word(self) -> str:
         """present, partial, damaged or absent."""
-        if self.found.damaged:
+        if self.found.damaged or self.found.unreadable:
             return "damaged"
         if self.found.whole:
             return "present"
@@ -53,7 +53,7 @@ class State:
             "bytes_here": self.bytes_here,
             "revision": self.revision,
             "missing": list(self.found.missing),
-            "damaged": list(self.found.damaged),
+            "damaged": [*self.found.damaged, *self.found.unreadable],
             "to_get": list(self.to_get),
             "note": " ".join(one.note.split()),
         }
@@ -72,6 +72,6 @@ def _state(one: Entry, name: str, settings: WeightSettings, deep: bool) -> State
         folder=folder,
         found=found,
         revision=revision(name, settings) if found.whole else "",
-        bytes_here=sum(path.stat().st_size for path in wanted_files(one, folder) if path.is_file()),
+        bytes_here=bytes_of(wanted_files(one, folder)) if not found.unreadable else 0,
         to_get=() if found.whole else tuple(steps_to_get(one, folder, settings.hub)),
     )

@@ -7,6 +7,7 @@ import os
 import shutil
 from pathlib import Path
 
+from merrflow_serving import commands
 from merrflow_serving.errors import NotReady
 from merrflow_serving.weights.entries import Entry
 
@@ -16,16 +17,16 @@ SPARE_BYTES = 256 << 20  # that must stay free
 _FULL_TEXT = ("No space left on device", "os error 28", "Disk quota exceeded")  # by libraries that write in Rust
 
 
-def need_room(entry: Entry, folder: Path, total: int) -> None:
+def need_room(what: str, folder: Path, total: int) -> None:
     """Raises `NotReady` if `total` bytes more do not fit below `folder`. What came of them before counts."""
     came = sum(_on_disk(path) for path in folder.rglob("*.incomplete"))
-    free = shutil.disk_usage(folder).free
+    free = shutil.disk_usage(_existing(folder)).free
     lacking = total - came + SPARE_BYTES - free
     if lacking > 0:
         raise NotReady(
-            f"{entry.name} needs {giga(total - came)} GB more in {folder}, where {giga(free)} GB are free; make "
-            f"{giga(lacking)} GB of room there ({giga(SPARE_BYTES)} GB are kept free), or set MERRFLOW_MODELS_DIR to a "
-            "larger disk",
+            f"{what} needs {giga(total - came)} GB more in {folder}, where {giga(free)} GB are free; make "
+            f"{giga(lacking)} GB of room there ({giga(SPARE_BYTES)} GB are kept free), or "
+            f"{commands.other_folder('a larger disk')}",
             reason="STORAGE",
         )
 
@@ -46,22 +47,19 @@ def problem(entry: Entry, folder: Path, error: OSError) -> NotReady:
         free = giga(shutil.disk_usage(_existing(folder)).free)
         text = (
             f"the disk ran full while {entry.name}{size} was pulled into {folder} ({error.strerror}), where "
-            f"{free} GB are free now; make room there, or set MERRFLOW_MODELS_DIR to a larger disk"
+            f"{free} GB are free now; make room there, or {commands.other_folder('a larger disk')}"
         )
     elif error.errno in REFUSED:
         there = _existing(Path(str(error.filename)) if error.filename else folder)
         user, owner = os.geteuid(), there.stat().st_uid
         read_only = error.errno == errno.EROFS
         why = "it is mounted read-only" if read_only else f"{there} belongs to user {owner}, and this is user {user}"
-        mend = "mount it writable" if read_only else f"run as root: chown -R {user} {folder.parent}"
-        text = (
-            f"the weights {entry.name} cannot be written to {folder}: {why}; {mend}, or set MERRFLOW_MODELS_DIR to "
-            "another folder"
-        )
+        mend = "mount it writable" if read_only else commands.other_owner(folder.parent, user)
+        text = f"the weights {entry.name} cannot be written to {folder}: {why}; {mend}, or {commands.other_folder()}"
     else:
         text = (
             f"the weights {entry.name} cannot be written to {folder} ({error.strerror or error}); make it writable, "
-            "or set MERRFLOW_MODELS_DIR"
+            f"or {commands.other_folder()}"
         )
     return NotReady(text, reason="STORAGE")
 

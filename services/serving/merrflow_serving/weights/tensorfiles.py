@@ -10,8 +10,8 @@ import json
 import os
 from pathlib import Path
 
+from merrflow_serving import commands
 from merrflow_serving.errors import NotReady
-from merrflow_serving.weights.places import models_command
 
 MAX_HEADER = 100 << 20  # as the library itself
 BASE = {"safetensors": "model", "bin": "pytorch_model"}
@@ -20,7 +20,7 @@ BASE = {"safetensors": "model", "bin": "pytorch_model"}
 def damaged(path: Path, why: str) -> NotReady:
     """The error for a file that cannot be used as it is."""
     return NotReady(
-        f"{path} is damaged or cut short ({why}); delete it and get it again: {models_command()} pull",
+        f"{path} is damaged or cut short ({why}); delete it and get it again: {commands.models('pull')}",
         reason="MODEL_DAMAGED",
     )
 
@@ -67,7 +67,7 @@ def files_of_kind(folder: Path, kind: str) -> dict[Path, frozenset[str] | None] 
     absent = sorted(name for name in shards if not (folder / name).is_file())
     if absent:
         raise NotReady(
-            f"{folder} lacks {', '.join(absent)} of {len(shards)} shards; get them again: {models_command()} pull",
+            f"{folder} lacks {', '.join(absent)} of {len(shards)} shards; get them again: {commands.models('pull')}",
             reason="MODEL_MISSING",
         )
     return {folder / name: frozenset(keys) for name, keys in sorted(shards.items())}

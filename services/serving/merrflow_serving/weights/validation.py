@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import importlib.util
 
+from merrflow_serving import commands
 from merrflow_serving.errors import NotReady
 from merrflow_serving.weights.entries import Entry
 from merrflow_serving.weights.places import WeightSettings
 
 PACKAGES = ("torch", "transformers")  # of every engine but those below
 OWN_PACKAGES = {"vllm": ("vllm",), "faster_whisper": ("faster_whisper",)}
-BUILD = {
-    "vllm": "`EXTRAS=vllm deploy/build-images.sh llama3`",
-    "faster_whisper": "pip install 'merrflow-whisper[embedded]'",
-}
 
 
 def validate(entry: Entry, settings: WeightSettings) -> None:
@@ -27,10 +24,9 @@ def validate(entry: Entry, settings: WeightSettings) -> None:
         return
     missing = [name for name in OWN_PACKAGES.get(settings.engine, PACKAGES) if not _installed(name)]
     if missing:
-        extra = f"pip install 'merrflow-{entry.service or 'llama3'}[torch]', or an image built with EXTRAS=torch"
         raise NotReady(
             f"the engine {settings.engine} needs {' and '.join(missing)}, not installed here: "
-            f"{BUILD.get(settings.engine, extra)}",
+            f"{_how_to_install(settings.engine, entry.service or 'llama3')}",
             reason="LIBRARY_MISSING",
         )
     # Engines with packages of their own look for themselves: without torch, or, as vLLM does, in a process that they
@@ -39,6 +35,14 @@ def validate(entry: Entry, settings: WeightSettings) -> None:
         from merrflow_serving.torch.device import device_of
 
         device_of(settings)
+
+
+def _how_to_install(engine: str, service: str) -> str:
+    if engine == "vllm":  # it pins its own torch
+        return "`EXTRAS=vllm deploy/build-images.sh llama3`"
+    if engine == "faster_whisper":
+        return commands.install("whisper", "embedded")
+    return f"{commands.install(service)}{'' if commands.in_container() else ', or an image built with EXTRAS=torch'}"
 
 
 def _installed(package: str) -> bool:

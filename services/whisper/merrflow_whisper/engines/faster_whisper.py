@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from merrflow_serving import commands
 from merrflow_serving.engine import EngineInfo, Limits, Wanted, always
 from merrflow_serving.errors import Abandoned, InvalidInput, MerrflowError, NotReady
 from merrflow_serving.one_by_one import one_by_one
@@ -42,7 +43,7 @@ class FasterWhisperEngine:
             from faster_whisper import WhisperModel
         except ImportError as error:
             raise NotReady(
-                f"the engine faster_whisper needs a package ({error}); run: pip install faster-whisper",
+                f"the engine faster_whisper needs a package ({error}); run: {commands.install('whisper', 'embedded')}",
                 reason="ENGINE_MISSING",
             ) from error
         try:

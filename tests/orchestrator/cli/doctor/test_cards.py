@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from merrflow.cli.doctor import cards
@@ -57,6 +59,14 @@ def test_torch_is_read_without_importing_it() -> None:
 def test_memory(needed: int, free: int, state: str) -> None:
     told = situation(reasoner(needed), driver=Driver((card(free=free),)))
     assert states(cards.memory, told) == [("card's memory", state)]
+
+
+def test_a_card_that_takes_all_with_smaller_batches_only_is_no_fault() -> None:
+    both = [replace(reasoner(40), least=17 << 30), replace(reasoner(35), least=16 << 30)]
+    (found,) = cards.memory(situation(*both, driver=Driver((card(free=60),))))
+    assert found.state == "note" and "60.0 GiB free, for all with smaller batches" in found.found
+    (found,) = cards.memory(situation(*both, driver=Driver((card(free=30),))))
+    assert found.state == "missing" and "33.5 GiB needed at least" in found.found
 
 
 def test_engines_on_one_card_are_added_up() -> None:

@@ -16,6 +16,7 @@ from merrflow_llama3.engines.chat_tokenizer import ChatTokenizer, open_chat_toke
 from merrflow_llama3.engines.language_model import LanguageModel
 from merrflow_llama3.prompt import Prompt
 from merrflow_llama3.settings import Llama3Settings
+from merrflow_serving import commands
 from merrflow_serving.errors import NotReady
 from merrflow_serving.torch.device import arithmetic_of
 from merrflow_serving.torch.engine import OnTorch
@@ -58,6 +59,7 @@ class Transformers(OnTorch[Llama3Settings], BatchedReasoner):
                 f"the prompt {prompt.name!r} sets repeat_penalty, which continuous batching does not have: set it to "
                 "1.0, or MERRFLOW_LLAMA3_ENGINE to `vllm` or `llamacpp`"
             )
+        self._announce(self._weights.name)
         path = self._weights.locate()
         try:
             import torch
@@ -65,7 +67,7 @@ class Transformers(OnTorch[Llama3Settings], BatchedReasoner):
         except ImportError as error:
             raise NotReady(
                 f"torch and transformers, which run the model, are not installed ({error}); "
-                "run: pip install 'merrflow-llama3[torch]'"
+                f"run: {commands.install('llama3')}"
             ) from error
         from merrflow_llama3.engines.transformers.batching import BatchingModel, Sizes
         from merrflow_llama3.engines.transformers.loading import load_model
@@ -77,13 +79,19 @@ class Transformers(OnTorch[Llama3Settings], BatchedReasoner):
         dtype = dtype_of(settings, device)
         if device.type == "cpu" and settings.threads:
             torch.set_num_threads(settings.threads)
-        model = load_model(path, device=device, dtype=dtype, attention=attention_of(settings, device))
-        self._check_positions(path, model.config)
-        sizes = Sizes(settings.max_batch_size or MAX_REQUESTS, settings.context_tokens)
-        stops = tokenizer.stops | _ends(model.generation_config)
-        batching = BatchingModel(model, stops=stops, sampling=prompt.sampling, sizes=sizes)
+        self._announce()
+        with self._turn() as part:
+            model = load_model(path, device=device, dtype=dtype, attention=attention_of(settings, device))
+            self._check_positions(path, model.config)
+            sizes = Sizes(settings.max_batch_size or MAX_REQUESTS, settings.context_tokens, max(1, part.left()))
+            stops = tokenizer.stops | _ends(model.generation_config)
+            batching = BatchingModel(model, stops=stops, sampling=prompt.sampling, sizes=sizes)
         self._requests = batching.plan.requests
         return batching, tokenizer
+
+    def close(self) -> None:
+        super().close()
+        self._leave()
 
     def _check_positions(self, path: Path, config: object) -> None:
         most = getattr(config, "max_position_embeddings", 0)

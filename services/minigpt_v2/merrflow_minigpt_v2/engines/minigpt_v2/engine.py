@@ -21,12 +21,13 @@ from merrflow_minigpt_v2.engines.minigpt_v2.files import ENTRIES, LANGUAGE, VISI
 from merrflow_minigpt_v2.engines.minigpt_v2.prompts import PromptConfig, load_prompt_config
 from merrflow_minigpt_v2.frames import check_frame
 from merrflow_minigpt_v2.types import Scene, SceneItem
+from merrflow_serving import commands
 from merrflow_serving.answers import Outcome
 from merrflow_serving.engine import EngineInfo, Limits, Wanted, always
 from merrflow_serving.errors import Abandoned, MerrflowError, NotReady, TooLarge
 from merrflow_serving.torch.device import arithmetic_of
 from merrflow_serving.torch.engine import OnTorch
-from merrflow_serving.weights import Place, entry, folder_of, locate, revision
+from merrflow_serving.weights import Place, entry, folder_of, locate_all, revision
 
 if TYPE_CHECKING:
     import torch
@@ -105,13 +106,15 @@ class MiniGptV2(OnTorch["MiniGptSettings"]):
         try:
             from merrflow_minigpt_v2.engines.minigpt_v2.loading import load
         except ImportError as error:
-            needed = "pip install 'merrflow-minigpt-v2[torch]'"
+            needed = commands.install("minigpt-v2")
             raise NotReady(f"the engine minigpt_v2 needs {error.name or error}: {needed}") from error
         device = device_of(self._settings)
         dtype, attention = dtype_of(self._settings, device), attention_of(self._settings, device)
+        self._announce(*ENTRIES)
         folders = self._locate()
+        self._announce()
         try:
-            with device_errors():
+            with self._turn() as part, device_errors():
                 self._loaded = load(
                     folders,
                     self._shape,
@@ -123,6 +126,7 @@ class MiniGptV2(OnTorch["MiniGptSettings"]):
                     dtype=dtype,
                     attention=attention,
                 )
+                self._cap(part)
                 self._loaded.warm_up()
         except Exception as error:
             self.close()
@@ -145,20 +149,13 @@ class MiniGptV2(OnTorch["MiniGptSettings"]):
         )
 
     def _locate(self) -> dict[str, Path]:
-        """The folders of all weights; the error names all that are missing, not only the first."""
-        folders, problems = {}, []
-        for name in ENTRIES:
-            try:
-                folders[name] = locate(name, self.place(name))
-            except NotReady as error:
-                problems.append(error)
-        if problems:
-            raise NotReady("\n".join(map(str, problems)), reason=problems[0].reason) from problems[0]
-        return folders
+        """The folders of all weights; the error names all that are missing, before any is pulled."""
+        return locate_all({name: self.place(name) for name in ENTRIES})
 
     def close(self) -> None:
         if self._pool is not None:
             self._pool.shutdown()
+        self._leave()
         loaded, self._loaded, self._pool = self._loaded is not None, None, None
         if loaded:
             import gc

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from merrflow_serving import commands
 from merrflow_serving.errors import NotReady
 
-REMEDY = "run: merrflow models pull openface-predictors --accept-licence, or put OpenFace's own file there"
+
+def remedy() -> str:
+    """What to do about a model file that is not OpenFace's."""
+    return f"run: {_pull()}, or put OpenFace's own file there"
+
+
+def _pull() -> str:
+    return commands.models("pull", "openface-predictors", "--accept-licence")
 
 
 def fault(path: Path, problem: str) -> NotReady:
     """The error for a file with a problem; `problem` goes on after the file's name."""
-    return NotReady(f"{path}: {problem}; {REMEDY}", reason="MODEL_DAMAGED")
+    return NotReady(f"{path}: {problem}; {remedy()}", reason="MODEL_DAMAGED")
 
 
 def missing(folder: Path, names: list[str]) -> NotReady:
@@ -19,7 +27,7 @@ def missing(folder: Path, names: list[str]) -> NotReady:
     shown = ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
     return NotReady(
         f"{folder} has no {shown}, which the engine openface_predictors needs; to get OpenFace's model files, run: "
-        "merrflow models pull openface-predictors --accept-licence, or name a folder that holds them in "
+        f"{_pull()}, or name a folder that holds them in "
         "MERRFLOW_OPENFACE_AU_PREDICTORS_FOLDER",
         reason="MODEL_MISSING",
     )

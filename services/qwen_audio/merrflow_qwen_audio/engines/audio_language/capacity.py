@@ -10,7 +10,7 @@ import torch
 from merrflow_qwen_audio.engines.audio_language.mel import SAMPLES
 from merrflow_qwen_audio.engines.audio_language.prompting import AudioPrompt, ask
 from merrflow_serving.errors import NotReady, TooLarge
-from merrflow_serving.torch.device import BatchLimit, memory
+from merrflow_serving.torch.device import BatchLimit
 from merrflow_serving.torch.estimate import (
     FRAGMENTATION,
     decoder_activation_bytes,
@@ -39,14 +39,14 @@ def row_bytes(language: PretrainedConfig, tower: PretrainedConfig, dtype: torch.
     return int((kv_bytes_per_token(language, dtype) * tokens + working) * FRAGMENTATION)
 
 
-def rows(model: AudioLanguageModel, longest: int, device: torch.device, most: int) -> int:
-    """How many windows of `longest` tokens (prompt and answer) fit the free memory, 1 to `most`.
+def rows(model: AudioLanguageModel, longest: int, free_bytes: int, most: int) -> int:
+    """How many windows of `longest` tokens (prompt and answer) fit into `free_bytes`, 1 to `most`.
 
-    On a CPU, where running out of memory ends the process, the machine's free memory counts.
+    free_bytes: the engine's part of a card; on a CPU, where running out of memory ends the process, of the machine.
     """
     language, tower = model.language.config, model.encoder.module.config
     each = row_bytes(language, tower, model.language.dtype, longest)
-    return max(1, min(most, memory(device).free_bytes // each))
+    return max(1, min(most, free_bytes // each))
 
 
 def warm_up(

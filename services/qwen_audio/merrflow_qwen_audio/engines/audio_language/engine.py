@@ -27,7 +27,7 @@ from merrflow_qwen_audio.engines.audio_language.words import Words, words_of
 from merrflow_qwen_audio.settings import QwenAudioSettings
 from merrflow_qwen_audio.tone_sentence import rules_version, sentence
 from merrflow_qwen_audio.types import Content, Span, Tone, ToneItem
-from merrflow_serving import weights
+from merrflow_serving import commands, weights
 from merrflow_serving.engine import EngineInfo, Limits, Wanted, always
 from merrflow_serving.errors import Abandoned, EngineFault, MerrflowError, NotReady, TooLarge
 from merrflow_serving.torch.device import arithmetic_of
@@ -103,12 +103,13 @@ class AudioLanguageEngine(OnTorch[QwenAudioSettings]):
         """Loads everything and sends the largest batch through it. Raises `NotReady` with what to do."""
         prompt = self._prompt()
         self._meter.load()
+        self._announce(self.entry)
         folder = weights.locate(self.entry, self._settings)
         words = self._words(prompt)
         try:
             model, limit = self._load_model(folder, prompt, words.answer_tokens)
         except ImportError as error:
-            needed = "pip install 'merrflow-qwen-audio[torch]'"
+            needed = commands.install("qwen-audio")
             raise NotReady(f"the engine {self.name} needs {error.name or error}: {needed}") from error
         except Exception as error:
             if not is_out_of_memory(error):
@@ -132,13 +133,17 @@ class AudioLanguageEngine(OnTorch[QwenAudioSettings]):
 
         device = device_of(self._settings)
         attention = attention_of(self._settings, device)
-        model = self.open(folder, device=device, dtype=dtype_of(self._settings, device), attention=attention)
-        question = model.question(prompt, "")
-        longest = model.span(round(WINDOW_SECONDS * SAMPLE_RATE)) + len(question) + answer_tokens
-        if longest > model.context:
-            raise NotReady(f"prompt, 30 s of sound and answer are {longest} tokens; the model takes {model.context}")
-        limit = BatchLimit(capacity.rows(model, longest, device, MOST_AT_ONCE[device.type]))
-        capacity.warm_up(model, question, limit, answer_tokens=answer_tokens, whole=device.type == "cuda")
+        self._announce()
+        with self._turn() as part:
+            model = self.open(folder, device=device, dtype=dtype_of(self._settings, device), attention=attention)
+            question = model.question(prompt, "")
+            longest = model.span(round(WINDOW_SECONDS * SAMPLE_RATE)) + len(question) + answer_tokens
+            if longest > model.context:
+                raise NotReady(
+                    f"prompt, 30 s of sound and answer are {longest} tokens; the model takes {model.context}"
+                )
+            limit = BatchLimit(capacity.rows(model, longest, part.left(), MOST_AT_ONCE[device.type]))
+            capacity.warm_up(model, question, limit, answer_tokens=answer_tokens, whole=device.type == "cuda")
         return model, limit
 
     def run(self, batch: Sequence[ToneItem], wanted: Wanted = always) -> list[Tone | MerrflowError]:
@@ -182,6 +187,7 @@ class AudioLanguageEngine(OnTorch[QwenAudioSettings]):
         if self._loaded:
             self._loaded.measuring.shutdown()
         self._loaded = None
+        self._leave()
 
     def info(self) -> EngineInfo:
         """Engine, model, revision, prompt and limits, without loading."""

@@ -13,6 +13,7 @@ from hashlib import sha256
 
 import numpy as np
 
+from merrflow_serving import commands
 from merrflow_serving.engine import EngineInfo, Limits
 from merrflow_serving.errors import InvalidInput, NotReady
 from merrflow_serving.media.audio import encode_wav
@@ -46,7 +47,7 @@ class OpenAITranscripts(OpenAIEngine[WhisperSettings, SpeechItem, Transcript]):
             import faster_whisper  # noqa: F401 - carries the voice activity detection
         except ImportError as error:
             raise NotReady(
-                f"the engine openai needs a package ({error}); run: pip install 'merrflow-whisper[openai]'",
+                f"the engine openai needs a package ({error}); run: {commands.install('whisper', 'openai')}",
                 reason="ENGINE_MISSING",
             ) from error
 

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from merrflow_serving import weights
+from merrflow_serving import commands, weights
 from merrflow_serving.engine import EngineInfo, Limits, Wanted, always
 from merrflow_serving.errors import Abandoned, EngineFault, InvalidInput, MerrflowError, NotReady
 from merrflow_serving.torch.device import arithmetic_of
@@ -54,7 +54,7 @@ class TransformersEngine(OnTorch[WhisperSettings]):
             from merrflow_whisper.engines.transformers.loading import open_recogniser
         except ImportError as error:
             raise NotReady(
-                f"the engine transformers needs a package ({error}); run: pip install 'merrflow-whisper[torch]'",
+                f"the engine transformers needs a package ({error}); run: {commands.install('whisper')}",
                 reason="ENGINE_MISSING",
             ) from error
         self._recogniser = open_recogniser(folder, self._settings, self._rules, MOST_AT_ONCE)
