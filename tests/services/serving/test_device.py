@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 import subprocess
 import sys
 import textwrap
@@ -77,6 +78,75 @@ def test_with_cards(card) -> None:
     assert device_of(Settings(device="cpu")) == CPU
     with pytest.raises(NotReady, match="'cuda:2' is set, but torch .* sees 2 CUDA devices"):
         device_of(Settings(device="cuda:2"))
+
+
+TOO_OLD = (
+    "The NVIDIA driver on your system is too old (found version 12040). Please update your GPU driver by downloading "
+    "and installing a new version from the URL: http://www.nvidia.com/Download/index.aspx"
+)
+
+
+@pytest.fixture
+def built(card, monkeypatch):
+    """torch as it is built for a CUDA, on a machine with cards of a capability, or with a driver that fails so."""
+
+    def make(cuda: str, architectures: str, capability: tuple[int, int] = (9, 0), failure: str = "") -> None:
+        def init() -> None:
+            if failure:
+                raise RuntimeError(failure)
+
+        card(capability)
+        monkeypatch.setattr(torch.backends.cuda, "is_built", lambda: True)
+        monkeypatch.setattr(torch.version, "cuda", cuda)
+        monkeypatch.setattr(torch.cuda, "get_arch_list", architectures.split)
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: not failure)
+        monkeypatch.setattr(torch.cuda, "init", init)
+
+    return make
+
+
+@pytest.mark.parametrize("device", ["auto", "cuda", "cuda:1"])
+def test_a_driver_too_old_is_told_with_both_ways_out_and_the_cpu_is_not_taken_instead(built, device: str) -> None:
+    built("13.0", "sm_75 sm_80 sm_90", failure=TOO_OLD)
+    with pytest.raises(NotReady) as told:
+        device_of(Settings(device=device))
+    assert re.search(
+        r"torch \S+ is built for CUDA 13.0, which needs NVIDIA driver 580 or newer \(.*found version 12040.*\); "
+        r"install a newer driver, or a build of torch .*TORCH_CUDA=cu126.*/whl/cu126; .*MERRFLOW_SOME_DEVICE=cpu$",
+        str(told.value),
+    )
+    assert told.value.reason == "BUILD_UNFIT"
+    assert device_of(Settings(device="cpu")) == CPU
+
+
+def test_without_any_driver_auto_is_the_cpu_and_cuda_is_refused(built) -> None:
+    built("13.0", "sm_75 sm_80 sm_90", failure="Found no NVIDIA driver on your system. Please check ...")
+    assert device_of(Settings()) == CPU
+    with pytest.raises(NotReady, match="sees 0 CUDA devices .Found no NVIDIA driver"):
+        device_of(Settings(device="cuda"))
+
+
+@pytest.mark.parametrize(
+    ("cuda", "architectures", "capability", "advice"),
+    [
+        ("13.0", "sm_75 sm_80 sm_86 sm_90 sm_100 sm_120", (7, 0), "TORCH_CUDA=cu126"),  # Volta
+        ("13.0", "sm_75 sm_80 sm_86 sm_90 sm_100 sm_120", (8, 9), ""),  # within a major version
+        ("12.6", "sm_50 sm_60 sm_70 sm_75 sm_80 sm_86 sm_90", (7, 0), ""),
+        ("12.6", "sm_50 sm_60 sm_70 sm_75 sm_80 sm_86 sm_90", (12, 0), "for a newer CUDA"),  # Blackwell
+        ("12.6", "sm_50 sm_90 compute_90", (12, 0), ""),  # which the driver compiles
+        ("13.0", "sm_75 sm_90a", (9, 0), ""),
+        ("13.0", "", (7, 0), ""),  # it does not say
+    ],
+)
+def test_a_card_that_torch_has_no_kernels_for_is_told_before_anything_is_loaded(
+    built, cuda: str, architectures: str, capability: tuple[int, int], advice: str
+) -> None:
+    built(cuda, architectures, capability)
+    if not advice:
+        assert device_of(Settings()) == CUDA
+        return
+    with pytest.raises(NotReady, match=rf"without kernels for Some Card \(compute .*{advice}.*MERRFLOW_SOME_DEVICE=cpu"):
+        device_of(Settings())
 
 
 def test_rocm_is_not_supported(card, monkeypatch) -> None:

@@ -4,44 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from functools import cache
-from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
 
 from merrflow.cli.doctor.engines import Chosen
 from merrflow.cli.doctor.finding import Finding, Situation, unless
-from merrflow.core.datafile import Strict, read
 from merrflow.pipeline.gpu_phases.plan import RESERVE, gib
 from merrflow_serving.catalog import SERVICES
+from merrflow_serving.torch.drivers import BOTH_WAYS, OLDER_BUILD, needs_of
 
 _DRIVER_LINK = "https://docs.nvidia.com/datacenter/tesla/driver-installation-guide"
-_BOTH_WAYS = (
-    "install a newer driver, or a build of torch for an older CUDA: "
-    "pip install torch --index-url https://download.pytorch.org/whl/cu126 (images: docs/gpu-server.md)"
-)
-
-
-class Cuda(Strict):
-    """What a major version of CUDA needs."""
-
-    major: int
-    driver: int  # NVIDIA's driver, by its major version
-    capability: tuple[int, int]  # of the card
-    without: str  # the cards that it left behind
-
-
-class Drivers(Strict):
-    """drivers.yaml."""
-
-    version: int
-    cuda: tuple[Cuda, ...]
-
-
-@cache
-def drivers() -> dict[int, Cuda]:
-    """By CUDA's major version."""
-    return {one.major: one for one in read(files("merrflow.cli.doctor") / "drivers.yaml", Drivers).cuda}
 
 
 def driver(situation: Situation) -> Iterator[Finding]:
@@ -76,10 +48,10 @@ def torch_build(situation: Situation) -> Iterator[Finding]:
         return
     version, cuda = build
     if not cuda:
-        yield Finding("torch", "missing", f"{version}, built without CUDA", f"{_BOTH_WAYS}, or {_on_cpu(wanting)}")
+        yield Finding("torch", "missing", f"{version}, built without CUDA", f"{BOTH_WAYS}, or {_on_cpu(wanting)}")
         return
     yield Finding("torch", "ok", f"{version}, for CUDA {cuda}")
-    needs = drivers().get(int(cuda.partition(".")[0]))
+    needs = needs_of(cuda)
     if needs is None or situation.driver.problem:
         return
     for card in situation.driver.cards:
@@ -88,14 +60,14 @@ def torch_build(situation: Situation) -> Iterator[Finding]:
             major >= needs.driver,
             f"driver for CUDA {needs.major}",
             f"card {card.index}: driver {card.driver}, {needs.driver} or newer is needed",
-            _BOTH_WAYS,
+            BOTH_WAYS,
         )
         yield unless(
             card.capability >= needs.capability or card.capability == (0, 0),
             f"card for CUDA {needs.major}",
             f"card {card.index}: {card.name}, {'.'.join(map(str, needs.capability))} or newer is needed "
             f"(not {needs.without})",
-            _BOTH_WAYS.partition(", or ")[2],
+            OLDER_BUILD,
         )
 
 

@@ -21,6 +21,7 @@ from merrflow_serving.engine import Wanted, always
 from merrflow_serving.errors import Abandoned, MerrflowError, NotReady
 from merrflow_serving.machine import Memory
 from merrflow_serving.torch.card import FOLDER, CardShare
+from merrflow_serving.torch.drivers import unfit_build
 from merrflow_serving.torch.lost import DeviceLost, is_lost
 from merrflow_serving.torch.need import Need
 from merrflow_serving.torch.outside import Seen, look
@@ -92,7 +93,8 @@ class Vllm(BatchedReasoner):
             except Exception as error:
                 if is_lost(error):
                     raise
-                raise NotReady(f"vLLM cannot load {path}: {error}") from error
+                # Only now: vLLM forks, and CUDA must not have been touched in this process before.
+                raise NotReady(f"vLLM cannot load {path}: {_unfit_build() or error}") from error
         return VllmModel(vllm, llm, tokenizer.stops, prompt.sampling), tokenizer
 
     def close(self) -> None:
@@ -124,6 +126,16 @@ class Vllm(BatchedReasoner):
     def _seen(self, before: Seen) -> Memory:
         now = look(self._settings.device) or before
         return now.memory(before.free)
+
+
+def _unfit_build() -> str:
+    """Why the driver or the card is none for this build of torch, and the ways out; "" if it is not known to be."""
+    try:
+        import torch
+
+        return unfit_build(torch.device("cuda"))
+    except Exception:  # what vLLM says is of more use than why nothing better was found
+        return ""
 
 
 class VllmModel:

@@ -12,6 +12,7 @@ import structlog
 
 from merrflow_serving.errors import EngineFault, NotReady, TooLarge
 from merrflow_serving.machine import Memory, host_memory
+from merrflow_serving.torch.drivers import unfit_build, why_no_cuda
 from merrflow_serving.torch.lost import DeviceLost, device_errors, is_lost, is_out_of_memory
 from merrflow_serving.torch.settings import TorchSettings
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     import torch
 
 __all__ = ["BatchLimit", "DeviceLost", "Memory", "attention_of", "device_errors", "device_of", "dtype_of", "is_lost"]
-__all__ += ["arithmetic_of", "card_of", "held", "memory", "run_split", "why_no_cuda"]
+__all__ += ["arithmetic_of", "card_of", "held", "memory", "run_split"]
 
 log = structlog.get_logger()
 T = TypeVar("T")
@@ -30,12 +31,15 @@ FLASH_CAPABILITY = (8, 0)  # flash-attn 2 runs on Ampere and newer
 def device_of(settings: TorchSettings) -> torch.device:
     """Where to compute. `auto`: the first CUDA device, else the CPU. ROCm and MPS are not supported, as untested.
 
-    Raises `NotReady` if the settings name a CUDA device that torch does not have, with torch's reason.
+    Raises `NotReady` if the settings name a CUDA device that torch does not have, with torch's reason, and, also for
+    `auto`, if there is a card that this build of torch cannot use: a model of this size is no work for a CPU.
     """
     import torch
 
-    usable = torch.cuda.is_available() and torch.version.hip is None
     name = settings.device
+    usable = torch.cuda.is_available() and torch.version.hip is None
+    if name != "cpu" and (problem := unfit_build(torch.device("cuda" if name == "auto" else name))):
+        raise NotReady(f"{problem}; or compute on the CPU: {settings.variable('DEVICE')}=cpu", reason="BUILD_UNFIT")
     if name == "auto":
         name = "cuda" if usable else "cpu"
         if not usable and torch.backends.cuda.is_built():  # type: ignore[no-untyped-call]  # torch's own gap
@@ -54,19 +58,6 @@ def device_of(settings: TorchSettings) -> torch.device:
             )
         return torch.device("cuda", index)
     return device
-
-
-def why_no_cuda() -> str:
-    """Why torch cannot use CUDA, such as that the driver is too old, in its own words; "" if it does not say."""
-    import torch
-
-    if torch.version.hip is not None:
-        return "this is a ROCm build of torch, which is not supported"
-    try:
-        torch.cuda.init()  # type: ignore[no-untyped-call]  # torch's own gap
-    except Exception as error:  # it raises many kinds
-        return next(iter(str(error).strip().splitlines()), type(error).__name__)
-    return ""
 
 
 @cache

@@ -31,7 +31,7 @@ def validate(entry: Entry, settings: WeightSettings) -> None:
         )
     # Engines with packages of their own look for themselves: without torch, or, as vLLM does, in a process that they
     # fork, before which CUDA must not have been touched in this one.
-    if settings.device.startswith("cuda") and settings.engine not in OWN_PACKAGES:
+    if settings.device != "cpu" and settings.engine not in OWN_PACKAGES:
         from merrflow_serving.torch.device import device_of
 
         device_of(settings)
