@@ -20,7 +20,7 @@ PARALLEL ?= -n $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) + 1))) --dist load
 TYPES := build/types
 export PYTHONDONTWRITEBYTECODE= # else each of hundreds of processes compiles merrflow, and pytest all tests, again
 
-.PHONY: help install demo dist test test-all fuzz lint types pins generated generated-check protos protos-check protos-release clean
+.PHONY: help install demo dist test test-all fuzz lint types pins lock generated generated-check protos protos-check protos-release clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-14s %s\n", $$1, $$2}'
@@ -58,6 +58,9 @@ types: $(DEV_STAMP) ## check types
 
 pins: $(DEV_STAMP) ## check that what is installed is what is pinned, and its licences; vulnerabilities if pip-audit is there
 	$(BIN)/python deploy/check_pins.py
+
+lock: $(STAMP) ## write the sha256 of all that images install, after a change of constraints.txt or models.txt; takes minutes
+	$(BIN)/python deploy/docker/lock.py
 
 generated: $(STAMP) ## write what Compose, Kubernetes and Prometheus say of the services, the dashboard, the picture of the stages
 	$(BIN)/python deploy/generate.py

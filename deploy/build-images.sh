@@ -7,36 +7,43 @@
 # And for deploy/compose/gpu.yml:
 #   EXTRAS=torch         the real engines' images, and no others if none is named
 #   EXTRAS=vllm          with llama3: its image with vLLM; LLAMA3_GPU_IMAGE names it
-#   OPENFACE_IMAGE=NAME  an image with OpenFace in it, for the engine `openface` of openface-au (docs/models.md)
+#   TORCH_CUDA=cu126     with a build of torch for an older driver (docs/gpu-server.md); TORCH_INDEX is a mirror of
+#                        https://download.pytorch.org/whl
+# And for deploy/compose/openface.yml:
+#   EXTRAS=openface      the image with OpenFace, copied from OPENFACE_IMAGE; no other if none is named
 # As with Compose, a variable of the shell overrides .env: PYTHON_IMAGE=... names another base image.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 # >>> services: make generated
 services=(openface-au minigpt-v2 qwen-audio llama3 whisper)
 real=(minigpt-v2 qwen-audio llama3)
-declare -A ports targets
-ports[openface-au]=50051 targets[openface-au]=openface
-ports[minigpt-v2]=50052 targets[minigpt-v2]=service
-ports[qwen-audio]=50053 targets[qwen-audio]=service
-ports[llama3]=50054 targets[llama3]=service
-ports[whisper]=50055 targets[whisper]=service
+declare -A ports
+ports[openface-au]=50051
+ports[minigpt-v2]=50052
+ports[qwen-audio]=50053
+ports[llama3]=50054
+ports[whisper]=50055
 # <<< services
 if [ -n "${LLAMA3_GPU_DOCKERFILE:-}" ]; then
   echo "build-images.sh: LLAMA3_GPU_DOCKERFILE is gone; vLLM's image is EXTRAS=vllm LLAMA3_GPU_IMAGE=... $0 llama3" >&2
   exit 2
 fi
-openface=${OPENFACE_IMAGE:-} # before .env's own, which has no OpenFace
+[ -z "${OPENFACE_IMAGE:-}" ] || [ -n "${EXTRAS:-}" ] || EXTRAS=openface # who names it in the shell wants no other
 while IFS='=' read -r name value; do
   [ -n "${!name+set}" ] || declare "$name=$value"
 done < <(grep -E '^[A-Z0-9_]+=' .env)
 [ "$REVISION" != unknown ] || REVISION=$(git rev-parse HEAD 2>/dev/null || echo unknown)
 options=(--build-arg "PYTHON_IMAGE=$PYTHON_IMAGE" --build-arg "VERSION=$VERSION" --build-arg "REVISION=$REVISION")
 [ -z "${CA:-}" ] || options+=(--secret "id=ca,src=$CA")
+[ -z "${TORCH_INDEX:-}" ] || options+=(--build-arg "TORCH_INDEX=$TORCH_INDEX")
 [ -z "${PIP_CONF:-}" ] || options+=(--secret "id=pip_conf,src=$PIP_CONF")
 names=("$@")
 if [ $# -eq 0 ]; then
   names=("${services[@]}" orchestrator)
   [ -z "${EXTRAS:-}" ] || names=("${real[@]}")
+  if [ "${EXTRAS:-}" = openface ]; then # the one that has such an image in .env
+    names=($(compgen -v | sed -n 's/_OPENFACE_IMAGE$//p' | tr A-Z_ a-z-))
+  fi
 fi
 for name in "${names[@]}"; do
   folder=${name//-/_}
@@ -44,13 +51,16 @@ for name in "${names[@]}"; do
   if [ "$name" = orchestrator ]; then
     more=(-f orchestrator/Dockerfile)
   else
-    target=${targets[$name]:?no such service: $name}
+    target=service port=${ports[$name]:?no such service: $name}
     more=(-f services/Dockerfile --build-arg "SERVICE=$name" --build-arg "FOLDER=$folder")
-    more+=(--build-arg "PREFIX=MERRFLOW_${folder^^}_" --build-arg "PORT=${ports[$name]}")
-    [ "$target" != openface ] || [ -z "$openface" ] || more+=(--build-arg "OPENFACE_IMAGE=$openface")
-    if [ -n "${EXTRAS:-}" ] && [[ " ${real[*]} " == *" $name "* ]]; then
+    more+=(--build-arg "PREFIX=MERRFLOW_${folder^^}_" --build-arg "PORT=$port")
+    if [ "${EXTRAS:-}" = openface ]; then
+      image=${folder^^}_OPENFACE_IMAGE target=openface
+      [ -n "${!image:-}" ] || { echo "build-images.sh: OpenFace is no engine of $name" >&2 && exit 2; }
+      more+=(--build-arg "OPENFACE_IMAGE=$OPENFACE_IMAGE")
+    elif [ -n "${EXTRAS:-}" ] && [[ " ${real[*]} " == *" $name "* ]]; then
       image=${folder^^}_GPU_IMAGE
-      more+=(--build-arg "EXTRAS=$EXTRAS")
+      more+=(--build-arg "EXTRAS=$EXTRAS" --build-arg "TORCH_CUDA=$TORCH_CUDA")
       [ "$EXTRAS" != vllm ] || target=vllm
     fi
     more+=(--target "$target")

@@ -68,7 +68,7 @@ def _service(root: Path, entry: ServiceEntry) -> Service:
         "prefix": entry.env_prefix,
         "variable": folder.upper(),
         "version": whole["project"]["version"],
-        "target": ours["image"].get("target", "service"),
+        "other": ours["image"].get("other", ""),
         "volumes": "with-models" if gpu or deploy.get("weights") else "service",
         "profile": _lines(4, "profiles: [asr]", HUBS) if entry.optional else "",
         "address": f"${{{folder.upper()}_ADDRESS}}" if entry.optional else f"{entry.name}:{entry.port}",
@@ -110,6 +110,7 @@ def text(template: str, services: list[Service]) -> str:
     chosen = {
         "%each": services,
         "%gpu": [one for one in services if one.gpu],
+        "%other": [one for one in services if one.values["other"]],
         "%needed": [one for one in services if not one.optional],
         "%optional": [one for one in services if one.optional],
         "%first": services[:1],

@@ -2,4 +2,5 @@
 # "Using Docker"). For Qwen2-Audio in deploy/compose/vllm.yml and deploy/kubernetes/endpoints/vllm.
 ARG VLLM_IMAGE
 FROM ${VLLM_IMAGE}
-RUN uv pip install --system "vllm[audio]==$(python3 -c 'import importlib.metadata as m; print(m.version("vllm"))')"
+COPY deploy/docker/lock-vllm-audio.txt /tmp/
+RUN uv pip install --system --no-deps --require-hashes --only-binary :all: -r /tmp/lock-vllm-audio.txt

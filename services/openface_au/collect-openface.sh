@@ -2,7 +2,7 @@
 # collect-openface.sh FOLDER: copies an installed OpenFace to FOLDER/openface, to be run on another Linux.
 #   bin/   FeatureExtraction and, beside it, its models
 #   lib/   the libraries it needs, without the C library: that of the other Linux is used (the same version, or newer)
-# If no OpenFace is installed, FOLDER stays empty. OPENFACE_BINARY names a binary that would not be found.
+# Ends with 1 if no OpenFace is installed. OPENFACE_BINARY names a binary that would not be found.
 set -eu
 out=$1
 mkdir -p "$out"
@@ -11,7 +11,11 @@ if [ -z "$binary" ]; then
   binary=$(find / \( -path /proc -o -path /sys -o -path "$out" \) -prune -o \
     -type f -name FeatureExtraction -perm -100 -print 2>/dev/null | head -n 1)
 fi
-[ -n "$binary" ] || exit 0
+[ -n "$binary" ] || {
+  echo "collect-openface.sh: there is no FeatureExtraction in this image; set OPENFACE_IMAGE to one with OpenFace in it" \
+    "(docs/models.md)" >&2
+  exit 1
+}
 binary=$(readlink -f "$binary")
 from=$(dirname "$binary")
 mkdir -p "$out/openface/bin" "$out/openface/lib"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import sys
 from itertools import combinations
 from pathlib import Path
 
@@ -171,10 +172,40 @@ def test_the_real_engines_get_a_card_their_image_and_room():
         (device,) = service["deploy"]["resources"]["reservations"]["devices"]
         assert device == {"driver": "nvidia", "device_ids": [values[f"{variable(name)}_GPU"]], "capabilities": ["gpu"]}
         assert service["image"] != before[name]["image"]
-        assert service["build"] == {"args": {"EXTRAS": "torch"}, "target": "torch"}
+        assert service["build"] == {"args": {"EXTRAS": "torch", "TORCH_CUDA": values["TORCH_CUDA"]}, "target": "torch"}
+        assert service["shm_size"] == "2g"
         engine = service["environment"][f"{SERVICES[name].env_prefix}ENGINE"]
         folder = ROOT / "services" / name.replace("-", "_")
         assert f'"{engine}"' in "".join(path.read_text() for path in folder.glob("*/__init__.py")), "an engine it has"
         assert service["environment"]["HF_TOKEN"] is None, "passed on from the shell, in no file"
         assert before[name]["volumes"] == [f"{values['MODELS']}:/models"]
     assert "deploy" not in services["openface-au"], "OpenFace runs on the CPU"
+
+
+def test_openface_has_an_image_of_its_own_whose_name_says_so():
+    (name, service), *others = compose(ROOT / "deploy/compose/openface.yml")["services"].items()
+    assert name == "openface-au" and not others
+    assert service["image"] == f"{compose()['services'][name]['image']}-openface"
+    assert service["build"] == {"target": "openface", "args": {"OPENFACE_IMAGE": environment()["OPENFACE_IMAGE"]}}
+    assert service["command"] == ["--engine", "openface"], "whatever an override before or after it says"
+    assert compose()["services"][name]["build"]["target"] == "service", "no OpenFace unless it is asked for"
+
+
+@pytest.mark.parametrize(
+    ("schema", "paths"),
+    [("compose-spec", [BASE, *OVERRIDES]), ("github-workflows", sorted((ROOT / ".github/workflows").glob("*.yml")))],
+)
+def test_files_are_valid_by_the_published_schemas(schema, paths):
+    """Of Compose's specification, which other programs follow too, and of GitHub's workflows."""
+    program = Path(sys.executable).with_name("check-jsonschema")
+    if not program.exists():
+        pytest.skip("check-jsonschema is not installed")
+    command = [program, "--builtin-schema", f"vendor.{schema}", *paths]
+    ended = subprocess.run(command, capture_output=True, text=True)
+    assert paths and ended.returncode == 0, ended.stdout + ended.stderr
+
+
+def test_a_workflow_uses_others_actions_by_their_commit():
+    for path in (ROOT / ".github/workflows").glob("*.yml"):
+        for used in re.findall(r"uses: (\S+)", path.read_text()):
+            assert re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40}", used), used

