@@ -24,6 +24,9 @@ use_indexes() { # EXTRAS: which lock, and where the builds of torch, and of vLLM
   esac
   indexes=${TORCH_CUDA:+--extra-index-url $TORCH_INDEX/$TORCH_CUDA}
   [ "$1" != vllm ] || {
+    [ "${TORCH_CUDA:-}" != cu126 ] || {
+      echo "install.sh: vLLM publishes no wheels for cu126; TORCH_CUDA=cu129 needs no newer driver" >&2 && exit 2
+    }
     lock=deploy/docker/lock-vllm.txt
     version=$(sed -n 's/^vllm==\([^ ]*\).*/\1/p' $lock)
     indexes="$indexes ${TORCH_CUDA:+--extra-index-url https://wheels.vllm.ai/$version/$TORCH_CUDA}"

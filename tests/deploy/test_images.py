@@ -159,7 +159,8 @@ def test_until_the_service_is_named_all_images_are_built_alike():
     shared, start = set(), set()
     for image in IMAGES:
         text = (ROOT / build_of(image)["dockerfile"]).read_text()
-        shared.add(re.findall(r"^FROM \$\{PYTHON_IMAGE\} AS shared\n(.*?)\n(?:# [^\n]*\n)*FROM", text, re.S | re.M)[0].strip())
+        stage = re.findall(r"^FROM \$\{PYTHON_IMAGE\} AS shared\n(.*?)\n(?:# [^\n]*\n)*FROM", text, re.S | re.M)[0]
+        shared.add(stage.strip())
         start.add(re.findall(r"^FROM \$\{PYTHON_IMAGE\}(?: AS runtime)?\n(.*?/opt/venv)\n", text, re.S | re.M)[-1])
     assert len(shared) == len(start) == 1
     for text in (*shared, *start):

@@ -272,7 +272,7 @@ def test_gpu_services_wait_for_weights_and_their_card():
     objects = render("overlays/gpu")
     for name in ON_CARDS:
         prefix = SERVICES[name].env_prefix
-        assert settings_of(model("overlays/gpu", name))[f"{prefix}DEVICE"] == "cuda", "never the CPU instead, as in Compose"
+        assert settings_of(model("overlays/gpu", name))[f"{prefix}DEVICE"] == "cuda", "never the CPU, as in Compose"
         item = of_kind(objects, "Deployment")[name]["spec"]
         pod, container = item["template"]["spec"], model("overlays/gpu", name)
         assert item["strategy"]["rollingUpdate"] == {"maxSurge": 0, "maxUnavailable": 1}, "cards are few"

@@ -1,4 +1,4 @@
-"""The image of a real engine, with the CPU's build of torch: built, and a tiny model of the original's format run in it."""
+"""The image of a real engine, with torch for the CPU: built, and a tiny model of the original's format run in it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from merrflow_serving import health
-from tests.deploy.stack import ROOT, defaults, docker, log_of, reason_to_skip, wait_for
+from tests.deploy.stack import ROOT, docker, log_of, reason_to_skip, wait_for
 from tests.ports import free_port
 from tests.services.llama3.tiny_llama import write_tiny_llama
 
@@ -28,7 +28,7 @@ INDEX = "https://download.pytorch.org/whl"
 
 @pytest.fixture(scope="module")
 def torch_index(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """Variables for build-images.sh: PyTorch's index, or, if it is out of reach, one with the wheel that pip has here."""
+    """Variables for build-images.sh: PyTorch's index or, if it is out of reach, one with the wheel that pip has here."""
     try:
         with urllib.request.urlopen(f"{INDEX}/cpu/torch/", timeout=20):
             yield {}
@@ -54,7 +54,7 @@ def torch_index(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, 
     server.server_close()
 
 
-def test_a_tiny_checkpoint_answers_in_the_image_of_torch(images, torch_index, tmp_path, capsys):
+def test_a_tiny_checkpoint_answers_in_the_image_of_torch(torch_index, tmp_path, capsys):
     given = {"EXTRAS": "torch", "TORCH_CUDA": "cpu", "LLAMA3_GPU_IMAGE": IMAGE} | torch_index
     build = [ROOT / "deploy/build-images.sh", "llama3"]
     ended = subprocess.run(build, env=os.environ | given, capture_output=True, text=True, timeout=1200)
@@ -62,7 +62,8 @@ def test_a_tiny_checkpoint_answers_in_the_image_of_torch(images, torch_index, tm
     assert "torch 2" in ended.stderr and "is not in the lock" in ended.stderr, "which build of torch it took is said"
     tmp_path.chmod(0o755)
     write_tiny_llama(tmp_path / "tiny")
-    words = ["--read-only", "--tmpfs", "/tmp", "--cap-drop", "ALL", "-p", "127.0.0.1::50054", "-v", f"{tmp_path}:/models:ro"]
+    words = ["--read-only", "--tmpfs", "/tmp", "--cap-drop", "ALL"]
+    words += ["-p", "127.0.0.1::50054", "-v", f"{tmp_path}:/models:ro"]
     settings = {"ENGINE": "transformers", "DEVICE": "cpu", "WEIGHTS": "/models/tiny"}
     words += [word for name, value in settings.items() for word in ("-e", f"MERRFLOW_LLAMA3_{name}={value}")]
     container = docker("run", "-d", *words, IMAGE)
@@ -76,9 +77,7 @@ def test_a_tiny_checkpoint_answers_in_the_image_of_torch(images, torch_index, tm
             call, env=os.environ | {"MERRFLOW_LLAMA3_ADDRESS": address}, capture_output=True, text=True, timeout=120
         )
         assert "transformers" in told.stdout, told.stdout + told.stderr + log_of(container)
-        sizes = subprocess.run(
-            [ROOT / "deploy/measure-images.sh", IMAGE, defaults()["LLAMA3_IMAGE"]], capture_output=True, text=True
-        )
+        sizes = subprocess.run([ROOT / "deploy/measure-images.sh", IMAGE], capture_output=True, text=True)
         with capsys.disabled():
             print(f"\n{sizes.stdout}")
     finally:

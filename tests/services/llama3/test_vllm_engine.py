@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 import pytest
+import torch
 
 from merrflow_llama3 import SPEC
 from merrflow_llama3.engines.vllm import Vllm
@@ -85,6 +86,21 @@ def test_what_vllm_refuses_is_told(engine, monkeypatch):
     monkeypatch.setattr(fake_vllm, "LLM", refuse)
     with pytest.raises(NotReady, match="Free memory on device"):
         Vllm(engine._settings).load()
+
+
+def test_a_driver_too_old_is_told_rather_than_what_vllm_makes_of_it(engine, monkeypatch):
+    def fail(*arguments, **options):
+        raise RuntimeError("Engine core initialization failed. See root cause above.")
+
+    def init():
+        raise RuntimeError("The NVIDIA driver on your system is too old (found version 12040).")
+
+    monkeypatch.setattr(fake_vllm, "LLM", fail)
+    monkeypatch.setattr(torch.backends.cuda, "is_built", lambda: True)
+    monkeypatch.setattr(torch.version, "cuda", "13.0")
+    monkeypatch.setattr(torch.cuda, "init", init)
+    with pytest.raises(NotReady, match=r"needs NVIDIA driver 580 or newer .*version 12040.*or a build of torch"):
+        engine.load()
 
 
 def test_a_gguf_file_is_for_other_engines(tmp_path):

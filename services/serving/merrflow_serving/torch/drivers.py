@@ -77,7 +77,8 @@ def unfit_build(device: torch.device) -> str:
     major, minor = torch.cuda.get_device_capability(index)
     older = needs is not None and (major, minor) < needs.capability
     card = f"{torch.cuda.get_device_name(index)} (compute capability {major}.{minor})"
-    return f"{build}, without kernels for {card}; install {OLDER_BUILD if older else 'a build of torch for a newer CUDA'}"
+    other = OLDER_BUILD if older else "a build of torch for a newer CUDA"
+    return f"{build}, without kernels for {card}; install {other}"
 
 
 def _has_kernels(capability: tuple[int, int]) -> bool:
