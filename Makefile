@@ -60,7 +60,7 @@ pins: $(DEV_STAMP) ## check that what is installed is what is pinned, and its li
 	$(BIN)/python deploy/check_pins.py
 
 lock: $(STAMP) ## write the sha256 of all that images install, after a change of constraints.txt or models.txt; takes minutes
-	$(BIN)/python deploy/docker/lock.py
+	$(BIN)/python deploy/lock.py
 
 generated: $(STAMP) ## write what Compose, Kubernetes and Prometheus say of the services, the dashboard, the picture of the stages
 	$(BIN)/python deploy/generate.py

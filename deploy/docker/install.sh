@@ -3,7 +3,7 @@
 # install.sh dependencies FOLDER[EXTRAS]  what a distribution needs beside that, into /opt/own, and the names of the
 #                                         Debian packages that its image needs, into /opt/debian.txt
 # install.sh code FOLDER...               this project's distributions, into /opt/app
-# Run by the images' build stages. pip chooses by the pins, and installs only files whose sha256 is in the lock (lock.py).
+# Run by the images' build stages. pip chooses by the pins, and installs only files whose sha256 is in the lock (../lock.py).
 # Build secrets, if given: `ca` (a bundle of certificates that pip is to trust) and `pip_conf` (a pip.conf, for an index
 # of your own); neither is left in an image. TORCH_CUDA and TORCH_INDEX are explained in services/Dockerfile.
 set -eu

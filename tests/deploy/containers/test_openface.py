@@ -43,7 +43,8 @@ def test_the_image_has_openface_and_its_licence(has_openface, tmp_path):
         assert labels["org.opencontainers.image.title"] == "merrflow openface-au (OpenFace)"
         assert "OpenFace" in labels["org.opencontainers.image.licenses"]
         assert docker("run", "--rm", "--entrypoint", "FeatureExtraction", MADE) == "OpenFace of a test"
-        told = docker("run", "--rm", MADE, "--describe")
+        describe = ["-m", "merrflow_serving", "describe", "openface-au"]
+        told = docker("run", "--rm", "--entrypoint", "python3", MADE, *describe)
         assert '"engine": "openface"' in told
     finally:
         docker("image", "rm", "-f", MADE)

@@ -61,7 +61,8 @@ def test_a_tiny_checkpoint_answers_in_the_image_of_torch(torch_index, tmp_path, 
     assert ended.returncode == 0, ended.stderr[-3000:]
     assert "torch 2" in ended.stderr and "is not in the lock" in ended.stderr, "which build of torch it took is said"
     tmp_path.chmod(0o755)
-    write_tiny_llama(tmp_path / "tiny")
+    for path in write_tiny_llama(tmp_path / "tiny").iterdir():
+        path.chmod(0o644)  # transformers writes shards that only their owner may read
     words = ["--read-only", "--tmpfs", "/tmp", "--cap-drop", "ALL"]
     words += ["-p", "127.0.0.1::50054", "-v", f"{tmp_path}:/models:ro"]
     settings = {"ENGINE": "transformers", "DEVICE": "cpu", "WEIGHTS": "/models/tiny"}
@@ -69,7 +70,7 @@ def test_a_tiny_checkpoint_answers_in_the_image_of_torch(torch_index, tmp_path, 
     container = docker("run", "-d", *words, IMAGE)
     try:
         address = docker("port", container, "50054/tcp").splitlines()[0]
-        wait_for(lambda: health.check(address) == (True, "SERVING"), 120, log_of(container))
+        wait_for(lambda: health.check(address) == (True, "SERVING"), 120, f"{address} does not serve")
         clues = json.dumps({"scene": "One person waves.", "label": "happy", "expressions": ["a smile"]})
         (tmp_path / "clues.json").write_text(clues)
         call = [Path(sys.executable).with_name("merrflow"), "call", "llama3", tmp_path / "clues.json"]

@@ -19,8 +19,8 @@ import tempfile
 import tomllib
 from pathlib import Path
 
-HERE = Path(__file__).resolve().parent
-ROOT = HERE.parents[1]
+ROOT = Path(__file__).resolve().parents[1]
+HERE = ROOT / "deploy/docker"
 sys.path.insert(0, str(HERE))
 
 from locked import Chosen, chosen, lock  # noqa: E402
@@ -62,8 +62,8 @@ def write(path: Path, about: str, found: list[Chosen]) -> None:
         now.setdefault((one.name, one.version), set()).add(one.sha256)
     for key, hashes in now.items():
         if key in before and not before[key] & hashes:
-            sys.exit(f"lock.py: no file of {' '.join(key)} is as it was locked; find out why before you delete its line")
-    text = [f"# {about} Written by deploy/docker/lock.py: make lock", ""]
+            sys.exit(f"lock.py: no file of {' '.join(key)} is as it was locked; find out why, then delete its line")
+    text = [f"# {about} Written by deploy/lock.py: make lock", ""]
     for (name, version), hashes in sorted(now.items()):
         text.append(" ".join([f"{name}=={version}", *(f"--hash=sha256:{value}" for value in sorted(hashes))]))
     path.write_text("\n".join(text) + "\n", encoding="utf-8")
@@ -75,7 +75,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--torch", default="", help="also of this build, such as cu126")
     given = parser.parse_args()
-    wanted = sorted({line for image in images() for line in requirements(ROOT, image)}) + ["hatchling"]
+    wanted = sorted({"hatchling", *(line for image in images() for line in requirements(ROOT, image))})
     # All pins, too: what is needed can depend on the Python's last number, which the image's base decides.
     found = ask("3.11", "-c", "constraints.txt", *wanted)
     found += ask("3.11", "--no-deps", "-r", "constraints.txt", "-r", "models.txt")
