@@ -1,9 +1,9 @@
 """`locked.py REPORT LOCK [--without REPORT] [--new]`: what pip chose, as lines with the hashes of the lock.
 
 REPORT is what `pip install --dry-run --report` wrote; LOCK a file of lines `name==version --hash=sha256:...`, made by
-deploy/lock.py. Packages of the second report, which are there already, are left out. A package whose version is not in the
-lock, or whose file has another hash, is an error; with `--new` a version that is not in the lock, such as a build of
-torch from an index of its own, is taken with the hash that its index gives, and named. Standard library only.
+deploy/lock.py. Packages of the second report, which are there already, are left out. A package whose version is not in
+the lock, or whose file has another hash, is an error; with `--new` a version that is not in the lock, such as a build
+of torch from an index of its own, is taken with the hash that its index gives, and named. Standard library only.
 """
 
 from __future__ import annotations

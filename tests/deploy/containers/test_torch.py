@@ -28,7 +28,7 @@ INDEX = "https://download.pytorch.org/whl"
 
 @pytest.fixture(scope="module")
 def torch_index(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """Variables for build-images.sh: PyTorch's index or, if it is out of reach, one with the wheel that pip has here."""
+    """Variables for build-images.sh: PyTorch's index or, if that is out of reach, one with the wheel that pip has."""
     try:
         with urllib.request.urlopen(f"{INDEX}/cpu/torch/", timeout=20):
             yield {}
