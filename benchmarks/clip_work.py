@@ -18,7 +18,7 @@ from benchmarks.action_units import as_before, make_engine, measure
 from benchmarks.support.clip_files import Stopwatch, clips_in
 from benchmarks.support.made_up_dataset import fill, make_clips
 from merrflow.core.fingerprint import file_sha256
-from merrflow.core.records import Clip, Peak
+from merrflow.core.measurements import Clip, Peak
 from merrflow.datasets.export.everything import write_all
 from merrflow.datasets.report import write_report
 from merrflow.stages import peak_frame, perceptual_hash, probe, text_boxes, voice

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from pydantic import TypeAdapter
 
-from merrflow.core.records import ActionUnitSeries, Face, Probe
+from merrflow.core.measurements import ActionUnitSeries, Face, Probe
 from merrflow.facs import RuleSet, load_rules
 from merrflow.stages import label, peak, subject
 from merrflow.stages.stage import Skip

@@ -14,8 +14,9 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from merrflow.core.records import Label, Tone, Verdict
+from merrflow.core.labels import Label, Verdict
 from merrflow.core.spoken import Subtitle
+from merrflow.core.texts import Tone
 from merrflow.stages.standing import stand
 from merrflow.stages.witnesses.case import Case
 from merrflow.stages.witnesses.rules import load_witnesses

@@ -15,23 +15,12 @@ import sqlalchemy as sa
 from benchmarks.support.fixed_services import ENGINES
 from merrflow.clients import identity, limits_of
 from merrflow.core.inputs import Found
-from merrflow.core.records import (
-    Clip,
-    Curves,
-    Label,
-    Origin,
-    Outcome,
-    Peak,
-    Probe,
-    Reasoning,
-    Record,
-    Scene,
-    Shot,
-    Subject,
-    Tone,
-)
+from merrflow.core.labels import Label
+from merrflow.core.measurements import Clip, Curves, Peak, Probe, Shot, Subject
+from merrflow.core.records import Outcome, Record
 from merrflow.core.settings import load_settings
 from merrflow.core.spoken import Subtitle
+from merrflow.core.texts import Origin, Reasoning, Scene, Tone
 from merrflow.datasets.entries import RECORDS
 from merrflow.facs import load_rules
 from merrflow.formats.clip_list import find_clips

@@ -13,17 +13,11 @@ if TYPE_CHECKING:
     from merrflow.clients.client import AsyncClient, Client
     from merrflow.clients.services import Answer
     from merrflow.core.errors import InputError
-    from merrflow.core.records import (
-        ActionUnitSeries,
-        LabelScores,
-        Origin,
-        Outcome,
-        Reasoning,
-        Record,
-        Scene,
-        Tone,
-    )
+    from merrflow.core.labels import LabelScores
+    from merrflow.core.measurements import ActionUnitSeries
+    from merrflow.core.records import Outcome, Record
     from merrflow.core.settings import RunSettings
+    from merrflow.core.texts import Origin, Reasoning, Scene, Tone
     from merrflow.datasets.dataset import Dataset, open
     from merrflow.datasets.entries import Entry
     from merrflow.datasets.outputs import Summary
@@ -61,17 +55,11 @@ _MODULES = {
     "merrflow.clients.client": ("AsyncClient", "Client"),
     "merrflow.clients.services": ("Answer",),
     "merrflow.core.errors": ("InputError",),
-    "merrflow.core.records": (
-        "ActionUnitSeries",
-        "LabelScores",
-        "Origin",
-        "Outcome",
-        "Reasoning",
-        "Record",
-        "Scene",
-        "Tone",
-    ),
+    "merrflow.core.labels": ("LabelScores",),
+    "merrflow.core.measurements": ("ActionUnitSeries",),
+    "merrflow.core.records": ("Outcome", "Record"),
     "merrflow.core.settings": ("RunSettings",),
+    "merrflow.core.texts": ("Origin", "Reasoning", "Scene", "Tone"),
     "merrflow.datasets.dataset": ("Dataset", "open"),
     "merrflow.datasets.entries": ("Entry",),
     "merrflow.datasets.outputs": ("Summary",),

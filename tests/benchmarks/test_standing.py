@@ -3,7 +3,7 @@ from __future__ import annotations
 from collections import Counter
 
 from benchmarks.standing import KINDS, SIZE, records, table
-from merrflow.core.records import Verdict
+from merrflow.core.labels import Verdict
 
 
 def test_planted_labels_are_found_and_right_ones_are_spared() -> None:

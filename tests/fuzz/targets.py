@@ -13,8 +13,8 @@ from pydantic import TypeAdapter
 from merrflow.core.datafile import DataFileError
 from merrflow.core.errors import InputError
 from merrflow.core.inputs import assign_names
+from merrflow.core.measurements import Clip, Peak, Probe, Shot
 from merrflow.core.paths import path_text, safe_name, text_path
-from merrflow.core.records import Clip, Peak, Probe, Shot
 from merrflow.core.settings import load_settings
 from merrflow.facs import load_rules
 from merrflow.facs.lexicon import load_lexicon

@@ -18,10 +18,12 @@ from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 from merrflow.clients.services import Answer, Services
 from merrflow.common.v1 import common_pb2
 from merrflow.core.errors import InputError
+from merrflow.core.labels import LabelScores
+from merrflow.core.measurements import ActionUnitSeries
 from merrflow.core.paths import path_text
-from merrflow.core.records import ActionUnitSeries, Clues, LabelScores, Reasoning, Scene, Tone
 from merrflow.core.settings import load_settings
 from merrflow.core.spoken import Translation
+from merrflow.core.texts import Clues, Reasoning, Scene, Tone
 from merrflow_serving.catalog import SERVICES
 
 Media = str | Path | bytes  # a file's path, or its bytes

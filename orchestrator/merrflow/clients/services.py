@@ -22,22 +22,14 @@ from merrflow.clients.remote import HOW_TO_ALLOW, destinations
 from merrflow.clients.rpc import rpc_taking
 from merrflow.common.v1 import common_pb2
 from merrflow.core.errors import InputError
+from merrflow.core.labels import LabelScores
+from merrflow.core.measurements import ActionUnitSeries, Face, FaceFrame
 from merrflow.core.paths import path_text
-from merrflow.core.records import (
-    ActionUnitSeries,
-    Clues,
-    Face,
-    FaceFrame,
-    LabelScores,
-    Origin,
-    Outcome,
-    Reasoning,
-    Scene,
-    Tone,
-)
+from merrflow.core.records import Outcome
 from merrflow.core.settings import RunSettings
 from merrflow.core.signal import Signal
 from merrflow.core.spoken import SpeechSegment, Transcript, Translation
+from merrflow.core.texts import Clues, Origin, Reasoning, Scene, Tone
 from merrflow.core.usage import Usage
 from merrflow.llama3.v1 import llama3_pb2
 from merrflow.minigpt_v2.v1 import minigpt_v2_pb2

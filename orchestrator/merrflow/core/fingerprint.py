@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from merrflow.core.records import FileState
+from merrflow.core.measurements import FileState
 
 _ANY = TypeAdapter(Any)
 

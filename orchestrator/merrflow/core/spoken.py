@@ -1,4 +1,4 @@
-"""What is said in a clip, and where that is known from. As in `records.py`, units are in the field comments."""
+"""What is said in a clip, and where that is known from. As in `measurements.py`, units are in the field comments."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from merrflow.core.records import Label
+from merrflow.core.labels import Label
 from merrflow.datasets.entries import Entry
 
 

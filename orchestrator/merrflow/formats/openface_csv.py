@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from merrflow.core.records import ActionUnitSeries, Face, FaceFrame, Probe
+from merrflow.core.measurements import ActionUnitSeries, Face, FaceFrame, Probe
 from merrflow.facs.units import action_units
 from merrflow_serving.media.openface_csv import VERSION, OpenFaceError, degrees, read_faces, read_header, version_of
 

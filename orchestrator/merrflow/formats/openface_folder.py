@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from merrflow.core.errors import InputError
+from merrflow.core.measurements import Clip
 from merrflow.core.paths import safe_name
-from merrflow.core.records import Clip
 
 
 @dataclass(frozen=True)

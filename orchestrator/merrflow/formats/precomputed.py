@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from merrflow.core.errors import InputError
+from merrflow.core.measurements import ActionUnitSeries, Clip, Peak, Probe
 from merrflow.core.paths import path_text
-from merrflow.core.records import ActionUnitSeries, Clip, Origin, Peak, Probe
+from merrflow.core.texts import Origin
 from merrflow.facs.units import openface_units
 from merrflow.formats import openface_csv
 from merrflow.formats.merr import MerrAnnotation, read_annotations

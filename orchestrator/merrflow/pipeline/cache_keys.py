@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Any
 
 from merrflow.core.fingerprint import fingerprint, plain_fingerprint
-from merrflow.core.records import Clip
+from merrflow.core.measurements import Clip
 from merrflow.core.settings import RunSettings
 from merrflow.facs import Lexicon, RuleSet
 from merrflow.formats.precomputed import Precomputed

@@ -12,8 +12,8 @@ from av.error import FFmpegError
 
 from merrflow.core.errors import ClipsAway, FileAway, reading_clip
 from merrflow.core.fingerprint import file_sha256, file_state
+from merrflow.core.measurements import Clip, FileState
 from merrflow.core.paths import path_text
-from merrflow.core.records import Clip, FileState
 from merrflow.stages.stage import InThread
 from merrflow_serving.errors import MerrflowError, MissingStream, UnreadableMedia
 

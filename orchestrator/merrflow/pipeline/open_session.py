@@ -19,7 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from merrflow.clients import Services, identity, limits_of
 from merrflow.core.errors import InputError, RunStopped, listed
 from merrflow.core.inputs import Found, assign_names, with_tables
-from merrflow.core.records import Clip
+from merrflow.core.measurements import Clip
 from merrflow.core.settings import RunSettings
 from merrflow.datasets.entries import entries
 from merrflow.datasets.pictures import FOLDER, Pictures

@@ -17,7 +17,8 @@ from itertools import count
 from sqlalchemy.exc import SQLAlchemyError
 
 from merrflow.core.errors import FileAway, RunStopped, reading_clip
-from merrflow.core.records import Clip, Outcome
+from merrflow.core.measurements import Clip
+from merrflow.core.records import Outcome
 from merrflow.core.signal import Signal
 from merrflow.datasets.entries import RECORDS
 from merrflow.pipeline import clip_file

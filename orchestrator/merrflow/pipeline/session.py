@@ -13,7 +13,8 @@ from merrflow.clients import Services
 from merrflow.clients.events import ServiceEvent
 from merrflow.clients.second_service import SecondService
 from merrflow.core.errors import InputError, RunStopped, ungrouped
-from merrflow.core.records import Clip, Outcome
+from merrflow.core.measurements import Clip
+from merrflow.core.records import Outcome
 from merrflow.core.settings import RunSettings
 from merrflow.core.signal import Signal
 from merrflow.datasets.clip_table import clip_rows

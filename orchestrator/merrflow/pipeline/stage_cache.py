@@ -17,7 +17,9 @@ import grpc
 from pydantic import TypeAdapter, ValidationError
 
 from merrflow.core.errors import FileAway, RunStopped, WitnessAway
-from merrflow.core.records import Clip, Origin, Outcome
+from merrflow.core.measurements import Clip
+from merrflow.core.records import Outcome
+from merrflow.core.texts import Origin
 from merrflow.datasets.entries import what_is_wrong
 from merrflow.pipeline.cache_keys import CacheKeys
 from merrflow.stages.graph import Graph

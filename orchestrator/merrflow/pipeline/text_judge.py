@@ -11,8 +11,9 @@ from pathlib import Path
 from merrflow.clients import Identity, identity
 from merrflow.clients.second_service import SecondService
 from merrflow.core.errors import InputError, WitnessAway
-from merrflow.core.records import Clues, LabelScores
+from merrflow.core.labels import LabelScores
 from merrflow.core.settings import RunSettings
+from merrflow.core.texts import Clues
 from merrflow.pipeline.local_services import Local, embedded_engine
 from merrflow.pipeline.witness_engines import started_here
 from merrflow.stages.claims.judge import Judge

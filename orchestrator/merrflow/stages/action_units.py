@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from merrflow.core.records import ActionUnitSeries, Curves, Peak, Probe, Subject
+from merrflow.core.measurements import ActionUnitSeries, Curves, Peak, Probe, Subject
 from merrflow.formats.precomputed import PrecomputedPeaks, PrecomputedUnits
 from merrflow.stages import peak, subject
 from merrflow.stages.stage import Reply, Stage, Work

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 from rapidfuzz.distance import Levenshtein
 
-from merrflow.core.records import ActionUnitSeries, Face, LabelScores, Peak, Subject
+from merrflow.core.labels import LabelScores
+from merrflow.core.measurements import ActionUnitSeries, Face, Peak, Subject
 from merrflow.core.spoken import Transcript
 from merrflow.stages.tracks import overlap
 

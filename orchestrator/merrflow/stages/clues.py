@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from merrflow.core.records import Clues, Peak, Scene, Tone
+from merrflow.core.measurements import Peak
 from merrflow.core.spoken import Subtitle, Translation
+from merrflow.core.texts import Clues, Scene, Tone
 from merrflow.facs import Lexicon, expressive
 from merrflow.stages.stage import Stage, Work
 

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
 
-from merrflow.core.records import Label, Scene, Tone
+from merrflow.core.labels import Label
 from merrflow.core.spoken import Subtitle
+from merrflow.core.texts import Scene, Tone
 from merrflow.stages.clue_text import WORD, ended, listed, opened, sentences, tidy
 from merrflow.stages.coarse_template import Template, load_template
 from merrflow.stages.stage import Stage

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scenedetect import FrameTimecode
 from scenedetect.detectors import AdaptiveDetector
 
-from merrflow.core.records import Shot
+from merrflow.core.measurements import Shot
 from merrflow.stages.arrays import Picture
 from merrflow_serving.media.video import VideoFrame
 

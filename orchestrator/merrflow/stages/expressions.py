@@ -6,7 +6,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping
 from statistics import fmean
 
-from merrflow.core.records import ActionUnitSeries, FaceFrame, Subject
+from merrflow.core.measurements import ActionUnitSeries, FaceFrame, Subject
 
 NEUTRAL = "neutral"
 SMOOTH_SECONDS = 0.2  # to either side of a frame; every third frame is judged, so about three judgements at 25 a second

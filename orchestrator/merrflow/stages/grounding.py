@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
-from merrflow.core.records import Claim, Tone
+from merrflow.core.texts import Claim, Tone
 from merrflow.stages.grounding_rules import GroundingRules, Limits, Quality, Ranges, read_rules
 from merrflow.stages.stage import Stage
 from merrflow.stages.tone_claims import Mention, mentions

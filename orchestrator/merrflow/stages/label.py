@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from merrflow.core.fingerprint import fraction
-from merrflow.core.records import Label, Peak
+from merrflow.core.labels import Label
+from merrflow.core.measurements import Peak
 from merrflow.facs.evidence import Evidence, judge
 from merrflow.facs.lexicon import Lexicon
 from merrflow.facs.rules import RuleSet

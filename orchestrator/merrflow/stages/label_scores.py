@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from merrflow.core.records import Clues, LabelScores
+from merrflow.core.labels import LabelScores
+from merrflow.core.texts import Clues
 from merrflow.stages.stage import Identity, Missing, Reply, Stage, Work
 from merrflow.stages.validation import scores_problem
 

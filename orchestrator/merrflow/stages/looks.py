@@ -14,7 +14,7 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
-from merrflow.core.records import Face
+from merrflow.core.measurements import Face
 
 LEAST_WEIGHT = 0.05  # of a face in profile: few persons have no frontal face, but then a profile must do
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from merrflow.core.records import ActionUnitSeries, Face, Peak, Probe, Shot, Subject
+from merrflow.core.measurements import ActionUnitSeries, Face, Peak, Probe, Shot, Subject
 from merrflow.facs.rules import PeakRules
 from merrflow.facs.units import action_units
 from merrflow.stages.stage import Skip, Stage, Work

@@ -12,7 +12,7 @@ import numpy as np
 
 from merrflow.core.atomic_files import whole_bytes
 from merrflow.core.errors import writing_outputs
-from merrflow.core.records import Peak, Probe, ShownFrame
+from merrflow.core.measurements import Peak, Probe, ShownFrame
 from merrflow.facs.rules import PictureRules
 from merrflow.stages.sharpness import SIDE, sharpness
 from merrflow.stages.shown import Candidate, Choice, choose, near, shot_of

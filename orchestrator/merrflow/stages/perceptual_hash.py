@@ -17,7 +17,7 @@ import imagehash
 import numpy as np
 from PIL import Image
 
-from merrflow.core.records import PerceptualHashes
+from merrflow.core.measurements import PerceptualHashes
 from merrflow.stages.arrays import Floats, Picture, Sound
 from merrflow_serving.media.audio import SAMPLE_RATE
 from merrflow_serving.media.video import VideoFrame

@@ -13,7 +13,7 @@ import av.stream
 import av.video.stream
 import numpy as np
 
-from merrflow.core.records import Probe
+from merrflow.core.measurements import Probe
 from merrflow.stages import arrays, perceptual_hash, voice
 from merrflow.stages.cuts import Cuts
 from merrflow.stages.stage import Stage, Work

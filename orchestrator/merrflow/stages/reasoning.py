@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from merrflow.core.fingerprint import fingerprint
-from merrflow.core.records import Clues, Label, Reasoning
+from merrflow.core.labels import Label
+from merrflow.core.texts import Clues, Reasoning
 from merrflow.stages.label_scores import SERVICE, reasoner
 from merrflow.stages.stage import Reply, Stage, Work
 from merrflow.stages.validation import text_problem

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from merrflow.core.measurements import Clip
 from merrflow.core.paths import path_text
-from merrflow.core.records import Clip, Outcome, Record
+from merrflow.core.records import Outcome, Record
 from merrflow.core.spoken import Translation
 from merrflow.stages.coarse_template import load_template
 from merrflow.stages.graph import Graph

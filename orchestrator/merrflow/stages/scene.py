@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from merrflow.core.records import Peak, Scene
+from merrflow.core.measurements import Peak
+from merrflow.core.texts import Scene
 from merrflow.stages.peak_frame import PeakFrame
 from merrflow.stages.shown import Choice
 from merrflow.stages.stage import Reply, Stage, Work

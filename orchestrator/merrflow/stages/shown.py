@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from merrflow.core.records import ActionUnitSeries, Face, Peak, Probe, Shot, ShownFrame, Subject
+from merrflow.core.measurements import ActionUnitSeries, Face, Peak, Probe, Shot, ShownFrame, Subject
 from merrflow.facs.rules import PeakRules, PictureRules
 from merrflow.facs.units import action_units
 from merrflow.stages.expressions import expressiveness

@@ -11,19 +11,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
-from merrflow.core.records import (
-    ActionUnitSeries,
-    Clip,
-    Clues,
-    LabelScores,
-    Origin,
-    Outcome,
-    Reasoning,
-    Scene,
-    Tone,
-)
+from merrflow.core.labels import LabelScores
+from merrflow.core.measurements import ActionUnitSeries, Clip
+from merrflow.core.records import Outcome
 from merrflow.core.settings import RunSettings
 from merrflow.core.spoken import Transcript, Translation
+from merrflow.core.texts import Clues, Origin, Reasoning, Scene, Tone
 from merrflow.facs import Lexicon, RuleSet
 from merrflow.formats.precomputed import Precomputed
 from merrflow.stages.claims.judge import Judge

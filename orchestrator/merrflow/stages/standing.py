@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from merrflow.core.records import ActionUnitSeries, Label, Standing, Subject, Tone, Verdict, Vote
+from merrflow.core.labels import Label, Standing, Verdict, Vote
+from merrflow.core.measurements import ActionUnitSeries, Subject
 from merrflow.core.spoken import Subtitle
+from merrflow.core.texts import Tone
 from merrflow.stages.expressions import mean_shares
 from merrflow.stages.stage import Stage, Work
 from merrflow.stages.witnesses import expression, given, scores, units, voice, words

@@ -11,7 +11,7 @@ from statistics import fmean, median
 from pydantic import model_validator
 
 from merrflow.core.datafile import Strict, read
-from merrflow.core.records import ActionUnitSeries, Curves, Probe, Shot, Subject
+from merrflow.core.measurements import ActionUnitSeries, Curves, Probe, Shot, Subject
 from merrflow.stages.stage import Skip, Stage, Work
 from merrflow.stages.tracks import FollowRules, Track, follow, size
 from merrflow.stages.voice import SpeakingRules, has_voice, with_voice

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from merrflow.core.measurements import Clip, Probe
 from merrflow.core.paths import safe_name
-from merrflow.core.records import Clip, Probe
 from merrflow.core.spoken import Subtitle
 from merrflow.formats.subtitle_files import BadSidecar, Cue, find_sidecars, overlapping, read_cues, sidecar_key
 from merrflow.formats.subtitle_tracks import SubtitleTrack, read_tracks

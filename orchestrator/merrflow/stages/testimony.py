@@ -15,7 +15,8 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from merrflow.core.records import ActionUnitSeries, Outcome, Testimony
+from merrflow.core.measurements import ActionUnitSeries
+from merrflow.core.records import Outcome, Testimony
 from merrflow.core.second_engines import SecondEngine
 from merrflow.stages.agreement import Measured, agreement, at_peak
 from merrflow.stages.graph import Graph

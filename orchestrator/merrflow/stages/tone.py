@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from merrflow.core.records import Probe, Tone
+from merrflow.core.measurements import Probe
+from merrflow.core.texts import Tone
 from merrflow.stages.stage import Missing, Reply, Stage, Work
 from merrflow.stages.validation import text_problem
 from merrflow_serving.media.audio import encode_wav

@@ -15,7 +15,7 @@ from statistics import fmean, median
 from typing import TypeVar
 
 from merrflow.core.datafile import Strict
-from merrflow.core.records import ActionUnitSeries, Face, Shot
+from merrflow.core.measurements import ActionUnitSeries, Face, Shot
 from merrflow.stages.looks import Look, look_of, same_person
 
 Box = tuple[float, float, float, float]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from merrflow.core.records import Probe
+from merrflow.core.measurements import Probe
 from merrflow.core.spoken import Subtitle, Transcript
 from merrflow.stages.stage import Missing, Reply, Stage, Work
 from merrflow_serving.media.audio import encode_wav

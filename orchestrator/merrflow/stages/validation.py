@@ -7,8 +7,11 @@ from __future__ import annotations
 
 from math import isfinite
 
-from merrflow.core.records import ActionUnitSeries, LabelScores, Outcome, Reasoning, Scene, Tone
+from merrflow.core.labels import LabelScores
+from merrflow.core.measurements import ActionUnitSeries
+from merrflow.core.records import Outcome
 from merrflow.core.spoken import Translation
+from merrflow.core.texts import Reasoning, Scene, Tone
 from merrflow.stages.stage import Reply
 
 MAX_CHARACTERS = 100_000  # of a text; the longest of MERR has 2,000

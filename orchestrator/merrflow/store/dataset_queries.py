@@ -9,8 +9,9 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
+from merrflow.core.measurements import Clip
 from merrflow.core.paths import text_path
-from merrflow.core.records import Clip, Outcome
+from merrflow.core.records import Outcome
 from merrflow.store.rows import ClipResults, ClipRow, ClipStatus, StageRow
 from merrflow.store.tables import CLIPS, RECORD, ROW, SCORES, STAGES, VERDICTS
 from merrflow.store.transactions import Transactions, unpacked

@@ -10,8 +10,8 @@ import sqlalchemy as sa
 
 from merrflow.core.fingerprint import file_sha256, file_state
 from merrflow.core.inputs import Found
+from merrflow.core.measurements import FileState
 from merrflow.core.paths import path_text
-from merrflow.core.records import FileState
 
 CHANGING = ("size", "mtime_ns", "sha256", "sentence", "label")
 REGISTERED = ("name", "path", *CHANGING)

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from merrflow.core.records import Clip, Outcome
+from merrflow.core.measurements import Clip
+from merrflow.core.records import Outcome
 
 
 @dataclass(frozen=True)

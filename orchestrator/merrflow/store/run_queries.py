@@ -14,8 +14,9 @@ from typing import Any, TypeVar
 import sqlalchemy as sa
 
 from merrflow.core.inputs import Found
+from merrflow.core.measurements import Clip, FileState
 from merrflow.core.paths import path_text, text_path
-from merrflow.core.records import Clip, FileState, Outcome
+from merrflow.core.records import Outcome
 from merrflow.store.moved_clips import described_moves, follow, replaced
 from merrflow.store.registration import CHANGING, REGISTERED, differs, row_of, state_of
 from merrflow.store.rows import StageRow, StageWrite

@@ -10,7 +10,8 @@ from typer.testing import CliRunner
 from merrflow.cli.app import app
 from merrflow.core.errors import InputError
 from merrflow.core.inputs import Found
-from merrflow.core.records import Origin, Outcome, Scene
+from merrflow.core.records import Outcome
+from merrflow.core.texts import Origin, Scene
 from merrflow.core.usage import Usage
 from merrflow.datasets.costs import read_prices, spent
 from merrflow.pipeline.stage_cache import Codecs

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 import merrflow
-from merrflow.core.records import Outcome, Reasoning
+from merrflow.core.records import Outcome
+from merrflow.core.texts import Reasoning
 from merrflow.datasets.dataset import Missing
 from tests.orchestrator.datasets.report.runs import record, run
 from tests.paths import ROOT

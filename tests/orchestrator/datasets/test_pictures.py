@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import pytest
 
-from merrflow.core.records import ShownFrame
+from merrflow.core.measurements import ShownFrame
 from merrflow.datasets.curation.config import packaged
 from merrflow.datasets.curation.curate import curate
 from merrflow.datasets.entries import entries

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from merrflow.core.records import Outcome, Standing, Verdict, Vote
+from merrflow.core.labels import Standing, Verdict, Vote
+from merrflow.core.records import Outcome
 from merrflow.datasets.entries import RECORDS, Entry
 from merrflow.datasets.export.export import export
 from merrflow.datasets.export.merr import merr_record

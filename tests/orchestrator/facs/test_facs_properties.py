@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy.stats import chisquare
 
-from merrflow.core.records import Peak
+from merrflow.core.measurements import Peak
 from merrflow.facs import load_lexicon, load_rules, packaged_rules
 from merrflow.facs.evidence import judge
 from merrflow.stages import label

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from merrflow.core.records import Peak
+from merrflow.core.measurements import Peak
 from merrflow.facs import load_lexicon, load_rules
 from merrflow.facs.evidence import judge
 from merrflow.facs.units import openface_units

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from merrflow.core.records import ActionUnitSeries, Probe, Shot
+from merrflow.core.measurements import ActionUnitSeries, Probe, Shot
 from merrflow.formats.openface_csv import read_openface
 from tests.paths import SHARED
 

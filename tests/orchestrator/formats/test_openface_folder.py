@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from merrflow.core.errors import InputError
-from merrflow.core.records import Clip
+from merrflow.core.measurements import Clip
 from merrflow.formats.openface_folder import OpenFaceFolder
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from merrflow.core.errors import InputError
-from merrflow.core.records import Clip
+from merrflow.core.measurements import Clip
 from merrflow.formats.precomputed import PrecomputedPeaks
 from merrflow.pipeline.open_session import open_session
 from merrflow.pipeline.request import Request

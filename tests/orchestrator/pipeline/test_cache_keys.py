@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from merrflow.core.records import Clip
+from merrflow.core.measurements import Clip
 from merrflow.core.settings import RunSettings
 from merrflow.facs import load_rules
 from merrflow.pipeline.cache_keys import CacheKeys

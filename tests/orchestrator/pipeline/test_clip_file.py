@@ -10,7 +10,7 @@ import pytest
 
 from merrflow.core.errors import ClipsAway, FileAway
 from merrflow.core.fingerprint import file_sha256, file_state
-from merrflow.core.records import Clip, FileState
+from merrflow.core.measurements import Clip, FileState
 from merrflow.pipeline.clip_file import MANY, AwayInARow, ClipFile
 from merrflow_serving.errors import TooLarge, UnreadableMedia
 

@@ -10,7 +10,7 @@ from functools import partial
 
 import pytest
 
-from merrflow.core.records import Clip
+from merrflow.core.measurements import Clip
 from merrflow.pipeline.clip_file import ClipFile
 from merrflow.pipeline.clip_run import ClipRun, Skipped
 from merrflow.pipeline.pause import Pause

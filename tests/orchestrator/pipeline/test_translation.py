@@ -10,8 +10,9 @@ import pytest
 from merrflow.clients import identity
 from merrflow.core.errors import InputError
 from merrflow.core.fingerprint import fingerprint
-from merrflow.core.records import Clues, Label
+from merrflow.core.labels import Label
 from merrflow.core.settings import load_settings
+from merrflow.core.texts import Clues
 from merrflow.stages.graph import graph_for
 from merrflow_serving.engine import EngineInfo
 from merrflow_serving.errors import EngineFault, InvalidInput

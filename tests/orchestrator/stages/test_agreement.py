@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from merrflow.core.records import ActionUnitSeries, Face, FaceFrame, LabelScores, Peak, Subject, Tone
+from merrflow.core.labels import LabelScores
+from merrflow.core.measurements import ActionUnitSeries, Face, FaceFrame, Peak, Subject
 from merrflow.core.spoken import Transcript
+from merrflow.core.texts import Tone
 from merrflow.stages.agreement import agreement, at_peak
 from merrflow.stages.claims.rules import RuleJudge
 from merrflow.stages.text_agreement import TextAgreement

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from merrflow.core.records import Clip
+from merrflow.core.measurements import Clip
 from merrflow.stages.burned_in import read_burned_in
 from merrflow.stages.subtitle import find_subtitle
 from merrflow.stages.text_line_tracks import Sighting, make_tracks

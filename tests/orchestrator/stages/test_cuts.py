@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-from merrflow.core.records import Shot
+from merrflow.core.measurements import Shot
 from merrflow.stages.cuts import Cuts
 from merrflow_serving.media.video import VideoFrame, iter_frames
 from tests.paths import ROOT

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from merrflow.core.records import Face, Subject
+from merrflow.core.measurements import Face, Subject
 from merrflow.stages.expressions import expressiveness, mean_shares
 from tests.orchestrator.stages.faces import face, series
 

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from merrflow.core.records import Clip, Record
+from merrflow.core.measurements import Clip
+from merrflow.core.records import Record
 from merrflow.formats.precomputed import PrecomputedPeaks
 from merrflow.stages import picture
 from merrflow.stages.graph import GRAPH, Graph, GraphError, graph_for

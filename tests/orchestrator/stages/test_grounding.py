@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from merrflow.core.datafile import DataFileError
-from merrflow.core.records import Tone
+from merrflow.core.texts import Tone
 from merrflow.stages.grounding import CONTRADICTED, ground, load_grounding
 from merrflow.stages.grounding_rules import read_rules
 from merrflow.stages.tone_claims import mentions

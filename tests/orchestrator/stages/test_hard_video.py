@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from merrflow.core.records import Peak
+from merrflow.core.measurements import Peak
 from merrflow.stages.peak_frame import read_peak_frame
 from merrflow.stages.probe import decode
 from merrflow_openface_au.engines.openface.clip import inspect_clip, rewrite_lossless

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from merrflow.core.records import Peak, Probe, Shot
+from merrflow.core.measurements import Peak, Probe, Shot
 from merrflow.facs import load_rules
 from merrflow.stages import peak_frame
 from merrflow.stages.peak_frame import read_peak_frame, read_picture

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from merrflow.core.records import PerceptualHashes
+from merrflow.core.measurements import PerceptualHashes
 from merrflow.datasets.curation.similarity import frame_distance, sound_difference
 from merrflow.stages import perceptual_hash
 from merrflow.stages.perceptual_hash import HashSampler, frame_hash, sound_hashes

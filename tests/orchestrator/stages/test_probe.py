@@ -9,7 +9,7 @@ import av
 import numpy as np
 import pytest
 
-from merrflow.core.records import Shot
+from merrflow.core.measurements import Shot
 from merrflow.stages.probe import decode
 from merrflow_serving.errors import MissingStream, TooLarge, UnreadableMedia
 

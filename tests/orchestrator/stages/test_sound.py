@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from merrflow.core.errors import InputError
-from merrflow.core.records import Probe
+from merrflow.core.measurements import Probe
 from merrflow.core.settings import RunSettings, load_settings
 from merrflow.stages import tone, transcript
 from merrflow.stages.probe import STAGE, decode

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from merrflow.core.records import Label, Scene, Tone
+from merrflow.core.labels import Label
 from merrflow.core.spoken import Subtitle
+from merrflow.core.texts import Scene, Tone
 from merrflow.stages.coarse import caption, compose
 from merrflow.stages.coarse_template import load_template
 from tests.paths import SHARED

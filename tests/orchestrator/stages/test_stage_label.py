@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from merrflow.core.records import Clip, Peak
+from merrflow.core.measurements import Clip, Peak
 from merrflow.core.settings import RunSettings
 from merrflow.facs import UnknownLabel, load_lexicon, load_rules
 from merrflow.stages import label

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from merrflow.core.records import Peak, Shot, Subject
+from merrflow.core.measurements import Peak, Shot, Subject
 from merrflow.facs import load_lexicon, load_rules
 from merrflow.formats.openface_csv import read_openface
 from merrflow.stages import label, peak, subject

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from merrflow.core.datafile import DataFileError
-from merrflow.core.records import Label, Tone, Verdict, Vote
+from merrflow.core.labels import Label, Verdict, Vote
 from merrflow.core.spoken import Subtitle
+from merrflow.core.texts import Tone
 from merrflow.stages.standing import WITNESSES, decide, stand
 from merrflow.stages.witnesses.case import ABSTAINS, AGAINST, FOR, Case
 from merrflow.stages.witnesses.rules import PACKAGED, Witnesses, load_witnesses

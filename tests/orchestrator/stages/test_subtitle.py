@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from merrflow.core.records import Clip
+from merrflow.core.measurements import Clip
 from merrflow.formats.subtitle_files import find_sidecars, read_cues
 from merrflow.formats.text_encoding import decode
 from merrflow.stages.language import language

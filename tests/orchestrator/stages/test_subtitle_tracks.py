@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from av.stream import Disposition
 
-from merrflow.core.records import Clip
+from merrflow.core.measurements import Clip
 from merrflow.core.spoken import SUBTITLE_SOURCES
 from merrflow.formats.subtitle_files import SUFFIXES
 from merrflow.stages.subtitle import find_subtitle

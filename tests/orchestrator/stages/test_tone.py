@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from merrflow.core.records import Probe, Shot
+from merrflow.core.measurements import Probe, Shot
 from merrflow.stages.stage import Missing
 from merrflow.stages.tone import STAGE
 

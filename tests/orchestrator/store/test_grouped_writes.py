@@ -11,7 +11,8 @@ import pytest
 from sqlalchemy.exc import IntegrityError
 
 from merrflow.core.inputs import Found
-from merrflow.core.records import Clip, Outcome
+from merrflow.core.measurements import Clip
+from merrflow.core.records import Outcome
 from merrflow.store import RECORD, GroupedWrites, Ledger, StageRow, StageWrite
 from merrflow.store.database_retries import LedgerGone
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from merrflow.core.records import Verdict
+from merrflow.core.labels import Verdict
 from merrflow.datasets.curation.base import ClipFilter
 from merrflow.datasets.curation.candidate import Candidate
 from merrflow.datasets.curation.rules import FilterRules

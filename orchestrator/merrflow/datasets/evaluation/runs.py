@@ -11,7 +11,8 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from merrflow.core.errors import InputError
-from merrflow.core.records import Origin, Outcome
+from merrflow.core.records import Outcome
+from merrflow.core.texts import Origin
 from merrflow.datasets.entries import RECORDS, Entry, entries
 from merrflow.formats.merr import MerrAnnotation
 from merrflow.store import Ledger

@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from merrflow.core.errors import InputError
-from merrflow.core.records import Record, Verdict, Vote
+from merrflow.core.labels import Verdict, Vote
+from merrflow.core.records import Record
 from merrflow.stages.standing import decide
 from merrflow.stages.witnesses.case import ABSTAINS, FOR
 from merrflow.stages.witnesses.rules import Held, Witnesses, WitnessFit

@@ -12,7 +12,7 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from merrflow.core.errors import InputError
-from merrflow.core.records import ActionUnitSeries
+from merrflow.core.measurements import ActionUnitSeries
 from merrflow.datasets.curation import Curation, read_curation
 from merrflow.datasets.entries import entries
 from merrflow.datasets.export.folder import whole_folder

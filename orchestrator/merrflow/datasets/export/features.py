@@ -16,7 +16,8 @@ import numpy as np
 from pydantic import Field
 
 from merrflow.core.atomic_files import whole_text
-from merrflow.core.records import ActionUnitSeries, Record
+from merrflow.core.measurements import ActionUnitSeries
+from merrflow.core.records import Record
 from merrflow.datasets.entries import Entry
 from merrflow.datasets.export.encoders import AUDIO, FACE, VIDEO, Encoders
 from merrflow.datasets.export.format import FormatOptions

@@ -10,7 +10,8 @@ from typing import ClassVar, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
-from merrflow.core.records import ActionUnitSeries, Record
+from merrflow.core.measurements import ActionUnitSeries
+from merrflow.core.records import Record
 from merrflow.datasets.export.vocabulary import Vocabulary
 from merrflow.datasets.export.writer import Writer
 from merrflow.datasets.pictures import Pictures

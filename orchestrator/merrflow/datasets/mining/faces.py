@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from merrflow.core.records import ActionUnitSeries, Probe
+from merrflow.core.measurements import ActionUnitSeries, Probe
 from merrflow.facs.rules import PeakRules
 from merrflow.stages import subject
 from merrflow.stages.stage import Skip

@@ -12,7 +12,7 @@ from typing import Any
 from pydantic_core import from_json
 
 from merrflow.core.errors import InputError
-from merrflow.core.records import Verdict
+from merrflow.core.labels import Verdict
 from merrflow.datasets.mining.beside import beside
 from merrflow.datasets.mining.faces import Box, Seen, all_faces, peak_face, subject_of
 from merrflow.datasets.mining.nearness import Nearness

@@ -19,7 +19,8 @@ from typing import Protocol
 from merrflow.core.datafile import Strict, read
 from merrflow.core.errors import RunStopped, ungrouped
 from merrflow.core.fingerprint import fingerprint
-from merrflow.core.records import Clues, LabelScores
+from merrflow.core.labels import LabelScores
+from merrflow.core.texts import Clues
 from merrflow.datasets.preference.answers import Answer, Answers, By, Order, chosen
 from merrflow.datasets.preference.pairs import Pair
 from merrflow.stages.stage import Reply

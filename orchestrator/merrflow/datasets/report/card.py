@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from merrflow.core.records import Origin, Record
+from merrflow.core.records import Record
+from merrflow.core.texts import Origin
 from merrflow.datasets.agreements import in_words
 from merrflow.datasets.entries import Entry
 from merrflow.datasets.pictures import Pictures

@@ -10,8 +10,8 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from merrflow.core.labels import Verdict
 from merrflow.core.paths import path_text
-from merrflow.core.records import Verdict
 from merrflow.datasets.agreements import Agreed, Agreements
 from merrflow.datasets.costs import Prices, Spent, spent
 from merrflow.datasets.entries import Entry, entries

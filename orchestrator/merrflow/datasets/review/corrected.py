@@ -5,18 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from merrflow.core.records import (
-    Label,
-    Origin,
-    Outcome,
-    Peak,
-    Reasoning,
-    Record,
-    ShownFrame,
-    Standing,
-    Vote,
-)
-from merrflow.core.records import Verdict as Bearing
+from merrflow.core.labels import Label, Standing, Vote
+from merrflow.core.labels import Verdict as Bearing
+from merrflow.core.measurements import Peak, ShownFrame
+from merrflow.core.records import Outcome, Record
+from merrflow.core.texts import Origin, Reasoning
 from merrflow.datasets.review.verdicts import Decision
 from merrflow.stages.coarse import caption
 from merrflow.stages.coarse_template import load_template

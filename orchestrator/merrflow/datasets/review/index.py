@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from pydantic import TypeAdapter
 
-from merrflow.core.records import Verdict as Bearing
+from merrflow.core.labels import Verdict as Bearing
 from merrflow.datasets.agreements import decisive
 from merrflow.datasets.curation.config import packaged
 from merrflow.datasets.curation.consensus import Consensus, ConsensusRules, disagreement

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
-from merrflow.core.records import Tone
+from merrflow.core.texts import Tone
 
 FACE, VOICE, WORDS, SCENE, LABEL = "face", "voice", "words", "scene", "label"
 CLUES = (SCENE, FACE, VOICE, WORDS, LABEL)  # of a record

@@ -14,7 +14,8 @@ from typing import Protocol
 
 from merrflow.core.errors import InputError
 from merrflow.core.fingerprint import fingerprint
-from merrflow.core.records import Clues, LabelScores
+from merrflow.core.labels import LabelScores
+from merrflow.core.texts import Clues
 from merrflow.stages.claims.judge import FACE, LABEL, SCENE, VOICE, WORDS, Evidence, Finding, Judgement
 from merrflow.stages.stage import Reply
 from merrflow.stages.validation import scores_problem

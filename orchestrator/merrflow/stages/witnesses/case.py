@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from merrflow.core.records import Label, Tone, Vote
+from merrflow.core.labels import Label, Vote
 from merrflow.core.spoken import Subtitle
+from merrflow.core.texts import Tone
 
 FOR, AGAINST, ABSTAINS = "for", "against", "abstains"
 _FAILED = "could not judge: "

@@ -3,7 +3,7 @@ contradict a label and never bears one out."""
 
 from __future__ import annotations
 
-from merrflow.core.records import Vote
+from merrflow.core.labels import Vote
 from merrflow.stages.grounding import arousal_of
 from merrflow.stages.witnesses.case import Case, abstains, speaks_against
 from merrflow.stages.witnesses.rules import Witnesses

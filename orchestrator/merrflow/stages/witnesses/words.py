@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from merrflow.core.records import Vote
+from merrflow.core.labels import Vote
 from merrflow.stages.witnesses.case import Case, abstains, speaks_against, speaks_for
 from merrflow.stages.witnesses.rules import Witnesses, WordRules
 

@@ -15,7 +15,9 @@ from pathlib import Path
 import numpy as np
 
 from merrflow.core.inputs import Found
-from merrflow.core.records import Claim, Outcome, PerceptualHashes, Record
+from merrflow.core.measurements import PerceptualHashes
+from merrflow.core.records import Outcome, Record
+from merrflow.core.texts import Claim
 from merrflow.datasets.entries import RECORDS
 from merrflow.store import Ledger, StageRow
 from tests.orchestrator.datasets.report.runs import record

@@ -7,7 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from merrflow.core.records import Claim, Origin, Outcome
+from merrflow.core.records import Outcome
+from merrflow.core.texts import Claim, Origin
 from merrflow.datasets.curation.base import Filter
 from merrflow.datasets.curation.candidate import Candidate, candidate
 from merrflow.datasets.curation.config import config_type, packaged

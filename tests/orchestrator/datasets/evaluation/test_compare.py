@@ -11,7 +11,8 @@ import pytest
 
 from merrflow.cli.evaluate import read_run
 from merrflow.core.errors import InputError
-from merrflow.core.records import Label, Outcome
+from merrflow.core.labels import Label
+from merrflow.core.records import Outcome
 from merrflow.datasets.evaluation.compare import compare
 from merrflow.datasets.evaluation.measures import Share
 from merrflow.datasets.evaluation.runs import FinishedRun

@@ -12,7 +12,8 @@ from typer.testing import CliRunner
 from merrflow.cli import fit_witnesses as command
 from merrflow.cli.rules import app
 from merrflow.core.errors import InputError
-from merrflow.core.records import Record, Standing, Verdict, Vote
+from merrflow.core.labels import Standing, Verdict, Vote
+from merrflow.core.records import Record
 from merrflow.datasets.evaluation.witness_fit import FOLDS, Judged, _folds, fit_witnesses, judged, silent
 from merrflow.stages.witnesses.rules import Witnesses, load_witnesses
 from tests.orchestrator.datasets.curation.corpus import write

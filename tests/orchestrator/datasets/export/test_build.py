@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from merrflow.core.errors import InputError
-from merrflow.core.records import Outcome, PerceptualHashes
+from merrflow.core.measurements import PerceptualHashes
+from merrflow.core.records import Outcome
 from merrflow.datasets.curation.base import Drop, Step
 from merrflow.datasets.curation.config import packaged
 from merrflow.datasets.curation.records import records_digest

@@ -13,7 +13,8 @@ import pytest
 os.environ |= {"HF_HUB_OFFLINE": "1"}  # read when the library is imported
 
 from merrflow.core.errors import InputError
-from merrflow.core.records import Outcome, Probe, Record, Subject
+from merrflow.core.measurements import Probe, Subject
+from merrflow.core.records import Outcome, Record
 from merrflow.datasets.export.export import export, faces_of
 from merrflow.datasets.export.features import face_crops
 from merrflow.store import Ledger, StageRow

@@ -16,8 +16,10 @@ import yaml
 
 os.environ |= {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}  # read when the library is imported
 
-from merrflow.core.records import Claim, Origin, Outcome, Record, ShownFrame
+from merrflow.core.measurements import ShownFrame
+from merrflow.core.records import Outcome, Record
 from merrflow.core.spoken import Subtitle, Translation
+from merrflow.core.texts import Claim, Origin
 from merrflow.datasets.entries import Entry
 from merrflow.datasets.export import shards
 from merrflow.datasets.export.card import plain

@@ -13,8 +13,11 @@ import pandas as pd
 import pytest
 
 from merrflow.core.errors import InputError
-from merrflow.core.records import Label, Outcome, Peak, Record, Tone
+from merrflow.core.labels import Label
+from merrflow.core.measurements import Peak
+from merrflow.core.records import Outcome, Record
 from merrflow.core.spoken import Subtitle, Translation
+from merrflow.core.texts import Tone
 from merrflow.datasets.export.everything import write_all
 from merrflow.datasets.export.export import export
 from merrflow.datasets.export.merr import AFFECTGPT, NO_NAME, SUBTITLES

@@ -15,8 +15,9 @@ import pytest
 
 from merrflow.core.errors import InputError
 from merrflow.core.inputs import Found
-from merrflow.core.records import Outcome, Scene
+from merrflow.core.records import Outcome
 from merrflow.core.spoken import Subtitle, Translation
+from merrflow.core.texts import Scene
 from merrflow.datasets.entries import Entry
 from merrflow.datasets.export.export import export
 from merrflow.datasets.export.sharegpt import conversation, load_question

@@ -9,8 +9,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from merrflow.core.records import Record, Tone
+from merrflow.core.records import Record
 from merrflow.core.spoken import Subtitle, Translation
+from merrflow.core.texts import Tone
 from merrflow.datasets.export.export import export
 from tests.orchestrator.datasets.report.runs import record, run
 

@@ -16,23 +16,11 @@ from typer.testing import CliRunner
 
 from merrflow.core.errors import InputError
 from merrflow.core.inputs import Found
-from merrflow.core.records import (
-    ActionUnitSeries,
-    Curves,
-    Face,
-    FaceFrame,
-    Label,
-    Outcome,
-    Peak,
-    Probe,
-    Record,
-    Shot,
-    Standing,
-    Subject,
-    Tone,
-    Verdict,
-)
+from merrflow.core.labels import Label, Standing, Verdict
+from merrflow.core.measurements import ActionUnitSeries, Curves, Face, FaceFrame, Peak, Probe, Shot, Subject
+from merrflow.core.records import Outcome, Record
 from merrflow.core.spoken import Subtitle
+from merrflow.core.texts import Tone
 from merrflow.datasets.entries import RECORDS
 from merrflow.datasets.mining import mine
 from merrflow.datasets.mining.nearness import Nearness

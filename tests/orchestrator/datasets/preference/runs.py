@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from merrflow.core.inputs import Found
-from merrflow.core.records import Outcome, Reasoning
+from merrflow.core.records import Outcome
+from merrflow.core.texts import Reasoning
 from merrflow.datasets.entries import RECORDS
 from merrflow.datasets.preference.answers import Answer, Answers, By, Choice, Order
 from merrflow.datasets.preference.pairs import Kind, Matching, match, read_run

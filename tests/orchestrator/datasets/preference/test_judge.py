@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from merrflow.clients.services import Services
-from merrflow.core.records import Scene
 from merrflow.core.settings import RunSettings
+from merrflow.core.texts import Scene
 from merrflow.datasets.preference.answers import Answers, Order
 from merrflow.datasets.preference.judge import HOPELESS, ask, judge_file, judge_name, place_of, question
 from merrflow.datasets.preference.result import compared

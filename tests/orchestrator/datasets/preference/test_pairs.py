@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from merrflow.core.errors import InputError
-from merrflow.core.records import Outcome, Scene
+from merrflow.core.records import Outcome
+from merrflow.core.texts import Scene
 from merrflow.datasets.preference.pairs import Kind, sample
 from tests.orchestrator.datasets.preference.runs import matched, numbered, run_with
 

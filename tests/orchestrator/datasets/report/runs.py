@@ -12,21 +12,11 @@ import cv2
 import numpy as np
 
 from merrflow.core.inputs import Found
-from merrflow.core.records import (
-    Curves,
-    Label,
-    Origin,
-    Outcome,
-    Peak,
-    Probe,
-    Reasoning,
-    Record,
-    Scene,
-    Shot,
-    Subject,
-    Tone,
-)
+from merrflow.core.labels import Label
+from merrflow.core.measurements import Curves, Peak, Probe, Shot, Subject
+from merrflow.core.records import Outcome, Record
 from merrflow.core.spoken import Subtitle
+from merrflow.core.texts import Origin, Reasoning, Scene, Tone
 from merrflow.datasets.entries import RECORDS
 from merrflow.store import Ledger, StageRow
 

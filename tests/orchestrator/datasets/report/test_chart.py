@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import pytest
 
-from merrflow.core.records import Curves
+from merrflow.core.measurements import Curves
 from merrflow.datasets.report import chart
 from merrflow.datasets.report.card import measured, number, short_revision
 from tests.orchestrator.datasets.report.runs import FPS, FRAMES, PEAK, record

@@ -13,8 +13,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from merrflow.core.records import Claim, Origin, Outcome, ShownFrame
+from merrflow.core.measurements import ShownFrame
+from merrflow.core.records import Outcome
 from merrflow.core.spoken import Subtitle
+from merrflow.core.texts import Claim, Origin
 from merrflow.datasets.report import write_report
 from merrflow.datasets.report.survey import MAX_CARDS, draw
 from tests.orchestrator.datasets.report.runs import Page, many, read, record, run

@@ -8,7 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from merrflow.core.inputs import Found
-from merrflow.core.records import Outcome, Standing, Verdict, Vote
+from merrflow.core.labels import Standing, Verdict, Vote
+from merrflow.core.records import Outcome
 from merrflow.datasets.entries import RECORDS
 from merrflow.datasets.review.verdicts import Kind, Said
 from merrflow.store import Ledger, StageRow, VerdictRow

@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from merrflow.core.records import Standing, Tone, Verdict, Vote
+from merrflow.core.labels import Standing, Verdict, Vote
 from merrflow.core.spoken import Subtitle, Transcript
+from merrflow.core.texts import Tone
 from merrflow.datasets.scoring.measures import ABOUT, measures
 from merrflow.datasets.scoring.texts import Corpus
 from tests.orchestrator.datasets.report.runs import record

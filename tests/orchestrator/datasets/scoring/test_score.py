@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from merrflow.core.records import Outcome, Reasoning
+from merrflow.core.records import Outcome
+from merrflow.core.texts import Reasoning
 from merrflow.datasets.entries import RECORDS, entries
 from merrflow.datasets.scoring.score import read_texts, score
 from merrflow.datasets.scoring.scores import MEASURES

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from merrflow.core.errors import InputError
-from merrflow.core.records import LabelScores
+from merrflow.core.labels import LabelScores
 from merrflow.stages.claims.judge import Evidence, Finding
 from merrflow.stages.claims.model import ModelJudge, question
 from merrflow.stages.stage import Reply

@@ -8,7 +8,7 @@ import json
 import pytest
 
 from benchmarks.text_checks import GOOD, texts
-from merrflow.core.records import Tone
+from merrflow.core.texts import Tone
 from merrflow.stages.claims.judge import Evidence, Finding
 from merrflow.stages.claims.rules import RuleJudge, judged
 from merrflow.stages.claims.split import split
