@@ -9,7 +9,9 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from merrflow.cli.doctor.compose import setting
 from merrflow.cli.doctor.finding import Finding, Situation, unless
+from merrflow.flow.report_server import ReportServer
 from merrflow_serving.catalog import NEEDED, SERVICES
 from merrflow_serving.errors import one_line
 
@@ -40,6 +42,16 @@ def engine(situation: Situation) -> Iterator[Finding]:
     yield unless(
         _numbers(version) >= _OLDEST, "Docker", version or "version unknown", "install 20.10 or newer", needed=needed
     )
+    user = setting("OUT_USER")
+    if "name=rootless" in (told.get("SecurityOptions") or []):
+        # There root is the user who started Docker, and any other number is nobody who owns a folder of this machine.
+        yield unless(
+            user.split(":")[0] == "0",
+            "rootless Docker",
+            f"OUT_USER={user or 'not set'}",
+            "set OUT_USER=0:0, which is you; other numbers may not write to your folders",
+            needed=needed,
+        )
     wants = any(one.card is not None for one in situation.engines)
     has = "nvidia" in (told.get("Runtimes") or {}) or any(
         str(one.get("ID", "")).startswith("nvidia.com/gpu") for one in told.get("DiscoveredDevices") or []
@@ -61,21 +73,23 @@ def ports(situation: Situation) -> Iterator[Finding]:
     """
     if situation.inside and not situation.containers:
         return
-    taken = {
-        name: port
-        for name, port in {**{name: SERVICES[name].port for name in NEEDED}, "prefect": PREFECT_PORT}.items()
-        if _is_taken(port)
-    }
-    for name, port in taken.items():
-        variable = f"{name.upper().replace('-', '_')}_PORT"
+    wanted = {name: (f"{name.upper().replace('-', '_')}_PORT", SERVICES[name].port) for name in NEEDED}
+    wanted |= {"prefect": ("PREFECT_PORT", PREFECT_PORT), "reports": ("REPORTS_PORT", ReportServer().port)}
+    taken = False
+    for name, (variable, default) in wanted.items():
+        port = _chosen(variable, default) if situation.containers else default
+        if not port or not _is_taken(port):
+            continue
+        taken = True
         yield Finding(
             f"port {port}",
             "missing" if situation.containers else "note",
-            f"taken; it is the default of {name}",
-            f"if that is not {name} itself (`merrflow services`), choose another: {variable}={port + 1000}",
+            f"taken; it is the port of {name}",
+            f"if that is not {name} itself (`merrflow services`), choose another: {variable}={port + 1000}"
+            + (f" REPORTS_URL=http://127.0.0.1:{port + 1000}" if name == "reports" else ""),
         )
     if not taken:
-        yield Finding("ports", "ok", f"{SERVICES[NEEDED[0]].port} and the others of the services and Prefect are free")
+        yield Finding("ports", "ok", "those of the services, Prefect and the reports are free")
 
 
 def _told(seconds: float) -> tuple[dict[str, Any], str]:
@@ -87,6 +101,12 @@ def _told(seconds: float) -> tuple[dict[str, Any], str]:
             return dict(client.info()), ""
     except (docker.errors.DockerException, OSError) as error:
         return {}, f"Docker does not answer ({one_line(error)})"
+
+
+def _chosen(variable: str, default: int) -> int:
+    """The port that the containers are to have; 0 if Docker is to choose, from all or from a range."""
+    text = setting(variable) or str(default)
+    return int(text) if text.isdigit() else 0
 
 
 def _is_taken(port: int) -> bool:

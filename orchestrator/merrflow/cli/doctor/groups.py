@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from merrflow.cli.doctor import cards, chosen, docker, places, versions, weights
+from merrflow.cli.doctor import cards, chosen, compose, docker, places, versions, weights
 from merrflow.cli.doctor.finding import Check, Finding, Situation
 from merrflow_serving.errors import one_line
 
@@ -14,9 +14,9 @@ GROUPS: Mapping[str, tuple[Check, ...]] = MappingProxyType(
         "versions": (versions.versions,),
         "services": (chosen.services,),
         "cards": (cards.driver, cards.torch_build, cards.memory),
-        "Docker": (docker.engine, docker.ports),
+        "Docker": (docker.engine, compose.tools, docker.ports),
         "weights": (weights.files, weights.licences, weights.hubs),
-        "folders": (places.out, places.weights_disk),
+        "folders": (places.out, places.weights_disk, compose.weights_folder),
     }
 )
 

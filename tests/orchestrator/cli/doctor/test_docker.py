@@ -59,6 +59,14 @@ def test_the_engine_and_its_gpu_runtime(answers, told, version: str, runtime: st
     assert "missing" not in dict(states()).values()  # processes of this machine need none of it
 
 
+def test_rootless_docker_wants_its_own_root(answers, monkeypatch) -> None:
+    answers |= {"ServerVersion": "28.1.0", "Runtimes": {"nvidia": {}}, "SecurityOptions": ["name=rootless"]}
+    monkeypatch.setenv("OUT_USER", "1000:1000")
+    assert ("rootless Docker", "missing") in states(containers=True)
+    monkeypatch.setenv("OUT_USER", "0:0")
+    assert ("rootless Docker", "ok") in states(containers=True)
+
+
 def test_no_engine(monkeypatch) -> None:
     monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:1")
     assert states() == [("Docker", "note")]
@@ -76,3 +84,16 @@ def test_a_port_that_is_taken(monkeypatch) -> None:
         assert "LLAMA3_PORT" in found[f"port {port}"].todo
         assert {one.state for one in docker.ports(situation())} == {"note"}
         assert not list(docker.ports(situation(inside=True)))
+
+
+def test_ports_are_those_that_the_containers_will_have(monkeypatch, tmp_path) -> None:
+    monkeypatch.chdir(tmp_path)
+    with socket.create_server(("127.0.0.1", 0)) as other, socket.create_server(("127.0.0.1", 0)) as second:
+        port, free = other.getsockname()[1], second.getsockname()[1]
+        second.close()
+        monkeypatch.setattr(docker, "SERVICES", {**SERVICES, "llama3": ServiceEntry("llama3", port, "", "", "")})
+        (tmp_path / ".env").write_text(f"LLAMA3_PORT={free}\nREPORTS_PORT={port}\n")
+        found = {one.check: one for one in docker.ports(situation(containers=True))}
+        assert "REPORTS_URL" in found[f"port {port}"].todo, "of the reports, as llama3 has another"
+        monkeypatch.setenv("REPORTS_PORT", "4220-4229")
+        assert f"port {port}" not in {one.check for one in docker.ports(situation(containers=True))}
