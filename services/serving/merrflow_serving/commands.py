@@ -6,6 +6,7 @@ The images set `MERRFLOW_MODELS_COMMAND` to Compose's command, and the Kubernete
 from __future__ import annotations
 
 import os
+import shlex
 from pathlib import Path
 
 MODELS = "merrflow models"
@@ -53,7 +54,17 @@ def other_owner(folder: Path, user: int) -> str:
     if _in_cluster():
         return f"make the claim `models` writable for user {user}"
     owner = folder.stat()
-    return f"start the containers with OUT_USER={owner.st_uid}:{owner.st_gid}, or make the folder MODELS writable"
+    # A folder that was not there was made by Docker, as root: no reason to run everything as root.
+    return f"run as root: chown -R {user} MODELS, or start the containers with OUT_USER={owner.st_uid}:{owner.st_gid}"
+
+
+def readable(folder: Path) -> str:
+    """How files of weights that are there become readable."""
+    if not in_container():
+        return f"run as root: chmod -R a+rX {shlex.quote(str(folder))}"
+    if _in_cluster():
+        return f"make {folder.name} in the claim `models` readable for user {os.geteuid()}"
+    return f"run as root: chmod -R a+rX MODELS/{folder.name}"
 
 
 def in_container() -> bool:

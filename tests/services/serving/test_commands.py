@@ -46,6 +46,16 @@ def test_a_folder_of_weights_that_belongs_to_another(monkeypatch, tmp_path: Path
     assert commands.other_folder() == "set MERRFLOW_MODELS_DIR to another folder"
     monkeypatch.setenv("MERRFLOW_MODELS_COMMAND", "docker-compose run --rm weights")
     assert f"OUT_USER={owner.st_uid}:{owner.st_gid}" in commands.other_owner(tmp_path, 12345)
+    assert commands.other_owner(tmp_path, 12345).startswith("run as root: chown -R 12345 MODELS, or ")
     assert commands.other_folder("a larger disk") == "set MODELS to a larger disk"
     monkeypatch.setenv("MERRFLOW_MODELS_COMMAND", "kubectl -n merrflow exec deploy/weights -- merrflow models")
     assert commands.other_owner(tmp_path, 10001) == "make the claim `models` writable for user 10001"
+
+
+def test_files_that_may_not_be_read(monkeypatch) -> None:
+    folder = Path("/models/llama-3-8b-instruct")
+    assert commands.readable(Path("/a b/llama")) == "run as root: chmod -R a+rX '/a b/llama'"
+    monkeypatch.setenv("MERRFLOW_MODELS_COMMAND", "docker-compose run --rm weights")
+    assert commands.readable(folder) == "run as root: chmod -R a+rX MODELS/llama-3-8b-instruct"
+    monkeypatch.setenv("MERRFLOW_MODELS_COMMAND", "kubectl -n merrflow exec deploy/weights -- merrflow models")
+    assert "MODELS" not in commands.readable(folder) and "claim `models`" in commands.readable(folder)

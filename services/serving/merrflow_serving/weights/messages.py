@@ -102,10 +102,9 @@ def damaged(entry: Entry, folder: Path, hub: Hub, result: Check) -> NotReady:
 
 def unreadable(entry: Entry, folder: Path, result: Check) -> NotReady:
     """Files, or a folder, that may not be read or that the disk does not give."""
-    where = f"MODELS/{folder.name}" if commands.in_container() else shlex.quote(str(folder))
     return NotReady(
         f"the weights {entry.name} in {folder} cannot be read: {'; '.join(result.unreadable)}. If this user (user "
-        f"{os.geteuid()}) lacks the right, run as root: chmod -R a+rX {where}",
+        f"{os.geteuid()}) lacks the right, {commands.readable(folder)}",
         reason=result.reason,
     )
 
