@@ -303,7 +303,8 @@ def test_qwen_audio_is_whole_with_safetensors_or_pickles(tmp_path: Path) -> None
     place = offline(tmp_path, weights=str(own))
     assert locate("qwen-audio-chat", place) == own
     with_safetensors = revision("qwen-audio-chat", place)
-    os.rename(own / "model.safetensors", own / "pytorch_model.bin")
+    (own / "pytorch_model.bin").write_bytes(b"\x80" + (own / "model.safetensors").read_bytes())
+    (own / "model.safetensors").unlink()
     assert locate("qwen-audio-chat", place) == own
     assert revision("qwen-audio-chat", place) != with_safetensors
     (own / "pytorch_model.bin").unlink()

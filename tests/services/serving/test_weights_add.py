@@ -22,10 +22,10 @@ def place(tmp_path: Path) -> Place:
 
 
 def test_a_file_goes_where_its_engine_looks(tmp_path: Path, place: Place) -> None:
-    (tmp_path / NAME).write_bytes(b"weights")
+    (tmp_path / NAME).write_bytes(b"\x80weights")
     there = add(tmp_path / NAME, place)
     assert there == place.models_dir / "eva-vit-g" / NAME
-    assert there.read_bytes() == b"weights"
+    assert there.read_bytes() == b"\x80weights"
     assert there.stat().st_mode & 0o777 == 0o644
     assert [path.name for path in there.parent.iterdir()] == [NAME]
 
@@ -40,13 +40,13 @@ def test_what_is_not_such_a_file(tmp_path: Path, place: Place, name: str, said: 
 
 
 def test_a_full_disk_leaves_the_earlier_file(tmp_path: Path, place: Place, monkeypatch) -> None:
-    (tmp_path / NAME).write_bytes(b"one")
+    (tmp_path / NAME).write_bytes(b"\x80one")
     there = add(tmp_path / NAME, place)
-    (tmp_path / NAME).write_bytes(b"two")
+    (tmp_path / NAME).write_bytes(b"\x80two")
     monkeypatch.setattr(storage, "SPARE_BYTES", 1 << 60)
     with pytest.raises(NotReady, match="needs"):
         add(tmp_path / NAME, place)
-    assert there.read_bytes() == b"one"
+    assert there.read_bytes() == b"\x80one"
 
 
 def test_messages_name_the_command_of_containers(place: Place, monkeypatch) -> None:
@@ -60,11 +60,11 @@ def test_messages_name_the_command_of_containers(place: Place, monkeypatch) -> N
 
 
 def test_a_file_may_come_from_standard_input(place: Place) -> None:
-    there = add(Path(NAME), place, io.BytesIO(b"weights"))
-    assert there.read_bytes() == b"weights"
+    there = add(Path(NAME), place, io.BytesIO(b"\x80weights"))
+    assert there.read_bytes() == b"\x80weights"
     with pytest.raises(InvalidInput, match="nothing came of it on standard input"):
         add(Path(NAME), place, io.BytesIO())
-    assert there.read_bytes() == b"weights"
+    assert there.read_bytes() == b"\x80weights"
 
 
 KUBECTL = "kubectl -n merrflow exec deploy/weights -- merrflow models"
@@ -77,3 +77,22 @@ def test_messages_name_the_command_of_a_cluster(place: Place, monkeypatch) -> No
     handed = f"kubectl -n merrflow exec -i deploy/weights -- merrflow models add --stdin {name} < {name}"
     assert state.to_get[-2:] == (handed, f"{KUBECTL} verify minigpt-v2")
     assert f"-O ./{name}" in state.to_get[1], "it is fetched to the folder in which the commands are given"
+
+
+def test_a_page_that_a_site_sent_instead_of_the_file_is_refused(tmp_path: Path) -> None:
+    """As Google Drive does for large files; and a download that was cut."""
+    place = Place(models_dir=tmp_path / "models")
+    for content, said in (
+        (b"<!DOCTYPE html><html>virus scan</html>", "is no file of torch's: it begins with '<!DOCTYPE html><'"),
+        (b"PK\x03\x04 cut", "is cut short"),
+    ):
+        (tmp_path / NAME).write_bytes(content)
+        with pytest.raises(InvalidInput, match="download it again") as caught:
+            add(tmp_path / NAME, place)
+        assert said in str(caught.value)
+        folder = tmp_path / "models/eva-vit-g"
+        assert not list(folder.iterdir())
+        (folder / NAME).write_bytes(content)  # by a copy of the user's own
+        (state,) = states(["eva-vit-g"], place)
+        assert state.word == "damaged" and said in state.found.broken[0]
+        (folder / NAME).unlink()

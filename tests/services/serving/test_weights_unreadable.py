@@ -139,7 +139,7 @@ def test_it_serves_as_soon_as_the_file_can_be_read(tmp_path: Path, monkeypatch) 
     found = entry("eva-vit-g")
     folder = tmp_path / found.name
     folder.mkdir()
-    (folder / "eva_vit_g.pth").write_bytes(b"weights")
+    (folder / "eva_vit_g.pth").write_bytes(b"\x80weights")
     real = Path.open
 
     def refused(self: Path, *given, **named):
@@ -153,6 +153,7 @@ def test_it_serves_as_soon_as_the_file_can_be_read(tmp_path: Path, monkeypatch) 
     assert revision(found.name, Place(models_dir=tmp_path)) == ""
     (state,) = states([found.name], Place(models_dir=tmp_path))
     assert state.word == "damaged" and state.as_json()["damaged"] == ["eva_vit_g.pth: Permission denied"]
+    assert len(state.to_get) == 1 and "chmod" in state.to_get[0], "it is there: nothing to download"
     monkeypatch.undo()
     assert check(found, folder, tmp_path).whole
 

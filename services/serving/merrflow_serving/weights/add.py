@@ -12,6 +12,7 @@ from typing import BinaryIO
 from merrflow_serving.errors import InvalidInput
 from merrflow_serving.weights import storage
 from merrflow_serving.weights.entries import Entry, entries
+from merrflow_serving.weights.files import structural_fault
 from merrflow_serving.weights.places import WeightSettings
 
 
@@ -35,6 +36,8 @@ def add(file: Path, settings: WeightSettings, source: BinaryIO | None = None) ->
     try:
         with os.fdopen(handle, "wb") as copy:
             _copy(file, source, copy.fileno())
+        if fault := structural_fault(Path(partial), file.name):
+            raise InvalidInput(f"{fault}; download it again")
         os.chmod(partial, 0o644)  # mkstemp's own mode would keep other users of a shared folder out
         os.replace(partial, folder / file.name)
     except BaseException as error:

@@ -18,6 +18,8 @@ from merrflow_serving.weights.manifest import NAME, FileRecord, Manifest, read_m
 from merrflow_serving.weights.tensorfiles import BASE, check_header, files_of_kind
 
 log = structlog.get_logger()
+LONGEST_BEGIN = 16  # bytes, for a message
+_ZIP, _PICKLE = b"PK\x03\x04", b"\x80"  # of torch 1.6 and newer, and of older ones
 LARGE = 1 << 30  # bytes that take long enough to be logged
 
 
@@ -114,7 +116,7 @@ def _check(entry: Entry, folder: Path, store: Path, *, deep: bool) -> Check:
         try:
             path.open("rb").close()  # every file, also those of which nothing is compared
             fault = fault_of(expected, path.stat().st_size)
-            if structural := _structural_fault(path):
+            if structural := structural_fault(path, path.name):
                 broken.append(fault or structural)
                 continue
             record = seen.files.get(name)
@@ -167,18 +169,21 @@ def _read(path: Path) -> FileRecord:
         return read_whole(path)
 
 
-def _structural_fault(path: Path) -> str:
-    """What a file's own structure says against its being whole; "" if nothing."""
-    if path.suffix == ".safetensors":
+def structural_fault(path: Path, name: str) -> str:
+    """What a file's own structure says against its being whole; "" if nothing. name: what it is, or will be, called."""
+    suffix = Path(name).suffix
+    if suffix == ".safetensors":
         try:
             check_header(path)
         except NotReady as error:
             return str(error)
-    if path.suffix in (".pth", ".bin", ".pt"):
+    if suffix in (".pth", ".bin", ".pt"):
         with path.open("rb") as file:
-            begins_as_zip = file.read(4) == b"PK\x03\x04"
-        if begins_as_zip and not zipfile.is_zipfile(path):
-            return f"{path.name} is cut short: the end of the archive is missing"
+            begin = file.read(LONGEST_BEGIN)
+        if begin.startswith(_ZIP) and not zipfile.is_zipfile(path):
+            return f"{name} is cut short: the end of the archive is missing"
+        if not begin.startswith((_ZIP, _PICKLE)):  # such as the page that a site sends instead of the file
+            return f"{name} is no file of torch's: it begins with {begin.decode('latin-1')!r}"
     return ""
 
 

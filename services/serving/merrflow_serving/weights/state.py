@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from merrflow_serving import commands
 from merrflow_serving.weights.entries import Entry, entries, entry
 from merrflow_serving.weights.files import Check, bytes_of, check, wanted_files
 from merrflow_serving.weights.locate import folder_of, revision
@@ -73,5 +74,14 @@ def _state(one: Entry, name: str, settings: WeightSettings, deep: bool) -> State
         found=found,
         revision=revision(name, settings) if found.whole else "",
         bytes_here=bytes_of(wanted_files(one, folder)) if not found.unreadable else 0,
-        to_get=() if found.whole else tuple(steps_to_get(one, folder, settings.hub)),
+        to_get=_to_get(one, folder, found, settings),
     )
+
+
+def _to_get(one: Entry, folder: Path, found: Check, settings: WeightSettings) -> tuple[str, ...]:
+    """Files that are there and may not be read are not to be downloaded again."""
+    if found.whole:
+        return ()
+    if found.unreadable and not (found.damaged or found.missing):
+        return (f"if it is there and this user lacks the right, {commands.readable(folder)}",)
+    return tuple(steps_to_get(one, folder, settings.hub))
