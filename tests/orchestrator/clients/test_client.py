@@ -15,7 +15,7 @@ import pytest
 import merrflow
 from merrflow_serving.errors import NotReady
 from merrflow_serving.media.audio import encode_wav
-from merrflow_serving.media.images import encode_jpeg
+from merrflow_serving.media.images import encode_jpeg, encode_png
 from merrflow_serving.server import Server
 from merrflow_serving.service import ServiceSettings
 from tests.orchestrator.fakes import Translator, fake_services, make_video
@@ -76,6 +76,16 @@ def _toy_as_it_was() -> Iterator[None]:
     yield
     ToyEngine.load_fault = None
     ToyEngine.loading.set()
+
+
+async def test_a_frame_of_4k_with_every_pixel_is_above_the_message_limit_and_gets_through():
+    frame = encode_png(np.random.default_rng(0).integers(0, 256, (2160, 3840, 3), np.uint8))
+    assert len(frame) > ServiceSettings().max_message_bytes
+    async with (
+        fake_services() as addresses,
+        merrflow.AsyncClient("minigpt-v2", addresses["minigpt_v2_address"]) as client,
+    ):
+        assert (await client.describe(frame)).value.text
 
 
 async def test_every_call_of_every_service(tmp_path):

@@ -120,7 +120,9 @@ async def test_from_the_first_page_to_the_report_and_no_call_leaves(tmp_path):
             await page.get_by_text("Custom run").click()
             await expect(page.get_by_text("Share of the neutral clips that become records")).to_be_visible()
             await page.screenshot(path=pictures / "prefect-form.png", full_page=True)
-            await page.get_by_role("button", name="Submit").click()
+            async with page.expect_response(re.compile(r"create_flow_run$"), timeout=60_000) as created:
+                await page.get_by_role("button", name="Submit").click()
+            assert (await created.value).ok, "before another page is opened, which would end the request"
 
             # The run's page, and how far it is, without a click.
             await page.goto(url.removesuffix("/api"))
