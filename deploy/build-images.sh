@@ -6,7 +6,7 @@
 #   PIP_CONF=FILE  a pip.conf, for a package index of your own
 # And for deploy/compose/gpu.yml:
 #   EXTRAS=torch         the real engines' images, and no others if none is named
-#   EXTRAS=vllm          with llama3: its image with vLLM; LLAMA3_GPU_IMAGE names it
+#   EXTRAS=vllm          with llama3: its image with vLLM; LLAMA3_GPU_IMAGE names it, with -vllm where .env says -torch
 #   TORCH_CUDA=cu126     with a build of torch for an older driver (docs/gpu-server.md); TORCH_INDEX is a mirror of
 #                        https://download.pytorch.org/whl
 # And for deploy/compose/openface.yml:
@@ -41,7 +41,9 @@ names=("$@")
 if [ $# -eq 0 ]; then
   names=("${services[@]}" orchestrator)
   [ -z "${EXTRAS:-}" ] || names=("${real[@]}")
-  if [ "${EXTRAS:-}" = openface ]; then # the one that has such an image in .env
+  if [ "${EXTRAS:-}" = vllm ]; then # those that have such an extra
+    names=($(grep -l '^vllm = ' services/*/pyproject.toml | cut -d/ -f2 | tr _ -))
+  elif [ "${EXTRAS:-}" = openface ]; then # the one that has such an image in .env
     names=($(compgen -v | sed -n 's/_OPENFACE_IMAGE$//p' | tr A-Z_ a-z-))
   fi
 fi
@@ -61,7 +63,14 @@ for name in "${names[@]}"; do
     elif [ -n "${EXTRAS:-}" ] && [[ " ${real[*]} " == *" $name "* ]]; then
       image=${folder^^}_GPU_IMAGE
       more+=(--build-arg "EXTRAS=$EXTRAS" --build-arg "TORCH_CUDA=$TORCH_CUDA")
-      [ "$EXTRAS" != vllm ] || target=vllm
+      if [ "$EXTRAS" = vllm ]; then
+        target=vllm
+        grep -q '^vllm = ' "services/$folder/pyproject.toml" || {
+          echo "build-images.sh: vLLM is no engine of $name" >&2
+          exit 2
+        }
+        declare "$image=${!image/%-torch/-vllm}" # never over the image with torch, which .env names
+      fi
     fi
     more+=(--target "$target")
   fi

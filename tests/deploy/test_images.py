@@ -185,12 +185,32 @@ def test_a_build_of_torch_that_is_none_is_refused(choice):
     [
         ([], {"LLAMA3_GPU_DOCKERFILE": "services/llama3/Dockerfile.vllm"}, "EXTRAS=vllm"),
         (["llama4"], {}, "no such service: llama4"),
+        (["qwen-audio"], {"EXTRAS": "vllm"}, "vLLM is no engine of qwen-audio"),
     ],
 )
 def test_what_cannot_be_built_is_refused_with_what_to_do(arguments, variables, advice):
     command = [ROOT / "deploy/build-images.sh", *arguments]
     ended = subprocess.run(command, env=os.environ | variables, capture_output=True, text=True)
     assert ended.returncode and advice in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("variables", "image"),
+    [
+        ({}, "merrflow/llama3:0.1.0-vllm"),
+        ({"LLAMA3_GPU_IMAGE": "registry.example/llama3:mine"}, "registry.example/llama3:mine"),
+    ],
+)
+def test_vllm_has_one_image_and_never_the_name_of_that_with_torch(variables, image, tmp_path):
+    """A message says `EXTRAS=vllm deploy/build-images.sh llama3`, with .env as it is."""
+    (tmp_path / "docker").write_text(f'#!/bin/sh\necho "$@" >>{tmp_path}/calls\n')
+    (tmp_path / "docker").chmod(0o755)
+    given = os.environ | {"EXTRAS": "vllm", "PATH": f"{tmp_path}:{os.environ['PATH']}"} | variables
+    for names in ([], ["llama3"]):
+        subprocess.run([ROOT / "deploy/build-images.sh", *names], env=given, check=True, capture_output=True)
+        build, asked = (tmp_path / "calls").read_text().splitlines()
+        assert f" -t {image} " in build and "--target vllm" in build and asked.endswith(image)
+        (tmp_path / "calls").unlink()
 
 
 def test_vllm_has_pins_of_its_own_and_a_compiler():
