@@ -189,6 +189,6 @@ async def _check_prefect() -> None:
             (await client.get(f"{url.rstrip('/')}/health")).raise_for_status()
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise InputError(
-            f"Prefect's server does not answer at {url} ({trouble(error)}): start it with `prefect server "
-            "start`, or unset PREFECT_API_URL to run without it"
+            f"Prefect's server does not answer at {url} ({trouble(error)}): start it with `merrflow prefect`, "
+            "or unset PREFECT_API_URL to run without it"
         ) from error
