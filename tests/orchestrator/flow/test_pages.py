@@ -100,6 +100,7 @@ async def test_from_the_first_page_to_the_report_and_no_call_leaves(tmp_path):
         make_video(tmp_path / f"clips/c{number:02}.mp4", "blue" if number % 7 == 3 else "red", seed=number)
     (tmp_path / "clips/c00.srt").write_text(f"1\n00:00:00,000 --> 00:00:00,400\n{HOSTILE}\n")
     expect, elsewhere = playwright.expect, Elsewhere()
+    expect.set_options(timeout=60_000)  # names are updated every five seconds, and other work may slow them down
     rules = f"--host-resolver-rules=MAP * 127.0.0.1:{elsewhere.port}, EXCLUDE 127.0.0.1, EXCLUDE localhost"
     out = tmp_path / "out/dataset"
     async with fake_services(minigpt_v2=SlowScene) as addresses, playwright.async_playwright() as driver:
@@ -138,7 +139,7 @@ async def test_from_the_first_page_to_the_report_and_no_call_leaves(tmp_path):
             await expect(page.get_by_text("Completed", exact=True).first).to_be_visible(timeout=RUN_MS)
             await page.reload()
             await page.get_by_role("tab", name="Task Runs").click()
-            await expect(page.get_by_text(re.compile(r"llama3 34 of 34")).first).to_be_visible(timeout=20_000)
+            await expect(page.get_by_text(re.compile(r"llama3 34 of 34")).first).to_be_visible()
             await page.screenshot(path=pictures / "prefect-run.png")
             run = page.url.split("/flow-run/")[1].split("?")[0]
             await page.get_by_role("tab", name="Logs").click()
