@@ -50,7 +50,7 @@ async def register(
         )
         deployment = deployment.model_copy(update={"entrypoint": entry_point(flow)})
         if flow is annotate_flow:
-            _explain(deployment)
+            explain(deployment)
         await deployment.aapply()
 
 
@@ -59,7 +59,7 @@ def entry_point(flow: Flow[..., Any]) -> str:
     return f"merrflow.flow.{flow.fn.__name__}"
 
 
-def _explain(deployment: RunnerDeployment) -> None:
+def explain(deployment: RunnerDeployment) -> None:
     """Adds to every field of the form what it is for, and the value that applies if it is left empty."""
     settings = load_settings()
     properties = deployment._parameter_openapi_schema.properties
@@ -71,7 +71,16 @@ def _explain(deployment: RunnerDeployment) -> None:
             del field["default"]
         if name in RunSettings.model_fields:
             purpose = RunSettings.model_fields[name].description or name
-            field["description"] = f"{purpose[0].upper()}{purpose[1:]}. Empty: {getattr(settings, name)}."
+            if not purpose.split()[0].endswith(":"):  # a value, which stays as it is typed
+                purpose = purpose[0].upper() + purpose[1:]
+            field["description"] = f"{purpose}. Empty: {_in_words(getattr(settings, name))}."
+
+
+def _in_words(value: object) -> str:
+    """A setting, for people."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return str(value) or "nothing"
 
 
 async def _template(kind: str, file: Path | None) -> dict[str, Any]:
