@@ -22,7 +22,10 @@ class Count:
     errors: int  # clips that it failed at or refused
 
     def __str__(self) -> str:
-        return f"{self.service} {self.done} of {self.of}, {self.a_second:.1f}/s, errors {self.errors}"
+        # A large model may take a minute for a clip, and 0.0/s would look as if it stood still.
+        slow = 0 < self.a_second < 0.1
+        speed = f"{60 * self.a_second:.1f}/min" if slow else f"{self.a_second:.1f}/s"
+        return f"{self.service} {self.done} of {self.of}, {speed}, errors {self.errors}"
 
 
 class ServiceProgress:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from merrflow.flow.service_progress import ServiceProgress
+from merrflow.flow.service_progress import Count, ServiceProgress
 from merrflow.pipeline.stage_ended import Ending, StageEnded
 
 STAGES = {"openface-au": ["action_units"], "qwen-audio": ["tone"], "llama3": ["score_all", "reasoning"]}
@@ -78,3 +78,9 @@ def test_clips_of_other_shards_are_not_counted():
     found.stage_ended(ended("z", "action_units"))
     found.clip_ended("z")
     assert lines(found)[0] == "openface-au 0 of 2, 0.0/s, errors 0"
+
+
+def test_a_slow_models_speed_is_by_the_minute():
+    assert str(Count("llama3", 3, 9, 0.04, 0)) == "llama3 3 of 9, 2.4/min, errors 0"
+    assert str(Count("llama3", 3, 9, 3.14, 1)) == "llama3 3 of 9, 3.1/s, errors 1"
+    assert str(Count("llama3", 0, 9, 0.0, 0)) == "llama3 0 of 9, 0.0/s, errors 0"
