@@ -6,6 +6,7 @@ face at rest.
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import Counter
 from contextlib import asynccontextmanager
@@ -138,10 +139,17 @@ class NewerScene(FakeScene):
 
 
 class SlowScene(FakeScene):
-    """The same after a while, so that a run can be looked at meanwhile."""
+    """The same after a while, and most of it only once somebody has looked: however slow that is on a busy machine."""
+
+    looked = threading.Event()  # set by who looks
+    first = 10  # answers before it
+    answered = 0
 
     def answer(self, item):
         time.sleep(0.3)
+        if self.answered >= self.first:
+            self.looked.wait(240)
+        self.answered += 1
         return super().answer(item)
 
 

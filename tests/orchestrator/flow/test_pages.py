@@ -103,6 +103,7 @@ async def test_from_the_first_page_to_the_report_and_no_call_leaves(tmp_path):
     expect.set_options(timeout=60_000)  # names are updated every five seconds, and other work may slow them down
     rules = f"--host-resolver-rules=MAP * 127.0.0.1:{elsewhere.port}, EXCLUDE 127.0.0.1, EXCLUDE localhost"
     out = tmp_path / "out/dataset"
+    SlowScene.looked.clear()
     async with fake_services(minigpt_v2=SlowScene) as addresses, playwright.async_playwright() as driver:
         with (
             prefect_server(tmp_path / "prefect", own=True) as url,
@@ -134,6 +135,7 @@ async def test_from_the_first_page_to_the_report_and_no_call_leaves(tmp_path):
                 page.get_by_text(re.compile(r"minigpt-v2 [1-9]\d* of \d+, \d\.\d/s, errors 0")).first
             ).to_be_visible()
             await page.screenshot(path=pictures / "prefect-running.png")
+            SlowScene.looked.set()
 
             # Prefect's page asks no more for task runs once it has seen the run end, so the last list may be older.
             await expect(page.get_by_text("Completed", exact=True).first).to_be_visible(timeout=RUN_MS)
