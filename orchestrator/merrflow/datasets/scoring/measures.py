@@ -89,7 +89,7 @@ def words(record: Record, heard: Transcript | None) -> Mapping[str, Measure]:
     """Subtitle against recognised speech, if both are there."""
     said = record.subtitle.text
     if said and heard and heard.text and record.subtitle.source != SPEECH:
-        return error_rates(said, heard.text)
+        return error_rates(said, heard.text, heard.language)
     why = "no speech was recognised beside the subtitle" if said else "there is no subtitle"
     return dict.fromkeys(("words_wer", "words_cer"), Measure(None, why))
 
