@@ -50,15 +50,21 @@ class Connection:
     """One service, as its callers see it."""
 
     def __init__(
-        self, name: str, address: str, settings: RunSettings, events: Signal[[ServiceEvent]] | None = None
+        self,
+        name: str,
+        address: str,
+        settings: RunSettings,
+        events: Signal[[ServiceEvent]] | None = None,
+        given_by: str = "",
     ) -> None:
         """address: host:port, a name of several hosts, or a list of them with commas. events: told of lost replicas
-        and of calls that are tried again."""
+        and of calls that are tried again. given_by: the setting that has the address, for messages; by default the
+        service's own."""
         self.name = name
         self.address = address
         self.info = common_pb2.InfoResponse()  # what the service says of itself, once connected
         self._events: Signal[[ServiceEvent]] = events or Signal()
-        self.replicas = Replicas(name, address, settings, self._events)
+        self.replicas = Replicas(name, address, settings, self._events, given_by)
         self._settings = settings
 
     async def connect(self) -> None:

@@ -57,8 +57,14 @@ class Replicas:
     """The replicas of one service. `open`, then `borrow` one for each call, then `close`."""
 
     def __init__(
-        self, name: str, address: str, settings: RunSettings, events: Signal[[ServiceEvent]] | None = None
+        self,
+        name: str,
+        address: str,
+        settings: RunSettings,
+        events: Signal[[ServiceEvent]] | None = None,
+        given_by: str = "",
     ) -> None:
+        self._given_by = given_by or f"{SERVICES[name].env_prefix}ADDRESS"  # the setting that has the address
         self.name = name
         self.address = address
         self._settings = settings
@@ -137,7 +143,7 @@ class Replicas:
             return NotReady(f"the service {self.name} at {self.address} refuses this client: {'; '.join(refusals)}")
         return NotReady(
             f"the service {self.name} does not answer at {self.address}: start it with `merrflow serve "
-            f"{self.name}`, or set {SERVICES[self.name].env_prefix}ADDRESS to where it is"
+            f"{self.name}`, or set {self._given_by} to where it is"
         )
 
     async def wait_ready(self, say: Callable[[str], None] = lambda text: None) -> None:

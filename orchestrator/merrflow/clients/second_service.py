@@ -22,9 +22,9 @@ class SecondService(Services):
     """A client of one service. Once the service cannot be had, its calls raise `WitnessAway` at once, so that the clips
     of a run do not wait for it one after the other; the next run asks it again."""
 
-    def __init__(self, title: str, role: str, address: str, settings: RunSettings) -> None:
-        """title: what messages call it. role: its service in the catalog."""
-        super().__init__({role: address}, settings)
+    def __init__(self, title: str, role: str, address: str, settings: RunSettings, given_by: str = "--witness") -> None:
+        """title: what messages call it. role: its service in the catalog. given_by: what sets its address."""
+        super().__init__({role: address}, settings, given_by)
         self._title = title
         self.connection = self.connections[role]
         self._problem = ""

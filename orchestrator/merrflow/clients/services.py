@@ -58,10 +58,13 @@ class Answer(Reply[Value]):
 class Services:
     """The services as the pipeline sees them. An async context manager: connects, and closes."""
 
-    def __init__(self, addresses: dict[str, str], settings: RunSettings) -> None:
+    def __init__(self, addresses: dict[str, str], settings: RunSettings, given_by: str = "") -> None:
+        """given_by: the setting that has the addresses, for messages; "" for each service's own."""
         self._settings = settings
         self.events: Signal[[ServiceEvent]] = Signal()  # of all services: lost replicas, calls tried again
-        self.connections = {name: Connection(name, addresses[name], settings, self.events) for name in addresses}
+        self.connections = {
+            name: Connection(name, addresses[name], settings, self.events, given_by) for name in addresses
+        }
 
     async def __aenter__(self) -> Services:
         try:

@@ -46,7 +46,7 @@ class TextJudge:
             if wanted == "model":
                 found = cls(identity(embedded_engine(_ROLE, score_prompt=PROMPT)), None)
             else:
-                service = SecondService(_TITLE, _ROLE, wanted, settings)
+                service = SecondService(_TITLE, _ROLE, wanted, settings, "MERRFLOW_WITNESS_JUDGE")
                 await stack.enter_async_context(service)
                 if not (engine := service.connection.info.engine).engine:
                     raise InputError(f"witness_judge: no llama3 service answers at {wanted}")

@@ -5,24 +5,22 @@ Neither is the truth, so every measure but the word error rate is symmetrical. F
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterator, Mapping
 from math import log2
 from typing import Any
 
 import numpy as np
-from rapidfuzz.distance import Levenshtein
 
 from merrflow.core.labels import LabelScores
 from merrflow.core.measurements import ActionUnitSeries, Face, Peak, Subject
 from merrflow.core.spoken import Transcript
 from merrflow.stages.tracks import overlap
+from merrflow.stages.word_errors import WITHOUT_BLANKS, error_rate, plain_words
 
-VERSION = "1"  # of all measures; records are put together anew if it rises
+VERSION = "2"  # of all measures; records are put together anew if it rises
 _DIGITS = 4
 _SAME_FACE = 0.3  # of two boxes' union that they share, if they are of one face: engines crop differently
 _LEAST_VALUES = 10  # for a correlation
-_WITHOUT_BLANKS = ("zh", "ja", "th")  # languages whose words are not apart, so that characters are compared
 Measured = tuple[Mapping[str, float], str]
 
 
@@ -103,14 +101,8 @@ def _relative(shares: list[float], middle: list[float]) -> float:
 
 def _words(own: Transcript, other: Transcript) -> Measured:
     """1 less the word error rate, or less that of characters where words are not apart; 0 at the least."""
-    by_character = own.language in _WITHOUT_BLANKS
-    one, two = (_tokens(side.text, by_character) for side in (own, other))
-    wrong = Levenshtein.distance(one, two) / len(one) if one else float(bool(two))
+    by_character = own.language in WITHOUT_BLANKS
+    one, two = plain_words(own.text), plain_words(other.text)
+    wrong = error_rate("".join(one), "".join(two)) if by_character else error_rate(one, two)
+    wrong = float(bool(two)) if wrong is None else wrong
     return {"one_less_cer" if by_character else "one_less_wer": round(max(0.0, 1 - wrong), _DIGITS)}, ""
-
-
-def _tokens(text: str, by_character: bool) -> list[str]:
-    """Letters and digits alone, without case: engines punctuate and capitalise as they like."""
-    plain = unicodedata.normalize("NFKC", text).casefold()
-    words = "".join(letter if letter.isalnum() else " " if letter not in "'’" else "" for letter in plain).split()
-    return list("".join(words)) if by_character else words

@@ -171,6 +171,7 @@ async def test_a_witness_that_is_away_costs_no_record_and_is_asked_by_the_next_r
         (said,) = records(out)["a"]["witnesses"]["tone"]
         assert (said["outcome"], said["again"], said["answer"]) == ("failed", True, {})
         assert "does not answer" in said["reason"]
+        assert "or set --witness to where it is" in said["reason"] and "ADDRESS" not in said["reason"]
         assert any(f"qwen-audio.127.0.0.1:{port}" in one and "next run" in one for one in first.remarks)
         fakes.calls.clear()
         again = await annotate([clip], out, addresses, **witness)  # still away: there is nothing to do

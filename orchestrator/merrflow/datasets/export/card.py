@@ -23,6 +23,7 @@ from merrflow.datasets.scoring.files import Tally
 
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 _MARKUP = re.compile(r"([\\`*_{}\[\]<>|~$#&])")
+_CHECKSUM = re.compile(r"\b([0-9a-f]{16})[0-9a-f]{16,}\b")
 _HELD = {"image": "a picture", "video": "the clip itself", "audio": "its sound"}
 _TASKS = {  # of huggingface.co/tasks, by what the dataset holds
     "image": ("image-classification", "image-text-to-text"),
@@ -47,7 +48,7 @@ class Card:
         self._languages: Counter[str] = Counter()
         self._missing: Counter[tuple[str, str]] = Counter()
         self._origins: Counter[tuple[str, ...]] = Counter()
-        self._notes: dict[tuple[str, ...], str] = {}  # one each, for a note may name the clip's own file
+        self._notes: dict[tuple[str, ...], str] = {}  # of engine, model and revision
         self._verdicts: Counter[str] = Counter()
         self._standings: Counter[str] = Counter()
         self._supported: Counter[bool | None] = Counter()
@@ -71,10 +72,10 @@ class Card:
             self._languages[record.subtitle.language] += 1
         self._missing.update((clue, why) for clue, why in record.missing.items())
         for clue, origin in record.origins.items():
-            writer = (clue, origin.engine, origin.model, origin.revision)
-            self._origins[writer] += 1
+            engine = (origin.engine, origin.model, origin.revision)
+            self._origins[(clue, *engine)] += 1
             # a note about one clip, such as a file's name, says nothing about the others
-            self._notes[writer] = origin.note if self._notes.get(writer, origin.note) == origin.note else ""
+            self._notes[engine] = origin.note if self._notes.get(engine, origin.note) == origin.note else ""
         self._verdicts.update(claim.verdict for claim in record.grounding)
         self._scores.add(entry)
         self._agreements.add(record)
@@ -96,7 +97,7 @@ class Card:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        environment.filters["plain"] = plain
+        environment.filters |= {"plain": plain, "abridged": _abridged}
         environment.globals["named"] = _named
         # by way of JSON, so that no two values are one object, which YAML would write once and then refer to
         header = json.loads(json.dumps(self._header(sizes, inside, features)))
@@ -117,7 +118,8 @@ class Card:
             standings=self._standings,
             languages=_most(self._languages),
             missing=_most(self._missing)[:MAX_ROWS],
-            origins=[(writer, count, self._notes[writer]) for writer, count in sorted(self._origins.items())],
+            origins=sorted(self._origins.items()),
+            notes=sorted(self._notes.items()),
             verdicts=dict(self._verdicts),
             agreements=self._agreements.rows(),
             fine=described,
@@ -163,6 +165,11 @@ def plain(text: object, longest: int = 300) -> str:
     line = one_line(str(text))
     line = line if len(line) <= longest else line[: longest - 1] + "…"
     return _MARKUP.sub(r"\\\1", line)
+
+
+def _abridged(revision: str) -> str:
+    """Long checksums by their first digits, so that a line stays one."""
+    return _CHECKSUM.sub(r"\1…", revision)
 
 
 def _named(kind: str, shares: Mapping[str, Share]) -> list[tuple[str, Share]]:

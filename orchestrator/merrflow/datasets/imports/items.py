@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
+import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -63,13 +65,21 @@ class NotAnAnswer(ValueError):
 def read_text(path: Path) -> str:
     """The file as text, without a byte order mark. Raises `InputError`."""
     try:
-        if path.is_file() and path.stat().st_size > MAX_BYTES:
+        with path.open("rb") as file:
+            mode = os.fstat(file.fileno()).st_mode
+            if not (stat.S_ISREG(mode) or stat.S_ISFIFO(mode)):  # a device may never end
+                raise InputError(f"{path}: neither a file nor a pipe; give an export of the tool")
+            data = file.read(MAX_BYTES + 1)
+        if len(data) > MAX_BYTES:
             raise InputError(f"{path}: larger than {MAX_BYTES >> 30} GiB; export it in parts")
-        return path.read_bytes().decode("utf-8-sig")
+        text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: not text in UTF-8 (byte {error.start})") from error
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror or error})") from error
+    if not text.strip():
+        raise InputError(f"{path}: is empty; export it again")
+    return text
 
 
 def json_items(text: str, path: Path) -> Iterator[tuple[int, Any] | Fault]:
@@ -142,7 +152,7 @@ def utc(value: Any) -> str:
         found = datetime.fromisoformat(value)
         found = found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
     except (TypeError, ValueError, OverflowError) as error:
-        raise NotAnAnswer(f"has a time that is none: {shown(value)}") from error
+        raise NotAnAnswer(f"has a time that cannot be read: {shown(value)}") from error
     return found.isoformat(timespec="microseconds")
 
 

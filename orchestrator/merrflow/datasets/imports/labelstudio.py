@@ -32,7 +32,7 @@ from merrflow.datasets.imports.items import (
 def read(path: Path) -> Iterator[Item]:
     """Every answer in the file, in its order. Raises `InputError` if it is no export of Label Studio."""
     text = read_text(path)
-    if text.lstrip()[:1] != "[":
+    if text.lstrip()[0] not in "[{":
         for found in csv_items(text, path, ("name", "sha256", "annotator", LABEL)):
             if isinstance(found, Fault):
                 yield found
@@ -94,7 +94,7 @@ def _answer(
     """values: of the controls, by name. data: of the task."""
     labels = _texts(values.get(LABEL), "choices")
     if len(labels) != 1:
-        raise NotAnAnswer(f"clip {shown(clip)} has {len(labels) or 'no'} label{'s' if labels else ''}, not one")
+        raise NotAnAnswer(f"clip {shown(clip)} has {f'{len(labels)} labels, not one' if labels else 'no label'}")
     before = data.get(SHOWN_TEXT)
     return Answer(
         place=place,

@@ -10,6 +10,8 @@ let queue = []; // pairs to come, the first of them shown
 let past = []; // answered, the last one last
 let total = 0;
 let done = 0;
+let counted = false; // whether `done` is known
+let turns = 0; // answers and undos here: a count that the server made before one of them is old
 let complete = false; // whether the server has listed all that is left
 let loading = 0; // the version for which a request is on its way
 let version = 0; // of the reviewer's name: answers for another one are dropped
@@ -31,6 +33,7 @@ async function load() {
   const asked = version;
   if (loading === asked) return;
   loading = asked;
+  const [turn, saved] = [turns, !outbox.waiting.length];
   let found;
   try {
     found = await ask("/api/queue", { reviewer, limit: 2 * AHEAD });
@@ -48,7 +51,8 @@ async function load() {
   if (!past.length && found.last) past = [found.last];
   if (!shown || shown !== queue[0] || !find("end").hidden) show();
   const waiting = outbox.waiting.reduce((sum, item) => sum + (item.body.place ? 1 : -1), 0);
-  progress(found.done + waiting);
+  progress(!counted || (saved && turn === turns) ? found.done + waiting : done);
+  counted = true;
 }
 
 function show() {
@@ -81,6 +85,7 @@ function answer(place) {
   if (!pair) return;
   past.push(pair);
   sent.add(slot(pair));
+  turns += 1;
   outbox.add(`/api/pairs/${pair.id}/answer`, { ...body(pair), place });
   progress(done + 1);
   show();
@@ -91,6 +96,7 @@ function undo() {
   const pair = past.pop();
   if (!pair) return say("There is nothing to undo.");
   sent.delete(slot(pair));
+  turns += 1;
   outbox.add(`/api/pairs/${pair.id}/undo`, body(pair));
   queue.unshift(pair);
   progress(Math.max(0, done - 1));
@@ -107,7 +113,7 @@ function setName(name) {
   localStorage.setItem("merrflow-reviewer", reviewer);
   find("who").textContent = reviewer;
   version += 1;
-  [queue, past, complete] = [[], [], false];
+  [queue, past, complete, counted] = [[], [], false, false];
   sent.clear();
   for (const { path, body } of outbox.waiting) if (body.place && body.reviewer === reviewer) sent.add(`${path.split("/")[3]} ${body.left}`);
   load();

@@ -12,12 +12,12 @@ from merrflow.datasets.scoring.texts import Corpus, error_rates, readability
 from merrflow.facs import expressive
 from merrflow.stages.claims.split import split
 from merrflow.stages.claims.units import unit_mentions
-from merrflow.stages.claims.words import QUOTED, has, load_claim_words, observed
+from merrflow.stages.claims.words import QUOTED, of_voice
 from merrflow.stages.grounding import CONTRADICTED, SUPPORTED, ground
 from merrflow.stages.witnesses import scores as score_witness
 
 SPEECH = "speech"  # the source of a subtitle that was recognised itself
-VERSION = "1"  # raise it if the code changes a measure
+VERSION = "2"  # raise it if the code changes a measure
 ABOUT: Mapping[str, str] = {  # in order of showing
     "au_precision": "movements that the text names and that are at the peak, of those it names",
     "au_recall": "Action Units at the peak that the text names, of those a face shows by expression",
@@ -81,16 +81,15 @@ def tone(record: Record, text: str) -> Measure:
 
 
 def _of_voice(text: str) -> str:
-    """The clauses that are about the voice, without what they conclude."""
-    words = load_claim_words()
-    return ". ".join(seen for claim in split(text) if has(seen := observed(claim), words.voice))
+    """What the text's claims say of the voice, without what they conclude."""
+    return ". ".join(filter(None, map(of_voice, split(text))))
 
 
 def words(record: Record, heard: Transcript | None) -> Mapping[str, Measure]:
     """Subtitle against recognised speech, if both are there."""
     said = record.subtitle.text
     if said and heard and heard.text and record.subtitle.source != SPEECH:
-        return error_rates(said, heard.text)
+        return error_rates(said, heard.text, heard.language)
     why = "no speech was recognised beside the subtitle" if said else "there is no subtitle"
     return dict.fromkeys(("words_wer", "words_cer"), Measure(None, why))
 

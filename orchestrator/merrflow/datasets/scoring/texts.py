@@ -7,11 +7,10 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from rapidfuzz.distance import Levenshtein
-
 from merrflow.datasets.scoring.scores import Measure
 from merrflow.stages.clue_text import WORD, sentences
 from merrflow.stages.coarse_template import load_template
+from merrflow.stages.word_errors import WITHOUT_BLANKS, error_rate, plain_words
 
 GRAM = 4  # words
 _VOWELS = re.compile(r"[aeiouy]+")
@@ -71,26 +70,22 @@ class Corpus:
         }
 
 
-def error_rates(said: str, heard: str) -> Mapping[str, Measure]:
+def error_rates(said: str, heard: str, language: str = "") -> Mapping[str, Measure]:
     """`words_wer` and `words_cer`: edits from what is written to what is heard, over the length of what is written, in
-    words and in letters; case and stops do not count. Above 1 if more is heard than written."""
-    words, others = _plain(said), _plain(heard)
-    if not words:
-        return dict.fromkeys(("words_wer", "words_cer"), Measure(None, "the subtitle has no word"))
-    letters, other_letters = "".join(words), "".join(others)
+    words and in letters; case and stops do not count. Above 1 if more is heard than written. language: ISO 639 code of
+    what is heard; where words are not apart there are letters alone."""
+    words, others = plain_words(said), plain_words(heard)
+    in_words, in_letters = error_rate(words, others), error_rate("".join(words), "".join(others))
+    none = Measure(None, "the subtitle has no word")
+    apart = Measure(None, f"words are not apart in {language}")
     return {
-        "words_wer": Measure(Levenshtein.distance(words, others) / len(words)),
-        "words_cer": Measure(Levenshtein.distance(letters, other_letters) / len(letters)),
+        "words_wer": apart if language in WITHOUT_BLANKS else Measure(in_words) if words else none,
+        "words_cer": Measure(in_letters) if words else none,
     }
 
 
-def _plain(text: str) -> list[str]:
-    kept = "".join(one if one.isalnum() else "" if one in "'’" else " " for one in text.casefold())
-    return kept.split()
-
-
 def _grams(text: str) -> Sequence[int]:
-    words = _plain(text)
+    words = plain_words(text)
     return [int.from_bytes(_hash(" ".join(words[at : at + GRAM]))[:8], "big") for at in range(len(words) - GRAM + 1)]
 
 

@@ -25,7 +25,7 @@ from merrflow.stages.claims.said import Said
 from merrflow.stages.claims.words import load_claim_words
 from merrflow.stages.grounding import load_grounding
 
-VERSION = "1"  # raise it if the code changes a judgement
+VERSION = "2"  # raise it if the code changes a judgement
 _FACTS: tuple[Callable[[str, Evidence], Iterator[Said]], ...] = (face, voice, quotations, feeling, people)
 
 

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 from merrflow.stages.claims.judge import LABEL, Evidence
 from merrflow.stages.claims.said import Said, contradicted, not_told, supported
-from merrflow.stages.claims.words import QUOTED, denies, has, load_claim_words, observed
+from merrflow.stages.claims.words import QUOTED, denies, every, has, load_claim_words, observed
+from merrflow.stages.clue_text import WORD
 from merrflow.stages.grounding import load_grounding
 from merrflow.stages.tone_claims import mentions
 
@@ -44,7 +45,7 @@ def _hedged(text: str, feeling: tuple[str, ...]) -> bool:
     match = has(text, feeling)
     if match is None:
         return True
-    near = [*text[: match.start()].split()[-_REACH:], *text[match.end() :].split()[:_AFTER]]
+    near = [*text[: match.start()].split()[-_REACH:], *WORD.findall(text[match.end() :])[:_AFTER]]
     return has(" ".join(near), load_claim_words().hedges) is not None
 
 
@@ -52,10 +53,13 @@ def _named(text: str) -> dict[str, bool]:
     """The labels whose words the text has -> whether it denies them."""
     found = {}
     for label, words in load_claim_words().feeling_words.items():
-        if match := has(text, words):
-            before = re.split(r"[,;:]|\bbut\b", text[: match.start()])[-1].split()
-            found[label] = denies(" ".join(before[-_REACH:]))
+        if matches := every(text, words):
+            found[label] = all(denies(_before(text, match)) for match in matches)
     return found | dict.fromkeys(sorted(_by_quality(text) - found.keys()), False)
+
+
+def _before(text: str, match: re.Match[str]) -> str:
+    return " ".join(re.split(r"[,;:]|\bbut\b", text[: match.start()])[-1].split()[-_REACH:])
 
 
 def _by_quality(text: str) -> set[str]:

@@ -8,7 +8,7 @@ from functools import cache
 
 from merrflow.stages.claims.judge import LABEL, VOICE, WORDS, Evidence
 from merrflow.stages.claims.said import Said, contradicted, not_told, supported
-from merrflow.stages.claims.words import has, load_claim_words, observed
+from merrflow.stages.claims.words import has, load_claim_words, of_voice
 from merrflow.stages.grounding import CONTRADICTED, SUPPORTED, ground, load_grounding
 from merrflow.stages.tone_claims import Mention, mentions
 
@@ -17,8 +17,8 @@ _OF_THE_CLIP = ("speech",)  # that somebody speaks is seldom what a sentence is 
 
 def voice(claim: str, evidence: Evidence) -> Iterator[Said]:
     """One for each quality, if the claim is about the voice."""
-    claim = observed(claim)
-    if not has(claim, load_claim_words().voice):
+    claim = of_voice(claim)
+    if not claim:
         return
     rules, words = load_grounding(), load_claim_words()
     measured = {}

@@ -68,6 +68,6 @@ def _plain(text: str) -> str:
 
 def _within(quote: str, text: str) -> bool:
     quote, text = " ".join(quote.split()), " ".join(text.split())
-    if quote in text:
+    if f" {quote} " in f" {text} ":
         return True
     return _LEAST_LETTERS <= len(quote) <= len(text) + 3 and fuzz.partial_ratio(quote, text) >= LEAST_ALIKE

@@ -9,6 +9,7 @@ from functools import cache
 
 from merrflow.facs import load_lexicon
 from merrflow.stages.claims.words import denies, load_claim_words, stems
+from merrflow.stages.clue_text import WORD
 
 _LEXICONS = ("default", "merr")
 _PIECE = re.compile(r"[,;:.!?]\s*|\s+(?:and|while|with|but|as|or)\s+", re.IGNORECASE)
@@ -33,9 +34,18 @@ def unit_mentions(text: str) -> list[UnitMention]:
         said = frozenset(stems(piece))
         matching = [phrase for phrase in _phrases() if phrase <= said]
         longest = [phrase for phrase in matching if not any(phrase < other for other in matching)]
-        denied = denies(piece)
-        found += [UnitMention(piece.strip(), _phrases()[phrase], denied) for phrase in longest]
+        found += [UnitMention(piece.strip(), _phrases()[phrase], denies(_until(piece, phrase))) for phrase in longest]
     return found
+
+
+def _until(piece: str, phrase: frozenset[str]) -> str:
+    """What comes before the phrase is complete: a negation after it is of something else."""
+    missing = set(phrase)
+    for word in WORD.finditer(piece):
+        missing -= set(stems(word.group()))
+        if not missing:
+            return piece[: word.start()]
+    return piece
 
 
 @cache

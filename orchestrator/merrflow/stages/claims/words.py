@@ -18,6 +18,7 @@ from merrflow.stages.language import function_words
 QUOTED = re.compile(r"\"[^\"]{1,500}\"|“[^”]{1,500}”")
 _ENDINGS = ("ing", "edly", "ed", "es", "ly", "s", "e")
 _LEAST_STEM = 3
+_PIECE = re.compile(r"[,;:.!?()—–]\s*|\s+(?:and|while|with|but|as|despite|although|though|yet)\s+", re.IGNORECASE)
 Words = tuple[str, ...]
 Pair = Annotated[tuple[str, ...], Field(min_length=2, max_length=2)]
 
@@ -28,6 +29,7 @@ class ClaimWords(Strict):
     version: str
     generic: str
     voice: Words
+    other_than_voice: Words
     feelings: dict[str, Words]
     feeling_words: dict[str, Words]
     near: tuple[Pair, ...]
@@ -78,6 +80,11 @@ def has(text: str, words: Words) -> re.Match[str] | None:
     return _pattern(words).search(text)
 
 
+def every(text: str, words: Words) -> list[re.Match[str]]:
+    """All of the words that the text has, in order."""
+    return list(_pattern(words).finditer(text))
+
+
 def observed(claim: str) -> str:
     """The claim without quotations, and without what it concludes from what is seen and heard."""
     plain = QUOTED.sub(" ", claim)
@@ -85,9 +92,44 @@ def observed(claim: str) -> str:
     return plain[: end.start()] if end else plain
 
 
+def of_voice(claim: str) -> str:
+    """What a claim says of the voice, without what it concludes; "" if it says nothing.
+
+    Adjectives go with the noun of their piece of the claim, "fearful" with the tone and "serious" with the face in "his
+    serious expression and fearful tone". A piece without a noun goes with the one before it, or else after it.
+    """
+    seen = observed(claim)
+    if not has(seen, load_claim_words().voice):
+        return ""
+    pieces = [(piece, list(_nouns().finditer(piece))) for piece in _PIECE.split(seen)]
+    kept, is_of_voice = [], next(_names_voice(nouns[0]) for _, nouns in pieces if nouns)
+    for piece, nouns in pieces:
+        start = 0
+        for noun in nouns:
+            is_of_voice = _names_voice(noun)
+            if is_of_voice:
+                kept.append(piece[start : noun.end()])
+            start = noun.end()
+        if is_of_voice:
+            kept.append(piece[start:])
+    return ", ".join(part for part in map(str.strip, kept) if part)
+
+
 def denies(text: str) -> bool:
     """Whether a few words have a negation."""
     return bool(has(text, load_grounding().negations)) or "n't" in text.replace("’", "'")
+
+
+def _names_voice(noun: re.Match[str]) -> bool:
+    return noun["voice"] is not None
+
+
+@cache
+def _nouns() -> re.Pattern[str]:
+    """The voice, as the group `voice`, or something else with what it is of ("expressions of anger or joy")."""
+    words = load_claim_words()
+    voice, others = _pattern(words.voice).pattern, _pattern(words.other_than_voice).pattern
+    return re.compile(rf"(?P<voice>{voice})|{others}(?:\s+of\s+\w+(?:\s+or\s+\w+)?)?", re.IGNORECASE)
 
 
 @cache

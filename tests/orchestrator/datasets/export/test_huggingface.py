@@ -130,8 +130,19 @@ def test_the_card_tells_an_engine_once_and_every_verdict(tmp_path: Path) -> None
     ]
     folder = export(run(tmp_path, records), tmp_path, "huggingface").folder
     card = (folder / "README.md").read_text(encoding="utf-8")
-    assert "| scene | csv | m | r | 3 |  |" in card and "of b" not in card
+    assert "| scene | csv | m | 3 |\n" in card and "\n- csv, m, r\n" in card and "of b" not in card
     assert "3 claims supported, 0 contradicted, 6 undecided, 0 not measured" in card
+
+
+def test_notes_and_checksums_of_engines_are_beside_the_table_and_once(tmp_path: Path) -> None:
+    note, checksum = "what it is not " * 20, "0123456789abcdef" * 4
+    origin = Origin("llamacpp", "a-model", f"sha256:{checksum}", "", note, 0.0, 0.0)
+    one = record("a", origins={"reasoning": origin, "score_all": origin})
+    card = (export(run(tmp_path, [one]), tmp_path, "huggingface").folder / "README.md").read_text(encoding="utf-8")
+    table = [line for line in card.splitlines() if line.startswith(("| reasoning |", "| score\\_all |"))]
+    assert len(table) == 2 and max(map(len, table)) < 80
+    (line,) = [line for line in card.splitlines() if line.startswith("- llamacpp")]
+    assert line == f"- llamacpp, a-model, sha256:{checksum[:16]}…: {note.strip()}"
 
 
 def test_text_in_the_card_is_no_markup(tmp_path: Path) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
+from threading import Thread
 from unittest.mock import MagicMock
 from uuid import UUID
 
@@ -127,8 +129,8 @@ def test_good_items_go_in_and_bad_ones_are_listed_with_their_place(ledger: Ledge
         (3, "the run has no record of clip elsewhere"),
         (4, "clip clip_000 has other bytes than when it was exported"),
         (5, "was skipped by ann@example.org"),
-        (6, "clip clip_000 has no label, not one"),
-        (7, "has a time that is none: yesterday"),
+        (6, "clip clip_000 has no label"),
+        (7, "has a time that cannot be read: yesterday"),
         (8, "at most 10000"),
         (9, "does not say who annotated it"),
         (10, "a name has printable characters alone"),
@@ -155,9 +157,9 @@ def test_of_a_file_that_was_cut_the_whole_items_go_in(ledger: Ledger, tmp_path: 
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (b"", "has no column name, sha256"),
+        (b"", "is empty"),
         (b"a,b\n1,2\n", "has no column name, sha256, annotator, emotion; it has a, b"),
-        (b'{"id": 1}', "has no column"),
+        (b'{"id": 1}', "not a JSON list of items"),
         (b"\xff\xfe[", "not text in UTF-8"),
         (b"[" * 100_000, "item 1: the file ends in it"),
     ],
@@ -173,6 +175,17 @@ def test_a_file_that_is_not_there(ledger: Ledger, tmp_path: Path) -> None:
     for tool, path in (("labelstudio", tmp_path), ("argilla", tmp_path / "none"), ("excel", tmp_path)):
         with pytest.raises(InputError, match="cannot be read|there is no such tool"):
             take(ledger, tmp_path, tool, path)
+
+
+def test_a_device_is_not_read_and_a_pipe_is(ledger: Ledger, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="neither a file nor a pipe"):
+        take(ledger, tmp_path, "labelstudio", Path("/dev/zero"))
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = Thread(target=pipe.write_text, args=(minimal([given(ledger)]),))
+    writer.start()
+    assert take(ledger, tmp_path, "labelstudio", pipe, ["ann"]).added == 1
+    writer.join()
 
 
 def test_numbers_get_their_names_from_the_user(ledger: Ledger, tmp_path: Path) -> None:

@@ -188,3 +188,29 @@ def test_on_a_phone_with_a_clip_that_is_gone(browser, runs) -> None:
         saved(page)
         assert len(answered(runs)) == 1
         assert not errors
+
+
+LATE = """
+const real = window.fetch;
+const pause = (ms) => new Promise((done) => setTimeout(done, ms));
+window.fetch = async (path, ...rest) => {
+  if (String(path).includes("/answer")) await pause(200);
+  const answer = await real(path, ...rest);
+  if (String(path).includes("/api/queue") && document.getElementById("progress").textContent) await pause(600);
+  return answer;
+};
+"""
+
+
+def test_a_count_from_before_an_answer_was_saved_is_not_shown(browser, tmp_path: Path) -> None:
+    names = [f"clip_{number}" for number in range(3)]
+    a = run_with(tmp_path / "old", {name: f"{WORSE} {name}" for name in names})
+    b = run_with(tmp_path / "new", {name: f"{BETTER} {name}" for name in names})
+    with serving(a, b, "--reviewer", "ann", "--again", "0") as server:
+        page = browser.new_page()
+        page.add_init_script(LATE)
+        page.goto(server.address)
+        playwright.expect(page.locator("#progress")).to_have_text("0 of 3 by you")
+        page.keyboard.press("1")
+        page.wait_for_timeout(1500)
+        assert page.inner_text("#progress") == "1 of 3 by you"

@@ -51,6 +51,7 @@ def test_files_report_and_exports_have_the_scores(out):
     export(ledger, out, "huggingface")
     card = (out / "export/huggingface/README.md").read_text()
     assert "## Scores of the texts" in card and "`score_au_f1`" in card
+    assert "| words\\_wer: word error rate between subtitle and recognised speech | not measured | 0 |" in card
     ledger.close()
 
 

@@ -73,3 +73,9 @@ def test_word_error_rate(said, heard, words):
 
 def test_no_word_is_no_error_rate():
     assert error_rates("?!", "hello")["words_cer"].value is None
+
+
+def test_where_words_are_not_apart_letters_alone_are_compared():
+    found = error_rates("今天很好", "今天不好", "zh")
+    assert (found["words_wer"].value, found["words_cer"].value) == (None, 0.25)
+    assert found["words_wer"].reason == "words are not apart in zh"

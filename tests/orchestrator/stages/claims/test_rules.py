@@ -57,6 +57,67 @@ def test_a_claim_is_judged_by_the_clue_that_speaks_of_it(claim, finding, clue):
     assert found.finding is Finding.SUPPORTED or found.reason
 
 
+@pytest.mark.parametrize(
+    "claim",
+    [
+        "with a fearful expression and a cheerful tone",
+        "raised cheeks, a sign of stress or anxiety, contradict the cheerful tone",
+        "a cheerful tone, despite a seemingly negative statement",
+        "her cheerful tone adds to the sad atmosphere",
+        "he shows facial expressions of anger, including raised cheeks, while speaking in a cheerful tone",
+    ],
+)
+def test_what_goes_with_another_noun_is_not_said_of_the_voice(claim):
+    found = judged(claim, Evidence({"face": "raised cheeks", "voice": "The voice is cheerful."}))
+    assert found.finding is not Finding.CONTRADICTED, found.reason
+
+
+@pytest.mark.parametrize(
+    "claim",
+    [
+        "She speaks with raised cheeks, and a sad voice",
+        "Her voice is high, fearful and slow",
+        "the overall tone is melancholic",
+        "a furrowed brow, and a melancholic tone",
+        "with an intonation of fear",
+    ],
+)
+def test_what_goes_with_the_voice_is_said_of_it(claim):
+    found = judged(claim, Evidence({"face": "raised cheeks", "voice": "The voice is cheerful."}))
+    assert (found.finding, found.clue) == (Finding.CONTRADICTED, "voice"), found.reason
+
+
+@pytest.mark.parametrize(
+    ("claim", "label"),
+    [
+        ("This lack of inflection and the neutral face suggest that the person's state is indeed neutral", "neutral"),
+        ("The conversation, mentioning a little girl being angry", "worried"),
+        ("there is no clear indication of a specific label such as fear, anger, or happiness", "neutral"),
+    ],
+)
+def test_a_feeling_that_is_not_said_of_the_person_contradicts_no_label(claim, label):
+    assert judged(claim, Evidence({"label": label})).finding is not Finding.CONTRADICTED
+
+
+def test_a_negation_after_a_movement_is_of_something_else():
+    evidence = Evidence({"face": "lowered brows"})
+    claim = "the lowered brows indicate focused attention rather than a strong response"
+    assert judged(claim, evidence).finding is not Finding.CONTRADICTED
+    assert judged("the brows are not lowered", evidence).finding is Finding.CONTRADICTED
+
+
+def test_a_quotation_is_found_as_whole_words():
+    evidence = Evidence({"words": "I know the party"})
+    for quote in ("no", "art", "he par"):
+        assert judged(f'"{quote}" can be heard', evidence).finding is Finding.CONTRADICTED
+    assert judged('"the party" can be heard', evidence).finding is Finding.SUPPORTED
+
+
+def test_words_for_how_sure_a_conclusion_is_claim_nothing():
+    claim = "Only the animated voice suggests faintly that the person feels happy"
+    assert judged(claim, Evidence(CLUES)).finding is Finding.SUPPORTED
+
+
 def test_a_measurement_decides_before_the_voice_clue_does():
     measured = Tone("The voice is loud.", "speech", {"loudness": (-45.0, "dBFS")}, ())
     found = judged("the voice is loud", Evidence(CLUES, tone=measured))
