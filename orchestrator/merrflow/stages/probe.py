@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
@@ -48,11 +48,12 @@ def decode(
     max_pixels: int,
     with_text: bool = True,
     language: str = "",
+    threads: int = 0,
 ) -> Decoded:
     """Decodes a clip once. Blocking: tens of milliseconds a second of video.
 
     with_text: whether to collect samples for OCR; not needed if the subtitle is known. language: of the sound track,
-    if there are several.
+    if there are several. threads: of the decoder, 0: one per core.
 
     Raises `UnreadableMedia` (not a video, or cut off), `MissingStream` or `TooLarge`.
     """
@@ -72,7 +73,7 @@ def decode(
     most = max(1, round(max_seconds * MAX_FPS))  # whatever times the frames claim to have
     try:
         limits = {"max_pixels": max_pixels, "max_frames": most}
-        for frame in iter_frames(path, **limits, on_damage=odd.add_packet, on_open=see_header):
+        for frame in iter_frames(path, **limits, on_damage=odd.add_packet, on_open=see_header, threads=threads):
             if frame.timestamp > max_seconds:
                 raise TooLarge(f"the clip is longer than {max_seconds:g} seconds")
             if frame.index == 0:
@@ -218,16 +219,22 @@ def _rate(last: VideoFrame) -> float:
 
 
 async def _decode(work: Work) -> Decoded:
-    settings = work.run.settings
+    """Samples for OCR are held apart: they are large, and may wait for services or never be needed."""
+    run, clip = work.run, work.clip
+    run.samples.begin(clip.name)
     decode_clip = partial(
         decode,
-        work.clip.path,
-        max_seconds=settings.max_clip_seconds,
-        max_pixels=settings.max_pixels,
-        with_text=not work.clip.sentence,
-        language=settings.audio_language,
+        clip.path,
+        max_seconds=run.settings.max_clip_seconds,
+        max_pixels=run.settings.max_pixels,
+        with_text=not clip.sentence,
+        language=run.settings.audio_language,
+        threads=run.decoder_threads,
     )
-    return await work.run.in_thread(decode_clip)
+    decoded = await run.in_thread(decode_clip)
+    for sample in decoded.text_samples:
+        run.samples.add(clip.name, sample, sample.image.nbytes)
+    return replace(decoded, text_samples=())
 
 
 async def _probe(work: Work) -> Probe:

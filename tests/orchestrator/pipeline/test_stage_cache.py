@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from merrflow.core.records import ActionUnitSeries, Face, FaceFrame
+from merrflow.core.measurements import ActionUnitSeries, Face, FaceFrame
 from merrflow.pipeline.stage_cache import Codecs
 from merrflow.stages.graph import GRAPH
 from merrflow.stages.stage import Reply
