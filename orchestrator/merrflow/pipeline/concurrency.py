@@ -4,8 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from merrflow.stages.held import Held
+from merrflow.stages.text_samples import TextSample
+from merrflow_serving.machine import host_memory
+
 FEWEST, MOST = 4, 512
 CLIP_BYTES = 50 << 20  # at most, for a decoded clip of some seconds with its sound and its samples for OCR
+HELD_BYTES = 32 << 20  # of pictures that wait for OCR in all clips; a clip whose pictures do not fit is read again
+
+
+def held_samples() -> Held[TextSample]:
+    """For a run: up to `HELD_BYTES`, less on a small machine."""
+    return Held(min(HELD_BYTES, host_memory().free_bytes // 16))
+
+
+def decoder_threads(clips: int, cores: int) -> int:
+    """Of each clip's decoder: with as many clips as cores one thread each is quicker, and each holds frames."""
+    return max(1, cores // max(1, clips))
 
 
 def clips_at_once(rooms: Iterable[int], free_bytes: int) -> int:

@@ -28,6 +28,7 @@ from merrflow.formats.clip_list import find_clips
 from merrflow.formats.merr import read_labels, read_sentences
 from merrflow.formats.precomputed import Precomputed, read_precomputed
 from merrflow.pipeline.cache_keys import CacheKeys
+from merrflow.pipeline.concurrency import decoder_threads, held_samples
 from merrflow.pipeline.gpu_phases import Sharing, open_sharing
 from merrflow.pipeline.local_services import START_SECONDS, LocalServices, embedded_engines
 from merrflow.pipeline.pipeline import Pipeline
@@ -192,6 +193,8 @@ async def _furnish(
         *(settings, rules, lexicon, witnesses, identities, reader, precomputed, out, services, threads.of_rank(0)),
         second=second.second({**others, **phased}),
         judge=text_judge.judge(judging),
+        samples=held_samples(),
+        decoder_threads=decoder_threads(len(todo), cores),
     )
     beside = (*others.values(), *([judging] if judging else []))
     writes = stack.enter_context(GroupedWrites(ledger.write))

@@ -103,6 +103,8 @@ class Pipeline:
             log.exception("clip %s", clip.name)
             outcome, reason = Outcome.FAILED, f"a fault in merrflow: {type(error).__name__}: {error}"
             retry = attempts < MAX_ATTEMPTS or isinstance(error, MemoryError | SQLAlchemyError)
+        finally:
+            run.samples.take(clip.name)
         await file.check()
         seconds = round(time.monotonic() - started, 3)
         await cached.finish(key, StageRow(outcome, reason, payload, seconds, attempts, retry))

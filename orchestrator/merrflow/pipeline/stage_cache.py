@@ -54,22 +54,19 @@ class Codecs:
         """What `pack` packed."""
         return self._adapters[stage.name].validate_json(payload)
 
-    def pack(self, stage: Stage[Any], reply: Reply[Any]) -> bytes:
-        """A reply as the ledger keeps it. Raises `EngineFault` for nonsense, which must not stay there for good."""
+    def pack(self, stage: Stage[Value], reply: Reply[Value]) -> tuple[bytes, Payload[Value]]:
+        """A reply as the ledger keeps it, and what `unpack` makes of that.
+
+        Raises `EngineFault` for nonsense, which must not stay there for good.
+        """
         problem = stage.check(reply)
         payload = self._adapters[stage.name].dump_json(Payload(reply.value, reply.origin))
         if not problem:
-            problem = self._misshapen(stage, payload)
-        if problem:
-            raise EngineFault(f"the engine's answer cannot be used ({stage.name}): {problem}")
-        return payload
-
-    def _misshapen(self, stage: Stage[Any], payload: bytes) -> str:
-        try:
-            self.unpack(stage, payload)
-        except ValidationError as error:  # such as NaN
-            return what_is_wrong(error)
-        return ""
+            try:
+                return payload, self.unpack(stage, payload)
+            except ValidationError as error:  # such as NaN
+                problem = what_is_wrong(error)
+        raise EngineFault(f"the engine's answer cannot be used ({stage.name}): {problem}")
 
 
 class StageCache:
@@ -130,20 +127,17 @@ class ClipCache:
         row = await self._row(stage.kept_as, key) or await self._row(stage.kept_as, keys.refused(key))
         if row and not (row.outcome is Outcome.FAILED and row.retry):
             try:
-                return self._result(stage, row)
+                return _result(row, await self._unpacked(stage, row))
             except ValidationError as error:
                 self._cache.lost(self._clip, stage, error)
                 row = None
-        return self._result(stage, await self._compute(stage, key, compute, row.attempts + 1 if row else 1))
+        return _result(*await self._compute(stage, key, compute, row.attempts + 1 if row else 1))
 
-    def _result(self, stage: Stage[Value], row: StageRow) -> Result[Value]:
-        """What a row says. Raises `KnownFailure` if that is a failure, and `ValidationError` if it cannot be parsed."""
+    async def _unpacked(self, stage: Stage[Value], row: StageRow) -> Payload[Value] | None:
+        """None for a failure. Raises `ValidationError` if the row cannot be parsed."""
         if row.outcome is Outcome.FAILED:
-            # A final failure is one of the input; any other is worth another try.
-            code = grpc.StatusCode.UNAVAILABLE if row.retry else grpc.StatusCode.INVALID_ARGUMENT
-            raise KnownFailure(row.reason, code, row.payload.decode(errors="replace") or None)
-        payload = self._cache.codecs.unpack(stage, row.payload)
-        return Result(payload.value, payload.origin, row.outcome, row.reason, row.seconds)
+            return None
+        return await self._cache.ask(self._cache.codecs.unpack, stage, row.payload)
 
     async def _row(self, stage: str, key: str) -> StageRow | None:
         packed = self._rows.get((stage, key))
@@ -154,11 +148,12 @@ class ClipCache:
 
     async def _compute(
         self, stage: Stage[Value], key: str, compute: Callable[[], Awaitable[Reply[Value]]], attempt: int
-    ) -> StageRow:
+    ) -> tuple[StageRow, Payload[Value] | None]:
         started = time.monotonic()
+        found: Payload[Value] | None = None
         try:
             reply = await compute()
-            payload = await self._cache.ask(self._cache.codecs.pack, stage, reply)
+            payload, found = await self._cache.ask(self._cache.codecs.pack, stage, reply)
         except (FileAway, RunStopped, WitnessAway):
             raise
         except MerrflowError as error:
@@ -177,7 +172,7 @@ class ClipCache:
                 attempt,
             )
         await self._cache.write(self._clip, stage.kept_as, key, row)
-        return row
+        return row, found
 
     async def attempts(self, key: str) -> int:
         """How many times the clip got an outcome under this key."""
@@ -187,6 +182,15 @@ class ClipCache:
     async def finish(self, key: str, row: StageRow) -> None:
         """Keeps the clip's outcome and its record."""
         await self._cache.write(self._clip, RECORD, key, row)
+
+
+def _result(row: StageRow, found: Payload[Value] | None) -> Result[Value]:
+    """What a row says. found: its payload, unpacked. Raises `KnownFailure` if it is a failure."""
+    if found is None:
+        # A final failure is one of the input; any other is worth another try.
+        code = grpc.StatusCode.UNAVAILABLE if row.retry else grpc.StatusCode.INVALID_ARGUMENT
+        raise KnownFailure(row.reason, code, row.payload.decode(errors="replace") or None)
+    return Result(found.value, found.origin, row.outcome, row.reason, row.seconds)
 
 
 class KnownFailure(MerrflowError):

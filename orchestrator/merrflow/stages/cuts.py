@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import TypeAlias
 
 import cv2
 import numpy as np
+from cv2.typing import MatLike
 from numpy.typing import NDArray
-from scenedetect import FrameTimecode
-from scenedetect.detectors import AdaptiveDetector
 
 from merrflow.core.measurements import Shot
-from merrflow.stages.arrays import Picture
 from merrflow_serving.media.video import VideoFrame
 
-WIDTH = 160  # pixels; cuts show at any size, and small frames are quick
 WINDOW = 4  # frames on either side, whose mean change a cut exceeds
 EXCESS = 3.0  # times that mean; PySceneDetect's own
 LEAST_CHANGE = 15.0  # mean HSV change, of 255; PySceneDetect's own
@@ -31,30 +28,32 @@ Vector: TypeAlias = NDArray[np.float32]
 class Cuts:
     """Finds cuts while a clip is decoded.
 
-    PySceneDetect's adaptive detector finds changes that stand out from the movement around them. Flashes, lights that
-    are switched and jolts of the camera are among them; so a change counts only if no picture shortly before it is
-    like one shortly after it.
+    The rule of PySceneDetect's adaptive detector finds changes that stand out from the movement around them. Flashes,
+    lights that are switched and jolts of the camera are among them; so a change counts only if no picture shortly
+    before it is like one shortly after it.
     """
 
     def __init__(self) -> None:
-        self._detector = AdaptiveDetector(
-            adaptive_threshold=EXCESS, min_scene_len=1, window_width=WINDOW, min_content_val=LEAST_CHANGE
-        )
         self._size: tuple[int, int] | None = None  # width and height of what is compared, the first frame's
+        self._last: MatLike | None = None  # the frame before, in HSV
+        self._scores: deque[float] = deque(maxlen=2 * WINDOW + 1)  # of the newest frames: change from the one before
         self._changes: list[int] = []  # frames that may begin a shot, still to be judged
         self._recent: deque[tuple[int, float, Vector]] = deque()  # number, seconds, coarse picture
         self._cuts: list[int] = []
 
     def add(self, frame: VideoFrame) -> None:
         """Takes the next frame."""
-        small = np.ascontiguousarray(frame.scaled(WIDTH)[..., ::-1])
+        small: MatLike = frame.small
         if self._size is None:
             self._size = small.shape[1], small.shape[0]
         elif self._size != (small.shape[1], small.shape[0]):  # recordings of television change their size on the way
             small = cv2.resize(small, self._size, interpolation=cv2.INTER_AREA)
         self._recent.append((frame.index, frame.timestamp, _coarse(small)))
-        time = FrameTimecode(frame.index, fps=25.0)  # only counts frames here
-        self._changes += [cut.frame_num for cut in self._detector.process_frame(time, small)]
+        hsv = cv2.cvtColor(small, cv2.COLOR_RGB2HSV)
+        self._scores.append(0.0 if self._last is None else cv2.norm(hsv, self._last, cv2.NORM_L1) / hsv.size)
+        self._last = hsv
+        if _stands_out(self._scores):
+            self._changes.append(frame.index - WINDOW)
         self._judge(frame.timestamp)
         first = self._changes[0] if self._changes else frame.index - WINDOW
         while self._recent[0][0] < first and self._recent[0][1] < self._time(first) - LASTING:
@@ -80,7 +79,14 @@ class Cuts:
                 self._cuts.append(change)
 
 
-def _coarse(picture: Picture) -> Vector:
+def _stands_out(scores: Sequence[float]) -> bool:
+    """Whether the frame in the middle changes more than those around it (PySceneDetect 0.7, `AdaptiveDetector`)."""
+    if len(scores) <= 2 * WINDOW or scores[WINDOW] < LEAST_CHANGE:
+        return False
+    return scores[WINDOW] >= EXCESS * (sum(scores) - scores[WINDOW]) / (2 * WINDOW)
+
+
+def _coarse(picture: MatLike) -> Vector:
     """A (n,) float32 vector; the product of two is their correlation. Zeros for a picture without any contrast."""
     small: Vector = cv2.resize(picture, _COARSE, interpolation=cv2.INTER_AREA).astype(np.float32).ravel()
     small -= small.mean()

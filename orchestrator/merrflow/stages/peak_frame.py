@@ -44,16 +44,19 @@ def read_peak_frame(
     rules: PictureRules | None = None,
     *,
     max_pixels: int = MOST_PIXELS,
+    threads: int = 0,
 ) -> PeakFrame:
     """Reads the frame again at full size; neighbours only from its own shot. One pass over the clip. Blocking.
 
-    choice, rules: frames that may be shown instead, and by what rules; without them it is the peak frame.
+    choice, rules: frames that may be shown instead, and by what rules; without them it is the peak frame. threads: of
+    the decoder, 0: one per core.
 
     Raises `UnreadableMedia` if the peak frame cannot be decoded any more, `TooLarge` above `max_pixels`.
     """
     candidates = choice.candidates if choice and rules else ()
     around = {peak.index: _around(probe, peak, 0)} | {one.index: _around(probe, peak, one.steps) for one in candidates}
-    frames = read_frames(path, {*around, *chain.from_iterable(around.values())}, max_pixels=max_pixels)
+    wanted = {*around, *chain.from_iterable(around.values())}
+    frames = read_frames(path, wanted, max_pixels=max_pixels, threads=threads)
     if peak.index not in frames:
         raise UnreadableMedia(f"frame {peak.index} cannot be decoded")
     shown = None
@@ -101,7 +104,7 @@ def _sharpness(frame: VideoFrame, candidate: Candidate) -> float:
 async def _peak_frame(work: Work, probe: Probe, peak: Peak, choice: Choice) -> PeakFrame:
     """Reads the frame and writes it beside the records."""
     run, clip = work.run, work.clip
-    read = partial(read_peak_frame, max_pixels=run.settings.max_pixels)
+    read = partial(read_peak_frame, max_pixels=run.settings.max_pixels, threads=run.decoder_threads)
     frame = await run.in_thread(read, clip.path, probe, peak, choice, run.rules.peak.picture)
     with writing_outputs(run.out):
         await run.in_thread(whole_bytes, run.out / "peaks" / f"{clip.name}.jpg", frame.picture)

@@ -22,11 +22,10 @@ from merrflow.stages.arrays import Floats, Picture, Sound
 from merrflow_serving.media.audio import SAMPLE_RATE
 from merrflow_serving.media.video import VideoFrame
 
-VERSION = "1"  # change it with anything that changes a hash
+VERSION = "2"  # change it with anything that changes a hash
 
 FRAME_SECONDS = 0.25  # between two hashed frames, at first
 MOST_FRAMES = 16  # beyond, every second one is kept and the spacing doubles
-PICTURE_WIDTH = 96  # pixels; the hash is made of 32 x 32
 FLAT = 4.0  # standard deviation of grey values, 0 to 255, below which a picture (black, white) says nothing
 
 WINDOW = 6144  # samples, 0.384 s; as long as Haitsma & Kalker's 0.37 s
@@ -57,7 +56,7 @@ class HashSampler:
         if frame.timestamp < self._due - 1e-6:
             return
         self._due = (np.floor(frame.timestamp / self._spacing + 1e-6) + 1) * self._spacing
-        self._samples.append(_Sample(frame.timestamp, frame_hash(frame.scaled(PICTURE_WIDTH))))
+        self._samples.append(_Sample(frame.timestamp, frame_hash(frame.small)))
         if len(self._samples) > MOST_FRAMES:
             self._samples = self._samples[::2]
             self._spacing *= 2

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
 
 import av
-import av.container
 import av.stream
-import av.video.stream
 import numpy as np
+from av.container import InputContainer
+from av.video.stream import VideoStream
 
 from merrflow.core.measurements import Probe
 from merrflow.stages import arrays, perceptual_hash, voice
@@ -20,11 +20,11 @@ from merrflow.stages.stage import Stage, Work
 from merrflow.stages.text_samples import Sampler, TextSample
 from merrflow_serving.errors import TooLarge, UnreadableMedia
 from merrflow_serving.media.audio import SAMPLE_RATE, Sound, read_sound
-from merrflow_serving.media.container import clock_may_jump, open_media
-from merrflow_serving.media.tracks import matroska_seconds, video_track
+from merrflow_serving.media.container import clock_may_jump
+from merrflow_serving.media.tracks import matroska_seconds
 from merrflow_serving.media.video import VideoFrame, iter_frames
 
-VERSION = f"7.{voice.VERSION}.{perceptual_hash.VERSION}"
+VERSION = f"8.{voice.VERSION}.{perceptual_hash.VERSION}"
 MAX_FPS = 1000  # more frames a second are a fault of the file's clock
 # The larger of these may be missing at the end of a whole file: headers round, and sound and picture end apart.
 MISSING_SHARE = 0.1
@@ -41,27 +41,39 @@ class Decoded:
     times: tuple[float, ...] = ()  # of the frames, in seconds from the first
 
 
-def decode(path: Path, *, max_seconds: float, max_pixels: int, with_text: bool = True, language: str = "") -> Decoded:
+def decode(
+    path: Path,
+    *,
+    max_seconds: float,
+    max_pixels: int,
+    with_text: bool = True,
+    language: str = "",
+    threads: int = 0,
+) -> Decoded:
     """Decodes a clip once. Blocking: tens of milliseconds a second of video.
 
     with_text: whether to collect samples for OCR; not needed if the subtitle is known. language: of the sound track,
-    if there are several.
+    if there are several. threads: of the decoder, 0: one per core.
 
     Raises `UnreadableMedia` (not a video, or cut off), `MissingStream` or `TooLarge`.
     """
-    header = _header(path, max_seconds, max_pixels)
+    headers: list[_Header] = []  # one; two if decoding began again at damage
     sampler = Sampler()
     cuts = Cuts()
     hashes = perceptual_hash.HashSampler()
     times: list[float] = []
     frame: VideoFrame | None = None
     width = height = 0  # of the first frame, as openface-au has it; later ones may have another size
-    odd = _Oddities(header.several_tracks)
+    odd = _Oddities()
+
+    def see_header(container: InputContainer, track: VideoStream) -> None:
+        headers.append(_header(container, track, max_seconds))
 
     origin: float | None = None  # the first frame's time on the file's clock
     most = max(1, round(max_seconds * MAX_FPS))  # whatever times the frames claim to have
     try:
-        for frame in iter_frames(path, max_pixels=max_pixels, max_frames=most, on_damage=odd.add_packet):
+        limits = {"max_pixels": max_pixels, "max_frames": most}
+        for frame in iter_frames(path, **limits, on_damage=odd.add_packet, on_open=see_header, threads=threads):
             if frame.timestamp > max_seconds:
                 raise TooLarge(f"the clip is longer than {max_seconds:g} seconds")
             if frame.index == 0:
@@ -75,10 +87,11 @@ def decode(path: Path, *, max_seconds: float, max_pixels: int, with_text: bool =
                 sampler.add(frame)
     except UnreadableMedia:
         if frame is not None:
-            header.check(frame, _seconds(_sound(path, header, max_seconds, language, origin)))
+            headers[0].check(frame, _seconds(_sound(path, headers[0], max_seconds, language, origin)))
         raise
     if frame is None:
         raise UnreadableMedia("the video track holds no frame that can be decoded")
+    header = headers[0]
     sound = _sound(path, header, max_seconds, language, origin)
     header.check(frame, _seconds(sound))
     count = frame.index + 1
@@ -99,7 +112,7 @@ def decode(path: Path, *, max_seconds: float, max_pixels: int, with_text: bool =
         likeness=hashes.finish(audio),
         damaged_packets=odd.packets,
         damaged_frames=odd.frames,
-        adjusted=odd.adjusted,
+        adjusted=odd.adjusted or header.several_tracks,
         sound=sound.note if sound else "",
     )
     return Decoded(probe, tuple(sampler.samples), audio, tuple(times))
@@ -108,9 +121,9 @@ def decode(path: Path, *, max_seconds: float, max_pixels: int, with_text: bool =
 class _Oddities:
     """What is out of the ordinary in a file."""
 
-    def __init__(self, several_tracks: bool) -> None:
+    def __init__(self) -> None:
         self.packets = self.frames = 0
-        self._adjusted = several_tracks
+        self._adjusted = False
 
     def add_packet(self) -> None:
         self.packets += 1
@@ -168,22 +181,17 @@ class _Header:
             )
 
 
-def _header(path: Path, max_seconds: float, max_pixels: int) -> _Header:
-    """Reads the promise of a file. Raises `UnreadableMedia`, `MissingStream`, or `TooLarge` if it promises too much."""
-    with open_media(path, max_pixels=max_pixels) as container:
-        video = video_track(path, container)
-        tracks = bool(container.streams.audio), len(container.streams.video) > 1
-        if clock_may_jump(container):  # so that its last time says nothing of its length
-            return _Header(None, 0.0, False, *tracks)
-        if container.duration and container.duration / av.time_base > max_seconds * 1.05:
-            raise TooLarge(f"the clip is longer than {max_seconds:g} seconds")
-        promised, start, with_sound = _promised_length(container, video)
-        return _Header(promised, start, with_sound, *tracks)
+def _header(container: InputContainer, video: VideoStream, max_seconds: float) -> _Header:
+    """Reads the promise of an opened file, whose film is `video`. Raises `TooLarge` if it promises too much."""
+    tracks = bool(container.streams.audio), len(container.streams.video) > 1
+    if clock_may_jump(container):  # so that its last time says nothing of its length
+        return _Header(None, 0.0, False, *tracks)
+    if container.duration and container.duration / av.time_base > max_seconds * 1.05:
+        raise TooLarge(f"the clip is longer than {max_seconds:g} seconds")
+    return _Header(*_promised_length(container, video), *tracks)
 
 
-def _promised_length(
-    container: av.container.InputContainer, video: av.video.stream.VideoStream
-) -> tuple[float | None, float, bool]:
+def _promised_length(container: InputContainer, video: VideoStream) -> tuple[float | None, float, bool]:
     """`_Header.promised`, `start` and `with_sound`, from the best source that the container has."""
     if av.stream.Disposition.attached_pic in video.disposition:  # a cover picture lasts as long as its music
         return None, 0.0, False
@@ -199,7 +207,7 @@ def _promised_length(
     return (min(track, whole), 0.0, False) if track else (whole, 0.0, True)
 
 
-def _time_base(video: av.video.stream.VideoStream) -> Fraction:
+def _time_base(video: VideoStream) -> Fraction:
     """Seconds in one tick of the clock of an opened file's stream."""
     assert video.time_base is not None
     return video.time_base
@@ -211,16 +219,22 @@ def _rate(last: VideoFrame) -> float:
 
 
 async def _decode(work: Work) -> Decoded:
-    settings = work.run.settings
+    """Samples for OCR are held apart: they are large, and may wait for services or never be needed."""
+    run, clip = work.run, work.clip
+    run.samples.begin(clip.name)
     decode_clip = partial(
         decode,
-        work.clip.path,
-        max_seconds=settings.max_clip_seconds,
-        max_pixels=settings.max_pixels,
-        with_text=not work.clip.sentence,
-        language=settings.audio_language,
+        clip.path,
+        max_seconds=run.settings.max_clip_seconds,
+        max_pixels=run.settings.max_pixels,
+        with_text=not clip.sentence,
+        language=run.settings.audio_language,
+        threads=run.decoder_threads,
     )
-    return await work.run.in_thread(decode_clip)
+    decoded = await run.in_thread(decode_clip)
+    for sample in decoded.text_samples:
+        run.samples.add(clip.name, sample, sample.image.nbytes)
+    return replace(decoded, text_samples=())
 
 
 async def _probe(work: Work) -> Probe:

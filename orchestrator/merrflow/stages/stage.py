@@ -20,10 +20,12 @@ from merrflow.core.texts import Clues, Origin, Reasoning, Scene, Tone
 from merrflow.facs import Lexicon, RuleSet
 from merrflow.formats.precomputed import Precomputed
 from merrflow.stages.claims.judge import Judge
+from merrflow.stages.held import Held
 from merrflow.stages.witnesses.rules import Witnesses
 
 if TYPE_CHECKING:  # OCR takes half a second to import, which a client of one service has no use for
     from merrflow.stages.text_reader import SharedReader
+    from merrflow.stages.text_samples import TextSample
 
 Value = TypeVar("Value")
 Identity = Mapping[str, str]  # of an engine: what its answers depend on
@@ -109,6 +111,8 @@ class Run:
     in_thread: InThread
     second: Mapping[str, Second] = field(default_factory=dict)  # by name
     judge: Judge | None = None  # of texts of second engines
+    samples: Held[TextSample] = field(default_factory=Held)  # until they are read for subtitles
+    decoder_threads: int = 0  # of one clip's decoder; 0: one per core
 
     def heard_by(self, witness: str) -> Run:
         """The same run with a second engine in the place of its role's main engine."""

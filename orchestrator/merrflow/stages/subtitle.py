@@ -6,7 +6,7 @@ picture, none. Every answer names its source, and every source that was tried sa
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from merrflow.core.measurements import Clip, Probe
@@ -18,7 +18,7 @@ from merrflow.stages.burned_in import read_burned_in
 from merrflow.stages.language import language
 from merrflow.stages.stage import Stage, Work
 from merrflow.stages.text_boxes import Reader
-from merrflow.stages.text_samples import TextSample
+from merrflow.stages.text_samples import TextSample, read_samples
 from merrflow_serving.errors import MerrflowError
 
 VERSION = "5"
@@ -27,18 +27,18 @@ VERSION = "5"
 def find_subtitle(
     clip: Clip,
     seconds: float,
-    samples: Sequence[TextSample],
+    samples: Sequence[TextSample] | Callable[[], Sequence[TextSample]],
     reader: Reader | None,
     encoding: str = "",
     wanted: str = "",
 ) -> Subtitle:
     """The subtitle of a clip of `seconds`.
 
-    samples: the bottoms of frames that the probe collected. reader: None if pictures are not to be read. encoding: of
-    subtitle files that are not Unicode; empty: the likeliest. wanted: code of the language that files and tracks are
-    chosen by; empty: any.
+    samples: the bottoms of frames, or what reads them if nobody wrote what is said. reader: None if pictures are not to
+    be read. encoding: of subtitle files that are not Unicode; empty: the likeliest. wanted: code of the language that
+    files and tracks are chosen by; empty: any.
     Never raises for what it finds: a broken file or an OCR that cannot run becomes part of the reason. Raises `OSError`
-    if a subtitle file vanishes.
+    if a subtitle file vanishes, and what `samples` raises.
     """
     sentence = " ".join((clip.sentence or "").split())
     if sentence:
@@ -51,8 +51,9 @@ def find_subtitle(
     if reader is None:
         tried.append("the picture was not read")
     else:
+        bottoms = samples() if callable(samples) else samples
         try:
-            read = read_burned_in(samples, reader)
+            read = read_burned_in(bottoms, reader)
         except MerrflowError as error:
             tried.append(f"the picture could not be read: {error}")
         else:
@@ -101,10 +102,16 @@ def _said(source: str, name: str, cues: Sequence[Cue], seconds: float, fallback:
 
 
 async def _subtitle(work: Work, probe: Probe) -> Subtitle:
-    samples = () if work.clip.sentence else (await work.use("decoded")).text_samples
-    settings = work.run.settings
-    how = settings.subtitle_encoding, settings.subtitle_language
-    return await work.run.in_thread(find_subtitle, work.clip, probe.seconds, samples, work.run.reader, *how)
+    run, clip = work.run, work.clip
+    held = run.samples.take(clip.name)
+
+    def samples() -> Sequence[TextSample]:
+        if held is not None:
+            return held
+        return read_samples(clip.path, max_pixels=run.settings.max_pixels, threads=run.decoder_threads)
+
+    how = run.settings.subtitle_encoding, run.settings.subtitle_language
+    return await run.in_thread(find_subtitle, clip, probe.seconds, samples, run.reader, *how)
 
 
 STAGE = Stage(
@@ -113,7 +120,6 @@ STAGE = Stage(
     compute=_subtitle,
     needs=("probe",),
     after=("rules_label",),
-    uses=("decoded",),
     result=Subtitle,
     version=VERSION,
     key=lambda work, probe: [

@@ -14,7 +14,7 @@ import numpy as np
 import yaml
 
 from merrflow.stages.arrays import Picture
-from merrflow_serving.media.video import VideoFrame
+from merrflow_serving.media.video import VideoFrame, iter_frames
 
 _MOST_PIXELS = 1 << 20  # of a sample, for pictures that are many times as high as wide
 _MOST_BYTES = 256 << 20  # of all samples of a clip; those of 1280 x 216 pixels take 200 MB at most
@@ -78,3 +78,11 @@ class Sampler:
             self.samples = self.samples[::2]
             self._bytes = sum(sample.image.nbytes for sample in self.samples)
             self._interval *= 2
+
+
+def read_samples(path: Path, *, max_pixels: int, threads: int = 0) -> tuple[TextSample, ...]:
+    """The samples of a clip that `probe.decode` has read before. Blocking. Raises as `iter_frames`."""
+    sampler = Sampler()
+    for frame in iter_frames(path, max_pixels=max_pixels, threads=threads):
+        sampler.add(frame)
+    return tuple(sampler.samples)

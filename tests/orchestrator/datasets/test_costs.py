@@ -37,7 +37,7 @@ def usage(model: str = "small-2", endpoint: str = "models.example", **numbers) -
 
 
 def keep(ledger: Ledger, name: str, key: str, used: Usage | None, outcome: Outcome = Outcome.DONE) -> None:
-    payload = Codecs(GRAPH).pack(scene.STAGE, Reply(Scene("A man.", {}, ()), origin(used)))
+    payload, _ = Codecs(GRAPH).pack(scene.STAGE, Reply(Scene("A man.", {}, ()), origin(used)))
     ledger.save_stage(name, "scene", key, StageRow(outcome, "", payload, 0.1))
 
 

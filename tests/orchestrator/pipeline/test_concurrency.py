@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from merrflow.pipeline.concurrency import CLIP_BYTES, FEWEST, MOST, clips_at_once
+from merrflow.pipeline.concurrency import CLIP_BYTES, FEWEST, MOST, clips_at_once, decoder_threads
 
 PLENTY = 1 << 40
 
@@ -21,3 +21,10 @@ PLENTY = 1 << 40
 )
 def test_services_are_busy_and_memory_is_bounded(rooms, free, expected):
     assert clips_at_once(rooms, free) == expected
+
+
+@pytest.mark.parametrize(
+    ("clips", "cores", "threads"), [(1, 16, 16), (3, 16, 5), (16, 16, 1), (10_000, 16, 1), (0, 2, 2)]
+)
+def test_all_decoders_together_have_about_as_many_threads_as_there_are_cores(clips, cores, threads):
+    assert decoder_threads(clips, cores) == threads

@@ -11,9 +11,11 @@ from dataclasses import replace
 import pytest
 
 from merrflow.core.errors import InputError
+from merrflow.pipeline import concurrency
 from merrflow.pipeline.open_session import open_session
 from merrflow.pipeline.request import Request
-from merrflow.stages import peak_frame
+from merrflow.stages import peak_frame, subtitle
+from merrflow.stages.text_samples import read_samples
 from merrflow_serving.errors import EngineFault, InvalidInput, NotReady, TooLarge, UnreadableMedia
 from tests.orchestrator import fakes
 from tests.orchestrator.fakes import calls, fake_services, make_video, trouble
@@ -146,6 +148,21 @@ async def test_new_bytes_under_an_old_path_are_new_work(tmp_path):
         summary = await annotate([path], tmp_path / "out", addresses)
     assert summary.outcomes == {"skipped": 1}
     assert read_json(tmp_path / "out/merr/MERR_fine_grained.json") == {}
+
+
+async def test_pictures_for_ocr_that_do_not_fit_are_read_again_and_nothing_else_changes(tmp_path, monkeypatch):
+    found, read = [], []
+    monkeypatch.setattr(subtitle, "read_samples", lambda *given, **more: read.append(1) or read_samples(*given, **more))
+    path = make_video(tmp_path / "a.mp4", "red")
+    for room in (1 << 24, 100, 0):
+        monkeypatch.setattr(concurrency, "HELD_BYTES", room)
+        read.append(0)
+        out = tmp_path / f"out{room}"
+        async with fake_services() as addresses:
+            await annotate([path], out, addresses)
+        found.append(read_json(out / "merr/MERR_fine_grained.json"))
+    assert found[0] == found[1] == found[2] and found[0]
+    assert read == [0, 0, 1, 0, 1]
 
 
 async def test_a_new_subtitle_file_is_seen(tmp_path):

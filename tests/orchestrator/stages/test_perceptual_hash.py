@@ -32,9 +32,10 @@ class Drawn:
     timestamp: float
     asked: list[float]
 
-    def scaled(self, longest: int) -> np.ndarray:
+    @property
+    def small(self) -> np.ndarray:
         self.asked.append(self.timestamp)
-        return np.random.default_rng(len(self.asked)).integers(0, 255, (54, longest, 3), np.uint8)
+        return np.random.default_rng(len(self.asked)).integers(0, 255, (90, 160, 3), np.uint8)
 
 
 def voice(seconds: float, seed: int = 0) -> np.ndarray:

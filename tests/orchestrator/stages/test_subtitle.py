@@ -39,9 +39,11 @@ def test_table_then_sidecar_then_picture_then_none(tmp_path, reader):
     assert find_subtitle(clip(path, " In the\n table. "), 1.5, samples, reader).text == "In the table."
     beside = find_subtitle(clip(path, "  "), 1.5, samples, reader)
     assert (beside.text, beside.source, beside.language) == ("beside the clip", "srt", "en")
+    assert find_subtitle(clip(path), 1.5, pytest.fail, reader) == beside  # nothing is decoded for it
     (tmp_path / "a.srt").unlink()
     picture = find_subtitle(clip(path), 1.5, samples, reader)
     assert (picture.text, picture.source, picture.language) == ("in the picture", "picture", "en")
+    assert find_subtitle(clip(path), 1.5, lambda: samples, reader) == picture
     nothing = find_subtitle(clip(path), 1.5, film(1.5, []), reader)
     assert (nothing.text, nothing.source) == (None, "none")
     assert "table" in nothing.reason and "nothing is written" in nothing.reason

@@ -15,6 +15,7 @@ from merrflow_serving.media.sound_clock import TOLERANCE, SoundClock
 
 SAMPLE_RATE = 16_000  # Hz
 LONGEST_SILENCE = 600.0  # seconds between the beginnings of sound and picture, or in a gap, if there is no other limit
+_AT_ONCE = SAMPLE_RATE  # samples that are mixed at once: codecs have frames of 1,000, and each call has its cost
 _OFFSET = 0.01  # -40 dBFS: more than this is a fault of a recorder; no codec or voice has it
 _TOO_LOUD = 2.0  # +6 dBFS: no decoder overshoots as far; such floats are on another scale
 
@@ -58,10 +59,17 @@ class AudioCollector:
         self._kind: tuple[str, str, int] | None = None
         self._changes = 0  # of it
         self._names: tuple[str, ...] = ()
+        self._unmixed: list[np.ndarray] = []  # of the channels `_names`, (samples, channels) each
+        self._waiting = 0  # samples in them
         self._parts: list[np.ndarray] = []
         self._doubtful: av.AudioFrame | None = None  # its time is to be confirmed
         self._late = 0  # samples to come that are there already
-        self.size = 0  # samples so far
+        self._mixed = 0  # samples in `_parts`
+
+    @property
+    def size(self) -> int:
+        """Samples so far."""
+        return self._mixed + max(0, self._waiting - self._late)
 
     def add(self, frame: av.AudioFrame) -> None:
         """Takes the next frame. A stream may change its layout or rate in the middle.
@@ -134,24 +142,33 @@ class AudioCollector:
             self._check(place)
             self._late = 0
             self._parts.append(np.zeros(place - self.size, np.float32))
-            self.size = place
+            self._mixed = place
 
     def _flush(self) -> None:
         if self._resampler is not None:
             self._take(self._resampler.resample(None))
+            self._mix()
             self._resampler = None
 
     def _take(self, pieces: list[av.AudioFrame]) -> None:
         for piece in pieces:
-            channels: np.ndarray = np.nan_to_num(
-                piece.to_ndarray().reshape(-1, len(self._names)).T, nan=0.0, posinf=1.0, neginf=-1.0
-            )
-            self._levels.setdefault(self._names, Levels(self._names, SAMPLE_RATE)).add(channels)
-            weights = np.array(self._given.get(self._names, usual(self._names)).weights, np.float32)
-            mixed = (weights[:, None] * channels).sum(axis=0, dtype=np.float32)[self._late :]
-            self._late = max(0, self._late - channels.shape[1])
-            self._parts.append(mixed)
-            self.size += mixed.size
+            self._unmixed.append(piece.to_ndarray().reshape(-1, len(self._names)))
+            self._waiting += piece.samples
+        if self._waiting >= _AT_ONCE:
+            self._mix()
+
+    def _mix(self) -> None:
+        """What waits becomes one channel."""
+        if not self._waiting:
+            return
+        channels = np.nan_to_num(np.concatenate(self._unmixed).T, nan=0.0, posinf=1.0, neginf=-1.0)
+        self._levels.setdefault(self._names, Levels(self._names, SAMPLE_RATE)).add(channels)
+        weights = np.array(self._given.get(self._names, usual(self._names)).weights, np.float32)
+        mixed = (weights[:, None] * channels).sum(axis=0, dtype=np.float32)[self._late :]
+        self._late = max(0, self._late - self._waiting)
+        self._parts.append(mixed)
+        self._mixed += mixed.size
+        self._unmixed, self._waiting = [], 0
 
 
 def _levelled(samples: np.ndarray) -> np.ndarray:

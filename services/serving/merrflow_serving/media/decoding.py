@@ -30,6 +30,7 @@ _DAMAGE = (
     av.error.ExternalError,
 )
 OnDamage = Callable[[], None]
+OnOpen = Callable[["InputContainer", "VideoStream"], None]
 
 
 class Decoded(NamedTuple):
@@ -47,7 +48,9 @@ class _DamagedError(Exception):
     """The file is damaged, or its decoder would not say so."""
 
 
-def decode(source: Source, max_pixels: int, on_damage: OnDamage | None, threads: int) -> Iterator[Decoded]:
+def decode(
+    source: Source, max_pixels: int, on_damage: OnDamage | None, threads: int, on_open: OnOpen | None = None
+) -> Iterator[Decoded]:
     """What one thread decodes, whatever `threads` is. Arguments and errors as of `video.iter_frames`.
 
     Of a damaged file several threads lose other pictures than one does. So that everyone counts the same frames,
@@ -56,7 +59,7 @@ def decode(source: Source, max_pixels: int, on_damage: OnDamage | None, threads:
     """
     seen = 0
     try:
-        for decoded in _decode(source, max_pixels, _Damage(None), threads):
+        for decoded in _decode(source, max_pixels, _Damage(None), threads, on_open):
             seen += 1
             yield decoded
         return
@@ -97,9 +100,13 @@ class _Damage:
             raise _DamagedError
 
 
-def _decode(source: Source, max_pixels: int, damage: _Damage, threads: int) -> Iterator[Decoded]:
+def _decode(
+    source: Source, max_pixels: int, damage: _Damage, threads: int, on_open: OnOpen | None = None
+) -> Iterator[Decoded]:
     with open_media(source, max_pixels=max_pixels) as container:
         video = video_track(source, container)
+        if on_open:
+            on_open(container, video)
         check_codec(video)
         video.thread_type, video.thread_count = "AUTO", threads
         if not damage.tolerates and is_silent(video):

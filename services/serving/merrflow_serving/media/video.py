@@ -12,6 +12,7 @@ from functools import cached_property
 
 import av
 import numpy as np
+from av.video.reformatter import Interpolation
 
 from merrflow_serving.errors import TooLarge
 from merrflow_serving.media.bounds import MOST_PIXELS
@@ -19,11 +20,12 @@ from merrflow_serving.media.clock import FrameClock
 from merrflow_serving.media.colours import needs_mapping
 from merrflow_serving.media.container import Source, check_codec, open_media
 from merrflow_serving.media.convert import Converter
-from merrflow_serving.media.decoding import Decoded, decode
+from merrflow_serving.media.decoding import Decoded, OnOpen, decode
 from merrflow_serving.media.deinterlace import deinterlaced
 from merrflow_serving.media.orientation import Matrix, display_matrix, is_turned, square, upright, upright_as_is
 
 __all__ = ["Source", "VideoFrame", "check_codec", "iter_frames", "open_media", "read_frames"]
+SMALL = 160  # pixels on the longer side
 
 
 @dataclass(frozen=True)
@@ -74,11 +76,19 @@ class VideoFrame:
         """Like `image`, shrunk so that no side is longer than `longest` pixels; never enlarged."""
         return np.ascontiguousarray(self.view(longest))
 
+    @cached_property
+    def small(self) -> np.ndarray:
+        """Like `scaled(SMALL)` in half the time, for what looks at every frame: pixels are means of what they cover."""
+        return np.ascontiguousarray(self._view(SMALL, Interpolation.AREA))
+
     def view(self, longest: int) -> np.ndarray:
         """Like `scaled`, but without a copy of ffmpeg's memory, so that there may be gaps between rows."""
+        return self._view(longest, None)
+
+    def _view(self, longest: int, how: Interpolation | None) -> np.ndarray:
         factor = min(1.0, longest / max(self._square))
         width, height = (max(1, round(side * factor)) for side in self._square)
-        return upright((self.converter or Converter()).view(self.raw, width, height), self._matrix)
+        return upright((self.converter or Converter()).view(self.raw, width, height, how), self._matrix)
 
 
 def iter_frames(
@@ -87,6 +97,7 @@ def iter_frames(
     max_pixels: int = 0,
     max_frames: int = 0,
     on_damage: Callable[[], None] | None = None,
+    on_open: OnOpen | None = None,
     threads: int = 0,
 ) -> Iterator[VideoFrame]:
     """Decodes the video track that is the film.
@@ -94,6 +105,7 @@ def iter_frames(
     A damaged packet costs its pictures: decoding goes on behind it, and `on_damage` is called for each. Pictures of
     which the decoder could make up the missing parts are kept, as players show them (`VideoFrame.is_damaged`).
 
+    on_open: is given the opened file and its track before anything is decoded; what it raises ends the reading.
     threads: of the decoder, each of which holds pictures in memory; 0: one per core.
 
     Raises `UnreadableMedia`, `MissingStream` (no video track) or `TooLarge` (0 means no limit).
@@ -111,20 +123,22 @@ def iter_frames(
             yield VideoFrame(index, timestamp, raw, converter, ratio, start, interlaced, damaged)
             index += 1
 
-    for decoded in deinterlaced(decode(source, max_pixels, on_damage, threads)):
+    for decoded in deinterlaced(decode(source, max_pixels, on_damage, threads, on_open)):
         clock = clock or FrameClock(decoded.rate, resets=decoded.resets)
         yield from number(list(clock.add(decoded, decoded.raw.time)), clock.start)
     if clock is not None:
         yield from number(list(clock.finish()), clock.start)
 
 
-def read_frames(source: Source, wanted: Collection[int], *, max_pixels: int = MOST_PIXELS) -> dict[int, VideoFrame]:
+def read_frames(
+    source: Source, wanted: Collection[int], *, max_pixels: int = MOST_PIXELS, threads: int = 0
+) -> dict[int, VideoFrame]:
     """The frames with these numbers; those that the video does not have are left out. Raises as `iter_frames`."""
     found: dict[int, VideoFrame] = {}
     if not wanted:
         return found
     last = max(wanted)
-    for frame in iter_frames(source, max_pixels=max_pixels):
+    for frame in iter_frames(source, max_pixels=max_pixels, threads=threads):
         if frame.index in wanted:
             found[frame.index] = frame
         if frame.index >= last:
