@@ -28,7 +28,7 @@ from typing import Any
 
 from benchmarks.text_checks import ALTERED, EVENTS, OBJECTS, PERSONS, made_text
 from merrflow.cli.score import open_judges
-from merrflow.core.settings import load_settings
+from merrflow.core.settings_file import load_settings
 from merrflow.stages.claims.judge import FACE, LABEL, SCENE, VOICE, WORDS, Evidence, Finding, Judge
 from merrflow.stages.claims.split import split
 

@@ -18,14 +18,14 @@ from merrflow.core.inputs import Found
 from merrflow.core.labels import Label
 from merrflow.core.measurements import Clip, Curves, Peak, Probe, Shot, Subject
 from merrflow.core.records import Outcome, Record
-from merrflow.core.settings import load_settings
+from merrflow.core.settings_file import load_settings
 from merrflow.core.spoken import Subtitle
 from merrflow.core.texts import Origin, Reasoning, Scene, Tone
 from merrflow.datasets.entries import RECORDS
 from merrflow.facs import load_rules
 from merrflow.formats.clip_list import find_clips
 from merrflow.pipeline.cache_keys import CacheKeys
-from merrflow.pipeline.local_services import embedded_engines
+from merrflow.pipeline.embedded_engines import embedded_engines
 from merrflow.stages.graph import GRAPH
 from merrflow.stages.text_reader import SharedReader
 from merrflow.stages.witnesses.rules import load_witnesses

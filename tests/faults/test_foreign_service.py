@@ -10,7 +10,7 @@ import pytest
 
 from merrflow.clients import Services
 from merrflow.common.v1 import common_pb2, common_pb2_grpc
-from merrflow.core.settings import load_settings
+from merrflow.core.settings_file import load_settings
 from merrflow.qwen_audio.v1 import qwen_audio_pb2 as pb
 from merrflow_serving.errors import EngineFault, MerrflowError
 from merrflow_serving.media.audio import encode_wav

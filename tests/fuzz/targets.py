@@ -15,7 +15,7 @@ from merrflow.core.errors import InputError
 from merrflow.core.inputs import assign_names
 from merrflow.core.measurements import Clip, Peak, Probe, Shot
 from merrflow.core.paths import path_text, safe_name, text_path
-from merrflow.core.settings import load_settings
+from merrflow.core.settings_file import load_settings
 from merrflow.facs import load_rules
 from merrflow.facs.lexicon import load_lexicon
 from merrflow.formats.clip_list import find_clips

@@ -16,7 +16,8 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from merrflow.clients import Connection
 from merrflow.clients.credentials import open_channel
 from merrflow.common.v1 import common_pb2, common_pb2_grpc
-from merrflow.core.settings import RunSettings, load_settings
+from merrflow.core.settings import RunSettings
+from merrflow.core.settings_file import load_settings
 from merrflow.pipeline.local_services import LocalServices
 from merrflow_serving.errors import NotReady
 

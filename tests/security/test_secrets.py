@@ -11,7 +11,7 @@ from rich.console import Console
 from merrflow.cli.app import app
 from merrflow.cli.services import show_settings
 from merrflow.core.errors import InputError
-from merrflow.core.settings import load_settings
+from merrflow.core.settings_file import load_settings
 from merrflow.flow.submit import _parameters
 from merrflow.pipeline.open_session import open_session
 from merrflow.pipeline.request import Request

@@ -16,7 +16,7 @@ import pytest
 from _pytest.mark import ParameterSet
 
 from merrflow.core.datafile import MOST_BYTES
-from merrflow.core.settings import load_settings
+from merrflow.core.settings_file import load_settings
 from merrflow.datasets.evaluation.texts import measure_sides
 from merrflow.datasets.export import text as export_text
 from merrflow.facs import load_rules

@@ -12,7 +12,7 @@ import pytest
 from merrflow.cli.services import call_once, look
 from merrflow.clients import Connection
 from merrflow.common.v1 import common_pb2, common_pb2_grpc
-from merrflow.core.settings import load_settings
+from merrflow.core.settings_file import load_settings
 from merrflow_serving import health
 from merrflow_serving.credentials import health_socket, make_private
 from merrflow_serving.errors import InvalidInput, NotReady

@@ -12,7 +12,7 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from merrflow.clients import Connection
 from merrflow.common.v1 import common_pb2, common_pb2_grpc
-from merrflow.core.settings import load_settings
+from merrflow.core.settings_file import load_settings
 from merrflow.qwen_audio.v1 import qwen_audio_pb2 as pb
 from merrflow.qwen_audio.v1 import qwen_audio_pb2_grpc as pb_grpc
 from merrflow_serving.credentials import Tokens, is_loopback, read_tokens

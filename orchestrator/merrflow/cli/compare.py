@@ -167,7 +167,7 @@ async def _ask(
 ) -> str:
     """Asks the model. Returns what is to be said of pairs without an answer."""
     from merrflow.clients.services import Services
-    from merrflow.core.settings import load_settings
+    from merrflow.core.settings_file import load_settings
     from merrflow.datasets.preference.judge import ask, judge_name
     from merrflow.pipeline.local_services import START_SECONDS, LocalServices
 

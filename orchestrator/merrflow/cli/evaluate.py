@@ -190,7 +190,7 @@ def measure(
 
 def read_run(out: Path) -> FinishedRun:
     """A run from its folder: its ledger or, without one, its records.jsonl. Raises `InputError`."""
-    from merrflow.core.settings import load_settings
+    from merrflow.core.settings_file import load_settings
     from merrflow.datasets.evaluation.runs import read_ledger, read_lines
     from merrflow.store import existing_ledger
 

@@ -88,7 +88,7 @@ async def _score(
     allow_remote: bool | None,
 ) -> tuple[Tally, tuple[str, ...]]:
     from merrflow.core.errors import InputError, listed, writing_outputs
-    from merrflow.core.settings import load_settings
+    from merrflow.core.settings_file import load_settings
     from merrflow.datasets.outputs import write_outputs
     from merrflow.datasets.scoring.files import ScoreFiles, score_names
     from merrflow.datasets.scoring.score import read_texts

@@ -26,7 +26,8 @@ from merrflow.clients.replica import CHANNEL_OPTIONS
 from merrflow.clients.rpc import rpcs
 from merrflow.common.v1 import common_pb2, common_pb2_grpc
 from merrflow.core.errors import InputError
-from merrflow.core.settings import RunSettings, load_settings
+from merrflow.core.settings import RunSettings
+from merrflow.core.settings_file import load_settings
 from merrflow.llama3.v1 import llama3_pb2
 from merrflow.pipeline.local_services import LocalServices
 from merrflow_serving.catalog import SERVICES

@@ -21,7 +21,7 @@ from merrflow.core.errors import InputError
 from merrflow.core.labels import LabelScores
 from merrflow.core.measurements import ActionUnitSeries
 from merrflow.core.paths import path_text
-from merrflow.core.settings import load_settings
+from merrflow.core.settings_file import load_settings
 from merrflow.core.spoken import Translation
 from merrflow.core.texts import Clues, Reasoning, Scene, Tone
 from merrflow_serving.catalog import SERVICES

@@ -15,7 +15,8 @@ from prefect.types.entrypoint import EntrypointType
 from prefect.workers.utilities import get_default_base_job_template_for_infrastructure_type
 
 from merrflow.core.errors import InputError
-from merrflow.core.settings import RunSettings, load_settings
+from merrflow.core.settings import RunSettings
+from merrflow.core.settings_file import load_settings
 from merrflow.core.version import __version__
 from merrflow.flow.annotate import annotate_flow, annotate_shard_flow
 from merrflow.flow.names import POOL, RUNS, SHARDS, TAG

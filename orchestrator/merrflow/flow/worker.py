@@ -16,7 +16,7 @@ import httpx
 
 from merrflow.core.errors import InputError
 from merrflow.core.proxies import keep_loopback_direct
-from merrflow.core.settings import load_settings
+from merrflow.core.settings_file import load_settings
 from merrflow.core.writable import check_writable
 from merrflow.flow.names import POOL
 from merrflow.flow.report_server import ReportServer

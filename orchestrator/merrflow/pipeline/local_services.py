@@ -24,10 +24,8 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from merrflow.core.child_logs import last_words
 from merrflow.core.errors import RunStopped, ungrouped, writing_outputs
-from merrflow_serving.__main__ import load_spec, read_settings
 from merrflow_serving.catalog import NEEDED, SERVICES
 from merrflow_serving.credentials import BEARER
-from merrflow_serving.engine import EngineInfo
 from merrflow_serving.errors import InvalidInput
 from merrflow_serving.private_folder import remove_abandoned
 
@@ -245,23 +243,6 @@ class LocalServices:
 
     def _last_words(self, name: str) -> str:
         return last_words(self._log(name), self._log_starts.get(name, 0))
-
-
-def embedded_engines(names: Iterable[str] = NEEDED) -> dict[str, EngineInfo]:
-    """The info of each engine that would be started here. Starts none.
-
-    Raises `MerrflowError` if one is not installed or its settings are wrong.
-    """
-    return {name: embedded_engine(name) for name in names}
-
-
-def embedded_engine(name: str, engine: str = "", **settings: str) -> EngineInfo:
-    """The same of one service. engine: "" for the one that the environment says. settings: beside the environment's."""
-    spec = load_spec(name)
-    found: EngineInfo = spec.make_engine(
-        read_settings(spec, **settings, **({"engine": engine} if engine else {}))
-    ).info()
-    return found
 
 
 async def _serving(address: str, token: str) -> None:

@@ -29,8 +29,9 @@ from merrflow.formats.merr import read_labels, read_sentences
 from merrflow.formats.precomputed import Precomputed, read_precomputed
 from merrflow.pipeline.cache_keys import CacheKeys
 from merrflow.pipeline.concurrency import decoder_threads, held_samples
+from merrflow.pipeline.embedded_engines import embedded_engines
 from merrflow.pipeline.gpu_phases import Sharing, open_sharing
-from merrflow.pipeline.local_services import START_SECONDS, LocalServices, embedded_engines
+from merrflow.pipeline.local_services import START_SECONDS, LocalServices
 from merrflow.pipeline.pipeline import Pipeline
 from merrflow.pipeline.ranked_threads import RankedThreads
 from merrflow.pipeline.request import Request

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from merrflow.core.settings import RunSettings, load_settings
+from merrflow.core.settings import RunSettings
+from merrflow.core.settings_file import load_settings
 from merrflow.pipeline.speech_recognition import SERVICE, recognises_speech
 from merrflow.stages import action_units
 from merrflow.stages.graph import GRAPH

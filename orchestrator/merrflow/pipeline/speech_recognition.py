@@ -7,7 +7,7 @@ from importlib.util import find_spec
 
 from merrflow.core.errors import InputError
 from merrflow.core.settings import RunSettings
-from merrflow.pipeline.local_services import embedded_engines
+from merrflow.pipeline.embedded_engines import embedded_engines
 from merrflow_serving import commands, weights
 from merrflow_serving.__main__ import load_spec, read_settings
 from merrflow_serving.catalog import NEEDED, SERVICES

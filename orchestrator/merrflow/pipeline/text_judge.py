@@ -14,7 +14,8 @@ from merrflow.core.errors import InputError, WitnessAway
 from merrflow.core.labels import LabelScores
 from merrflow.core.settings import RunSettings
 from merrflow.core.texts import Clues
-from merrflow.pipeline.local_services import Local, embedded_engine
+from merrflow.pipeline.embedded_engines import embedded_engine
+from merrflow.pipeline.local_services import Local
 from merrflow.pipeline.witness_engines import started_here
 from merrflow.stages.claims.judge import Judge
 from merrflow.stages.claims.model import PROMPT, ModelJudge

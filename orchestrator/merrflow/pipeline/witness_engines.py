@@ -14,7 +14,8 @@ from merrflow.clients.second_service import SecondService
 from merrflow.core.errors import InputError
 from merrflow.core.second_engines import SecondEngine
 from merrflow.core.settings import RunSettings
-from merrflow.pipeline.local_services import START_SECONDS, Local, LocalServices, embedded_engine
+from merrflow.pipeline.embedded_engines import embedded_engine
+from merrflow.pipeline.local_services import START_SECONDS, Local, LocalServices
 from merrflow.stages.stage import Second
 from merrflow_serving.errors import MerrflowError
 

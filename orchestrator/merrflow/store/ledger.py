@@ -8,7 +8,7 @@ from pathlib import Path
 from sqlalchemy.exc import SQLAlchemyError
 
 from merrflow.core.errors import InputError
-from merrflow.core.settings import load_settings
+from merrflow.core.settings_file import load_settings
 from merrflow.store.database import locate_ledger
 from merrflow.store.database_retries import LedgerGone
 from merrflow.store.dataset_queries import DatasetQueries

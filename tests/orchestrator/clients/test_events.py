@@ -6,7 +6,7 @@ import asyncio
 
 from merrflow.clients import Connection
 from merrflow.clients.events import EventKind, ServiceEvent
-from merrflow.core.settings import load_settings
+from merrflow.core.settings_file import load_settings
 from merrflow.core.signal import Signal
 from tests.orchestrator.clients.toy_replicas import replicas, request, start
 

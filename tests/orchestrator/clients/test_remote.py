@@ -13,7 +13,7 @@ from merrflow.cli.services import call_once
 from merrflow.clients import Services
 from merrflow.clients.remote import leaves
 from merrflow.common.v1 import common_pb2
-from merrflow.core.settings import load_settings
+from merrflow.core.settings_file import load_settings
 from merrflow_serving.catalog import SERVICES
 from merrflow_serving.engine import Endpoint, Reach
 from merrflow_serving.errors import NotReady

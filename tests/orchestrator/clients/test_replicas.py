@@ -17,7 +17,7 @@ from merrflow.clients import replicas as module
 from merrflow.clients.addresses import targets
 from merrflow.clients.replica import State
 from merrflow.clients.replicas import ReplicasDiffer
-from merrflow.core.settings import load_settings
+from merrflow.core.settings_file import load_settings
 from merrflow_serving.errors import EngineFault, NotReady
 from tests.orchestrator.clients.toy_replicas import Echo, Process, replicas, request, start
 from tests.ports import free_port

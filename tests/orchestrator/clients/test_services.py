@@ -12,7 +12,7 @@ import pytest
 from merrflow.clients import Connection, ServiceGone
 from merrflow.clients.services import origin_from
 from merrflow.common.v1 import common_pb2
-from merrflow.core.settings import load_settings
+from merrflow.core.settings_file import load_settings
 from merrflow.core.usage import Usage
 from merrflow.llama3.v1 import llama3_pb2
 from merrflow.openface_au.v1 import openface_au_pb2

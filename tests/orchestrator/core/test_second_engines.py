@@ -6,7 +6,7 @@ import pytest
 
 from merrflow.core.errors import InputError
 from merrflow.core.second_engines import SecondEngine, second_engines
-from merrflow.core.settings import load_settings
+from merrflow.core.settings_file import load_settings
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from merrflow.core.errors import InputError
-from merrflow.core.settings import RunSettings, load_settings
+from merrflow.core.settings import RunSettings
+from merrflow.core.settings_file import load_settings
 from merrflow_serving.catalog import SERVICES
 
 

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from merrflow.core.errors import InputError
-from merrflow.core.settings import load_settings
+from merrflow.core.settings_file import load_settings
 from merrflow.pipeline import speech_recognition
 from merrflow.pipeline.speech_recognition import recognises_speech
 from merrflow_serving.errors import EngineFault, InvalidInput

@@ -11,7 +11,7 @@ from merrflow.clients import identity
 from merrflow.core.errors import InputError
 from merrflow.core.fingerprint import fingerprint
 from merrflow.core.labels import Label
-from merrflow.core.settings import load_settings
+from merrflow.core.settings_file import load_settings
 from merrflow.core.texts import Clues
 from merrflow.stages.graph import graph_for
 from merrflow_serving.engine import EngineInfo

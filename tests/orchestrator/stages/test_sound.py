@@ -11,7 +11,8 @@ import pytest
 
 from merrflow.core.errors import InputError
 from merrflow.core.measurements import Probe
-from merrflow.core.settings import RunSettings, load_settings
+from merrflow.core.settings import RunSettings
+from merrflow.core.settings_file import load_settings
 from merrflow.stages import tone, transcript
 from merrflow.stages.probe import STAGE, decode
 from tests.paths import ROOT, SHARED

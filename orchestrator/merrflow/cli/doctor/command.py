@@ -106,7 +106,7 @@ async def _situation(
     from merrflow.cli.doctor.engines import choose
     from merrflow.cli.doctor.finding import Situation
     from merrflow.cli.nvidia import read_driver
-    from merrflow.core.settings import load_settings
+    from merrflow.core.settings_file import load_settings
 
     settings = load_settings(config)
     return Situation(
