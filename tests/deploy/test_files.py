@@ -29,13 +29,14 @@ def compose(path: Path = BASE) -> dict:
 
 
 def combined() -> list[object]:
-    """All combinations of overrides. What two can do to each other, pairs show; three and more are slow together.
-    Of those that say who runs the models, more than one is given by mistake alone: pairs and all of them must do."""
+    """All combinations of overrides. What two can do to each other, pairs show. Each alone and all at once are quick;
+    the others together take a minute of a core, and more. Of those that say who runs the models, more than one is given
+    by mistake alone: pairs and all of them must do."""
     return [
         pytest.param(
             paths,
             id="+".join(path.stem for path in paths) or "alone",
-            marks=[pytest.mark.slow] if 2 < count < len(OVERRIDES) else [],
+            marks=[pytest.mark.slow] if 1 < count < len(OVERRIDES) else [],
         )
         for count in range(len(OVERRIDES) + 1)
         for paths in combinations(OVERRIDES, count)

@@ -17,6 +17,7 @@ from tests.deploy.stack import wait_for
 from tests.ports import free_port
 
 pytest.importorskip("prefect_kubernetes", reason="prefect-kubernetes is not installed")
+pytestmark = pytest.mark.slow  # a server and a worker; test_kubernetes.py reads the manifests that they are given
 
 
 @pytest.fixture(scope="module")

@@ -33,9 +33,12 @@ from tests.services.serving.test_metrics import STATE
 CLIP = ROOT / "examples/clips/surprise_visit.mp4"
 DATA_SECONDS = 120
 
-pytestmark = pytest.mark.skipif(
-    not shutil.which("prometheus"), reason="prometheus is not installed (Debian: apt-get install prometheus)"
-)
+pytestmark = [
+    pytest.mark.slow,  # all services, two servers and minutes of samples; test_observability.py reads the same files
+    pytest.mark.skipif(
+        not shutil.which("prometheus"), reason="prometheus is not installed (Debian: apt-get install prometheus)"
+    ),
+]
 
 
 def configuration(folder: Path, ports: dict[str, int], gpu_port: int, prefect_port: int, own_port: int) -> Path:

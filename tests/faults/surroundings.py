@@ -49,10 +49,16 @@ def environment(faults: Faults, settings: Mapping[str, object]) -> dict[str, str
 
 def start(command: Sequence[str], env: Mapping[str, str]) -> subprocess.Popen[str]:
     """A run, with its output to be read from `ended`."""
+    # Not at the top of the repository: Prefect reads the .env there hundreds of times, a third of a run's start.
     # A shell's background jobs ignore Ctrl-C, and so would all that they start: here a run is one in the foreground.
     foreground = ["env", "--default-signal=INT", *command]
     return subprocess.Popen(
-        foreground, env=dict(env), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        foreground,
+        env=dict(env),
+        cwd=tempfile.gettempdir(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
     )
 
 

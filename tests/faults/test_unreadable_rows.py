@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
+import shutil
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -50,6 +52,19 @@ def clips(tmp_path_factory) -> Path:
     return make_clips(tmp_path_factory.mktemp("clips"), NAMES)
 
 
+@pytest.fixture(scope="module")
+def annotated(clips, tmp_path_factory) -> Path:
+    """The folder of a finished run, of which each test damages a copy."""
+    out = tmp_path_factory.mktemp("annotated") / "out"
+    asyncio.run(annotate(clips, out))
+    return out
+
+
+@pytest.fixture
+def out(annotated, tmp_path) -> Path:
+    return Path(shutil.copytree(annotated, tmp_path / "out"))
+
+
 async def annotate(clips: Path, out: Path, **settings: object) -> Summary:
     async with fake_services() as addresses:
         values = {"label_scores": "none", "neutral_sample": 0.0} | addresses | settings
@@ -90,9 +105,7 @@ def read_all(out: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", DAMAGE)
-async def test_a_record_that_cannot_be_parsed_is_left_out_and_made_again(tmp_path, clips, damage, caplog):
-    out = tmp_path / "out"
-    await annotate(clips, out)
+async def test_a_record_that_cannot_be_parsed_is_left_out_and_made_again(out, clips, damage, caplog):
     change(out, "c1", "record", *DAMAGE[damage])
     caplog.set_level(logging.WARNING, "merrflow")
     read_all(out)
@@ -109,9 +122,7 @@ async def test_a_record_that_cannot_be_parsed_is_left_out_and_made_again(tmp_pat
 
 
 @pytest.mark.parametrize("damage", DAMAGE)
-async def test_a_stage_that_cannot_be_parsed_is_computed_again(tmp_path, clips, damage, caplog):
-    out = tmp_path / "out"
-    await annotate(clips, out)
+async def test_a_stage_that_cannot_be_parsed_is_computed_again(out, clips, damage, caplog):
     for clip, stage in (("c1", "tone"), ("c2", "action_units"), ("c3", "action_units")):
         change(out, clip, stage, *DAMAGE[damage])
     read_all(out)
@@ -126,9 +137,7 @@ async def test_a_stage_that_cannot_be_parsed_is_computed_again(tmp_path, clips, 
     assert_whole(out, NAMES)
 
 
-async def test_rows_of_a_newer_merrflow_are_left_alone(tmp_path, clips, caplog):
-    out = tmp_path / "out"
-    await annotate(clips, out)
+async def test_rows_of_a_newer_merrflow_are_left_alone(out, clips, caplog):
     for clip, stage in (("c1", "record"), ("c2", "tone")):
         change(out, clip, stage, "schema_version", lambda old: ROWS_VERSION + 1)
     ledger = open_ledger(out)

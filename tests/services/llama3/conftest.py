@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from merrflow_llama3.engines import llamacpp
 from merrflow_llama3.engines.llamacpp import LlamaCpp
 from merrflow_llama3.settings import Llama3Settings
 
@@ -16,3 +17,11 @@ def engine() -> Iterator[LlamaCpp]:
     made.load()
     yield made
     made.close()
+
+
+@pytest.fixture
+def loaded_already(engine: LlamaCpp, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A service with default settings has this engine: to load another costs 3 s of a core."""
+    monkeypatch.setattr(llamacpp, "LlamaCpp", lambda settings: engine)
+    monkeypatch.setattr(engine, "load", lambda: None)
+    monkeypatch.setattr(engine, "close", lambda: None)

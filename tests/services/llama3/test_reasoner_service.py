@@ -62,7 +62,7 @@ async def test_answers_limits_and_errors_over_grpc():
         assert (error.code, error.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "TOO_LARGE")
 
 
-async def test_scores_over_grpc():
+async def test_scores_over_grpc(loaded_already):
     labels = ["angry", "happy", "sad"]
     async with channel() as opened:
         stub = pb_grpc.EmotionReasonerStub(opened)

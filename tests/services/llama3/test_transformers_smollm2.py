@@ -22,6 +22,9 @@ from merrflow_serving.server import Server
 from tests.services.llama3.clue_sets import ALL, ANGRY, CHINESE, SAD
 
 LABELS = ("angry", "happy", "sad")
+# Half a minute of a core. What an edit of the engine breaks, the tests with tiny models find; these find what another
+# release of transformers or torch does to real weights.
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
