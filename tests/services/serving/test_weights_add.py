@@ -10,6 +10,7 @@ import pytest
 from merrflow_serving.errors import InvalidInput, NotReady
 from merrflow_serving.weights import storage
 from merrflow_serving.weights.add import add
+from merrflow_serving.weights.files import structural_fault
 from merrflow_serving.weights.places import Place
 from merrflow_serving.weights.state import states
 
@@ -83,7 +84,7 @@ def test_a_page_that_a_site_sent_instead_of_the_file_is_refused(tmp_path: Path) 
     """As Google Drive does for large files; and a download that was cut."""
     place = Place(models_dir=tmp_path / "models")
     for content, said in (
-        (b"<!DOCTYPE html><html>virus scan</html>", "is no file of torch's: it begins with '<!DOCTYPE html><'"),
+        (b"<!DOCTYPE html><html>virus scan</html>", "is no file of torch's or CTranslate2's: it begins with '<!DOCTYPE html><'"),
         (b"PK\x03\x04 cut", "is cut short"),
     ):
         (tmp_path / NAME).write_bytes(content)
@@ -96,3 +97,9 @@ def test_a_page_that_a_site_sent_instead_of_the_file_is_refused(tmp_path: Path) 
         (state,) = states(["eva-vit-g"], place)
         assert state.word == "damaged" and said in state.found.broken[0]
         (folder / NAME).unlink()
+
+
+def test_weights_of_ctranslate2_are_no_damaged_ones_of_torch(tmp_path: Path) -> None:
+    file = tmp_path / "model.bin"
+    file.write_bytes(b"\x06\x00\x00\x00\x0c\x00WhisperSpec\x00\x03\x00\x00\x00")
+    assert structural_fault(file, "model.bin") == ""

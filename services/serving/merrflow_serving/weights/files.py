@@ -182,9 +182,15 @@ def structural_fault(path: Path, name: str) -> str:
             begin = file.read(LONGEST_BEGIN)
         if begin.startswith(_ZIP) and not zipfile.is_zipfile(path):
             return f"{name} is cut short: the end of the archive is missing"
-        if not begin.startswith((_ZIP, _PICKLE)):  # such as the page that a site sends instead of the file
-            return f"{name} is no file of torch's: it begins with {begin.decode('latin-1')!r}"
+        # Another may be the page that a site sends instead of the file.
+        if not (begin.startswith((_ZIP, _PICKLE)) or _is_ctranslate2(begin)):
+            return f"{name} is no file of torch's or CTranslate2's: it begins with {begin.decode('latin-1')!r}"
     return ""
+
+
+def _is_ctranslate2(begin: bytes) -> bool:
+    """Whether a `model.bin` may begin so: with the number of its format, 6 at the time of writing, in four bytes."""
+    return 0 < int.from_bytes(begin[:4], "little") < 100
 
 
 def _remember(folder: Path, manifest: Manifest) -> None:
