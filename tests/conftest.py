@@ -12,6 +12,7 @@ from typing import Any
 import grpc
 import pytest
 
+from tests.paths import ROOT
 from tests.postgres import NoPostgres, postgres
 
 # Begun first, so that no process is left alone with one of them at the end. These start processes and wait for them.
@@ -33,6 +34,8 @@ def pytest_configure(config: pytest.Config) -> None:
     elsewhere = tempfile.TemporaryDirectory(prefix="merrflow-tests-")
     config.add_cleanup(elsewhere.cleanup)
     os.chdir(elsewhere.name)
+    # For what tests start with `-m tests....`.
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
     # Half of what it costs to import all tests is to look again and again for garbage among modules, which stay.
     gc.disable()
     config.add_cleanup(gc.enable)

@@ -84,7 +84,7 @@ def test_a_page_that_a_site_sent_instead_of_the_file_is_refused(tmp_path: Path) 
     """As Google Drive does for large files; and a download that was cut."""
     place = Place(models_dir=tmp_path / "models")
     for content, said in (
-        (b"<!DOCTYPE html><html>virus scan</html>", "is no file of torch's or CTranslate2's: it begins with '<!DOCTYPE html><'"),
+        (b"<!DOCTYPE html><html>virus scan</html>", "torch's or CTranslate2's: it begins with '<!DOCTYPE html><'"),
         (b"PK\x03\x04 cut", "is cut short"),
     ):
         (tmp_path / NAME).write_bytes(content)
