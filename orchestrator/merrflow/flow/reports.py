@@ -29,13 +29,13 @@ from starlette.routing import Route
 
 from merrflow.datasets.report.build import NAME
 from merrflow.datasets.review.guard import Guard
+from merrflow.datasets.review.web import server_config
 from merrflow.flow.names import REPORTS, TAG
 from merrflow.flow.report_server import ReportServer
 from merrflow.pipeline.request import Request
 from merrflow_serving.credentials import Tokens
 
 CHUNK = 1 << 18  # bytes
-END_SECONDS = 3  # that an answer on its way may take when the worker ends
 # The report allows its own script and style by their hashes. This keeps all else out, and both away from cookies.
 POLICY = (
     "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'; base-uri 'none'; "
@@ -116,17 +116,7 @@ async def serve_reports(options: ReportServer, url: str, pool: str, say: Callabl
         policy=POLICY,
         is_door=lambda path: path.startswith(f"{REPORTS}/"),
     )
-    server = _Server(
-        uvicorn.Config(
-            app,
-            log_level="warning",
-            lifespan="off",
-            server_header=False,
-            ssl_certfile=options.tls_cert,
-            ssl_keyfile=options.tls_key,
-            timeout_graceful_shutdown=END_SECONDS,
-        )
-    )
+    server = _Server(server_config(app, options.tls_cert, options.tls_key))
     with sock:
         serving = asyncio.create_task(server.serve(sockets=[sock]))
         say(f"reports of the runs are served at {url}")

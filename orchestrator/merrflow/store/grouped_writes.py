@@ -41,8 +41,8 @@ class GroupedWrites:
             return
         error = self._error_of([write for write, _ in group])
         for write, future in group:
+            own = self._error_of([write]) if error and len(group) > 1 else error  # it may be another row's fault
             if future.set_running_or_notify_cancel():
-                own = self._error_of([write]) if error and len(group) > 1 else error  # it may be another row's fault
                 future.set_exception(own) if own else future.set_result(None)
 
     def _error_of(self, writes: Sequence[StageWrite]) -> Exception | None:

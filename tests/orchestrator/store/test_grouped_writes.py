@@ -84,6 +84,18 @@ def test_what_was_put_is_written_though_nobody_waits_and_the_run_ends(ledger: Le
     assert ledger.stage("a", "tone", "f") == ledger.stage("b", "tone", "f") == ROW
 
 
+def test_beside_a_row_that_cannot_be_written_one_that_nobody_waits_for_is(ledger: Ledger) -> None:
+    gate = Gate(ledger.write)
+    with GroupedWrites(gate) as writes:
+        writes.put(write("a"))
+        while not gate.groups:
+            pass
+        writes.put(write("unknown"))
+        assert writes.put(write("b")).cancel()
+        gate.open.set()
+    assert ledger.stage("b", "tone", "f") == ROW
+
+
 def test_a_ledger_that_is_gone_is_waited_for_once(ledger: Ledger) -> None:
     calls = []
 

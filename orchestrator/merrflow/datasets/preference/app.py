@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from fastapi import FastAPI, HTTPException
+from fastapi import FastAPI
 from fastapi import Path as InPath
 from fastapi import Query as InQuery
 from fastapi.responses import HTMLResponse, JSONResponse, Response
@@ -12,21 +12,21 @@ from pydantic import BaseModel, ConfigDict, StringConstraints
 from starlette.requests import Request
 
 from merrflow.core.version import __version__
-from merrflow.datasets.pages import asset, templates
+from merrflow.datasets.pages import templates
 from merrflow.datasets.preference.desk import CompareDesk, UnknownPair
 from merrflow.datasets.review.app import PACKAGE as REVIEW
 from merrflow.datasets.review.app import Key, film, still
 from merrflow.datasets.review.verdicts import Name
+from merrflow.datasets.review.web import serve_assets
 from merrflow.store import ClipGone, NotYours
 
 PACKAGE = "merrflow.datasets.preference"
-_STYLE, _SCRIPT = "text/css; charset=utf-8", "text/javascript; charset=utf-8"
 ASSETS = {
-    "page.css": (REVIEW, _STYLE),
-    "server.js": (REVIEW, _SCRIPT),
-    "text.js": (REVIEW, _SCRIPT),
-    "compare.css": (PACKAGE, _STYLE),
-    "compare.js": (PACKAGE, _SCRIPT),
+    "page.css": REVIEW,
+    "server.js": REVIEW,
+    "text.js": REVIEW,
+    "compare.css": PACKAGE,
+    "compare.js": PACKAGE,
 }
 _MOST = 50  # pairs in one answer
 
@@ -59,12 +59,7 @@ def compare_app(desk: CompareDesk, reviewer: str = "") -> FastAPI:
     def show() -> HTMLResponse:
         return HTMLResponse(page)
 
-    @app.get("/static/{name}")
-    def static(name: str) -> Response:
-        if name not in ASSETS:
-            raise HTTPException(404, "there is no such file")
-        package, kind = ASSETS[name]
-        return Response(asset(package, name), media_type=kind)
+    serve_assets(app, ASSETS)
 
     @app.get("/api/about")
     def about() -> dict[str, Any]:

@@ -17,25 +17,18 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from starlette.requests import Request
 
 from merrflow.core.version import __version__
-from merrflow.datasets.pages import asset, templates
+from merrflow.datasets.pages import templates
 from merrflow.datasets.pictures import FOLDER
 from merrflow.datasets.review.desk import Desk, Query, UnknownClip
 from merrflow.datasets.review.news import news
 from merrflow.datasets.review.sound import draw_sound
 from merrflow.datasets.review.verdicts import Kind, Name, Said
+from merrflow.datasets.review.web import serve_assets
 from merrflow.store import ClipGone, NotYours
 from merrflow_serving.errors import MerrflowError
 
 PACKAGE = "merrflow.datasets.review"
-ASSETS = {
-    "page.css": "text/css; charset=utf-8",
-    "page.js": "text/javascript; charset=utf-8",
-    "news.js": "text/javascript; charset=utf-8",
-    "list.js": "text/javascript; charset=utf-8",
-    "player.js": "text/javascript; charset=utf-8",
-    "server.js": "text/javascript; charset=utf-8",
-    "text.js": "text/javascript; charset=utf-8",
-}
+ASSETS = ("page.css", "page.js", "news.js", "list.js", "player.js", "server.js", "text.js")
 TYPES = {".webm": "video/webm", ".ogv": "video/ogg", ".mkv": "video/x-matroska", ".mov": "video/quicktime"}
 GONE = "the clip is gone, or its file was replaced; the verdict was not kept. Reload the page"
 
@@ -97,11 +90,7 @@ def review_app(desk: Desk, reviewer: str = "", blind: bool = False, ending: asyn
     def show() -> HTMLResponse:
         return HTMLResponse(page)
 
-    @app.get("/static/{name}")
-    def static(name: str) -> Response:
-        if name not in ASSETS:
-            raise HTTPException(404, "there is no such file")
-        return Response(asset(PACKAGE, name), media_type=ASSETS[name])
+    serve_assets(app, dict.fromkeys(ASSETS, PACKAGE))
 
     @app.get("/api/about")
     def about() -> dict[str, Any]:

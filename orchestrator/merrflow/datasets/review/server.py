@@ -15,9 +15,8 @@ from merrflow.core.errors import InputError
 from merrflow.datasets.review.app import review_app
 from merrflow.datasets.review.desk import Desk
 from merrflow.datasets.review.guard import Guard
+from merrflow.datasets.review.web import server_config
 from merrflow_serving.credentials import Tokens, is_loopback, read_tokens
-
-_END_SECONDS = 3  # that an answer on its way, such as a long clip, may take when the server ends
 
 
 @dataclass(frozen=True)
@@ -70,15 +69,7 @@ def serve_page(page: ASGIApp, listen: Listen, say: Callable[[str], None], ending
         port = sock.getsockname()[1]
         secure = listen.tls_cert is not None
         app = Guard(page, () if tokens else _names(listen.host, port), Tokens(tokens), secure)
-        config = uvicorn.Config(
-            app,
-            log_level="warning",
-            lifespan="off",
-            server_header=False,
-            ssl_certfile=listen.tls_cert,
-            ssl_keyfile=listen.tls_key,
-            timeout_graceful_shutdown=_END_SECONDS,
-        )
+        config = server_config(app, listen.tls_cert, listen.tls_key)
         shown = f"[{listen.host}]" if ":" in listen.host else listen.host
         say(f"http{'s' if secure else ''}://{shown}:{port}/{'?token=TOKEN' if tokens else ''}")
         _Server(config, ending).run(sockets=[sock])
