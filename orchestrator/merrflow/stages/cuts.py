@@ -38,7 +38,7 @@ class Cuts:
         self._last: MatLike | None = None  # the frame before, in HSV
         self._scores: deque[float] = deque(maxlen=2 * WINDOW + 1)  # of the newest frames: change from the one before
         self._changes: list[int] = []  # frames that may begin a shot, still to be judged
-        self._recent: deque[tuple[int, float, Vector]] = deque()  # number, seconds, coarse picture
+        self._recent: deque[tuple[int, float, MatLike]] = deque()  # number, seconds, picture
         self._cuts: list[int] = []
 
     def add(self, frame: VideoFrame) -> None:
@@ -48,7 +48,7 @@ class Cuts:
             self._size = small.shape[1], small.shape[0]
         elif self._size != (small.shape[1], small.shape[0]):  # recordings of television change their size on the way
             small = cv2.resize(small, self._size, interpolation=cv2.INTER_AREA)
-        self._recent.append((frame.index, frame.timestamp, _coarse(small)))
+        self._recent.append((frame.index, frame.timestamp, small))
         hsv = cv2.cvtColor(small, cv2.COLOR_RGB2HSV)
         self._scores.append(0.0 if self._last is None else cv2.norm(hsv, self._last, cv2.NORM_L1) / hsv.size)
         self._last = hsv
@@ -73,8 +73,8 @@ class Cuts:
         """Decides on the changes of which enough is seen."""
         while self._changes and (at := self._time(self._changes[0])) + LASTING <= now:
             change = self._changes.pop(0)
-            before = [seen for index, time, seen in self._recent if index < change and time >= at - LASTING]
-            after = [seen for index, time, seen in self._recent if index >= change and time <= at + LASTING]
+            before = [_coarse(seen) for index, time, seen in self._recent if index < change and time >= at - LASTING]
+            after = [_coarse(seen) for index, time, seen in self._recent if index >= change and time <= at + LASTING]
             if not before or not after or np.max(np.stack(before) @ np.stack(after).T) < ALIKE:
                 self._cuts.append(change)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 
 import numpy as np
 from pydantic import Field
@@ -41,13 +42,22 @@ def voice_energy(audio: Sound) -> tuple[float, ...]:
         raise ValueError(f"voice_energy takes (samples,), not an array of shape {samples.shape}")
     if not samples.size:
         return ()
-    from scipy.signal import butter, sosfilt
+    from scipy.signal import sosfilt
 
-    power = sosfilt(butter(4, BAND, "bandpass", fs=SAMPLE_RATE, output="sos"), np.nan_to_num(samples)) ** 2
+    power = sosfilt(_speech_band(), np.nan_to_num(samples)) ** 2
     starts = np.arange(0, samples.size, round(STEP_SECONDS * SAMPLE_RATE))
     mean = np.add.reduceat(power, starts) / np.diff([*starts, samples.size])
     level = 10 * np.log10(np.maximum(mean, 10 ** (SILENCE / 10)))
     return tuple(float(value) for value in np.round(level, 1) + 0.0)  # + 0.0: no -0.0
+
+
+@cache
+def _speech_band() -> Floats:
+    """The filter's sections. Never written to."""
+    from scipy.signal import butter
+
+    sections: Floats = butter(4, BAND, "bandpass", fs=SAMPLE_RATE, output="sos")
+    return sections
 
 
 def has_voice(energy: Sequence[float], rules: SpeakingRules) -> bool:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from merrflow.core.measurements import Shot
+from merrflow.stages import cuts as cuts_module
 from merrflow.stages.cuts import Cuts
 from merrflow_serving.media.video import VideoFrame, iter_frames
 from tests.paths import ROOT
@@ -134,3 +135,13 @@ def test_a_cut_from_one_plain_colour_to_another(tmp_path: Path):
         raw = av.VideoFrame.from_ndarray(red if index < 20 else blue, format="rgb24")
         cuts.add(VideoFrame(index, index / 25, raw))
     assert list(cuts.shots(50)) == [Shot(0, 20), Shot(20, 50)]
+
+
+def test_pictures_are_compared_only_around_a_sudden_change(scene: Pictures, monkeypatch: pytest.MonkeyPatch) -> None:
+    compared = []
+    coarse = cuts_module._coarse
+    monkeypatch.setattr(cuts_module, "_coarse", lambda picture: compared.append(1) or coarse(picture))
+    starts(scene)
+    assert not compared
+    starts(scene[:30] + [255 - picture for picture in scene[30:]])
+    assert 0 < len(compared) < 30

@@ -151,3 +151,12 @@ def test_two_halves_of_a_shot_look_alike_but_sound_apart(path: Path) -> None:
     looks, sounds = apart(first, second)
     assert looks < NEAR_FRAMES
     assert sounds > 0.4
+
+
+def test_frames_that_are_dropped_again_are_never_hashed(monkeypatch: pytest.MonkeyPatch) -> None:
+    hashed = []
+    monkeypatch.setattr(perceptual_hash, "frame_hash", lambda image: hashed.append(1) or frame_hash(image))
+    sampler = HashSampler()
+    for index in range(25 * 60):
+        sampler.add(Drawn(index / 25, []))  # type: ignore[arg-type]
+    assert len(sampler.finish(None).frames) == len(hashed) <= perceptual_hash.MOST_FRAMES

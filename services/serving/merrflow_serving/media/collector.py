@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import av
 import numpy as np
@@ -152,7 +153,9 @@ class AudioCollector:
 
     def _take(self, pieces: list[av.AudioFrame]) -> None:
         for piece in pieces:
-            self._unmixed.append(piece.to_ndarray().reshape(-1, len(self._names)))
+            plane: Any = piece.planes[0]  # a buffer, which its stubs do not declare
+            packed = np.frombuffer(plane, np.float32, piece.samples * len(self._names))
+            self._unmixed.append(packed.reshape(-1, len(self._names)))
             self._waiting += piece.samples
         if self._waiting >= _AT_ONCE:
             self._mix()

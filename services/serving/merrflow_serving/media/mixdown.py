@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import numpy as np
 
@@ -113,8 +114,7 @@ class Levels:
         return bool(loudest[gone].sum() > _SHARE * loudest.sum() or mean.sum() < _FAR_BELOW * total)
 
     def _measure(self, block: np.ndarray) -> None:
-        taper = np.hanning(block.shape[1])  # or loud hum leaks into the band
-        spectrum = np.fft.rfft(block * taper, _BLOCK)
+        spectrum = np.fft.rfft(block * _taper(block.shape[1]), _BLOCK)
         low, high = (round(edge * _BLOCK / self.rate) for edge in BAND)
         spectrum = spectrum[:, low:high]
         self._power.append((np.abs(spectrum) ** 2).sum(axis=1))
@@ -122,6 +122,12 @@ class Levels:
 
     def _called(self, place: int) -> str:
         return f"number {place + 1}" + ("" if self.names[place] == "NONE" else f" ({self.names[place]})")
+
+
+@lru_cache(maxsize=4)
+def _taper(samples: int) -> np.ndarray:
+    """(samples,), or loud hum leaks into the band. Never written to."""
+    return np.hanning(samples)
 
 
 def _without_effects(names: tuple[str, ...]) -> list[int]:
