@@ -5,8 +5,8 @@ The CSVs give every frame, so that subject and peak are found as usual. The JSON
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,14 @@ from merrflow.formats.merr import MerrAnnotation, read_annotations
 from merrflow.formats.openface_folder import OpenFaceFolder, named_by_folder
 from merrflow_serving.errors import InvalidInput
 
-log = logging.getLogger(__name__)
+
+@dataclass(frozen=True)
+class GivenUnits:
+    """A clip's Action Units, and where they are from."""
+
+    series: ActionUnitSeries
+    origin: Origin
+    remarks: tuple[str, ...]  # what is damaged or missing in the file, for people
 
 
 class PrecomputedUnits:
@@ -42,10 +49,11 @@ class PrecomputedUnits:
         """The files of this name, to be compared with those of another; None if there are none."""
         return self._folder.named(name) or None
 
-    def read(self, clip: Clip, probe: Probe, times: Sequence[float]) -> tuple[ActionUnitSeries, Origin]:
+    def read(self, clip: Clip, probe: Probe, times: Sequence[float]) -> GivenUnits:
         """Every frame's faces. Blocking. times: of the frames, in seconds from the first.
 
-        What is damaged in the file is in the note of its origin. Raises `InvalidInput` if the clip has no file, or a
+        Of `probe` only the size, rate and number of the frames count. What is damaged in the file is also in the note
+        of its origin. Raises `InvalidInput` if the clip has no file, or a
         wrong one.
         """
         try:
@@ -56,9 +64,8 @@ class PrecomputedUnits:
             raise openface_csv.OpenFaceError(f"{self._folder.folder}: no CSV is named like the clip {clip.name}")
         model = f"OpenFace {openface_csv.version_of(openface_csv.read_header(path))}"
         read = openface_csv.read_openface(path, probe=probe, times=times)
-        for remark in read.told:
-            log.warning("clip %s: %s: %s", clip.name, path_text(path), remark)
-        return read.series, _origin("openface-csv", model, path, *read.told)
+        remarks = tuple(f"{path_text(path)}: {remark}" for remark in read.told)
+        return GivenUnits(read.series, _origin("openface-csv", model, path, *read.told), remarks)
 
 
 class PrecomputedPeaks:

@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from merrflow.stages.held import Held
 from merrflow.stages.text_samples import TextSample
 from merrflow_serving.machine import host_memory
 
+if TYPE_CHECKING:
+    from merrflow_serving.media.video import VideoFrame
+
 FEWEST, MOST = 4, 512
 CLIP_BYTES = 50 << 20  # at most, for a decoded clip of some seconds with its sound and its samples for OCR
 HELD_BYTES = 32 << 20  # of pictures that wait for OCR in all clips; a clip whose pictures do not fit is read again
+FRAME_BYTES = 64 << 20  # of decoded frames that wait for the peak in all clips; five of 1920x1080 take 16 MB
 
 
 def held_samples() -> Held[TextSample]:
     """For a run: up to `HELD_BYTES`, less on a small machine."""
     return Held(min(HELD_BYTES, host_memory().free_bytes // 16))
+
+
+def held_frames() -> Held[VideoFrame]:
+    """For a run: up to `FRAME_BYTES`, less on a small machine."""
+    return Held(min(FRAME_BYTES, host_memory().free_bytes // 16))
 
 
 def decoder_threads(clips: int, cores: int) -> int:

@@ -28,7 +28,7 @@ from merrflow.formats.clip_list import find_clips
 from merrflow.formats.merr import read_labels, read_sentences
 from merrflow.formats.precomputed import Precomputed, read_precomputed
 from merrflow.pipeline.cache_keys import CacheKeys
-from merrflow.pipeline.concurrency import decoder_threads, held_samples
+from merrflow.pipeline.concurrency import decoder_threads, held_frames, held_samples
 from merrflow.pipeline.embedded_engines import embedded_engines
 from merrflow.pipeline.gpu_phases import Sharing, open_sharing
 from merrflow.pipeline.local_services import START_SECONDS, LocalServices
@@ -195,6 +195,7 @@ async def _furnish(
         second=second.second({**others, **phased}),
         judge=text_judge.judge(judging),
         samples=held_samples(),
+        frames=held_frames(),
         decoder_threads=decoder_threads(len(todo), cores),
     )
     beside = (*others.values(), *([judging] if judging else []))

@@ -104,7 +104,7 @@ class Pipeline:
             outcome, reason = Outcome.FAILED, f"a fault in merrflow: {type(error).__name__}: {error}"
             retry = attempts < MAX_ATTEMPTS or isinstance(error, MemoryError | SQLAlchemyError)
         finally:
-            run.samples.take(clip.name)
+            run.let_go(clip.name)
         await file.check()
         seconds = round(time.monotonic() - started, 3)
         await cached.finish(key, StageRow(outcome, reason, payload, seconds, attempts, retry))

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 from typing import Any
 
 from merrflow.core.measurements import ActionUnitSeries, Curves, Peak, Probe, Subject
 from merrflow.formats.precomputed import PrecomputedPeaks, PrecomputedUnits
 from merrflow.stages import peak, subject
+from merrflow.stages.probe import Decoded
 from merrflow.stages.stage import Reply, Stage, Work
 from merrflow.stages.validation import series_problem
 
+log = logging.getLogger(__name__)
 SERVICE = "openface-au"
 _READING = 2  # of how clips are read that no decoder shows right by itself
 
@@ -28,8 +31,13 @@ def _key(work: Work, probe: Probe) -> Any:
 async def _read(work: Work, probe: Probe) -> Reply[ActionUnitSeries]:
     files = work.run.precomputed
     assert isinstance(files, PrecomputedUnits)
-    times = (await work.use("decoded")).times  # OpenFace's are computed from the mean rate
-    return Reply(*await work.run.in_thread(files.read, work.clip, probe, times))
+    decoded: Decoded = await work.use("decoded")
+    given = decoded.given.units if decoded.given and decoded.given.key == files.cache_key(work.clip) else None
+    if given is None:  # OpenFace's times are computed from the mean rate
+        given = await work.run.in_thread(files.read, work.clip, probe, decoded.times)
+    for remark in given.remarks:
+        log.warning("clip %s: %s", work.clip.name, remark)
+    return Reply(given.series, given.origin)
 
 
 def _file_key(work: Work, probe: Probe) -> Any:

@@ -16,6 +16,7 @@ from merrflow.stages import (
     action_units,
     clues,
     coarse,
+    foreseen,
     grounding,
     label,
     label_scores,
@@ -150,6 +151,8 @@ def graph_for(
         graph = graph.with_stages(subtitle_en.STAGE, clues.WITH_TRANSLATION, coarse.WITH_TRANSLATION)
     if labels_from == "model":
         graph = graph.with_stages(label.FROM_MODEL)
+    if precomputed:
+        graph = graph.with_stages(foreseen.DECODED)
     if isinstance(precomputed, PrecomputedPeaks):
         graph = graph.with_stages(*action_units.FROM_PEAKS)
     elif precomputed:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
@@ -43,20 +43,24 @@ def read_peak_frame(
     choice: Choice | None = None,
     rules: PictureRules | None = None,
     *,
+    kept: Iterable[VideoFrame] = (),
     max_pixels: int = MOST_PIXELS,
     threads: int = 0,
 ) -> PeakFrame:
-    """Reads the frame again at full size; neighbours only from its own shot. One pass over the clip. Blocking.
+    """The frame at full size; neighbours only from its own shot. Blocking.
 
-    choice, rules: frames that may be shown instead, and by what rules; without them it is the peak frame. threads: of
-    the decoder, 0: one per core.
+    choice, rules: frames that may be shown instead, and by what rules; without them it is the peak frame. kept: frames
+    of an earlier decoding; unless all that are wanted are among them, the clip is decoded once more. threads: of the
+    decoder, 0: one per core.
 
     Raises `UnreadableMedia` if the peak frame cannot be decoded any more, `TooLarge` above `max_pixels`.
     """
     candidates = choice.candidates if choice and rules else ()
-    around = {peak.index: _around(probe, peak, 0)} | {one.index: _around(probe, peak, one.steps) for one in candidates}
+    around = _all_around(probe, peak, candidates)
     wanted = {*around, *chain.from_iterable(around.values())}
-    frames = read_frames(path, wanted, max_pixels=max_pixels, threads=threads)
+    frames = {frame.index: frame for frame in kept if frame.index in wanted}
+    if frames.keys() != wanted:
+        frames = read_frames(path, wanted, max_pixels=max_pixels, threads=threads)
     if peak.index not in frames:
         raise UnreadableMedia(f"frame {peak.index} cannot be decoded")
     shown = None
@@ -73,6 +77,17 @@ def read_picture(path: Path, index: int) -> bytes:
     if index not in frames:
         raise UnreadableMedia(f"frame {index} cannot be decoded")
     return encode_jpeg(frames[index].image)
+
+
+def frames_of(probe: Probe, peak: Peak, choice: Choice) -> frozenset[int]:
+    """The numbers of all frames that `read_peak_frame` wants."""
+    around = _all_around(probe, peak, choice.candidates)
+    return frozenset({*around, *chain.from_iterable(around.values())})
+
+
+def _all_around(probe: Probe, peak: Peak, candidates: Iterable[Candidate]) -> dict[int, list[int]]:
+    """The frames around the peak frame, and around each that may be shown instead."""
+    return {peak.index: _around(probe, peak, 0)} | {one.index: _around(probe, peak, one.steps) for one in candidates}
 
 
 def _around(probe: Probe, peak: Peak, steps: int) -> list[int]:
@@ -104,7 +119,9 @@ def _sharpness(frame: VideoFrame, candidate: Candidate) -> float:
 async def _peak_frame(work: Work, probe: Probe, peak: Peak, choice: Choice) -> PeakFrame:
     """Reads the frame and writes it beside the records."""
     run, clip = work.run, work.clip
-    read = partial(read_peak_frame, max_pixels=run.settings.max_pixels, threads=run.decoder_threads)
+    kept = run.frames.take(clip.name) or ()
+    read = partial(read_peak_frame, kept=kept, max_pixels=run.settings.max_pixels, threads=run.decoder_threads)
+    del kept  # `read` has them, and is gone when the picture is made
     frame = await run.in_thread(read, clip.path, probe, peak, choice, run.rules.peak.picture)
     with writing_outputs(run.out):
         await run.in_thread(whole_bytes, run.out / "peaks" / f"{clip.name}.jpg", frame.picture)

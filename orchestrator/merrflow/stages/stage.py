@@ -18,7 +18,7 @@ from merrflow.core.settings import RunSettings
 from merrflow.core.spoken import Transcript, Translation
 from merrflow.core.texts import Clues, Origin, Reasoning, Scene, Tone
 from merrflow.facs import Lexicon, RuleSet
-from merrflow.formats.precomputed import Precomputed
+from merrflow.formats.precomputed import GivenUnits, Precomputed
 from merrflow.stages.claims.judge import Judge
 from merrflow.stages.held import Held
 from merrflow.stages.witnesses.rules import Witnesses
@@ -26,6 +26,7 @@ from merrflow.stages.witnesses.rules import Witnesses
 if TYPE_CHECKING:  # OCR takes half a second to import, which a client of one service has no use for
     from merrflow.stages.text_reader import SharedReader
     from merrflow.stages.text_samples import TextSample
+    from merrflow_serving.media.video import VideoFrame
 
 Value = TypeVar("Value")
 Identity = Mapping[str, str]  # of an engine: what its answers depend on
@@ -96,6 +97,14 @@ class Second:
 
 
 @dataclass(frozen=True)
+class Given:
+    """A clip's Action Units from a file, which were read while the clip was decoded."""
+
+    key: Any  # of the file before it was read
+    units: GivenUnits
+
+
+@dataclass(frozen=True)
 class Run:
     """What the clips of a run have in common."""
 
@@ -112,7 +121,13 @@ class Run:
     second: Mapping[str, Second] = field(default_factory=dict)  # by name
     judge: Judge | None = None  # of texts of second engines
     samples: Held[TextSample] = field(default_factory=Held)  # until they are read for subtitles
+    frames: Held[VideoFrame] = field(default_factory=Held)  # until the picture is made of them
     decoder_threads: int = 0  # of one clip's decoder; 0: one per core
+
+    def let_go(self, clip: str) -> None:
+        """Drops what decoding left of a clip that has ended or pauses."""
+        self.samples.take(clip)
+        self.frames.take(clip)
 
     def heard_by(self, witness: str) -> Run:
         """The same run with a second engine in the place of its role's main engine."""
