@@ -3,6 +3,10 @@
 Processor seconds for a second of video, by stage, and each stage's share. A stage that was made faster is also run the
 old way, in the same run, alternating on the same clips. Report and export are measured on a made-up ledger of
 `--records` records.
+
+    python -m benchmarks.clip_work --media     # only reading a clip, part by part, beside one plain decode of it
+
+The clips of `--media` are those up to 1280x720, for a clip, and the larger ones, for a second of video.
 """
 
 from __future__ import annotations
@@ -15,6 +19,7 @@ from typing import Any
 from unittest.mock import patch
 
 from benchmarks.action_units import as_before, make_engine, measure
+from benchmarks.support import media_parts
 from benchmarks.support.clip_files import Stopwatch, clips_in
 from benchmarks.support.made_up_dataset import fill, make_clips
 from merrflow.core.fingerprint import file_sha256
@@ -28,7 +33,9 @@ from merrflow.store import Ledger
 from merrflow_qwen_audio.engines.prosody import ProsodyEngine
 from merrflow_qwen_audio.settings import QwenAudioSettings
 from merrflow_qwen_audio.types import ToneItem
+from merrflow_serving.media.video import iter_frames
 
+MOST_USUAL_PIXELS = 1280 * 720
 IMPROVED = ("action_units", "probe", "peak_frame", "ocr")  # the peak frame by its conversion only
 # The most that a stage may cost: processor seconds for a second of video.
 LIMITS = {"probe": 0.15, "prosody": 0.06, "ocr": 0.40, "peak_frame": 0.08, "hash": 0.005, "action_units": 1.0}
@@ -116,11 +123,42 @@ def outputs(records: int, seconds: float = 4.0) -> dict[str, float]:
     return {name: value / records / seconds for name, value in watch.seconds.items()}
 
 
+def media(clips: list[Path], repeats: int) -> dict[str, Any]:
+    """Prints the parts of reading clips; returns CPU milliseconds."""
+    sizes = {clip: _pixels(clip) for clip in clips}
+    usual = [clip for clip in clips if sizes[clip] <= MOST_USUAL_PIXELS]
+    large = [clip for clip in clips if clip not in usual]
+    found: dict[str, Any] = {}
+    for kind, some in (("clip", usual), ("second of video above 1280x720", large)):
+        if not some:
+            continue
+        seconds, length = media_parts.parts(some, repeats)
+        share = 1000 / (len(some) if some is usual else length)
+        print(f"{len(some)} clips, {length:.1f} s of video; CPU ms for a {kind}")
+        print(f"{'part':32}{'ms':>8}{'decodes':>9}")
+        for part, value in media_parts.rows(seconds):
+            print(f"{part:32}{share * value:8.1f}{value / seconds[media_parts.PLAIN]:9.2f}")
+        found[kind] = {part: round(share * value, 2) for part, value in media_parts.rows(seconds)}
+    return found
+
+
+def _pixels(clip: Path) -> int:
+    frame = next(iter_frames(clip, threads=1))
+    return frame.size[0] * frame.size[1]
+
+
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.clip_work", description=__doc__)
     parser.add_argument("--clips", type=Path, help="a folder of mp4 files")
     parser.add_argument("--records", type=int, default=500, help="clips in the ledger that is exported (default 500)")
+    parser.add_argument("--media", action="store_true", help="only what reading a clip costs, part by part")
+    parser.add_argument(
+        "--repeats", type=int, default=7, help="of each clip with --media; the least counts (default 7)"
+    )
     options = parser.parse_args(arguments)
+    if options.media:
+        print(json.dumps({"benchmark": "media", **media(clips_in(options.clips), options.repeats)}))
+        return
     figures = both_ways(clips_in(options.clips))
     figures["now"] |= outputs(options.records)
     whole = sum(value for name, value in figures["now"].items() if ":" not in name)

@@ -164,7 +164,9 @@ class AudioCollector:
         """What waits becomes one channel."""
         if not self._waiting:
             return
-        channels = np.nan_to_num(np.concatenate(self._unmixed).T, nan=0.0, posinf=1.0, neginf=-1.0)
+        channels = np.concatenate(self._unmixed).T
+        if not np.isfinite(channels).all():
+            channels = np.nan_to_num(channels, nan=0.0, posinf=1.0, neginf=-1.0)
         self._levels.setdefault(self._names, Levels(self._names, SAMPLE_RATE)).add(channels)
         weights = np.array(self._given.get(self._names, usual(self._names)).weights, np.float32)
         mixed = (weights[:, None] * channels).sum(axis=0, dtype=np.float32)[self._late :]
