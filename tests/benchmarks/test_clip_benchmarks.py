@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import action_units, clip_work
-from benchmarks.support import clip_files
+from benchmarks.support import clip_files, media_parts
 
 SHORT = clip_files.OWN / "quiet_goodbye.mp4"
 
@@ -50,3 +50,21 @@ def test_a_stopwatch_counts_processor_time_only() -> None:
         sum(range(20_000_000))
     assert watch.seconds["sleep"] < 0.1
     assert watch.seconds["work"] > 0.01
+
+
+def test_the_parts_of_reading_a_clip_make_up_the_whole(one_clip: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    clip_work.main(["--media", "--clips", str(one_clip), "--repeats", "1"])
+    told = json.loads(capsys.readouterr().out.splitlines()[-1])["clip"]
+    own = {part: value for part, value in told.items() if part not in (media_parts.PLAIN, media_parts.AGAIN)}
+    once, again = own.pop("all, decoded once"), own.pop("all, decoded again")
+    assert sum(own.values()) == pytest.approx(once, abs=0.2) and len(own) == 9
+    assert again == pytest.approx(once + told[media_parts.AGAIN], abs=0.2)
+    assert told[media_parts.AGAIN] > 1, "the frames that were kept are found by decoding again"
+
+
+def test_what_a_part_calls_of_another_counts_once() -> None:
+    shares = media_parts.Shares()
+    inner = shares.around(lambda: sum(range(2_000_000)), "inner")
+    with shares.of("outer"):
+        inner()
+    assert shares.seconds["outer"] < 0.2 * shares.seconds["inner"]
