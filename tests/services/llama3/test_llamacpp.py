@@ -277,7 +277,7 @@ def test_a_process_ends_cleanly_and_says_nothing(tmp_path):
 def test_a_clip_that_nobody_waits_for_is_left_and_changes_no_other(engine, answers):
     score = ScoreItem(SAD, ("sad", "happy"))
     scored = engine.run([score])
-    for after, others in ((0, []), (1, [score]), (40, [])):  # in the prompt, and after some tokens
+    for after, others in ((1, [score]), (40, [])):  # in the prompt, and after some tokens
         asked: list[int] = []
 
         def wanted(place: int, after: int = after, asked: list[int] = asked) -> bool:
