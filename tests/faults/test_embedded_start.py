@@ -13,7 +13,6 @@ from tests.faults.conftest import annotate, make_clips
 from tests.faults.processes import Faults
 from tests.faults.processes_checks import assert_whole
 from tests.faults.surroundings import BARE, ended, environment, start
-from tests.orchestrator.fakes import fake_services
 
 
 @pytest.fixture
@@ -105,7 +104,5 @@ async def test_one_that_dies_each_time_before_it_is_ready_stops_the_run(tmp_path
     monkeypatch.setattr(local_services, "DEATHS_UNREADY", 3)
     faults.plan(llama3={"load": "killed"})
     clips = make_clips(tmp_path / "clips", ["a"])
-    async with fake_services() as others:
-        del others["llama3_address"]
-        with pytest.raises(EmbeddedServiceDies, match="llama3 died 3 times before it was ready: killed by SIGKILL"):
-            await annotate(clips, tmp_path / "out", others)
+    with pytest.raises(EmbeddedServiceDies, match="llama3 died 3 times before it was ready: killed by SIGKILL"):
+        await annotate(clips, tmp_path / "out", {})
