@@ -43,7 +43,7 @@ class Payload(Generic[Value]):
 
 @cache  # it takes a millisecond to make one, and each run has them
 def _adapter(result: Any) -> TypeAdapter[Payload[Any]]:
-    return TypeAdapter(Payload[result])
+    return TypeAdapter(Payload[result])  # type: ignore[valid-type]  # known at run time only
 
 
 class Codecs:
@@ -51,7 +51,9 @@ class Codecs:
 
     def __init__(self, graph: Graph) -> None:
         self._adapters: dict[str, TypeAdapter[Payload[Any]]] = {
-            stage.name: _adapter(stage.result) for stage in graph if stage.is_cached
+            stage.name: _adapter(stage.result)  # type: ignore[arg-type]  # to mypy a type has no hash
+            for stage in graph
+            if stage.is_cached
         }
 
     def unpack(self, stage: Stage[Value], payload: bytes) -> Payload[Value]:
