@@ -16,7 +16,10 @@ from tests.paths import ROOT
 from tests.postgres import NoPostgres, postgres
 
 # Begun first, so that no process is left alone with one of them at the end. These start processes and wait for them.
-LONG = ("end_to_end", "faults", "orchestrator/flow", "benchmarks", "deploy", "fuzz")
+LONG = ("orchestrator/flow", "end_to_end", "faults", "benchmarks", "deploy", "fuzz")
+
+# They share what takes long to start: containers, a Prefect server.
+TOGETHER = ("tests/deploy", "tests/orchestrator/flow")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -43,6 +46,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_collection_finish() -> None:
     gc.freeze()
+    gc.set_threshold(50_000, 20, 50)  # as the command has it: a twentieth of all tests' time was collections
     gc.enable()
 
 
@@ -55,7 +59,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """With `--dist loadfile`, a file's tests run in one process; so do all of `deploy`, which share one stack."""
+    """With `--dist loadfile`, a file's tests run in one process; so do all of a folder of `TOGETHER`."""
     if config.getoption("dist") != "loadfile":
         return None
     from xdist.scheduler import LoadScopeScheduling
@@ -63,7 +67,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     class Files(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
             file = nodeid.split("::")[0]
-            return "tests/deploy" if Path(file).is_relative_to("tests/deploy") else file
+            return next((folder for folder in TOGETHER if Path(file).is_relative_to(folder)), file)
 
     config.option.loadscopereorder = False  # the order is that of `pytest_collection_modifyitems`
     return Files(config, log)

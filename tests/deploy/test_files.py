@@ -29,15 +29,18 @@ def compose(path: Path = BASE) -> dict:
 
 
 def combined() -> list[object]:
-    """All combinations of overrides. What two can do to each other, pairs show. Each alone and all at once are quick;
-    the others together take a minute of a core, and more. Of those that say who runs the models, more than one is given
-    by mistake alone: pairs and all of them must do."""
+    """All combinations of overrides, for each dialect. What two can do to each other, pairs show. Each alone and all at
+    once are quick, but for docker-compose, a Python program of a second each; the others together take a minute of a
+    core, and more. Of those that say who runs the models, more than one is given by mistake alone: pairs and all of
+    them must do."""
     return [
         pytest.param(
+            dialect,
             paths,
-            id="+".join(path.stem for path in paths) or "alone",
-            marks=[pytest.mark.slow] if 1 < count < len(OVERRIDES) else [],
+            id=f"{dialect}-{'+'.join(path.stem for path in paths) or 'alone'}",
+            marks=[] if count <= few or count == len(OVERRIDES) else [pytest.mark.slow],
         )
+        for dialect, few in zip(DIALECTS, (0, 1), strict=True)
         for count in range(len(OVERRIDES) + 1)
         for paths in combinations(OVERRIDES, count)
         if count in (2, len(OVERRIDES)) or len(MODELS & set(paths)) < 2
@@ -117,8 +120,7 @@ def test_compose_keeps_to_what_both_dialects_take():
                 assert build["target"] in re.findall(r"AS (\w+)", (ROOT / "services/Dockerfile").read_text())
 
 
-@pytest.mark.parametrize("overrides", combined())
-@pytest.mark.parametrize("dialect", DIALECTS)
+@pytest.mark.parametrize(("dialect", "overrides"), combined())
 def test_every_combination_of_files_is_valid(dialect, overrides):
     if not installed(DIALECTS[dialect]):
         pytest.skip(f"{dialect} is not installed")

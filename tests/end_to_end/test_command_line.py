@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.forks import merrflow
 from tests.orchestrator.fakes import make_video
 
 ROOT = Path(__file__).parents[2]
@@ -21,42 +22,8 @@ EXAMPLES = ROOT / "examples/clips"
 SHARED = ROOT.parent / "shared/clips"
 
 
-# Imports once, and is a process of its own for each command.
-FORKS = """
-import json, os, sys
-import merrflow.cli.progress
-from merrflow.cli import main
-
-for line in sys.stdin:
-    arguments, variables, log = json.loads(line)
-    child = os.fork()
-    if not child:
-        os.environ.update(variables)
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        os.dup2(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 2)
-        sys.argv = ["merrflow", *arguments]
-        main()
-    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
-"""
-
-
-@pytest.fixture
-def refusal(tmp_path):
-    """`refusal(arguments, variables)` is the exit code and the standard error of a command that ends at once."""
-    log = tmp_path / "stderr"
-    with subprocess.Popen(
-        [sys.executable, "-c", FORKS], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as forks:
-
-        def ask(arguments: list[object], variables: dict[str, str]) -> tuple[int, str]:
-            print(json.dumps([[*map(str, arguments)], variables, str(log)]), file=forks.stdin, flush=True)
-            return int(forks.stdout.readline()), log.read_text()
-
-        yield ask
-        forks.stdin.close()
-
-
-def merrflow(*arguments, **variables) -> subprocess.CompletedProcess:
+def whole_merrflow(*arguments, **variables) -> subprocess.CompletedProcess:
+    """The command as a process that imports all that it needs."""
     return subprocess.run(
         [sys.executable, "-c", "from merrflow.cli import main; main()", *map(str, arguments)],
         env=os.environ | {name: str(value) for name, value in variables.items()},
@@ -77,7 +44,7 @@ def finished(tmp_path_factory, prefect_home):
     folder = tmp_path_factory.mktemp("run")
     clips, out = folder / "clips", folder / "out"
     shutil.copytree(EXAMPLES, clips)
-    shutil.copy(clips / "good_news.mp4", clips / "好 消息 [1].MP4")
+    shutil.move(clips / "quiet_goodbye.mp4", clips / "好 消息 [1].MP4")
     (clips / "other").mkdir()
     shutil.copy(clips / "surprise_visit.mp4", clips / "other/good_news.mp4")
     (clips / "zero.mp4").write_bytes(b"")
@@ -86,7 +53,7 @@ def finished(tmp_path_factory, prefect_home):
     (clips / "cut.mp4").write_bytes(whole[: len(whole) * 2 // 3])
     make_video(clips / "nobody.mp4", "grey")
     make_video(clips / "one_frame.mp4", "red", frames=1, sound=False)
-    ended = merrflow(
+    ended = whole_merrflow(
         "run", clips, "--out", out, "--transcripts", clips / "transcripts.csv", "--neutral-sample", 1, **prefect_home
     )
     assert ended.returncode == 0, ended.stdout + ended.stderr
@@ -100,14 +67,14 @@ def lines(path: Path) -> dict[str, dict]:
 def test_good_clips_have_all_clues_and_believable_labels(finished):
     _, out, stdout = finished
     records = lines(out / "records.jsonl")
-    expected = {"clips__good_news": "happy", "surprise_visit": "surprise", "quiet_goodbye": "sad"}
+    expected = {"clips__good_news": "happy", "surprise_visit": "surprise", "好_消息_[1]": "sad"}
     labels = {name: records[name]["label"] for name in expected}
     assert {name: label["label"] for name, label in labels.items()} == expected
     assert {label["standing"]["verdict"] for label in labels.values()} == {"confirmed"}
     subtitles = {name: (row["subtitle"]["text"], row["subtitle"]["source"]) for name, row in records.items()}
     assert subtitles["clips__good_news"] == ("We got it! They said yes!", "srt")
     assert subtitles["surprise_visit"] == ("Oh! What are you doing here?", "table")
-    assert subtitles["quiet_goodbye"] == ("I miss you so much.", "picture")
+    assert subtitles["好_消息_[1]"] == ("I miss you so much.", "picture")
     for name, row in records.items():
         for clue in ("scene", "tone", "reasoning"):
             assert row[clue] or row["missing"][clue], f"{name} has no {clue} and does not say why"
@@ -160,7 +127,7 @@ def test_the_same_command_again_calls_no_model_and_changes_no_byte(finished, pre
     clips, out, _ = finished
     before = {path: path.read_bytes() for path in sorted(out.rglob("*")) if path.parent.name in ("merr", "peaks")}
     logs = {path: path.stat().st_size for path in (out / "logs").iterdir()}
-    ended = merrflow(
+    ended = whole_merrflow(
         "run", clips, "--out", out, "--transcripts", clips / "transcripts.csv", "--neutral-sample", 1, **prefect_home
     )
     assert ended.returncode == 0
@@ -172,7 +139,7 @@ def test_the_same_command_again_calls_no_model_and_changes_no_byte(finished, pre
 def test_status_and_report(finished):
     _, out, _ = finished
     found = json.loads(merrflow("status", "--out", out, "--json").stdout)
-    assert found["clips"] == 10 and found["outcomes"]["failed"] == 3 and found["outcomes"]["skipped"] == 2
+    assert found["clips"] == 9 and found["outcomes"]["failed"] == 3 and found["outcomes"]["skipped"] == 2
     assert "surprise" in merrflow("status", "--out", out).stdout
     page = (out / "report.html").read_bytes()
     (out / "report.html").unlink()
@@ -183,13 +150,13 @@ def test_status_and_report(finished):
 def test_call_gives_json(tmp_path):
     clues = tmp_path / "clues.json"
     clues.write_text(json.dumps({"tone": "The voice is loud and fast.", "subtitle": "Get out!", "label": "angry"}))
-    ended = merrflow("call", "llama3", clues)
+    ended = whole_merrflow("call", "llama3", clues)
     assert ended.returncode == 0, ended.stderr
     reply = json.loads(ended.stdout)
     assert "angry" in reply["text"] and reply["engine"]["model"] == "SmolLM2-135M-Instruct"
 
 
-def test_unusable_arguments_are_one_line_and_exit_code_2(tmp_path, refusal):
+def test_unusable_arguments_are_one_line_and_exit_code_2(tmp_path):
     (tmp_path / "bad.csv").write_text("file\na.mp4\n")
     (tmp_path / "plain").write_text("x")
     clip = EXAMPLES / "good_news.mp4"
@@ -223,7 +190,8 @@ def test_unusable_arguments_are_one_line_and_exit_code_2(tmp_path, refusal):
             (["evaluate", "--rules", "merr", "--against", tmp_path / "bad.csv"], {}, "bad.csv"),
             (["rules", "show", "none"], {}, "there is no rule set"),
         ):
-            code, told = refusal(arguments, variables)
+            ended = merrflow(*arguments, variables=variables)
+            code, told = ended.returncode, ended.stderr
             assert (code, words in told) == (2, True), (arguments, told)
             assert len(told.strip().splitlines()) == 1, told
     assert not (tmp_path / "o/ledger.db").exists() or not list((tmp_path / "o").glob("merr/*"))

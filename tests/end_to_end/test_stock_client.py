@@ -15,7 +15,8 @@ ROOT = Path(__file__).parents[2]
 CLIP = ROOT / "examples/clips/surprise_visit.mp4"
 
 
-async def test_the_documented_client_gets_all_four_answers(tmp_path):
+async def test_the_documented_client_gets_all_four_answers(tmp_path, monkeypatch):
+    monkeypatch.setenv("MERRFLOW_OPENFACE_AU_MEDIAPIPE_PROCESSES", "1")  # it asks for one clip
     code = (ROOT / "examples/clients/python/reflection.py").read_text()
     assert not re.search(r"^\s*(import|from) merrflow", code, re.MULTILINE), "it uses none of this project's code"
     picture = tmp_path / "picture.jpg"

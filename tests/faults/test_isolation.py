@@ -15,6 +15,7 @@ from merrflow.pipeline.local_services import LocalServices
 from tests.faults.conftest import annotate, make_clips
 from tests.faults.processes import Faults, addresses, supervised
 from tests.faults.processes_checks import assert_nothing_done_again, assert_whole, finished_work
+from tests.orchestrator.fakes import fake_services
 
 INNOCENT = [f"innocent_{number}" for number in range(6)]
 ENDS_PROCESS = ["abort", "segv", "killed", "eat memory in native code"]
@@ -76,9 +77,8 @@ async def test_a_clip_after_another_that_crashes_does_not_end_the_embedded_servi
     monkeypatch.setattr(local_services, "DEATHS_UNREADY", 3)  # it dies more often, but not before it was ready
     for name, value in faults.environment.items():
         monkeypatch.setenv(name, value)
-    async with LocalServices(tmp_path / "logs", None) as services:
-        where = {f"{name.replace('-', '_')}_address": place for name, place in services.addresses.items()}
-        where["token"] = services.token
+    async with fake_services() as others, LocalServices(tmp_path / "logs", None, ["qwen-audio"]) as services:
+        where = others | {"qwen_audio_address": services.addresses["qwen-audio"], "token": services.token}
         await annotate(clips, tmp_path / "out", where)
     found = assert_whole(tmp_path / "out", guilty)
     assert {outcome for outcome, _, _ in found.values()} == {"failed"}

@@ -6,15 +6,16 @@ import fcntl
 import os
 import signal
 import subprocess
+import tempfile
 from contextlib import suppress
 from pathlib import Path
 
 import psutil
 import pytest
 
-from tests.faults.conftest import make_clips
+from merrflow.pipeline.local_services import LocalServices
 from tests.faults.processes import Faults
-from tests.faults.surroundings import BARE, WHOLE, ended, ending, environment, start, until
+from tests.faults.surroundings import BARE, WHOLE, ending, environment, start, until
 
 NAMES = [f"c{number:02}" for number in range(12)]
 SECONDS = 20.0  # for what is left of a killed run to end
@@ -59,7 +60,7 @@ def test_what_a_killed_run_started_ends_with_it(tmp_path, clips, slow, command, 
     assert not list(temporary.glob("merrflow-*"))
 
 
-def test_the_next_run_sweeps_what_killed_services_left(tmp_path, slow):
+async def test_the_next_run_sweeps_what_killed_services_left(tmp_path, slow, monkeypatch):
     """llama3's own folder, if the service is killed too, as when memory runs out or a container is stopped."""
     temporary = tmp_path / "tmp"
     temporary.mkdir()
@@ -68,10 +69,11 @@ def test_the_next_run_sweeps_what_killed_services_left(tmp_path, slow):
         folder.mkdir(mode=0o700)
         (folder / "lock").touch()
         os.utime(folder, (0, 0))
-    clips = make_clips(tmp_path / "clips", ["a"])
+    for name, value in slow.environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
     with (living / "lock").open() as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        env = environment(slow, {}) | {"TMPDIR": str(temporary)}
-        code, output = ended(start([*BARE, str(clips), "--out", str(tmp_path / "out")], env))
-    assert code == 0, output
+        async with LocalServices(tmp_path / "logs", None, ["qwen-audio"]):
+            pass
     assert list(temporary.glob("merrflow-*")) == [living]

@@ -16,6 +16,7 @@ from tests.faults.kill_writers import COMMANDS
 from tests.faults.processes import ROOT
 from tests.faults.surroundings import small_disk
 from tests.faults.test_disk import fill
+from tests.forks import merrflow
 from tests.orchestrator.datasets.report.runs import many, run
 
 ARGUMENTS = {
@@ -75,8 +76,7 @@ def test_a_full_disk_ends_a_command_with_a_line_and_an_exit_code(
     with small_disk(tmp_path / "disk", 40_000) as disk:
         run(disk / "out", many(450 if name == "curate" else 40)).close()
         fill(disk, left)
-        program = [sys.executable, "-c", "from merrflow.cli import main; main()"]
-        told = subprocess.run([*program, *ARGUMENTS[name], "--out", str(disk / "out")], capture_output=True, text=True)
+        told = merrflow(*ARGUMENTS[name], "--out", disk / "out")
     assert told.returncode == 1 and told.stdout == ""
     (line,) = told.stderr.splitlines()
     assert line.startswith("merrflow: ") and "ake room" in line and f"[{reason}]" in line
@@ -89,11 +89,7 @@ def test_a_limit_on_the_size_of_files_ends_a_command_as_a_full_disk_does(
 ) -> None:
     run(tmp_path / "out", many(450 if name == "curate" else 200)).close()
     before = files(tmp_path / "out")
-    program = [sys.executable, "-c", "from merrflow.cli import main; main()"]
-    limited = ["bash", "-c", f'ulimit -f {kibibytes}; exec "$@"', "bash"]
-    told = subprocess.run(
-        [*limited, *program, *ARGUMENTS[name], "--out", str(tmp_path / "out")], capture_output=True, text=True
-    )
+    told = merrflow(*ARGUMENTS[name], "--out", tmp_path / "out", largest_file=kibibytes * 1024)
     assert told.returncode == 1, told.stderr
     (line,) = told.stderr.splitlines()
     assert line.startswith("merrflow: ") and f"[{reason}]" in line

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import os
 import shutil
 import subprocess
 import sys
@@ -13,6 +12,7 @@ from pathlib import Path
 
 from merrflow.datasets.curation.config import config_type, packaged
 from merrflow.datasets.curation.registry import known_filters
+from tests.forks import merrflow
 
 
 def install(distribution: Path, to: Path) -> Path:
@@ -55,13 +55,6 @@ def importable(site: Path, *modules: str) -> Iterator[None]:
             sys.modules.pop(module, None)
         for cache in caches:
             cache.cache_clear()
-
-
-def merrflow(*arguments: object, path: Path) -> subprocess.CompletedProcess[str]:
-    """The command, with the folder `path` on PYTHONPATH."""
-    command = [sys.executable, "-c", "from merrflow.cli import main; main()", *map(str, arguments)]
-    environment = os.environ | {"PYTHONPATH": str(path)}
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
 
 
 def refused(*arguments: object, path: Path) -> str:

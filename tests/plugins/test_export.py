@@ -10,8 +10,9 @@ from merrflow.core.errors import InputError
 from merrflow.datasets.export.export import export
 from merrflow.datasets.export.registry import BUILT_IN, GROUP, make_format
 from merrflow.store import existing_ledger
+from tests.forks import merrflow
 from tests.orchestrator.datasets.report.runs import record, run
-from tests.plugins.installing import importable, install, merrflow, plant, refused
+from tests.plugins.installing import importable, install, plant, refused
 
 EMPTY = """
 from merrflow.datasets.export import Format

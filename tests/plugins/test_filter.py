@@ -12,9 +12,10 @@ from merrflow.core.errors import InputError
 from merrflow.datasets.curation.config import load_config, packaged
 from merrflow.datasets.curation.curate import curate
 from merrflow.datasets.curation.registry import BUILT_IN, GROUP
+from tests.forks import merrflow
 from tests.orchestrator.datasets.curation.corpus import write
 from tests.orchestrator.datasets.report.runs import record
-from tests.plugins.installing import importable, install, merrflow, plant, refused
+from tests.plugins.installing import importable, install, plant, refused
 
 ORDER = list(BUILT_IN)
 WITH_IT = [*ORDER[: ORDER.index("quality") + 1], "too_short", *ORDER[ORDER.index("quality") + 1 :]]

@@ -11,6 +11,7 @@ import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Generic, TypeVar
 
 import grpc
@@ -40,12 +41,17 @@ class Payload(Generic[Value]):
     origin: Origin | None
 
 
+@cache  # it takes a millisecond to make one, and each run has them
+def _adapter(result: Any) -> TypeAdapter[Payload[Any]]:
+    return TypeAdapter(Payload[result])  # type: ignore[valid-type]  # known at run time only
+
+
 class Codecs:
     """Results of the stages to JSON and back."""
 
     def __init__(self, graph: Graph) -> None:
         self._adapters: dict[str, TypeAdapter[Payload[Any]]] = {
-            stage.name: TypeAdapter(Payload[stage.result])  # type: ignore[name-defined]  # known at run time only
+            stage.name: _adapter(stage.result)  # type: ignore[arg-type]  # to mypy a type has no hash
             for stage in graph
             if stage.is_cached
         }

@@ -6,19 +6,14 @@ import json
 
 import pytest
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
-from prefect.testing.utilities import prefect_test_harness
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId, FlowRunFilter
 
 from merrflow.flow.run import annotate_request
 from merrflow.pipeline.request import Request
 from tests.orchestrator.fakes import fake_services, make_video, served
 from tests.orchestrator.pipeline.test_witness_engines import SecondTone
 
-
-@pytest.fixture(scope="module", autouse=True)
-def _prefect_server():
-    with prefect_test_harness(server_startup_timeout=180):
-        yield
+pytestmark = pytest.mark.usefixtures("server")
 
 
 async def test_a_run_its_shards_its_progress_and_its_tables_are_in_prefect(tmp_path):
@@ -35,8 +30,8 @@ async def test_a_run_its_shards_its_progress_and_its_tables_are_in_prefect(tmp_p
     assert sorted(heard) == ["c0", "c1", "c2", "c3", "c4", "nobody"], "whoever watches hears of every clip once"
 
     async with get_client() as client:
-        (run,) = await client.read_flow_runs()
-        tasks = await client.read_task_runs()
+        (run,) = (run for run in await client.read_flow_runs() if run.parameters.get("out") == str(tmp_path / "out"))
+        tasks = await client.read_task_runs(flow_run_filter=FlowRunFilter.model_validate({"id": {"any_": [run.id]}}))
         artifacts = await client.read_artifacts(
             artifact_filter=ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[run.id]))
         )

@@ -13,7 +13,6 @@ from prefect import flow
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.exceptions import ObjectAlreadyExists
-from prefect.testing.utilities import prefect_test_harness
 
 from merrflow.core.errors import InputError
 from merrflow.flow.names import TAG
@@ -23,12 +22,7 @@ from tests.ports import free_port
 
 POOL = "pool-of-the-test"
 PAGE = "<!DOCTYPE html><title>report</title>"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _prefect_server():
-    with prefect_test_harness(server_startup_timeout=180):
-        yield
+pytestmark = pytest.mark.usefixtures("server")
 
 
 @flow

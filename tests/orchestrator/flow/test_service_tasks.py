@@ -13,7 +13,6 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter, LogFilter
 from prefect.client.schemas.objects import FlowRun, TaskRun
 from prefect.states import Running
-from prefect.testing.utilities import prefect_test_harness
 
 from merrflow.clients import ServiceGone
 from merrflow.flow.run import annotate_request
@@ -24,11 +23,7 @@ from merrflow_serving.errors import InvalidInput
 from merrflow_serving.server import Server
 from tests.orchestrator.fakes import SPECS, fake_services, make_video, trouble
 
-
-@pytest.fixture(scope="module", autouse=True)
-def _prefect_server():
-    with prefect_test_harness(server_startup_timeout=180):
-        yield
+pytestmark = pytest.mark.usefixtures("server")
 
 
 def request(folder, addresses, **more) -> Request:

@@ -105,8 +105,7 @@ def test_any_bytes_are_text_or_refused(data):
 
 @pytest.mark.parametrize("line", ["é", "é\n", "\x81\x40", "Ð¸ ", "<é", "’é’", "\u0e48", "ÀÁ"])
 def test_the_largest_file_is_decoded_in_a_moment(line):
-    for encoding in ("cp1252", "cp874", "gb18030"):
-        piece = line.encode(encoding, errors="ignore") or b"\xe9"
+    for piece in {line.encode(one, errors="ignore") or b"\xe9" for one in ("cp1252", "cp874", "gb18030")}:
         began = time.process_time()
         read(piece * ((256 << 10) // len(piece)))
         assert time.process_time() - began < 2.0

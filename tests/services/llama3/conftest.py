@@ -12,16 +12,21 @@ from merrflow_llama3.settings import Llama3Settings
 
 
 @pytest.fixture(scope="session")
-def engine() -> Iterator[LlamaCpp]:
+def packaged() -> Iterator[LlamaCpp]:
     made = LlamaCpp(Llama3Settings(threads=1))
     made.load()
     yield made
     made.close()
 
 
+@pytest.fixture(scope="session")
+def engine(packaged: LlamaCpp) -> LlamaCpp:
+    return packaged
+
+
 @pytest.fixture
-def loaded_already(engine: LlamaCpp, monkeypatch: pytest.MonkeyPatch) -> None:
+def loaded_already(packaged: LlamaCpp, monkeypatch: pytest.MonkeyPatch) -> None:
     """A service with default settings has this engine: to load another costs 3 s of a core."""
-    monkeypatch.setattr(llamacpp, "LlamaCpp", lambda settings: engine)
-    monkeypatch.setattr(engine, "load", lambda: None)
-    monkeypatch.setattr(engine, "close", lambda: None)
+    monkeypatch.setattr(llamacpp, "LlamaCpp", lambda settings: packaged)
+    monkeypatch.setattr(packaged, "load", lambda: None)
+    monkeypatch.setattr(packaged, "close", lambda: None)

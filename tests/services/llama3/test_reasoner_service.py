@@ -16,7 +16,7 @@ from merrflow_llama3 import SPEC
 from merrflow_llama3.types import Clues
 from merrflow_serving.errors import from_rpc_error
 from merrflow_serving.server import Server
-from tests.services.llama3.clue_sets import ALL, SAD
+from tests.services.llama3.clue_sets import CHINESE, SAD
 
 
 @asynccontextmanager
@@ -42,7 +42,8 @@ async def test_answers_limits_and_errors_over_grpc():
         assert info.ready and info.problem == ""
         assert info.limits.max_tokens == 2048
 
-        replies = await asyncio.gather(*(stub.Reason(request(clues, 4)) for clues in ALL))
+        asked = (SAD, CHINESE)
+        replies = await asyncio.gather(*(stub.Reason(request(clues, 4)) for clues in asked))
         for reply in replies:
             assert reply.outcome == common_pb2.OUTCOME_DONE
             assert reply.text.startswith("In the video,") and reply.text.endswith(".")
@@ -50,7 +51,7 @@ async def test_answers_limits_and_errors_over_grpc():
             assert reply.engine.prompt_version.startswith("small@")
             assert reply.prompt_tokens > reply.answer_tokens > 0
             assert reply.timing.model_seconds > 0
-        assert (await stub.Reason(request(SAD, 4))).text == replies[ALL.index(SAD)].text
+        assert (await stub.Reason(request(SAD, 4))).text == replies[asked.index(SAD)].text
 
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await stub.Reason(request(Clues(label="happy")))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+from functools import cache
 
 import pytest
 from hypothesis import given
@@ -23,6 +24,7 @@ from merrflow_serving.errors import InvalidInput, NotReady, TooLarge
 from tests.services.llama3.clue_sets import ANGRY, CHINESE, SAD
 
 LABELS = ("neutral", "angry", "happy", "sad", "worried", "surprise", "fear", "contempt", "doubt")
+FEW = LABELS[:4]  # for the real model, which takes a second of a core for nine
 LIKELIHOODS = st.dictionaries(st.sampled_from(LABELS), st.floats(-200, 0), min_size=2)
 
 
@@ -164,7 +166,7 @@ def test_a_prompt_of_the_other_kind_is_told():
 # -- the real model
 
 
-def _score(engine, clues: Clues, labels=LABELS) -> Scored:
+def _score(engine, clues: Clues, labels=FEW) -> Scored:
     result = engine.run([ScoreItem(clues, labels)])[0]
     assert isinstance(result, Scored), result
     return result
@@ -173,19 +175,24 @@ def _score(engine, clues: Clues, labels=LABELS) -> Scored:
 def test_likelihoods_are_those_of_the_tokens_one_by_one(engine):
     """By another route: the whole vocabulary's likelihoods after each prefix, and the tokens spelled out."""
     scorer, model = engine._scorer, engine._model
-    labels = ("happy", "ill at ease", "sad")
+    labels = ("happy", "at ease")
     found = {score.label: score.log_likelihood for score in _score(engine, SAD, labels).scores}
     prompt = engine._template.render(scorer._prompt.ask(SAD, engine._header.control_tokens)[1])
     prompt += scorer._prompt.answer_starts
+
+    @cache
+    def next_tokens(*before: int) -> dict[int, float]:
+        told, _ = model.next_tokens([prompt, *before], slot=1, count=60_000)
+        assert sum(map(math.exp, told.values())) == pytest.approx(1, abs=1e-3)
+        return told
+
     for label in labels:
         expected = 0.0
         for text in (f" {label}.", f" {label.capitalize()}.", f"{label}.", f"{label.capitalize()}."):
             tokens = model.tokens(text)
             one = 0.0
             for end, token in enumerate(tokens):
-                told, _ = model.next_tokens([prompt, *tokens[:end]], slot=1, count=60_000)
-                assert sum(map(math.exp, told.values())) == pytest.approx(1, abs=1e-3)
-                one += told[token]
+                one += next_tokens(*tokens[:end])[token]
             expected += math.exp(one)
         assert found[label] == pytest.approx(math.log(expected), abs=1e-3)
 
@@ -193,9 +200,9 @@ def test_likelihoods_are_those_of_the_tokens_one_by_one(engine):
 def test_scores_do_not_depend_on_order_neighbours_or_the_label_clue(engine):
     expected = _score(engine, ANGRY)
     assert sum(score.probability for score in expected.scores) == pytest.approx(1)
-    assert [score.label for score in expected.scores] == list(LABELS)
-    assert _score(engine, ANGRY, LABELS[::-1]).scores == expected.scores[::-1]
-    batch = engine.run([ScoreItem(SAD, LABELS), ScoreItem(ANGRY, LABELS), ScoreItem(CHINESE, LABELS[:4])])
+    assert [score.label for score in expected.scores] == list(FEW)
+    assert _score(engine, ANGRY, FEW[::-1]).scores == expected.scores[::-1]
+    batch = engine.run([ScoreItem(SAD, FEW), ScoreItem(ANGRY, FEW), ScoreItem(CHINESE, FEW[:2])])
     assert batch[1] == expected
     assert _score(engine, Clues(**{**vars(ANGRY), "label": "happy"})) == expected
     few = {score.label: score.log_likelihood for score in batch[2].scores}
@@ -208,7 +215,7 @@ def test_plain_cases_are_told(engine):
     """What even this model gets right; its figures over MERR are in `LlamaCpp.info().note`."""
 
     def best(clues: Clues) -> str:
-        return max(_score(engine, clues).scores, key=lambda score: score.probability).label
+        return max(_score(engine, clues, LABELS).scores, key=lambda score: score.probability).label
 
     assert best(CHINESE) == "happy"
     assert best(Clues(tone="speaks in an angry voice", expressions=("lowered brows",))) == "angry"
@@ -224,10 +231,10 @@ def test_a_poisoned_clue_or_label_is_text(engine):
 def test_what_cannot_be_scored_hurts_no_neighbour(engine):
     results = engine.run(
         [
-            ScoreItem(Clues(label="sad"), LABELS),
+            ScoreItem(Clues(label="sad"), FEW),
             ScoreItem(SAD, ("sad", "sad")),
-            ScoreItem(Clues(subtitle="and then we went home " * 900), LABELS),
-            ScoreItem(SAD, LABELS),
+            ScoreItem(Clues(subtitle="and then we went home " * 900), FEW),
+            ScoreItem(SAD, FEW),
         ]
     )
     assert isinstance(results[0], InvalidInput) and results[0].reason == "NO_CLUE"

@@ -7,7 +7,8 @@ import json
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
@@ -20,6 +21,9 @@ from merrflow.datasets.review.agreement import Share
 from merrflow.datasets.review.audit import AuditReport
 from merrflow.datasets.review.corrected import HUMAN
 from merrflow.datasets.scoring.files import Tally
+
+if TYPE_CHECKING:
+    from jinja2 import Template
 
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 _MARKUP = re.compile(r"([\\`*_{}\[\]<>|~$#&])")
@@ -88,22 +92,11 @@ class Card:
 
     def text(self, sizes: Sizes, seed: int, inside: Sequence[str], features: Sequence[Mapping[str, Any]]) -> str:
         """The card, README.md. inside: which files the dataset holds, of columns.MEDIA; features: for its YAML."""
-        from jinja2 import Environment, PackageLoader, StrictUndefined
-
-        environment = Environment(
-            loader=PackageLoader("merrflow.datasets.export", "."),
-            autoescape=False,  # Markdown: what is not trusted goes through `plain`
-            undefined=StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-        )
-        environment.filters |= {"plain": plain, "abridged": _abridged}
-        environment.globals["named"] = _named
         # by way of JSON, so that no two values are one object, which YAML would write once and then refer to
         header = json.loads(json.dumps(self._header(sizes, inside, features)))
         rows = sum(size[0] for size in sizes.values())
         described = sum(self._words["fine"].values())
-        return environment.get_template("card.md.j2").render(
+        return _template().render(
             header=yaml.safe_dump(header, sort_keys=False, allow_unicode=True, width=110),
             version=__version__,
             rows=rows,
@@ -158,6 +151,22 @@ class Card:
                 "dataset_size": sum(size[1] for size in sizes.values()),
             },
         }
+
+
+@cache
+def _template() -> Template:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("merrflow.datasets.export", "."),
+        autoescape=False,  # Markdown: what is not trusted goes through `plain`
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"plain": plain, "abridged": _abridged}
+    environment.globals["named"] = _named
+    return environment.get_template("card.md.j2")
 
 
 def plain(text: object, longest: int = 300) -> str:

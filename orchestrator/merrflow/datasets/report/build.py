@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 from jinja2 import Environment
@@ -64,6 +65,7 @@ def _cards(ledger: Ledger, seen: Survey, out: Path) -> Iterator[Card]:
             yield card(Entry(RECORDS.validate_json(row.payload), row.outcome, row.reason), pictures, longest)
 
 
+@cache  # with the template, which takes 20 ms to compile
 def _environment() -> Environment:
     environment = templates(PACKAGE)
     environment.filters.update(words=words, measured=measured, short=short_revision)

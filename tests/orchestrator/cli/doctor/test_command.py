@@ -5,27 +5,22 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from merrflow.cli.doctor import groups
 from merrflow.cli.doctor.finding import Situation
+from tests.forks import merrflow
 from tests.orchestrator.cli.doctor.situations import fake_command, situation
 
 CARD = "echo '0, GPU-aaa, Small Card, 535.10.01, 8.6, 24564, 24000'"
 
 
 def typed(tmp_path: Path, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    surroundings = {name: value for name, value in os.environ.items() if not name.startswith(("MERRFLOW_", "HF_"))}
-    return subprocess.run(
-        [Path(sys.executable).with_name("merrflow"), "doctor", *words],
-        env=surroundings | {"MERRFLOW_MODELS_DIR": str(tmp_path / "models"), "MERRFLOW_OFFLINE": "1", **variables},
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+    unset = {name: None for name in os.environ if name.startswith(("MERRFLOW_", "HF_"))}
+    own = {"MERRFLOW_MODELS_DIR": str(tmp_path / "models"), "MERRFLOW_OFFLINE": "1"}
+    return merrflow("doctor", *words, variables=unset | own | variables)
 
 
 def test_embedded_engines_lack_nothing(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from merrflow.cli.evaluate import DROPPED, evaluate
 from merrflow.core.errors import InputError
 from merrflow.core.records import Record
+from merrflow.datasets.evaluation import picture
 from merrflow.datasets.evaluation.baseline import Answer, baseline_of, read_baseline
 from merrflow.datasets.evaluation.compare import compare, in_own_words
 from merrflow.datasets.evaluation.gate import Change, hold
@@ -146,6 +147,11 @@ class TestCommand:
         path = tmp_path / "merr.json"
         path.write_text(json.dumps(clips))
         return path
+
+    @pytest.fixture(autouse=True)
+    def _no_picture(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Each would take half a second of a core; test_evaluate_command.py looks at them."""
+        monkeypatch.setattr(picture, "draw", lambda *_: None)
 
     def evaluate(self, tmp_path: Path, file: Path, records: list[Record], *options: str):
         out = tmp_path / f"out{len(list(tmp_path.glob('out*')))}"

@@ -28,7 +28,7 @@ def _export(out: Path, format: str, folder: Path) -> None:
 @pytest.mark.parametrize("format", BUILT_IN)
 def test_killed_at_ten_moments_it_is_the_former_or_the_new_one(tmp_path: Path, format: str) -> None:
     former, new, folder = tmp_path / "former", tmp_path / "new", tmp_path / "set"
-    for out, count in ((former, 3), (new, 40)):
+    for out, count in ((former, 3), (new, 16)):
         records = many(count)
         ledger = run(out, records, size=(64, 36))
         with_clips(out, ledger, *(one.name for one in records))

@@ -1,4 +1,4 @@
-"""A real Prefect server on its own database, and workers of it as real processes."""
+"""Workers of the Prefect server as real processes."""
 
 from __future__ import annotations
 
@@ -13,20 +13,8 @@ from pathlib import Path
 
 import psutil
 import pytest
-from prefect.settings import PREFECT_API_URL
-from prefect.testing.utilities import prefect_test_harness
 
 from tests.ports import free_port
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The API's URL, also in the environment of what is started here."""
-    with prefect_test_harness(server_startup_timeout=180), pytest.MonkeyPatch.context() as patch:
-        url = PREFECT_API_URL.value()
-        patch.setenv("PREFECT_API_URL", url)
-        patch.setenv("PREFECT_HOME", str(tmp_path_factory.mktemp("prefect")))
-        yield url
 
 
 class Workers:

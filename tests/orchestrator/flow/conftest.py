@@ -1,0 +1,26 @@
+"""One Prefect server for all tests of the flow: to start one costs ten seconds of a core."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from prefect.settings import PREFECT_API_URL, temporary_settings
+
+from tests.prefect_server import prefect_server
+
+
+@pytest.fixture(scope="session")
+def prefect_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of its API. Runs of other tests are in it too."""
+    with prefect_server(tmp_path_factory.mktemp("prefect")) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def server(prefect_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The same, and it is the server of flows that a module's tests run, here and in the processes that they start."""
+    with temporary_settings({PREFECT_API_URL: prefect_url}), pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PREFECT_API_URL", prefect_url)
+        patch.setenv("PREFECT_HOME", str(tmp_path_factory.mktemp("home")))
+        yield prefect_url
