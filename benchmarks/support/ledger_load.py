@@ -24,6 +24,7 @@ from tests.postgres import Cluster
 
 PAUSE_SECONDS = 2.0  # that the server is away, with faults
 PATIENCE_SECONDS = 900.0
+LOOK_SECONDS = 1.0  # between two counts of connections
 
 
 @dataclass(frozen=True)
@@ -55,9 +56,7 @@ def load(place: Path, server: Cluster, what: Load) -> dict[str, Any]:
     commits, cpu, started = _commits(server), cpu_seconds(server.pid), time.monotonic()
     with _running(place, tasks) as processes:
         killed = _break(server, processes, tasks, what) if what.faults else None
-        for number, process in enumerate(processes):
-            if number != killed and process.wait(PATIENCE_SECONDS):
-                raise RuntimeError(f"process {number} ended with {process.returncode}; see {place}/{number}.log")
+        connections = _wait(place, server, processes, killed)
     seconds = time.monotonic() - started
     again = check(place, server, names, killed)
     notes = [json.loads(Path(task.notes).read_text()) for number, task in enumerate(tasks) if number != killed]
@@ -72,6 +71,7 @@ def load(place: Path, server: Cluster, what: Load) -> dict[str, Any]:
         "clients_cpu_ms_a_clip": sum(one["cpu_s"] for one in notes) / what.clips * 1000,
         "register_ms_a_clip": registered / what.clips * 1000,
         "client_mib": max(one["mib"] for one in notes),
+        "connections": connections,
         "done_again": again,
     }
     if not what.faults:  # the counts of a server begin anew with it
@@ -119,6 +119,7 @@ def _break(server: Cluster, processes: list[subprocess.Popen[bytes]], tasks: lis
     _until(files, what.clips * len(STAGES) // 3, processes)
     victim = max(range(len(tasks)), key=lambda number: files[number].stat().st_size if files[number].exists() else 0)
     processes[victim].kill()
+    processes[victim].wait()
     _until(files, what.clips * len(STAGES) * 2 // 3, processes)
     server.stop()
     time.sleep(PAUSE_SECONDS)
@@ -126,10 +127,33 @@ def _break(server: Cluster, processes: list[subprocess.Popen[bytes]], tasks: lis
     return victim
 
 
+def _wait(place: Path, server: Cluster, processes: list[subprocess.Popen[bytes]], killed: int | None) -> int:
+    """Waits for all processes; returns the most connections that the server has had meanwhile."""
+    most, deadline = 0, time.monotonic() + PATIENCE_SECONDS
+    for number, process in enumerate(processes):
+        while process.poll() is None and time.monotonic() < deadline:
+            with psycopg.connect(server.url.replace("+psycopg", "")) as db:
+                row = db.execute(
+                    "SELECT count(*) - 1 FROM pg_stat_activity WHERE datname = current_database()"
+                ).fetchone()
+            most = max(most, row[0] if row else 0)
+            time.sleep(LOOK_SECONDS)
+        if number != killed and process.returncode:
+            raise _ended(place, number)
+    return most
+
+
+def _ended(place: Path, number: int) -> RuntimeError:
+    """What is to be said of a process that did not come to the end of its work."""
+    last = (place / f"{number}.log").read_text().strip().splitlines()[-1:]
+    return RuntimeError(f"process {number} ended before its work was done: {' '.join(last)}")
+
+
 def _until(files: list[Path], lines: int, processes: list[subprocess.Popen[bytes]]) -> None:
     while sum(file.read_bytes().count(b"\n") for file in files if file.exists()) < lines:
-        if any(process.poll() for process in processes if process.returncode != -9):
-            raise RuntimeError(f"a process has ended before its work was done; see {files[0].parent}")
+        for number, process in enumerate(processes):
+            if process.returncode is None and process.poll():
+                raise _ended(files[0].parent, number)
         time.sleep(0.1)
 
 

@@ -10,9 +10,11 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 import psutil
 
+PAUSE_SECONDS = 0.1  # between two looks at a process's memory
 MERRFLOW = (sys.executable, "-c", "from merrflow.cli import main; main()")
 
 
@@ -22,7 +24,7 @@ class Took:
 
     seconds: float  # wall
     cpu_seconds: float  # with its children
-    peak_mib: float  # resident, of the largest process among them
+    peak_mib: float  # resident, of itself
     printed: str
 
     def numbers(self) -> dict[str, float]:
@@ -36,18 +38,31 @@ def run(command: Sequence[str], settings: Mapping[str, str]) -> Took:
     with tempfile.TemporaryFile() as output:
         started = time.monotonic()
         process = subprocess.Popen(list(command), stdout=output, stderr=output, env=os.environ | dict(settings))
+        peak = 0.0
         try:
-            _, status, usage = os.wait4(process.pid, 0)
+            while not (ended := os.wait4(process.pid, os.WNOHANG))[0]:
+                peak = max(peak, _high_mib(process.pid))  # usage.ru_maxrss counts the process that started it, too
+                time.sleep(PAUSE_SECONDS)
         except BaseException:
             process.terminate()
             raise
+        _, status, usage = ended
         process.returncode = os.waitstatus_to_exitcode(status)
         seconds = time.monotonic() - started
         output.seek(0)
         printed = output.read().decode(errors="replace").strip()
     if process.returncode:
         raise RuntimeError(f"{' '.join(command[-6:])} ended with {process.returncode}:\n{printed[-2000:]}")
-    return Took(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, printed)
+    return Took(seconds, usage.ru_utime + usage.ru_stime, peak, printed)
+
+
+def _high_mib(pid: int) -> float:
+    """The most memory that a process has held; 0 if it is gone."""
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except OSError:
+        return 0.0
+    return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM:")), 0.0)
 
 
 def cpu_seconds(pid: int) -> float:

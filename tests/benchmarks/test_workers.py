@@ -62,7 +62,9 @@ def test_every_result_is_written_once_and_a_lost_one_is_found(tmp_path: Path, se
     with pytest.raises(RuntimeError, match=r"1 results were computed twice, such as \('clip_000001', 'scene'\)"):
         check(tmp_path, server, names, killed=None)
     with psycopg.connect(server.url.replace("+psycopg", "")) as db:
-        (schema,) = db.execute("SELECT schema_name FROM information_schema.schemata WHERE schema_name ~ '^out_'").fetchone()
+        (schema,) = db.execute(
+            "SELECT schema_name FROM information_schema.schemata WHERE schema_name ~ '^out_'"
+        ).fetchone()
         db.execute(f"DELETE FROM {schema}.stages WHERE clip = 'clip_000002' AND stage = 'tone'")
     with pytest.raises(RuntimeError, match="of 96 results 1 are missing"):
         check(tmp_path, server, names, killed=None)

@@ -35,7 +35,7 @@ class RunQueries(Transactions):
         return {name: text_path(path) for name, path in self.path_texts().items()}
 
     def path_texts(self) -> dict[str, str]:
-        """The same, with each path as `path_text` writes it: a quarter of the memory and of the time."""
+        """The same, with each path as `path_text` writes it: a third of the time for a million clips."""
         return {name: path for name, path in map(tuple, self._rows(sa.select(CLIPS.c.name, CLIPS.c.path)))}
 
     def is_empty(self) -> bool:
