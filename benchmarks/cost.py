@@ -24,6 +24,7 @@ import yaml
 from benchmarks.support.clip_files import clips_in
 
 FIGURES = Path(__file__).with_suffix(".yaml")
+COUNTS = ("clips", "described", "kept")  # of the dataset
 KINDS = ("measured", "data sheet", "assumed", "published")
 CHECK_LIMIT = 0.25  # of the measured seconds: how far the prediction may be off
 # The stages of a run of the embedded engines.
@@ -63,6 +64,13 @@ def load_figures(path: Path = FIGURES) -> dict[str, Any]:
             if figure.get("kind") not in KINDS or not figure.get("from"):
                 raise ValueError(f"{path.name}: {part}.{name} needs a kind ({', '.join(KINDS)}) and a from")
     return figures
+
+
+def resized(figures: dict[str, Any], clips: int) -> dict[str, Any]:
+    """The figures for another number of clips, of which as large a part is described and kept."""
+    dataset, times = figures["dataset"], clips / value(figures, "dataset", "clips")
+    counts = {name: dataset[name] | {"value": round(dataset[name]["value"] * times)} for name in COUNTS}
+    return figures | {"dataset": dataset | counts}
 
 
 def value(figures: Mapping[str, Any], part: str, name: str) -> float:
@@ -160,10 +168,13 @@ def check(figures: Mapping[str, Any], clips: list[Path]) -> dict[str, float]:
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.cost", description=__doc__)
     parser.add_argument("--figures", type=Path, default=FIGURES, help="another cost.yaml")
+    parser.add_argument("--size", type=int, help="clips of the dataset, instead of MERR's")
     parser.add_argument("--check", action="store_true", help="run the embedded engines, and compare")
     parser.add_argument("--clips", type=Path, help="a folder of mp4 files for --check")
     options = parser.parse_args(arguments)
     figures = load_figures(options.figures)
+    if options.size:
+        figures = resized(figures, options.size)
     rows = costs(figures)
     print(f"{'stage':20}{'hours':>10}  of one  figure")
     for row in rows:

@@ -25,8 +25,10 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from benchmarks.support.fixed_services import ENGINES, Noted, Pace, fixed_services
@@ -54,9 +56,16 @@ class Ran:
     printed: str  # its output
 
 
-def merrflow_run(folder: Path, out: Path, addresses: dict[str, str] | None = None, *more: str) -> Ran:
-    """`merrflow run FOLDER --out OUT` as a process. more: of its arguments. Raises `RuntimeError` if it fails."""
-    environment = {name: value for name, value in os.environ.items() if not name.endswith("_ADDRESS")}
+def merrflow_run(
+    folder: Path,
+    out: Path,
+    addresses: dict[str, str] | None = None,
+    *more: str,
+    settings: Mapping[str, str] = MappingProxyType({}),
+) -> Ran:
+    """`merrflow run FOLDER --out OUT` as a process. more: of its arguments. settings: more environment variables.
+    Raises `RuntimeError` if it fails."""
+    environment = {name: value for name, value in os.environ.items() if not name.endswith("_ADDRESS")} | dict(settings)
     for name, address in (addresses or {}).items():
         environment[f"{SERVICES[name].env_prefix}ADDRESS"] = address
     command = [sys.executable, "-c", "from merrflow.cli import main; main()", "run", str(folder), "--out", str(out)]

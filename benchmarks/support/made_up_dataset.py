@@ -75,7 +75,7 @@ def fill(
     (out / "peaks").mkdir(exist_ok=True)
     picture = encode_jpeg(np.zeros((64, 96, 3), np.uint8))
     engine = connect(ledger.location)
-    pattern = _record(seconds)
+    pattern = pattern_record(seconds)
     for batch in batched(enumerate(clips), 500):
         stages, updates = [], []
         for number, clip in batch:
@@ -138,7 +138,8 @@ def _of(pattern: Record, clip: Clip, number: int) -> Record:
     return replace(pattern, name=clip.name, path=str(clip.path), sha256=clip.sha256, label=label)
 
 
-def _record(seconds: float) -> Record:
+def pattern_record(seconds: float) -> Record:
+    """A record of a clip of that length, without the clip's name, path and hash."""
     frames = int(seconds * FPS)
     drawn = np.random.default_rng(1)
     units = [f"AU{code:02}" for code in (1, 2, 4, 5, 6, 7, 9, 10, 12, 14, 15, 17, 20, 23, 25, 26, 45)]

@@ -32,6 +32,14 @@ def test_the_bottleneck_is_the_slowest_and_moves() -> None:
     assert (eight.bottleneck, eight.wall_hours) == ("processor", 3.0)
 
 
+def test_a_larger_dataset_costs_as_many_times_more() -> None:
+    larger = cost.resized(FIGURES, 700_000)
+    assert [larger["dataset"][name]["value"] for name in cost.COUNTS] == [700_000, 286_180, 44_870]
+    for one, ten in zip(cost.costs(FIGURES), cost.costs(larger), strict=True):
+        assert ten.hours == pytest.approx(10 * one.hours)
+    assert FIGURES["dataset"]["clips"]["value"] == 70_000
+
+
 def test_replicas_beyond_the_cores_gain_nothing() -> None:
     rows = [Cost("action_units", "cpu", 40.0, "")]
     assert plan(rows, 1, 4, 4).hours == plan(rows, 1, 4, 64).hours

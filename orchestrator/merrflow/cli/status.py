@@ -72,7 +72,7 @@ def read_status(out: Path, prices: Path | None = None) -> dict[str, Any]:
         for stage, value in entry.record.seconds.items():
             seconds[stage] += value
             worked[stage] += 1
-    rows = ledger.clips()  # after the records: one that cannot be parsed leaves its clip unfinished
+    rows = ledger.statuses()  # after the records: one that cannot be parsed leaves its clip unfinished
     reasons = Counter((str(row.outcome), row.reason) for row in rows if row.outcome not in (None, Outcome.DONE))
     endpoints = spent(ledger, known)
     ledger.close()

@@ -9,7 +9,6 @@ from typing import TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from merrflow.core.paths import path_text
 from merrflow.core.records import Outcome, Record
 from merrflow.datasets.review.corrected import corrected
 from merrflow.datasets.review.verdicts import Decision, decisions
@@ -81,11 +80,11 @@ def what_is_wrong(error: ValidationError) -> str:
 def entries(ledger: Ledger, names: Collection[str] | None = None) -> Iterator[Entry]:
     """Every clip with a record, by name, as people corrected it. names: those wanted (None: all); the others are not
     parsed."""
-    paths = ledger.names()  # where the clips are now; they may have been moved since
+    paths = ledger.path_texts()  # where the clips are now; they may have been moved since
     people, kept = decisions(ledger), Kept(ledger)
     for name, row, record in parsed(ledger, RECORDS, names):
         if name in paths:  # else a run that is still going has added it
-            record = replace(record, path=path_text(paths[name]))
+            record = replace(record, path=paths[name])
         yield entry_of(record, row, people.get(name), kept)
 
 

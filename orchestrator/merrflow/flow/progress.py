@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -16,6 +17,7 @@ from merrflow.flow.run_log import Tenths
 from merrflow.pipeline.session import Session
 
 PROGRESS_SECONDS = 2.0  # between two updates; one costs 12 ms, and another 10 if the per cent are others
+PAUSE_SHARE = 20  # times as long as the last update took, at least: to count a million outcomes takes seconds
 
 
 @asynccontextmanager
@@ -44,9 +46,12 @@ async def progress(
             await shown.at(min(await finished(), total) if finished else done)
 
     async def update() -> None:
+        pause = PROGRESS_SECONDS
         while True:
-            await asyncio.sleep(PROGRESS_SECONDS)
+            await asyncio.sleep(pause)
+            started = time.monotonic()
             await show()
+            pause = max(PROGRESS_SECONDS, PAUSE_SHARE * (time.monotonic() - started))
 
     with session.advanced.connected(advance):
         updating = asyncio.create_task(update())

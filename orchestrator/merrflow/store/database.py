@@ -25,6 +25,9 @@ from merrflow.store.ownership import Ownership
 
 SCHEMA_FILE = "ledger.json"
 BUSY_SECONDS = 30  # that SQLite waits for another process's lock; the ledger then asks again (database_retries.py)
+# Connections of one ledger to PostgreSQL: one writes and two look up at a time. So sixteen workers, each with one more
+# for its lock, and the run that waits for them stay below the hundred that a server allows by default.
+_CONNECTIONS = 3
 # A machine that vanished is noticed within half a minute, at both ends, so that its locks (locks.py) are free then.
 # The user timeout (milliseconds) is for a query on its way, which keep-alives do not watch: without it a cut network is
 # noticed after some 15 minutes.
@@ -103,6 +106,8 @@ def connect(location: LedgerLocation, **options: Any) -> sa.Engine:
             sa.event.listen(engine, "connect", _sqlite_pragmas)
         return engine
     settings = _SERVER_SETTINGS + (f" -c search_path={location.schema}" if location.schema else "")
+    if "poolclass" not in options:
+        options = {"pool_size": _CONNECTIONS, "max_overflow": 0} | options
     # pool_pre_ping: a connection that broke while nobody used it is replaced rather than used.
     return sa.create_engine(
         location.url, connect_args={"options": settings, **_CLIENT_SETTINGS}, pool_pre_ping=True, **options

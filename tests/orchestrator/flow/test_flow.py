@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from types import SimpleNamespace
 
 import pytest
+from prefect import flow
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId, FlowRunFilter
 
+from merrflow.core.signal import Signal
+from merrflow.flow.progress import progress
 from merrflow.flow.run import annotate_request
 from merrflow.pipeline.request import Request
 from tests.orchestrator.fakes import fake_services, make_video, served
@@ -81,3 +86,22 @@ async def test_a_list_of_witnesses_is_one_text_in_the_form_and_each_answers(tmp_
         runs = await client.read_flow_runs()
     assert summary.outcomes == {"done": 1} and witness in [run.parameters.get("witness") for run in runs]
     assert '"second-qwen-audio"' in (tmp_path / "out/records.jsonl").read_text()
+
+
+async def test_what_takes_long_to_count_is_counted_less_often(monkeypatch):
+    """To count the outcomes of a million clips takes seconds; every two seconds that would be all that is done."""
+    monkeypatch.setattr("merrflow.flow.progress.PROGRESS_SECONDS", 0.05)
+    asked = []
+
+    async def finished() -> int:
+        asked.append(1)
+        await asyncio.sleep(0.1)
+        return len(asked)
+
+    @flow
+    async def shown() -> None:
+        async with progress(SimpleNamespace(advanced=Signal()), 10, finished, description="ten clips"):
+            await asyncio.sleep(3)
+
+    await shown()
+    assert 2 <= len(asked) <= 3, "at the beginning, and at the end"

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import shutil
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 
 import pytest
+import sqlalchemy as sa
 from typer.testing import CliRunner
 
 from merrflow.cli.app import app
@@ -23,6 +26,14 @@ def test_datasets_in_one_database_do_not_see_each_other(tmp_path, ledger_url):
     one.register([Found(clip)], {clip: "clip"})
     assert (set(one.names()), set(two.names())) == ({"clip"}, set())
     assert set(Ledger.in_folder(tmp_path / "one", ledger_url).names()) == {"clip"}
+
+
+def test_a_ledger_takes_few_connections_of_a_server_that_many_workers_share(tmp_path, postgres_url):
+    """A server allows a hundred by default; sixteen workers have to fit, each with one for its lock, too."""
+    with closing(Ledger.in_folder(tmp_path, postgres_url)) as ledger, ThreadPoolExecutor(8) as threads:
+        query = sa.select(sa.func.pg_backend_pid(), sa.func.pg_sleep(0.05))
+        found = list(threads.map(lambda number: ledger._rows(query)[0][0], range(24)))
+    assert len(set(found)) * 16 + 2 * 16 < 100
 
 
 def test_a_moved_folder_keeps_its_ledger(tmp_path, ledger_url):

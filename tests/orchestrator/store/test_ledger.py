@@ -87,6 +87,14 @@ def test_only_the_current_record_counts(ledger, tmp_path):
     ledger.finish_clip("b", "new", StageRow(Outcome.SKIPPED, "no face", b"", 1.0))
     assert [(name, row.payload) for name, row in ledger.records()] == [("a", b"new a")]
     assert ledger.finished() == {"a": "new", "b": "new"}
+    assert ledger.finished(["b", "none"]) == {"b": "new"}, "of these alone"
+    assert ledger.finished([]) == {}
+
+
+def test_a_ledger_is_empty_until_a_clip_is_registered(ledger, tmp_path):
+    assert ledger.is_empty()
+    enter(ledger, clip_file(tmp_path, "a.mp4"))
+    assert not ledger.is_empty()
 
 
 def test_a_failure_that_may_pass_is_not_finished(ledger, tmp_path):
