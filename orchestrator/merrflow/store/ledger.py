@@ -68,7 +68,7 @@ def existing_ledger(out: Path) -> Ledger:
 
 def forgotten(ledger: Ledger, out: Path) -> str:
     """What is to be said of a folder with results of which its ledger knows nothing; empty if it knows of clips."""
-    if ledger.names():
+    if not ledger.is_empty():
         return ""
     found = [name for name in ("records.jsonl", "dropped.jsonl") if _has_content(out / name)]
     if not found:

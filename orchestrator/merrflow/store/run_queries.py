@@ -35,6 +35,10 @@ class RunQueries(Transactions):
         rows = self._rows(sa.select(CLIPS.c.name, CLIPS.c.path))
         return {row.name: text_path(row.path) for row in rows}
 
+    def is_empty(self) -> bool:
+        """Whether it knows of no clip."""
+        return not self._rows(sa.select(CLIPS.c.name).limit(1))
+
     def follow_moved(self, found: Sequence[Found]) -> None:
         """A clip whose file was moved or renamed keeps its name and its work under the new path, and a warning says so;
         see `moved_clips`."""
