@@ -40,4 +40,6 @@ class _Once:
 def read_dotenv_once() -> None:
     """From now on, in this process."""
     if not isinstance(dotenv.dotenv_values, _Once):
-        dotenv.dotenv_values = provider.dotenv_values = _Once(dotenv.dotenv_values)
+        once = _Once(dotenv.dotenv_values)
+        for module in (dotenv, provider):  # pydantic-settings has a name of its own for it
+            vars(module)["dotenv_values"] = once

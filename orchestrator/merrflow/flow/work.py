@@ -12,7 +12,6 @@ from contextlib import asynccontextmanager, suppress
 from typing import TypeVar
 
 from merrflow.core.errors import ungrouped, writing_outputs
-from merrflow.core.records import Outcome
 from merrflow.datasets.outputs import Summary
 from merrflow.flow.run_log import Lines, Tenths, logged_events
 from merrflow.flow.service_progress import ServiceProgress, counted
@@ -32,7 +31,7 @@ class Shard:
         total: int,
         names: Sequence[str],
         progress: ServiceProgress,
-        task: asyncio.Task[Counter[Outcome]],
+        task: asyncio.Task[Counter[str]],
     ) -> None:
         """number: from 1, of the `total` shards of its round."""
         self.number = number
