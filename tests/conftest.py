@@ -32,11 +32,12 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ.setdefault("OMP_NUM_THREADS", "1")
     if getattr(config.option, "numprocesses", None) and not hasattr(config, "workerinput"):
         return  # the others are started here, with these arguments
-    # Prefect reads the .env of the working directory 336 times whenever it makes settings: 1.4 s of each process that
-    # imports it at the top of the repository, where that file is Compose's.
+    # No test depends on the .env at the top of the repository, which is Compose's and which Prefect reads.
     elsewhere = tempfile.TemporaryDirectory(prefix="merrflow-tests-")
     config.add_cleanup(elsewhere.cleanup)
     os.chdir(elsewhere.name)
+    # A Prefect server that a run starts for itself ends with it, instead of waiting for the next one.
+    os.environ.setdefault("MERRFLOW_PREFECT_IDLE_SECONDS", "0")
     # For what tests start with `-m tests....`.
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
     # Half of what it costs to import all tests is to look again and again for garbage among modules, which stay.

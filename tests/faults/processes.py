@@ -40,6 +40,7 @@ class Faults:
         self.environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith("MERRFLOW_")},
             "PYTHONPATH": os.pathsep.join((str(folder / "packages"), str(ROOT))),
+            "MERRFLOW_PREFECT_IDLE_SECONDS": "0",
             "MERRFLOW_FAULTS_PLAN": str(self._plan),
             "MERRFLOW_FAULTS_LOG": str(self._log),
             **{name: str(value) for name, value in variables.items()},

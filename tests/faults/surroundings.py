@@ -7,7 +7,6 @@ patience), where a test cannot wait for the real ones; the code that meets them 
 
 from __future__ import annotations
 
-import asyncio
 import os
 import shutil
 import signal
@@ -21,9 +20,9 @@ from pathlib import Path
 
 import pytest
 
-from merrflow.core.errors import writing_outputs
+from merrflow.flow.termination import Termination
+from merrflow.flow.work import Work
 from merrflow.pipeline.request import Request
-from merrflow.pipeline.session import Session
 from merrflow_serving.catalog import NEEDED, SERVICES
 from tests.faults.processes import ROOT, Faults
 from tests.faults.processes_checks import open_ledger
@@ -49,7 +48,7 @@ def environment(faults: Faults, settings: Mapping[str, object]) -> dict[str, str
 
 def start(command: Sequence[str], env: Mapping[str, str]) -> subprocess.Popen[str]:
     """A run, with its output to be read from `ended`."""
-    # Not at the top of the repository: Prefect reads the .env there hundreds of times, a third of a run's start.
+    # Not at the top of the repository, where Prefect would read the .env.
     # A shell's background jobs ignore Ctrl-C, and so would all that they start: here a run is one in the foreground.
     foreground = ["env", "--default-signal=INT", *command]
     return subprocess.Popen(
@@ -176,15 +175,8 @@ def ending(*processes: subprocess.Popen[str]) -> Iterator[None]:
                 process.wait()
 
 
-async def without_prefect(session: Session, request: Request) -> None:
-    """What the flow does of a run, for `merrflow.flow.run._run_flow`."""
-    await session.wait_ready()
-    async for one in session.rounds():
-        try:
-            await session.annotate(one.names, one.absent)
-        finally:
-            with writing_outputs(session.out):
-                await asyncio.to_thread(session.write_outputs)
+async def without_prefect(work: Work, request: Request, termination: Termination) -> None:
+    """No Prefect beside the work, for `merrflow.flow.run._run_flow`."""
 
 
 def _be_hasty(seconds: float) -> None:

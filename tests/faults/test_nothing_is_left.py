@@ -54,7 +54,7 @@ def test_what_a_killed_run_started_ends_with_it(tmp_path, clips, slow, command, 
     started = killed_at_work(clips, tmp_path / "out", slow, env, command)
     names = started.values()
     assert len([name for name in names if "merrflow_serving" in name]) == 4, names
-    assert len([name for name in names if "temporary_server" in name]) == servers, names
+    assert len([name for name in names if "own_server" in name]) == servers, names
     _, alive = psutil.wait_procs(list(started), timeout=SECONDS)
     assert not alive, f"left behind: {alive}"
     assert not list(temporary.glob("merrflow-*"))

@@ -92,7 +92,7 @@ class _Plain:
 
     def say(self, text: str) -> None:
         if self._console:
-            self._console.print(text)
+            self._console.print(text, soft_wrap=True)  # one message is one line, for whoever searches a log
 
     def start(self, total: int, finished: int) -> None:
         self._total, self._done, self._before = total, finished, finished

@@ -137,6 +137,12 @@ class RunSettings(BaseSettings):
     retry_seconds: float = Field(
         180.0, gt=0, le=LONGEST_WAIT, description="how long a call is tried again while a service is away"
     )
+    prefect_idle_seconds: float = Field(
+        600.0,
+        ge=0,
+        le=LONGEST_WAIT,
+        description="how long a Prefect server that a run started waits for the next run; 0: it ends with the run",
+    )
     reports_url: str = Field(
         "",
         description="address at which people open the reports that `merrflow worker` serves, such as "

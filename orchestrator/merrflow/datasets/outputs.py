@@ -17,8 +17,6 @@ from merrflow.datasets.export.writer import Writer
 from merrflow.datasets.failed_witnesses import FailedWitnesses
 from merrflow.datasets.outputs_state import read_stamp, write_stamp
 from merrflow.datasets.pictures import FOLDER, Pictures
-from merrflow.datasets.report import write_report
-from merrflow.datasets.report.survey import Surveyor
 from merrflow.store import Ledger
 
 log = logging.getLogger(__name__)
@@ -65,6 +63,10 @@ def write_outputs(
     state = ledger.state()  # before they are read: what comes in meanwhile makes it another one
     written = read_stamp(out, state) if unless_current else None
     if written is None:
+        # The report takes a while to import, and a run begins, or finds nothing to do, without it.
+        from merrflow.datasets.report import write_report
+        from merrflow.datasets.report.survey import Surveyor
+
         surveyor, pictures = Surveyor(ledger), _PictureCheck(Pictures(out / FOLDER))
         written = write_all(ledger, out, also=[surveyor, pictures, FailedWitnesses(), *also])
         write_report(ledger, out, surveyor.survey(prices))

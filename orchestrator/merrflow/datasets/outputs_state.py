@@ -6,6 +6,7 @@ Only a hint: if the stamp is missing or of another version, or a file was change
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -13,7 +14,6 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from merrflow.core.atomic_files import whole_text
 from merrflow.core.fingerprint import fingerprint
 from merrflow.core.version import __version__
-from merrflow.datasets.export.everything import Written
 from merrflow.datasets.pictures import FOLDER, Pictures
 
 NAME = ".outputs.json"
@@ -27,6 +27,17 @@ FILES = (
     "dropped.jsonl",
     "report.html",
 )
+
+
+@dataclass(frozen=True)
+class Written:
+    """What the output files hold."""
+
+    coarse: int  # records in merr/MERR_coarse_grained.json
+    fine: int  # records in merr/MERR_fine_grained.json
+    dropped: int  # lines of dropped.jsonl
+    labels: dict[str, int]  # label -> records, most frequent first
+    remarks: tuple[str, ...] = ()  # of the writers that were fed in the same pass
 
 
 class _Stamp(BaseModel):

@@ -6,7 +6,11 @@
 import os
 from typing import Any
 
-os.environ.setdefault("DO_NOT_TRACK", "1")  # otherwise Prefect calls an analytics host as soon as it is imported
+from merrflow.flow.dotenv_once import read_dotenv_once
+
+# Both before Prefect is imported, which reads its settings then:
+os.environ.setdefault("DO_NOT_TRACK", "1")  # otherwise it calls an analytics host
+read_dotenv_once()
 
 
 def __getattr__(name: str) -> Any:

@@ -11,8 +11,10 @@ from __future__ import annotations
 import asyncio
 import inspect
 import json
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from contextvars import copy_context
 from functools import wraps
 from typing import Annotated, Any, Literal
 
@@ -21,17 +23,17 @@ from prefect.cache_policies import NO_CACHE
 from pydantic import Field
 
 from merrflow.core.errors import ungrouped, writing_outputs
+from merrflow.datasets.outputs import Summary
 from merrflow.flow import shards
 from merrflow.flow.artifacts import if_prefect_answers, publish
 from merrflow.flow.progress import progress
-from merrflow.flow.run_log import logged_events
+from merrflow.flow.run_log import Tenths
 from merrflow.flow.service_tasks import leftovers_ended, service_tasks
+from merrflow.flow.work import Shard, Work, split, working
 from merrflow.pipeline.open_session import open_session, open_shard
-from merrflow.pipeline.pause import Round
 from merrflow.pipeline.request import Request
 from merrflow.pipeline.session import Session
 
-SHARDS_AT_ONCE = 2  # so that the services stay busy while a shard runs out of clips
 LOGGED_PROBLEMS = 100
 PARAMETER_BYTES = 100_000  # Prefect refuses parameters above 512 KiB
 
@@ -99,9 +101,9 @@ async def annotate_flow(
 
 
 async def annotate_in(
-    session: Session, request: Request, undisturbed: Callable[[], AbstractContextManager[None]] = nullcontext
+    work: Work, request: Request, undisturbed: Callable[[], AbstractContextManager[None]] = nullcontext
 ) -> None:
-    """The same flow over a session that is already open in this process. Its parameters are only shown.
+    """The same flow over work that has begun in this process. Its parameters are only shown.
 
     undisturbed: keeps Prefect's handler of SIGTERM away while the clips are worked on (termination.py).
     """
@@ -109,7 +111,7 @@ async def annotate_in(
     @wraps(annotate_flow.fn)
     async def annotate_open(*args: Any, **kwargs: Any) -> dict[str, Any]:
         with undisturbed():
-            return await _annotate_all(session, request)
+            return await _show_all(work)
 
     inputs = list(request.inputs)
     if len(json.dumps(inputs)) > PARAMETER_BYTES:
@@ -120,7 +122,7 @@ async def annotate_in(
     )
     await run(
         inputs,
-        str(session.out),
+        str(work.session.out),
         request.transcripts,
         request.labels,
         request.action_units,
@@ -135,12 +137,38 @@ def _shown(value: Any) -> Any:
 
 
 async def _annotate_all(session: Session, request: Request) -> dict[str, Any]:
+    if not session.is_handed_out:
+        async with working(session) as work:
+            return await _show_all(work)
     await session.wait_ready()
     try:
-        await (_hand_out if session.is_handed_out else _run_shards)(session, request)
+        await _hand_out(session, request)
     finally:  # however the shards ended, what is done is written out
         with writing_outputs(session.out):
             summary = await asyncio.to_thread(session.write_outputs)
+    return await _published(session, summary)
+
+
+async def _show_all(work: Work) -> dict[str, Any]:
+    """Shows work that may have begun before, until its end. Raises what stopped it."""
+    _show_lines(work)
+    async with progress(work.total, work.finished, description=work.what):
+        with ungrouped():
+            async with asyncio.TaskGroup() as group:
+                async for shard in work.shards():
+                    group.create_task(annotate_shard(shard, shard.number, shard.total))
+    summary = await work.over()
+    assert summary, "it is this work that writes the outputs"
+    return await _published(work.session, summary)
+
+
+def _show_lines(work: Work) -> None:
+    """The lines of the work in the log of this flow run, those of before too."""
+    log, context = get_run_logger(), copy_context()  # by which Prefect knows the server, also where others call
+    work.lines.to(lambda level, line: context.run(log.log, level, "%s", line))
+
+
+async def _published(session: Session, summary: Summary) -> dict[str, Any]:
     for name, reason in summary.problems[:LOGGED_PROBLEMS]:
         get_run_logger().warning("%s failed: %s", name, reason)
     async with if_prefect_answers():
@@ -164,13 +192,10 @@ async def _cancel_shards(flow: Any, flow_run: Any, state: Any) -> None:
     persist_result=False,
     cache_policy=NO_CACHE,  # the ledger is the cache, and a session cannot be hashed
 )
-async def annotate_shard(
-    session: Session, number: int, total: int, names: list[str], absent: frozenset[str] = frozenset()
-) -> dict[str, int]:
-    """Takes a shard's clips to their outcomes, or as far as possible without the absent services. Returns the number
-    of clips by outcome."""
-    part = f"shard {number} of {total}" if total > 1 else ""
-    return await _annotate(session, number, total, names, absent, part)
+async def annotate_shard(shard: Shard, number: int, total: int) -> dict[str, int]:
+    """Shows a shard until its clips are at their outcomes, or as far as possible without the absent services. Returns
+    the number of clips by outcome."""
+    return await _show_shard(shard, f"shard {number} of {total}" if total > 1 else "")
 
 
 @flow(name="annotate-shard", flow_run_name="shard {number} of {total} into {out}", persist_result=False)
@@ -190,67 +215,45 @@ async def annotate_shard_flow(
     async with shards.alive(asked):
         await leftovers_ended()
         async with open_shard(asked, names) as session:
-            await session.wait_ready()
-            with logged_events(session):
-                async with progress(session, len(session.todo), description=f"shard {number} of {total}"):
-                    return await _annotate(session, number, total, names)
+            async with working(session, f"shard {number} of {total}", writes=False) as work:
+                return await _show_one(work)
 
 
-async def _annotate(
-    session: Session,
-    number: int,
-    total: int,
-    names: list[str],
-    absent: frozenset[str] = frozenset(),
-    part: str = "",
-) -> dict[str, int]:
+async def _show_one(work: Work) -> dict[str, int]:
+    counts: Counter[str] = Counter()
+    _show_lines(work)
+    async with progress(work.total, work.finished, description=work.what):
+        async for shard in work.shards():
+            counts.update(await _show_shard(shard, ""))
+    await work.over()
+    return dict(counts)
+
+
+async def _show_shard(shard: Shard, part: str) -> dict[str, int]:
     """part: which shard, for names of task runs, if several are in one flow run."""
     log = get_run_logger()
-    log.info("shard %d of %d: %d clips", number, total, len(names))
-    async with service_tasks(session, names, absent, part=part):
-        counts = dict(await session.annotate(names, absent))
-    log.info("shard %d of %d: %s", number, total, ", ".join(f"{count} {word}" for word, count in counts.items()))
-    return {str(outcome): count for outcome, count in counts.items()}
-
-
-def _split(session: Session, names: Sequence[str]) -> list[list[str]]:
-    size = session.settings.shard_size
-    return [list(names[start : start + size]) for start in range(0, len(names), size)]
-
-
-async def _run_shards(session: Session, request: Request) -> None:
-    """The shards as tasks in this process; if services share a GPU, again in each phase."""
-    total = len(session.todo)
-    with logged_events(session):
-        async with progress(session, total, description=f"{total} clips into {session.out}"):
-            async for one in session.rounds():
-                await _run_round(session, one)
-
-
-async def _run_round(session: Session, clips: Round) -> None:
-    parts = _split(session, clips.names)
-    places = asyncio.Semaphore(SHARDS_AT_ONCE)
-
-    async def one(number: int, shard: list[str]) -> None:
-        async with places:
-            await annotate_shard(session, number, len(parts), shard, clips.absent)
-
-    with ungrouped():
-        async with asyncio.TaskGroup() as group:
-            for number, shard in enumerate(parts, 1):
-                group.create_task(one(number, shard))
+    log.info("shard %d of %d: %d clips", shard.number, shard.total, len(shard.names))
+    async with service_tasks(shard.progress, part=part):
+        counts = await shard.over()
+    found = ", ".join(f"{count} {word}" for word, count in counts.items())
+    log.info("shard %d of %d: %s", shard.number, shard.total, found)
+    return counts
 
 
 async def _hand_out(session: Session, request: Request) -> None:
     """The shards as flow runs, for all workers."""
-    parts = _split(session, [clip.name for clip in session.todo])
+    parts = split(session, [clip.name for clip in session.todo])
     total = len(session.todo)
+    what = f"{total} clips in {len(parts)} shards"
     get_run_logger().info("%d clips in %d shards for the workers of this pool", total, len(parts))
 
     before = await asyncio.to_thread(session.outcomes)
+    tenths = Tenths(get_run_logger(), total, what)
 
     async def finished() -> int:
-        return await asyncio.to_thread(session.outcomes) - before
+        done = await asyncio.to_thread(session.outcomes) - before
+        tenths.at(min(done, total))
+        return done
 
-    async with progress(session, total, finished, description=f"{total} clips in {len(parts)} shards"):
+    async with progress(total, finished, description=what):
         await shards.hand_out(request, parts)

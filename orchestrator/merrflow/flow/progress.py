@@ -1,4 +1,4 @@
-"""How far a run or shard is, in Prefect's UI: in per cent before its name, as an artifact, and in the log."""
+"""How far a run or shard is, in Prefect's UI: in per cent before its name, and as an artifact."""
 
 from __future__ import annotations
 
@@ -8,24 +8,19 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
-from prefect import get_run_logger, runtime
+from prefect import runtime
 from prefect.artifacts import acreate_progress_artifact, aupdate_progress_artifact
 from prefect.client.orchestration import get_client
 
 from merrflow.flow.artifacts import if_prefect_answers
-from merrflow.flow.run_log import Tenths
-from merrflow.pipeline.session import Session
 
 PROGRESS_SECONDS = 2.0  # between two updates; one costs 12 ms, and another 10 if the per cent are others
 PAUSE_SHARE = 20  # times as long as the last update took, at least: to count a million outcomes takes seconds
 
 
 @asynccontextmanager
-async def progress(
-    session: Session, total: int, finished: Callable[[], Awaitable[int]] | None = None, *, description: str
-) -> AsyncIterator[None]:
-    """Shows the progress of the block every few seconds. finished: returns how many clips are done, if other processes
-    do them.
+async def progress(total: int, finished: Callable[[], Awaitable[float]], *, description: str) -> AsyncIterator[None]:
+    """Shows the progress of the block every few seconds. finished: returns how many clips are done.
 
     The name of the flow run begins with the per cent, since lists and the run's page show it without a click, and cut
     its end off if it is long. Once all clips
@@ -34,16 +29,10 @@ async def progress(
     shown = _Shown(total, description)
     async with if_prefect_answers():
         await shown.begin()
-    done = 0.0
-
-    def advance(clips: float) -> None:
-        nonlocal done
-        done += clips
-        shown.tenths.at(done)
 
     async def show() -> None:
         async with if_prefect_answers():
-            await shown.at(min(await finished(), total) if finished else done)
+            await shown.at(min(await finished(), total))
 
     async def update() -> None:
         pause = PROGRESS_SECONDS
@@ -53,14 +42,13 @@ async def progress(
             await show()
             pause = max(PROGRESS_SECONDS, PAUSE_SHARE * (time.monotonic() - started))
 
-    with session.advanced.connected(advance):
-        updating = asyncio.create_task(update())
-        try:
-            yield
-        finally:
-            updating.cancel()
-            await asyncio.gather(updating, return_exceptions=True)
-            await show()
+    updating = asyncio.create_task(update())
+    try:
+        yield
+    finally:
+        updating.cancel()
+        await asyncio.gather(updating, return_exceptions=True)
+        await show()
 
 
 class _Shown:
@@ -70,7 +58,6 @@ class _Shown:
         self._total = total
         self._description = description
         self._name = ""  # of the flow run, without per cent
-        self.tenths = Tenths(get_run_logger(), total, description)
         self._artifact: Any = None
         self._count = -1.0
         self._named = ""
@@ -86,7 +73,6 @@ class _Shown:
         if count == self._count:
             return
         self._count = count
-        self.tenths.at(count)
         share = 100.0 * count / self._total if self._total else 100.0
         if self._artifact:
             await aupdate_progress_artifact(self._artifact, progress=share)

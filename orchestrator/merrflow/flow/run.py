@@ -18,10 +18,10 @@ from merrflow.core.proxies import keep_loopback_direct
 from merrflow.datasets.outputs import Summary
 from merrflow.flow.termination import Termination, termination_cancels
 from merrflow.flow.trouble import trouble
+from merrflow.flow.work import Work
 from merrflow.pipeline.open_session import open_session
 from merrflow.pipeline.request import Request
 from merrflow.pipeline.session import Session
-from merrflow_serving.errors import MerrflowError
 
 # A run started by hand reports its own progress, so Prefect's lines on the console are turned off. Its server creates
 # its database at first use, which on small machines takes longer than its default timeout.
@@ -37,6 +37,7 @@ PREFECT_DEFAULTS = {
     "PREFECT_API_REQUEST_TIMEOUT": "20",
     "PREFECT_CLIENT_MAX_RETRIES": "3",
 }
+HEAD_START_SECONDS = 1.5  # of the first clip: the import of Prefect takes as much of the interpreter
 PUBLISH_SECONDS = 60.0  # for Prefect's tables and last state, after the outputs are written
 log = logging.getLogger(__name__)
 
@@ -107,76 +108,67 @@ async def annotate_request(
             on_start(session)
             if session.todo:
                 session.raise_if_broken()
-                say("starting the Prefect flow while the models load")
-                done: set[str] = set()  # names of the clips that come to an outcome
-                session.clip_finished.connect(lambda name, outcome: done.add(name))
-                try:
-                    await _run_flow_within_reason(session, request, termination)
-                except (InputError, MerrflowError):
-                    raise
-                except Exception as error:
-                    if stop := stop_in(error):
-                        raise stop from error
-                    # Prefect's own errors, as when its server is gone. The ledger still knows what is done.
-                    log.debug("flow", exc_info=True)
-                    await _go_on_without_prefect(session, done, error, say)
+                say("waiting for the models")
+                await _work(session, request, termination, say)
             if session.summary:
                 return session.summary
             with writing_outputs(session.out):
                 return await asyncio.to_thread(session.write_outputs)
 
 
-async def _go_on_without_prefect(
-    session: Session, done: set[str], error: Exception, say: Callable[[str], None]
-) -> None:
-    left = [clip.name for clip in session.todo if clip.name not in done]
-    if not left or session.plan:  # GPU phases start again with the next run
-        say(f"the Prefect flow ended early ({type(error).__name__}); what is done is written out")
-        return
-    say(f"Prefect is gone ({trouble(error)}); continuing without it")
+async def _work(session: Session, request: Request, termination: Termination, say: Callable[[str], None]) -> None:
+    """The work, and beside it the flow that shows it, which ends at most PUBLISH_SECONDS after it."""
+    work = Work(session)
+    showing = asyncio.create_task(_show(work, request, termination, say))
     try:
-        await session.wait_ready()
-        await session.annotate(left)
-    except Exception as group:
-        if stop := stop_in(group):
-            raise stop from group
+        await work.over()
+    except Exception as error:
+        if stop := stop_in(error):
+            raise stop from error
+        raise
+    except asyncio.CancelledError:
+        if not work.is_shown:  # Prefect's server is not there yet, and nobody waits for it
+            showing.cancel()
         raise
     finally:
-        with writing_outputs(session.out):
-            await asyncio.to_thread(session.write_outputs)
+        await work.stop()
+        if not (showing.done() or work.is_shown or showing.cancelling()):
+            say("waiting for Prefect's server, which is to show this run")
+        await asyncio.wait({showing}, timeout=PUBLISH_SECONDS)
+        showing.cancel()
+        await asyncio.wait({showing})
 
 
-async def _run_flow_within_reason(session: Session, request: Request, termination: Termination) -> None:
-    """The flow. It is given up if Prefect's server does not let it end once the outputs are written."""
-    async with asyncio.timeout(None) as patience:
-
-        async def watch() -> None:
-            while True:
-                await asyncio.sleep(1.0)
-                if session.summary:
-                    return patience.reschedule(asyncio.get_running_loop().time() + PUBLISH_SECONDS)
-
-        watching = asyncio.create_task(watch())
-        try:
-            await _run_flow(session, request, termination)
-        finally:
-            watching.cancel()
+async def _show(work: Work, request: Request, termination: Termination, say: Callable[[str], None]) -> None:
+    """The flow. If Prefect fails, the work goes on."""
+    try:
+        await _run_flow(work, request, termination)
+    except Exception as error:
+        log.debug("flow", exc_info=True)
+        if not work.has_failed:  # else it is the error of the work
+            say(f"Prefect is gone ({trouble(error)}); continuing without it")
+    finally:
+        work.unwatch()
 
 
-async def _run_flow(session: Session, request: Request, termination: Termination) -> None:
+async def _run_flow(work: Work, request: Request, termination: Termination) -> None:
+    await work.first_outcome(HEAD_START_SECONDS)
+    annotate_in, own_server = await asyncio.to_thread(_prefect)
+    async with own_server(work.session.settings.prefect_idle_seconds):
+        await annotate_in(work, request, termination.undisturbed)
+
+
+def _prefect() -> tuple[Any, Any]:
+    """What needs Prefect. Its import takes a second or two, in which the work goes on."""
     for name, value in PREFECT_DEFAULTS.items():
         os.environ.setdefault(name, value)
     with warnings.catch_warnings():  # it warns if the home directory cannot be written; its server then says so
         warnings.filterwarnings("ignore", message="Failed to create the Prefect home directory")
         # Prefect reads its settings from the environment when it is imported.
         from merrflow.flow.annotate import annotate_in
-        from merrflow.flow.temporary_server import temporary_server
+        from merrflow.flow.own_server import own_server
 
-    with writing_outputs(session.out):
-        log = session.out / "logs/prefect.log"
-        log.parent.mkdir(parents=True, exist_ok=True)
-    async with temporary_server(log):
-        await annotate_in(session, request, termination.undisturbed)
+    return annotate_in, own_server
 
 
 async def _check_prefect() -> None:

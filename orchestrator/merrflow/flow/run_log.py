@@ -12,8 +12,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from prefect import get_run_logger
-
 from merrflow.clients.events import EventKind, ServiceEvent
 from merrflow.core.errors import listed
 from merrflow.pipeline.session import Session
@@ -22,6 +20,33 @@ from merrflow.pipeline.stage_ended import Ending, StageEnded
 AT_ONCE = 20  # lines of a kind, before they are held back
 SECONDS_A_LINE = 30.0  # then
 LONGEST = 500  # characters of a line
+
+
+class Lines:
+    """A log that keeps its lines until somebody takes them."""
+
+    def __init__(self) -> None:
+        self._kept: list[tuple[int, str]] = []
+        self._write: Callable[[int, str], object] | None = None
+
+    def log(self, level: int, text: str, *values: object) -> None:
+        """As of a logger."""
+        line = text % values
+        if self._write:
+            self._write(level, line)
+        else:
+            self._kept.append((level, line))
+
+    def info(self, text: str, *values: object) -> None:
+        """As of a logger."""
+        self.log(logging.INFO, text, *values)
+
+    def to(self, write: Callable[[int, str], object]) -> None:
+        """write: given the level and the line, of those that were kept and of each that comes."""
+        self._write = write
+        for level, line in self._kept:
+            write(level, line)
+        self._kept.clear()
 
 
 class RateLimit:
@@ -55,9 +80,8 @@ class RateLimit:
 
 
 @contextmanager
-def logged_events(session: Session) -> Iterator[None]:
-    """Writes the session's events into this run's log while the block lasts."""
-    log = get_run_logger()
+def logged_events(session: Session, log: Lines) -> Iterator[None]:
+    """Writes the session's events into a log while the block lasts."""
     limit = RateLimit(lambda level, line: log.log(level, "%s", line))
 
     def service_event(event: ServiceEvent) -> None:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
+from merrflow.core.records import Outcome
+from merrflow.pipeline.session import Session
 from merrflow.pipeline.stage_ended import Ending, StageEnded
 
 _ERRORS = (Ending.FAILED, Ending.REFUSED)
@@ -93,3 +96,15 @@ class ServiceProgress:
             clips / max(last - first, 1e-3) if clips else 0.0,
             len(self._errors[service]),
         )
+
+
+@contextmanager
+def counted(session: Session, names: Sequence[str], absent: frozenset[str] = frozenset()) -> Iterator[ServiceProgress]:
+    """What happens to these clips while the block lasts."""
+    progress = ServiceProgress(session.stages_of_services(absent), names)
+
+    def clip_ended(name: str, outcome: Outcome) -> None:
+        progress.clip_ended(name)
+
+    with session.stage_ended.connected(progress.stage_ended), session.clip_finished.connected(clip_ended):
+        yield progress

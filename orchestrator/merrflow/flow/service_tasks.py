@@ -8,7 +8,7 @@ process left behind are ended when the run begins again, or is given up (`end_le
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 from uuid import UUID
@@ -19,10 +19,8 @@ from prefect.client.schemas.filters import FlowRunFilter, TaskRunFilter
 from prefect.client.schemas.objects import State, StateType
 from prefect.states import Cancelled, Completed, Crashed, Failed, Running
 
-from merrflow.core.records import Outcome
 from merrflow.flow.artifacts import if_prefect_answers
 from merrflow.flow.service_progress import Count, ServiceProgress
-from merrflow.pipeline.session import Session
 
 NAME_SECONDS = 5.0  # between two updates of the names; one costs 10 ms
 LONGEST_NAME = 200
@@ -31,35 +29,27 @@ _PAGE = 200
 
 
 @asynccontextmanager
-async def service_tasks(
-    session: Session, names: Sequence[str], absent: frozenset[str] = frozenset(), *, part: str = ""
-) -> AsyncIterator[None]:
-    """Shows the services as task runs while the block works on the clips `names`. part: a word on which shard it is."""
-    progress = ServiceProgress(session.stages_of_services(absent), names)
+async def service_tasks(progress: ServiceProgress, *, part: str = "") -> AsyncIterator[None]:
+    """Shows the services as task runs while the block lasts. part: a word on which shard it is."""
     shown = _Shown(progress, part)
-
-    def clip_ended(name: str, outcome: Outcome) -> None:
-        progress.clip_ended(name)
-
-    with session.stage_ended.connected(progress.stage_ended), session.clip_finished.connected(clip_ended):
+    async with if_prefect_answers():
+        await shown.begin()
+    updating = asyncio.create_task(shown.follow())
+    ending: Callable[..., State] | None = None
+    message = ""
+    try:
+        yield
+    except asyncio.CancelledError:
+        ending, message = Cancelled, "the run was cancelled or its process was asked to end"
+        raise
+    except BaseException as error:
+        ending, message = Failed, str(error) or type(error).__name__
+        raise
+    finally:
+        updating.cancel()
+        await asyncio.gather(updating, return_exceptions=True)
         async with if_prefect_answers():
-            await shown.begin()
-        updating = asyncio.create_task(shown.follow())
-        ending: Callable[..., State] | None = None
-        message = ""
-        try:
-            yield
-        except asyncio.CancelledError:
-            ending, message = Cancelled, "the run was cancelled or its process was asked to end"
-            raise
-        except BaseException as error:
-            ending, message = Failed, str(error) or type(error).__name__
-            raise
-        finally:
-            updating.cancel()
-            await asyncio.gather(updating, return_exceptions=True)
-            async with if_prefect_answers():
-                await shown.end(ending, message)
+            await shown.end(ending, message)
 
 
 class _Shown:

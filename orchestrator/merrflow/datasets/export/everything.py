@@ -5,25 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 
 from merrflow.datasets.entries import entries
 from merrflow.datasets.export.jsonl import DroppedLines, RecordLines
 from merrflow.datasets.export.merr import MerrFiles
 from merrflow.datasets.export.writer import Writer
+from merrflow.datasets.outputs_state import Written
 from merrflow.store import Ledger
-
-
-@dataclass(frozen=True)
-class Written:
-    """What `write_all` wrote."""
-
-    coarse: int  # records in merr/MERR_coarse_grained.json
-    fine: int  # records in merr/MERR_fine_grained.json
-    dropped: int  # lines of dropped.jsonl
-    labels: dict[str, int]  # label -> records, most frequent first
-    remarks: tuple[str, ...] = ()  # of the writers that were fed in the same pass
 
 
 def write_all(ledger: Ledger, out: Path, also: Sequence[Writer] = ()) -> Written:

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Generic, TypeVar
+from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
@@ -15,7 +15,9 @@ from merrflow.core.records import Record
 from merrflow.datasets.export.vocabulary import Vocabulary
 from merrflow.datasets.export.writer import Writer
 from merrflow.datasets.pictures import Pictures
-from merrflow.datasets.review.audit import AuditReport
+
+if TYPE_CHECKING:  # every run imports this, and few read an audit
+    from merrflow.datasets.review.audit import AuditReport
 
 
 class FormatOptions(BaseModel):

@@ -1,0 +1,123 @@
+"""The work of a run beside Prefect: it waits for none, and what Prefect shows is whole however late it comes."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+import pytest
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import (
+    ArtifactFilter,
+    ArtifactFilterFlowRunId,
+    FlowRunFilter,
+    LogFilter,
+)
+from prefect.testing.utilities import prefect_test_harness
+
+from merrflow.flow import run
+from merrflow.flow.run import annotate_request
+from merrflow.flow.run_log import Lines
+from merrflow.flow.termination import Termination
+from merrflow.flow.trouble import PrefectServerFailed
+from merrflow.flow.work import Work
+from merrflow.pipeline.request import Request
+from tests.orchestrator.fakes import fake_services, make_video
+
+
+@pytest.fixture(scope="module")
+def _prefect_server():
+    with prefect_test_harness(server_startup_timeout=180):
+        yield
+
+
+def request(folder, addresses, **more) -> Request:
+    return Request((str(folder / "clips"),), str(folder / "out"), overrides=addresses | more)
+
+
+@pytest.mark.usefixtures("_prefect_server")
+async def test_a_server_that_comes_when_all_is_done_shows_all_of_it(tmp_path, monkeypatch):
+    for number in range(5):
+        make_video(tmp_path / f"clips/c{number}.mp4", "red", seed=number)
+    show = run._run_flow
+
+    async def late(work: Work, request: Request, termination: Termination) -> None:
+        await work.over()
+        await show(work, request, termination)
+
+    monkeypatch.setattr(run, "_run_flow", late)
+    said: list[str] = []
+    async with fake_services() as addresses:
+        summary = await annotate_request(request(tmp_path, addresses, shard_size=2), say=said.append)
+    assert summary.outcomes == {"done": 5}
+    assert "waiting for Prefect's server, which is to show this run" in said
+    async with get_client() as client:
+        (flow_run,) = [one for one in await client.read_flow_runs() if str(tmp_path / "out") in one.name]
+        mine = FlowRunFilter.model_validate({"id": {"any_": [flow_run.id]}})
+        tasks = await client.read_task_runs(flow_run_filter=mine)
+        shown = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[flow_run.id]))
+        artifacts = {one.key: one for one in await client.read_artifacts(artifact_filter=shown)}
+        logs = LogFilter.model_validate({"flow_run_id": {"any_": [flow_run.id]}})
+        async with asyncio.timeout(60):  # Prefect sends them every few seconds
+            while not any("100 % of 5 clips" in log.message for log in await client.read_logs(logs)):
+                await asyncio.sleep(0.2)
+    assert flow_run.state.is_completed() and all(task.state.is_completed() for task in tasks)
+    assert sorted(task.name for task in tasks if task.name.startswith("shard-")) == [
+        f"shard-{n}-of-3" for n in (1, 2, 3)
+    ]
+    counts = sorted(task.name.split(",")[0] for task in tasks if task.name.startswith("llama3"))
+    assert counts == ["llama3 1 of 1", "llama3 2 of 2", "llama3 2 of 2"]
+    assert float(artifacts["merrflow-progress"].data) == 100.0 and "merrflow-report" in artifacts
+
+
+async def test_a_server_that_never_comes_costs_a_line_and_no_clip(tmp_path, monkeypatch):
+    make_video(tmp_path / "clips/a.mp4", "red")
+
+    async def never(work: Work, request: Request, termination: Termination) -> None:
+        raise PrefectServerFailed("its server does not start: no room")
+
+    monkeypatch.setattr(run, "_run_flow", never)
+    said: list[str] = []
+    async with fake_services() as addresses:
+        summary = await annotate_request(request(tmp_path, addresses), say=said.append)
+    assert summary.outcomes == {"done": 1} and (tmp_path / "out/report.html").exists()
+    assert [line for line in said if "Prefect" in line] == [
+        "Prefect is gone (its server does not start: no room); continuing without it"
+    ]
+
+
+async def test_a_run_that_is_stopped_does_not_wait_for_a_server_that_is_not_there(tmp_path, monkeypatch):
+    for number in range(8):
+        make_video(tmp_path / f"clips/c{number}.mp4", "red", seed=number)
+    left = asyncio.Event()
+
+    async def hanging(work: Work, request: Request, termination: Termination) -> None:
+        try:
+            await asyncio.sleep(600)
+        finally:
+            left.set()
+
+    monkeypatch.setattr(run, "_run_flow", hanging)
+    began = asyncio.Event()
+    async with fake_services() as addresses:
+        going = asyncio.create_task(
+            annotate_request(
+                request(tmp_path, addresses, clips_at_once=1),
+                on_start=lambda session: session.clip_finished.connect(lambda name, outcome: began.set()),
+            )
+        )
+        await began.wait()
+        going.cancel()
+        async with asyncio.timeout(run.PUBLISH_SECONDS / 2):
+            await asyncio.wait({going})
+    assert going.cancelled() and left.is_set()
+    assert (tmp_path / "out/records.jsonl").read_text().count("\n") >= 1, "what is done is written out"
+
+
+def test_lines_are_kept_until_somebody_takes_them_and_then_passed_on():
+    lines, taken = Lines(), []
+    lines.info("%d of %d", 1, 2)
+    lines.log(logging.WARNING, "100 %% of %s", "2 clips")
+    lines.to(lambda level, line: taken.append((level, line)))
+    lines.info("after")
+    assert taken == [(logging.INFO, "1 of 2"), (logging.WARNING, "100 % of 2 clips"), (logging.INFO, "after")]
