@@ -38,6 +38,8 @@ async def all_or_none(*work: Awaitable[Any]) -> list[Any]:
 
     If the only errors are pauses, one `Pause` for all services waited for is raised.
     """
+    if len(work) < 2:  # most stages need one other: to gather it would take the loop as long as many of them
+        return [await one for one in work]
     results = await asyncio.gather(*work, return_exceptions=True)
     errors = [result for result in results if isinstance(result, BaseException)]
     if not errors:

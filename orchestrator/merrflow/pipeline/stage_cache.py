@@ -105,9 +105,9 @@ class StageCache:
         """See `Codecs.pack`. To hand a small result to a thread would take longer than to pack it."""
         return await self.ask(self.codecs.pack, stage, reply) if stage.is_large else self.codecs.pack(stage, reply)
 
-    async def write(self, clip: Clip, stage: str, key: str, row: StageRow) -> None:
+    async def write(self, write: StageWrite) -> None:
         """Returns once the row is committed."""
-        await asyncio.wrap_future(self._writes.put(StageWrite(clip.name, stage, key, row)))
+        await asyncio.wrap_future(self._writes.put(write))
 
 
 class ClipCache:
@@ -118,6 +118,7 @@ class ClipCache:
         self._cache = cache
         self._clip = clip
         self._rows = rows
+        self._known = {stage for stage, _ in rows}  # stages of which the ledger holds results
 
     async def result(
         self, stage: Stage[Value], depends_on: Any, compute: Callable[[], Awaitable[Reply[Value]]]
@@ -137,7 +138,7 @@ class ClipCache:
             if row is None:
                 continue
             if packed.clip != self._clip.name:  # measured for another clip of the same bytes
-                await self._cache.write(self._clip, stage.kept_as, kept_under, row)
+                await self._write(stage.kept_as, kept_under, row)
             if isinstance(found, ValidationError):
                 self._cache.lost(self._clip, stage, found)
             elif row.outcome is Outcome.FAILED and row.retry:
@@ -185,7 +186,7 @@ class ClipCache:
                 round(time.monotonic() - started, 3),
                 attempt,
             )
-        await self._cache.write(self._clip, stage.kept_as, key, row)
+        await self._write(stage.kept_as, key, row)
         return row, found
 
     async def attempts(self, key: str) -> int:
@@ -196,7 +197,12 @@ class ClipCache:
 
     async def finish(self, key: str, row: StageRow) -> None:
         """Keeps the clip's outcome and its record."""
-        await self._cache.write(self._clip, RECORD, key, row)
+        await self._write(RECORD, key, row)
+
+    async def _write(self, stage: str, key: str, row: StageRow) -> None:
+        is_first = stage not in self._known
+        self._known.add(stage)
+        await self._cache.write(StageWrite(self._clip.name, stage, key, row, is_first))
 
 
 def _result(row: StageRow, found: Payload[Value] | None) -> Result[Value]:

@@ -173,7 +173,7 @@ class RunQueries(Transactions):
         ]
 
         def put(db: sa.Connection) -> None:
-            self._set_finish_times(db, values)
+            _set_finish_times(db, values, [(one.clip, one.stage) for one in writes if not one.is_first])
             db.execute(self._put_stages, values)
             if ends:
                 db.execute(_END, ends)
@@ -193,14 +193,16 @@ class RunQueries(Transactions):
         changing = tuple(column.name for column in STAGES.c if column.name not in key)
         return self._upsertion(STAGES, key, changing, STAGES.c.schema_version <= ROWS_VERSION)
 
-    def _set_finish_times(self, db: sa.Connection, rows: list[dict[str, Any]]) -> None:
-        """Now, but never before what is there: the newest result counts, and clocks are set back."""
-        newest = _newest(db, [(row["clip"], row["stage"]) for row in rows])
-        now = datetime.now(UTC)
-        for row in rows:
-            before = newest.get((row["clip"], row["stage"]))
-            row["finished_at"] = max(now, before + timedelta(microseconds=1)) if before else now
-            newest[row["clip"], row["stage"]] = row["finished_at"]
+
+def _set_finish_times(db: sa.Connection, rows: list[dict[str, Any]], known: Sequence[tuple[str, str]]) -> None:
+    """Now, but never before what is there: the newest result counts, and clocks are set back. known: clips and stages
+    of which the ledger may hold results."""
+    newest = _newest(db, known) if known else {}
+    now = datetime.now(UTC)
+    for row in rows:
+        before = newest.get((row["clip"], row["stage"]))
+        row["finished_at"] = max(now, before + timedelta(microseconds=1)) if before else now
+        newest[row["clip"], row["stage"]] = row["finished_at"]
 
 
 def _newest(db: sa.Connection, of: Sequence[tuple[str, str]]) -> dict[tuple[str, str], datetime]:
