@@ -211,7 +211,7 @@ def _newest(db: sa.Connection, of: Sequence[tuple[str, str]]) -> dict[tuple[str,
         found = db.execute(_NEWEST, {"of": of}).all()
     except ValueError:  # a damaged row
         return {} if len(of) == 1 else {key: time for one in of for key, time in _newest(db, [one]).items()}
-    return {(clip, stage): time.replace(tzinfo=time.tzinfo or UTC) for clip, stage, time in found}
+    return {(clip, stage): time.replace(tzinfo=time.tzinfo or UTC) for clip, stage, time in found if time}
 
 
 def _values(write: StageWrite) -> dict[str, Any]:
