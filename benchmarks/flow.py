@@ -102,7 +102,10 @@ def _usage(pid: int, cpu: float, peak: float) -> tuple[float, float]:
 
 
 def paces(rate: float) -> dict[str, Pace]:
-    """llama3 takes `rate` clips a second; each of the others 1.5 times as many, in one batch a second."""
+    """llama3 takes `rate` clips a second; each of the others 1.5 times as many, in one batch a second. A rate of 0: all
+    take no time, so that the flow is the slowest."""
+    if not rate:
+        return dict.fromkeys(ENGINES, Pace(0.0, 4 * BATCH))
     others = Pace(1.0, max(BATCH, round(1.5 * rate)))
     return {name: others for name in ENGINES} | {"llama3": Pace(BATCH / (rate * CALLS), BATCH)}
 
@@ -207,7 +210,9 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--part", choices=("busy", "memory", "rerun"), action="append", help="default: all")
     parser.add_argument("--clips", type=int, default=0, help="default: 10,000 for busy, 70,000 for memory and rerun")
-    parser.add_argument("--rate", type=float, default=5.0, help="clips a second of the slowest service; default: 5")
+    parser.add_argument(
+        "--rate", type=float, default=5.0, help="clips a second of the slowest service; 0: no limit; default: 5"
+    )
     parser.add_argument(
         "--film",
         default=str(FILM),

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import math
 import os
 import subprocess
 import sys
@@ -43,8 +44,8 @@ class Pace:
 
     @property
     def ceiling(self) -> float:
-        """Items a second that cannot be exceeded."""
-        return self.batch / self.seconds
+        """Items a second that cannot be exceeded; infinite for an engine that takes no time."""
+        return self.batch / self.seconds if self.seconds else math.inf
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,7 @@ from merrflow_serving.engine import EngineInfo, Limits
 from merrflow_serving.errors import MerrflowError
 from merrflow_serving.media.video import iter_frames
 from merrflow_serving.server import Server
+from merrflow_serving.service import ServiceSpec
 from merrflow_whisper import Segment, Transcript
 
 COLORS = {"red": (200, 30, 30), "blue": (30, 30, 200), "grey": (128, 128, 128)}
@@ -275,9 +276,9 @@ SPECS = {
 
 
 @asynccontextmanager
-async def served(name: str, cls: type, port: int = 0):
-    """One service with this engine; gives its server."""
-    spec = replace(SPECS[name][0], engines={"fake": f"{cls.__module__}:{cls.__name__}"})
+async def served(name: str, cls: type, port: int = 0, spec: ServiceSpec | None = None):
+    """One service with this engine; gives its server. spec: in place of the service's own."""
+    spec = replace(spec or SPECS[name][0], engines={"fake": f"{cls.__module__}:{cls.__name__}"})
     server = Server(spec, spec.settings(port=port, drain_seconds=1, engine="fake"))
     await server.start()
     await server.wait_ready()

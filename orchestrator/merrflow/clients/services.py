@@ -6,7 +6,6 @@ How a call finds its replica, and what is tried again, is in `connection.py`.
 from __future__ import annotations
 
 import asyncio
-import struct
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -17,13 +16,14 @@ from google.protobuf.message import Message
 
 from merrflow.clients.connection import Connection
 from merrflow.clients.events import ServiceEvent
+from merrflow.clients.faces import series_from
 from merrflow.clients.identity import Identity, identity, limits_of
 from merrflow.clients.remote import HOW_TO_ALLOW, destinations
 from merrflow.clients.rpc import rpc_taking
 from merrflow.common.v1 import common_pb2
 from merrflow.core.errors import InputError
 from merrflow.core.labels import LabelScores
-from merrflow.core.measurements import ActionUnitSeries, Face, FaceFrame
+from merrflow.core.measurements import ActionUnitSeries
 from merrflow.core.paths import path_text
 from merrflow.core.records import Outcome
 from merrflow.core.settings import RunSettings
@@ -114,7 +114,7 @@ class Services:
     async def action_units(self, clip: str, path: Path) -> Answer[ActionUnitSeries]:
         """Measures a whole clip. The service reads the file itself if the setting `send_paths` says that it can."""
         if self._settings.send_paths and path_text(path) == str(path):  # gRPC carries no other names
-            request = openface_au_pb2.DetectRequest(clip=clip)
+            request = openface_au_pb2.DetectRequest(clip=clip, packed=True)
             request.video.path = str(path)
             try:
                 return _action_units(await self._send(request))
@@ -127,7 +127,7 @@ class Services:
 
     async def action_units_in(self, clip: str, video: bytes) -> Answer[ActionUnitSeries]:
         """The same for the bytes of a video file."""
-        return _action_units(await self._send(openface_au_pb2.DetectRequest(clip=clip), video))
+        return _action_units(await self._send(openface_au_pb2.DetectRequest(clip=clip, packed=True), video))
 
     async def scene(self, clip: str, image: bytes, context: Sequence[tuple[float, bytes]]) -> Answer[Scene]:
         """Describes a frame (an image file) with frames around it (seconds after it, an image file)."""
@@ -228,48 +228,6 @@ def _usage(reply: Any) -> Usage | None:
 
 def _action_units(reply: openface_au_pb2.DetectResponse) -> Answer[ActionUnitSeries]:
     return Answer(series_from(reply), origin_from(reply))
-
-
-def series_from(reply: openface_au_pb2.DetectResponse) -> ActionUnitSeries:
-    """A reply of openface-au as the stages know it."""
-    return ActionUnitSeries(
-        width=reply.width,
-        height=reply.height,
-        fps=reply.fps,
-        measurable=tuple(reply.action_units),
-        frames=tuple(
-            FaceFrame(
-                frame.index,
-                round(frame.timestamp_seconds, 4),
-                tuple(_face(face, reply.expression_classes) for face in frame.faces),
-            )
-            for frame in reply.frames
-        ),
-    )
-
-
-def _face(face: openface_au_pb2.Face, expressions: Sequence[str]) -> Face:
-    judged = len(face.expression) == len(expressions)
-    return Face(
-        box=(round(face.box.x, 1), round(face.box.y, 1), round(face.box.width, 1), round(face.box.height, 1)),
-        confidence=round(face.confidence, 3),
-        pitch=round(face.pose.pitch, 1),
-        yaw=round(face.pose.yaw, 1),
-        roll=round(face.pose.roll, 1),
-        intensity={unit.name: round(unit.intensity, 3) for unit in face.action_units if unit.HasField("intensity")},
-        present=frozenset(unit.name for unit in face.action_units if unit.present),
-        mouth_opening=round(face.mouth_opening, 4) if face.HasField("mouth_opening") else None,
-        second_pass=face.second_pass,
-        expression={name: round(share, 4) for name, share in zip(expressions, face.expression, strict=False)}
-        if judged
-        else {},
-        embedding=_embedding(face.embedding),
-    )
-
-
-def _embedding(packed: bytes) -> tuple[float, ...]:
-    """The numbers of `Face.embedding`; empty if it is not a whole number of float16."""
-    return struct.unpack(f"<{len(packed) // 2}e", packed) if len(packed) % 2 == 0 else ()
 
 
 def _speech_segment(segment: whisper_pb2.Segment) -> SpeechSegment:

@@ -38,6 +38,12 @@ async def all_or_none(*work: Awaitable[Any]) -> list[Any]:
 
     If the only errors are pauses, one `Pause` for all services waited for is raised.
     """
+    if len(work) < 2:  # most stages need one other; to gather it takes the loop longer than many of them
+        one = work[0] if work else None
+        try:
+            return [await one] if one else []
+        finally:  # as below
+            del work, one
     results = await asyncio.gather(*work, return_exceptions=True)
     errors = [result for result in results if isinstance(result, BaseException)]
     if not errors:

@@ -25,6 +25,7 @@ from merrflow.pipeline.gpu_phases import GpuPhases, Plan
 from merrflow.pipeline.local_services import LocalServices
 from merrflow.pipeline.pause import Paused, Round
 from merrflow.pipeline.pipeline import Pipeline
+from merrflow.pipeline.settled_heap import settled_heap
 from merrflow.pipeline.stage_ended import StageEnded
 from merrflow.store import Ledger
 from merrflow_serving.errors import MerrflowError
@@ -175,7 +176,8 @@ class Session:
                     for _ in range(min(len(wanted), self._clips_at_once)):
                         group.create_task(work())
 
-        await self._engaged.while_alive(work_on_all())
+        with settled_heap():
+            await self._engaged.while_alive(work_on_all())
         return outcomes
 
     @property

@@ -66,10 +66,11 @@ class Codecs:
         Raises `EngineFault` for nonsense, which must not stay there for good.
         """
         problem = stage.check(reply)
-        payload = self._adapters[stage.name].dump_json(Payload(reply.value, reply.origin))
+        found = Payload(reply.value, reply.origin)
+        payload = self._adapters[stage.name].dump_json(found)
         if not problem:
             try:
-                return payload, self.unpack(stage, payload)
+                return payload, found if stage.is_large else self.unpack(stage, payload)
             except ValidationError as error:  # such as NaN
                 problem = what_is_wrong(error)
         raise EngineFault(f"the engine's answer cannot be used ({stage.name}): {problem}")
@@ -106,9 +107,13 @@ class StageCache:
         """Runs blocking work of the ledger."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, function, *arguments)
 
-    async def write(self, clip: Clip, stage: str, key: str, row: StageRow) -> None:
+    async def pack(self, stage: Stage[Value], reply: Reply[Value]) -> tuple[bytes, Payload[Value]]:
+        """See `Codecs.pack`. To hand a small result to a thread would take longer than to pack it."""
+        return await self.ask(self.codecs.pack, stage, reply) if stage.is_large else self.codecs.pack(stage, reply)
+
+    async def write(self, write: StageWrite) -> None:
         """Returns once the row is committed."""
-        await asyncio.wrap_future(self._writes.put(StageWrite(clip.name, stage, key, row)))
+        await asyncio.wrap_future(self._writes.put(write))
 
 
 class ClipCache:
@@ -119,6 +124,7 @@ class ClipCache:
         self._cache = cache
         self._clip = clip
         self._rows = rows
+        self._known = {stage for stage, _ in rows}  # stages of which the ledger holds results
 
     async def result(
         self, stage: Stage[Value], depends_on: Any, compute: Callable[[], Awaitable[Reply[Value]]]
@@ -130,27 +136,36 @@ class ClipCache:
         """
         keys = self._cache.keys
         key = keys.of_stage(stage, self._clip, depends_on)
-        row = await self._row(stage.kept_as, key) or await self._row(stage.kept_as, keys.refused(key))
-        if row and not (row.outcome is Outcome.FAILED and row.retry):
-            try:
-                return _result(row, await self._unpacked(stage, row))
-            except ValidationError as error:
-                self._cache.lost(self._clip, stage, error)
-                row = None
-        return _result(*await self._compute(stage, key, compute, row.attempts + 1 if row else 1))
+        attempts = 0
+        for kept_under in (key, keys.refused(key)):
+            if (packed := self._rows.get((stage.kept_as, kept_under))) is None:
+                continue
+            row, found = await self._cache.ask(self._unpacked, stage, packed)
+            if row is None:
+                continue
+            if packed.clip != self._clip.name:  # measured for another clip of the same bytes
+                await self._write(stage.kept_as, kept_under, row)
+            if isinstance(found, ValidationError):
+                self._cache.lost(self._clip, stage, found)
+            elif row.outcome is Outcome.FAILED and row.retry:
+                attempts = row.attempts
+            else:
+                return _result(row, found)
+            break
+        return _result(*await self._compute(stage, key, compute, attempts + 1))
 
-    async def _unpacked(self, stage: Stage[Value], row: StageRow) -> Payload[Value] | None:
-        """None for a failure. Raises `ValidationError` if the row cannot be parsed."""
-        if row.outcome is Outcome.FAILED:
-            return None
-        return await self._cache.ask(self._cache.codecs.unpack, stage, row.payload)
-
-    async def _row(self, stage: str, key: str) -> StageRow | None:
-        packed = self._rows.get((stage, key))
-        row = await self._cache.ask(self._cache.ledger.unpack, packed) if packed else None
-        if packed and row and packed.clip != self._clip.name:  # measured for another clip of the same bytes
-            await self._cache.write(self._clip, stage, key, row)
-        return row
+    def _unpacked(
+        self, stage: Stage[Value], packed: PackedRow
+    ) -> tuple[StageRow | None, Payload[Value] | ValidationError | None]:
+        """A row, None if the ledger cannot read it, and what is in it, None if it is a failure; or why that cannot be
+        parsed. Blocking."""
+        row = self._cache.ledger.unpack(packed)
+        if row is None or row.outcome is Outcome.FAILED:
+            return row, None
+        try:
+            return row, self._cache.codecs.unpack(stage, row.payload)
+        except ValidationError as error:
+            return row, error
 
     async def _compute(
         self, stage: Stage[Value], key: str, compute: Callable[[], Awaitable[Reply[Value]]], attempt: int
@@ -159,7 +174,7 @@ class ClipCache:
         found: Payload[Value] | None = None
         try:
             reply = await compute()
-            payload, found = await self._cache.ask(self._cache.codecs.pack, stage, reply)
+            payload, found = await self._cache.pack(stage, reply)
         except (FileAway, RunStopped, WitnessAway):
             raise
         except MerrflowError as error:
@@ -177,17 +192,23 @@ class ClipCache:
                 round(time.monotonic() - started, 3),
                 attempt,
             )
-        await self._cache.write(self._clip, stage.kept_as, key, row)
+        await self._write(stage.kept_as, key, row)
         return row, found
 
     async def attempts(self, key: str) -> int:
         """How many times the clip got an outcome under this key."""
-        old = await self._row(RECORD, key)
+        packed = self._rows.get((RECORD, key))
+        old = await self._cache.ask(self._cache.ledger.unpack, packed) if packed else None
         return old.attempts if old else 0
 
     async def finish(self, key: str, row: StageRow) -> None:
         """Keeps the clip's outcome and its record."""
-        await self._cache.write(self._clip, RECORD, key, row)
+        await self._write(RECORD, key, row)
+
+    async def _write(self, stage: str, key: str, row: StageRow) -> None:
+        is_first = stage not in self._known
+        self._known.add(stage)
+        await self._cache.write(StageWrite(self._clip.name, stage, key, row, is_first))
 
 
 def _result(row: StageRow, found: Payload[Value] | None) -> Result[Value]:

@@ -55,6 +55,7 @@ STAGE = Stage(
     result=ActionUnitSeries,
     key=_key,
     check=series_problem,
+    is_large=True,
 )
 FROM_CSV = replace(
     STAGE, purpose="from OpenFace's CSV files", compute=_read, uses=("decoded",), service=None, key=_file_key

@@ -11,6 +11,7 @@ from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import mul
 from statistics import median
 
 from merrflow.core.measurements import ActionUnitSeries, Face, Peak, Probe, Shot, Subject
@@ -73,8 +74,9 @@ def find(series: ActionUnitSeries, subject: Subject, rules: PeakRules, shots: Se
 
     windows = _windows(seen, rules.window, shots)
     sums = [total(frame) for frame in seen]
+    times = [frame.timestamp for frame in seen]
     smooth = {
-        frame.index: round(_weighted(sums, seen, place, window, rules.window / 2), 6)
+        frame.index: round(_weighted(sums, times, place, window, rules.window / 2), 6)
         for place, (frame, window) in enumerate(zip(seen, windows, strict=True))
     }
     own = {frame.index: value for frame, value in zip(seen, sums, strict=True)}
@@ -129,15 +131,18 @@ def _windows(seen: Sequence[_Seen], seconds: float, shots: Sequence[Shot]) -> li
     return windows
 
 
-def _weighted(sums: Sequence[float], seen: Sequence[_Seen], middle: int, window: range, half: float) -> float:
+def _weighted(sums: Sequence[float], times: Sequence[float], middle: int, window: range, half: float) -> float:
     """The mean of the window's sums, of which those in the middle count most and those at its ends nothing.
 
     With equal weights, a frame at the clip's end would win over the height of an expression near it, because its window
     is half as long.
     """
-    at = seen[middle].timestamp
-    weights = [max(0.0, 1 - abs(seen[place].timestamp - at) / half) if half else 1.0 for place in window]
-    return sum(weight * sums[place] for weight, place in zip(weights, window, strict=True)) / sum(weights)
+    near = slice(window.start, window.stop)
+    if not half:
+        return sum(sums[near]) / len(window)
+    at = times[middle]
+    weights = [weight if (weight := 1 - abs(time - at) / half) > 0 else 0.0 for time in times[near]]
+    return sum(map(mul, weights, sums[near])) / sum(weights)
 
 
 def _over(near: Sequence[_Seen], best: _Seen) -> tuple[tuple[str, ...], dict[str, float]]:

@@ -201,6 +201,7 @@ STAGE = Stage(
     purpose="size, length, shots, voice energy, perceptual hashes",
     compute=_probe,
     uses=("decoded",),
+    reads_clip=False,  # only what the stage that it uses has read
     result=Probe,
     version=VERSION,
     key=lambda work: [

@@ -31,6 +31,7 @@ STAGE = Stage(
     needs=("peak", "candidates"),
     after=("rules_label",),
     uses=("peak_frame",),
+    reads_clip=False,  # only what the stage that it uses has read
     service=SERVICE,
     result=Scene,
     version="2",

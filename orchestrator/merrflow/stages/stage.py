@@ -176,6 +176,8 @@ class Stage(Generic[Value]):
     settings: tuple[str, ...] = ()  # settings of the run that change the result
     data_version: Callable[[], str] | None = None  # of the YAML file that it reads, if any
     check: Callable[[Reply[Any]], str] = field(default=_no_problem)  # why an engine's answer cannot be used, or ""
+    # Its results take milliseconds to pack, so that this is done on a thread; what `check` lets pass can be read back.
+    is_large: bool = False
     repeats: str = ""  # the stage whose question a second engine answers here, and under whose name results are kept
     witness: str = ""  # the name of that engine
     optional: bool = False  # the record can be without it, with the reason in `missing`

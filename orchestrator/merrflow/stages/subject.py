@@ -124,7 +124,7 @@ def _marks(
         marks = {
             "size": sizes[number] / max(sizes),
             "time": len(track.faces) / max(with_faces, 1),
-            "frontality": fmean(_frontality(face.yaw, face.pitch) for face in track.measured),
+            "frontality": fmean([_frontality(face.yaw, face.pitch) for face in track.measured]),
         }
         if speaking:
             marks["speaking"] = speaking[number]

@@ -31,6 +31,7 @@ STAGE = Stage(
     needs=("probe",),
     after=("rules_label",),
     uses=("decoded",),
+    reads_clip=False,  # only what the stage that it uses has read
     service=SERVICE,
     result=Tone,
     version="3",

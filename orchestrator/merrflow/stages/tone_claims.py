@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from string import ascii_lowercase
 
 from merrflow.stages.grounding_rules import GroundingRules
 
@@ -37,10 +38,13 @@ def mentions(text: str, rules: GroundingRules) -> list[Mention]:
     found: list[tuple[int, int, str]] = []
     at = 0
     while match := finder.phrases.search(plain, at):
+        start = match.start()
         end, quality = max(
-            (own.end(), name) for pattern, name in finder.each if (own := pattern.match(plain, match.start()))
+            (own.end(), name)
+            for pattern, name in finder.beginning(plain[start])
+            if (own := pattern.match(plain, start))
         )
-        found.append((match.start(), end, quality))
+        found.append((start, end, quality))
         at = end
     taken = [(start, end) for start, end, _ in found]
     free = [match for match in finder.negations.finditer(plain) if not _overlaps(match, taken)]
@@ -76,10 +80,15 @@ def _overlaps(match: re.Match[str], taken: list[tuple[int, int]]) -> bool:
 class _Finder:
     phrases: re.Pattern[str]  # any phrase
     each: tuple[tuple[re.Pattern[str], str], ...]  # phrase -> quality
+    each_by_letter: Mapping[str, tuple[tuple[re.Pattern[str], str], ...]]  # those that may begin with a letter a to z
     negations: re.Pattern[str]
     no_negations: re.Pattern[str]
     doubts: re.Pattern[str]
     breaks: re.Pattern[str]
+
+    def beginning(self, letter: str) -> tuple[tuple[re.Pattern[str], str], ...]:
+        """The phrases that may begin with a letter, and with letters beyond a to z all of them."""
+        return self.each_by_letter.get(letter.lower(), self.each)
 
 
 def _finder(rules: GroundingRules) -> _Finder:
@@ -96,14 +105,24 @@ def _compiled(
     doubts: tuple[str, ...],
     breaks: tuple[str, ...],
 ) -> _Finder:
+    each = [(phrase.lower(), _any_of([phrase]), name) for phrase, name in owners]
     return _Finder(
         phrases=_any_of(phrase for phrase, _ in owners),
-        each=tuple((_any_of([phrase]), name) for phrase, name in owners),
+        each=tuple((pattern, name) for _, pattern, name in each),
+        each_by_letter={
+            letter: tuple((pattern, name) for phrase, pattern, name in each if _may_begin(phrase, letter))
+            for letter in ascii_lowercase
+        },
         negations=re.compile(rf"{_any_of(negations).pattern}|n't\b", re.IGNORECASE),
         no_negations=_any_of(no_negations),
         doubts=_any_of(doubts),
         breaks=re.compile(rf"{_BREAK}|{_any_of(breaks).pattern}", re.IGNORECASE),
     )
+
+
+def _may_begin(phrase: str, letter: str) -> bool:
+    first = phrase[0]
+    return first == letter or not first.isascii() or not first.isalpha()
 
 
 def _any_of(phrases: Iterable[str]) -> re.Pattern[str]:

@@ -87,8 +87,8 @@ class Track:
 
     def settle(self) -> None:
         """The shot is over: the seat is that of the faces so far."""
-        x, y, width, height = (median(face.box[side] for face in self.measured) for side in range(4))
-        pitch, yaw, roll = (fmean(getattr(face, name) for face in self.measured) for name in ("pitch", "yaw", "roll"))
+        x, y, width, height = map(median, zip(*(face.box for face in self.measured), strict=True))
+        pitch, yaw, roll = (fmean([getattr(face, name) for face in self.measured]) for name in ("pitch", "yaw", "roll"))
         confidence = self.measured[0].confidence
         self._seat = Face((x, y, width, height), confidence, pitch, yaw, roll, {}, frozenset())
 

@@ -31,13 +31,17 @@ def series_problem(reply: Reply[ActionUnitSeries]) -> str:
     """Why the Action Units of a clip cannot be used; empty if they can."""
     if not reply.value.frames:
         return "no frame was measured"
+    if not isfinite(reply.value.fps):
+        return "the frames a second are NaN or infinite"
     for place, frame in enumerate(reply.value.frames):
         if frame.index != place:
             return f"frame {frame.index} where frame {place} should be"
+        if not isfinite(frame.timestamp):
+            return f"the time of frame {place} is NaN or infinite"
         for face in frame.faces:
             numbers = (*face.box, face.confidence, face.pitch, face.yaw, face.roll, *face.intensity.values())
             numbers += (*face.expression.values(), *face.embedding)
-            if not all(map(isfinite, numbers)):
+            if not isfinite(sum(numbers)) and not all(map(isfinite, numbers)):  # a finite sum has finite parts
                 return f"a face in frame {frame.index} contains NaN or infinity"
     return ""
 

@@ -20,6 +20,7 @@ class GroupedWrites:
         self._write = write
         self._waiting: deque[tuple[StageWrite, Future[None]]] = deque()
         self._gone: RunStopped | None = None  # the ledger cannot be used any more; nobody waits for it once again
+        self._is_called = False  # the thread is on its way to what waits
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="ledger-writer")
 
     def __enter__(self) -> GroupedWrites:
@@ -29,16 +30,25 @@ class GroupedWrites:
         self._thread.shutdown()
 
     def put(self, write: StageWrite) -> Future[None]:
-        """Done once the row is committed, or with the error. It is written even if nobody waits any more."""
+        """Done once the row is committed, or with the error. It is written even if nobody waits any more. Raises
+        `RuntimeError` once all is closed."""
         future: Future[None] = Future()
         self._waiting.append((write, future))
-        self._thread.submit(self._write_waiting)
+        if not self._is_called:
+            self._is_called = True  # first: the thread may be done before `submit` returns
+            try:
+                self._thread.submit(self._write_waiting)
+            except RuntimeError:
+                self._is_called = False
+                raise
         return future
 
     def _write_waiting(self) -> None:
-        group = [self._waiting.popleft() for _ in range(min(MOST, len(self._waiting)))]
-        if not group:  # an earlier call took them
-            return
+        self._is_called = False  # first: what comes from here on has the thread called again
+        while self._waiting:
+            self._write_group([self._waiting.popleft() for _ in range(min(MOST, len(self._waiting)))])
+
+    def _write_group(self, group: Sequence[tuple[StageWrite, Future[None]]]) -> None:
         error = self._error_of([write for write, _ in group])
         for write, future in group:
             own = self._error_of([write]) if error and len(group) > 1 else error  # it may be another row's fault

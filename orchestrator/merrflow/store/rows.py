@@ -30,6 +30,7 @@ class StageWrite:
     stage: str  # RECORD for the clip's outcome, with its record
     fingerprint: str
     row: StageRow
+    is_first: bool = False  # the ledger holds no other result of the stage, so that its time need not be compared
 
 
 @dataclass(frozen=True)

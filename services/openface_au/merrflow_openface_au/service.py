@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from functools import partial
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
@@ -10,8 +11,8 @@ import grpc
 
 from merrflow.openface_au.v1 import openface_au_pb2 as pb
 from merrflow.openface_au.v1 import openface_au_pb2_grpc as pb_grpc
+from merrflow_openface_au.answer import to_proto
 from merrflow_openface_au.settings import OpenFaceAuSettings
-from merrflow_openface_au.types import FaceResult, VideoResult
 
 if TYPE_CHECKING:
     from merrflow_serving.service import Service
@@ -29,7 +30,8 @@ class ActionUnits(pb_grpc.ActionUnitsServicer):
         self, request: pb.DetectRequest, context: Context
     ) -> pb.DetectResponse:
         answer = await self.service.run(self.service.source(request.video), clip=request.clip)
-        return await self.service.offload(to_proto, answer.result, self.service.stamp(answer))
+        reply = partial(to_proto, answer.result, self.service.stamp(answer), packed=request.packed)
+        return await self.service.offload(reply)
 
     async def DetectStream(  # noqa: N802
         self, parts: AsyncIterator[pb.DetectStreamRequest], context: Context
@@ -40,43 +42,6 @@ class ActionUnits(pb_grpc.ActionUnitsServicer):
 
 def register(service: Service[OpenFaceAuSettings], server: grpc.aio.Server) -> None:
     pb_grpc.add_ActionUnitsServicer_to_server(ActionUnits(service), server)
-
-
-def to_proto(result: VideoResult, stamp: dict[str, Any]) -> pb.DetectResponse:
-    """A `VideoResult` as the reply. `stamp` holds `timing` and `engine`."""
-    return pb.DetectResponse(
-        frames=[
-            pb.Frame(
-                index=frame.index,
-                timestamp_seconds=frame.timestamp,
-                faces=[_face(face) for face in frame.faces],
-            )
-            for frame in result.frames
-        ],
-        width=result.width,
-        height=result.height,
-        fps=result.fps,
-        action_units=result.action_units,
-        expression_classes=result.expression_classes,
-        **stamp,
-    )
-
-
-def _face(face: FaceResult) -> pb.Face:
-    x, y, width, height = face.box
-    return pb.Face(
-        box=pb.Box(x=x, y=y, width=width, height=height),
-        confidence=face.confidence,
-        pose=pb.HeadPose(pitch=face.pose.pitch, yaw=face.pose.yaw, roll=face.pose.roll),
-        action_units=[
-            pb.ActionUnit(name=name, intensity=unit.intensity, present=unit.present)
-            for name, unit in face.action_units.items()
-        ],
-        mouth_opening=face.mouth_opening,
-        second_pass=face.second_pass,
-        expression=face.expression,
-        embedding=face.embedding,
-    )
 
 
 def warmup_item() -> bytes:

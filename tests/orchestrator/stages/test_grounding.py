@@ -16,7 +16,7 @@ from merrflow.core.datafile import DataFileError
 from merrflow.core.texts import Tone
 from merrflow.stages.grounding import CONTRADICTED, ground, load_grounding
 from merrflow.stages.grounding_rules import read_rules
-from merrflow.stages.tone_claims import mentions
+from merrflow.stages.tone_claims import _finder, mentions
 from merrflow_qwen_audio.engines.acoustics import analysis
 from merrflow_qwen_audio.tone_sentence import rules as engine_rules
 from merrflow_qwen_audio.tone_sentence import sentence
@@ -275,3 +275,17 @@ def test_the_published_tone_sentences_are_read() -> None:
     silent = sum(count for text, count in sentences.items() if not set(claimed(text)) - {"speech"})
     assert silent <= 4, "the three that only quote a foreign sentence, and 'saying'"
     assert not any("not " in claim for text in sentences for claim in claimed(text))
+
+
+def test_phrases_are_looked_for_by_their_first_letter_and_none_is_passed_over():
+    finder = _finder(load_grounding())
+    assert len(finder.each) > 300 > max(map(len, finder.each_by_letter.values()))
+    owners = [*load_grounding().ignored, *(one for quality in load_grounding().qualities for one in quality.phrases)]
+    for phrase, (pattern, name) in zip(owners, finder.each, strict=True):
+        text = phrase.replace("*", "s")
+        for written in (
+            text,
+            text.upper(),
+            text.replace("k", "\u212a").replace("s", "\u017f"),
+        ):  # which "k" and "s" match
+            assert pattern.match(written) and (pattern, name) in finder.beginning(written[0]), phrase

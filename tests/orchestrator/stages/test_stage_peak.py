@@ -269,3 +269,14 @@ def test_669_peaks_on_the_open_face_and_not_in_the_turn_of_the_head() -> None:
     made = shared_series("sample_00000669", 720, 404)
     found = peak.find(made, subject.choose(made), DEFAULT)
     assert 128 <= found.index <= 134  # looks into the camera with raised brows and an open mouth
+
+
+@given(st.lists(st.tuples(st.floats(0, 5), st.floats(0.001, 0.2)), min_size=1, max_size=60), st.floats(0, 2))
+def test_sums_of_a_window_are_weighted_by_their_distance_in_time(values, half):
+    """To the last bit, which decides between frames that are nearly as strong."""
+    sums = [value for value, _ in values]
+    times = [sum(step for _, step in values[:place]) for place in range(len(values))]
+    for middle, window in ((0, range(len(values))), (len(values) // 2, range(len(values) // 2, len(values)))):
+        weights = [max(0.0, 1 - abs(times[place] - times[middle]) / half) if half else 1.0 for place in window]
+        expected = sum(weight * sums[place] for weight, place in zip(weights, window, strict=True)) / sum(weights)
+        assert peak._weighted(sums, times, middle, window, half) == expected

@@ -117,3 +117,11 @@ def test_many_threads(ledger: Ledger) -> None:
         assert list(done) == [None] * 300
     assert all(ledger.stage(clip, "tone", fingerprint) == ROW for clip, fingerprint in names)
     assert len(ledger.stages(Clip("a", Path("a.mp4"), ""))) == 100
+
+
+def test_nothing_is_taken_once_it_is_closed(ledger: Ledger) -> None:
+    with GroupedWrites(ledger.write) as writes:
+        writes.put(write("a"))
+    for _ in range(2):
+        with pytest.raises(RuntimeError):
+            writes.put(write("b"))

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from merrflow.core.fingerprint import file_sha256, file_state
 from merrflow.core.inputs import Found
 from merrflow.core.records import Outcome
-from merrflow.store import RECORD, Ledger, StageRow
+from merrflow.store import RECORD, Ledger, StageRow, StageWrite
 from merrflow.store.tables import ROWS_VERSION, STAGES
 from merrflow.store.transactions import unpacked
 
@@ -125,6 +125,40 @@ def test_outcomes_are_counted_whatever_the_clock_says(ledger, tmp_path, monkeypa
     assert ledger.outcomes() - before == 2
     (newest, _) = ledger.results([])
     assert newest.record == b"record"
+
+
+def test_of_results_in_one_transaction_the_last_is_the_newest(ledger, tmp_path, monkeypatch):
+    """Also after those that are there, and while the clock goes back."""
+    enter(ledger, clip_file(tmp_path, "a.mp4"))
+    rows = [StageRow(Outcome.DONE, "", name.encode(), 1.0) for name in ("first", "second", "third")]
+    ledger.write([StageWrite("a", "tone", "z", rows[0], is_first=True)])
+    years = iter(range(2020, 1990, -1))
+
+    class Clock(datetime):
+        @classmethod
+        def now(cls, tz=None):
+            return datetime(next(years), 1, 1, tzinfo=UTC)
+
+    monkeypatch.setattr("merrflow.store.run_queries.datetime", Clock)
+    writes = [StageWrite("a", "tone", "y", rows[1]), StageWrite("a", "tone", "x", rows[2])]
+    ledger.write([*writes, StageWrite("a", RECORD, "f", StageRow(Outcome.DONE, "", b"{}", 1.0), is_first=True)])
+    assert next(ledger.results(["tone"])).stages == {"tone": b"third"}
+
+
+def test_a_damaged_time_costs_no_other_stage_its_order(tmp_path):
+    with_damage = Ledger.in_folder(tmp_path)
+    enter(with_damage, clip_file(tmp_path, "a.mp4"))
+    for stage in ("tone", "scene"):
+        with_damage.save_stage("a", stage, "z", StageRow(Outcome.DONE, "", b"before", 1.0))
+    with sqlite3.connect(tmp_path / "ledger.db") as db:
+        db.execute("UPDATE stages SET finished_at = 'x' WHERE stage = 'tone'")
+        db.execute("UPDATE stages SET finished_at = '2999-01-01 00:00:00.000000' WHERE stage = 'scene'")
+    row = StageRow(Outcome.DONE, "", b"after", 1.0)
+    with_damage.write([StageWrite("a", "tone", "f", row), StageWrite("a", "scene", "f", row)])
+    with sqlite3.connect(tmp_path / "ledger.db") as db:
+        found = dict(db.execute("SELECT stage, finished_at FROM stages WHERE fingerprint = 'f'"))
+    assert found["scene"] == "2999-01-01 00:00:00.000001" and found["tone"] < "2999"
+    with_damage.close()
 
 
 def test_many_threads_write_at_once(ledger, tmp_path):

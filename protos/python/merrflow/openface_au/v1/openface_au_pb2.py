@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from merrflow.common.v1 import common_pb2 as merrflow_dot_common_dot_v1_dot_common__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)merrflow/openface_au/v1/openface_au.proto\x12\x17merrflow.openface_au.v1\x1a\x1fmerrflow/common/v1/common.proto\"G\n\rDetectRequest\x12\x0c\n\x04\x63lip\x18\x01 \x01(\t\x12(\n\x05video\x18\x02 \x01(\x0b\x32\x19.merrflow.common.v1.Media\"i\n\x13\x44\x65tectStreamRequest\x12\x39\n\x07request\x18\x01 \x01(\x0b\x32&.merrflow.openface_au.v1.DetectRequestH\x00\x12\x0f\n\x05\x63hunk\x18\x02 \x01(\x0cH\x00\x42\x06\n\x04part\"Q\n\x14\x44\x65tectStreamResponse\x12\x39\n\x08response\x18\x01 \x01(\x0b\x32\'.merrflow.openface_au.v1.DetectResponse\"\xfa\x01\n\x0e\x44\x65tectResponse\x12.\n\x06\x66rames\x18\x01 \x03(\x0b\x32\x1e.merrflow.openface_au.v1.Frame\x12\r\n\x05width\x18\x02 \x01(\r\x12\x0e\n\x06height\x18\x03 \x01(\r\x12\x0b\n\x03\x66ps\x18\x04 \x01(\x01\x12\x14\n\x0c\x61\x63tion_units\x18\x05 \x03(\t\x12*\n\x06timing\x18\x06 \x01(\x0b\x32\x1a.merrflow.common.v1.Timing\x12.\n\x06\x65ngine\x18\x07 \x01(\x0b\x32\x1e.merrflow.common.v1.EngineInfo\x12\x1a\n\x12\x65xpression_classes\x18\x08 \x03(\t\"_\n\x05\x46rame\x12\r\n\x05index\x18\x01 \x01(\r\x12\x19\n\x11timestamp_seconds\x18\x02 \x01(\x01\x12,\n\x05\x66\x61\x63\x65s\x18\x03 \x03(\x0b\x32\x1d.merrflow.openface_au.v1.Face\"\x9b\x02\n\x04\x46\x61\x63\x65\x12)\n\x03\x62ox\x18\x01 \x01(\x0b\x32\x1c.merrflow.openface_au.v1.Box\x12\x12\n\nconfidence\x18\x02 \x01(\x02\x12/\n\x04pose\x18\x03 \x01(\x0b\x32!.merrflow.openface_au.v1.HeadPose\x12\x39\n\x0c\x61\x63tion_units\x18\x04 \x03(\x0b\x32#.merrflow.openface_au.v1.ActionUnit\x12\x1a\n\rmouth_opening\x18\x05 \x01(\x02H\x00\x88\x01\x01\x12\x13\n\x0bsecond_pass\x18\x06 \x01(\x08\x12\x12\n\nexpression\x18\x07 \x03(\x02\x12\x11\n\tembedding\x18\x08 \x01(\x0c\x42\x10\n\x0e_mouth_opening\":\n\x03\x42ox\x12\t\n\x01x\x18\x01 \x01(\x02\x12\t\n\x01y\x18\x02 \x01(\x02\x12\r\n\x05width\x18\x03 \x01(\x02\x12\x0e\n\x06height\x18\x04 \x01(\x02\"4\n\x08HeadPose\x12\r\n\x05pitch\x18\x01 \x01(\x02\x12\x0b\n\x03yaw\x18\x02 \x01(\x02\x12\x0c\n\x04roll\x18\x03 \x01(\x02\"Q\n\nActionUnit\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x16\n\tintensity\x18\x02 \x01(\x02H\x00\x88\x01\x01\x12\x0f\n\x07present\x18\x03 \x01(\x08\x42\x0c\n\n_intensity2\xd7\x01\n\x0b\x41\x63tionUnits\x12Y\n\x06\x44\x65tect\x12&.merrflow.openface_au.v1.DetectRequest\x1a\'.merrflow.openface_au.v1.DetectResponse\x12m\n\x0c\x44\x65tectStream\x12,.merrflow.openface_au.v1.DetectStreamRequest\x1a-.merrflow.openface_au.v1.DetectStreamResponse(\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)merrflow/openface_au/v1/openface_au.proto\x12\x17merrflow.openface_au.v1\x1a\x1fmerrflow/common/v1/common.proto\"W\n\rDetectRequest\x12\x0c\n\x04\x63lip\x18\x01 \x01(\t\x12(\n\x05video\x18\x02 \x01(\x0b\x32\x19.merrflow.common.v1.Media\x12\x0e\n\x06packed\x18\x03 \x01(\x08\"i\n\x13\x44\x65tectStreamRequest\x12\x39\n\x07request\x18\x01 \x01(\x0b\x32&.merrflow.openface_au.v1.DetectRequestH\x00\x12\x0f\n\x05\x63hunk\x18\x02 \x01(\x0cH\x00\x42\x06\n\x04part\"Q\n\x14\x44\x65tectStreamResponse\x12\x39\n\x08response\x18\x01 \x01(\x0b\x32\'.merrflow.openface_au.v1.DetectResponse\"\xb1\x02\n\x0e\x44\x65tectResponse\x12.\n\x06\x66rames\x18\x01 \x03(\x0b\x32\x1e.merrflow.openface_au.v1.Frame\x12\r\n\x05width\x18\x02 \x01(\r\x12\x0e\n\x06height\x18\x03 \x01(\r\x12\x0b\n\x03\x66ps\x18\x04 \x01(\x01\x12\x14\n\x0c\x61\x63tion_units\x18\x05 \x03(\t\x12*\n\x06timing\x18\x06 \x01(\x0b\x32\x1a.merrflow.common.v1.Timing\x12.\n\x06\x65ngine\x18\x07 \x01(\x0b\x32\x1e.merrflow.common.v1.EngineInfo\x12\x1a\n\x12\x65xpression_classes\x18\x08 \x03(\t\x12\x35\n\x06packed\x18\t \x01(\x0b\x32%.merrflow.openface_au.v1.PackedFrames\"\x8a\x02\n\x0cPackedFrames\x12\r\n\x05index\x18\x01 \x03(\r\x12\x19\n\x11timestamp_seconds\x18\x02 \x03(\x01\x12\x12\n\nface_count\x18\x03 \x03(\r\x12\x0b\n\x03\x62ox\x18\x04 \x03(\x02\x12\x12\n\nconfidence\x18\x05 \x03(\x02\x12\x0c\n\x04pose\x18\x06 \x03(\x02\x12\x14\n\x0c\x61\x63tion_units\x18\x07 \x03(\t\x12\x11\n\tintensity\x18\x08 \x03(\x02\x12\x12\n\nunit_flags\x18\t \x01(\x0c\x12\x12\n\nface_flags\x18\n \x01(\x0c\x12\x15\n\rmouth_opening\x18\x0b \x03(\x02\x12\x12\n\nexpression\x18\x0c \x03(\x02\x12\x11\n\tembedding\x18\r \x03(\x0c\"_\n\x05\x46rame\x12\r\n\x05index\x18\x01 \x01(\r\x12\x19\n\x11timestamp_seconds\x18\x02 \x01(\x01\x12,\n\x05\x66\x61\x63\x65s\x18\x03 \x03(\x0b\x32\x1d.merrflow.openface_au.v1.Face\"\x9b\x02\n\x04\x46\x61\x63\x65\x12)\n\x03\x62ox\x18\x01 \x01(\x0b\x32\x1c.merrflow.openface_au.v1.Box\x12\x12\n\nconfidence\x18\x02 \x01(\x02\x12/\n\x04pose\x18\x03 \x01(\x0b\x32!.merrflow.openface_au.v1.HeadPose\x12\x39\n\x0c\x61\x63tion_units\x18\x04 \x03(\x0b\x32#.merrflow.openface_au.v1.ActionUnit\x12\x1a\n\rmouth_opening\x18\x05 \x01(\x02H\x00\x88\x01\x01\x12\x13\n\x0bsecond_pass\x18\x06 \x01(\x08\x12\x12\n\nexpression\x18\x07 \x03(\x02\x12\x11\n\tembedding\x18\x08 \x01(\x0c\x42\x10\n\x0e_mouth_opening\":\n\x03\x42ox\x12\t\n\x01x\x18\x01 \x01(\x02\x12\t\n\x01y\x18\x02 \x01(\x02\x12\r\n\x05width\x18\x03 \x01(\x02\x12\x0e\n\x06height\x18\x04 \x01(\x02\"4\n\x08HeadPose\x12\r\n\x05pitch\x18\x01 \x01(\x02\x12\x0b\n\x03yaw\x18\x02 \x01(\x02\x12\x0c\n\x04roll\x18\x03 \x01(\x02\"Q\n\nActionUnit\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x16\n\tintensity\x18\x02 \x01(\x02H\x00\x88\x01\x01\x12\x0f\n\x07present\x18\x03 \x01(\x08\x42\x0c\n\n_intensity2\xd7\x01\n\x0b\x41\x63tionUnits\x12Y\n\x06\x44\x65tect\x12&.merrflow.openface_au.v1.DetectRequest\x1a\'.merrflow.openface_au.v1.DetectResponse\x12m\n\x0c\x44\x65tectStream\x12,.merrflow.openface_au.v1.DetectStreamRequest\x1a-.merrflow.openface_au.v1.DetectStreamResponse(\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,23 +33,25 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'merrflow.openface_au.v1.ope
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_DETECTREQUEST']._serialized_start=103
-  _globals['_DETECTREQUEST']._serialized_end=174
-  _globals['_DETECTSTREAMREQUEST']._serialized_start=176
-  _globals['_DETECTSTREAMREQUEST']._serialized_end=281
-  _globals['_DETECTSTREAMRESPONSE']._serialized_start=283
-  _globals['_DETECTSTREAMRESPONSE']._serialized_end=364
-  _globals['_DETECTRESPONSE']._serialized_start=367
-  _globals['_DETECTRESPONSE']._serialized_end=617
-  _globals['_FRAME']._serialized_start=619
-  _globals['_FRAME']._serialized_end=714
-  _globals['_FACE']._serialized_start=717
-  _globals['_FACE']._serialized_end=1000
-  _globals['_BOX']._serialized_start=1002
-  _globals['_BOX']._serialized_end=1060
-  _globals['_HEADPOSE']._serialized_start=1062
-  _globals['_HEADPOSE']._serialized_end=1114
-  _globals['_ACTIONUNIT']._serialized_start=1116
-  _globals['_ACTIONUNIT']._serialized_end=1197
-  _globals['_ACTIONUNITS']._serialized_start=1200
-  _globals['_ACTIONUNITS']._serialized_end=1415
+  _globals['_DETECTREQUEST']._serialized_end=190
+  _globals['_DETECTSTREAMREQUEST']._serialized_start=192
+  _globals['_DETECTSTREAMREQUEST']._serialized_end=297
+  _globals['_DETECTSTREAMRESPONSE']._serialized_start=299
+  _globals['_DETECTSTREAMRESPONSE']._serialized_end=380
+  _globals['_DETECTRESPONSE']._serialized_start=383
+  _globals['_DETECTRESPONSE']._serialized_end=688
+  _globals['_PACKEDFRAMES']._serialized_start=691
+  _globals['_PACKEDFRAMES']._serialized_end=957
+  _globals['_FRAME']._serialized_start=959
+  _globals['_FRAME']._serialized_end=1054
+  _globals['_FACE']._serialized_start=1057
+  _globals['_FACE']._serialized_end=1340
+  _globals['_BOX']._serialized_start=1342
+  _globals['_BOX']._serialized_end=1400
+  _globals['_HEADPOSE']._serialized_start=1402
+  _globals['_HEADPOSE']._serialized_end=1454
+  _globals['_ACTIONUNIT']._serialized_start=1456
+  _globals['_ACTIONUNIT']._serialized_end=1537
+  _globals['_ACTIONUNITS']._serialized_start=1540
+  _globals['_ACTIONUNITS']._serialized_end=1755
 # @@protoc_insertion_point(module_scope)

@@ -8,12 +8,14 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class DetectRequest(_message.Message):
-    __slots__ = ("clip", "video")
+    __slots__ = ("clip", "video", "packed")
     CLIP_FIELD_NUMBER: _ClassVar[int]
     VIDEO_FIELD_NUMBER: _ClassVar[int]
+    PACKED_FIELD_NUMBER: _ClassVar[int]
     clip: str
     video: _common_pb2.Media
-    def __init__(self, clip: _Optional[str] = ..., video: _Optional[_Union[_common_pb2.Media, _Mapping]] = ...) -> None: ...
+    packed: bool
+    def __init__(self, clip: _Optional[str] = ..., video: _Optional[_Union[_common_pb2.Media, _Mapping]] = ..., packed: _Optional[bool] = ...) -> None: ...
 
 class DetectStreamRequest(_message.Message):
     __slots__ = ("request", "chunk")
@@ -30,7 +32,7 @@ class DetectStreamResponse(_message.Message):
     def __init__(self, response: _Optional[_Union[DetectResponse, _Mapping]] = ...) -> None: ...
 
 class DetectResponse(_message.Message):
-    __slots__ = ("frames", "width", "height", "fps", "action_units", "timing", "engine", "expression_classes")
+    __slots__ = ("frames", "width", "height", "fps", "action_units", "timing", "engine", "expression_classes", "packed")
     FRAMES_FIELD_NUMBER: _ClassVar[int]
     WIDTH_FIELD_NUMBER: _ClassVar[int]
     HEIGHT_FIELD_NUMBER: _ClassVar[int]
@@ -39,6 +41,7 @@ class DetectResponse(_message.Message):
     TIMING_FIELD_NUMBER: _ClassVar[int]
     ENGINE_FIELD_NUMBER: _ClassVar[int]
     EXPRESSION_CLASSES_FIELD_NUMBER: _ClassVar[int]
+    PACKED_FIELD_NUMBER: _ClassVar[int]
     frames: _containers.RepeatedCompositeFieldContainer[Frame]
     width: int
     height: int
@@ -47,7 +50,38 @@ class DetectResponse(_message.Message):
     timing: _common_pb2.Timing
     engine: _common_pb2.EngineInfo
     expression_classes: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, frames: _Optional[_Iterable[_Union[Frame, _Mapping]]] = ..., width: _Optional[int] = ..., height: _Optional[int] = ..., fps: _Optional[float] = ..., action_units: _Optional[_Iterable[str]] = ..., timing: _Optional[_Union[_common_pb2.Timing, _Mapping]] = ..., engine: _Optional[_Union[_common_pb2.EngineInfo, _Mapping]] = ..., expression_classes: _Optional[_Iterable[str]] = ...) -> None: ...
+    packed: PackedFrames
+    def __init__(self, frames: _Optional[_Iterable[_Union[Frame, _Mapping]]] = ..., width: _Optional[int] = ..., height: _Optional[int] = ..., fps: _Optional[float] = ..., action_units: _Optional[_Iterable[str]] = ..., timing: _Optional[_Union[_common_pb2.Timing, _Mapping]] = ..., engine: _Optional[_Union[_common_pb2.EngineInfo, _Mapping]] = ..., expression_classes: _Optional[_Iterable[str]] = ..., packed: _Optional[_Union[PackedFrames, _Mapping]] = ...) -> None: ...
+
+class PackedFrames(_message.Message):
+    __slots__ = ("index", "timestamp_seconds", "face_count", "box", "confidence", "pose", "action_units", "intensity", "unit_flags", "face_flags", "mouth_opening", "expression", "embedding")
+    INDEX_FIELD_NUMBER: _ClassVar[int]
+    TIMESTAMP_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    FACE_COUNT_FIELD_NUMBER: _ClassVar[int]
+    BOX_FIELD_NUMBER: _ClassVar[int]
+    CONFIDENCE_FIELD_NUMBER: _ClassVar[int]
+    POSE_FIELD_NUMBER: _ClassVar[int]
+    ACTION_UNITS_FIELD_NUMBER: _ClassVar[int]
+    INTENSITY_FIELD_NUMBER: _ClassVar[int]
+    UNIT_FLAGS_FIELD_NUMBER: _ClassVar[int]
+    FACE_FLAGS_FIELD_NUMBER: _ClassVar[int]
+    MOUTH_OPENING_FIELD_NUMBER: _ClassVar[int]
+    EXPRESSION_FIELD_NUMBER: _ClassVar[int]
+    EMBEDDING_FIELD_NUMBER: _ClassVar[int]
+    index: _containers.RepeatedScalarFieldContainer[int]
+    timestamp_seconds: _containers.RepeatedScalarFieldContainer[float]
+    face_count: _containers.RepeatedScalarFieldContainer[int]
+    box: _containers.RepeatedScalarFieldContainer[float]
+    confidence: _containers.RepeatedScalarFieldContainer[float]
+    pose: _containers.RepeatedScalarFieldContainer[float]
+    action_units: _containers.RepeatedScalarFieldContainer[str]
+    intensity: _containers.RepeatedScalarFieldContainer[float]
+    unit_flags: bytes
+    face_flags: bytes
+    mouth_opening: _containers.RepeatedScalarFieldContainer[float]
+    expression: _containers.RepeatedScalarFieldContainer[float]
+    embedding: _containers.RepeatedScalarFieldContainer[bytes]
+    def __init__(self, index: _Optional[_Iterable[int]] = ..., timestamp_seconds: _Optional[_Iterable[float]] = ..., face_count: _Optional[_Iterable[int]] = ..., box: _Optional[_Iterable[float]] = ..., confidence: _Optional[_Iterable[float]] = ..., pose: _Optional[_Iterable[float]] = ..., action_units: _Optional[_Iterable[str]] = ..., intensity: _Optional[_Iterable[float]] = ..., unit_flags: _Optional[bytes] = ..., face_flags: _Optional[bytes] = ..., mouth_opening: _Optional[_Iterable[float]] = ..., expression: _Optional[_Iterable[float]] = ..., embedding: _Optional[_Iterable[bytes]] = ...) -> None: ...
 
 class Frame(_message.Message):
     __slots__ = ("index", "timestamp_seconds", "faces")

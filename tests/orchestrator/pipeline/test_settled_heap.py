@@ -1,0 +1,41 @@
+"""What a run needs to its end is out of the garbage collector's way meanwhile, and only meanwhile."""
+
+from __future__ import annotations
+
+import gc
+
+import pytest
+
+from merrflow.pipeline.settled_heap import settled_heap
+
+
+def test_what_is_there_is_left_alone_while_the_block_lasts():
+    assert gc.get_freeze_count() == 0
+    with pytest.raises(ValueError), settled_heap():
+        assert gc.get_freeze_count() > 1000
+        with settled_heap():  # of a second shard
+            pass
+        assert gc.get_freeze_count() > 1000
+        raise ValueError
+    assert gc.get_freeze_count() == 0
+
+
+def test_circles_of_the_work_itself_are_collected():
+    class Clip:
+        def __init__(self) -> None:
+            self.itself = self
+
+    with settled_heap():
+        [Clip() for _ in range(100)]
+        assert gc.collect() >= 100
+
+
+def test_what_the_caller_froze_stays_so():
+    gc.freeze()
+    try:
+        before = gc.get_freeze_count()
+        with settled_heap():
+            assert gc.get_freeze_count() == before
+        assert gc.get_freeze_count() == before
+    finally:
+        gc.unfreeze()
