@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.peer import FILM, Row, plain, prepare, summary
+from benchmarks.peer import CALLS, FILM, Row, plain, prepare, run_fixed, run_openai, summary
 from benchmarks.support.peer_models import explanation
 from benchmarks.support.process_tree import Used, is_running, run_tree
 from merrflow.formats.openface_csv import read_openface
@@ -108,3 +108,15 @@ def test_what_the_model_says_passes_the_checks() -> None:
         answer_tokens=1,
     )
     assert found.failures == ()
+
+
+@pytest.mark.slow
+def test_merrflow_finishes_every_clip_with_four_calls_each(tmp_path: Path) -> None:
+    inputs = prepare(tmp_path, FILM, None, 2)
+    (tmp_path / "fixed").mkdir()
+    (tmp_path / "openai").mkdir()
+    fixed = run_fixed(inputs, 0.05, tmp_path / "fixed")
+    assert fixed.clips == 2 and fixed.used.cpu_seconds > fixed.services_cpu_seconds > 0
+    asked = run_openai(inputs, 0.05, tmp_path / "openai")
+    at_start = 16  # at most: what the engines ask to see that the endpoint reads pictures and hears
+    assert CALLS * 2 <= (asked.calls or 0) <= CALLS * 2 + at_start
