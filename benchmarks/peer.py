@@ -18,12 +18,11 @@ import json
 import os
 import shutil
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from itertools import zip_longest
@@ -31,11 +30,12 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.support.fixed_services import ENGINES, Pace, fixed_services
+from benchmarks.support.forgetful_service import openai_service
 from benchmarks.support.made_up_dataset import make_clips
+from benchmarks.support.peer_models import endpoint
 from benchmarks.support.process_tree import Used, cpu_seconds, run_tree
 from benchmarks.support.smile_csv import write_smile
 from merrflow_serving.catalog import SERVICES
-from merrflow_serving.health import check
 from merrflow_serving.media.video import iter_frames
 
 FILM = Path(__file__).parents[1] / "examples/clips/surprise_visit.mp4"  # 640x360, 3.4 s
@@ -56,6 +56,7 @@ class Inputs:
     transcripts: Path
     names: tuple[str, ...]
     frames: int  # of each clip
+    home: Path  # of Prefect, so that no server of this machine's user is met
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,7 @@ HEAD = """\
 
 def prepare(folder: Path, film: Path, action_units: Path | None, count: int) -> Inputs:
     """`count` copies of the film, each with its CSV, and a table of sentences. action_units: None for a smile."""
-    make_clips(folder / "clips", count, film=film)
+    make_clips(folder / "clips", count, film=film)  # makes `folder`, too
     names = tuple(f"clip_{number:05}" for number in range(count))
     frames = [(frame.raw.width, frame.raw.height, frame.timestamp) for frame in iter_frames(film)]
     if action_units is None:
@@ -117,24 +118,7 @@ def prepare(folder: Path, film: Path, action_units: Path | None, count: int) -> 
         shutil.copyfile(action_units, folder / "csv" / f"{name}.csv")
     table = folder / "transcripts.csv"
     table.write_text("name,sentence\n" + "".join(f'{name},"{WORDS}"\n' for name in names))
-    return Inputs(folder / "clips", folder / "csv", table, names, len(frames))
-
-
-@contextmanager
-def endpoint(latency: float) -> Iterator[tuple[str, Callable[[], int]]]:
-    """In a process of its own; yields its URL and what ends it and returns how many requests it had."""
-    command = [sys.executable, "-m", "benchmarks.support.peer_models", str(latency)]
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    assert process.stdout
-
-    def end() -> int:
-        return int(process.communicate(timeout=30)[0])
-
-    try:
-        yield process.stdout.readline().strip(), end
-    finally:
-        process.kill()
-        process.wait(20)
+    return Inputs(folder / "clips", folder / "csv", table, names, len(frames), folder / "prefect")
 
 
 def run_peer(peer: Path, python: Path, inputs: Inputs, latency: float, concurrency: int, folder: Path) -> Row:
@@ -171,7 +155,7 @@ def run_openai(inputs: Inputs, latency: float, folder: Path) -> Row:
         url, end = stack.enter_context(endpoint(latency))
         unused = stack.enter_context(fixed_services(folder, {"openface-au": Pace(latency, BATCH)}))
         addresses = {name: one.address for name, one in unused.items()}
-        running = {name: stack.enter_context(openai_service(name, url, folder)) for name in ASKED}
+        running = {name: stack.enter_context(openai_service(name, url, folder, plain())) for name in ASKED}
         addresses |= {name: address for name, (address, _) in running.items()}
         pids = [pid for _, pid in running.values()]
         row = _run_merrflow("merrflow, engine `openai`", inputs, folder / "out", addresses, pids)
@@ -181,35 +165,9 @@ def run_openai(inputs: Inputs, latency: float, folder: Path) -> Row:
     return replace(row, calls=calls)
 
 
-@contextmanager
-def openai_service(name: str, url: str, folder: Path) -> Iterator[tuple[str, int]]:
-    """A service in a process of its own; yields its address and process once it serves."""
-    place, prefix = folder / f"{name}.address", SERVICES[name].env_prefix
-    given = {"ENGINE": "openai", "OPENAI_BASE_URL": url, "OPENAI_MODEL": "m", "LOG_LEVEL": "warning"}
-    command = [sys.executable, "-m", "benchmarks.support.forgetful_service", name, "--port", "0", "--stop-with-stdin"]
-    with (folder / f"{name}.log").open("wb") as log:
-        process = subprocess.Popen(
-            [*command, "--address-file", str(place)],
-            env=plain() | {f"{prefix}{setting}": value for setting, value in given.items()},
-            stdin=subprocess.PIPE,
-            stdout=log,
-            stderr=log,
-        )
-    assert process.stdin
-    try:
-        deadline = time.monotonic() + 180
-        while not (place.exists() and check(place.read_text())[0]):
-            if process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError(f"{name} did not start:\n{(folder / f'{name}.log').read_text()[-2000:]}")
-            time.sleep(0.1)
-        yield place.read_text(), process.pid
-    finally:
-        process.stdin.close()
-        process.wait(60)
-
-
 def _run_merrflow(name: str, inputs: Inputs, out: Path, addresses: dict[str, str], services: list[int]) -> Row:
     environment = plain() | {f"{SERVICES[one].env_prefix}ADDRESS": address for one, address in addresses.items()}
+    environment["PREFECT_HOME"] = str(inputs.home)
     command = [sys.executable, "-c", "from merrflow.cli import main; main()", "run", str(inputs.clips)]
     command += ["--out", str(out), "--action-units-from", str(inputs.action_units)]
     command += ["--transcripts", str(inputs.transcripts)]
@@ -256,16 +214,22 @@ def main() -> None:
     print(HEAD, flush=True)
     with tempfile.TemporaryDirectory(prefix="merrflow-benchmark-") as name:
         place = Path(name)
-        inputs = prepare(place, given.clip, given.action_units, given.clips)
-        for turn in range(given.rounds):
-            for way in _ways(given, python, inputs):
-                folder = place / f"{turn}-{len(rows)}"
-                folder.mkdir()
-                rows.append(way(folder))
-                print(rows[-1].line(), flush=True)
-                shutil.rmtree(folder)
+        inputs = prepare(place / "given", given.clip, given.action_units, given.clips)
+        one = replace(prepare(place / "one", given.clip, given.action_units, 1), home=inputs.home)
+        for number, way in enumerate(
+            _ways(given, python, one)[:2]
+        ):  # so that files are read and Prefect's home is made
+            way(_made(place / f"warm-{number}"))
+        for number, way in enumerate(given.rounds * _ways(given, python, inputs)):
+            rows.append(way(_made(place / f"run-{number}")))
+            print(rows[-1].line(), flush=True)
     print("\n".join(sorted(summary(rows))))
     print(json.dumps(found | {"rows": [row.numbers() for row in rows]}, default=str))
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir()
+    return folder
 
 
 def _ways(given: argparse.Namespace, python: Path, inputs: Inputs) -> list[Callable[[Path], Row]]:
