@@ -188,7 +188,7 @@ def plain() -> dict[str, str]:
 
 
 def summary(rows: list[Row]) -> list[str]:
-    """Medians of the rounds, and each of merrflow's rows as a ratio to the peer's best."""
+    """Each of merrflow's rows as a ratio to each of the peer's, between medians of the rounds."""
     rates: dict[str, list[float]] = {}
     for row in rows:
         rates.setdefault(row.name, []).append(row.clips_a_minute)
