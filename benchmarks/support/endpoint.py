@@ -63,11 +63,16 @@ def error(status: int, message: str, *, code: str | None = None, headers: dict[s
 
 
 class FakeEndpoint:
-    """Listens on a free port of this machine inside a `with`. `answer` may be changed at any time."""
+    """Listens on a free port of this machine inside a `with`. `answer` may be changed at any time.
 
-    def __init__(self, answer: Answer) -> None:
+    keep: whether `asked` holds the requests.
+    """
+
+    def __init__(self, answer: Answer, *, keep: bool = True) -> None:
         self.answer = answer
         self.asked: list[Asked] = []
+        self.count = 0  # requests so far
+        self._keep = keep
         self.at_once = 0  # the most requests in flight
         self._now = 0
         self._loop = asyncio.new_event_loop()
@@ -109,8 +114,10 @@ class FakeEndpoint:
                     body[name] = value
         else:
             body = json.loads(await request.read())
-        asked = Asked(len(self.asked), request, body, file)
-        self.asked.append(asked)
+        asked = Asked(self.count, request, body, file)
+        self.count += 1
+        if self._keep:
+            self.asked.append(asked)
         self._now += 1
         self.at_once = max(self.at_once, self._now)
         try:

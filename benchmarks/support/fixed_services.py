@@ -183,6 +183,10 @@ class Running:
     def address(self) -> str:
         return self._address.read_text()
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
     def stop(self) -> Noted:
         """Drains and ends it; returns what its engine did."""
         self.end()
