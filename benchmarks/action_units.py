@@ -1,9 +1,7 @@
 """How fast openface-au's embedded engine is: `python -m benchmarks.action_units`.
 
 Frames a second and core, decoding included, in processor time, so that the result does not depend on how busy the
-machine is. For comparison: the engine as it was before (an object for each landmark, new memory and a new conversion
-plan for each picture), alternating on the same clips; the limit that the networks alone set; and how the service
-scales with its worker processes.
+machine is; what the networks alone take of it; and how the service scales with its worker processes.
 """
 
 from __future__ import annotations
@@ -20,14 +18,12 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-import numpy as np
-
 from benchmarks.support.clip_files import Stopwatch, clips_in
 from merrflow_openface_au.engines.mediapipe import engine as engine_module
-from merrflow_openface_au.engines.mediapipe import face_detector, landmarks
 from merrflow_openface_au.engines.mediapipe.engine import MediapipeEngine
+from merrflow_openface_au.engines.mediapipe.face_networks import FaceNetworks
 from merrflow_openface_au.engines.mediapipe.pool import MediapipePool
-from merrflow_openface_au.engines.mediapipe.ring_buffer import PictureRing
+from merrflow_openface_au.engines.mediapipe.tflite import TfliteNetwork
 from merrflow_openface_au.settings import OpenFaceAuSettings
 from merrflow_openface_au.types import VideoResult
 from merrflow_serving.media.video import VideoFrame
@@ -43,53 +39,34 @@ def make_engine() -> MediapipeEngine:
 
 
 @contextmanager
-def as_before() -> Iterator[None]:
-    """The engine as it was before: slower, with the same results."""
-
-    def plain(frame: VideoFrame, longest: int) -> np.ndarray:
-        return view(VideoFrame(frame.index, frame.timestamp, frame.raw), longest)
-
-    view = VideoFrame.view
-    with (
-        patch.object(landmarks, "detect", landmarks.read_objects),
-        patch.object(PictureRing, "keep", lambda self, picture: np.ascontiguousarray(picture)),
-        patch.object(VideoFrame, "view", plain),
-    ):
-        yield
-
-
-@contextmanager
 def watched(watch: Stopwatch) -> Iterator[dict[str, int]]:
-    """Counts decodes, decoded frames and allocations for pictures; times the networks."""
-    counts = {"decodes": 0, "frames_decoded": 0, "pictures_made": 0}
-    frames_of, look, search = engine_module.iter_frames, landmarks.detect, face_detector.FaceDetector._detect
+    """Counts decodes and decoded frames; times decoding and the networks."""
+    counts = {"decodes": 0, "frames_decoded": 0}
+    frames_of, run, run_looks = engine_module.iter_frames, TfliteNetwork.run, FaceNetworks._run
 
     def counted(*arguments: Any, **named: Any) -> Iterator[VideoFrame]:
         counts["decodes"] += 1
-        for frame in frames_of(*arguments, **named):
+        frames = frames_of(*arguments, **named)
+        while True:
+            with watch.of("decoding"):
+                frame = next(frames, None)
+            if frame is None:
+                return
             counts["frames_decoded"] += 1
             yield frame
 
-    def timed_look(*arguments: Any) -> Any:
+    def timed(*arguments: Any) -> Any:
         with watch.of("networks"):
-            return look(*arguments)
+            return run(*arguments)
 
-    def timed_search(*arguments: Any, **named: Any) -> Any:
+    def timed_looks(*arguments: Any) -> Any:
         with watch.of("networks"):
-            return search(*arguments, **named)
+            return run_looks(*arguments)
 
-    def made(self: PictureRing, picture: np.ndarray) -> np.ndarray:
-        before = [id(slot) for slot in self._slots]
-        kept = keep(self, picture)
-        counts["pictures_made"] += before != [id(slot) for slot in self._slots]
-        return kept
-
-    keep = PictureRing.keep
     with (
         patch.object(engine_module, "iter_frames", counted),
-        patch.object(landmarks, "detect", timed_look),
-        patch.object(face_detector.FaceDetector, "_detect", timed_search),
-        patch.object(PictureRing, "keep", made),
+        patch.object(TfliteNetwork, "run", timed),
+        patch.object(FaceNetworks, "_run", timed_looks),
     ):
         yield counts
 
@@ -98,34 +75,28 @@ def measure(engine: MediapipeEngine, clips: list[Path]) -> tuple[list[VideoResul
     """Results, and the processor seconds they took."""
     started = time.process_time()
     results = engine.run(clips)
+    took = time.process_time() - started
+    found = []
     for result, clip in zip(results, clips, strict=True):
         if not isinstance(result, VideoResult):
             raise SystemExit(f"{clip.name}: {result}")
-    return results, time.process_time() - started
+        found.append(result)
+    return found, took
 
 
-def compare(engine: MediapipeEngine, clips: list[Path]) -> dict[str, Any]:
-    """Each clip both ways, alternating, and once more with counters."""
-    now = before = 0.0
-    frames, same = 0, True
-    for clip in clips:
-        with as_before():
-            old, seconds = measure(engine, [clip])
-        before += seconds
-        new, seconds = measure(engine, [clip])
-        now += seconds
-        same &= old == new
-        frames += len(new[0].frames)
+def parts(engine: MediapipeEngine, clips: list[Path]) -> dict[str, Any]:
+    """All clips, and once more with counters."""
+    results, whole = measure(engine, clips)
+    frames = sum(len(result.frames) for result in results)
     watch = Stopwatch()
     with watched(watch) as counts:
-        _, whole = measure(engine, clips)
+        _, timed = measure(engine, clips)
     return {
         "frames": frames,
-        "frames_per_core_second": round(frames / now, 1),
-        "before": round(frames / before, 1),
+        "frames_per_core_second": round(frames / whole, 1),
         "limit_networks_alone": round(frames / watch.seconds["networks"], 1),
-        "share_of_limit": round(watch.seconds["networks"] / whole, 3),
-        "same_results": same,
+        "share_of_networks": round(watch.seconds["networks"] / timed, 3),
+        "share_of_decoding": round(watch.seconds["decoding"] / timed, 3),
         "clips": len(clips),
         **counts,
     }
@@ -178,15 +149,15 @@ def main(arguments: list[str] | None = None) -> None:
     clips = clips_in(options.clips)
     engine = make_engine()
     measure(engine, clips[:1])  # warm
-    figures = compare(engine, clips)
+    figures = parts(engine, clips)
     engine.close()
     figures["scaling"] = [scaling(clips, count) for count in options.workers]
     figures["load"] = round(os.getloadavg()[0], 1)
-    print(f"frames a core second   {figures['frames_per_core_second']:8.1f}   before {figures['before']:.1f}")
+    print(f"frames a core second   {figures['frames_per_core_second']:8.1f}")
     print(f"networks alone         {figures['limit_networks_alone']:8.1f}   limit: all else costs nothing")
-    print(f"share of that limit    {figures['share_of_limit']:8.2f}   at least {LEAST_SHARE}")
+    print(f"share of the networks  {figures['share_of_networks']:8.2f}   at least {LEAST_SHARE}")
+    print(f"share of decoding      {figures['share_of_decoding']:8.2f}")
     print(f"decodes of a clip      {figures['decodes'] / figures['clips']:8.2f}   limit 1")
-    print(f"memory for pictures    {figures['pictures_made']:8d}   of {figures['frames']} frames")
     for row in figures["scaling"]:
         print(
             f"{row['workers']} workers              {row['frames_per_core_second']:8.1f}   frames a core second; "

@@ -15,8 +15,9 @@ from merrflow_serving import packaged
 from merrflow_serving.errors import NotReady
 
 
-def test_bundle_holds_a_detector() -> None:
-    model = model_bundle.face_detector_model(model_bundle.read_model_bundle())
+@pytest.mark.parametrize("name", [model_bundle.DETECTOR, model_bundle.MESH, model_bundle.BLENDSHAPES])
+def test_bundle_holds_the_networks(name: str) -> None:
+    model = model_bundle.member(model_bundle.read_model_bundle(), name)
     assert model[4:8] == b"TFL3"  # a TensorFlow Lite file
 
 
@@ -34,7 +35,8 @@ def test_info_needs_no_model(monkeypatch: pytest.MonkeyPatch) -> None:
     info = MediapipeEngine(OpenFaceAuSettings(max_frames=7)).info()
     assert info.revision == packaged.FACE_LANDMARKER.revision
     assert re.fullmatch(
-        r"\S+\+[0-9a-f]{8} max_faces=4 expression=[0-9a-f]{8}/3 embedding=[0-9a-f]{8}/10", info.prompt_version
+        r"\S+\+[0-9a-f]{8} mesh=litert-\d max_faces=4 expression=[0-9a-f]{8}/3 embedding=[0-9a-f]{8}/10",
+        info.prompt_version,
     )
     assert "not OpenFace" in info.note
     assert info.limits.max_frames == 7

@@ -1,4 +1,4 @@
-"""The `mediapipe` engine: FaceLandmarker meshes and blendshapes, read as Action Unit proxies.
+"""The `mediapipe` engine: meshes and blendshapes of MediaPipe's networks, read as Action Unit proxies.
 
 Blendshapes are what an animator needs to redraw a face, not what a FACS coder sees; the rule file says for
 each Action Unit how far the two agree. Nothing here is, or is called, OpenFace.
@@ -14,13 +14,14 @@ import numpy as np
 
 from merrflow_openface_au.engines.mediapipe.action_units import FrameNumbers, action_units, features
 from merrflow_openface_au.engines.mediapipe.face_detector import Detection, FaceDetector
+from merrflow_openface_au.engines.mediapipe.face_mesh import STAMP, FaceMesh
 from merrflow_openface_au.engines.mediapipe.face_networks import FaceNetworks, wanted_networks
-from merrflow_openface_au.engines.mediapipe.face_track import FaceTrack
-from merrflow_openface_au.engines.mediapipe.face_tracker import FaceTracker, Picture, pictures_held, split_into_segments
+from merrflow_openface_au.engines.mediapipe.face_track import FaceTrack, Models
+from merrflow_openface_au.engines.mediapipe.face_tracker import FaceTracker, Picture, split_into_segments
 from merrflow_openface_au.engines.mediapipe.geometry import facial_geometry, head_pose
-from merrflow_openface_au.engines.mediapipe.model_bundle import face_detector_model, read_model_bundle
-from merrflow_openface_au.engines.mediapipe.ring_buffer import PictureRing
-from merrflow_openface_au.engines.mediapipe.rules import Rules, Search, load_rules
+from merrflow_openface_au.engines.mediapipe.images import in_plain_rows
+from merrflow_openface_au.engines.mediapipe.model_bundle import BLENDSHAPES, DETECTOR, MESH, member, read_model_bundle
+from merrflow_openface_au.engines.mediapipe.rules import Rules, load_rules
 from merrflow_openface_au.settings import OpenFaceAuSettings
 from merrflow_openface_au.types import ActionUnitValue, FaceResult, FrameResult, Source, VideoResult
 from merrflow_serving.engine import EngineInfo, Limits, Wanted, always
@@ -45,10 +46,7 @@ class _Loaded:
     """What `load` makes."""
 
     rules: Rules
-    bundle: bytes
-    detector: FaceDetector
-    ring: PictureRing
-    networks: FaceNetworks
+    models: Models
 
 
 class MediapipeEngine:
@@ -70,25 +68,25 @@ class MediapipeEngine:
             import cv2
 
             cv2.setNumThreads(1)  # pictures this small gain nothing from threads that spin on a busy machine
-            detector = FaceDetector(face_detector_model(bundle), rules.search)
+            detector = FaceDetector(member(bundle, DETECTOR), rules.search)
+            mesh = FaceMesh(member(bundle, MESH), member(bundle, BLENDSHAPES))
         except ImportError as error:
             raise NotReady(
-                f"mediapipe cannot be imported ({error}); run: pip install mediapipe", reason="MODEL_MISSING"
+                f"the face networks cannot run ({error}); run: pip install ai-edge-litert opencv-python-headless",
+                reason="MODEL_MISSING",
             ) from error
-        networks = FaceNetworks(wanted_networks(self._settings))
-        self._loaded = _Loaded(rules, bundle, detector, PictureRing(pictures_held(rules.search)), networks)
+        models = Models(rules.search, detector, mesh, FaceNetworks(wanted_networks(self._settings)))
+        self._loaded = _Loaded(rules, models)
 
     def close(self) -> None:
-        if self._loaded is not None:
-            self._loaded.detector.close()
-            self._loaded = None
+        self._loaded = None
 
     def info(self) -> EngineInfo:
         """Revision: the model bundle. Prompt version: the rules, and what else decides the results."""
         networks = wanted_networks(self._settings)
         try:
             rules = self._loaded.rules if self._loaded is not None else load_rules(self._settings.mapping)
-            version = f"{rules.stamp} max_faces={self._settings.max_faces} {networks.stamp}"
+            version = f"{rules.stamp} {STAMP} max_faces={self._settings.max_faces} {networks.stamp}"
         except NotReady:  # `load` says why
             version = ""
         return EngineInfo(
@@ -110,9 +108,9 @@ class MediapipeEngine:
     def _measure(self, source: Source, is_wanted: Callable[[], bool]) -> VideoResult:
         if self._loaded is None:
             raise NotReady("the engine is not loaded")
-        rules, bundle, networks = self._loaded.rules, self._loaded.bundle, self._loaded.networks
+        rules, models = self._loaded.rules, self._loaded.models
         search = rules.search
-        log = _FrameLog(search.longest_side, self._loaded.ring)
+        log = _FrameLog(search.longest_side)
         frames = _while_wanted(
             iter_frames(
                 source,
@@ -123,17 +121,14 @@ class MediapipeEngine:
             is_wanted,
         )
         tracker = FaceTracker(
-            self._loaded.detector,
-            lambda seed: self._new_track(bundle, seed, search, networks),
+            models.detector,
+            lambda seed: self._new_track(models, seed),
             search,
             self._settings.max_faces,
         )
-        try:
-            for segment in split_into_segments(log.record(frames), search):
-                tracker.add(segment)
-            tracks = tracker.finish()
-        finally:
-            tracker.close()
+        for segment in split_into_segments(log.record(frames), search):
+            tracker.add(segment)
+        tracks = tracker.finish()
         if not log.timestamps:
             raise UnreadableMedia("the file holds no picture")
         faces: list[list[FaceResult]] = [[] for _ in log.timestamps]
@@ -145,7 +140,7 @@ class MediapipeEngine:
             height=log.height,
             fps=log.fps,
             action_units=self._measured(rules),
-            expression_classes=networks.classes,
+            expression_classes=models.networks.classes,
             frames=tuple(
                 FrameResult(index, timestamp, tuple(sorted(seen, key=_area, reverse=True)))
                 for index, (timestamp, seen) in enumerate(zip(log.timestamps, faces, strict=True))
@@ -154,9 +149,9 @@ class MediapipeEngine:
 
     # What an engine that measures otherwise on the same faces replaces.
 
-    def _new_track(self, bundle: bytes, seed: Detection, search: Search, networks: FaceNetworks) -> FaceTrack:
+    def _new_track(self, models: Models, seed: Detection) -> FaceTrack:
         """Follows a face that was found."""
-        return FaceTrack(bundle, seed, search, networks)
+        return FaceTrack(models, seed)
 
     def _measured(self, rules: Rules) -> tuple[str, ...]:
         """The Action Units of every face, ascending."""
@@ -183,21 +178,17 @@ def _area(face: FaceResult) -> float:
 
 
 class _FrameLog:
-    """Records size and times of the frames that pass through it, and shrinks large frames.
+    """Records size and times of the frames that pass through it, and shrinks large frames."""
 
-    Its pictures are kept in `ring`: they are valid as long as the segments need them, and no longer.
-    """
-
-    def __init__(self, longest_side: int, ring: PictureRing) -> None:
+    def __init__(self, longest_side: int) -> None:
         self._longest_side = longest_side
-        self._ring = ring
         self.timestamps: list[float] = []
         self.scales: list[float] = []  # of each frame: pixels of the video per measured pixel
         self.width = self.height = 0
 
     def record(self, frames: Iterator[VideoFrame]) -> Iterator[Picture]:
         for frame in frames:
-            image = self._ring.keep(frame.view(self._longest_side))
+            image = in_plain_rows(frame.view(self._longest_side))
             width, height = frame.size
             if not self.timestamps:
                 self.width, self.height = width, height

@@ -12,11 +12,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from merrflow_openface_au.engines.mediapipe.blaze_face import BlazeFace, Found
 from merrflow_openface_au.engines.mediapipe.geometry import DETECTOR_POINTS, overlap
 from merrflow_openface_au.engines.mediapipe.images import Image, brighten, brightness, crop_around, shrink, tiles
 from merrflow_openface_au.engines.mediapipe.rules import Search
 from merrflow_openface_au.types import Box
-from merrflow_serving.quiet import quiet_stderr
 
 INPUT_SIDE = 256  # pixels; twice what the network sees, so that its own resampling still has detail
 
@@ -33,27 +33,19 @@ class Detection:
     points: npt.NDArray[np.float64]  # (4, 2) pixels: right eye, left eye, nose tip, mouth
     first_pass: bool  # found in the whole picture as it is
 
+    def enlarged(self, factor: float) -> Detection:
+        """In the picture that was shrunk by `factor`."""
+        x, y, width, height = (value / factor for value in self.box)
+        return replace(self, box=(x, y, width, height), points=self.points / factor)
+
 
 class FaceDetector:
     """The face detector of the model bundle. Not thread-safe."""
 
     def __init__(self, model: bytes, search: Search) -> None:
         """model: the bytes of face_detector.tflite."""
-        import mediapipe
-        from mediapipe.tasks.python import BaseOptions, vision
-
-        self._mediapipe = mediapipe
         self._search = search
-        options = vision.FaceDetectorOptions(
-            base_options=BaseOptions(model_asset_buffer=model),
-            min_detection_confidence=min(search.min_score, search.min_check_score),
-        )
-        with quiet_stderr():
-            self._detector = vision.FaceDetector.create_from_options(options)
-            self._detect(np.zeros((INPUT_SIDE, INPUT_SIDE, 3), np.uint8), 0, 0, first_pass=False)
-
-    def close(self) -> None:
-        self._detector.close()
+        self._network = BlazeFace(model, min(search.min_score, search.min_check_score, search.min_crop_score))
 
     def find(self, image: Image) -> list[Detection]:
         """Faces in (height, width, 3) RGB, highest score first, each once."""
@@ -62,9 +54,13 @@ class FaceDetector:
             image = brighten(image, self._search.bright_target)
         height, width = image.shape[:2]
         for fine in (False, True):
-            for left, top, side in tiles(width, height, fine=fine):
-                tile = image[top : top + side, left : left + side]
-                found += self._detect(tile, left, top, first_pass=False)
+            squares = tiles(width, height, fine=fine)
+            longest = max(round(INPUT_SIDE * max(width, height) / squares[0][2]), 1)
+            small, factor = shrink(image, longest)  # once for all squares, which overlap
+            for place in squares:
+                left, top, side = (round(value * factor) for value in place)
+                tile = small[top : top + side, left : left + side]
+                found += [face.enlarged(factor) for face in self._detect(tile, left, top, first_pass=False)]
             sure = [face for face in found if face.score >= self._search.min_score]
             if any(face.score >= SURE for face in sure):  # the finest tiles only if no face is sure yet
                 break
@@ -82,6 +78,14 @@ class FaceDetector:
         expected = np.array([mesh[list(points), :2].mean(axis=0) for points in DETECTOR_POINTS])
         distance = float(np.linalg.norm(best.points - expected, axis=1).mean() / max(*box[2:], 1e-6))
         return best.score, distance
+
+    def best_in(self, crop: Image) -> Found | None:
+        """The face with the highest score in a crop around one."""
+        small, factor = shrink(crop, INPUT_SIDE)
+        best = next(iter(self._network.detect(small)), None)
+        if best is None or best.score < self._search.min_crop_score:
+            return None
+        return best.moved(1 / factor, (0, 0))
 
     def _confirmed(self, image: Image, box: Box) -> bool:
         """Whether a doubtful detection holds on a closer look, which is cheaper than tracking it in vain."""
@@ -101,26 +105,9 @@ class FaceDetector:
 
     def _detect(self, image: Image, left: int, top: int, *, first_pass: bool) -> list[Detection]:
         small, factor = shrink(image, INPUT_SIDE)
-        height, width = small.shape[:2]
-        picture = self._mediapipe.Image(image_format=self._mediapipe.ImageFormat.SRGB, data=small)
-        found = []
-        for face in self._detector.detect(picture).detections:
-            box = face.bounding_box
-            points = np.array([(p.x * width, p.y * height) for p in face.keypoints[: len(DETECTOR_POINTS)]])
-            found.append(
-                Detection(
-                    box=(
-                        box.origin_x / factor + left,
-                        box.origin_y / factor + top,
-                        box.width / factor,
-                        box.height / factor,
-                    ),
-                    score=float(face.categories[0].score),
-                    points=points / factor + (left, top),
-                    first_pass=first_pass,
-                )
-            )
-        return found
+        least = min(self._search.min_score, self._search.min_check_score)
+        found = [face.moved(1 / factor, (left, top)) for face in self._network.detect(small) if face.score >= least]
+        return [Detection(face.box, face.score, face.points[: len(DETECTOR_POINTS)], first_pass) for face in found]
 
 
 def _unique(found: list[Detection]) -> list[Detection]:

@@ -1,43 +1,61 @@
-"""Follows one face through a shot with MediaPipe's FaceLandmarker in VIDEO mode on a crop around it.
+"""Follows one face through a shot: each frame's mesh says where the next one is looked for.
 
-One landmarker per face: the crop makes small faces large for the detector inside the landmarker, a landmarker for a
-single face skips that detector while tracking holds, and a new landmarker for each face and shot leaves no state that
-could carry over from another shot, person or clip (it costs 20 to 40 ms).
+The detector is asked only if the face was lost. A track keeps all state of its face, so that nothing carries over from
+another shot, person or clip.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from types import MappingProxyType
 
 import numpy as np
 import numpy.typing as npt
 
-from merrflow_openface_au.engines.mediapipe import landmarks
-from merrflow_openface_au.engines.mediapipe.face_detector import Detection
+from merrflow_openface_au.engines.mediapipe.face_detector import Detection, FaceDetector
+from merrflow_openface_au.engines.mediapipe.face_mesh import FaceMesh, Region, region_of_detection, region_of_points
 from merrflow_openface_au.engines.mediapipe.face_networks import NOT_LOOKED, FaceNetworks, Looks
 from merrflow_openface_au.engines.mediapipe.geometry import bounding_box, overlap
-from merrflow_openface_au.engines.mediapipe.images import Image, brighten, brightness, crop_around, shrink
+from merrflow_openface_au.engines.mediapipe.images import (
+    Image,
+    brighten,
+    brightening,
+    brightness,
+    crop_around,
+    crop_place,
+    shrink,
+)
 from merrflow_openface_au.engines.mediapipe.rules import Search
+from merrflow_openface_au.engines.mediapipe.smoothing import Smoother
 from merrflow_openface_au.types import Box
-from merrflow_serving.quiet import quiet_stderr
 
-CROP_PIXELS = 900  # a much larger crop is shrunk: the landmarker sees the face at 256 x 256 or less
-
+CROP_PIXELS = 900  # of a much larger crop, what the mesh network sees is shrunk first, so that it skips no detail
+SHRUNK_SIDE = 1.5  # of the part that is shrunk, in sides of what the network sees: it may be turned
 MIN_OVERLAP = 0.3  # of a face's boxes in two consecutive frames, as a share of the smaller box
 
 
 @dataclass(frozen=True, eq=False)
+class Models:
+    """What an engine loads to follow faces."""
+
+    search: Search
+    detector: FaceDetector
+    mesh: FaceMesh
+    networks: FaceNetworks
+
+
+@dataclass(frozen=True, eq=False)
 class Sample:
-    """What the landmarker saw of one face in one frame."""
+    """What was seen of one face in one frame."""
 
     points: npt.NDArray[np.float32]  # (478, 3), pixels of the frame; z in the same unit, smaller is nearer
     blendshapes: npt.NDArray[np.float32]  # (52,), 0 to 1
     matrix: npt.NDArray[np.float32]  # (4, 4), canonical face to camera
     looks: Looks = NOT_LOOKED
 
-    @property
+    @cached_property
     def box(self) -> Box:
         return bounding_box(self.points)
 
@@ -49,35 +67,19 @@ class FaceTrack:
     detector confirmed it.
     """
 
-    def __init__(self, bundle: bytes, seed: Detection, search: Search, networks: FaceNetworks) -> None:
-        """bundle: the bytes of face_landmarker.task. seed: where the face was found."""
-        import mediapipe
-        from mediapipe.tasks.python import BaseOptions, vision
-
-        self._mediapipe = mediapipe
-        self._search = search
-        self._networks = networks
+    def __init__(self, models: Models, seed: Detection) -> None:
+        """seed: where the face was found."""
+        self._models = models
+        self._search = models.search
         self._seen = 0  # samples so far, with those that were dropped
         self._clock = -1  # ms, strictly rising
-        self._is_first_call = True
+        self._region: Region | None = None  # where the face is looked for; None: it is to be detected
+        self._smoother = Smoother()
         self._crop: tuple[float, float, float] | None = None  # centre x, centre y, side
         self._box = _expected_mesh_box(seed.box)
         self._first_pass = seed.first_pass
         self._samples: dict[int, Sample] = {}  # by frame index
         self._confidences: dict[int, float] = {}  # by frame index
-        with quiet_stderr():
-            self._landmarker = vision.FaceLandmarker.create_from_options(
-                vision.FaceLandmarkerOptions(
-                    base_options=BaseOptions(model_asset_buffer=bundle),
-                    running_mode=vision.RunningMode.VIDEO,
-                    num_faces=1,
-                    min_face_detection_confidence=search.min_crop_score,
-                    min_face_presence_confidence=search.min_presence,
-                    min_tracking_confidence=0.5,
-                    output_face_blendshapes=True,
-                    output_facial_transformation_matrixes=True,
-                )
-            )
 
     @property
     def box(self) -> Box:
@@ -93,12 +95,6 @@ class FaceTrack:
     def samples(self) -> Mapping[int, Sample]:
         """By frame index."""
         return MappingProxyType(self._samples)
-
-    def close(self) -> None:
-        """Frees the landmarker; samples and confidences stay."""
-        if self._landmarker is not None:
-            self._landmarker.close()
-            self._landmarker = None
 
     def found_again(self, detection: Detection) -> None:
         """Another search found this face."""
@@ -124,28 +120,22 @@ class FaceTrack:
 
     def step(self, index: int, timestamp: float, image: Image) -> Sample | None:
         """Looks for the face in the next frame: (height, width, 3) RGB. None if it is not seen."""
-        crop, left, top = crop_around(image, *self._crop_place())
-        if max(crop.shape[:2]) > 1.5 * CROP_PIXELS:  # a slightly larger crop costs less than resampling
-            crop, factor = shrink(crop, CROP_PIXELS)
-        else:
-            factor = 1.0
+        place = crop_place(image, *self._crop_square())
+        lut = None
         if brightness(self._face_part(image)) < self._search.dark_below:
-            crop = brighten(crop, self._search.bright_target)
-        clock = max(round(timestamp * 1000), self._clock + 1)
-        sample = self._detect(crop, factor, left, top, clock)
-        if sample is None and index - 1 in self._samples:
-            # Tracking was lost just now, and only the next call searches again: call once more on the same frame.
-            sample = self._detect(crop, factor, left, top, clock + 1)
+            lut = brightening(_part(image, place), self._search.bright_target)
+        self._clock = max(round(timestamp * 1000), self._clock + 1)
+        sample = self._look(image, place, lut)
         if sample is None or (index - 1 in self._samples and overlap(sample.box, self._box) < MIN_OVERLAP):
             return None  # not seen, or the search took a neighbour for this face
-        sample = replace(sample, looks=self._networks.look(image, sample.points, self._seen))
+        sample = replace(sample, looks=self._models.networks.look(image, sample.points, self._seen))
         self._seen += 1
         self._samples[index] = sample
         self._box = sample.box
         return sample
 
-    def _crop_place(self) -> tuple[tuple[float, float], float]:
-        """Centre and side of the crop. It rests until the face has moved, because moving it moves the tracker."""
+    def _crop_square(self) -> tuple[tuple[float, float], float]:
+        """Centre and side of the crop. It rests until the face has moved, because it is the camera's view."""
         x, y, width, height = self._box
         center, side = (x + width / 2, y + height / 2), self._search.crop_scale * max(width, height)
         if self._crop is not None:
@@ -157,26 +147,53 @@ class FaceTrack:
 
     def _face_part(self, image: Image) -> Image:
         x, y, width, height = self._box
-        return crop_around(image, (x + width / 2, y + height / 2), min(width, height))[0]
+        return _part(image, crop_place(image, (x + width / 2, y + height / 2), min(width, height)))
 
-    def _detect(self, crop: Image, factor: float, left: int, top: int, clock: int) -> Sample | None:
-        self._clock = clock
-        picture = self._mediapipe.Image(image_format=self._mediapipe.ImageFormat.SRGB, data=crop)
-        if self._is_first_call:
-            self._is_first_call = False
-            with quiet_stderr():
-                found = landmarks.detect(self._landmarker, picture, clock)
-        else:
-            found = landmarks.detect(self._landmarker, picture, clock)
-        if found is None:
+    def _look(self, image: Image, place: tuple[int, int, int, int], lut: npt.NDArray[np.uint8] | None) -> Sample | None:
+        """place: left, top, width and height of the crop. The face is where it was, or it is detected in the crop."""
+        points = self._mesh(image, self._region, place, lut)
+        if points is None:
+            self._smoother.forget()
+            points = self._mesh(image, self._detected(image, place), place, lut)
+        self._region = None if points is None else region_of_points(points)
+        if points is None:
             return None
-        height, width = crop.shape[:2]
-        points, blendshapes, matrix = found.points, found.blendshapes, found.matrix
-        points *= np.array((width, height, width), np.float32) / factor  # z is given in widths
-        points[:, :2] += (left, top)
-        if not (np.isfinite(points).all() and np.isfinite(matrix).all() and np.isfinite(blendshapes).all()):
+        points = self._smoother.add(points, self._clock / 1000)
+        matrix = self._models.mesh.matrix(points, place)
+        blendshapes = self._models.mesh.blendshapes(points)
+        return None if matrix is None or not np.isfinite(blendshapes).all() else Sample(points, blendshapes, matrix)
+
+    def _detected(self, image: Image, place: tuple[int, int, int, int]) -> Region | None:
+        crop = _part(image, place)
+        if brightness(self._face_part(image)) < self._search.dark_below:
+            crop = brighten(crop, self._search.bright_target)
+        found = self._models.detector.best_in(crop)
+        return None if found is None else region_of_detection(found.moved(1, place[:2]))
+
+    def _mesh(
+        self, image: Image, region: Region | None, place: tuple[int, int, int, int], lut: npt.NDArray[np.uint8] | None
+    ) -> npt.NDArray[np.float32] | None:
+        """(478, 3) pixels of the picture; None if there is no face in the region."""
+        if region is None:
             return None
-        return Sample(points, blendshapes, matrix)
+        left, top, factor = 0, 0, 1.0
+        if max(place[2:]) > 1.5 * CROP_PIXELS:
+            image, left, top = crop_around(image, (region.x, region.y), SHRUNK_SIDE * region.side)
+            image, factor = shrink(image, max(round(max(image.shape[:2]) * CROP_PIXELS / max(place[2:])), 8))
+            region = replace(
+                region, x=(region.x - left) * factor, y=(region.y - top) * factor, side=region.side * factor
+            )
+        points, presence = self._models.mesh.points(image, region, lut)
+        if presence <= self._search.min_presence or not np.isfinite(points).all():
+            return None
+        points /= np.float32(factor)
+        points[:, :2] += np.array((left, top), np.float32)
+        return points
+
+
+def _part(image: Image, place: tuple[int, int, int, int]) -> Image:
+    left, top, width, height = place
+    return image[top : top + height, left : left + width]
 
 
 def _expected_mesh_box(box: Box) -> Box:

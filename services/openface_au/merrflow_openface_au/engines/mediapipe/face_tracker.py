@@ -46,11 +46,6 @@ def split_into_segments(frames: Iterable[Picture], search: Search) -> Iterator[S
         yield Segment(tuple(held), new_shot)
 
 
-def pictures_held(search: Search) -> int:
-    """How many pictures are in use at once: two segments (the second is searched ahead) and the frame after them."""
-    return 2 * search.every_frames + 1
-
-
 class FaceTracker:
     """The faces of one video. Feed `add` with its segments in order, then call `finish`."""
 
@@ -84,18 +79,9 @@ class FaceTracker:
         self._end_all()
         return [face for face in self._ended if face.samples]
 
-    def close(self) -> None:
-        """Frees every landmarker, also after an error."""
-        self._end_all()
-
     def _end_all(self) -> None:
-        for face in self._live:
-            self._end(face)
+        self._ended += self._live
         self._live = []
-
-    def _end(self, face: FaceTrack) -> None:
-        face.close()
-        self._ended.append(face)
 
     def _process(self, segment: Segment, found: list[Detection], *, ahead: list[Detection]) -> None:
         if segment.new_shot:  # a track would carry the old face over to whoever is there now
@@ -113,7 +99,7 @@ class FaceTracker:
         for face in list(self._live):
             if not self._confirm(face, segment):
                 self._live.remove(face)
-                self._end(face)
+                self._ended.append(face)
 
     def _end_duplicates(self, index: int) -> None:
         """If two tracks hold the same face, the one that was started later ends."""
@@ -124,7 +110,7 @@ class FaceTracker:
             if mine and any(overlap(rival, mine.box) > 0.5 for rival in rivals):
                 face.drop_unconfirmed()
                 self._live.remove(face)
-                self._end(face)
+                self._ended.append(face)
 
     def _confirm(self, face: FaceTrack, segment: Segment) -> bool:
         """Has the detector confirm the face in its last frame of the segment.

@@ -13,19 +13,42 @@ THUMBNAIL = (48, 27)  # width, height of the pictures that cuts are detected in
 MAX_TILES = 16
 
 
+def in_plain_rows(picture: Image) -> Image:
+    """The picture, in memory that OpenCV reads without a copy: there may be gaps between rows, but it is not turned."""
+    return picture if picture.strides[0] > 0 and picture.strides[1:] == (3, 1) else np.ascontiguousarray(picture)
+
+
 def crop_around(image: Image, center: tuple[float, float], side: float) -> tuple[Image, int, int]:
     """The part of a square around `center` that is inside the picture, with its left and top edge in pixels.
 
     It is contiguous and has at least 8 x 8 pixels if the picture has them.
     """
+    left, top, width, height = crop_place(image, center, side)
+    return np.ascontiguousarray(image[top : top + height, left : left + width]), left, top
+
+
+def crop_place(image: Image, center: tuple[float, float], side: float) -> tuple[int, int, int, int]:
+    """Left, top, width and height of what `crop_around` cuts out."""
     height, width = image.shape[:2]
     edges = []
     for middle, length in zip(center, (width, height), strict=True):
-        low = int(np.clip(round(middle - side / 2), 0, max(length - 8, 0)))
-        high = int(np.clip(round(middle + side / 2), min(low + 8, length), length))
+        low = min(max(round(middle - side / 2), 0), max(length - 8, 0))
+        high = min(max(round(middle + side / 2), low + 8), length)
         edges.append((low, high))
     (left, right), (top, bottom) = edges
-    return np.ascontiguousarray(image[top:bottom, left:right]), left, top
+    return left, top, right - left, bottom - top
+
+
+def warp(image: Image, matrix: npt.NDArray[np.float64], side: int, *, is_black_outside: bool = False) -> Image:
+    """(side, side, 3): each pixel from where `matrix` (2, 3) takes its place to in `image`, by linear interpolation.
+
+    Beyond the picture's edge its last pixels are repeated, or it is black.
+    """
+    import cv2
+
+    border = cv2.BORDER_CONSTANT if is_black_outside else cv2.BORDER_REPLICATE
+    how = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    return np.asarray(cv2.warpAffine(image, matrix, (side, side), flags=how, borderMode=border), np.uint8)
 
 
 def shrink(image: Image, longest: int) -> tuple[Image, float]:
@@ -42,18 +65,25 @@ def shrink(image: Image, longest: int) -> tuple[Image, float]:
 
 def brightness(image: Image) -> float:
     """Mean luma, 0 to 255 (BT.601), from a grid of about 32 x 32 pixels."""
+    import cv2
+
     step = max(min(image.shape[:2]) // 32, 1)
-    return float(image[::step, ::step].reshape(-1, 3).mean(axis=0) @ (0.299, 0.587, 0.114))
+    red, green, blue, _ = cv2.mean(image[::step, ::step])
+    return float(0.299 * red + 0.587 * green + 0.114 * blue)
 
 
 def brighten(image: Image, target: float) -> Image:
-    """Applies the gamma that brings the mean luma to about `target`; contrast in the shadows grows, highlights stay."""
+    """Brings the mean luma to about `target`; contrast in the shadows grows, highlights stay."""
     import cv2
 
+    return np.asarray(cv2.LUT(np.ascontiguousarray(image), brightening(image, target)), np.uint8)
+
+
+def brightening(image: Image, target: float) -> npt.NDArray[np.uint8]:
+    """(256,) by value: the gamma that brings the mean luma of `image` to about `target`."""
     mean = min(max(brightness(image), 4.0), 250.0)
     gamma = min(max(math.log(target / 255) / math.log(mean / 255), 0.35), 1.0)
-    table = ((np.arange(256) / 255.0) ** gamma * 255).round().astype(np.uint8)
-    return np.asarray(cv2.LUT(np.ascontiguousarray(image), table), np.uint8)
+    return np.asarray(((np.arange(256) / 255.0) ** gamma * 255).round(), np.uint8)
 
 
 def tiles(width: int, height: int, *, fine: bool = False) -> list[tuple[int, int, int]]:

@@ -9,7 +9,10 @@ from pathlib import Path
 from merrflow_serving.errors import NotReady
 from merrflow_serving.packaged import FACE_LANDMARKER
 
-DETECTOR = "face_detector.tflite"  # BlazeFace short range, a member of the bundle
+# Its members:
+DETECTOR = "face_detector.tflite"  # BlazeFace short range
+MESH = "face_landmarks_detector.tflite"
+BLENDSHAPES = "face_blendshapes.tflite"
 
 
 def read_model_bundle(path: Path | None = None) -> bytes:
@@ -22,7 +25,7 @@ def read_model_bundle(path: Path | None = None) -> bytes:
     return FACE_LANDMARKER.check(path or FACE_LANDMARKER.find()).read_bytes()
 
 
-def face_detector_model(bundle: bytes) -> bytes:
-    """The face detector inside the bundle, which is a ZIP archive."""
+def member(bundle: bytes, name: str) -> bytes:
+    """A network inside the bundle, which is a ZIP archive."""
     with zipfile.ZipFile(io.BytesIO(bundle)) as archive:
-        return archive.read(DETECTOR)
+        return archive.read(name)

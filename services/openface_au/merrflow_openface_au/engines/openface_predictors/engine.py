@@ -14,10 +14,11 @@ from dataclasses import replace
 from merrflow_openface_au.engines.mediapipe.action_units import FrameNumbers
 from merrflow_openface_au.engines.mediapipe.engine import MediapipeEngine
 from merrflow_openface_au.engines.mediapipe.face_detector import Detection
-from merrflow_openface_au.engines.mediapipe.face_networks import FaceNetworks, wanted_networks
-from merrflow_openface_au.engines.mediapipe.face_track import FaceTrack
+from merrflow_openface_au.engines.mediapipe.face_mesh import STAMP
+from merrflow_openface_au.engines.mediapipe.face_networks import wanted_networks
+from merrflow_openface_au.engines.mediapipe.face_track import FaceTrack, Models
 from merrflow_openface_au.engines.mediapipe.pool import MediapipePool
-from merrflow_openface_au.engines.mediapipe.rules import Rules, Search, load_rules
+from merrflow_openface_au.engines.mediapipe.rules import Rules, load_rules
 from merrflow_openface_au.engines.openface_predictors.descriptor import Describer
 from merrflow_openface_au.engines.openface_predictors.face_track import PredictedTrack, Predicting
 from merrflow_openface_au.engines.openface_predictors.model_files import fingerprint, read_model_files
@@ -59,7 +60,8 @@ class PredictorsEngine(MediapipeEngine):
         try:
             search = load_rules(self._settings.mapping).search
             finding = hashlib.sha256(search.model_dump_json().encode()).hexdigest()[:8]
-            version = f"{load_recipe().stamp} faces={finding} max_faces={self._settings.max_faces} {networks.stamp}"
+            found = f"faces={finding} {STAMP} max_faces={self._settings.max_faces}"
+            version = f"{load_recipe().stamp} {found} {networks.stamp}"
         except NotReady:  # `load` says why
             version = ""
         files = self._revision or fingerprint(self._folder)
@@ -74,10 +76,10 @@ class PredictorsEngine(MediapipeEngine):
             note="; ".join((NOTE, *networks.problems)),
         )
 
-    def _new_track(self, bundle: bytes, seed: Detection, search: Search, networks: FaceNetworks) -> FaceTrack:
+    def _new_track(self, models: Models, seed: Detection) -> FaceTrack:
         if self._predicting is None:
             raise NotReady("the engine is not loaded")
-        return PredictedTrack(bundle, seed, search, networks, self._predicting)
+        return PredictedTrack(models, seed, self._predicting)
 
     def _measured(self, rules: Rules) -> tuple[str, ...]:
         return self._predicting.action_units if self._predicting is not None else ()

@@ -8,10 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from merrflow_openface_au.engines.mediapipe.face_detector import Detection
-from merrflow_openface_au.engines.mediapipe.face_networks import FaceNetworks
-from merrflow_openface_au.engines.mediapipe.face_track import FaceTrack, Sample
+from merrflow_openface_au.engines.mediapipe.face_track import FaceTrack, Models, Sample
 from merrflow_openface_au.engines.mediapipe.images import Image
-from merrflow_openface_au.engines.mediapipe.rules import Search
 from merrflow_openface_au.engines.openface_predictors.descriptor import Described, Describer
 from merrflow_openface_au.engines.openface_predictors.predict import FrameNumbers, Responses, action_units
 from merrflow_openface_au.engines.openface_predictors.shape_model import Fit
@@ -33,10 +31,8 @@ class Predicting:
 class PredictedTrack(FaceTrack):
     """Keeps, for each frame, the predictors' values, and a bounded sample of descriptors for the face's median."""
 
-    def __init__(
-        self, bundle: bytes, seed: Detection, search: Search, networks: FaceNetworks, predicting: Predicting
-    ) -> None:
-        super().__init__(bundle, seed, search, networks)
+    def __init__(self, models: Models, seed: Detection, predicting: Predicting) -> None:
+        super().__init__(models, seed)
         self._describer = predicting.describer
         self._responses = predicting.responses
         self._values: dict[int, npt.NDArray[np.float64]] = {}  # by frame index: (predictors,)
