@@ -1,6 +1,6 @@
 """The filter that MediaPipe smooths a face's mesh with over time.
 
-Casiez et al. 2012, "1 Euro Filter: A Simple Speed-based Low-pass Filter": a point at rest is smoothed, a fast one is not.
+Casiez et al. 2012, "1 Euro Filter: A Simple Speed-based Low-pass Filter": a point at rest is smoothed, a fast one not.
 """
 
 from __future__ import annotations
