@@ -43,10 +43,6 @@ class RunQueries(Transactions):
         """Whether no clip was ever registered."""
         return not self._rows(sa.select(CLIPS.c.name).limit(1))
 
-    def is_empty(self) -> bool:
-        """Whether it knows of no clip."""
-        return not self._rows(sa.select(CLIPS.c.name).limit(1))
-
     def follow_moved(self, found: Sequence[Found]) -> None:
         """A clip whose file was moved or renamed keeps its name and its work under the new path, and a warning says so;
         see `moved_clips`."""
