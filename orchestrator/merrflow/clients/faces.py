@@ -88,7 +88,8 @@ def _faces(packed: pb.PackedFrames, classes: Sequence[str]) -> Iterator[Face]:
 
 def _rounded(values: Collection[float], decimals: int) -> NDArray[np.float64]:
     """The same as `round` of each: numbers of 32 bits lose nothing when they are multiplied by a power of ten."""
-    return np.round(np.fromiter(values, np.float64, len(values)), decimals)
+    exact: NDArray[np.float64] = np.fromiter(values, np.float64, len(values))
+    return exact.round(decimals)
 
 
 def _rows(values: Collection[float], width: int, decimals: int) -> list[list[float]]:

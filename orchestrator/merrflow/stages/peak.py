@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from operator import mul
 from statistics import median
@@ -142,7 +142,8 @@ def _weighted(sums: Sequence[float], times: Sequence[float], middle: int, window
         return sum(sums[near]) / len(window)
     at = times[middle]
     weights = [weight if (weight := 1 - abs(time - at) / half) > 0 else 0.0 for time in times[near]]
-    return sum(map(mul, weights, sums[near])) / sum(weights)
+    weighted: Iterator[float] = map(mul, weights, sums[near])
+    return sum(weighted) / sum(weights)
 
 
 def _over(near: Sequence[_Seen], best: _Seen) -> tuple[tuple[str, ...], dict[str, float]]:

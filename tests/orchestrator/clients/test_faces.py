@@ -68,7 +68,7 @@ def plain(series: ActionUnitSeries) -> str:
 
 
 @given(VIDEOS)
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=100)
 def test_arrays_say_what_frames_say(video: VideoResult):
     both = [to_proto(video, {}, packed=packed) for packed in (False, True)]
     assert len(both[0].frames) == len(video.frames) and not both[1].frames

@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 import gc
+from collections.abc import Iterator
 
 import pytest
 
 from merrflow.pipeline.settled_heap import settled_heap
+
+
+@pytest.fixture(autouse=True)
+def thawed() -> Iterator[None]:
+    """As in a run: the tests' own conftest.py freezes what it has imported."""
+    gc.unfreeze()
+    yield
+    gc.freeze()
 
 
 def test_what_is_there_is_left_alone_while_the_block_lasts():
