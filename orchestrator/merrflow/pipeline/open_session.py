@@ -227,7 +227,7 @@ async def _mend_pictures(clips: list[Clip], ledger: Ledger, pictures: Pictures, 
 
 def _todo(clips: list[Clip], ledger: Ledger, keys: CacheKeys) -> list[Clip]:
     """The clips whose work is not complete."""
-    finished = ledger.finished(clip.name for clip in clips)
+    finished = ledger.finished([clip.name for clip in clips])
 
     def is_done(clip: Clip) -> bool:
         try:

@@ -89,6 +89,7 @@ def test_only_the_current_record_counts(ledger, tmp_path):
     assert ledger.finished() == {"a": "new", "b": "new"}
     assert ledger.finished(["b", "none"]) == {"b": "new"}, "of these alone"
     assert ledger.finished([]) == {}
+    assert ledger.finished(["b", *map(str, range(2000))]) == {"b": "new"}, "of any number"
 
 
 def test_a_ledger_is_empty_until_a_clip_is_registered(ledger, tmp_path):
