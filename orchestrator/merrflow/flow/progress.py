@@ -23,8 +23,7 @@ async def progress(total: int, finished: Callable[[], Awaitable[float]], *, desc
     """Shows the progress of the block every few seconds. finished: returns how many clips are done.
 
     The name of the flow run begins with the per cent, since lists and the run's page show it without a click, and cut
-    its end off if it is long. Once all clips
-    are through it is what it was; after a failure the per cent stay.
+    its end off if it is long. Once all clips are through it is what it was; after a failure the per cent stay.
     """
     shown = _Shown(total, description)
     async with if_prefect_answers():

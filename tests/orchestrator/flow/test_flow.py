@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-from types import SimpleNamespace
 
 import pytest
 from prefect import flow
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId, FlowRunFilter
 
-from merrflow.core.signal import Signal
 from merrflow.flow.progress import progress
 from merrflow.flow.run import annotate_request
 from merrflow.pipeline.request import Request
@@ -100,7 +98,7 @@ async def test_what_takes_long_to_count_is_counted_less_often(monkeypatch):
 
     @flow
     async def shown() -> None:
-        async with progress(SimpleNamespace(advanced=Signal()), 10, finished, description="ten clips"):
+        async with progress(10, finished, description="ten clips"):
             await asyncio.sleep(3)
 
     await shown()
