@@ -217,8 +217,7 @@ async def _start(stack: AsyncExitStack, context: Any) -> Any:
 async def _mend_pictures(clips: list[Clip], ledger: Ledger, pictures: Pictures, say: Callable[[str], None]) -> None:
     """Makes the pictures again that finished clips have lost: now, when many can be made at once and the run can still
     be stopped. Those that are there but damaged are found when the outputs are written."""
-    lost = await asyncio.to_thread(lambda: pictures.lost(ledger.described()) & {clip.name for clip in clips})
-    if not lost:
+    if not (lost := await asyncio.to_thread(lambda: pictures.lost(ledger.described()) & {one.name for one in clips})):
         return
     say(f"making {len(lost)} lost picture{'s' if len(lost) > 1 else ''} of peak frames again")
     for some in batched(entries(ledger, lost), os.cpu_count() or 1):
