@@ -24,7 +24,6 @@ from merrflow.pipeline.request import Request
 from merrflow.stages.graph import GRAPH
 from tests.orchestrator.fakes import fake_services, make_video
 
-
 TASKS = 3 + 3 * len(GRAPH.services)  # each shard, and in it each service
 
 
