@@ -80,7 +80,7 @@ def middle(frames: int) -> Peak:
 def read(clip: Path, shares: Shares) -> probe.Probe:
     """Reads a clip as a run does, and its picture both from kept frames and by decoding again."""
     timed = (
-        (VideoFrame, "_view", "small pictures"),
+        (VideoFrame.__dict__["small"], "func", "small pictures"),
         (Cuts, "add", "shot cuts"),
         (perceptual_hash, "frame_hash", "hashes of pictures"),
         (probe, "_sound", "sound"),

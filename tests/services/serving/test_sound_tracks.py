@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import io
+from pathlib import Path
+
+import av
 import numpy as np
 import pytest
 from av.stream import Disposition
 
 from merrflow_serving.errors import MissingStream, UnreadableMedia
+from merrflow_serving.media import audio
 from merrflow_serving.media.audio import SAMPLE_RATE, decode_audio, read_sound
+from merrflow_serving.media.container import open_media
 from merrflow_serving.media.languages import language_of
+from tests.paths import ROOT
 from tests.services.serving.sounds import Piece, Track, burst, clip
+
+CLIP = ROOT / "examples" / "clips" / "good_news.mp4"
 
 NONE, DEFAULT = Disposition(0), Disposition.default
 COMMENT, DESCRIBED = Disposition.comment, Disposition.visual_impaired
@@ -97,3 +106,26 @@ def test_codes_of_a_language_are_one(codes, language):
 @pytest.mark.parametrize("code", ["", " ", "und", "mul", "zxx", "klingon language", "e" * 99, "\0", "../..", "12"])
 def test_what_is_no_language(code):
     assert language_of(code) == ""
+
+
+@pytest.mark.parametrize("container", ["mp4", "mov", "matroska", "mpegts", "flv"])
+def test_the_sound_is_read_without_a_look_at_the_pictures(container: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = remuxed(CLIP, container)
+    with open_media(data) as usual, open_media(data, sound_only=True) as sound:
+        assert usual.streams.video[0].codec_context.pix_fmt and not sound.streams.video[0].codec_context.pix_fmt
+    found = read_sound(data, origin=0.0)
+    monkeypatch.setattr(audio, "open_media", lambda source, **_: open_media(source))
+    slowly = read_sound(data, origin=0.0)
+    assert found.note == slowly.note and found.samples.size > SAMPLE_RATE
+    np.testing.assert_array_equal(found.samples, slowly.samples)
+
+
+def remuxed(path: Path, container: str) -> bytes:
+    buffer = io.BytesIO()
+    with av.open(str(path)) as source, av.open(buffer, "w", format=container) as target:
+        streams = {one.index: target.add_stream_from_template(one) for one in source.streams if one.type != "subtitle"}
+        for packet in source.demux(*(source.streams[index] for index in streams)):
+            if packet.dts is not None:
+                packet.stream = streams[packet.stream.index]
+                target.mux(packet)
+    return buffer.getvalue()

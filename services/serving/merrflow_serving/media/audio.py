@@ -55,7 +55,7 @@ def read_sound(
     notes: list[str] = []
     refusal: UnreadableMedia | None = None
     empty = False
-    with open_media(source) as container:
+    with open_media(source, sound_only=True) as container:
         if not container.streams.audio:
             raise MissingStream("the file has no sound track")
         tracks = {track.index: _title(track) for track in ranked(container.streams.audio, language)[:_TRACKS_TRIED]}
@@ -117,7 +117,7 @@ def _record(
     """One track; decoded once more if the usual mix is not the right one. opened: the file, if nothing was read yet."""
     mixes: Mapping[tuple[str, ...], Mix] = {}
     for _ in range(2):
-        with nullcontext(opened) if opened else open_media(source) as container:
+        with nullcontext(opened) if opened else open_media(source, sound_only=True) as container:
             track = container.streams[index]
             assert isinstance(track, AudioStream)
             check_codec(track)

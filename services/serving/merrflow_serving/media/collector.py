@@ -164,7 +164,7 @@ class AudioCollector:
         """What waits becomes one channel."""
         if not self._waiting:
             return
-        channels = np.concatenate(self._unmixed).T
+        channels = np.ascontiguousarray(np.concatenate(self._unmixed).T)
         if not np.isfinite(channels).all():
             channels = np.nan_to_num(channels, nan=0.0, posinf=1.0, neginf=-1.0)
         self._levels.setdefault(self._names, Levels(self._names, SAMPLE_RATE)).add(channels)

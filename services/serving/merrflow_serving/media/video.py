@@ -23,9 +23,10 @@ from merrflow_serving.media.convert import Converter
 from merrflow_serving.media.decoding import Decoded, OnOpen, decode
 from merrflow_serving.media.deinterlace import deinterlaced
 from merrflow_serving.media.orientation import Matrix, display_matrix, is_turned, square, upright, upright_as_is
+from merrflow_serving.media.small import block_means, small_size
 
 __all__ = ["Source", "VideoFrame", "check_codec", "iter_frames", "open_media", "read_frames"]
-SMALL = 160  # pixels on the longer side
+SMALL = 160  # pixels on the longer side, about
 
 
 @dataclass(frozen=True)
@@ -78,17 +79,22 @@ class VideoFrame:
 
     @cached_property
     def small(self) -> np.ndarray:
-        """Like `scaled(SMALL)` in half the time, for what looks at every frame: pixels are means of what they cover."""
-        return np.ascontiguousarray(self._view(SMALL, Interpolation.AREA))
+        """Like `image`, shrunk by a power of 2 to about `SMALL` pixels: for what looks at every frame."""
+        width, height, times = small_size(*self._square, SMALL)
+        plain = self._square == (self.raw.width, self.raw.height) and not needs_mapping(self.raw)
+        means = block_means(self.raw, times) if plain else None
+        if means is None:
+            means = self._converted(width, height, Interpolation.AREA)
+        return np.ascontiguousarray(upright(means, self._matrix))
 
     def view(self, longest: int) -> np.ndarray:
         """Like `scaled`, but without a copy of ffmpeg's memory, so that there may be gaps between rows."""
-        return self._view(longest, None)
-
-    def _view(self, longest: int, how: Interpolation | None) -> np.ndarray:
         factor = min(1.0, longest / max(self._square))
         width, height = (max(1, round(side * factor)) for side in self._square)
-        return upright((self.converter or Converter()).view(self.raw, width, height, how), self._matrix)
+        return upright(self._converted(width, height), self._matrix)
+
+    def _converted(self, width: int, height: int, how: Interpolation | None = None) -> np.ndarray:
+        return (self.converter or Converter()).view(self.raw, width, height, how)
 
 
 def iter_frames(
