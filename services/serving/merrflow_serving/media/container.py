@@ -68,8 +68,8 @@ def open_media(
     """Opens a file or bytes. Raises `UnreadableMedia` if ffmpeg cannot open it, or fails inside the block.
 
     Only regular files in one of `FORMATS`: no file or address that the media refer to is opened. max_pixels: ffmpeg
-    decodes pictures already on opening, to know their size; above this (0: no limit) it does not. sound_only: it decodes
-    none, which saves most of the time, and says less of the pictures' tracks.
+    decodes pictures already on opening, to know their size; above this (0: no limit) it does not. sound_only:
+    it decodes none, which saves most of the time; less is then known of the video tracks.
     """
     if not (len(source) if isinstance(source, bytes) else _file_size(source)):
         raise UnreadableMedia("the file is empty (0 bytes)")

@@ -7,17 +7,18 @@ from __future__ import annotations
 
 import math
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import av
-import cv2
 import numpy as np
 from av.video.reformatter import ColorRange
-from cv2.typing import MatLike
+
+if TYPE_CHECKING:
+    from cv2.typing import MatLike
 
 _FULL = frozenset({"yuvj420p", "yuvj422p", "yuvj444p"})  # by their name; others by the frame's range
 _PLANAR = frozenset({"yuv420p", "yuv422p", "yuv444p"}) | _FULL  # 8 bits, nothing else in their planes
-# Kr and Kb by the number of the matrix (ITU-T H.273, table 4). Without a word in the file (2) it is BT.601, as for ffmpeg.
+# Kr and Kb by the number of the matrix (ITU-T H.273, table 4). If the file says nothing (2), BT.601, as for ffmpeg.
 _WEIGHTS = {1: (0.2126, 0.0722)} | dict.fromkeys((2, 5, 6), (0.299, 0.114))
 
 
@@ -36,6 +37,8 @@ def block_means(raw: av.VideoFrame, times: int) -> np.ndarray | None:
     times: a power of 2. What does not fill a block at the right and lower edge is left out. None if the frame's format,
     matrix or size is none that is known here.
     """
+    import cv2  # not by services that only hear
+
     width, height = raw.width // times, raw.height // times
     if times == 1 or not (width and height) or raw.format.name not in _PLANAR or raw.colorspace not in _WEIGHTS:
         return None
@@ -52,7 +55,9 @@ def block_means(raw: av.VideoFrame, times: int) -> np.ndarray | None:
 
 
 def _means(pixels: MatLike, across: int, down: int) -> MatLike:
-    """Halved again and again, for which alone OpenCV has a fast way. Each rounds up: up to a quarter of a level more."""
+    """Halved again and again, for which alone OpenCV has a fast way. Each adds up to a quarter of a level."""
+    import cv2
+
     while across > 1 or down > 1:
         step_across, step_down = min(2, across), min(2, down)
         size = pixels.shape[1] // step_across, pixels.shape[0] // step_down
@@ -63,7 +68,7 @@ def _means(pixels: MatLike, across: int, down: int) -> MatLike:
 
 @cache
 def _to_rgb(matrix_number: int, full: bool) -> np.ndarray:
-    """(3, 4) from Y, Cb, Cr and 1 to R, G, B. full: levels from 0 to 255, else 16 to 235 (Y) and 16 to 240. Read only."""
+    """(3, 4) from Y, Cb, Cr and 1 to R, G, B. full: levels from 0 to 255, else 16 to 235 or 240. Read only."""
     kr, kb = _WEIGHTS[matrix_number]
     kg = 1 - kr - kb
     light, colour, black = (1.0, 1.0, 0.0) if full else (255 / 219, 255 / 224, 16.0)
