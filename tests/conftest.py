@@ -21,10 +21,10 @@ from tests.paths import ROOT
 from tests.postgres import NoPostgres, postgres
 
 # Begun first, so that no process is left alone with one of them at the end. These start processes and wait for them.
-LONG = ("orchestrator/flow", "end_to_end", "faults", "benchmarks", "deploy", "fuzz")
+LONG = ("orchestrator/flow", "services/llama3", "end_to_end", "faults", "benchmarks", "deploy", "fuzz")
 
-# They share what takes long to start: containers, a Prefect server.
-TOGETHER = ("tests/deploy", "tests/orchestrator/flow")
+# They share what takes long to start: containers, a Prefect server, a language model.
+TOGETHER = ("tests/deploy", "tests/orchestrator/flow", "tests/services/llama3")
 
 
 def pytest_configure(config: pytest.Config) -> None:
