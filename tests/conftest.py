@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import gc
 import os
+import sys
 import tempfile
 from collections.abc import Iterator
+from functools import cache
+from importlib.metadata import EntryPoints, entry_points
 from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
 
+from merrflow.core import plugins
+from merrflow_serving import plugins as engine_plugins
 from tests.paths import ROOT
 from tests.postgres import NoPostgres, postgres
 
 # Begun first, so that no process is left alone with one of them at the end. These start processes and wait for them.
-LONG = ("orchestrator/flow", "end_to_end", "faults", "benchmarks", "deploy", "fuzz")
+LONG = ("orchestrator/flow", "services/llama3", "end_to_end", "faults", "benchmarks", "deploy", "fuzz")
 
-# They share what takes long to start: containers, a Prefect server.
-TOGETHER = ("tests/deploy", "tests/orchestrator/flow")
+# They share what takes long to start: containers, a Prefect server, a language model.
+TOGETHER = ("tests/deploy", "tests/orchestrator/flow", "tests/services/llama3")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -83,6 +88,23 @@ def _grpc_stays_open():
     """
     grpc.aio.init_grpc_aio()
     yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _installed_plugins_are_read_once() -> Iterator[None]:
+    """To read what is installed costs 20 ms of a core, and each service of a run asks, and each of its outputs.
+
+    Where a test has put a folder of its own on the path, plug-ins are read as ever.
+    """
+    usual, known = [*sys.path], cache(entry_points)
+
+    def read(**wanted: str) -> EntryPoints:
+        return (known if sys.path == usual else entry_points)(**wanted)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(plugins, "entry_points", read)
+        patch.setattr(engine_plugins, "entry_points", read)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,6 @@ from typing import Any
 
 import pytest
 import yaml
-from prefect.utilities.templating import apply_values
 
 from merrflow_serving.catalog import SERVICES
 
@@ -137,6 +136,8 @@ def worker_environment(objects: tuple[Object, ...]) -> dict[str, str]:
 
 def run_job(objects: tuple[Object, ...]) -> Object:
     """The Job of a run with the template's defaults; what Prefect's worker adds is not in it (test_kubernetes_jobs)."""
+    from prefect.utilities.templating import apply_values
+
     template = job_template(objects)
     values = {
         name: field["default"] for name, field in template["variables"]["properties"].items() if "default" in field

@@ -1,16 +1,22 @@
-"""One Prefect server for all tests of the flow: to start one costs ten seconds of a core."""
+"""One Prefect server for all tests of the flow: to start one costs ten seconds of a core.
+
+It ends with the last of them, because one that nobody asks takes as much again within some minutes.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
+from prefect.events.worker import EventsWorker
+from prefect.logging.handlers import APILogWorker
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from tests.prefect_server import prefect_server
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def prefect_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of its API. Runs of other tests are in it too."""
     with prefect_server(tmp_path_factory.mktemp("prefect")) as url:
@@ -24,3 +30,7 @@ def server(prefect_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         patch.setenv("PREFECT_API_URL", prefect_url)
         patch.setenv("PREFECT_HOME", str(tmp_path_factory.mktemp("home")))
         yield prefect_url
+        # What waits to be sent is sent while the server is there, else this process tries for a minute at its end.
+        with suppress(RuntimeError):  # nothing was ever sent
+            APILogWorker.instance().drain()
+        EventsWorker.drain_all()

@@ -35,7 +35,7 @@ def request(clues: Clues, seed: int = 0) -> pb.ReasonRequest:
     return pb.ReasonRequest(clip="clip", clues=pb.Clues(**vars(clues)), seed=seed)
 
 
-async def test_answers_limits_and_errors_over_grpc():
+async def test_answers_limits_and_errors_over_grpc(loaded_already):
     async with channel() as opened:
         stub = pb_grpc.EmotionReasonerStub(opened)
         info = await common_pb2_grpc.EngineStub(opened).Info(common_pb2.InfoRequest())

@@ -9,8 +9,6 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.feature_extraction.text import CountVectorizer
-from sklearn.metrics import balanced_accuracy_score, f1_score, precision_recall_fscore_support
 
 from merrflow.core.errors import InputError
 from merrflow.datasets.evaluation.labels import in_order, measure_labels, normal
@@ -52,6 +50,8 @@ def test_labels_by_hand() -> None:
 @settings(deadline=None)
 @given(st.lists(st.tuples(LABELS, LABELS), min_size=1, max_size=40))
 def test_labels_are_measured_as_scikit_learn_does(pairs: list[tuple[str, str]]) -> None:
+    from sklearn.metrics import balanced_accuracy_score, f1_score, precision_recall_fscore_support
+
     file, given_ = [a for a, _ in pairs], [b for _, b in pairs]
     found = measure_labels(file, given_, "neutral")
     assert found is not None
@@ -199,6 +199,8 @@ def test_texts_by_hand_and_by_scikit_learn() -> None:
     assert ours.duplicated == 2
     assert ours.sampled == 3
     assert (ours.distinct_1, ours.distinct_2) == (4 / 12, 4 / 9)
+    from sklearn.feature_extraction.text import CountVectorizer
+
     counts = CountVectorizer(ngram_range=(2, 2), binary=True).fit_transform([texts[name] for name in "abc"]).toarray()
     expected = [(a & b).sum() / (a | b).sum() for a, b in combinations(counts, 2)]
     assert ours.overlap == pytest.approx(sum(expected) / 3)

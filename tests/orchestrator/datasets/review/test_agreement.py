@@ -6,7 +6,6 @@ import random
 
 import pytest
 from scipy.stats import binomtest
-from sklearn.metrics import cohen_kappa_score
 
 from merrflow.datasets.review.agreement import cohen, fleiss, share_of
 
@@ -32,6 +31,8 @@ def test_nothing_looked_at_says_nothing() -> None:
 
 
 def test_cohens_kappa_is_that_of_scikit_learn() -> None:
+    from sklearn.metrics import cohen_kappa_score
+
     draw = random.Random(3)
     pairs = [(draw.choice("abc"), draw.choice("aab")) for _ in range(200)]
     one, other = zip(*pairs, strict=True)
