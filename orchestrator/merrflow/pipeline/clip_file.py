@@ -6,7 +6,9 @@ the clip: nothing of that try is kept, and the clip is tried again.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any, TypeVar
 
 from av.error import FFmpegError
 
@@ -17,6 +19,7 @@ from merrflow.core.paths import path_text
 from merrflow.stages.stage import InThread
 from merrflow_serving.errors import MerrflowError, MissingStream, UnreadableMedia
 
+Value = TypeVar("Value")
 # Seconds before a clip whose file was away is tried again. The first is for errors that end once the file is opened
 # again, and for media that could not be decoded.
 PAUSES = (0.0, 0.5, 2.0, 8.0)
@@ -29,7 +32,7 @@ class ClipFile:
 
     def __init__(self, clip: Clip, in_thread: InThread) -> None:
         self.clip = clip
-        self._in_thread = in_thread
+        self.in_thread = in_thread
         self._known = clip.file  # a state in which the file holds the bytes that were registered
         self._doubted: set[str] = set()
         self._believed: MerrflowError | None = None
@@ -48,10 +51,12 @@ class ClipFile:
 
     async def check(self) -> None:
         """After each read. Raises `FileAway` unless the file has been there, and the same, since `begin`."""
-        if self._known is None:
-            return
-        now = await self._state()
-        if now == self._known:
+        if self._known is not None:
+            self.compare(await self._state())
+
+    def compare(self, now: FileState) -> None:
+        """The same with the state after the read."""
+        if self._known is None or now == self._known:
             return
         if now != replace(self._known, ctime_ns=now.ctime_ns):
             raise self._replaced()
@@ -77,12 +82,12 @@ class ClipFile:
 
     async def _state(self) -> FileState:
         with reading_clip():
-            return await self._in_thread(file_state, self.clip.path)
+            return await self.in_thread(file_state, self.clip.path)
 
     async def _compare(self) -> None:
         """Raises `FileAway` unless the file has the bytes that were registered."""
         with reading_clip():
-            sha256 = await self._in_thread(file_sha256, self.clip.path)
+            sha256 = await self.in_thread(file_sha256, self.clip.path)
         if sha256 != self.clip.sha256:
             raise self._replaced()
 
@@ -94,6 +99,37 @@ class ClipFile:
 
     def _replaced(self) -> FileAway:
         return FileAway(f"the file was replaced or changed since the run began: {path_text(self.clip.path)}")
+
+
+class Reading:
+    """What one stage reads of a clip on threads, each time with the file's state after it in the same hand-over."""
+
+    def __init__(self, file: ClipFile) -> None:
+        self._file = file
+        self._states: list[FileState | None] = []  # None: it could not be asked for
+
+    async def in_thread(self, function: Callable[..., Value], *arguments: Any) -> Value:
+        """Runs blocking work, which may read the clip."""
+        path = self._file.clip.path
+
+        def read() -> tuple[Value, FileState | None]:
+            value = function(*arguments)
+            try:
+                return value, file_state(path)
+            except OSError:
+                return value, None
+
+        value, state = await self._file.in_thread(read)
+        self._states.append(state)
+        return value
+
+    async def check(self) -> None:
+        """As that of `ClipFile`."""
+        if not self._states or None in self._states:
+            await self._file.check()
+        for state in self._states:
+            if state:
+                self._file.compare(state)
 
 
 class AwayInARow:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import replace
 from inspect import isawaitable
 from typing import Any
 
@@ -11,8 +14,8 @@ import grpc
 from merrflow.core.errors import FileAway, RunStopped
 from merrflow.core.records import Outcome, Record
 from merrflow.core.signal import Signal
-from merrflow.pipeline.clip_file import ClipFile
-from merrflow.pipeline.pause import OWN_WORK, Pause, all_or_none
+from merrflow.pipeline.clip_file import ClipFile, Reading
+from merrflow.pipeline.pause import OWN_WORK, Pause, raise_first
 from merrflow.pipeline.stage_cache import ClipCache
 from merrflow.pipeline.stage_ended import Ending, StageEnded
 from merrflow.stages.graph import Graph
@@ -32,7 +35,8 @@ class Skipped(Exception):
 
 
 class ClipRun:
-    """The stages of one clip as tasks, made when something needs them."""
+    """The stages of one clip. Each is begun once the last of those that it builds on has a result, by whoever computed
+    that one: only what may wait beside others has a task of its own, because a task takes longer than most stages."""
 
     def __init__(
         self,
@@ -51,39 +55,67 @@ class ClipRun:
         self._file = file
         self._absent = absent
         self._stage_ended: Signal[[StageEnded]] = stage_ended or Signal()
-        self._tasks: dict[str, asyncio.Task[Result[Any]]] = {}
+        self._awaited = dict(graph.awaited)  # stage -> how many of those that it builds on have no result yet
+        self._found: dict[str, Result[Any]] = {}
+        self._errors: dict[str, BaseException] = {}
+        self._lazy: dict[str, asyncio.Task[Result[Any]]] = {}
 
     async def record(self) -> tuple[Record, Outcome, str]:
-        """The clip's record, its outcome and the reason.
+        """The clip's record, its outcome and the reason, once the results of its stages are committed.
 
         Raises `Skipped`; `Pause` if an absent service is needed; `FileAway`, `OSError`; and the error of a required
-        stage.
+        stage, but not before the other stages have ended, so that nothing runs on behind it.
         """
-        names = [stage.name for stage in self._graph if not stage.lazy]
         try:
-            results = await all_or_none(*map(self._task, names))
-            found = dict(zip(names, results, strict=True)) | {PICTURE: await self._task(PICTURE)}
+            async with asyncio.TaskGroup() as group:
+                await self._compute(group, [stage for stage in self._graph.eager if not self._awaited[stage.name]])
+            await self._cache.settle()
+            if self._errors:
+                raise_first([self._errors[stage.name] for stage in self._graph if stage.name in self._errors])
+            found = {stage.name: self._found[stage.name] for stage in self._graph.eager}  # in the record's order
+            found[PICTURE] = await self._lazily(PICTURE)
             return assemble(self._file.clip, self._run, self._graph, found)
         except NoPicture:
-            await self._task(PICTURE)  # raises why
+            await self._lazily(PICTURE)  # raises why
             raise
-        finally:
-            self._tasks.clear()  # an error holds this object: the decoded clip must not stay with it
+        finally:  # an error holds this object: the decoded clip must not stay with it
+            self._found.clear()
+            self._errors.clear()
+            self._lazy.clear()
 
-    def _task(self, name: str) -> asyncio.Task[Result[Any]]:
-        if name not in self._tasks:
-            self._tasks[name] = asyncio.ensure_future(self._result(self._graph[name]))
-        return self._tasks[name]
+    async def _compute(self, group: asyncio.TaskGroup, stages: Iterable[Stage[Any]]) -> None:
+        """These stages, and those that are ready once they have results."""
+        ready = deque(stages)
+        while ready:
+            stage = ready.popleft()
+            if ready and stage.may_wait:
+                group.create_task(self._compute(group, [stage]))
+                continue
+            try:
+                self._found[stage.name] = await self._result(stage)
+            except BaseException as error:
+                self._errors[stage.name] = error
+                if not isinstance(error, Exception):  # it is cancelled
+                    raise
+                continue
+            for following in self._graph.following[stage.name]:
+                self._awaited[following.name] -= 1
+                if not self._awaited[following.name]:
+                    ready.append(following)
+
+    async def _lazily(self, name: str) -> Result[Any]:
+        if name not in self._lazy:
+            self._lazy[name] = asyncio.ensure_future(self._result(self._graph[name]))
+        return await self._lazy[name]
 
     async def _result(self, stage: Stage[Any]) -> Result[Any]:
-        found = await all_or_none(*map(self._task, (*stage.after, *stage.needs)))
-        needs = [result.value for result in found[len(stage.after) :]]
+        needs = [self._found[name].value for name in stage.needs]
 
         async def use(name: str) -> Any:
             if name not in stage.uses:
                 raise KeyError(f"the stage {stage.name!r} uses {name!r} without saying so")
             try:
-                return (await self._task(name)).value
+                return (await self._lazily(name)).value
             except MerrflowError as error:
                 if name == PICTURE:  # the stage cache would keep it as this stage's failure
                     raise NoPicture(str(error)) from error
@@ -136,14 +168,16 @@ class ClipRun:
         """What the stage computes. Raises `FileAway` if the clip's file may have been another one meanwhile."""
         if not (stage.reads_clip and (stage.is_cached or stage.lazy)):  # the others are too cheap to read a file
             return await _computed(stage, work, needs)
+        reading = Reading(self._file)
         try:
-            reply = await _computed(stage, work, needs)
+            reply = await _computed(stage, replace(work, run=replace(work.run, in_thread=reading.in_thread)), needs)
         except (FileAway, RunStopped):
             raise
         except MerrflowError as error:
             await self._file.judge(error, stage.name)
             raise
-        await self._file.check()
+        # A service may have read it after the last thread of this process.
+        await (self._file.check() if stage.service else reading.check())
         return reply
 
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import NoReturn
 
 OWN_WORK = "merrflow"  # beside the services' names: decoding and reading subtitles
 
@@ -33,21 +32,8 @@ class Pause(Exception):
         self.services = services
 
 
-async def all_or_none(*work: Awaitable[Any]) -> list[Any]:
-    """Awaits all. The first error is raised once the others have ended, so that nothing runs on behind it.
-
-    If the only errors are pauses, one `Pause` for all services waited for is raised.
-    """
-    if len(work) < 2:  # most stages need one other; to gather it takes the loop longer than many of them
-        one = work[0] if work else None
-        try:
-            return [await one] if one else []
-        finally:  # as below
-            del work, one
-    results = await asyncio.gather(*work, return_exceptions=True)
-    errors = [result for result in results if isinstance(result, BaseException)]
-    if not errors:
-        return results
+def raise_first(errors: Sequence[BaseException]) -> NoReturn:
+    """Raises the first error that is no pause; one `Pause` for all services waited for if there is none."""
     pauses = [error for error in errors if isinstance(error, Pause)]
     error = next((error for error in errors if not isinstance(error, Pause)), None)
     if error is None:
@@ -55,4 +41,4 @@ async def all_or_none(*work: Awaitable[Any]) -> list[Any]:
     try:
         raise error
     finally:  # the error holds this frame: in a circle with it, decoded clips would wait for the garbage collection
-        del work, results, errors, pauses, error
+        del errors, pauses, error

@@ -8,8 +8,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Generic, TypeVar
@@ -111,9 +112,16 @@ class StageCache:
         """See `Codecs.pack`. To hand a small result to a thread would take longer than to pack it."""
         return await self.ask(self.codecs.pack, stage, reply) if stage.is_large else self.codecs.pack(stage, reply)
 
-    async def write(self, write: StageWrite) -> None:
-        """Returns once the row is committed."""
-        await asyncio.wrap_future(self._writes.put(write))
+    def put(self, write: StageWrite) -> Future[None]:
+        """Done once the row is committed, which may take a moment."""
+        return self._writes.put(write)
+
+    async def committed(self, row: Future[None]) -> None:
+        """Returns once it is, without that moment. Raises why it cannot be."""
+        if not row.done():
+            self._writes.hurry()
+            await asyncio.wrap_future(row)
+        row.result()
 
 
 class ClipCache:
@@ -125,6 +133,7 @@ class ClipCache:
         self._clip = clip
         self._rows = rows
         self._known = {stage for stage, _ in rows}  # stages of which the ledger holds results
+        self._uncommitted: deque[Future[None]] = deque()
 
     async def result(
         self, stage: Stage[Value], depends_on: Any, compute: Callable[[], Awaitable[Reply[Value]]]
@@ -144,7 +153,7 @@ class ClipCache:
             if row is None:
                 continue
             if packed.clip != self._clip.name:  # measured for another clip of the same bytes
-                await self._write(stage.kept_as, kept_under, row)
+                self._write(stage.kept_as, kept_under, row)
             if isinstance(found, ValidationError):
                 self._cache.lost(self._clip, stage, found)
             elif row.outcome is Outcome.FAILED and row.retry:
@@ -192,7 +201,7 @@ class ClipCache:
                 round(time.monotonic() - started, 3),
                 attempt,
             )
-        await self._write(stage.kept_as, key, row)
+        self._write(stage.kept_as, key, row)
         return row, found
 
     async def attempts(self, key: str) -> int:
@@ -202,13 +211,24 @@ class ClipCache:
         return old.attempts if old else 0
 
     async def finish(self, key: str, row: StageRow) -> None:
-        """Keeps the clip's outcome and its record."""
-        await self._write(RECORD, key, row)
+        """Keeps the clip's outcome and its record. Returns once all is committed: of what a clip found, nothing comes
+        later than its outcome."""
+        await self.settle()
+        self._write(RECORD, key, row)
+        await self.settle()
 
-    async def _write(self, stage: str, key: str, row: StageRow) -> None:
+    async def settle(self) -> None:
+        """Returns once all results so far are committed. Raises why one of them cannot be."""
+        while self._uncommitted:
+            await self._cache.committed(self._uncommitted.popleft())
+
+    def _write(self, stage: str, key: str, row: StageRow) -> None:
+        """Has the row written while the clip goes on. Raises why an earlier one could not be."""
+        while self._uncommitted and self._uncommitted[0].done():
+            self._uncommitted.popleft().result()
         is_first = stage not in self._known
         self._known.add(stage)
-        await self._cache.write(StageWrite(self._clip.name, stage, key, row, is_first))
+        self._uncommitted.append(self._cache.put(StageWrite(self._clip.name, stage, key, row, is_first)))
 
 
 def _result(row: StageRow, found: Payload[Value] | None) -> Result[Value]:

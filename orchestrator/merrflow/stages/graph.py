@@ -62,6 +62,7 @@ class Graph:
         self._stages: dict[str, Stage[Any]] = {}
         for stage in by_name.values():
             self._add(stage, by_name)
+        self._check_lazy()
 
     def _add(self, stage: Stage[Any], by_name: Mapping[str, Stage[Any]]) -> None:
         """Adds a stage behind what it builds on, and otherwise in the order in which they are listed."""
@@ -69,6 +70,20 @@ class Graph:
             for name in (*stage.needs, *stage.after, *stage.uses):
                 self._add(by_name[name], by_name)
             self._stages[stage.name] = stage
+
+    def _check_lazy(self) -> None:
+        """A lazy stage is computed in the middle of one that uses it: by then, what it needs has to be there."""
+        before: dict[str, set[str]] = {}  # stage -> all that has a result once it is begun
+        for stage in self:
+            before[stage.name] = set().union(*({name} | before[name] for name in (*stage.needs, *stage.after)))
+            for name in (*stage.needs, *stage.after):
+                if self[name].lazy:
+                    raise GraphError(f"the stage {stage.name!r} needs the lazy stage {name!r}: name it in `uses`")
+            for name in stage.uses:
+                if late := sorted(before[name] - before[stage.name]):
+                    raise GraphError(
+                        f"the stage {stage.name!r} uses {name!r}, which needs {late[0]!r}: name that in `needs` too"
+                    )
 
     def __iter__(self) -> Iterator[Stage[Any]]:
         return iter(self._stages.values())
@@ -79,6 +94,23 @@ class Graph:
     def with_stages(self, *stages: Stage[Any]) -> Graph:
         """The same with these instead of those of their names."""
         return Graph((self._stages | {stage.name: stage for stage in stages}).values())
+
+    @cached_property
+    def eager(self) -> tuple[Stage[Any], ...]:
+        """The stages that every clip goes through: all but the lazy ones."""
+        return tuple(stage for stage in self if not stage.lazy)
+
+    @cached_property
+    def awaited(self) -> Mapping[str, int]:
+        """On how many others each of these has to wait."""
+        return {stage.name: len({*stage.needs, *stage.after}) for stage in self.eager}
+
+    @cached_property
+    def following(self) -> Mapping[str, tuple[Stage[Any], ...]]:
+        """Which of these wait for a stage."""
+        return {
+            one.name: tuple(other for other in self.eager if one.name in {*other.needs, *other.after}) for one in self
+        }
 
     @cached_property
     def services(self) -> tuple[str, ...]:

@@ -122,10 +122,14 @@ async def _peak_frame(work: Work, probe: Probe, peak: Peak, choice: Choice) -> P
     kept = run.frames.take(clip.name) or ()
     read = partial(read_peak_frame, kept=kept, max_pixels=run.settings.max_pixels, threads=run.decoder_threads)
     del kept  # `read` has them, and is gone when the picture is made
-    frame = await run.in_thread(read, clip.path, probe, peak, choice, run.rules.peak.picture)
-    with writing_outputs(run.out):
-        await run.in_thread(whole_bytes, run.out / "peaks" / f"{clip.name}.jpg", frame.picture)
-    return frame
+
+    def read_and_write() -> PeakFrame:
+        frame = read(clip.path, probe, peak, choice, run.rules.peak.picture)
+        with writing_outputs(run.out):
+            whole_bytes(run.out / "peaks" / f"{clip.name}.jpg", frame.picture)
+        return frame
+
+    return await run.in_thread(read_and_write)
 
 
 STAGE: Stage[PeakFrame] = Stage(

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
+from inspect import iscoroutinefunction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
@@ -194,3 +196,8 @@ class Stage(Generic[Value]):
     def is_cached(self) -> bool:
         """Whether the ledger keeps its results."""
         return self.result is not None
+
+    @cached_property
+    def may_wait(self) -> bool:
+        """Whether it may wait for something, so that other stages of the clip go on meanwhile."""
+        return self.is_cached or iscoroutinefunction(self.compute)

@@ -145,7 +145,7 @@ def _spread(one: Floats, other: Floats) -> float:
     def autocorrelations(values: Floats) -> Floats:
         values = values - values.mean()
         power = np.abs(np.fft.rfft(values, 2 * length)) ** 2
-        sums = np.fft.irfft(power)[: length // 4]
+        sums = np.fft.irfft(power)[: max(1, length // 4)]
         return sums / max(float(sums[0]), 1e-12)
 
     products = autocorrelations(one)[1:] * autocorrelations(other)[1:]

@@ -11,7 +11,7 @@ import pytest
 from merrflow.core.errors import ClipsAway, FileAway
 from merrflow.core.fingerprint import file_sha256, file_state
 from merrflow.core.measurements import Clip, FileState
-from merrflow.pipeline.clip_file import MANY, AwayInARow, ClipFile
+from merrflow.pipeline.clip_file import MANY, AwayInARow, ClipFile, Reading
 from merrflow_serving.errors import TooLarge, UnreadableMedia
 
 
@@ -113,3 +113,44 @@ def test_only_clips_in_a_row_stop_a_run():
     with pytest.raises(ClipsAway, match="gone"):
         for _ in range(MANY):
             away.add("gone")
+
+
+async def test_what_is_read_on_a_thread_is_checked_in_the_same_hand_over(path):
+    handed = []
+
+    def in_thread(function, *arguments):
+        handed.append(function)
+        return asyncio.to_thread(function, *arguments)
+
+    file = ClipFile(Clip("a", path, file_sha256(path), file=file_state(path)), in_thread)
+    await file.begin()
+    handed.clear()
+    reading = Reading(file)
+    assert [await reading.in_thread(path.read_bytes), await reading.in_thread(len, "ab")] == [b"video", 2]
+    await reading.check()
+    assert len(handed) == 2
+    await Reading(file).check()  # nothing was read on a thread: it may have been read elsewhere
+    assert len(handed) == 3
+
+
+@pytest.mark.parametrize("change", [lambda path: copy(path, b"other"), Path.unlink], ids=["replaced", "gone"])
+async def test_a_file_that_changes_while_it_is_read_on_a_thread_is_away(path, change):
+    file = registered(path)
+    await file.begin()
+    reading = Reading(file)
+    await reading.in_thread(change, path)
+    with pytest.raises(FileAway):
+        await reading.check()
+
+
+async def test_a_file_that_was_another_one_at_the_first_of_two_reads_is_away(path):
+    file = registered(path)
+    await file.begin()
+    reading = Reading(file)
+    path.rename(path.with_suffix(".first"))
+    path.write_bytes(b"other")
+    await reading.in_thread(path.read_bytes)
+    path.with_suffix(".first").rename(path)
+    await reading.in_thread(path.read_bytes)
+    with pytest.raises(FileAway, match="replaced or changed"):
+        await reading.check()

@@ -34,6 +34,14 @@ def stage(name: str, *needs: str, **more: Any) -> Stage[Any]:
         ((stage("a"), stage("b", after=("ghost",))), "the stage 'b' needs 'ghost', which is not a stage"),
         ((stage("a"), stage("a")), "two stages are called 'a'"),
         ((stage("a", "a"),), "need each other in a circle"),
+        (
+            (stage("a", lazy=True), stage("b", "a")),
+            "the stage 'b' needs the lazy stage 'a': name it in `uses`",
+        ),
+        (
+            (stage("a"), stage("b", "a", lazy=True), stage("c", uses=("b",))),
+            "the stage 'c' uses 'b', which needs 'a': name that in `needs` too",
+        ),
     ],
 )
 def test_what_is_no_graph_is_refused_by_the_name_of_the_culprit(stages, message):
@@ -102,15 +110,16 @@ def test_a_stage_of_ones_own_takes_its_place():
 async def test_a_stage_may_use_only_what_it_declares():
     from merrflow.pipeline.clip_file import ClipFile
     from merrflow.pipeline.clip_run import ClipRun
+    from tests.orchestrator.pipeline.test_clip_run import NoCache
 
     async def compute(work):
         return await work.use("secret")
 
     graph = Graph([stage("secret", lazy=True), Stage("greedy", "a test", compute)])
     file = ClipFile(Clip("a", Path("a.mp4"), ""), asyncio.to_thread)
-    run = ClipRun(graph, None, None, file, frozenset())
+    run = ClipRun(graph, None, NoCache(), file, frozenset())
     with pytest.raises(KeyError, match="'greedy' uses 'secret' without saying so"):
-        await run._task("greedy")
+        await run.record()
 
 
 def test_the_picture_in_the_docs_is_that_of_the_graph():

@@ -95,6 +95,12 @@ def test_a_mouth_that_stands_still_or_is_not_there_moves_with_nothing() -> None:
     assert with_voice([], [], speech, RULES) == 0
 
 
+@pytest.mark.parametrize("frames", range(1, 9))
+def test_a_clip_of_a_frame_a_second_has_too_few_frames_to_tell_by(frames: int) -> None:
+    speech = [-60.0 + 35 * (i // 10 % 2) for i in range(25 * frames)]
+    assert with_voice(range(frames), [0.01 * (i * i % 7) for i in range(frames)], speech, RULES) == 0
+
+
 @pytest.mark.parametrize("fps", [12.5, 25, 30, 50, 60])
 def test_a_talking_mouth_is_known_at_any_frame_rate_and_through_gaps(fps: float) -> None:
     random = np.random.default_rng(3)
