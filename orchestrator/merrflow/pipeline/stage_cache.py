@@ -113,15 +113,8 @@ class StageCache:
         return await self.ask(self.codecs.pack, stage, reply) if stage.is_large else self.codecs.pack(stage, reply)
 
     def put(self, write: StageWrite) -> Future[None]:
-        """Done once the row is committed, which may take a moment."""
+        """Done once the row is committed."""
         return self._writes.put(write)
-
-    async def committed(self, row: Future[None]) -> None:
-        """Returns once it is, without that moment. Raises why it cannot be."""
-        if not row.done():
-            self._writes.hurry()
-            await asyncio.wrap_future(row)
-        row.result()
 
 
 class ClipCache:
@@ -220,7 +213,7 @@ class ClipCache:
     async def settle(self) -> None:
         """Returns once all results so far are committed. Raises why one of them cannot be."""
         while self._uncommitted:
-            await self._cache.committed(self._uncommitted.popleft())
+            await asyncio.wrap_future(self._uncommitted.popleft())
 
     def _write(self, stage: str, key: str, row: StageRow) -> None:
         """Has the row written while the clip goes on. Raises why an earlier one could not be."""

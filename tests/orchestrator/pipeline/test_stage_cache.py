@@ -82,7 +82,7 @@ async def clip_cache(folder, name, write):
     path.write_bytes(b"video")
     ledger = Ledger.in_folder(folder)
     [clip] = ledger.register([Found(path)], {path: "a"})
-    with ThreadPoolExecutor(1) as threads, GroupedWrites(lambda rows: write(ledger, rows), delay=0.0) as writes:
+    with ThreadPoolExecutor(1) as threads, GroupedWrites(lambda rows: write(ledger, rows)) as writes:
         cache = StageCache(ledger, GRAPH, Keys(), threads, writes)
         yield ledger, await cache.open(clip if name == "a" else Clip(name, path, ""))
     ledger.close()

@@ -15,7 +15,6 @@ from merrflow.core.measurements import Clip
 from merrflow.core.records import Outcome
 from merrflow.store import RECORD, GroupedWrites, Ledger, StageRow, StageWrite
 from merrflow.store.database_retries import LedgerGone
-from merrflow.store.grouped_writes import MOST
 
 ROW = StageRow(Outcome.DONE, "", b'{"value": 1}', 0.1)
 
@@ -129,28 +128,3 @@ def test_nothing_is_taken_once_it_is_closed(ledger: Ledger) -> None:
     for _ in range(2):
         with pytest.raises(RuntimeError):
             writes.put(write("b"))
-
-
-def test_rows_of_one_moment_share_a_transaction_although_the_thread_is_idle(ledger: Ledger) -> None:
-    groups = []
-
-    def written(writes: Sequence[StageWrite]) -> None:
-        groups.append(len(writes))
-        ledger.write(writes)
-
-    with GroupedWrites(written, delay=0.5) as writes:
-        for future in [writes.put(write(name)) for name in ("a", "b", "c")]:
-            assert future.result(10) is None
-    assert groups == [3]
-
-
-def test_nobody_waits_for_a_moment_that_is_of_no_use(ledger: Ledger) -> None:
-    with GroupedWrites(ledger.write, delay=60) as writes:
-        row = writes.put(write("a"))
-        writes.hurry()
-        assert row.result(10) is None
-        many = [writes.put(write("b", fingerprint=f"f{number}")) for number in range(MOST)]
-        assert many[-1].result(10) is None
-        last = writes.put(write("c"))
-    assert last.result(0) is None  # the run has ended
-    assert ledger.stage("c", "tone", "f") == ROW
