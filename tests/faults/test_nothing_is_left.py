@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import tempfile
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -29,14 +30,20 @@ def descendants(process: subprocess.Popen[str]) -> dict[psutil.Process, str]:
     return found
 
 
+def servers_of(commands: Iterable[str]) -> int:
+    return sum("own_server" in command for command in commands)
+
+
 def killed_at_work(
-    clips: Path, out: Path, slow: Faults, env: dict[str, str], command: tuple[str, ...]
+    clips: Path, out: Path, slow: Faults, env: dict[str, str], command: tuple[str, ...], servers: int = 0
 ) -> dict[psutil.Process, str]:
-    """A run that is killed while its services work; what it had started, by command line."""
+    """A run that is killed while its services work, and as many servers of Prefect; what it had started, by command
+    line."""
     before = slow.calls()
     run = start([*command, str(clips), "--out", str(out)], env)
     with ending(run):
         until(lambda: (slow.calls() - before).total() > 6, "calls", run)
+        until(lambda: servers_of(descendants(run).values()) == servers, "Prefect's server", run)
         started = descendants(run)
         run.send_signal(signal.SIGKILL)
         run.wait()
@@ -51,10 +58,10 @@ def test_what_a_killed_run_started_ends_with_it(tmp_path, clips, slow, command, 
     temporary.mkdir()
     env = environment(slow, {"label_scores": "none", "clips_at_once": 3})
     env |= {"PREFECT_HOME": str(tmp_path / "prefect"), "TMPDIR": str(temporary)}
-    started = killed_at_work(clips, tmp_path / "out", slow, env, command)
+    started = killed_at_work(clips, tmp_path / "out", slow, env, command, servers)
     names = started.values()
     assert len([name for name in names if "merrflow_serving" in name]) == 4, names
-    assert len([name for name in names if "own_server" in name]) == servers, names
+    assert servers_of(names) == servers, names
     _, alive = psutil.wait_procs(list(started), timeout=SECONDS)
     assert not alive, f"left behind: {alive}"
     assert not list(temporary.glob("merrflow-*"))
