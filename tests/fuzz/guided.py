@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import re
+import resource
 import subprocess
 import sys
 import tempfile
@@ -50,7 +51,7 @@ def guided(target: str, seconds: float, out: Path, *, corpus: Path | None = None
         kept = corpus or place / "corpus"
         begin(target, kept, place)
         before = set(out.iterdir())
-        options = (f"-max_total_time={max(1, round(seconds))}", f"-timeout={DEADLINE}", f"-rss_limit_mb={RESIDENT_MIB}")
+        options = (f"-max_total_time={max(1, round(seconds))}", f"-timeout={DEADLINE}", f"-rss_limit_mb={RESIDENT_MIB + _inherited_mib()}")
         files = (f"-dict={place / 'words'}", f"-artifact_prefix={out}/{target.replace('/', '-')}-", str(kept))
         command = [sys.executable, "-m", "tests.fuzz.guided_child", target, str(place / "media"), str(out)]
         command += [*options, f"-seed={seed}", "-print_final_stats=1", "-verbosity=0", *files]
@@ -66,6 +67,11 @@ def guided(target: str, seconds: float, out: Path, *, corpus: Path | None = None
     stats = dict(re.findall(r"^stat::(\w+):\s+(\d+)$", done.stderr, re.MULTILINE))
     cases, grown = (int(stats.get(name, 0)) for name in ("number_of_executed_units", "new_units_added"))
     return Result(cases, grown, tuple(finds))
+
+
+def _inherited_mib() -> int:
+    """A new process counts the peak memory of the one that starts it as its own; of pytest's that may be gigabytes."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
 
 
 def begin(target: str, corpus: Path, place: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -41,6 +42,15 @@ def test_coverage_guides_the_mutations(name, tmp_path, capsys):
     cases, grown = int(first.split()[1]), int(first.split()[3])
     assert cases > 50 and grown > 5 and '"finds": 0' in last
     assert len(list((tmp_path / "kept" / name.replace("/", "-")).iterdir())) > 5
+
+
+@needs_atheris
+@pytest.mark.slow
+def test_the_memory_of_the_process_that_starts_it_does_not_count(tmp_path, monkeypatch):
+    """Linux hands its peak on to a new process, and pytest's may be above the limit."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
+    monkeypatch.setattr(guided, "RESIDENT_MIB", min(guided.RESIDENT_MIB, peak))
+    assert guided.guided("table", 1, tmp_path / "out").finds == ()
 
 
 CHILD = """
