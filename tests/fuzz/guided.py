@@ -51,7 +51,11 @@ def guided(target: str, seconds: float, out: Path, *, corpus: Path | None = None
         kept = corpus or place / "corpus"
         begin(target, kept, place)
         before = set(out.iterdir())
-        options = (f"-max_total_time={max(1, round(seconds))}", f"-timeout={DEADLINE}", f"-rss_limit_mb={RESIDENT_MIB + _inherited_mib()}")
+        options = (
+            f"-max_total_time={max(1, round(seconds))}",
+            f"-timeout={DEADLINE}",
+            f"-rss_limit_mb={RESIDENT_MIB + _inherited_mib()}",
+        )
         files = (f"-dict={place / 'words'}", f"-artifact_prefix={out}/{target.replace('/', '-')}-", str(kept))
         command = [sys.executable, "-m", "tests.fuzz.guided_child", target, str(place / "media"), str(out)]
         command += [*options, f"-seed={seed}", "-print_final_stats=1", "-verbosity=0", *files]
