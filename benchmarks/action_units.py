@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import re
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +18,7 @@ from typing import Any
 from unittest.mock import patch
 
 from benchmarks.support.clip_files import Stopwatch, clips_in
+from benchmarks.support.processes import own_cpu_seconds, shared_out_mib
 from merrflow_openface_au.engines.mediapipe import engine as engine_module
 from merrflow_openface_au.engines.mediapipe.engine import MediapipeEngine
 from merrflow_openface_au.engines.mediapipe.face_networks import FaceNetworks
@@ -102,18 +102,6 @@ def parts(engine: MediapipeEngine, clips: list[Path]) -> dict[str, Any]:
     }
 
 
-def processor_seconds(pid: int) -> float:
-    """Of a process, all threads (proc_pid_stat(5): utime and stime)."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def own_mebibytes(pid: int) -> float:
-    """Memory of a process in MiB; shared memory counts in part (PSS)."""
-    found = re.search(r"^Pss: +(\d+) kB$", Path(f"/proc/{pid}/smaps_rollup").read_text(), re.MULTILINE)
-    return int(found[1]) / 1024 if found else 0.0
-
-
 def scaling(clips: list[Path], workers: int) -> dict[str, float]:
     """The service's engine with `workers` at once, each on all clips; processor time includes the service's own."""
     pool = MediapipePool(OpenFaceAuSettings(mediapipe_processes=workers))
@@ -124,12 +112,12 @@ def scaling(clips: list[Path], workers: int) -> dict[str, float]:
             return list(threads.map(lambda _: pool.run(clips), range(workers)))
 
         everywhere()  # starts and warms them
-        before = {pid: processor_seconds(pid) for pid in (*pool.pids, os.getpid())}
+        before = {pid: own_cpu_seconds(pid) for pid in (*pool.pids, os.getpid())}
         began = time.monotonic()
         rows = everywhere()
         wall = time.monotonic() - began
-        took = sum(processor_seconds(pid) - seconds for pid, seconds in before.items())
-        memory = max((own_mebibytes(pid) for pid in pool.pids), default=0.0)
+        took = sum(own_cpu_seconds(pid) - seconds for pid, seconds in before.items())
+        memory = max((shared_out_mib(pid) for pid in pool.pids), default=0.0)
     pool.close()
     frames = sum(len(result.frames) for row in rows for result in row)
     return {

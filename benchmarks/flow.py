@@ -22,7 +22,6 @@ import argparse
 import json
 import os
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Mapping
@@ -33,6 +32,7 @@ from typing import Any
 
 from benchmarks.support.fixed_services import ENGINES, Noted, Pace, fixed_services
 from benchmarks.support.made_up_dataset import embedded, fill, fixed, keys_for, make_clips
+from benchmarks.support.processes import MERRFLOW, own_cpu_seconds, peak_mib
 from merrflow_serving.catalog import SERVICES
 from merrflow_serving.media.video import iter_frames
 
@@ -68,15 +68,14 @@ def merrflow_run(
     environment = {name: value for name, value in os.environ.items() if not name.endswith("_ADDRESS")} | dict(settings)
     for name, address in (addresses or {}).items():
         environment[f"{SERVICES[name].env_prefix}ADDRESS"] = address
-    command = [sys.executable, "-c", "from merrflow.cli import main; main()", "run", str(folder), "--out", str(out)]
-    command += more
+    command = [*MERRFLOW, "run", str(folder), "--out", str(out), *more]
     with tempfile.TemporaryFile() as output:
         started = time.monotonic()
         process = subprocess.Popen(command, stdout=output, stderr=output, env=environment)
         cpu = peak = 0.0
         try:
             while process.poll() is None:
-                cpu, peak = _usage(process.pid, cpu, peak)
+                cpu, peak = max(cpu, own_cpu_seconds(process.pid)), max(peak, peak_mib(process.pid))
                 time.sleep(0.1)
         finally:  # no effect if it has ended; otherwise the benchmark was interrupted
             process.terminate()
@@ -86,19 +85,6 @@ def merrflow_run(
     if process.returncode:
         raise RuntimeError(f"merrflow run ended with {process.returncode}:\n{printed[-2000:]}")
     return Ran(seconds, cpu, peak, os.getloadavg()[0], printed.strip())
-
-
-def _usage(pid: int, cpu: float, peak: float) -> tuple[float, float]:
-    """CPU seconds and peak MiB of a process so far; unchanged if it has ended."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    except OSError:
-        return cpu, peak
-    high = next((line for line in lines if line.startswith("VmHWM:")), None)
-    if high is None:  # it has just ended
-        return cpu, peak
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK"), int(high.split()[1]) / 1024
 
 
 def paces(rate: float) -> dict[str, Pace]:

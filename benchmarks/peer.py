@@ -33,7 +33,8 @@ from benchmarks.support.fixed_services import ENGINES, Pace, fixed_services
 from benchmarks.support.forgetful_service import openai_service
 from benchmarks.support.made_up_dataset import make_clips
 from benchmarks.support.peer_models import endpoint
-from benchmarks.support.process_tree import Used, cpu_seconds, run_tree
+from benchmarks.support.process_tree import Used, run_tree
+from benchmarks.support.processes import own_cpu_seconds
 from benchmarks.support.smile_csv import write_smile
 from merrflow_serving.catalog import SERVICES
 from merrflow_serving.media.video import iter_frames
@@ -171,9 +172,9 @@ def _run_merrflow(name: str, inputs: Inputs, out: Path, addresses: dict[str, str
     command = [sys.executable, "-c", "from merrflow.cli import main; main()", "run", str(inputs.clips)]
     command += ["--out", str(out), "--action-units-from", str(inputs.action_units)]
     command += ["--transcripts", str(inputs.transcripts)]
-    before = sum(map(cpu_seconds, services))
+    before = sum(own_cpu_seconds(pid, waited_for=True) for pid in services)
     used = run_tree(command, environment=environment)
-    spent = sum(map(cpu_seconds, services)) - before
+    spent = sum(own_cpu_seconds(pid, waited_for=True) for pid in services) - before
     records = out / "records.jsonl"
     texts = [json.loads(line)["reasoning"] for line in records.read_text().splitlines()] if records.exists() else []
     if sum(bool(text) for text in texts) != len(inputs.names):

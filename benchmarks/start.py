@@ -18,7 +18,6 @@ import os
 import resource
 import sqlite3
 import subprocess
-import sys
 import tempfile
 import time
 from contextlib import closing
@@ -26,6 +25,7 @@ from pathlib import Path
 
 from benchmarks.support.fixed_services import ENGINES, Pace, fixed_services
 from benchmarks.support.made_up_dataset import make_clips
+from benchmarks.support.processes import MERRFLOW, own_cpu_seconds
 from merrflow_serving.catalog import SERVICES
 
 QUERY = "SELECT count(*) FROM clips WHERE outcome IS NOT NULL"
@@ -41,18 +41,9 @@ def outcomes(ledger: Path) -> int:
         return 0
 
 
-def cpu_seconds(pid: int) -> float:
-    """Of a process so far, without its children; 0 if it has ended."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return 0.0
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
 def one_run(clips: Path, out: Path, count: int, environment: dict[str, str]) -> dict[str, float]:
     """`merrflow run` as a process. Raises `RuntimeError` if it fails."""
-    command = [sys.executable, "-c", "from merrflow.cli import main; main()", "run", str(clips), "--out", str(out)]
+    command = [*MERRFLOW, "run", str(clips), "--out", str(out)]
     before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
     first = first_cpu = last = 0.0
     with tempfile.TemporaryFile() as output:
@@ -61,7 +52,7 @@ def one_run(clips: Path, out: Path, count: int, environment: dict[str, str]) -> 
             time.sleep(0.02)
             done = 0 if last else outcomes(out / "ledger.db")
             if done and not first:
-                first, first_cpu = time.monotonic() - started, cpu_seconds(process.pid)
+                first, first_cpu = time.monotonic() - started, own_cpu_seconds(process.pid)
             last = last or (time.monotonic() - started if done == count else 0.0)
         ended = time.monotonic() - started
         output.seek(0)

@@ -13,8 +13,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.support.processes import own_cpu_seconds, peak_mib, shared_out_mib
+
 _MARK = "BENCHMARK_PROCESS_TREE"  # an environment variable, which children inherit: in any session, with any parent
-_TICKS = os.sysconf("SC_CLK_TCK")
 _LOOK_SECONDS = 1.0  # between looks at memory
 _STOP_SECONDS = 10.0
 
@@ -47,14 +48,14 @@ def run_tree(command: Sequence[str], *, environment: Mapping[str, str], cwd: Pat
                 time.sleep(0.05)
                 if time.monotonic() - looked >= _LOOK_SECONDS:
                     looked = time.monotonic()
-                    own = max(own, _status_mib(process.pid, "VmHWM:"))
-                    tree = max(tree, sum(_shared_out_mib(pid) for pid in marked(mark)))
+                    own = max(own, peak_mib(process.pid))
+                    tree = max(tree, sum(map(shared_out_mib, marked(mark))))
                 ended, status, usage = os.wait4(process.pid, os.WNOHANG)
             process.returncode = os.waitstatus_to_exitcode(status)
             seconds = time.monotonic() - started
         finally:
             left = marked(mark)
-            left_cpu = sum(map(cpu_seconds, left))
+            left_cpu = sum(own_cpu_seconds(pid, waited_for=True) for pid in left)
             _end(left)
         output.seek(0)
         printed = output.read().decode(errors="replace").strip()
@@ -62,15 +63,6 @@ def run_tree(command: Sequence[str], *, environment: Mapping[str, str], cwd: Pat
         raise RuntimeError(f"{command[0]} ended with {process.returncode}:\n{printed[-2000:]}")
     own = max(own, usage.ru_maxrss / 1024 if not own else 0.0)  # of a command too short for a look
     return Used(seconds, usage.ru_utime + usage.ru_stime + left_cpu, own, max(own, tree), os.getloadavg()[0], printed)
-
-
-def cpu_seconds(pid: int) -> float:
-    """Processor seconds of a process and of the children that it waited for; 0 if there is no such process."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return 0.0
-    return sum(map(int, fields[11:15])) / _TICKS
 
 
 def marked(mark: str) -> list[int]:
@@ -83,22 +75,6 @@ def marked(mark: str) -> list[int]:
                 if wanted in (entry / "environ").read_bytes().split(b"\0"):
                     found.append(int(entry.name))
     return found
-
-
-def _status_mib(pid: int, name: str) -> float:
-    return _mib(Path(f"/proc/{pid}/status"), name)
-
-
-def _shared_out_mib(pid: int) -> float:
-    return _mib(Path(f"/proc/{pid}/smaps_rollup"), "Pss:")
-
-
-def _mib(file: Path, name: str) -> float:
-    try:
-        line = next((line for line in file.read_text().splitlines() if line.startswith(name)), None)
-    except OSError:  # it has ended
-        return 0.0
-    return int(line.split()[1]) / 1024 if line else 0.0
 
 
 def _end(pids: Sequence[int]) -> None:

@@ -41,7 +41,7 @@ def run(command: Sequence[str], settings: Mapping[str, str]) -> Took:
         peak = 0.0
         try:
             while not (ended := os.wait4(process.pid, os.WNOHANG))[0]:
-                peak = max(peak, _high_mib(process.pid))  # usage.ru_maxrss counts the process that started it, too
+                peak = max(peak, peak_mib(process.pid))  # usage.ru_maxrss counts the process that started it, too
                 time.sleep(PAUSE_SECONDS)
         except BaseException:
             process.terminate()
@@ -56,21 +56,34 @@ def run(command: Sequence[str], settings: Mapping[str, str]) -> Took:
     return Took(seconds, usage.ru_utime + usage.ru_stime, peak, printed)
 
 
-def _high_mib(pid: int) -> float:
+def peak_mib(pid: int) -> float:
     """The most memory that a process has held; 0 if it is gone."""
+    return _mib(Path(f"/proc/{pid}/status"), "VmHWM:")
+
+
+def shared_out_mib(pid: int) -> float:
+    """The memory of a process, of what it shares its part (PSS); 0 if it is gone."""
+    return _mib(Path(f"/proc/{pid}/smaps_rollup"), "Pss:")
+
+
+def _mib(file: Path, name: str) -> float:
     try:
-        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+        lines = file.read_text().splitlines()
     except OSError:
         return 0.0
-    return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM:")), 0.0)
+    return next((int(line.split()[1]) / 1024 for line in lines if line.startswith(name)), 0.0)
+
+
+def own_cpu_seconds(pid: int, *, waited_for: bool = False) -> float:
+    """Of a process; 0 if it is gone. waited_for: with the children that it waited for."""
+    with suppress(psutil.NoSuchProcess):
+        return float(sum(psutil.Process(pid).cpu_times()[: 4 if waited_for else 2]))
+    return 0.0
 
 
 def cpu_seconds(pid: int) -> float:
     """Of a process and all that it started, those that have ended and were waited for included."""
-    total = 0.0
     with suppress(psutil.NoSuchProcess):
         top = psutil.Process(pid)
-        for one in (top, *top.children(recursive=True)):
-            with suppress(psutil.NoSuchProcess):
-                total += sum(one.cpu_times()[:4])  # user, system, and the same of children that have ended
-    return total
+        return sum(own_cpu_seconds(one.pid, waited_for=True) for one in (top, *top.children(recursive=True)))
+    return 0.0

@@ -20,12 +20,16 @@ FRAME_BYTES = 64 << 20  # of decoded frames that wait for the peak in all clips;
 
 def held_samples() -> Held[TextSample]:
     """For a run: up to `HELD_BYTES`, less on a small machine."""
-    return Held(min(HELD_BYTES, host_memory().free_bytes // 16))
+    return Held(_room(HELD_BYTES))
 
 
 def held_frames() -> Held[VideoFrame]:
     """For a run: up to `FRAME_BYTES`, less on a small machine."""
-    return Held(min(FRAME_BYTES, host_memory().free_bytes // 16))
+    return Held(_room(FRAME_BYTES))
+
+
+def _room(most: int) -> int:
+    return min(most, host_memory().free_bytes // 16)
 
 
 def decoder_threads(clips: int, cores: int) -> int:

@@ -16,9 +16,9 @@ from merrflow.core.measurements import ActionUnitSeries, Probe
 from merrflow.formats.precomputed import GivenUnits, PrecomputedPeaks, PrecomputedUnits
 from merrflow.stages import peak, probe, shown, subject
 from merrflow.stages.peak_frame import frames_of
-from merrflow.stages.probe import Decoded
+from merrflow.stages.probe import Decoded, Given
 from merrflow.stages.shown import Choice
-from merrflow.stages.stage import Given, Skip, Work
+from merrflow.stages.stage import Skip, Work
 from merrflow_serving.errors import MerrflowError
 from merrflow_serving.media.video import VideoFrame
 

@@ -57,7 +57,7 @@ def read_peak_frame(
     """
     candidates = choice.candidates if choice and rules else ()
     around = _all_around(probe, peak, candidates)
-    wanted = {*around, *chain.from_iterable(around.values())}
+    wanted = _numbers(around)
     frames = {frame.index: frame for frame in kept if frame.index in wanted}
     if frames.keys() != wanted:
         frames = read_frames(path, wanted, max_pixels=max_pixels, threads=threads)
@@ -81,13 +81,16 @@ def read_picture(path: Path, index: int) -> bytes:
 
 def frames_of(probe: Probe, peak: Peak, choice: Choice) -> frozenset[int]:
     """The numbers of all frames that `read_peak_frame` wants."""
-    around = _all_around(probe, peak, choice.candidates)
-    return frozenset({*around, *chain.from_iterable(around.values())})
+    return _numbers(_all_around(probe, peak, choice.candidates))
 
 
 def _all_around(probe: Probe, peak: Peak, candidates: Iterable[Candidate]) -> dict[int, list[int]]:
     """The frames around the peak frame, and around each that may be shown instead."""
     return {peak.index: _around(probe, peak, 0)} | {one.index: _around(probe, peak, one.steps) for one in candidates}
+
+
+def _numbers(around: Mapping[int, Iterable[int]]) -> frozenset[int]:
+    return frozenset({*around, *chain.from_iterable(around.values())})
 
 
 def _around(probe: Probe, peak: Peak, steps: int) -> list[int]:

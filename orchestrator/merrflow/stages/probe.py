@@ -6,17 +6,18 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from merrflow.core.measurements import Probe
+from merrflow.formats.precomputed import GivenUnits
 from merrflow.stages import arrays, perceptual_hash, voice
 from merrflow.stages.cuts import Cuts
 from merrflow.stages.file_header import Header, mean_rate, read_header
-from merrflow.stages.stage import Given, Stage, Work
+from merrflow.stages.stage import Stage, Work
 from merrflow.stages.text_samples import Sampler, TextSample
 from merrflow_serving.errors import TooLarge, UnreadableMedia
 from merrflow_serving.media.audio import SAMPLE_RATE, Sound, read_sound
@@ -24,6 +25,14 @@ from merrflow_serving.media.video import VideoFrame, iter_frames
 
 VERSION = f"8.{voice.VERSION}.{perceptual_hash.VERSION}"
 MAX_FPS = 1000  # more frames a second are a fault of the file's clock
+
+
+@dataclass(frozen=True)
+class Given:
+    """A clip's Action Units from a file, which were read while the clip was decoded."""
+
+    key: Any  # of the file before it was read
+    units: GivenUnits
 
 
 @dataclass(frozen=True)
@@ -169,7 +178,7 @@ async def decode_clip(work: Work, onlooker: Onlooker | None = None) -> Decoded:
     Samples for OCR are held apart: they are large, and may wait for services or never be needed."""
     run, clip = work.run, work.clip
     run.samples.begin(clip.name)
-    decode_clip = partial(
+    read = partial(
         decode,
         clip.path,
         max_seconds=run.settings.max_clip_seconds,
@@ -179,7 +188,7 @@ async def decode_clip(work: Work, onlooker: Onlooker | None = None) -> Decoded:
         threads=run.decoder_threads,
         onlooker=onlooker,
     )
-    decoded = await run.in_thread(decode_clip)
+    decoded = await run.in_thread(read)
     for sample in decoded.text_samples:
         run.samples.add(clip.name, sample, sample.image.nbytes)
     return replace(decoded, text_samples=())

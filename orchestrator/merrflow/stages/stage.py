@@ -20,7 +20,7 @@ from merrflow.core.settings import RunSettings
 from merrflow.core.spoken import Transcript, Translation
 from merrflow.core.texts import Clues, Origin, Reasoning, Scene, Tone
 from merrflow.facs import Lexicon, RuleSet
-from merrflow.formats.precomputed import GivenUnits, Precomputed
+from merrflow.formats.precomputed import Precomputed
 from merrflow.stages.claims.judge import Judge
 from merrflow.stages.held import Held
 from merrflow.stages.witnesses.rules import Witnesses
@@ -96,14 +96,6 @@ class Second:
     role: str
     identity: Identity  # without a model if it never answered
     services: Services
-
-
-@dataclass(frozen=True)
-class Given:
-    """A clip's Action Units from a file, which were read while the clip was decoded."""
-
-    key: Any  # of the file before it was read
-    units: GivenUnits
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from merrflow.stages.graph import GRAPH
 from merrflow_serving.errors import InvalidInput
 from merrflow_serving.server import Server
 from tests.orchestrator.fakes import SPECS, fake_services, make_video, trouble
+from tests.orchestrator.flow.begun import begun
 
 pytestmark = pytest.mark.usefixtures("server")
 
@@ -121,14 +122,7 @@ async def test_a_cancelled_run_leaves_no_service_running(tmp_path):
     for number in range(12):
         make_video(tmp_path / f"clips/c{number:02}.mp4", "red", seed=number)
     async with fake_services() as addresses:
-        begun = asyncio.Event()
-        going = asyncio.create_task(
-            annotate_request(
-                request(tmp_path, addresses, clips_at_once=1),
-                on_start=lambda session: session.clip_finished.connect(lambda name, outcome: begun.set()),
-            )
-        )
-        await begun.wait()
+        going = await begun(request(tmp_path, addresses, clips_at_once=1))
         going.cancel()
         await asyncio.gather(going, return_exceptions=True)
     _, tasks, _ = await seen(tmp_path)

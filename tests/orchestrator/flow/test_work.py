@@ -23,6 +23,7 @@ from merrflow.flow.work import Work
 from merrflow.pipeline.request import Request
 from merrflow.stages.graph import GRAPH
 from tests.orchestrator.fakes import fake_services, make_video
+from tests.orchestrator.flow.begun import begun
 
 TASKS = 3 + 3 * len(GRAPH.services)  # each shard, and in it each service
 
@@ -99,15 +100,8 @@ async def test_a_run_that_is_stopped_does_not_wait_for_a_server_that_is_not_ther
             left.set()
 
     monkeypatch.setattr(run, "_run_flow", hanging)
-    began = asyncio.Event()
     async with fake_services() as addresses:
-        going = asyncio.create_task(
-            annotate_request(
-                request(tmp_path, addresses, clips_at_once=1),
-                on_start=lambda session: session.clip_finished.connect(lambda name, outcome: began.set()),
-            )
-        )
-        await began.wait()
+        going = await begun(request(tmp_path, addresses, clips_at_once=1))
         going.cancel()
         async with asyncio.timeout(run.PUBLISH_SECONDS / 2):
             await asyncio.wait({going})

@@ -20,7 +20,6 @@ from merrflow_openface_au.engines.mediapipe.face_networks import NOT_LOOKED, Fac
 from merrflow_openface_au.engines.mediapipe.geometry import bounding_box, overlap
 from merrflow_openface_au.engines.mediapipe.images import (
     Image,
-    brighten,
     brightening,
     brightness,
     crop_around,
@@ -154,7 +153,7 @@ class FaceTrack:
         points = self._mesh(image, self._region, place, lut)
         if points is None:
             self._smoother.forget()
-            points = self._mesh(image, self._detected(image, place), place, lut)
+            points = self._mesh(image, self._detected(image, place, lut), place, lut)
         self._region = None if points is None else region_of_points(points)
         if points is None:
             return None
@@ -163,11 +162,11 @@ class FaceTrack:
         blendshapes = self._models.mesh.blendshapes(points)
         return None if matrix is None or not np.isfinite(blendshapes).all() else Sample(points, blendshapes, matrix)
 
-    def _detected(self, image: Image, place: tuple[int, int, int, int]) -> Region | None:
+    def _detected(
+        self, image: Image, place: tuple[int, int, int, int], lut: npt.NDArray[np.uint8] | None
+    ) -> Region | None:
         crop = _part(image, place)
-        if brightness(self._face_part(image)) < self._search.dark_below:
-            crop = brighten(crop, self._search.bright_target)
-        found = self._models.detector.best_in(crop)
+        found = self._models.detector.best_in(crop if lut is None else lut[crop])
         return None if found is None else region_of_detection(found.moved(1, place[:2]))
 
     def _mesh(
