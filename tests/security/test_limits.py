@@ -155,7 +155,7 @@ class Dawdling:
 
 @pytest.mark.parametrize(
     ("limits", "pause"),
-    [({"idle_seconds": 0.3}, 5.0), ({"idle_seconds": 1.0, "receive_seconds": 0.5}, 0.1)],
+    [({"idle_seconds": 0.3}, 5.0), ({"idle_seconds": 1.0, "receive_seconds": 0.5}, 0.15)],
     ids=["one long pause", "many short ones"],
 )
 async def test_a_stream_that_dawdles_is_ended(start, limits, pause):

@@ -14,6 +14,9 @@ from google.rpc import code_pb2, error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
 ERROR_DOMAIN = "merrflow"
+# What grpc.aio says, as INTERNAL and instead of the server's status, if the server ended the call while the client was
+# writing (grpc/grpc issue 36066; one in ten of such calls in a trial with grpcio 1.85).
+STATUS_LOST = "Internal error from Core"
 # Bytes of a message that are sent. gRPC's clients sometimes refuse a status with more than 8 KiB of headers, and always
 # one with more than 16: as RESOURCE_EXHAUSTED, which would be retried. A byte takes up to 4 1/3 bytes in two headers.
 LONGEST_MESSAGE = 1500
@@ -113,6 +116,13 @@ class EngineFault(MerrflowError):
     reason = "ENGINE_FAULT"
 
 
+class StreamEnded(MerrflowError):
+    """The service ended a request that was still being sent, and its reason was lost on the way. Send it again."""
+
+    code = grpc.StatusCode.UNAVAILABLE
+    reason = "STREAM_ENDED"
+
+
 class Abandoned(MerrflowError):
     """An engine stopped, because the caller has left. So no client sees it."""
 
@@ -156,6 +166,8 @@ def _cut(text: str) -> str:
 def from_rpc_error(error: grpc.RpcError) -> MerrflowError:
     """The error a client received, with the code and reason that the server sent."""
     code = error.code()
+    if code is grpc.StatusCode.INTERNAL and error.details() == STATUS_LOST:
+        return StreamEnded("the service ended the request before all of it was sent")
     reason = code.name
     status: Any = None
     with suppress(ValueError, AttributeError):  # a status from another server, or no call at all
