@@ -19,7 +19,8 @@ from merrflow.stages.shown import Candidate, Choice, choose, near, shot_of
 from merrflow.stages.stage import Stage, Work
 from merrflow_serving.errors import UnreadableMedia
 from merrflow_serving.media.bounds import MOST_PIXELS
-from merrflow_serving.media.images import encode_jpeg, encode_png
+from merrflow_serving.media.images import encode_jpeg
+from merrflow_serving.media.png import encode_png
 from merrflow_serving.media.video import VideoFrame, read_frames
 
 CONTEXT_STEPS = (-2, -1, 1, 2)  # around the frame; near enough to be one movement

@@ -15,7 +15,8 @@ import pytest
 import merrflow
 from merrflow_serving.errors import NotReady
 from merrflow_serving.media.audio import encode_wav
-from merrflow_serving.media.images import encode_jpeg, encode_png
+from merrflow_serving.media.images import encode_jpeg
+from merrflow_serving.media.png import encode_png
 from merrflow_serving.server import Server
 from merrflow_serving.service import ServiceSettings
 from tests.orchestrator.fakes import Translator, fake_services, make_video
