@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from merrflow_serving.errors import NotReady
+from merrflow_serving.errors import NotReady, first_fault
 from merrflow_serving.torch.decoding import GREEDY, Decoding
 
 FILE = "generation_config.json"
@@ -45,6 +45,5 @@ def read_generation_file(folder: Path) -> GenerationFile:
     except OSError as error:
         raise NotReady(f"{file}, by which `published` draws, cannot be read ({error.strerror}); {hint}") from error
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "it is no JSON object"
-        raise NotReady(f"{file}, by which `published` draws, is wrong: {where}: {first['msg']}; {hint}") from error
+        fault = first_fault(error, "it is no JSON object")
+        raise NotReady(f"{file}, by which `published` draws, is wrong: {fault}; {hint}") from error
