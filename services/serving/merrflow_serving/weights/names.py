@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-_NUMBER = re.compile(r"\d+")
 _NUMBERS = re.compile(r"(?<![A-Za-z\d])\d+(?![A-Za-z\d])")  # a layer's number, not the 1 of "fc1"
 LISTED = 12  # names that an error lists
 
