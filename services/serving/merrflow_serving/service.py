@@ -227,9 +227,7 @@ class Service(Generic[SettingsT_co]):
         return {
             **({"usage": usage.to_proto()} if isinstance(usage, Usage) else {}),
             "timing": common_pb2.Timing(
-                queue_seconds=answer.queue_seconds,
-                model_seconds=answer.model_seconds,
-                batch_size=answer.batch_size,
+                queue_seconds=answer.queue_seconds, model_seconds=answer.model_seconds, batch_size=answer.batch_size
             ),
             "engine": _engine_message(self.info),
         }

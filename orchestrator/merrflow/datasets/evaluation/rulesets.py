@@ -82,9 +82,7 @@ def evaluate_rules(
         lexicon=lexicon,
         phrases=measure_phrases(usual, load_lexicon(lexicon)),
         limits=measure_ceilings(
-            [frozenset(one.peak_units or ()) for one in usual],
-            [one.label or "" for one in usual],
-            first.neutral.label,
+            [frozenset(one.peak_units or ()) for one in usual], [one.label or "" for one in usual], first.neutral.label
         ),
         rule_sets=tuple(_measure(rules, records, where, sha256) for rules in rule_sets),
     )

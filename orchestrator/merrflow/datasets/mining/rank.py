@@ -210,9 +210,7 @@ def _sure(face: Seen, rules: RuleSet, mining: MiningRules) -> float:
 
 
 def _limits(
-    engines: Counter[tuple[str, tuple[str, ...]]],
-    judges: Mapping[tuple[str, ...], Nearness],
-    label: str,
+    engines: Counter[tuple[str, tuple[str, ...]]], judges: Mapping[tuple[str, ...], Nearness], label: str
 ) -> tuple[str, ...]:
     """What the engines cannot measure, most clips first."""
     lines = []

@@ -21,13 +21,7 @@ from merrflow.datasets.review.web import serve_assets
 from merrflow.store import ClipGone, NotYours
 
 PACKAGE = "merrflow.datasets.preference"
-ASSETS = {
-    "page.css": REVIEW,
-    "server.js": REVIEW,
-    "text.js": REVIEW,
-    "compare.css": PACKAGE,
-    "compare.js": PACKAGE,
-}
+ASSETS = {"page.css": REVIEW, "server.js": REVIEW, "text.js": REVIEW, "compare.css": PACKAGE, "compare.js": PACKAGE}
 _MOST = 50  # pairs in one answer
 
 Id = Annotated[str, InPath(pattern="^[0-9a-f]{16}$")]

@@ -92,11 +92,7 @@ def _next(todo: Iterator[Entry]) -> list[Entry]:
 
 
 async def _judged(
-    ledger: Ledger,
-    entry: Entry,
-    texts: Texts,
-    judges: Sequence[Judge],
-    known: dict[tuple[str, str], tuple[str, str]],
+    ledger: Ledger, entry: Entry, texts: Texts, judges: Sequence[Judge], known: dict[tuple[str, str], tuple[str, str]]
 ) -> list[ScoreRow]:
     """The rows of one record that are not in the ledger yet."""
     record, text = entry.record, entry.fine_text

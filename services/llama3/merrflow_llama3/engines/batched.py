@@ -223,8 +223,7 @@ class BatchedReasoner(ABC):
         new = [key for key in sets if key not in self._priors]
         asked = [scoring.question for scoring in scorings]
         found = model.likelihoods(
-            asked + [self._without_content(*key) for key in new],
-            lambda place: place >= len(asked) or wanted(place),
+            asked + [self._without_content(*key) for key in new], lambda place: place >= len(asked) or wanted(place)
         )
         errors: dict[_Prior, MerrflowError] = {}
         for key, prior in zip(new, found[len(asked) :], strict=True):

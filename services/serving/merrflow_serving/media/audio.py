@@ -37,12 +37,7 @@ class Sound:
 
 
 def read_sound(
-    source: Source,
-    *,
-    max_seconds: float = 0.0,
-    margin: float = 1.0,
-    language: str = "",
-    origin: float | None = None,
+    source: Source, *, max_seconds: float = 0.0, margin: float = 1.0, language: str = "", origin: float | None = None
 ) -> Sound:
     """The sound track to be heard (see `ranked`), or the next that can be decoded.
 

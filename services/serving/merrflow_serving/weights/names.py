@@ -15,10 +15,7 @@ def listed(names: Sequence[str], most: int = LISTED) -> str:
 
 
 def in_the_files_words(
-    missing: Iterable[str],
-    source: Mapping[str, str],
-    keys: Iterable[str],
-    rename: Callable[[str], str | None],
+    missing: Iterable[str], source: Mapping[str, str], keys: Iterable[str], rename: Callable[[str], str | None]
 ) -> list[str]:
     """The file's names for the module's `missing` names; the module's own, marked as such, if none can be guessed.
 

@@ -131,10 +131,7 @@ def _measurements(
     size: tuple[int, int], people: People, light: Light, movement: Movement, lines: int
 ) -> tuple[Measurement, ...]:
     """All measured values by name; what could not be measured is absent, never zero."""
-    values: list[tuple[str, float | None, str]] = [
-        ("faces", len(people.faces), "1"),
-        ("hands", len(people.hands), "1"),
-    ]
+    values: list[tuple[str, float | None, str]] = [("faces", len(people.faces), "1"), ("hands", len(people.hands), "1")]
     if people.without_face is not None:
         values.append(("people", people.number, "1"))
     if people.faces:

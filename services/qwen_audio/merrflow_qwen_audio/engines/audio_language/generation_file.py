@@ -29,10 +29,7 @@ class GenerationFile(BaseModel):
         if not self.do_sample:
             return GREEDY.model_copy(update={"repetition_penalty": self.repetition_penalty})
         return Decoding(
-            temperature=self.temperature,
-            top_p=self.top_p,
-            top_k=self.top_k,
-            repetition_penalty=self.repetition_penalty,
+            temperature=self.temperature, top_p=self.top_p, top_k=self.top_k, repetition_penalty=self.repetition_penalty
         )
 
 
