@@ -36,7 +36,7 @@ class RuleSetMeasures:
     labels: LabelMeasures
     fitted_here: bool  # its weights were fitted to this very file, so that `labels` looks better than it is
     cross_validated: Mapping[str, Bound]  # figure -> what its file says of records it was not fitted to
-    given_label: Agreement  # the units of the file's label that stand at the peak
+    given_label: Agreement  # the units of the file's label that are present at the peak
     ruled_label: Agreement  # the units of the label that the rule set gives; none for neutral
 
 
