@@ -68,7 +68,7 @@ async def score(ledger: Ledger, texts: Texts, judges: Sequence[Judge], done: Cal
     known = await asyncio.to_thread(ledger.scored)
     heard = {judge.name: _Heard() for judge in judges}
     todo = entries(ledger, texts.names)
-    while some := await asyncio.to_thread(_next, todo):
+    while some := await asyncio.to_thread(list, islice(todo, _AT_ONCE)):
         work = [asyncio.create_task(_judged(ledger, entry, texts, judges, known)) for entry in some]
         try:
             await asyncio.wait(work, return_when=asyncio.FIRST_EXCEPTION)
@@ -85,10 +85,6 @@ async def score(ledger: Ledger, texts: Texts, judges: Sequence[Judge], done: Cal
                 _listen(heard[row.judge], JUDGED.validate_json(row.found))
         done(len(some))
     return tuple(remark for name, one in heard.items() for remark in _remarks(name, one))
-
-
-def _next(todo: Iterator[Entry]) -> list[Entry]:
-    return list(islice(todo, _AT_ONCE))
 
 
 async def _judged(

@@ -153,14 +153,11 @@ def _on_time(found: Recording, origin: float | None, most: float) -> tuple[np.nd
     ahead = round(lead * SAMPLE_RATE)
     if lead > most or -ahead >= found.samples.size:
         return found.samples, "the clocks of sound and picture have nothing in common: they begin together"
-    note = f"the sound begins {abs(lead):.2f} s {'after' if lead > 0 else 'before'} the picture" if _far(lead) else ""
+    side = "after" if lead > 0 else "before"
+    note = f"the sound begins {abs(lead):.2f} s {side} the picture" if abs(lead) >= 0.1 else ""
     if ahead <= 0:
         return found.samples[-ahead:], note
     return np.concatenate([np.zeros(ahead, np.float32), found.samples]), note
-
-
-def _far(seconds: float) -> bool:
-    return abs(seconds) >= 0.1
 
 
 def _first_picture(source: Source) -> float | None:

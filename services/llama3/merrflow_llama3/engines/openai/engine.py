@@ -21,7 +21,6 @@ from merrflow_llama3.types import (
     Reasoned,
     ReasonItem,
     Result,
-    Scored,
     ScoreItem,
     Translated,
     TranslateItem,
@@ -75,13 +74,10 @@ class OpenAIReasoner(OpenAIEngine[Llama3Settings, Item, Result]):
     def answer(self, item: Item, calls: Callable[[str], Calls]) -> Result:
         """Raises `InvalidInput` without a clue, a text or usable labels, and what `Calls.chat` raises."""
         if isinstance(item, ScoreItem):
-            return self._score(item, calls(self._versions["scoring_prompt_version"]))
+            return self._scorer.score(item, calls(self._versions["scoring_prompt_version"]))
         if isinstance(item, TranslateItem):
             return self._translate(item, calls(self._versions["translation_prompt_version"]))
         return self._reason(item, calls(self._versions["prompt_version"]))
-
-    def _score(self, item: ScoreItem, calls: Calls) -> Scored:
-        return self._scorer.score(item, calls)
 
     def _reason(self, item: ReasonItem, calls: Calls) -> Reasoned:
         tokens = endpoint_file().control_tokens
