@@ -57,10 +57,7 @@ SWAPS: dict[str, tuple[tuple[str, str], ...]] = {
         (r"\b(?:normal|natural|neutral)(?= (?:tone|voice|intonation))", "angry"),
         (r"\bnegative(?= (?:tone|voice|intonation))", "cheerful"),
     ),
-    "people": (
-        (r"\bwoman\b", "man"),
-        (r"\bman\b", "woman"),
-    ),
+    "people": ((r"\bwoman\b", "man"), (r"\bman\b", "woman")),
 }
 FEELINGS = {
     "happy": "sad",

@@ -19,7 +19,6 @@ import io
 import json
 import math
 import os
-import subprocess
 import sys
 import tempfile
 import time
@@ -35,12 +34,13 @@ import numpy as np
 import openai
 from PIL import Image
 
+from benchmarks.support.endpoint import endpoint_process
+from benchmarks.support.forgetful_service import openai_service
 from merrflow.minigpt_v2.v1 import minigpt_v2_pb2 as pb
 from merrflow.minigpt_v2.v1 import minigpt_v2_pb2_grpc as rpc
 from merrflow_minigpt_v2 import MiniGptSettings, SceneItem
 from merrflow_minigpt_v2.engines.openai.engine import OpenAIScenes
 from merrflow_minigpt_v2.engines.openai.pictures import data_url
-from merrflow_serving.health import check
 
 LEAST = 0.95  # of the ceiling
 WARM = 20  # calls before those that are measured
@@ -84,38 +84,20 @@ def question(number: int) -> Any:
 @contextmanager
 def endpoint(slots: int, latency: float) -> Iterator[str]:
     """One in a process of its own; yields its URL."""
-    command = [sys.executable, "-m", "benchmarks.support.endpoint", str(slots), str(latency)]
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    assert process.stdin and process.stdout
-    try:
-        yield process.stdout.readline().strip()
-    finally:
-        process.stdin.close()
-        process.wait(20)
+    with endpoint_process("benchmarks.support.endpoint", slots, latency) as (url, _):
+        yield url
 
 
 @contextmanager
 def service(url: str, slots: int) -> Iterator[str]:
     """minigpt-v2 in a process of its own; yields its address once it serves."""
-    with tempfile.TemporaryDirectory() as folder:
-        address = Path(folder) / "address"
-        given = {"ENGINE": "openai", "OPENAI_BASE_URL": url, "OPENAI_MODEL": "m", "OPENAI_CONCURRENCY": str(slots)}
-        given |= {"MAX_QUEUE": "2000", "MAX_CLIENT_REQUESTS": "2000", "LOG_LEVEL": "warning"}
-        command = [sys.executable, "-m", "merrflow_serving", "minigpt-v2", "--port", "0", "--stop-with-stdin"]
-        process = subprocess.Popen(
-            [*command, "--address-file", str(address)],
-            env=os.environ | {f"MERRFLOW_MINIGPT_V2_{name}": value for name, value in given.items()},
-            stdin=subprocess.PIPE,
-        )
-        assert process.stdin
-        try:
-            while not (address.exists() and check(address.read_text())[0]):
-                assert process.poll() is None, "the service ended"
-                time.sleep(0.1)
-            yield address.read_text()
-        finally:
-            process.stdin.close()
-            process.wait(60)
+    given = {"OPENAI_CONCURRENCY": str(slots), "MAX_QUEUE": "2000", "MAX_CLIENT_REQUESTS": "2000"}
+    environment = os.environ | {f"MERRFLOW_MINIGPT_V2_{name}": value for name, value in given.items()}
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        openai_service("minigpt-v2", url, Path(folder), environment, module="merrflow_serving") as (address, _),
+    ):
+        yield address
 
 
 async def send_all(address: str, items: int, at_once: int) -> float:

@@ -14,13 +14,15 @@ import argparse
 import json
 import os
 import subprocess
-import sys
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+from benchmarks.support.processes import MERRFLOW
+from merrflow_serving.catalog import SERVICES
 
 ROOT = Path(__file__).parents[1]
 _SECONDS = 280
@@ -40,7 +42,7 @@ def run(folder: Path, clips: Path, device: str) -> dict[str, Any]:
     command's last words if the run fails."""
     environment = os.environ | _engines(folder / "weights", device)
     out, started = folder / "out", time.perf_counter()
-    command = [sys.executable, "-c", "from merrflow.cli import main; main()", "run", str(clips), "--out", str(out)]
+    command = [*MERRFLOW, "run", str(clips), "--out", str(out)]
     table = clips / "transcripts.csv"
     command += ["--transcripts", str(table)] if table.exists() else []
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=_SECONDS, check=False)
@@ -50,7 +52,7 @@ def run(folder: Path, clips: Path, device: str) -> dict[str, Any]:
         )
     seconds = round(time.perf_counter() - started, 1)
     records = [json.loads(line) for line in (out / "records.jsonl").read_text(encoding="utf-8").splitlines()]
-    status = [sys.executable, "-c", "from merrflow.cli import main; main()", "status", "--out", str(out), "--json"]
+    status = [*MERRFLOW, "status", "--out", str(out), "--json"]
     told = json.loads(subprocess.run(status, capture_output=True, text=True, check=True, timeout=_SECONDS).stdout)
     origins = [record["origins"] for record in records]
     engines = Counter(f"{clue}: {one[clue]['engine']}" for one in origins for clue in sorted(one))
@@ -66,7 +68,7 @@ def _engines(folder: Path, device: str) -> dict[str, str]:
     write(folder / "qwen-audio", weights())
     found = {"MERRFLOW_OFFLINE": "1", "MERRFLOW_ASR": "off"}
     for name, engine in (("llama3", "transformers"), ("qwen-audio", "qwen_audio")):
-        prefix = f"MERRFLOW_{name.upper().replace('-', '_')}_"
+        prefix = SERVICES[name].env_prefix
         found |= {f"{prefix}ENGINE": engine, f"{prefix}WEIGHTS": str(folder / name), f"{prefix}DEVICE": device}
     return found
 

@@ -34,7 +34,7 @@ from benchmarks.support.forgetful_service import openai_service
 from benchmarks.support.made_up_dataset import make_clips
 from benchmarks.support.peer_models import endpoint
 from benchmarks.support.process_tree import Used, run_tree
-from benchmarks.support.processes import own_cpu_seconds
+from benchmarks.support.processes import MERRFLOW, own_cpu_seconds
 from benchmarks.support.smile_csv import write_smile
 from merrflow_serving.catalog import SERVICES
 from merrflow_serving.media.video import iter_frames
@@ -169,8 +169,7 @@ def run_openai(inputs: Inputs, latency: float, folder: Path) -> Row:
 def _run_merrflow(name: str, inputs: Inputs, out: Path, addresses: dict[str, str], services: list[int]) -> Row:
     environment = plain() | {f"{SERVICES[one].env_prefix}ADDRESS": address for one, address in addresses.items()}
     environment["PREFECT_HOME"] = str(inputs.home)
-    command = [sys.executable, "-c", "from merrflow.cli import main; main()", "run", str(inputs.clips)]
-    command += ["--out", str(out), "--action-units-from", str(inputs.action_units)]
+    command = [*MERRFLOW, "run", str(inputs.clips), "--out", str(out), "--action-units-from", str(inputs.action_units)]
     command += ["--transcripts", str(inputs.transcripts)]
     before = sum(own_cpu_seconds(pid, waited_for=True) for pid in services)
     used = run_tree(command, environment=environment)

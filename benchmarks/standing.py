@@ -62,10 +62,7 @@ def _one(kind: str, draw: random.Random) -> Planted:
         label, source, ("AU06",) if ruled == label else (), (), "default 1", "", ruled, ruled == label,
         {label: draw.uniform(0.6, 2.6)} if ruled == label else {},
     )  # fmt: skip
-    return Planted(
-        kind,
-        Case(found, _words(spoken, draw), _voice(AROUSED[truth], draw), {}, "", _network(shown, draw)),
-    )
+    return Planted(kind, Case(found, _words(spoken, draw), _voice(AROUSED[truth], draw), {}, "", _network(shown, draw)))
 
 
 def _words(spoken: str, draw: random.Random) -> Subtitle:

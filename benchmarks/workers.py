@@ -33,7 +33,8 @@ from benchmarks.support.large_ledger import fill_large, is_described, make_empty
 from benchmarks.support.ledger_load import Load, load
 from benchmarks.support.made_up_dataset import embedded, keys_for, make_clips
 from benchmarks.support.pool import Dataset, pooled
-from benchmarks.support.processes import MERRFLOW, cpu_seconds, run
+from benchmarks.support.process_tree import run_tree
+from benchmarks.support.processes import MERRFLOW, cpu_seconds
 from merrflow_serving.media.video import iter_frames
 from tests.postgres import Cluster
 
@@ -102,8 +103,9 @@ def _costs(place: Path, clips: int, settings: dict[str, str], server: Cluster | 
     found: dict[str, Any] = {}
     for name, command in (("shard", shard), ("status", (*MERRFLOW, "status", "--out", out))):
         before = cpu_seconds(server.pid) if server else 0.0
-        took = run(command, settings)
-        found[name] = took.numbers() | ({"server_cpu_s": cpu_seconds(server.pid) - before} if server else {})
+        took = run_tree(command, environment=os.environ | settings)
+        found[name] = {"s": round(took.seconds, 2), "cpu_s": round(took.cpu_seconds, 2), "mib": round(took.own_mib)}
+        found[name] |= {"server_cpu_s": cpu_seconds(server.pid) - before} if server else {}
         if name == "shard":
             found[name] |= json.loads(took.printed.splitlines()[-1])
         print(f"large: {clips} clips, {name}: {found[name]}", flush=True)

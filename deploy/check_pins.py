@@ -25,18 +25,8 @@ SEEDS = ("pip", "setuptools")  # of a new virtual environment
 OURS = re.compile("merrflow(-.*)?")
 # As SPDX has them, and as older metadata do.
 ALLOWED = {
-    *(
-        "0BSD",
-        "Apache-2.0",
-        "BSD-2-Clause",
-        "BSD-3-Clause",
-        "BSL-1.0",
-        "CC0-1.0",
-        "CNRI-Python",
-        "ISC",
-        "LLVM-exception",
-    ),
-    *("MIT", "MIT-0", "MIT-CMU", "MPL-2.0", "PSF-2.0", "Zlib"),
+    *("0BSD", "Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "BSL-1.0", "CC0-1.0", "CNRI-Python", "ISC"),
+    *("LLVM-exception", "MIT", "MIT-0", "MIT-CMU", "MPL-2.0", "PSF-2.0", "Zlib"),
     *("Apache Software License", "BSD License", "ISC License (ISCL)", "MIT License", "OSI Approved"),
     *("Mozilla Public License 2.0 (MPL 2.0)", "Python Software Foundation License"),
     *("Apache", "Apache 2.0 License", "2-clause BSD License", "3-Clause BSD License"),

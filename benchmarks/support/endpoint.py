@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import subprocess
 import sys
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any
 
@@ -137,6 +139,20 @@ def fixed(slots: int, seconds: float) -> Answer:
         return web.json_response(completion("A man sits.", usage={"prompt_tokens": tokens, "completion_tokens": 4}))
 
     return answer
+
+
+@contextmanager
+def endpoint_process(module: str, *given: object) -> Iterator[tuple[str, Callable[[], str]]]:
+    """An endpoint in a process of its own: `python -m module ...`, which prints its URL and ends with its standard
+    input. Yields the URL, and what ends it and returns what it printed then."""
+    command = [sys.executable, "-m", module, *map(str, given)]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert process.stdout
+    try:
+        yield process.stdout.readline().strip(), lambda: process.communicate(timeout=30)[0]
+    finally:
+        process.kill()
+        process.wait(20)
 
 
 def main() -> None:

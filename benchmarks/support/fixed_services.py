@@ -131,12 +131,7 @@ class FixedReasoner(Fixed):
         return Reasoned("The smile and the quiet voice tell of joy, held back. " * 8, Outcome.DONE, "", 400, 120, 1)
 
 
-ENGINES = {
-    "openface-au": FixedActionUnits,
-    "minigpt-v2": FixedScene,
-    "qwen-audio": FixedTone,
-    "llama3": FixedReasoner,
-}
+ENGINES = {"openface-au": FixedActionUnits, "minigpt-v2": FixedScene, "qwen-audio": FixedTone, "llama3": FixedReasoner}
 
 
 def noted(worked: Sequence[tuple[float, float, int]]) -> Noted:

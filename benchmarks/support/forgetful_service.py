@@ -20,14 +20,17 @@ from merrflow_serving.openai import client
 
 
 @contextmanager
-def openai_service(name: str, url: str, folder: Path, environment: Mapping[str, str]) -> Iterator[tuple[str, int]]:
+def openai_service(
+    name: str, url: str, folder: Path, environment: Mapping[str, str], *, module: str = __spec__.name
+) -> Iterator[tuple[str, int]]:
     """One in a process of its own, with its files in `folder`; yields its address and process once it serves.
 
-    url: of the endpoint. Raises `RuntimeError` with the end of its log if it does not serve.
+    url: of the endpoint. module: "merrflow_serving" for a service that keeps replies. Raises `RuntimeError` with the
+    end of its log if it does not serve.
     """
     place, prefix = folder / f"{name}.address", SERVICES[name].env_prefix
     given = {"ENGINE": "openai", "OPENAI_BASE_URL": url, "OPENAI_MODEL": "m", "LOG_LEVEL": "warning"}
-    command = [sys.executable, "-m", __spec__.name, name, "--port", "0", "--stop-with-stdin"]
+    command = [sys.executable, "-m", module, name, "--port", "0", "--stop-with-stdin"]
     with (folder / f"{name}.log").open("wb") as log:
         process = subprocess.Popen(
             [*command, "--address-file", str(place)],

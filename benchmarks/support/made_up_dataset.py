@@ -12,7 +12,7 @@ import av
 import numpy as np
 import sqlalchemy as sa
 
-from benchmarks.support.fixed_services import ENGINES
+from benchmarks.support.fixed_services import ENGINES, UNITS
 from merrflow.clients import identity, limits_of
 from merrflow.core.inputs import Found
 from merrflow.core.labels import Label
@@ -142,7 +142,6 @@ def pattern_record(seconds: float) -> Record:
     """A record of a clip of that length, without the clip's name, path and hash."""
     frames = int(seconds * FPS)
     drawn = np.random.default_rng(1)
-    units = [f"AU{code:02}" for code in (1, 2, 4, 5, 6, 7, 9, 10, 12, 14, 15, 17, 20, 23, 25, 26, 45)]
     origin = Origin("fixed", "fixed", "1", "", "a made-up answer", 0.01, 1.2)
     return Record(
         name="",
@@ -164,9 +163,9 @@ def pattern_record(seconds: float) -> Record:
         curves=Curves(
             tuple(round(i / FPS, 4) for i in range(frames)),
             tuple(range(frames)),
-            {unit: tuple(drawn.uniform(0, 3, frames).round(3).tolist()) for unit in units},
+            {unit: tuple(drawn.uniform(0, 3, frames).round(3).tolist()) for unit in UNITS},
         ),
-        measurable=tuple(units),
+        measurable=UNITS,
     )
 
 

@@ -10,14 +10,13 @@ from __future__ import annotations
 import asyncio
 import math
 import re
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from aiohttp import web
 
-from benchmarks.support.endpoint import Answer, Asked, Body, FakeEndpoint, completion
+from benchmarks.support.endpoint import Answer, Asked, Body, FakeEndpoint, completion, endpoint_process
 
 SCENE = "One person sits in a room and faces the camera."
 TONE = "calm"
@@ -70,18 +69,8 @@ def after(seconds: float) -> Answer:
 @contextmanager
 def endpoint(latency: float) -> Iterator[tuple[str, Callable[[], int]]]:
     """It in a process of its own; yields its URL and what ends it and returns how many requests it had."""
-    command = [sys.executable, "-m", __spec__.name, str(latency)]
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    assert process.stdout
-
-    def end() -> int:
-        return int(process.communicate(timeout=30)[0])
-
-    try:
-        yield process.stdout.readline().strip(), end
-    finally:
-        process.kill()
-        process.wait(20)
+    with endpoint_process(__spec__.name, latency) as (url, end):
+        yield url, lambda: int(end())
 
 
 def main() -> None:

@@ -15,7 +15,8 @@ from typing import Any
 import psycopg
 
 from benchmarks.support.fixed_services import Pace, Running, fixed_services
-from benchmarks.support.processes import MERRFLOW, cpu_seconds, run
+from benchmarks.support.process_tree import run_tree
+from benchmarks.support.processes import MERRFLOW, cpu_seconds
 from merrflow_serving.catalog import SERVICES
 from tests.ports import free_port
 from tests.postgres import Cluster
@@ -56,7 +57,8 @@ def pooled(place: Path, data: Dataset, server: Cluster, workers: int, paces: Map
             _until_started(place / f"worker-{number}/log", processes[number])
         out = str(place / "out")
         command = (*MERRFLOW, "run", str(data.clips), "--out", out, "--server", "--transcripts", str(data.table))
-        took = run((*command, "--config", str(place / "settings.yaml")), common)
+        command = (*command, "--config", str(place / "settings.yaml"))
+        took = run_tree(command, environment=os.environ | common)
         cpu = sum(cpu_seconds(process.pid) for process in processes)
         shares = [{name: one.stop() for name, one in of_worker.items()} for of_worker in services]
     ends = _ends(server, place / "out")

@@ -60,7 +60,7 @@ def run_tree(command: Sequence[str], *, environment: Mapping[str, str], cwd: Pat
         output.seek(0)
         printed = output.read().decode(errors="replace").strip()
     if process.returncode:
-        raise RuntimeError(f"{command[0]} ended with {process.returncode}:\n{printed[-2000:]}")
+        raise RuntimeError(f"{' '.join(command[-6:])} ended with {process.returncode}:\n{printed[-2000:]}")
     own = max(own, usage.ru_maxrss / 1024 if not own else 0.0)  # of a command too short for a look
     return Used(seconds, usage.ru_utime + usage.ru_stime + left_cpu, own, max(own, tree), os.getloadavg()[0], printed)
 

@@ -14,6 +14,7 @@ from merrflow.datasets.review.corrected import corrected
 from merrflow.datasets.review.verdicts import Decision, decisions
 from merrflow.datasets.scoring.scores import NOT_SCORED, Kept, TextScores
 from merrflow.store import Ledger, StageRow
+from merrflow_serving.errors import first_fault
 
 RECORDS = TypeAdapter(Record)
 Value = TypeVar("Value")
@@ -59,7 +60,7 @@ def parsed(
             except ValidationError as error:
                 lost += 1
                 if lost == 1:
-                    log.warning("the record of clip %s cannot be parsed (%s)", name, what_is_wrong(error))
+                    log.warning("the record of clip %s cannot be parsed (%s)", name, first_fault(error))
                 ledger.undo(name)
                 continue
             yield name, row, record
@@ -69,12 +70,6 @@ def parsed(
                 "%s: records that cannot be parsed and are left out: %d; run merrflow run again to make them anew",
                 *(ledger.location, lost),
             )
-
-
-def what_is_wrong(error: ValidationError) -> str:
-    """The first fault, in one line."""
-    first = error.errors(include_url=False, include_input=False)[0]
-    return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
 
 
 def entries(ledger: Ledger, names: Collection[str] | None = None) -> Iterator[Entry]:

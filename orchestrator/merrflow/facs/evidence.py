@@ -48,11 +48,7 @@ def judge(
 
 
 def _judge(
-    rule: Rule,
-    rules: RuleSet,
-    present: Collection[str],
-    intensity: Mapping[str, float],
-    measurable: Collection[str],
+    rule: Rule, rules: RuleSet, present: Collection[str], intensity: Mapping[str, float], measurable: Collection[str]
 ) -> Evidence:
     units = tuple(code for code in rule.action_units if code in present)
     missing = tuple(code for code in rule.action_units if code not in measurable)

@@ -12,13 +12,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import av.error
 from av.stream import Disposition
 
 from merrflow.formats.subtitle_cues import MAX_CUES, BadSidecar, RawCue, dialogue, in_order
 from merrflow.formats.subtitle_files import MAX_BYTES
 from merrflow.formats.subtitle_text import Cue, spoken
 from merrflow.formats.text_encoding import UnknownEncoding, decode
+from merrflow_serving.media.container import packets
 from merrflow_serving.media.languages import language_of
 from merrflow_serving.media.video import iter_frames, open_media
 
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 MOST_TRACKS = 64  # films in fifty languages exist
 _TEXTS = ("mov_text", "subrip", "ass", "webvtt", "text")  # ffmpeg's names of codecs
-_MOST_FAILED_READS = 10  # in a row
 _BETWEEN = "\n\x1e\n"  # cues, while the encoding of all is found; no encoding has these bytes within a character
 _PARTLY = Disposition.forced | Disposition.comment | Disposition.descriptions | Disposition.metadata
 _IMPAIRED = Disposition.hearing_impaired | Disposition.captions
@@ -102,21 +101,14 @@ def _language(track: SubtitleStream) -> str:
 
 def _read(container: InputContainer, read: dict[int, _Packets]) -> None:
     """Raises ffmpeg's error if reading fails again and again; a damaged packet costs itself."""
-    failed = 0
-    while read and failed < _MOST_FAILED_READS:
-        try:
-            for packet in container.demux([one.track for one in read.values()]):
-                failed = 0
-                if packet.pts is None or packet.time_base is None:
-                    continue
-                one, tick = read[packet.stream_index], float(packet.time_base)
-                if text := _text(bytes(packet), one.codec):
-                    one.add(packet.pts * tick, packet.duration * tick if packet.duration else None, text)
-            return
-        except av.error.InvalidDataError:
-            failed += 1
-            if failed >= _MOST_FAILED_READS:
-                raise
+    if not read:
+        return
+    for packet in packets(container, [one.track for one in read.values()], lambda error: None):
+        if packet.pts is None or packet.time_base is None:
+            continue
+        one, tick = read[packet.stream_index], float(packet.time_base)
+        if text := _text(bytes(packet), one.codec):
+            one.add(packet.pts * tick, packet.duration * tick if packet.duration else None, text)
 
 
 def _text(data: bytes, codec: str) -> bytes:

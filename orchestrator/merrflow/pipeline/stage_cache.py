@@ -22,12 +22,11 @@ from merrflow.core.errors import FileAway, RunStopped, WitnessAway
 from merrflow.core.measurements import Clip
 from merrflow.core.records import Outcome
 from merrflow.core.texts import Origin
-from merrflow.datasets.entries import what_is_wrong
 from merrflow.pipeline.cache_keys import CacheKeys
 from merrflow.stages.graph import Graph
 from merrflow.stages.stage import Reply, Result, Stage
 from merrflow.store import RECORD, GroupedWrites, Ledger, PackedRow, StageRow, StageWrite
-from merrflow_serving.errors import EngineFault, MerrflowError, TooLarge
+from merrflow_serving.errors import EngineFault, MerrflowError, TooLarge, first_fault
 
 Value = TypeVar("Value")
 log = logging.getLogger(__name__)
@@ -73,7 +72,7 @@ class Codecs:
             try:
                 return payload, found if stage.is_large else self.unpack(stage, payload)
             except ValidationError as error:  # such as NaN
-                problem = what_is_wrong(error)
+                problem = first_fault(error)
         raise EngineFault(f"the engine's answer cannot be used ({stage.name}): {problem}")
 
 
@@ -101,7 +100,7 @@ class StageCache:
             self._lost.add(stage.name)
             log.warning(
                 "the %s of clip %s cannot be parsed (%s), and maybe others; they are computed again",
-                *(stage.name, clip.name, what_is_wrong(error)),
+                *(stage.name, clip.name, first_fault(error)),
             )
 
     async def ask(self, function: Callable[..., Value], *arguments: Any) -> Value:

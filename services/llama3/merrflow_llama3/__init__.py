@@ -21,7 +21,6 @@ from merrflow_llama3.types import (
     TranslateItem,
 )
 from merrflow_serving.answers import Outcome
-from merrflow_serving.catalog import SERVICES
 from merrflow_serving.service import ServiceSpec
 
 __all__ = [
@@ -62,7 +61,6 @@ SPEC = ServiceSpec(
         "vllm": "merrflow_llama3.engines.vllm:Vllm",
         "openai": "merrflow_llama3.engines.openai.engine:OpenAIReasoner",
     },
-    proto=SERVICES["llama3"].proto,
     register=register,
     warmup=_warmup,
 )

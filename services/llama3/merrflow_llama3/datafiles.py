@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from merrflow_serving.errors import NotReady
+from merrflow_serving.errors import NotReady, first_fault
 
 PACKAGE = "merrflow_llama3"
 Kind = TypeVar("Kind", bound=BaseModel)
@@ -32,5 +32,4 @@ def read_as(name: str, kind: type[Kind]) -> Kind:
     try:
         return kind.model_validate(read_data(name))
     except ValidationError as error:
-        first = error.errors()[0]
-        raise NotReady(f"data/{name}.yaml: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+        raise NotReady(f"data/{name}.yaml: {first_fault(error)}") from error

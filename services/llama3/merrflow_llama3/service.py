@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from itertools import chain
+from typing import Any
 
 import grpc
 
 from merrflow.llama3.v1 import llama3_pb2, llama3_pb2_grpc
 from merrflow_llama3.settings import Llama3Settings
-from merrflow_llama3.types import Clues, ReasonItem, ScoreItem, TranslateItem
+from merrflow_llama3.types import Clues, Reasoned, ReasonItem, ScoreItem, Translated, TranslateItem
 from merrflow_serving.catalog import SERVICES
 from merrflow_serving.errors import InvalidInput, TooLarge
 from merrflow_serving.service import Service
@@ -34,15 +35,7 @@ class EmotionReasoner(llama3_pb2_grpc.EmotionReasonerServicer):
     ) -> llama3_pb2.ReasonResponse:
         self._check_length(request.clues)
         answer = await self._service.run(ReasonItem(_clues(request.clues), request.seed), clip=request.clip)
-        return llama3_pb2.ReasonResponse(
-            text=answer.result.text,
-            outcome=answer.result.outcome.to_proto(),
-            prompt_tokens=answer.result.prompt_tokens,
-            answer_tokens=answer.result.answer_tokens,
-            outcome_reason=answer.result.reason,
-            attempts=answer.result.attempts,
-            **self._service.stamp(answer),
-        )
+        return llama3_pb2.ReasonResponse(**_written(answer.result), **self._service.stamp(answer))
 
     async def Score(  # noqa: N802
         self,
@@ -73,15 +66,7 @@ class EmotionReasoner(llama3_pb2_grpc.EmotionReasonerServicer):
         self._check_length(llama3_pb2.Clues(subtitle=request.text), [request.language])
         item = TranslateItem(request.text, request.language, request.seed)
         answer = await self._service.run(item, clip=request.clip)
-        return llama3_pb2.TranslateResponse(
-            text=answer.result.text,
-            outcome=answer.result.outcome.to_proto(),
-            prompt_tokens=answer.result.prompt_tokens,
-            answer_tokens=answer.result.answer_tokens,
-            outcome_reason=answer.result.reason,
-            attempts=answer.result.attempts,
-            **self._service.stamp(answer),
-        )
+        return llama3_pb2.TranslateResponse(**_written(answer.result), **self._service.stamp(answer))
 
     def _check_length(self, clues: llama3_pb2.Clues, labels: Iterable[str] = ()) -> None:
         """Raises `TooLarge` before the text is cleaned or tokenised, which takes long for megabytes."""
@@ -96,6 +81,17 @@ class EmotionReasoner(llama3_pb2_grpc.EmotionReasonerServicer):
                 f"the clues have more than {self._longest} characters: shorten the scene, the tone or the subtitle, "
                 f"or raise {variable}"
             )
+
+
+def _written(result: Reasoned | Translated) -> dict[str, Any]:
+    return {
+        "text": result.text,
+        "outcome": result.outcome.to_proto(),
+        "prompt_tokens": result.prompt_tokens,
+        "answer_tokens": result.answer_tokens,
+        "outcome_reason": result.reason,
+        "attempts": result.attempts,
+    }
 
 
 def _clues(clues: llama3_pb2.Clues) -> Clues:

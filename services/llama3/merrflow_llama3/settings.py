@@ -55,10 +55,7 @@ class Llama3Settings(TorchSettings, OpenAISettings):
     )
     answer_tokens: int = Field(0, ge=0, description="longest answer; 0 for the prompt file's own limit")
     attempts: int = Field(
-        3,
-        ge=1,
-        le=20,
-        description="answers to generate, each with a seed of its own, until one passes the checks",
+        3, ge=1, le=20, description="answers to generate, each with a seed of its own, until one passes the checks"
     )
     gpu_share: float = Field(
         0,

@@ -18,7 +18,6 @@ SPEC = ServiceSpec(
         "minigpt_v2": "merrflow_minigpt_v2.engines.minigpt_v2.engine:MiniGptV2",
         "openai": "merrflow_minigpt_v2.engines.openai.engine:OpenAIScenes",
     },
-    proto="merrflow.minigpt_v2.v1.SceneDescriber",
     register=register,
     warmup=warmup_item,
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -14,3 +15,12 @@ def check_frame(image: npt.NDArray[np.uint8], max_pixels: int) -> None:
         raise InvalidInput("a frame must be (height, width, 3) 8-bit RGB")
     if image.shape[0] * image.shape[1] > max_pixels:
         raise TooLarge(f"a frame of {image.shape[1]}x{image.shape[0]} has more than {max_pixels} pixels")
+
+
+def shrunk(image: npt.NDArray[np.uint8], longest: int) -> npt.NDArray[np.uint8]:
+    """(height, width, 3) with at most `longest` pixels a side; never enlarged."""
+    factor = longest / max(image.shape[:2])
+    if factor >= 1:
+        return image
+    size = (max(1, round(image.shape[1] * factor)), max(1, round(image.shape[0] * factor)))
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)

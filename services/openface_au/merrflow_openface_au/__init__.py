@@ -35,7 +35,6 @@ SPEC = ServiceSpec(
         "openface_predictors": "merrflow_openface_au.engines.openface_predictors.engine:PredictorsPool",
         "openface": "merrflow_openface_au.engines.openface.engine:OpenFaceEngine",
     },
-    proto="merrflow.openface_au.v1.ActionUnits",
     register=register,
     warmup=warmup_item,
 )

@@ -28,11 +28,7 @@ def to_proto(result: VideoResult, stamp: dict[str, Any], *, packed: bool = False
 
 def _frames(result: VideoResult) -> list[pb.Frame]:
     return [
-        pb.Frame(
-            index=frame.index,
-            timestamp_seconds=frame.timestamp,
-            faces=[_face(face) for face in frame.faces],
-        )
+        pb.Frame(index=frame.index, timestamp_seconds=frame.timestamp, faces=[_face(face) for face in frame.faces])
         for frame in result.frames
     ]
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from merrflow_qwen_audio.service import register, warmup_item
 from merrflow_qwen_audio.settings import QwenAudioSettings
 from merrflow_qwen_audio.types import Content, Measurement, Outcome, Span, Tone, ToneItem
-from merrflow_serving.catalog import SERVICES
 from merrflow_serving.service import ServiceSpec
 
 __all__ = ["SPEC", "Content", "Measurement", "Outcome", "QwenAudioSettings", "Span", "Tone", "ToneItem"]
@@ -20,7 +19,6 @@ SPEC = ServiceSpec(
         "qwen2_audio": "merrflow_qwen_audio.engines.qwen2_audio.engine:Qwen2AudioEngine",
         "openai": "merrflow_qwen_audio.engines.openai.engine:OpenAITones",
     },
-    proto=SERVICES["qwen-audio"].proto,
     register=register,
     warmup=warmup_item,
 )

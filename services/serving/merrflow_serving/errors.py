@@ -6,12 +6,15 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import grpc
 from google.protobuf import any_pb2
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 from grpc_status import rpc_status
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
 
 ERROR_DOMAIN = "merrflow"
 # What grpc.aio says, as INTERNAL and instead of the server's status, if the server ended the call while the client was
@@ -148,11 +151,7 @@ PASSING = frozenset(
     }
 )
 RETRYABLE = frozenset(
-    {
-        grpc.StatusCode.UNAVAILABLE,
-        grpc.StatusCode.RESOURCE_EXHAUSTED,
-        grpc.StatusCode.DEADLINE_EXCEEDED,
-    }
+    {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.DEADLINE_EXCEEDED}
 )
 
 
@@ -177,6 +176,13 @@ def from_rpc_error(error: grpc.RpcError) -> MerrflowError:
         if detail.Unpack(info):
             reason = info.reason
     return MerrflowError(error.details() or code.name, reason=reason, code=code)
+
+
+def first_fault(error: ValidationError, whole: str = "") -> str:
+    """The first fault in one line, after its place; `whole` is the place of a fault that is of no field."""
+    first = error.errors(include_url=False, include_input=False)[0]
+    place = ".".join(map(str, first["loc"])) or whole
+    return f"{place}: {first['msg']}" if place else first["msg"]
 
 
 def one_line(error: BaseException) -> str:

@@ -45,9 +45,7 @@ class Boundary(_Interceptor):
         self._probe_gate = probe_gate
 
     async def intercept_service(
-        self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[_Handler]],
-        details: grpc.HandlerCallDetails,
+        self, continuation: Callable[[grpc.HandlerCallDetails], Awaitable[_Handler]], details: grpc.HandlerCallDetails
     ) -> _Handler:
         handler = await continuation(details)
         if handler is None:

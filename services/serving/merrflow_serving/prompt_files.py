@@ -11,7 +11,7 @@ from typing import TypeVar
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from merrflow_serving.errors import NotReady
+from merrflow_serving.errors import NotReady, first_fault
 
 Kind = TypeVar("Kind", bound="PromptFile")
 
@@ -59,8 +59,6 @@ def read_prompt(name: str, kind: type[Kind], folder: Traversable, packaged: str)
     try:
         return kind.model_validate({**yaml.safe_load(data), "digest": hashlib.sha256(data).hexdigest()})
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "file"
-        raise NotReady(f"the prompt {name!r} cannot be used: {where}: {first['msg']}") from error
+        raise NotReady(f"the prompt {name!r} cannot be used: {first_fault(error, 'file')}") from error
     except (yaml.YAMLError, TypeError, ValueError, RecursionError) as error:
         raise NotReady(f"the prompt {name!r} is not a YAML file of the right form: {error}") from error

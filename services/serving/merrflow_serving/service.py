@@ -17,6 +17,7 @@ from merrflow.common.v1 import common_pb2
 from merrflow_serving import plugins
 from merrflow_serving.answers import Usage
 from merrflow_serving.batching import Answer, Batcher
+from merrflow_serving.catalog import SERVICES
 from merrflow_serving.engine import (
     Engine,
     EngineInfo,
@@ -53,9 +54,13 @@ class ServiceSpec(Generic[SettingsT]):
     version: str
     settings: type[SettingsT]
     engines: Mapping[str, str]  # the built-in ones: name -> "package.module:Class"; the first is the default
-    proto: str  # full name of the gRPC service
     register: Callable[[Service[SettingsT], grpc.aio.Server], None]  # adds the servicer to the server
     warmup: Callable[[], Any]  # an item that exercises the whole engine once
+
+    @property
+    def proto(self) -> str:
+        """The full name of its gRPC service."""
+        return SERVICES[self.name].proto
 
     def make_engine(self, settings: SettingsT) -> Engine[Any, Any]:
         """The engine that the settings name, not loaded yet: a built-in one, or another distribution's.
@@ -222,9 +227,7 @@ class Service(Generic[SettingsT_co]):
         return {
             **({"usage": usage.to_proto()} if isinstance(usage, Usage) else {}),
             "timing": common_pb2.Timing(
-                queue_seconds=answer.queue_seconds,
-                model_seconds=answer.model_seconds,
-                batch_size=answer.batch_size,
+                queue_seconds=answer.queue_seconds, model_seconds=answer.model_seconds, batch_size=answer.batch_size
             ),
             "engine": _engine_message(self.info),
         }

@@ -21,10 +21,7 @@ class ServiceSettings(BaseSettings):
 
     host: str = Field("127.0.0.1", description="address to listen on")
     port: int | None = Field(
-        None,
-        ge=0,
-        le=65535,
-        description="gRPC port; 0 for any free one; unset: the service's own (catalog.py)",
+        None, ge=0, le=65535, description="gRPC port; 0 for any free one; unset: the service's own (catalog.py)"
     )
     engine: str = Field("", description="engine to load; empty for the service's default")
     media_roots: Annotated[list[Path], NoDecode] = Field(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from merrflow_serving.catalog import SERVICES
 from merrflow_serving.service import ServiceSpec
 from merrflow_whisper.service import register, warmup_item
 from merrflow_whisper.settings import WhisperSettings
@@ -19,7 +18,6 @@ SPEC = ServiceSpec(
         "transformers": "merrflow_whisper.engines.transformers:TransformersEngine",
         "openai": "merrflow_whisper.engines.openai.engine:OpenAITranscripts",
     },
-    proto=SERVICES["whisper"].proto,
     register=register,
     warmup=warmup_item,
 )

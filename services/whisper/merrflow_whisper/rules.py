@@ -13,19 +13,16 @@ from importlib.resources import files
 from pathlib import Path
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
-from merrflow_serving.errors import NotReady
+from merrflow_serving.errors import NotReady, first_fault
+from merrflow_serving.prompt_files import Strict
 from merrflow_whisper.types import Segment, Transcript
 
 STRETCH = 480  # characters: what is said in 30 s, for which Whisper's threshold is
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Decode(_Part):
+class Decode(Strict):
     """How text is searched for; names as in `recognition.yaml`."""
 
     beam_size: int = Field(ge=1, le=20)
@@ -40,14 +37,14 @@ class Decode(_Part):
         return min(200, int(self.tokens_per_second * min(seconds, 30.0)) + self.tokens_more)
 
 
-class Language(_Part):
+class Language(Strict):
     """What is done for one language."""
 
     prompt: str = ""
     convert: str = ""  # configuration of OpenCC, such as `t2s`
 
 
-class Reject(_Part):
+class Reject(Strict):
     """Thresholds of what is not believed."""
 
     language_probability: float
@@ -59,7 +56,7 @@ class Reject(_Part):
     invented: tuple[str, ...] = ()
 
 
-class Rules(_Part):
+class Rules(Strict):
     """The file. `digest` is the hash of its bytes, which is part of the engine's identity."""
 
     version: int
@@ -67,6 +64,11 @@ class Rules(_Part):
     languages: Mapping[str, Language] = {}
     reject: Reject
     digest: str = ""
+
+    @property
+    def stamp(self) -> str:
+        """Version and digest, for the engine's identity."""
+        return f"{self.version}.{self.digest}"
 
     def language(self, code: str) -> Language:
         return self.languages.get(code, Language())
@@ -116,9 +118,7 @@ def load_rules(path: str = "") -> Rules:
     except (OSError, UnicodeDecodeError, TypeError, yaml.YAMLError) as error:
         raise NotReady(f"{path}: cannot be read as YAML: {error}", reason="RULES_INVALID") from error
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(map(str, first["loc"]))
-        raise NotReady(f"{path}: {where}: {first['msg']}", reason="RULES_INVALID") from error
+        raise NotReady(f"{path}: {first_fault(error)}", reason="RULES_INVALID") from error
 
 
 def _plain(text: str) -> str:

@@ -78,7 +78,6 @@ SPEC = ServiceSpec(
     version="0.0.1",
     settings=ServiceSettings,
     engines={"toy": "tests.services.serving.toy:ToyEngine"},
-    proto="merrflow.qwen_audio.v1.ToneDescriber",
     register=lambda service, server: pb_grpc.add_ToneDescriberServicer_to_server(Toy(service), server),
     warmup=lambda: b"warm",
 )

@@ -25,10 +25,7 @@ class ClaimsOfText(ClipFilter[ClaimRules]):
         return any(judge in clip.text_claims for judge in self.rules.judges)
 
     def reason(self, clip: Candidate) -> str | None:
-        limits = {
-            Finding.CONTRADICTED: self.rules.contradicted_above,
-            Finding.NOT_TOLD: self.rules.not_told_above,
-        }
+        limits = {Finding.CONTRADICTED: self.rules.contradicted_above, Finding.NOT_TOLD: self.rules.not_told_above}
         for judge in self.rules.judges:
             shares = clip.text_claims.get(judge)
             for finding, most in limits.items():

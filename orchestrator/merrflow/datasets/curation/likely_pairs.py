@@ -48,12 +48,7 @@ def _flat(rows: Sequence[np.ndarray], kind: type) -> tuple[np.ndarray, np.ndarra
 
 
 def _shared(
-    owner: np.ndarray,
-    piece: np.ndarray,
-    words: np.ndarray,
-    seconds: np.ndarray,
-    length: float,
-    bits: int | None = None,
+    owner: np.ndarray, piece: np.ndarray, words: np.ndarray, seconds: np.ndarray, length: float, bits: int | None = None
 ) -> np.ndarray:
     """Pairs of owners that share a piece, as first * clips + second, each once.
 

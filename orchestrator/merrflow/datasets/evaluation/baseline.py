@@ -13,6 +13,7 @@ from merrflow.core.errors import InputError, listed, unwritable
 from merrflow.core.fingerprint import fingerprint
 from merrflow.datasets.evaluation.runs import FinishedRun
 from merrflow.formats.merr import MerrAnnotation
+from merrflow_serving.errors import first_fault
 
 SETTINGS: Mapping[str, int] = {"measures": 1, "near_frames": 5, "samples": 2000, "seed": 0}  # what scores depend on
 _NAMES_SHOWN = 3
@@ -83,11 +84,9 @@ def read_baseline(path: Path) -> Baseline:
     try:
         return Baseline.model_validate_json(path.read_bytes())
     except ValidationError as error:
-        fault = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(map(str, fault["loc"]))
         raise InputError(
-            f"{path}: not a baseline of this version ({where + ': ' if where else ''}{fault['msg']}); write one with "
-            "merrflow evaluate --save-baseline"
+            f"{path}: not a baseline of this version ({first_fault(error)}); write one with merrflow evaluate "
+            "--save-baseline"
         ) from error
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror or error})") from error

@@ -36,7 +36,7 @@ class RuleSetMeasures:
     labels: LabelMeasures
     fitted_here: bool  # its weights were fitted to this very file, so that `labels` looks better than it is
     cross_validated: Mapping[str, Bound]  # figure -> what its file says of records it was not fitted to
-    given_label: Agreement  # the units of the file's label that stand at the peak
+    given_label: Agreement  # the units of the file's label that are present at the peak
     ruled_label: Agreement  # the units of the label that the rule set gives; none for neutral
 
 
@@ -82,9 +82,7 @@ def evaluate_rules(
         lexicon=lexicon,
         phrases=measure_phrases(usual, load_lexicon(lexicon)),
         limits=measure_ceilings(
-            [frozenset(one.peak_units or ()) for one in usual],
-            [one.label or "" for one in usual],
-            first.neutral.label,
+            [frozenset(one.peak_units or ()) for one in usual], [one.label or "" for one in usual], first.neutral.label
         ),
         rule_sets=tuple(_measure(rules, records, where, sha256) for rules in rule_sets),
     )

@@ -16,6 +16,7 @@ from merrflow.core.texts import Origin
 from merrflow.datasets.entries import RECORDS, Entry, entries
 from merrflow.formats.merr import MerrAnnotation
 from merrflow.store import Ledger
+from merrflow_serving.errors import first_fault
 
 _NO_CURVES: Mapping[str, object] = {"timestamps": (), "frames": (), "intensity": {}}  # not in records.jsonl
 
@@ -105,9 +106,7 @@ def _lines(path: Path) -> Iterator[Entry]:
     except InputError:
         raise
     except ValidationError as error:
-        fault = error.errors()[0]
-        where = ".".join(map(str, fault["loc"]))
-        raise InputError(f"{path}, line {number}: not a record of merrflow: {where}: {fault['msg']}") from error
+        raise InputError(f"{path}, line {number}: not a record of merrflow: {first_fault(error)}") from error
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise InputError(f"{path}, line {number}: not a record of merrflow ({error})") from error
     except OSError as error:

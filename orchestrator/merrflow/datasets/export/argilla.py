@@ -108,11 +108,7 @@ def item(entry: Entry, fields: Mapping[str, str]) -> dict[str, Any]:
     suggestions = {LABEL: {"value": record.label.label, "score": certainty(record), "agent": record.label.source}}
     if entry.fine_text:
         origin = record.origins.get("reasoning")
-        suggestions[TEXT] = {
-            "value": entry.fine_text.strip(),
-            "score": None,
-            "agent": origin.model if origin else None,
-        }
+        suggestions[TEXT] = {"value": entry.fine_text.strip(), "score": None, "agent": origin.model if origin else None}
     return {
         "id": record.name,
         "fields": {"coarse": "-", **fields},

@@ -136,10 +136,7 @@ class Card:
             "tags": ["emotion-recognition", "affective-computing", "facial-action-units", "multimodal", "merr"],
             "size_categories": [next((word for limit, word in _SIZES if rows < limit), "n>1M")],
             "configs": [
-                {
-                    "config_name": "default",
-                    "data_files": [{"split": name, "path": f"data/{name}-*"} for name in sizes],
-                }
+                {"config_name": "default", "data_files": [{"split": name, "path": f"data/{name}-*"} for name in sizes]}
             ],
             "dataset_info": {
                 "features": list(features),

@@ -10,7 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from merrflow.core.errors import InputError, listed
 from merrflow.core.fingerprint import fingerprint
-from merrflow.datasets.entries import RECORDS, what_is_wrong
+from merrflow.datasets.entries import RECORDS
 from merrflow.datasets.export.text import one_line
 from merrflow.datasets.imports import argilla, labelstudio
 from merrflow.datasets.imports.items import Answer, Fault, Item, NotAnAnswer, Skipped, Unasked, shown
@@ -18,6 +18,7 @@ from merrflow.datasets.review.desk import Desk, UnknownClip
 from merrflow.datasets.review.index import item_id
 from merrflow.datasets.review.verdicts import Kind, Name, Said, Source, Verdict, read_verdict
 from merrflow.store import UNDO, ClipGone, Ledger
+from merrflow_serving.errors import first_fault
 
 TOOLS: Mapping[str, Callable[[Path], Iterator[Item]]] = {"labelstudio": labelstudio.read, "argilla": argilla.read}
 _NAMES = TypeAdapter[str](Name)
@@ -79,7 +80,7 @@ class _Names:
             try:
                 name = _NAMES.validate_python(name)
             except ValidationError as error:
-                raise InputError(f"--reviewer {shown(one)}: {what_is_wrong(error).lstrip(': ')}") from error
+                raise InputError(f"--reviewer {shown(one)}: {first_fault(error)}") from error
             if known in self._by_id or (self._everybody and not equals):
                 raise InputError(f"--reviewer {shown(one)}: {known or 'a name for everybody'} is given twice")
             if equals:
@@ -102,7 +103,7 @@ class _Names:
         try:
             return str(_NAMES.validate_python(name))
         except ValidationError as error:
-            raise NotAnAnswer(f"reviewer {shown(name)}: {what_is_wrong(error).lstrip(': ')}") from error
+            raise NotAnAnswer(f"reviewer {shown(name)}: {first_fault(error)}") from error
 
 
 _Earlier = dict[tuple[str, str], list[Verdict]]  # clip, reviewer -> what was taken from the tool before, in order
@@ -131,7 +132,7 @@ def _say(desk: Desk, ledger: Ledger, tool: str, answer: Answer, reviewer: str, e
     try:
         said = Said(label=answer.label, text=text, source=Source(tool=tool, at=answer.at))
     except ValidationError as error:
-        raise NotAnAnswer(f"clip {shown(answer.clip)}: {what_is_wrong(error)}") from error
+        raise NotAnAnswer(f"clip {shown(answer.clip)}: {first_fault(error)}") from error
     taken = earlier.setdefault((item.name, reviewer), [])
     of_bytes = [one for one in taken if one.sha256 == answer.sha256]
     if of_bytes and _is_known(of_bytes[-1].said, said):

@@ -173,8 +173,8 @@ def _exact(
         face = peak_face(record)
         return face, 0.0, (f"nothing of the label in the face; frame {face.frame} is the clip's peak",)
     here = near.ratio(face.present, face.intensity)
-    stands = "the rule is met" if here >= 1 else f"{here:.2f} of what makes the label"
-    reasons = [f"frame {face.frame}: {near.reason(face.present, face.intensity)} ({stands})"]
+    state = "the rule is met" if here >= 1 else f"{here:.2f} of what makes the label"
+    reasons = [f"frame {face.frame}: {near.reason(face.present, face.intensity)} ({state})"]
     if series is not None:
         frames = held(by_frame, frame, mining.held * ratio)
         reasons.append(f"held for {frames} frame{'s' if frames != 1 else ''}")
@@ -210,9 +210,7 @@ def _sure(face: Seen, rules: RuleSet, mining: MiningRules) -> float:
 
 
 def _limits(
-    engines: Counter[tuple[str, tuple[str, ...]]],
-    judges: Mapping[tuple[str, ...], Nearness],
-    label: str,
+    engines: Counter[tuple[str, tuple[str, ...]]], judges: Mapping[tuple[str, ...], Nearness], label: str
 ) -> tuple[str, ...]:
     """What the engines cannot measure, most clips first."""
     lines = []

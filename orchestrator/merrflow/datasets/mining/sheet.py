@@ -38,13 +38,7 @@ def write_sheet(mined: Mined, path: Path) -> None:
     pieces = (
         templates(PACKAGE)
         .get_template("sheet.html.j2")
-        .generate(
-            mined=mined,
-            cards=_cards(mined),
-            style=Markup(style),
-            policy=policy(style),
-            version=__version__,
-        )
+        .generate(mined=mined, cards=_cards(mined), style=Markup(style), policy=policy(style), version=__version__)
     )
     with whole_text(path) as file:
         for piece in pieces:

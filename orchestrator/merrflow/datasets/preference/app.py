@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from fastapi import FastAPI
 from fastapi import Path as InPath
 from fastapi import Query as InQuery
-from fastapi.responses import HTMLResponse, JSONResponse, Response
+from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, StringConstraints
-from starlette.requests import Request
 
 from merrflow.core.version import __version__
 from merrflow.datasets.pages import templates
@@ -17,18 +17,17 @@ from merrflow.datasets.preference.desk import CompareDesk, UnknownPair
 from merrflow.datasets.review.app import PACKAGE as REVIEW
 from merrflow.datasets.review.app import Key, film, still
 from merrflow.datasets.review.verdicts import Name
-from merrflow.datasets.review.web import serve_assets
+from merrflow.datasets.review.web import page_app
 from merrflow.store import ClipGone, NotYours
 
 PACKAGE = "merrflow.datasets.preference"
-ASSETS = {
-    "page.css": REVIEW,
-    "server.js": REVIEW,
-    "text.js": REVIEW,
-    "compare.css": PACKAGE,
-    "compare.js": PACKAGE,
-}
+ASSETS = {"page.css": REVIEW, "server.js": REVIEW, "text.js": REVIEW, "compare.css": PACKAGE, "compare.js": PACKAGE}
 _MOST = 50  # pairs in one answer
+_ERRORS: Mapping[type[Exception], tuple[int, str]] = {
+    UnknownPair: (404, "there is no such pair, or its texts changed since; reload the page"),
+    ClipGone: (409, "the clip is gone, or its file was replaced; the answer was not kept"),
+    NotYours: (409, "there is no answer of yours to take back on this pair"),
+}
 
 Id = Annotated[str, InPath(pattern="^[0-9a-f]{16}$")]
 Digest = Annotated[str, StringConstraints(pattern="^[0-9a-f]{16}$")]
@@ -52,14 +51,8 @@ class AnswerIn(_Shown):
 
 def compare_app(desk: CompareDesk, reviewer: str = "") -> FastAPI:
     """The application, to be put behind a `Guard`. reviewer: the name that the page begins with."""
-    app = FastAPI(title="merrflow compare", docs_url=None, redoc_url=None, openapi_url=None)
     page = templates(PACKAGE).get_template("compare.html.j2").render(version=__version__, reviewer=reviewer)
-
-    @app.get("/")
-    def show() -> HTMLResponse:
-        return HTMLResponse(page)
-
-    serve_assets(app, ASSETS)
+    app = page_app("merrflow compare", page, ASSETS, _ERRORS)
 
     @app.get("/api/about")
     def about() -> dict[str, Any]:
@@ -86,17 +79,5 @@ def compare_app(desk: CompareDesk, reviewer: str = "") -> FastAPI:
     @app.get("/pairs/{pair}/picture")
     def picture(pair: Id) -> Response:
         return still(*desk.pictures(pair))
-
-    @app.exception_handler(UnknownPair)
-    def unknown(request: Request, error: Exception) -> Response:
-        return JSONResponse({"detail": "there is no such pair, or its texts changed since; reload the page"}, 404)
-
-    @app.exception_handler(ClipGone)
-    def gone(request: Request, error: Exception) -> Response:
-        return JSONResponse({"detail": "the clip is gone, or its file was replaced; the answer was not kept"}, 409)
-
-    @app.exception_handler(NotYours)
-    def not_yours(request: Request, error: Exception) -> Response:
-        return JSONResponse({"detail": "there is no answer of yours to take back on this pair"}, 409)
 
     return app

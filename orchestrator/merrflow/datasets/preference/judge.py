@@ -88,7 +88,7 @@ def question(pair: Pair, order: Order) -> Clues:
 
 
 def place_of(scores: Mapping[str, float]) -> str | None:
-    """The likelier place, or "same"; None for an answer that is none."""
+    """The likelier place, or "same"; None for an answer that gives no shares of the two."""
     file = judge_file()
     try:
         first, second = float(scores[file.places.first]), float(scores[file.places.second])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import stat
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,9 +12,8 @@ from typing import Annotated, Any
 from fastapi import FastAPI, HTTPException
 from fastapi import Path as InPath
 from fastapi import Query as InQuery
-from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, Response, StreamingResponse
+from fastapi.responses import FileResponse, Response, StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
-from starlette.requests import Request
 
 from merrflow.core.version import __version__
 from merrflow.datasets.pages import templates
@@ -23,15 +22,18 @@ from merrflow.datasets.review.desk import Desk, Query, UnknownClip
 from merrflow.datasets.review.news import news
 from merrflow.datasets.review.sound import draw_sound
 from merrflow.datasets.review.verdicts import Kind, Name, Said
-from merrflow.datasets.review.web import serve_assets
+from merrflow.datasets.review.web import page_app
 from merrflow.store import ClipGone, NotYours
 from merrflow_serving.errors import MerrflowError
 
 PACKAGE = "merrflow.datasets.review"
 ASSETS = ("page.css", "page.js", "news.js", "list.js", "player.js", "server.js", "text.js")
 TYPES = {".webm": "video/webm", ".ogv": "video/ogg", ".mkv": "video/x-matroska", ".mov": "video/quicktime"}
-GONE = "the clip is gone, or its file was replaced; the verdict was not kept. Reload the page"
-
+_ERRORS: Mapping[type[Exception], tuple[int, str]] = {
+    UnknownClip: (404, "there is no such clip, or its record is gone; reload the page"),
+    ClipGone: (409, "the clip is gone, or its file was replaced; the verdict was not kept. Reload the page"),
+    NotYours: (409, "there is nothing of yours to take back on this clip"),
+}
 
 Id = Annotated[str, InPath(pattern="^[0-9a-f]{16}$")]
 Key = Annotated[str, StringConstraints(pattern="^[0-9a-zA-Z-]{8,64}$")]
@@ -79,18 +81,13 @@ def review_app(desk: Desk, reviewer: str = "", blind: bool = False, ending: asyn
     """The application, to be put behind a `Guard`. reviewer, blind: what the page begins with. ending: set when the
     server ends, so that streams do."""
     ended = ending or asyncio.Event()
-    app = FastAPI(title="merrflow review", docs_url=None, redoc_url=None, openapi_url=None)
     page = (
         templates(PACKAGE)
         .get_template("page.html.j2")
         .render(version=__version__, reviewer=reviewer, blind=blind, about=desk.about())
     )
 
-    @app.get("/")
-    def show() -> HTMLResponse:
-        return HTMLResponse(page)
-
-    serve_assets(app, dict.fromkeys(ASSETS, PACKAGE))
+    app = page_app("merrflow review", page, dict.fromkeys(ASSETS, PACKAGE), _ERRORS)
 
     @app.get("/api/about")
     def about() -> dict[str, Any]:
@@ -148,18 +145,6 @@ def review_app(desk: Desk, reviewer: str = "", blind: bool = False, ending: asyn
             "seconds": drawn.seconds,
             "pitch": drawn.pitch,
         }
-
-    @app.exception_handler(UnknownClip)
-    def unknown(request: Request, error: Exception) -> Response:
-        return JSONResponse({"detail": "there is no such clip, or its record is gone; reload the page"}, 404)
-
-    @app.exception_handler(ClipGone)
-    def gone(request: Request, error: Exception) -> Response:
-        return JSONResponse({"detail": GONE}, 409)
-
-    @app.exception_handler(NotYours)
-    def not_yours(request: Request, error: Exception) -> Response:
-        return JSONResponse({"detail": "there is nothing of yours to take back on this clip"}, 409)
 
     return app
 

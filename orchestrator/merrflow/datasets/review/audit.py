@@ -24,7 +24,6 @@ from merrflow.store import Ledger
 
 FILE = "audit.json"
 LEAST = 5  # clips of a label, if it has so many: with less, its figure says nothing
-UNCLEAR = "unclear"
 
 
 class Drawn(BaseModel):
@@ -81,7 +80,7 @@ def draw(items: Iterable[Item], sample: int, seed: int) -> Audit:
         drawn += [Drawn(name=item.name, sha256=item.sha256, label=label) for item in chosen[:number]]
     drawn = sorted(drawn, key=lambda one: fraction("audit order", seed, one.name))
     return Audit(
-        id=fingerprint("audit", seed, [asdict_of(one) for one in drawn])[:16],
+        id=fingerprint("audit", seed, [one.model_dump() for one in drawn])[:16],
         sample=sample,
         seed=seed,
         strata={label: len(found) for label, found in sorted(strata.items())},
@@ -102,11 +101,6 @@ def _numbers(strata: Mapping[str, int], sample: int) -> dict[str, int]:
         above = [label for label in found if found[label] > least]
         found[max(above, key=lambda label: found[label])] -= 1
     return found
-
-
-def asdict_of(one: Drawn) -> dict[str, str]:
-    """As JSON."""
-    return {"name": one.name, "sha256": one.sha256, "label": one.label}
 
 
 def write_audit(out: Path, audit: Audit) -> None:

@@ -76,9 +76,7 @@ def _with_peak(record: Record, index: int, who: str) -> Record:
     pairs = zip(record.label.action_units, record.label.expressions, strict=False)
     kept = [(code, phrase) for code, phrase in pairs if code in present]
     label = replace(
-        record.label,
-        action_units=tuple(code for code, _ in kept),
-        expressions=tuple(phrase for _, phrase in kept),
+        record.label, action_units=tuple(code for code, _ in kept), expressions=tuple(phrase for _, phrase in kept)
     )
     shown = record.shown
     if shown is None and record.peak.box is not None:  # the picture is still the one that the run made

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import uvicorn
-from fastapi import FastAPI, HTTPException, Response
+from fastapi import FastAPI, HTTPException, Request, Response
+from fastapi.responses import HTMLResponse, JSONResponse
 from starlette.types import ASGIApp
 
 from merrflow.datasets.pages import asset
@@ -15,14 +16,32 @@ END_SECONDS = 3  # that an answer on its way, such as a long clip, may take when
 _KINDS = {".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8"}
 
 
-def serve_assets(app: FastAPI, files: Mapping[str, str]) -> None:
-    """Under /static/. files: the name of each, and the package that it lies in."""
+def page_app(
+    title: str, page: str, files: Mapping[str, str], errors: Mapping[type[Exception], tuple[int, str]]
+) -> FastAPI:
+    """An application with its page at / and files under /static/.
+
+    files: the name of each, and the package that it is in. errors: how each is answered, by code and sentence.
+    """
+    app = FastAPI(title=title, docs_url=None, redoc_url=None, openapi_url=None)
+
+    @app.get("/")
+    def show() -> HTMLResponse:
+        return HTMLResponse(page)
 
     @app.get("/static/{name}")
     def static(name: str) -> Response:
         if name not in files:
             raise HTTPException(404, "there is no such file")
         return Response(asset(files[name], name), media_type=_KINDS[Path(name).suffix])
+
+    def answered(request: Request, error: Exception) -> Response:
+        code, detail = errors[type(error)]
+        return JSONResponse({"detail": detail}, code)
+
+    for kind in errors:
+        app.add_exception_handler(kind, answered)
+    return app
 
 
 def server_config(app: ASGIApp, tls_cert: Path | None, tls_key: Path | None) -> uvicorn.Config:

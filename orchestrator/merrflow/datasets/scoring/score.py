@@ -68,7 +68,7 @@ async def score(ledger: Ledger, texts: Texts, judges: Sequence[Judge], done: Cal
     known = await asyncio.to_thread(ledger.scored)
     heard = {judge.name: _Heard() for judge in judges}
     todo = entries(ledger, texts.names)
-    while some := await asyncio.to_thread(_next, todo):
+    while some := await asyncio.to_thread(list, islice(todo, _AT_ONCE)):
         work = [asyncio.create_task(_judged(ledger, entry, texts, judges, known)) for entry in some]
         try:
             await asyncio.wait(work, return_when=asyncio.FIRST_EXCEPTION)
@@ -87,16 +87,8 @@ async def score(ledger: Ledger, texts: Texts, judges: Sequence[Judge], done: Cal
     return tuple(remark for name, one in heard.items() for remark in _remarks(name, one))
 
 
-def _next(todo: Iterator[Entry]) -> list[Entry]:
-    return list(islice(todo, _AT_ONCE))
-
-
 async def _judged(
-    ledger: Ledger,
-    entry: Entry,
-    texts: Texts,
-    judges: Sequence[Judge],
-    known: dict[tuple[str, str], tuple[str, str]],
+    ledger: Ledger, entry: Entry, texts: Texts, judges: Sequence[Judge], known: dict[tuple[str, str], tuple[str, str]]
 ) -> list[ScoreRow]:
     """The rows of one record that are not in the ledger yet."""
     record, text = entry.record, entry.fine_text

@@ -14,7 +14,8 @@ from typing import ClassVar
 
 from merrflow_llama3.chat import Message
 from merrflow_llama3.engines.chat_tokenizer import ChatTokenizer
-from merrflow_llama3.engines.generations import Generation, Reasoning, Translation
+from merrflow_llama3.engines.drafts import Reasoning
+from merrflow_llama3.engines.generations import Generation
 from merrflow_llama3.engines.language_model import Ask, Drawn, LanguageModel, Question, Tokens
 from merrflow_llama3.engines.prompts import longest_answer, prompt_names, prompt_versions
 from merrflow_llama3.engines.translations import Translating, translator
@@ -155,19 +156,20 @@ class BatchedReasoner(ABC):
         question = self._prompt.fill(clues, self._tokenizer.control_tokens)
         return clues, question, self._tokens(self._prompt.conversation(question), self._prompt.answer_starts)
 
-    def _prepare_reasoning(self, item: ReasonItem) -> Reasoning:
+    def _prepare_reasoning(self, item: ReasonItem) -> Generation:
         clues, question, tokens = self.compose(item.clues)
         longest = longest_answer(self._settings, self._prompt)
         self._check_context(len(tokens) + longest)
-        return Reasoning(item, clues, question, tokens, self._settings.attempts, longest, self._prompt)
+        reasoning = Reasoning(item, clues, question, self._prompt, self._settings.attempts)
+        return Generation(reasoning, tokens, longest)
 
-    def _prepare_translation(self, item: TranslateItem) -> Translation:
+    def _prepare_translation(self, item: TranslateItem) -> Generation:
         prompt = translator(self._translation)
         translating = Translating(item, prompt, self._settings.attempts, self._tokenizer.control_tokens)
         tokens = self._tokens(translating.conversation)
         self._check_context(len(tokens) + 1)
         room = self._settings.context_tokens - len(tokens)
-        return Translation(translating, tokens, min(translating.answer_tokens, room))
+        return Generation(translating, tokens, min(translating.answer_tokens, room))
 
     def _generate(
         self, model: LanguageModel, generations: list[Generation], wanted: Wanted
@@ -221,8 +223,7 @@ class BatchedReasoner(ABC):
         new = [key for key in sets if key not in self._priors]
         asked = [scoring.question for scoring in scorings]
         found = model.likelihoods(
-            asked + [self._without_content(*key) for key in new],
-            lambda place: place >= len(asked) or wanted(place),
+            asked + [self._without_content(*key) for key in new], lambda place: place >= len(asked) or wanted(place)
         )
         errors: dict[_Prior, MerrflowError] = {}
         for key, prior in zip(new, found[len(asked) :], strict=True):

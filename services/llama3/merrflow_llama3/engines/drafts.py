@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import structlog
 
 from merrflow_llama3 import checks
-from merrflow_llama3.types import Clues, Reasoned
+from merrflow_llama3.prompt import Prompt
+from merrflow_llama3.types import Clues, Reasoned, ReasonItem
 from merrflow_serving.answers import Outcome
 
 log = structlog.get_logger()
@@ -42,6 +43,44 @@ def check(
         prompt_tokens=prompt_tokens,
         answer_tokens=answer_tokens,
     )
+
+
+class Reasoning:
+    """One clip. Attempts arrive one by one, each drawn by a seed of its own; as `Translating` of a text."""
+
+    def __init__(self, item: ReasonItem, clues: Clues, question: str, prompt: Prompt, attempts: int) -> None:
+        """clues: prepared. attempts: how many at most."""
+        self._seed = item.seed
+        self._clues, self._question, self._prompt = clues, question, prompt
+        self._most = attempts
+        self._drafts: list[Draft] = []
+
+    def seed(self) -> int:
+        """Of the next attempt."""
+        return derived_seed(self._seed, len(self._drafts))
+
+    def is_done(self, answer: str, *, cut: bool, prompt_tokens: int, answer_tokens: int) -> bool:
+        """Takes an answer. True if it passes the checks, or was the last attempt."""
+        draft = check(
+            f"{self._prompt.answer_starts}{answer}".strip(),
+            self._clues,
+            self._question,
+            every_clue=self._prompt.every_clue,
+            cut=cut,
+            prompt_tokens=prompt_tokens,
+            answer_tokens=answer_tokens,
+        )
+        self._drafts.append(draft)
+        return not draft.failures or len(self._drafts) == self._most
+
+    def result(self) -> Reasoned:
+        """The best attempt."""
+        return best(self._drafts)
+
+    def declined(self, reason: str, prompt_tokens: int, answer_tokens: int) -> Reasoned:
+        """If the model gives no text at all, which it would do again."""
+        attempts = len(self._drafts) + 1
+        return Reasoned("", Outcome.REFUSED, f"the model declined: {reason}", prompt_tokens, answer_tokens, attempts)
 
 
 def best(drafts: Sequence[Draft]) -> Reasoned:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import wave
 from collections.abc import Iterator, Mapping
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 
 import av
@@ -18,7 +18,7 @@ from av.stream import Discard, Disposition
 from merrflow_serving.errors import MerrflowError, MissingStream, TooLarge, UnreadableMedia
 from merrflow_serving.media.bounds import sound_limit
 from merrflow_serving.media.collector import LONGEST_SILENCE, SAMPLE_RATE, AudioCollector, Recording
-from merrflow_serving.media.container import Source, check_codec, clock_may_jump, open_media
+from merrflow_serving.media.container import Source, check_codec, clock_may_jump, open_media, packets
 from merrflow_serving.media.mixdown import Mix, usual
 from merrflow_serving.media.sound_tracks import ranked
 from merrflow_serving.media.video import iter_frames
@@ -26,7 +26,6 @@ from merrflow_serving.media.video import iter_frames
 __all__ = ["SAMPLE_RATE", "AudioCollector", "Sound", "decode_audio", "encode_wav", "read_sound"]
 _FRAMES_WITHOUT_TIME = 250  # of a picture, after which its clock is taken for unknown
 _TRACKS_TRIED = 8
-_MOST_FAILED_READS = 10  # in a row
 
 
 @dataclass(frozen=True)
@@ -38,12 +37,7 @@ class Sound:
 
 
 def read_sound(
-    source: Source,
-    *,
-    max_seconds: float = 0.0,
-    margin: float = 1.0,
-    language: str = "",
-    origin: float | None = None,
+    source: Source, *, max_seconds: float = 0.0, margin: float = 1.0, language: str = "", origin: float | None = None
 ) -> Sound:
     """The sound track to be heard (see `ranked`), or the next that can be decoded.
 
@@ -143,19 +137,12 @@ def _frames(
     for stream in container.streams:
         if stream.index != track.index:
             stream.discard = Discard.all
-    failed = 0  # reads in a row
-    while failed < _MOST_FAILED_READS:
-        try:
-            for packet in container.demux(track):
-                failed = 0
-                try:
-                    yield from packet.decode()
-                except av.error.FFmpegError as error:
-                    damage.append(error)
-            return
-        except av.error.InvalidDataError as error:
-            failed += 1
-            damage.append(error)
+    with suppress(av.error.InvalidDataError):  # what was read until reading failed for good is kept
+        for packet in packets(container, track, damage.append):
+            try:
+                yield from packet.decode()
+            except av.error.FFmpegError as error:
+                damage.append(error)
 
 
 def _on_time(found: Recording, origin: float | None, most: float) -> tuple[np.ndarray, str]:
@@ -166,14 +153,11 @@ def _on_time(found: Recording, origin: float | None, most: float) -> tuple[np.nd
     ahead = round(lead * SAMPLE_RATE)
     if lead > most or -ahead >= found.samples.size:
         return found.samples, "the clocks of sound and picture have nothing in common: they begin together"
-    note = f"the sound begins {abs(lead):.2f} s {'after' if lead > 0 else 'before'} the picture" if _far(lead) else ""
+    side = "after" if lead > 0 else "before"
+    note = f"the sound begins {abs(lead):.2f} s {side} the picture" if abs(lead) >= 0.1 else ""
     if ahead <= 0:
         return found.samples[-ahead:], note
     return np.concatenate([np.zeros(ahead, np.float32), found.samples]), note
-
-
-def _far(seconds: float) -> bool:
-    return abs(seconds) >= 0.1
 
 
 def _first_picture(source: Source) -> float | None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import io
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
+from typing import Any, TypeVar
 
 import av
 import av.error
@@ -19,45 +20,18 @@ from merrflow_serving.errors import UnreadableMedia
 from merrflow_serving.media.bounds import MOST_PIXELS, MOST_SAMPLES, pixel_limit
 
 Source = Path | bytes
+Track = TypeVar("Track", bound=av.stream.Stream)
 # ffmpeg also has formats that refer to other files or addresses (playlists, concat, SDP): a clip must not make it open
 # these, so only formats that contain their media are accepted. Names of ffmpeg's demuxers.
 FORMATS = (
-    *(
-        "mov",
-        "matroska",
-        "avi",
-        "mpeg",
-        "mpegts",
-        "flv",
-        "live_flv",
-        "asf",
-        "ogg",
-        "gif",
-        "apng",
-        "mxf",
-        "nut",
-        "dv",
-        "rm",
-    ),
-    *(
-        "h264",
-        "hevc",
-        "m4v",
-        "mpegvideo",
-        "mjpeg",
-        "mjpeg_2000",
-        "obu",
-        "av1",
-        "ivf",
-        "h263",
-        "vc1",
-        "yuv4mpegpipe",
-        "wtv",
-    ),
+    *("mov", "matroska", "avi", "mpeg", "mpegts", "flv", "live_flv", "asf", "ogg", "gif", "apng", "mxf", "nut", "dv"),
+    *("rm", "h264", "hevc", "m4v", "mpegvideo", "mjpeg", "mjpeg_2000", "obu", "av1", "ivf", "h263", "vc1"),
+    *("yuv4mpegpipe", "wtv"),
     *("wav", "w64", "mp3", "flac", "aac", "ac3", "eac3", "aiff", "au", "caf", "amr", "wv", "ape", "tta", "loas"),
     *("image2", "jpeg_pipe", "png_pipe", "webp_pipe", "bmp_pipe", "tiff_pipe", "gif_pipe", "jpegxl_pipe", "j2k_pipe"),
     *("ppm_pipe", "pgm_pipe", "jpegls_pipe", "jpegxl_anim"),
 )
+_MOST_FAILED_READS = 10  # in a row
 _KINDS = {stat.S_ISDIR: "a folder", stat.S_ISFIFO: "a pipe", stat.S_ISSOCK: "a socket"}
 
 
@@ -91,6 +65,28 @@ def open_media(
         raise UnreadableMedia(
             f"not a video, sound or image file that can be decoded, or one that is cut off ({error.strerror})"
         ) from error
+
+
+def packets(
+    container: av.container.InputContainer,
+    tracks: Track | list[Track],
+    on_damage: Callable[[av.error.FFmpegError], None],
+) -> Iterator[av.Packet[Track]]:
+    """All packets that can be read. on_damage: called with the error of each failed read. Raises ffmpeg's error if
+    reading fails again and again."""
+    failed = 0
+    given: Any = tracks  # PyAV's types do not say that its packets are of these tracks
+    while True:
+        try:
+            for packet in container.demux(given):
+                failed = 0
+                yield packet
+            return
+        except av.error.InvalidDataError as error:
+            failed += 1
+            on_damage(error)
+            if failed >= _MOST_FAILED_READS:
+                raise
 
 
 @cache

@@ -11,7 +11,7 @@ import av.error
 
 from merrflow_serving.errors import TooLarge, UnreadableMedia
 from merrflow_serving.media.bounds import pixel_limit
-from merrflow_serving.media.container import Source, check_codec, clock_may_jump, open_media
+from merrflow_serving.media.container import Source, check_codec, clock_may_jump, open_media, packets
 from merrflow_serving.media.orientation import PixelShape, square
 from merrflow_serving.media.strict import StrictDecoder, is_silent, strict_options
 from merrflow_serving.media.tracks import video_track
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
 MOST_DAMAGE = 10_000  # packets; a file with more would keep the decoder busy for nothing
-_MOST_FAILED_READS = 10  # in a row
 _DAMAGE = (
     av.error.InvalidDataError,
     av.error.PatchWelcomeError,
@@ -119,7 +118,7 @@ def _decode(
         shape = PixelShape(video)
         strict = StrictDecoder(video, max_pixels) if damage.tolerates else None
         empty = True
-        for packet in _packets(container, video, damage):
+        for packet in packets(container, video, damage.add):
             pictures = _pictures(packet, max_pixels if not video.width else 0, damage, strict)
             damage.see(packet, pictures)
             for raw in pictures:
@@ -132,22 +131,6 @@ def _decode(
             damage.add(error)
         if empty and damage.first is not None:
             raise damage.first
-
-
-def _packets(container: InputContainer, track: VideoStream, damage: _Damage) -> Iterator[av.Packet[Any]]:
-    """All packets that can be read. Raises ffmpeg's error if reading fails again and again."""
-    failed = 0
-    while True:
-        try:
-            for packet in container.demux(track):
-                failed = 0
-                yield packet
-            return
-        except av.error.InvalidDataError as error:
-            failed += 1
-            damage.add(error)
-            if failed >= _MOST_FAILED_READS:
-                raise
 
 
 def _pictures(

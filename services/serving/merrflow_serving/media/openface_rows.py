@@ -25,7 +25,7 @@ LANDMARKS = tuple(f"{axis}_{number}" for axis in "xy" for number in range(68))
 POSE, PLACE = ("pose_Rx", "pose_Ry", "pose_Rz"), ("pose_Tx", "pose_Ty", "pose_Tz")
 # Whatever begins like a unit is one, or a typing error that would silently leave it out.
 _UNIT = re.compile(r"[Aa][Uu](\d{1,4})(?:_([rc])$)?.*")
-# What C++ libraries write for a number that is none, old Windows ones too: -nan(ind), 1.#QNAN, -1.#IND00.
+# What C++ libraries write for what is not a number, old Windows ones too: -nan(ind), 1.#QNAN, -1.#IND00.
 _NO_NUMBER = re.compile(r"([-+]?(nan(\(\w*\))?|inf(inity)?|\d\.#(qnan|snan|ind|inf)0*))?", re.IGNORECASE)
 
 

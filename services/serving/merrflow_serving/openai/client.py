@@ -17,7 +17,7 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from concurrent.futures import Future, wait
 from contextlib import AbstractAsyncContextManager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
 import openai
@@ -41,13 +41,13 @@ KEY_HEADER = "Authorization"
 _NOT_READ = ("OpenAI-Organization", "OpenAI-Project")  # headers that the package takes from the environment
 
 
+@dataclass(frozen=True)
 class Timed(Generic[T]):
     """An answer, and what it took."""
 
-    def __init__(self, value: T, calls: int, seconds: float) -> None:
-        self.value = value
-        self.calls = calls
-        self.seconds = seconds
+    value: T
+    calls: int
+    seconds: float
 
 
 class Client:

@@ -35,13 +35,7 @@ class Calls:
     """The calls of the endpoint for one item, and what they took."""
 
     def __init__(
-        self,
-        client: Client,
-        is_wanted: Callable[[], bool],
-        seconds: float,
-        prompt_version: str = "",
-        *,
-        tries: int = 0,
+        self, client: Client, is_wanted: Callable[[], bool], seconds: float, prompt_version: str = "", *, tries: int = 0
     ) -> None:
         """seconds: for all calls together. tries: of each; 0 for as many as there is time for."""
         self._client = client

@@ -10,6 +10,7 @@ from typing import TypeVar
 from pydantic import BaseModel, Field, ValidationError
 
 from merrflow_serving.answers import Outcome, Usage
+from merrflow_serving.errors import first_fault
 from merrflow_serving.openai.errors import Called, wrong_answer
 
 T = TypeVar("T", bound=BaseModel)
@@ -144,7 +145,5 @@ def _read(kind: type[T], content: bytes, called: Called) -> T:
     try:
         return kind.model_validate_json(content)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(map(str, first["loc"]))
         page = ", an HTML page" if content.lstrip()[:1] == b"<" else ""
-        raise wrong_answer(called, f"{where or 'its body'}: {first['msg']}{page}") from None
+        raise wrong_answer(called, first_fault(error, "its body") + page) from None

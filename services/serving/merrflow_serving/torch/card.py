@@ -22,12 +22,11 @@ from filelock import FileLock, Timeout
 
 from merrflow_serving.errors import NotReady
 from merrflow_serving.machine import Memory
+from merrflow_serving.torch.estimate import CONTEXT_BYTES, GIB
 from merrflow_serving.torch.need import Need
 from merrflow_serving.weights import progress
 
 log = structlog.get_logger()
-GIB = 1 << 30
-CONTEXT_BYTES = int(0.75 * GIB)  # CUDA context and library workspaces of one process, which a `Need` contains
 FOLDER = ".cards"  # below models_dir, which the services of a machine share
 _CLAIMS, _TURN = "*.claim", "turn.lock"
 

@@ -11,7 +11,8 @@ from importlib.resources import files
 from typing import TYPE_CHECKING
 
 import yaml
-from pydantic import BaseModel, ConfigDict
+
+from merrflow_serving.prompt_files import Strict
 
 if TYPE_CHECKING:
     import torch
@@ -25,11 +26,7 @@ BOTH_WAYS = f"install a newer driver, or {OLDER_BUILD}"
 _OLD_DRIVER = re.compile(r"driver\b.*\b(too old|insufficient)", re.I)  # torch's words, and the CUDA runtime's
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Cuda(_Strict):
+class Cuda(Strict):
     """What a major version of CUDA needs."""
 
     major: int
@@ -38,7 +35,7 @@ class Cuda(_Strict):
     without: str  # the cards that it left behind
 
 
-class _Drivers(_Strict):
+class _Drivers(Strict):
     version: int
     cuda: tuple[Cuda, ...]
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from merrflow_serving.errors import InvalidInput, NotReady
 from merrflow_serving.machine import Memory
 from merrflow_serving.torch import device as devices
-from merrflow_serving.torch.card import CONTEXT_BYTES, FOLDER, CardShare, Part
+from merrflow_serving.torch.card import FOLDER, CardShare, Part
+from merrflow_serving.torch.estimate import CONTEXT_BYTES
 from merrflow_serving.torch.need import Need
 from merrflow_serving.torch.settings import TorchSettings
 from merrflow_serving.weights.entries import entry

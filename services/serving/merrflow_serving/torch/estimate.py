@@ -10,7 +10,8 @@ if TYPE_CHECKING:
     import torch
 
 GIB = 1 << 30
-# CUDA context and library workspaces (cuBLAS, cuDNN) of one process, and what the caching allocator cannot reuse.
+# CUDA context and library workspaces (cuBLAS, cuDNN) of one process, which a `Need` contains, and what the caching
+# allocator cannot reuse.
 CONTEXT_BYTES = int(0.75 * GIB)
 FRAGMENTATION = 1.05
 

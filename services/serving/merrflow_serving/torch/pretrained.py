@@ -46,7 +46,8 @@ def load_pretrained(
     except Exception as error:
         if is_out_of_memory(error):
             raise NotReady(f"the weights in {path} do not fit into the memory of {device}: {error}") from error
-        if isinstance(error, (OSError, ValueError, KeyError, RuntimeError, TypeError)) or _damaged(error):
+        known = isinstance(error, (OSError, ValueError, KeyError, RuntimeError, TypeError))
+        if known or type(error).__name__ == "SafetensorError":
             raise NotReady(f"{path} cannot be loaded: {error}") from error
         raise
     _check_keys(path, found)
@@ -68,10 +69,6 @@ def _check_known(kind: Any, folder: Path, what: str) -> None:
     config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     if type(config) not in kind._model_mapping:
         raise NotReady(f"{folder} is a {config.model_type!r}, which is no {what}")
-
-
-def _damaged(error: Exception) -> bool:
-    return type(error).__name__ == "SafetensorError"
 
 
 def _check_keys(path: Path, found: dict[str, Any]) -> None:

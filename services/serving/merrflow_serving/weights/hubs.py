@@ -131,11 +131,7 @@ class HuggingFace(HubClient):
 
     def _fetch(self, listing: Listing, file: WeightFile) -> None:
         self._hub.hf_hub_download(
-            self._repository.id,
-            file.name,
-            revision=listing.revision,
-            local_dir=self._folder,
-            endpoint=self._endpoint,
+            self._repository.id, file.name, revision=listing.revision, local_dir=self._folder, endpoint=self._endpoint
         )
 
     def _explain(self, error: Exception) -> NotReady | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-_NUMBER = re.compile(r"\d+")
 _NUMBERS = re.compile(r"(?<![A-Za-z\d])\d+(?![A-Za-z\d])")  # a layer's number, not the 1 of "fc1"
 LISTED = 12  # names that an error lists
 
@@ -16,10 +15,7 @@ def listed(names: Sequence[str], most: int = LISTED) -> str:
 
 
 def in_the_files_words(
-    missing: Iterable[str],
-    source: Mapping[str, str],
-    keys: Iterable[str],
-    rename: Callable[[str], str | None],
+    missing: Iterable[str], source: Mapping[str, str], keys: Iterable[str], rename: Callable[[str], str | None]
 ) -> list[str]:
     """The file's names for the module's `missing` names; the module's own, marked as such, if none can be guessed.
 

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from merrflow_serving import commands
 from merrflow_serving.engine import EngineInfo, Limits, Wanted, always
 from merrflow_serving.errors import Abandoned, InvalidInput, MerrflowError, NotReady
 from merrflow_serving.one_by_one import one_by_one
 from merrflow_serving.weights.locate import locate, revision
-from merrflow_whisper.engines.speech import Speech, converted, find_speech
+from merrflow_whisper.engines.speech import find_speech
 from merrflow_whisper.rules import load_rules
 from merrflow_whisper.settings import WhisperSettings
-from merrflow_whisper.types import Segment, SpeechItem, Transcript
+from merrflow_whisper.types import SpeechItem, Transcript
 
 if TYPE_CHECKING:
     from faster_whisper import WhisperModel
@@ -77,7 +76,7 @@ class FasterWhisperEngine:
             revision=revision(self._name, self._settings),
             device=device,
             dtype=self._compute_type(device),
-            prompt_version=f"{self._rules.version}.{self._rules.digest}",
+            prompt_version=self._rules.stamp,
             licence="MIT",
             note="Automatic speech recognition; segments of low confidence are left out.",
             limits=Limits(max_batch_size=1, max_seconds=self._settings.max_seconds),
@@ -112,20 +111,11 @@ class FasterWhisperEngine:
         )
         segments = []
         for one in found:  # a generator: each segment is decoded when it is asked for
-            segments.append(_segment(one, own.convert, speech))
+            start, no_speech = max(0.0, one.start), round(one.no_speech_prob, 4)
+            segments.append(speech.segment(start, one.end, one.text, own.convert, one.avg_logprob, no_speech))
             if not is_wanted():
                 raise Abandoned
         return self._rules.transcript(segments, language, probability, given=bool(item.language))
-
-
-def _segment(found: Any, convert: str, speech: Speech) -> Segment:
-    return Segment(
-        start=round(speech.seconds(max(0.0, found.start)), 3),
-        end=round(speech.seconds(found.end, end=True), 3),
-        text=converted(found.text, convert),
-        confidence=round(math.exp(found.avg_logprob), 4),
-        no_speech=round(found.no_speech_prob, 4),
-    )
 
 
 def _device(name: str) -> tuple[str, int]:

@@ -6,6 +6,7 @@ faster-whisper carries.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -13,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from merrflow_whisper.types import SAMPLE_RATE, Samples
+from merrflow_whisper.types import SAMPLE_RATE, Samples, Segment
 
 # Speech below the usual level is amplified to it, because the voice activity detection misses faint voices.
 USUAL_LEVEL, MOST_GAIN, LEVEL_WINDOW = 0.1, 30.0, 400  # RMS of the loud windows; factor; samples (25 ms)
@@ -36,6 +37,19 @@ class Speech:
                 return (start + left) / SAMPLE_RATE
             left -= length
         return self.spans[-1][1] / SAMPLE_RATE if self.spans else at
+
+    def segment(
+        self, start: float, end: float, text: str, convert: str, log_probability: float | None, no_speech: float | None
+    ) -> Segment:
+        """What is said between two seconds of the joined samples. convert: see `converted`. log_probability: of its
+        tokens, None if the model gives none."""
+        return Segment(
+            start=round(self.seconds(start), 3),
+            end=round(self.seconds(end, end=True), 3),
+            text=converted(text, convert),
+            confidence=1.0 if log_probability is None else round(min(1.0, math.exp(log_probability)), 4),
+            no_speech=no_speech,
+        )
 
     def stretches(self) -> list[Span]:
         """Where each stretch is in the joined samples."""

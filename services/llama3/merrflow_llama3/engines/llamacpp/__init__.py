@@ -9,12 +9,13 @@ would hardly be faster than one after the other.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from typing import Any
 
 from merrflow_llama3 import gguf_files
 from merrflow_llama3.chat import ChatTemplate
-from merrflow_llama3.engines.drafts import Draft, best, check, derived_seed, no_ground
+from merrflow_llama3.engines.drafts import Reasoning, no_ground
 from merrflow_llama3.engines.llamacpp.binding import LoadedModel, Slot
 from merrflow_llama3.engines.llamacpp.label_scorer import LabelScorer
 from merrflow_llama3.engines.prompts import longest_answer, prompt_names, prompt_versions
@@ -157,13 +158,14 @@ class LlamaCpp:
         if guided and not grammar:
             return no_ground(clues.label)
         self._slot.rewind()
-        drafts: list[Draft] = []
-        for attempt in range(self._settings.attempts):
-            seed = derived_seed(item.seed, attempt)
-            drafts.append(self._draft(clues, question, prompt, grammar, seed, is_wanted))
-            if not drafts[-1].failures:
-                break
-        return best(drafts)
+        reasoning = Reasoning(item, clues, question, self._prompt, self._settings.attempts)
+        longest, sampling = longest_answer(self._settings, self._prompt), self._prompt.sampling.model_dump()
+        done = False
+        while not done:
+            drawn = sampling | {"seed": reasoning.seed(), "grammar": grammar}
+            reply = self._slot.complete(prompt, answer_tokens=longest, is_wanted=is_wanted, **drawn)
+            done = reasoning.is_done(**_answer_of(reply))
+        return reasoning.result()
 
     def _translate(self, item: TranslateItem, is_wanted: Callable[[], bool]) -> Translated:
         prompt = translator(self._translation)
@@ -177,13 +179,7 @@ class LlamaCpp:
             reply = self._translating.complete(
                 asked, answer_tokens=translating.answer_tokens, is_wanted=is_wanted, **sampling
             )
-            choice = reply["choices"][0]
-            done = translating.is_done(
-                choice["text"],
-                cut=choice["finish_reason"] == "length",
-                prompt_tokens=reply["usage"]["prompt_tokens"],
-                answer_tokens=reply["usage"]["completion_tokens"],
-            )
+            done = translating.is_done(**_answer_of(reply))
         return translating.result()
 
     def compose(self, given: Clues) -> tuple[Clues, str, str]:
@@ -198,24 +194,12 @@ class LlamaCpp:
         prompt = self._template.render(self._prompt.conversation(question)) + self._prompt.answer_starts
         return clues, question, prompt
 
-    def _draft(
-        self, clues: Clues, question: str, prompt: str, grammar: str, seed: int, is_wanted: Callable[[], bool]
-    ) -> Draft:
-        reply = self._slot.complete(
-            prompt,
-            answer_tokens=longest_answer(self._settings, self._prompt),
-            seed=seed,
-            grammar=grammar,
-            is_wanted=is_wanted,
-            **self._prompt.sampling.model_dump(),
-        )
-        choice = reply["choices"][0]
-        return check(
-            f"{self._prompt.answer_starts}{choice['text']}".strip(),
-            clues,
-            question,
-            every_clue=self._prompt.every_clue,
-            cut=choice["finish_reason"] == "length",
-            prompt_tokens=reply["usage"]["prompt_tokens"],
-            answer_tokens=reply["usage"]["completion_tokens"],
-        )
+
+def _answer_of(reply: Mapping[str, Any]) -> dict[str, Any]:
+    choice, counts = reply["choices"][0], reply["usage"]
+    return {
+        "answer": choice["text"],
+        "cut": choice["finish_reason"] == "length",
+        "prompt_tokens": counts["prompt_tokens"],
+        "answer_tokens": counts["completion_tokens"],
+    }

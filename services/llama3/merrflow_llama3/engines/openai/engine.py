@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
-from merrflow_llama3.engines.drafts import Draft, best, check, derived_seed
+from merrflow_llama3.engines.drafts import Reasoning
 from merrflow_llama3.engines.openai.config import endpoint_file
 from merrflow_llama3.engines.openai.labels import LabelScorer, messages
 from merrflow_llama3.engines.prompts import longest_answer, prompt_names, prompt_versions
@@ -21,7 +21,6 @@ from merrflow_llama3.types import (
     Reasoned,
     ReasonItem,
     Result,
-    Scored,
     ScoreItem,
     Translated,
     TranslateItem,
@@ -75,13 +74,10 @@ class OpenAIReasoner(OpenAIEngine[Llama3Settings, Item, Result]):
     def answer(self, item: Item, calls: Callable[[str], Calls]) -> Result:
         """Raises `InvalidInput` without a clue, a text or usable labels, and what `Calls.chat` raises."""
         if isinstance(item, ScoreItem):
-            return self._score(item, calls(self._versions["scoring_prompt_version"]))
+            return self._scorer.score(item, calls(self._versions["scoring_prompt_version"]))
         if isinstance(item, TranslateItem):
             return self._translate(item, calls(self._versions["translation_prompt_version"]))
         return self._reason(item, calls(self._versions["prompt_version"]))
-
-    def _score(self, item: ScoreItem, calls: Calls) -> Scored:
-        return self._scorer.score(item, calls)
 
     def _reason(self, item: ReasonItem, calls: Calls) -> Reasoned:
         tokens = endpoint_file().control_tokens
@@ -90,34 +86,17 @@ class OpenAIReasoner(OpenAIEngine[Llama3Settings, Item, Result]):
             raise no_clue(item.clues)
         question = self._prompt.fill(clues, tokens)
         asked = messages(self._prompt.conversation(question))
-        drafts: list[Draft] = []
-        for attempt in range(self.settings.attempts):
-            seed = derived_seed(item.seed, attempt)
-            reply = calls.chat(asked, **self._drawn(seed), max_tokens=longest_answer(self.settings, self._prompt))
-            if reply.outcome is Outcome.REFUSED and not reply.text:
-                return self._declined(reply, attempt + 1, calls)
-            drafts.append(
-                check(
-                    reply.text,
-                    clues,
-                    question,
-                    every_clue=self._prompt.every_clue,
-                    cut=reply.outcome is Outcome.TRUNCATED,
-                    prompt_tokens=reply.usage.input_tokens,
-                    answer_tokens=reply.usage.output_tokens,
-                )
-            )
-            if not drafts[-1].failures:
-                break
-        return replace(best(drafts), usage=calls.usage)
-
-    def _declined(self, reply: Reply, attempts: int, calls: Calls) -> Reasoned:
-        """A filter, or no text at all: it would do the same again."""
-        reason = f"the model declined: {reply.why or 'it gave no text'}"
-        counts = reply.usage
-        return Reasoned(
-            "", Outcome.REFUSED, reason, counts.input_tokens, counts.output_tokens, attempts, usage=calls.usage
-        )
+        reasoning = Reasoning(item, clues, question, self._prompt, self.settings.attempts)
+        longest = longest_answer(self.settings, self._prompt)
+        done = False
+        while not done:
+            reply = calls.chat(asked, **self._drawn(reasoning.seed()), max_tokens=longest)
+            counts = reply.usage
+            if reply.outcome is Outcome.REFUSED and not reply.text:  # by a filter, or for no reason that is told
+                why = reply.why or "it gave no text"
+                return replace(reasoning.declined(why, counts.input_tokens, counts.output_tokens), usage=calls.usage)
+            done = reasoning.is_done(reply.text, **_counted(reply))
+        return replace(reasoning.result(), usage=calls.usage)
 
     def _translate(self, item: TranslateItem, calls: Calls) -> Translated:
         prompt = translator(self._translation)
@@ -126,12 +105,7 @@ class OpenAIReasoner(OpenAIEngine[Llama3Settings, Item, Result]):
         done = False
         while not done:
             reply = calls.chat(asked, **self._drawn(translating.seed()), max_tokens=translating.answer_tokens)
-            done = translating.is_done(
-                reply.text,
-                cut=reply.outcome is Outcome.TRUNCATED,
-                prompt_tokens=reply.usage.input_tokens,
-                answer_tokens=reply.usage.output_tokens,
-            )
+            done = translating.is_done(reply.text, **_counted(reply))
         return replace(translating.result(), usage=calls.usage)
 
     def _drawn(self, seed: int | None) -> dict[str, Any]:
@@ -146,3 +120,9 @@ class OpenAIReasoner(OpenAIEngine[Llama3Settings, Item, Result]):
         added = endpoint_file().stamp(extra=self.extra())
         versions = prompt_versions(self.settings, self._names)
         return {name: f"{version}, {added}" if version else "" for name, version in versions.items()}
+
+
+def _counted(reply: Reply) -> dict[str, Any]:
+    counts = reply.usage
+    cut = reply.outcome is Outcome.TRUNCATED
+    return {"cut": cut, "prompt_tokens": counts.input_tokens, "answer_tokens": counts.output_tokens}

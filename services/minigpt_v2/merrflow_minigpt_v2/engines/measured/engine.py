@@ -15,7 +15,7 @@ from merrflow_minigpt_v2.engines.measured.people import HAND_LANDMARKER, People,
 from merrflow_minigpt_v2.engines.measured.persons import PERSON_DETECTOR
 from merrflow_minigpt_v2.engines.measured.phrases import phrases, phrases_version
 from merrflow_minigpt_v2.engines.measured.wording import describe
-from merrflow_minigpt_v2.frames import check_frame
+from merrflow_minigpt_v2.frames import check_frame, shrunk
 from merrflow_minigpt_v2.types import Measurement, Scene, SceneItem
 from merrflow_serving.engine import EngineInfo, Limits, Wanted, always
 from merrflow_serving.errors import Abandoned, MerrflowError, NotReady
@@ -89,7 +89,7 @@ class MeasuredEngine:
         if self._people is None or self._reader is None:
             raise NotReady("the engine is not loaded")
         check_frame(item.image, self._max_pixels)
-        image = _shrunk(item.image)
+        image = shrunk(item.image, MAX_SIDE)
         height, width = image.shape[:2]
         no_text: tuple[TextLine, ...] = ()
         if min(height, width) < phrases()["too_small"]:
@@ -127,22 +127,11 @@ def _why_faces_only() -> str:
     return ""
 
 
-def _shrunk(image: Image) -> Image:
-    factor = MAX_SIDE / max(image.shape[:2])
-    if factor >= 1:
-        return image
-    size = (max(1, round(image.shape[1] * factor)), max(1, round(image.shape[0] * factor)))
-    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
-
-
 def _measurements(
     size: tuple[int, int], people: People, light: Light, movement: Movement, lines: int
 ) -> tuple[Measurement, ...]:
     """All measured values by name; what could not be measured is absent, never zero."""
-    values: list[tuple[str, float | None, str]] = [
-        ("faces", len(people.faces), "1"),
-        ("hands", len(people.hands), "1"),
-    ]
+    values: list[tuple[str, float | None, str]] = [("faces", len(people.faces), "1"), ("hands", len(people.hands), "1")]
     if people.without_face is not None:
         values.append(("people", people.number, "1"))
     if people.faces:

@@ -34,8 +34,7 @@ def read_config(folder: Path) -> LlamaConfig:
         return LlamaConfig.from_dict(values)
     except (OSError, ValueError, TypeError, StrictDataclassError) as error:
         raise NotReady(
-            f"{folder}/config.json is not Llama-2-7b-chat-hf's ({error}); get the folder again",
-            reason="MODEL_MISMATCH",
+            f"{folder}/config.json is not Llama-2-7b-chat-hf's ({error}); get the folder again", reason="MODEL_MISMATCH"
         ) from error
 
 

@@ -120,14 +120,7 @@ def load(
         origins=origins,
     )
     model = language.load(
-        config,
-        base,
-        checkpoint,
-        shape,
-        device=device,
-        dtype=dtype,
-        attention=attention,
-        origin=str(folders[LANGUAGE]),
+        config, base, checkpoint, shape, device=device, dtype=dtype, attention=attention, origin=str(folders[LANGUAGE])
     )
     loaded = LoadedModel(
         shape,

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from merrflow_minigpt_v2.frames import shrunk
 from merrflow_minigpt_v2.types import ContextFrame, SceneItem
 
 LONGEST_SIDE = 1024  # pixels; more is hardly read by today's models, and is paid for
@@ -38,10 +39,5 @@ def spread(context: Sequence[ContextFrame], count: int) -> list[ContextFrame]:
 
 def data_url(image: Picture) -> str:
     """(height, width, 3) RGB as a JPEG of at most `LONGEST_SIDE` pixels a side."""
-    height, width = image.shape[:2]
-    scale = LONGEST_SIDE / max(height, width)
-    if scale < 1.0:
-        size = (max(1, round(width * scale)), max(1, round(height * scale)))
-        image = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
-    _, data = cv2.imencode(".jpg", image[..., ::-1], JPEG)
+    _, data = cv2.imencode(".jpg", shrunk(image, LONGEST_SIDE)[..., ::-1], JPEG)
     return f"data:image/jpeg;base64,{b64encode(data.tobytes()).decode('ascii')}"

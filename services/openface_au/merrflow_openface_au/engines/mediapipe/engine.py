@@ -121,10 +121,7 @@ class MediapipeEngine:
             is_wanted,
         )
         tracker = FaceTracker(
-            models.detector,
-            lambda seed: self._new_track(models, seed),
-            search,
-            self._settings.max_faces,
+            models.detector, lambda seed: self._new_track(models, seed), search, self._settings.max_faces
         )
         for segment in split_into_segments(log.record(frames), search):
             tracker.add(segment)

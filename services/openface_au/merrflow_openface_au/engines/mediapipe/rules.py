@@ -14,7 +14,7 @@ import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from merrflow_openface_au.engines.mediapipe.geometry import GEOMETRY
-from merrflow_serving.errors import NotReady
+from merrflow_serving.errors import NotReady, first_fault
 from merrflow_serving.prompt_files import Strict
 
 # The 52 outputs of MediaPipe's blendshape network, in order (names as in Apple ARKit).
@@ -135,8 +135,6 @@ def load_rules(path: Path | None = None) -> Rules:
         file = path or resources.files("merrflow_openface_au") / "data" / "mediapipe.yaml"
         return Rules.model_validate(yaml.safe_load(file.read_text(encoding="utf-8")))
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"]))
-        raise NotReady(f"{name}: {place}: {first['msg']}", reason="RULES_INVALID") from error
+        raise NotReady(f"{name}: {first_fault(error)}", reason="RULES_INVALID") from error
     except (OSError, yaml.YAMLError, ValueError, RecursionError) as error:
         raise NotReady(f"{name} cannot be read: {error}", reason="RULES_INVALID") from error

@@ -93,7 +93,8 @@ def evaluate_run(group: Sequence[Job], ended: ProcessResult, read: Callable[[Job
                 results[job.index] = read(job, path)
                 continue
             except OpenFaceError as error:
-                fault = f"OpenFace's results cannot be used: {_without_folder(error, path)}"
+                # The private folder's path means nothing to the reader.
+                fault = f"OpenFace's results cannot be used: {str(error).replace(str(path), 'CSV')}"
         elif cut:
             fault = ended.fault
         else:
@@ -124,8 +125,3 @@ def abandoned_outcome(group: Sequence[Job]) -> GroupOutcome:
 def _reason(ended: ProcessResult, cut: bool) -> str:
     """cut: whether the process ended while it worked on this clip."""
     return "OPENFACE_TIMEOUT" if cut and ended.code is None else "OPENFACE"
-
-
-def _without_folder(error: OpenFaceError, path: Path) -> str:
-    """The message without the path of the private folder, which means nothing to the reader."""
-    return str(error).replace(str(path), "CSV")

@@ -32,7 +32,6 @@ class PaceMeasures:
 
     syllables: int
     utterance_seconds: float
-    phonation_seconds: float  # the utterance without its pauses
     speech_rate: float  # syllables per second of utterance
     articulation_rate: float  # syllables per second of phonation
     pauses: tuple[float, ...]  # seconds of each
@@ -83,7 +82,6 @@ def pace_measures(spans: Sequence[Span], nuclei: FrameNumbers) -> PaceMeasures |
     return PaceMeasures(
         syllables=count,
         utterance_seconds=utterance,
-        phonation_seconds=phonation,
         speech_rate=count / utterance,
         articulation_rate=count / phonation,
         pauses=pauses,

@@ -15,18 +15,17 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 import structlog
 
 from merrflow_qwen_audio.arrays import Samples
 from merrflow_qwen_audio.engines.acoustics.meter import Acoustics, Meter
+from merrflow_qwen_audio.engines.audio_language.heard import SAMPLE_RATE, check_instruction, heard_parts, tone_of
 from merrflow_qwen_audio.engines.audio_language.prompt_file import Prompt, load_prompt
-from merrflow_qwen_audio.engines.audio_language.replies import Reply, merge_replies
-from merrflow_qwen_audio.engines.audio_language.windows import WINDOW_SECONDS, windows
+from merrflow_qwen_audio.engines.audio_language.windows import WINDOW_SECONDS
 from merrflow_qwen_audio.engines.audio_language.words import Words, words_of
 from merrflow_qwen_audio.settings import QwenAudioSettings
-from merrflow_qwen_audio.tone_sentence import rules_version, sentence
-from merrflow_qwen_audio.types import Content, Span, Tone, ToneItem
+from merrflow_qwen_audio.tone_sentence import rules_version
+from merrflow_qwen_audio.types import Tone, ToneItem
 from merrflow_serving import commands, weights
 from merrflow_serving.engine import EngineInfo, Limits, Wanted, always
 from merrflow_serving.errors import Abandoned, EngineFault, MerrflowError, NotReady, TooLarge
@@ -47,8 +46,6 @@ if TYPE_CHECKING:
     Shape = tuple[nn.Module, PretrainedConfig, PretrainedConfig]  # all modules; configs of language model and tower
 
 log = structlog.get_logger()
-SAMPLE_RATE = 16_000  # Hz
-LONGEST_INSTRUCTION = 2_000  # characters
 MOST_AT_ONCE = {"cuda": 32, "cpu": 4}  # windows; fewer if they do not fit the memory
 MEASURING_THREADS = 4
 
@@ -179,7 +176,8 @@ class AudioLanguageEngine(OnTorch[QwenAudioSettings]):
             if isinstance(several, MerrflowError):
                 results.append(several)
             elif isinstance(found, Acoustics):
-                results.append(self._tone(item, found, [next(replies) for _ in several], self._loaded.prompt))
+                answers = [next(replies) for _ in several]
+                results.append(tone_of(found, answers, loaded.prompt, item.instruction))
         return results
 
     def close(self) -> None:
@@ -256,44 +254,24 @@ class AudioLanguageEngine(OnTorch[QwenAudioSettings]):
         """What the model is asked about a recording: nothing if there is nothing to hear."""
         if isinstance(found, MerrflowError):
             return found
-        heard = found.content is Content.SPEECH or (
-            self._settings.ask_about == "sound" and found.content is not Content.SILENCE
-        )
         try:
-            question = self._question(item.instruction, loaded)
-            return self._windows(item.samples, found, question, loaded) if heard else []
+            check_instruction(item.instruction)
+            question = loaded.model.question(loaded.prompt, item.instruction if item.instruction.strip() else "")
+            return self._windows(item.samples, found, question, loaded)
         except MerrflowError as error:
             return error
-
-    def _question(self, instruction: str, loaded: _Loaded) -> Question:
-        if len(instruction) > LONGEST_INSTRUCTION:
-            raise TooLarge(f"the instruction has more than {LONGEST_INSTRUCTION} characters")
-        return loaded.model.question(loaded.prompt, instruction if instruction.strip() else "")
 
     def _windows(self, samples: Samples, found: Acoustics, question: Question, loaded: _Loaded) -> list[AudioPrompt]:
         from merrflow_qwen_audio.engines.audio_language.encoder import LEAST_SAMPLES
         from merrflow_qwen_audio.engines.audio_language.prompting import AudioPrompt
 
-        samples = np.nan_to_num(samples.astype(np.float32), nan=0.0, posinf=1.0, neginf=-1.0)
-        seconds = samples.size / SAMPLE_RATE
         prompts = []
-        for span in windows(seconds, found.speech or (Span(0.0, seconds),)):
-            part = samples[round(span.start * SAMPLE_RATE) : round(span.end * SAMPLE_RATE)]
-            part = part[: round(WINDOW_SECONDS * SAMPLE_RATE)]  # rounding may add a sample
-            if part.size < LEAST_SAMPLES:
-                continue
+        for start, part in heard_parts(samples, found, self._settings.ask_about, LEAST_SAMPLES):
             tokens, longest = loaded.model.span(part.size) + len(question), loaded.words.answer_tokens
             if tokens + longest > loaded.model.context:
                 raise TooLarge(
                     f"the instruction makes a prompt of {tokens} tokens; with {longest} for the answer "
                     f"the model takes {loaded.model.context}"
                 )
-            prompts.append(AudioPrompt(part, question, tokens, loaded.words.seed_of(part, question), span.start))
+            prompts.append(AudioPrompt(part, question, tokens, loaded.words.seed_of(part, question), start))
         return prompts
-
-    def _tone(self, item: ToneItem, found: Acoustics, replies: list[Reply], prompt: Prompt) -> Tone:
-        if not replies:
-            return found.tone(sentence(found.content, found.values))
-        merged = merge_replies(replies, prompt, own_question=bool(item.instruction.strip()))
-        tone = found.tone(merged.text, merged.outcome)
-        return replace(tone, measurements=(*tone.measurements, *merged.measurements))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from merrflow_serving.errors import NotReady
+from merrflow_serving.errors import NotReady, first_fault
 from merrflow_serving.torch.decoding import GREEDY, Decoding
 
 FILE = "generation_config.json"
@@ -29,10 +29,7 @@ class GenerationFile(BaseModel):
         if not self.do_sample:
             return GREEDY.model_copy(update={"repetition_penalty": self.repetition_penalty})
         return Decoding(
-            temperature=self.temperature,
-            top_p=self.top_p,
-            top_k=self.top_k,
-            repetition_penalty=self.repetition_penalty,
+            temperature=self.temperature, top_p=self.top_p, top_k=self.top_k, repetition_penalty=self.repetition_penalty
         )
 
 
@@ -45,6 +42,5 @@ def read_generation_file(folder: Path) -> GenerationFile:
     except OSError as error:
         raise NotReady(f"{file}, by which `published` draws, cannot be read ({error.strerror}); {hint}") from error
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "it is no JSON object"
-        raise NotReady(f"{file}, by which `published` draws, is wrong: {where}: {first['msg']}; {hint}") from error
+        fault = first_fault(error, "it is no JSON object")
+        raise NotReady(f"{file}, by which `published` draws, is wrong: {fault}; {hint}") from error

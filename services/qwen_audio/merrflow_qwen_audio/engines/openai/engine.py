@@ -15,23 +15,21 @@ from typing import Any
 import numpy as np
 
 from merrflow_qwen_audio.arrays import Samples
-from merrflow_qwen_audio.engines.acoustics.meter import Acoustics, Meter
+from merrflow_qwen_audio.engines.acoustics.meter import Meter
+from merrflow_qwen_audio.engines.audio_language.heard import SAMPLE_RATE, check_instruction, heard_parts, tone_of
 from merrflow_qwen_audio.engines.audio_language.prompt_file import CHAT_PROMPTS, Prompt, load_prompt
-from merrflow_qwen_audio.engines.audio_language.replies import Reply, merge_replies
-from merrflow_qwen_audio.engines.audio_language.windows import windows
+from merrflow_qwen_audio.engines.audio_language.replies import Reply
 from merrflow_qwen_audio.settings import QwenAudioSettings
-from merrflow_qwen_audio.tone_sentence import rules_version, sentence
-from merrflow_qwen_audio.types import Content, Span, Tone, ToneItem
+from merrflow_qwen_audio.tone_sentence import rules_version
+from merrflow_qwen_audio.types import Tone, ToneItem
 from merrflow_serving.answers import Outcome
 from merrflow_serving.engine import EngineInfo, Limits
-from merrflow_serving.errors import NotReady, TooLarge
+from merrflow_serving.errors import NotReady
 from merrflow_serving.media.audio import encode_wav
 from merrflow_serving.openai.engine import Calls, OpenAIEngine
 from merrflow_serving.openai.reading import check_reads
 
 NOTE = "an audio-language model behind an endpoint: it may hear what is not there"
-SAMPLE_RATE = 16_000  # Hz
-LONGEST_INSTRUCTION = 2_000  # characters
 LEAST_SAMPLES = SAMPLE_RATE // 10  # of a window
 DEFAULT = "tone_list"
 
@@ -62,15 +60,14 @@ class OpenAITones(OpenAIEngine[QwenAudioSettings, ToneItem, Tone]):
 
     def answer(self, item: ToneItem, calls: Callable[[str], Calls]) -> Tone:
         """Raises `InvalidInput` for a recording or instruction that cannot be sent, and what `Calls.chat` raises."""
-        if len(item.instruction) > LONGEST_INSTRUCTION:
-            raise TooLarge(f"the instruction has more than {LONGEST_INSTRUCTION} characters")
+        check_instruction(item.instruction)
         prompt = self._prompt
         assert prompt is not None, "load() comes first"
         found = self._meter.measure(item.samples)
         asked = calls(self._stamp(prompt))
         own = item.instruction.strip()
         replies: list[Reply] = []
-        for part in self._parts(item.samples, found):
+        for _, part in heard_parts(item.samples, found, self.settings.ask_about, LEAST_SAMPLES):
             reply = asked.chat(
                 [
                     *([{"role": "system", "content": prompt.system}] if prompt.system else []),
@@ -83,24 +80,7 @@ class OpenAITones(OpenAIEngine[QwenAudioSettings, ToneItem, Tone]):
             if reply.outcome is Outcome.REFUSED:  # of one part, so the rest is no answer about the recording
                 return replace(found.tone("", Outcome.REFUSED), usage=asked.usage)
             replies.append(Reply(reply.text, truncated=reply.outcome is Outcome.TRUNCATED))
-        if not replies:
-            return found.tone(sentence(found.content, found.values))
-        merged = merge_replies(replies, prompt, own_question=bool(own))
-        tone = found.tone(merged.text, merged.outcome)
-        return replace(tone, measurements=(*tone.measurements, *merged.measurements), usage=asked.usage)
-
-    def _parts(self, samples: Samples, found: Acoustics) -> list[Samples]:
-        """What the model hears: nothing if nobody speaks."""
-        heard = found.content is Content.SPEECH or (
-            self.settings.ask_about == "sound" and found.content is not Content.SILENCE
-        )
-        if not heard:
-            return []
-        samples = np.nan_to_num(samples.astype(np.float32), nan=0.0, posinf=1.0, neginf=-1.0)
-        seconds = samples.size / SAMPLE_RATE
-        spans = windows(seconds, found.speech or (Span(0.0, seconds),))
-        parts = [samples[round(span.start * SAMPLE_RATE) : round(span.end * SAMPLE_RATE)] for span in spans]
-        return [part for part in parts if part.size >= LEAST_SAMPLES]
+        return replace(tone_of(found, replies, prompt, item.instruction), usage=asked.usage)
 
     def _read_prompt(self) -> Prompt:
         prompt = load_prompt(self.settings.prompt or DEFAULT)

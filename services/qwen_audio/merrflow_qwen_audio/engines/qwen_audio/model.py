@@ -29,15 +29,7 @@ CHAT_START = "Audio 1:"  # before the sound, as the authors' `from_list_format` 
 class QwenAudioModel(AudioLanguageModel):
     """An original checkpoint, loaded."""
 
-    def __init__(
-        self,
-        folder: Path,
-        *,
-        chat: bool,
-        device: torch.device,
-        dtype: torch.dtype,
-        attention: str,
-    ) -> None:
+    def __init__(self, folder: Path, *, chat: bool, device: torch.device, dtype: torch.dtype, attention: str) -> None:
         """folder: config.json, qwen.tiktoken and the weights. chat: Qwen-Audio-Chat, otherwise Qwen-Audio.
 
         Raises `NotReady` with the files or keys at fault.

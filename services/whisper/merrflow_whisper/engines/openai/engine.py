@@ -6,7 +6,6 @@ they return; the richest form that this one knows is found when the engine loads
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from hashlib import sha256
@@ -21,7 +20,7 @@ from merrflow_serving.openai.engine import Calls, OpenAIEngine
 from merrflow_serving.openai.errors import Passing
 from merrflow_serving.openai.replies import Transcription
 from merrflow_whisper.engines.openai.names import code_of
-from merrflow_whisper.engines.speech import Speech, converted, find_speech
+from merrflow_whisper.engines.speech import Speech, find_speech
 from merrflow_whisper.rules import load_rules
 from merrflow_whisper.settings import WhisperSettings
 from merrflow_whisper.types import SAMPLE_RATE, Segment, SpeechItem, Transcript
@@ -94,20 +93,14 @@ class OpenAITranscripts(OpenAIEngine[WhisperSettings, SpeechItem, Transcript]):
     def _segments(self, found: Transcription, language: str, speech: Speech, seconds: float) -> Sequence[Segment]:
         convert = self._rules.language(language).convert
         if not found.segments:  # of the whole
-            text = converted(found.text, convert)
-            whole = Segment(round(speech.seconds(0.0), 3), round(speech.seconds(seconds, end=True), 3), text, 1.0)
-            return (whole,) if text else ()
-        return [
-            Segment(
-                start=round(speech.seconds(min(one.start, seconds)), 3),
-                end=round(speech.seconds(min(max(one.start, one.end), seconds), end=True), 3),
-                text=converted(one.text, convert),
-                confidence=1.0 if one.avg_logprob is None else round(min(1.0, math.exp(one.avg_logprob)), 4),
-                no_speech=one.no_speech_prob,
-            )
-            for one in sorted(found.segments, key=lambda one: one.start)
-        ]
+            whole = speech.segment(0.0, seconds, found.text, convert, None, None)
+            return (whole,) if whole.text else ()
+        segments = []
+        for one in sorted(found.segments, key=lambda one: one.start):
+            start, end = min(one.start, seconds), min(max(one.start, one.end), seconds)
+            segments.append(speech.segment(start, end, one.text, convert, one.avg_logprob, one.no_speech_prob))
+        return segments
 
     def _stamp(self) -> str:
-        rules = f"{self._rules.version}.{self._rules.digest}"
+        rules = self._rules.stamp
         return f"{rules}+{sha256(self.extra().encode()).hexdigest()[:8]}" if self.settings.openai_extra_body else rules

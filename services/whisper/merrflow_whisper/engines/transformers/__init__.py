@@ -6,7 +6,6 @@ comes with weights is run.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -18,10 +17,10 @@ from merrflow_serving.errors import Abandoned, EngineFault, InvalidInput, Merrfl
 from merrflow_serving.torch.device import arithmetic_of
 from merrflow_serving.torch.engine import OnTorch
 from merrflow_serving.torch.lost import DeviceLost, is_lost
-from merrflow_whisper.engines.speech import converted, find_speech
+from merrflow_whisper.engines.speech import find_speech
 from merrflow_whisper.rules import load_rules
 from merrflow_whisper.settings import WhisperSettings
-from merrflow_whisper.types import Segment, SpeechItem, Transcript
+from merrflow_whisper.types import SpeechItem, Transcript
 
 if TYPE_CHECKING:
     import torch
@@ -95,7 +94,7 @@ class TransformersEngine(OnTorch[WhisperSettings]):
             revision=weights.revision(self._name, self._settings),
             device=device,
             dtype=dtype,
-            prompt_version=f"{self._rules.version}.{self._rules.digest}",
+            prompt_version=self._rules.stamp,
             licence=licence,
             note="Automatic speech recognition; segments of low confidence are left out.",
             limits=Limits(
@@ -130,12 +129,9 @@ class TransformersEngine(OnTorch[WhisperSettings]):
     def _transcript(self, recording: Recording, said: Said) -> Transcript:
         convert = self._rules.language(said.language).convert
         segments = [
-            Segment(
-                start=round(recording.speech.seconds(piece.start), 3),
-                end=round(recording.speech.seconds(piece.end, end=True), 3),
-                text=converted(piece.text, convert),
-                confidence=round(math.exp(piece.log_probability), 4),
-                no_speech=None if piece.no_speech is None else round(piece.no_speech, 4),
+            recording.speech.segment(
+                *(piece.start, piece.end, piece.text, convert, piece.log_probability),
+                None if piece.no_speech is None else round(piece.no_speech, 4),
             )
             for piece in said.pieces
         ]

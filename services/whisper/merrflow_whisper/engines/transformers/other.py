@@ -16,15 +16,7 @@ from transformers import AutoFeatureExtractor, AutoTokenizer
 from merrflow_serving.errors import NotReady
 from merrflow_serving.torch.device import BatchLimit, run_split
 from merrflow_whisper.engines.speech import windows
-from merrflow_whisper.engines.transformers.recogniser import (
-    Piece,
-    Recording,
-    Said,
-    StopRows,
-    open_part,
-    part,
-    seconds,
-)
+from merrflow_whisper.engines.transformers.recogniser import Piece, Recording, Said, StopRows, open_part, part, seconds
 from merrflow_whisper.rules import Rules
 from merrflow_whisper.types import SAMPLE_RATE, Samples
 

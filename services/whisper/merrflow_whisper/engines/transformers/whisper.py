@@ -27,15 +27,7 @@ from transformers.modeling_outputs import BaseModelOutput
 
 from merrflow_serving.torch.device import BatchLimit, run_split
 from merrflow_whisper.engines.speech import Span, windows
-from merrflow_whisper.engines.transformers.recogniser import (
-    Piece,
-    Recording,
-    Said,
-    StopRows,
-    open_part,
-    part,
-    seconds,
-)
+from merrflow_whisper.engines.transformers.recogniser import Piece, Recording, Said, StopRows, open_part, part, seconds
 from merrflow_whisper.engines.transformers.whisper_tokens import Tokens
 from merrflow_whisper.rules import Rules
 from merrflow_whisper.types import SAMPLE_RATE, Samples
