@@ -6,6 +6,8 @@ old way, in the same run, alternating on the same clips. Report and export are m
 
     python -m benchmarks.clip_work --media     # only reading a clip, part by part, beside one plain decode of it
 
+    python -m benchmarks.clip_work --own 60    # only what a run does beside, by thread, for copies of one clip
+
 The clips of `--media` are those up to 1280x720, for a clip, and the larger ones, for a second of video.
 """
 
@@ -26,6 +28,7 @@ from benchmarks.action_units import make_engine, measure
 from benchmarks.support import media_parts
 from benchmarks.support.clip_files import Stopwatch, clips_in
 from benchmarks.support.made_up_dataset import fill, make_clips
+from benchmarks.support.own_work import MEDIA, own_work
 from merrflow.core.fingerprint import file_sha256
 from merrflow.core.measurements import Clip, Peak
 from merrflow.datasets.export.everything import write_all
@@ -39,6 +42,8 @@ from merrflow_qwen_audio.settings import QwenAudioSettings
 from merrflow_qwen_audio.types import ToneItem
 from merrflow_serving.media.video import VideoFrame, iter_frames
 
+FILM = Path(__file__).parents[1] / "examples" / "clips" / "surprise_visit.mp4"
+OWN_LIMIT = 10.0  # milliseconds of the processor for a clip of real size, beside decoding and pictures
 MOST_USUAL_PIXELS = 1280 * 720
 IMPROVED = ("probe", "peak_frame", "ocr")  # the peak frame by its conversion only
 # The most that a stage may cost: processor seconds for a second of video.
@@ -171,7 +176,20 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument(
         "--repeats", type=int, default=7, help="of each clip with --media; the least counts (default 7)"
     )
+    parser.add_argument(
+        "--own", type=int, default=0, help="so many clips; only what a run does beside reading them, by thread"
+    )
+    parser.add_argument("--film", default=str(FILM), help="the clip of --own, or tiny (default: the examples' longest)")
     options = parser.parse_args(arguments)
+    if options.own:
+        spent = own_work(options.own, None if options.film == "tiny" else Path(options.film))
+        own = sum(value for name, value in spent.items() if name != MEDIA)
+        for name, value in sorted(spent.items(), key=lambda item: -item[1]):
+            print(f"{name:32}{value:8.2f} ms a clip{'  (media)' if name == MEDIA else ''}")
+        print(
+            json.dumps({"benchmark": "own", "film": Path(options.film).name, "own": round(own, 2), "limit": OWN_LIMIT})
+        )
+        return
     if options.media:
         print(json.dumps({"benchmark": "media", **media(clips_in(options.clips), options.repeats)}))
         return

@@ -20,7 +20,8 @@ from typing import Any
 import numpy as np
 from pydantic import TypeAdapter
 
-from merrflow.core.measurements import ActionUnitSeries, Face, Probe
+from merrflow.core.faces import Face
+from merrflow.core.measurements import ActionUnitSeries, Probe
 from merrflow.facs import RuleSet, load_rules
 from merrflow.stages import label, peak, subject
 from merrflow.stages.stage import Skip

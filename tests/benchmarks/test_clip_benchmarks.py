@@ -67,3 +67,13 @@ def test_what_a_part_calls_of_another_counts_once() -> None:
     with shares.of("outer"):
         inner()
     assert shares.seconds["outer"] < 0.2 * shares.seconds["inner"]
+
+
+@pytest.mark.slow  # it starts four services
+def test_what_a_run_does_beside_reading_clips_is_told_by_thread(capsys: pytest.CaptureFixture[str]) -> None:
+    clip_work.main(["--own", "4", "--film", "tiny"])
+    *lines, told = capsys.readouterr().out.splitlines()
+    threads = {line[:32].strip(): float(line[32:].split()[0]) for line in lines if " ms a clip" in line}
+    assert threads.keys() >= {"MainThread", "ledger-writer", "stage"} and all(value >= 0 for value in threads.values())
+    own = sum(value for name, value in threads.items() if name != "stage")
+    assert json.loads(told)["own"] == pytest.approx(own, abs=0.1) and own > 0

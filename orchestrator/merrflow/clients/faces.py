@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from itertools import islice, repeat
+from collections.abc import Collection, Iterable, Sequence
 from math import isfinite, nan
 
 import numpy as np
-from numpy.typing import NDArray
 
-from merrflow.core.measurements import ActionUnitSeries, Face, FaceFrame
+from merrflow.core.faces import Face, FaceFrame, FaceFrames, Flags, Floats, Measured, rows_of
+from merrflow.core.measurements import ActionUnitSeries
 from merrflow.openface_au.v1 import openface_au_pb2 as pb
 from merrflow_serving.errors import EngineFault
 
@@ -32,12 +31,25 @@ def series_from(reply: pb.DetectResponse) -> ActionUnitSeries:
     )
 
 
-def _unpacked(packed: pb.PackedFrames, classes: Sequence[str]) -> tuple[FaceFrame, ...]:
+def _unpacked(packed: pb.PackedFrames, classes: Sequence[str]) -> FaceFrames:
     _check(packed, len(classes))
-    faces = _faces(packed, classes)
-    return tuple(
-        FaceFrame(index, round(seconds, _SECONDS), tuple(islice(faces, count)))
-        for index, seconds, count in zip(packed.index, packed.timestamp_seconds, packed.face_count, strict=True)
+    units, faces = tuple(packed.action_units), len(packed.confidence)
+    of_units = np.frombuffer(packed.unit_flags, np.uint8).reshape(faces, len(units))
+    of_faces = np.frombuffer(packed.face_flags, np.uint8)
+    opening = _rounded(packed.mouth_opening, _MOUTH)
+    return FaceFrames(
+        indices=np.fromiter(packed.index, np.int64, len(packed.index)),
+        timestamps=np.array([round(seconds, _SECONDS) for seconds in packed.timestamp_seconds], np.float64),
+        first=rows_of(packed.face_count),
+        box=_rounded(packed.box, _PIXELS).reshape(-1, 4),
+        confidence=_rounded(packed.confidence, _CONFIDENCE),
+        pose=_rounded(packed.pose, _DEGREES).reshape(-1, 3),
+        intensity=_measured(units, _rounded(packed.intensity, _INTENSITY), (of_units & _MEASURED) != 0),
+        present=(of_units & _PRESENT) != 0,
+        mouth_opening=np.where((of_faces & _MOUTH_MEASURED != 0) & np.isfinite(opening), opening, np.nan),
+        second_pass=(of_faces & _SECOND_PASS) != 0,
+        expression=_shares(classes, _rounded(packed.expression, _SHARE), (of_faces & _JUDGED) != 0),
+        embedding=tuple(map(_embedding, packed.embedding)),
     )
 
 
@@ -53,52 +65,25 @@ def _check(packed: pb.PackedFrames, classes: int) -> None:
             raise EngineFault(f"the service's answer cannot be used: packed.{name} has {found} entries, not {length}")
 
 
-def _faces(packed: pb.PackedFrames, classes: Sequence[str]) -> Iterator[Face]:
-    """All faces, in order."""
-    units = tuple(packed.action_units)
-    shares = iter(_rows(packed.expression, len(classes), _SHARE))
-    rows = zip(
-        _rows(packed.box, 4, _PIXELS),
-        _rounded(packed.confidence, _CONFIDENCE).tolist(),
-        _rows(packed.pose, 3, _DEGREES),
-        _rows(packed.intensity, len(units), _INTENSITY) if units else repeat([]),
-        packed.face_flags,
-        _rounded(packed.mouth_opening, _MOUTH).tolist(),
-        packed.embedding,
-        strict=False,  # repeat has no end; the others are checked
-    )
-    for place, ((x, y, width, height), confidence, (pitch, yaw, roll), measured, flags, mouth, look) in enumerate(rows):
-        of_units = packed.unit_flags[len(units) * place : len(units) * (place + 1)]
-        yield Face(
-            box=(x, y, width, height),
-            confidence=confidence,
-            pitch=pitch,
-            yaw=yaw,
-            roll=roll,
-            intensity={
-                name: value for name, value, flag in zip(units, measured, of_units, strict=True) if flag & _MEASURED
-            },
-            present=frozenset([name for name, flag in zip(units, of_units, strict=True) if flag & _PRESENT]),
-            mouth_opening=mouth if flags & _MOUTH_MEASURED and isfinite(mouth) else None,
-            second_pass=bool(flags & _SECOND_PASS),
-            expression=dict(zip(classes, next(shares), strict=True)) if classes and flags & _JUDGED else {},
-            embedding=_embedding(look),
-        )
+def _measured(names: tuple[str, ...], values: Floats, there: Flags) -> Measured:
+    """values: those of `there` or, of each face and name, one."""
+    columns = np.full(there.shape, np.nan)
+    columns[there] = values if values.size != there.size else values.reshape(there.shape)[there]
+    return Measured(names, columns, there)
 
 
-def _rounded(values: Collection[float], decimals: int) -> NDArray[np.float64]:
+def _shares(classes: Sequence[str], values: Floats, judged: Flags) -> Measured:
+    there = np.repeat(judged[:, None], len(classes), axis=1)
+    return _measured(tuple(classes), values, there)
+
+
+def _rounded(values: Collection[float], decimals: int) -> Floats:
     """The same as `round` of each: numbers of 32 bits lose nothing when they are multiplied by a power of ten."""
-    exact: NDArray[np.float64] = np.fromiter(values, np.float64, len(values))
-    return exact.round(decimals)
+    return np.fromiter(values, np.float64, len(values)).round(decimals)
 
 
-def _rows(values: Collection[float], width: int, decimals: int) -> list[list[float]]:
-    rows: list[list[float]] = _rounded(values, decimals).reshape(-1, width).tolist() if width else []
-    return rows
-
-
-def _one_by_one(frames: Iterable[pb.Frame], classes: Sequence[str]) -> tuple[FaceFrame, ...]:
-    return tuple(
+def _one_by_one(frames: Iterable[pb.Frame], classes: Sequence[str]) -> FaceFrames:
+    return FaceFrames.of(
         FaceFrame(
             frame.index, round(frame.timestamp_seconds, _SECONDS), tuple(_face(face, classes) for face in frame.faces)
         )
@@ -110,6 +95,7 @@ def _face(face: pb.Face, classes: Sequence[str]) -> Face:
     box, pose = face.box, face.pose
     judged = len(face.expression) == len(classes)
     mouth = face.mouth_opening if face.HasField("mouth_opening") else nan
+    look = _embedding(face.embedding)
     return Face(
         box=(
             round(box.x, _PIXELS),
@@ -130,10 +116,10 @@ def _face(face: pb.Face, classes: Sequence[str]) -> Face:
         expression={name: round(share, _SHARE) for name, share in zip(classes, face.expression, strict=True)}
         if judged
         else {},
-        embedding=_embedding(face.embedding),
+        embedding=struct.unpack(f"<{len(look) // 2}e", look),
     )
 
 
-def _embedding(packed: bytes) -> tuple[float, ...]:
-    """The numbers of `Face.embedding`; empty if it is not a whole number of float16."""
-    return struct.unpack(f"<{len(packed) // 2}e", packed) if len(packed) % 2 == 0 else ()
+def _embedding(packed: bytes) -> bytes:
+    """The same; empty if it is not a whole number of float16."""
+    return packed if len(packed) % 2 == 0 else b""

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
+
+from merrflow.core.faces import FaceFrames
+from merrflow.core.stored_faces import StoredFrames
 
 
 @dataclass(frozen=True)
@@ -69,32 +72,6 @@ class Probe:
 
 
 @dataclass(frozen=True)
-class Face:
-    """One face in one frame, as the Action Unit service measured it."""
-
-    box: tuple[float, float, float, float]  # x, y, width, height in pixels
-    confidence: float  # 0 to 1
-    pitch: float  # degrees, positive: chin up
-    yaw: float  # degrees, positive: to the right side of the picture
-    roll: float  # degrees, positive: clockwise for the viewer
-    intensity: Mapping[str, float]  # "AU06" -> 0 to 5; AUs without an intensity are not in it
-    present: frozenset[str]  # AUs that are present
-    mouth_opening: float | None = None  # gap between the inner lips over the mouth's width
-    second_pass: bool = False
-    expression: Mapping[str, float] = field(default_factory=dict)  # an expression network's shares by class; or none
-    embedding: tuple[float, ...] = ()  # 128 numbers that tell persons apart within a clip; empty if not computed
-
-
-@dataclass(frozen=True)
-class FaceFrame:
-    """The faces of one frame, largest first."""
-
-    index: int  # from 0, in order of display
-    timestamp: float  # seconds from the first frame
-    faces: tuple[Face, ...]
-
-
-@dataclass(frozen=True)
 class ActionUnitSeries:
     """The Action Units of a whole clip."""
 
@@ -102,7 +79,12 @@ class ActionUnitSeries:
     height: int  # pixels
     fps: float
     measurable: tuple[str, ...]  # AUs the engine can measure
-    frames: tuple[FaceFrame, ...]
+    frames: StoredFrames
+
+    def __post_init__(self) -> None:
+        """Takes a tuple of `FaceFrame`, too."""
+        if not isinstance(self.frames, FaceFrames):
+            object.__setattr__(self, "frames", FaceFrames.of(self.frames))
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from merrflow.core.measurements import ActionUnitSeries, Face, FaceFrame, Probe
+from merrflow.core.faces import Face, FaceFrame, FaceFrames
+from merrflow.core.measurements import ActionUnitSeries, Probe
 from merrflow.facs.units import action_units
 from merrflow_serving.media.openface_csv import VERSION, OpenFaceError, degrees, read_faces, read_header, version_of
 
@@ -44,4 +45,5 @@ def read_openface(path: Path, *, probe: Probe, times: Sequence[float] = ()) -> O
         FaceFrame(index, time, tuple(Face(**vars(face)) for face in faces))
         for index, (time, faces) in enumerate(zip(times, read.frames, strict=True))
     )
-    return OpenFaceSeries(ActionUnitSeries(probe.width, probe.height, probe.fps, read.units, tuple(frames)), read.told)
+    series = ActionUnitSeries(probe.width, probe.height, probe.fps, read.units, FaceFrames.of(frames))
+    return OpenFaceSeries(series, read.told)

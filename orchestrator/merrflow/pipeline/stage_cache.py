@@ -211,8 +211,10 @@ class ClipCache:
 
     async def settle(self) -> None:
         """Returns once all results so far are committed. Raises why one of them cannot be."""
-        while self._uncommitted:
-            await asyncio.wrap_future(self._uncommitted.popleft())
+        while self._uncommitted:  # the last is committed last; to wait for each takes the loop longer
+            await asyncio.gather(asyncio.wrap_future(self._uncommitted[-1]), return_exceptions=True)
+            while self._uncommitted and self._uncommitted[0].done():
+                self._uncommitted.popleft().result()
 
     def _write(self, stage: str, key: str, row: StageRow) -> None:
         """Has the row written while the clip goes on. Raises why an earlier one could not be."""

@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from merrflow.core.faces import Face
 from merrflow.core.labels import LabelScores
-from merrflow.core.measurements import ActionUnitSeries, Face, Peak, Subject
+from merrflow.core.measurements import ActionUnitSeries, Peak, Subject
 from merrflow.core.spoken import Transcript
 from merrflow.stages.tracks import overlap
 from merrflow.stages.word_errors import WITHOUT_BLANKS, error_rate, plain_words

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from statistics import fmean
 
-from merrflow.core.measurements import ActionUnitSeries, FaceFrame, Subject
+import numpy as np
+
+from merrflow.core.faces import Whole
+from merrflow.core.measurements import ActionUnitSeries, Subject
 
 NEUTRAL = "neutral"
 SMOOTH_SECONDS = 0.2  # to either side of a frame; every third frame is judged, so about three judgements at 25 a second
@@ -14,8 +17,12 @@ SMOOTH_SECONDS = 0.2  # to either side of a frame; every third frame is judged, 
 
 def mean_shares(series: ActionUnitSeries, subject: Subject) -> Mapping[str, float]:
     """Class -> its mean share (0 to 1, 1 in all) over the subject's judged frames; empty if none was judged."""
-    judged = [shares for _, shares in _judged(series, subject)]
-    return {name: fmean(shares.get(name, 0.0) for shares in judged) for name in (judged[0] if judged else ())}
+    judged = _judged(series, subject)
+    if not len(judged):
+        return {}
+    shares = series.frames.expression
+    classes = shares.of(int(judged[0]))
+    return {name: fmean(shares.column(name)[judged].tolist()) for name in classes}
 
 
 def expressiveness(series: ActionUnitSeries, subject: Subject) -> Mapping[int, float]:
@@ -25,19 +32,25 @@ def expressiveness(series: ActionUnitSeries, subject: Subject) -> Mapping[int, f
 
     Frames without a judgement near them are left out; empty if none was judged.
     """
-    judged = [(frame.timestamp, 1 - shares.get(NEUTRAL, 0.0)) for frame, shares in _judged(series, subject)]
-    times = [time for time, _ in judged]
+    judged = _judged(series, subject)
+    if not len(judged):
+        return {}
+    frames = series.frames
+    times = frames.timestamps[frames.frame_of(judged)].tolist()
+    values = (1 - frames.expression.column(NEUTRAL)[judged]).tolist()
+    seen = [index for index, _ in subject.faces]
     curve = {}
-    for index, _ in subject.faces:
-        at = series.frames[index].timestamp
-        near = judged[bisect_left(times, at - SMOOTH_SECONDS) : bisect_right(times, at + SMOOTH_SECONDS)]
+    for index, at in zip(seen, frames.timestamps[frames.places(np.array(seen, np.int64))].tolist(), strict=True):
+        near = values[bisect_left(times, at - SMOOTH_SECONDS) : bisect_right(times, at + SMOOTH_SECONDS)]
         if near:
-            curve[index] = fmean(value for _, value in near)
+            curve[index] = fmean(near)
     return curve
 
 
-def _judged(series: ActionUnitSeries, subject: Subject) -> Iterator[tuple[FaceFrame, Mapping[str, float]]]:
-    for index, place in subject.faces:
-        frame = series.frames[index]
-        if frame.faces[place].expression:
-            yield frame, frame.faces[place].expression
+def _judged(series: ActionUnitSeries, subject: Subject) -> Whole:
+    """Rows of the subject's faces that were judged."""
+    if not subject.faces:  # as of a peak from MERR's JSON, which has no frames
+        return np.zeros(0, np.int64)
+    there = series.frames.expression.there
+    rows = series.frames.rows(subject.faces)
+    return rows[there[rows].any(axis=1)]

@@ -14,7 +14,7 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
-from merrflow.core.measurements import Face
+from merrflow.stages.sights import Sight
 
 LEAST_WEIGHT = 0.05  # of a face in profile: few persons have no frontal face, but then a profile must do
 
@@ -37,16 +37,16 @@ class Look:
         return float(np.linalg.norm(self.total / self.weight - other.total / other.weight))
 
 
-def look_of(faces: Iterable[Face]) -> Look | None:
+def look_of(faces: Iterable[Sight]) -> Look | None:
     """The look of one person's faces; None if no embedding was measured."""
-    seen = [(_weight(face), np.asarray(face.embedding, np.float64)) for face in faces if face.embedding]
+    seen = [(_weight(face), np.asarray(face.embedding, np.float64)) for face in faces if len(face.embedding)]
     seen = [(weight, vector) for weight, vector in seen if vector.shape == seen[0][1].shape]
     if not seen:
         return None
     return Look(np.sum([weight * vector for weight, vector in seen], axis=0), sum(weight for weight, _ in seen))
 
 
-def _weight(face: Face) -> float:
+def _weight(face: Sight) -> float:
     yaw, pitch = (max(math.cos(math.radians(angle)), 0.0) for angle in (face.yaw, face.pitch))
     return max(LEAST_WEIGHT, yaw**4 * pitch**2)
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from merrflow.core.measurements import ActionUnitSeries, Face, Peak, Probe, Shot, ShownFrame, Subject
+from merrflow.core.faces import Face
+from merrflow.core.measurements import ActionUnitSeries, Peak, Probe, Shot, ShownFrame, Subject
 from merrflow.facs.rules import PeakRules, PictureRules
 from merrflow.facs.units import action_units
 from merrflow.stages.expressions import expressiveness

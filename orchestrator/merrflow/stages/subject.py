@@ -8,6 +8,7 @@ from functools import cache
 from importlib.resources import files
 from statistics import fmean, median
 
+import numpy as np
 from pydantic import model_validator
 
 from merrflow.core.datafile import Strict, read
@@ -93,13 +94,12 @@ def choose(
 
 
 def _why_none(series: ActionUnitSeries, rules: SubjectRules) -> str:
-    unsure = sum(bool(frame.faces) for frame in series.frames)
+    unsure = np.count_nonzero(np.diff(series.frames.first))
     if not unsure:
         return f"no face is found in any of the {len(series.frames)} frames"
-    best = max(face.confidence for frame in series.frames for face in frame.faces)
     return (
         f"a face is found in {unsure} of {len(series.frames)} frames, but never surely: "
-        f"confidence {best:.2f} at best, {rules.follow.minimum_confidence:.2f} needed"
+        f"confidence {series.frames.confidence.max():.2f} at best, {rules.follow.minimum_confidence:.2f} needed"
     )
 
 
@@ -118,7 +118,7 @@ def _marks(
     """Per track the weighted mean of its marks, and the marks (0 to 1) by name."""
     sizes = [median(size(face.box) for face in track.measured) for track in tracks]
     speaking = _speaking(tracks, series, voice, rules.speaking)
-    with_faces = sum(any(face.confidence > 0 for face in frame.faces) for frame in series.frames)
+    with_faces = len(np.unique(series.frames.frame_of(np.flatnonzero(series.frames.confidence > 0))))
     result = []
     for number, track in enumerate(tracks):
         marks = {
@@ -140,7 +140,7 @@ def _speaking(
     """Per track how well its mouth moves with the voice; empty if no track's does."""
     if not has_voice(voice, rules):
         return []
-    times = {frame.index: frame.timestamp for frame in series.frames}
+    times = dict(zip(series.frames.indices.tolist(), series.frames.timestamps.tolist(), strict=True))
     marks = [
         with_voice(
             [times[frame] for frame, _ in track.faces], [face.mouth_opening for face in track.measured], voice, rules
@@ -186,12 +186,15 @@ def _reason(
 
 def curves_of(series: ActionUnitSeries, person: Subject) -> Curves:
     """The subject's Action Units over time."""
-    faces = [(series.frames[frame], series.frames[frame].faces[face]) for frame, face in person.faces]
-    units = sorted({unit for _, face in faces for unit in face.intensity})
+    frames, faces = series.frames, person.faces
+    rows = frames.rows(faces)
+    indices = [frame for frame, _ in faces]
+    measured = np.flatnonzero(frames.intensity.there[rows].any(axis=0))
+    units = sorted(frames.intensity.names[place] for place in measured)
     return Curves(
-        timestamps=tuple(frame.timestamp for frame, _ in faces),
-        frames=tuple(frame.index for frame, _ in faces),
-        intensity={unit: tuple(face.intensity.get(unit, 0.0) for _, face in faces) for unit in units},
+        timestamps=tuple(frames.timestamps[frames.places(np.array(indices, np.int64))].tolist()),
+        frames=tuple(indices),
+        intensity={unit: tuple(frames.intensity.column(unit)[rows].tolist()) for unit in units},
     )
 
 

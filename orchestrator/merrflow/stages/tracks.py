@@ -15,12 +15,12 @@ from statistics import fmean, median
 from typing import TypeVar
 
 from merrflow.core.datafile import Strict
-from merrflow.core.measurements import ActionUnitSeries, Face, Shot
+from merrflow.core.measurements import ActionUnitSeries, Shot
 from merrflow.stages.looks import Look, look_of, same_person
+from merrflow.stages.sights import Box, Sight, sights
 
-Box = tuple[float, float, float, float]
 Item = TypeVar("Item")
-Seat = tuple[Shot, Face]  # a person's typical place in a shot
+Seat = tuple[Shot, Sight]  # a person's typical place in a shot
 
 
 class FollowRules(Strict):
@@ -44,13 +44,13 @@ class Track:
     """One person's faces: (frame index, index into that frame's faces), ascending. Local to this stage."""
 
     faces: list[tuple[int, int]] = field(default_factory=list)
-    measured: list[Face] = field(default_factory=list)
+    measured: list[Sight] = field(default_factory=list)
     shots: list[Shot] = field(default_factory=list)  # in which the person is seen, ascending
     by_look: bool = False  # whether parts were joined because they look like one person
-    _seat: Face | None = None
+    _seat: Sight | None = None
     _look: tuple[int, Look | None] = (0, None)  # of so many faces
 
-    def add(self, frame: int, place: int, face: Face) -> None:
+    def add(self, frame: int, place: int, face: Sight) -> None:
         """Takes the person's face in one more frame."""
         self.faces.append((frame, place))
         self.measured.append(face)
@@ -73,7 +73,7 @@ class Track:
         return Track([at for at, _ in seen], [face for _, face in seen], shots, by_look=True)
 
     @property
-    def seat(self) -> Face:
+    def seat(self) -> Sight:
         """A face in the person's median place and direction in the last of the shots; `settle` comes first."""
         assert self._seat is not None
         return self._seat
@@ -90,7 +90,7 @@ class Track:
         x, y, width, height = map(median, zip(*(face.box for face in self.measured), strict=True))
         pitch, yaw, roll = (fmean([getattr(face, name) for face in self.measured]) for name in ("pitch", "yaw", "roll"))
         confidence = self.measured[0].confidence
-        self._seat = Face((x, y, width, height), confidence, pitch, yaw, roll, {}, frozenset())
+        self._seat = Sight((x, y, width, height), confidence, pitch, yaw, roll)
 
 
 def follow(series: ActionUnitSeries, shots: Sequence[Shot], rules: FollowRules) -> list[Track]:
@@ -104,8 +104,8 @@ def follow(series: ActionUnitSeries, shots: Sequence[Shot], rules: FollowRules) 
     - over other shots (A-B-A, as in shot and counter-shot), if the face is back in its place and turned as it was,
       and no face in between was there: in a row of people who are all filmed mid-picture, the place identifies nobody.
     """
-    ordered = sorted(series.frames, key=lambda frame: frame.index)
-    indices = [frame.index for frame in ordered]
+    frames = sights(series.frames, rules.minimum_confidence)
+    indices = [index for index, _ in frames]
     last = indices[-1] + 1 if indices else 0
     gap = max(1, round(rules.gap_seconds * series.fps)) if series.fps > 0 else 1
     whole = (0.0, 0.0, float(series.width), float(series.height))
@@ -113,9 +113,13 @@ def follow(series: ActionUnitSeries, shots: Sequence[Shot], rules: FollowRules) 
     earlier: list[Seat] = []
     for shot in _covering(shots, last):
         live: list[Track] = []
-        for frame in ordered[bisect_left(indices, shot.start) : bisect_left(indices, shot.end)]:
-            faces = [(place, face) for place, face in enumerate(frame.faces) if sure(face, rules)]
-            reachable = [track for track in live if frame.index - track.faces[-1][0] <= gap + 1]
+        for index, faces in frames[bisect_left(indices, shot.start) : bisect_left(indices, shot.end)]:
+            reachable = [track for track in live if index - track.faces[-1][0] <= gap + 1]
+            if len(reachable) == len(faces) == 1:  # by far the most frames; saves the solver's overhead
+                [track], [(place, face)] = reachable, faces
+                if _nearness(track.measured[-1].box, face.box, rules) is not None:
+                    track.add(index, place, face)
+                    continue
             taken = _pair(
                 [track.measured[-1].box for track in reachable],
                 [face.box for _, face in faces],
@@ -125,7 +129,7 @@ def follow(series: ActionUnitSeries, shots: Sequence[Shot], rules: FollowRules) 
                 track = reachable[taken[number]] if number in taken else Track(shots=[shot])
                 if number not in taken:
                     live.append(track)
-                track.add(frame.index, place, face)
+                track.add(index, place, face)
         live = _stitched(live, rules, whole)
         earlier += _join(persons, live, earlier, rules, whole)
     return _recognised(sorted(persons, key=lambda track: track.faces[0]), rules)
@@ -147,11 +151,6 @@ def _unlike(one: Track, other: Track, rules: FollowRules) -> bool:
     return one.look is not None and other.look is not None and one.look.distance(other.look) > rules.join_look
 
 
-def sure(face: Face, rules: FollowRules) -> bool:
-    """Whether a detected face is sure enough to be followed, and has at least a pixel."""
-    return face.confidence >= rules.minimum_confidence and min(face.box[2], face.box[3]) >= 1
-
-
 def _covering(shots: Iterable[Shot], last: int) -> list[Shot]:
     """The shots, ascending, with whatever they leave uncovered as shots of its own."""
     covering: list[Shot] = []
@@ -168,11 +167,11 @@ def _covering(shots: Iterable[Shot], last: int) -> list[Shot]:
 
 def _pair(old: Sequence[Item], new: Sequence[Item], similarity: Callable[[Item, Item], float | None]) -> dict[int, int]:
     """Places in `new` to places in `old`, each once, with the highest sum of `similarity`; None pairs nobody."""
-    scores = [[similarity(before, now) for before in old] for now in new]
-    if len(old) == len(new) == 1:  # by far the most frames; saves the solver's overhead
-        return {} if scores[0][0] is None else {0: 0}
     if not old or not new:
         return {}
+    if len(old) == len(new) == 1:
+        return {} if similarity(old[0], new[0]) is None else {0: 0}
+    scores = [[similarity(before, now) for before in old] for now in new]
     from scipy.optimize import linear_sum_assignment
 
     gains = [[0.0 if score is None else 1e-6 + score for score in row] for row in scores]
@@ -245,12 +244,12 @@ def _join(
     return [(track.shots[0], track.seat) for track in live]
 
 
-def _unmoved(before: Face, now: Face, rules: FollowRules, whole: Box) -> bool:
+def _unmoved(before: Sight, now: Sight, rules: FollowRules, whole: Box) -> bool:
     shared = overlap(before.box, now.box)
     return shared >= rules.join_overlap and _turned(before, now) <= rules.join_degrees and before.box != whole
 
 
-def _alike(before: Face, now: Face, rules: FollowRules, whole: Box) -> float | None:
+def _alike(before: Sight, now: Sight, rules: FollowRules, whole: Box) -> float | None:
     """The overlap of two faces in the same place, turned the same way; None for others.
 
     A box that is the whole picture (see openface_csv) says nothing of the place.
@@ -260,7 +259,7 @@ def _alike(before: Face, now: Face, rules: FollowRules, whole: Box) -> float | N
     return shared if same else None
 
 
-def _turned(before: Face, now: Face) -> float:
+def _turned(before: Sight, now: Sight) -> float:
     return max(abs(before.pitch - now.pitch), abs(before.yaw - now.yaw), abs(before.roll - now.roll))
 
 

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from math import isfinite
 
+import numpy as np
+
 from merrflow.core.labels import LabelScores
 from merrflow.core.measurements import ActionUnitSeries
 from merrflow.core.records import Outcome
@@ -33,16 +35,17 @@ def series_problem(reply: Reply[ActionUnitSeries]) -> str:
         return "no frame was measured"
     if not isfinite(reply.value.fps):
         return "the frames a second are NaN or infinite"
-    for place, frame in enumerate(reply.value.frames):
-        if frame.index != place:
-            return f"frame {frame.index} where frame {place} should be"
-        if not isfinite(frame.timestamp):
-            return f"the time of frame {place} is NaN or infinite"
-        for face in frame.faces:
-            numbers = (*face.box, face.confidence, face.pitch, face.yaw, face.roll, *face.intensity.values())
-            numbers += (*face.expression.values(), *face.embedding)
-            if not isfinite(sum(numbers)) and not all(map(isfinite, numbers)):  # a finite sum has finite parts
-                return f"a face in frame {frame.index} contains NaN or infinity"
+    frames = reply.value.frames
+    if (wrong := np.flatnonzero(frames.indices != np.arange(len(frames)))).size:
+        return f"frame {frames.indices[wrong[0]]} where frame {wrong[0]} should be"
+    if (wrong := np.flatnonzero(~np.isfinite(frames.timestamps))).size:
+        return f"the time of frame {wrong[0]} is NaN or infinite"
+    sound = np.isfinite(np.column_stack([frames.box, frames.confidence, frames.pose])).all(axis=1)
+    for measured in (frames.intensity, frames.expression):
+        sound &= (np.isfinite(measured.values) | ~measured.there).all(axis=1)
+    sound &= np.array([not look or np.isfinite(np.frombuffer(look, "<f2")).all() for look in frames.embedding], bool)
+    if (wrong := np.flatnonzero(~sound)).size:
+        return f"a face in frame {frames.frame_of(wrong)[0]} contains NaN or infinity"
     return ""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from functools import cache
 
@@ -129,10 +130,12 @@ def _smooth(values: Floats, times: Floats, width: float) -> Floats:
 
 
 def _correlation(one: Floats, other: Floats) -> float:
-    """Pearson's; 0 if one of them does not change."""
-    if one.std() < 1e-6 or other.std() < 1e-6:
+    """Pearson's; 0 if one of them does not change. `np.corrcoef` takes ten times as long."""
+    one, other = one - one.mean(), other - other.mean()
+    least = 1e-12 * len(one)
+    if (power := float(one @ one)) < least or (other_power := float(other @ other)) < least:
         return 0.0
-    return float(np.corrcoef(one, other)[0, 1])
+    return float(one @ other) / math.sqrt(power * other_power)
 
 
 def _spread(one: Floats, other: Floats) -> float:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 import sqlite3
+import time
 import uuid
 from dataclasses import dataclass, field
 from functools import partial
@@ -19,12 +20,15 @@ from typing import Any
 import sqlalchemy as sa
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import DisconnectionError
 
 from merrflow.core.errors import InputError
 from merrflow.store.ownership import Ownership
 
 SCHEMA_FILE = "ledger.json"
 BUSY_SECONDS = 30  # that SQLite waits for another process's lock; the ledger then asks again (database_retries.py)
+IDLE_SECONDS = 2.0  # after which a connection to PostgreSQL is asked whether it is alive before it is used
+_RETURNED = "merrflow returned"  # when a connection was last used
 # Connections of one ledger to PostgreSQL: one writes and two look up at a time. So sixteen workers, each with one more
 # for its lock, and the run that waits for them stay below the hundred that a server allows by default.
 _CONNECTIONS = 3
@@ -108,10 +112,30 @@ def connect(location: LedgerLocation, **options: Any) -> sa.Engine:
     settings = _SERVER_SETTINGS + (f" -c search_path={location.schema}" if location.schema else "")
     if "poolclass" not in options:
         options = {"pool_size": _CONNECTIONS, "max_overflow": 0} | options
-    # pool_pre_ping: a connection that broke while nobody used it is replaced rather than used.
-    return sa.create_engine(
-        location.url, connect_args={"options": settings, **_CLIENT_SETTINGS}, pool_pre_ping=True, **options
-    )
+    engine = sa.create_engine(location.url, connect_args={"options": settings, **_CLIENT_SETTINGS}, **options)
+    _ask_the_idle(engine)
+    return engine
+
+
+def _ask_the_idle(engine: sa.Engine) -> None:
+    """A connection that broke while nobody used it is replaced rather than used. To ask each time (`pool_pre_ping`)
+    would be half of all transactions; if one breaks within seconds, its transaction is begun again, as with any that
+    breaks on the way (database_retries.py)."""
+
+    def returned(connection: DBAPIConnection, record: sa.pool.ConnectionPoolEntry) -> None:
+        record.info[_RETURNED] = time.monotonic()
+
+    def taken(connection: DBAPIConnection, record: sa.pool.ConnectionPoolEntry, proxy: object) -> None:
+        now = time.monotonic()
+        if now - record.info.get(_RETURNED, now) < IDLE_SECONDS:
+            return
+        try:
+            engine.dialect.do_ping(connection)
+        except engine.dialect.loaded_dbapi.Error as error:
+            raise DisconnectionError(str(error)) from error
+
+    sa.event.listen(engine, "checkin", returned)
+    sa.event.listen(engine, "checkout", taken)
 
 
 def _name_schema(file: Path) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 
 VERSION = 1  # of the tables; a ledger of a newer one is left alone
-ROWS_VERSION = 1  # of what payloads hold; raise it if earlier versions cannot use them, which then leave them alone
+ROWS_VERSION = 2  # of what payloads hold; raise it if earlier versions cannot use them, which then leave them alone
 RECORD = "record"  # the stage whose payload is the clip's whole record
 
 

@@ -14,8 +14,9 @@ from hypothesis import HealthCheck, given, settings
 from sqlalchemy.exc import IntegrityError
 
 from merrflow.clients.faces import series_from
+from merrflow.core.faces import Face, FaceFrame
 from merrflow.core.inputs import Found
-from merrflow.core.measurements import ActionUnitSeries, Clip, Face, FaceFrame
+from merrflow.core.measurements import ActionUnitSeries, Clip
 from merrflow.core.records import Outcome
 from merrflow.core.spoken import Subtitle
 from merrflow.pipeline.stage_cache import Codecs, StageCache

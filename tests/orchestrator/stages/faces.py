@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from merrflow.core.measurements import ActionUnitSeries, Face, FaceFrame, Subject
+from merrflow.core.faces import Face, FaceFrame
+from merrflow.core.measurements import ActionUnitSeries, Subject
 
 ALL = tuple(f"AU{n:02}" for n in (1, 2, 4, 5, 6, 7, 9, 10, 12, 14, 15, 17, 20, 23, 25, 26, 28, 45))
 

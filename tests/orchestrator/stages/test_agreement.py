@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from merrflow.core.faces import Face, FaceFrame
 from merrflow.core.labels import LabelScores
-from merrflow.core.measurements import ActionUnitSeries, Face, FaceFrame, Peak, Subject
+from merrflow.core.measurements import ActionUnitSeries, Peak, Subject
 from merrflow.core.spoken import Transcript
 from merrflow.core.texts import Tone
 from merrflow.stages.agreement import agreement, at_peak

@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from merrflow.core.measurements import Face, Subject
+from merrflow.core.faces import Face
+from merrflow.core.measurements import Subject
 from merrflow.stages.expressions import expressiveness, mean_shares
 from tests.orchestrator.stages.faces import face, series
 

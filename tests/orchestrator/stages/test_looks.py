@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from merrflow.core.measurements import Face, Shot
+from merrflow.core.faces import Face
+from merrflow.core.measurements import Shot
 from merrflow.stages import subject
 from merrflow.stages.looks import Look, look_of, same_person
 from merrflow.stages.tracks import Track

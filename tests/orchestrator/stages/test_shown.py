@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from merrflow.core.measurements import Face, Peak, Probe, Shot, Subject
+from merrflow.core.faces import Face
+from merrflow.core.measurements import Peak, Probe, Shot, Subject
 from merrflow.facs import load_rules
 from merrflow.stages.shown import Choice, choose, find
 from tests.orchestrator.stages.faces import face, series

@@ -276,7 +276,9 @@ def test_sums_of_a_window_are_weighted_by_their_distance_in_time(values, half):
     """To the last bit, which decides between frames that are nearly as strong."""
     sums = [value for value, _ in values]
     times = [sum(step for _, step in values[:place]) for place in range(len(values))]
-    for middle, window in ((0, range(len(values))), (len(values) // 2, range(len(values) // 2, len(values)))):
+    windows = [range(middle, len(values)) for middle in range(len(values))]
+    found = peak._weighted(sums, times, windows, half)
+    for middle, window in enumerate(windows):
         weights = [max(0.0, 1 - abs(times[place] - times[middle]) / half) if half else 1.0 for place in window]
         expected = sum(weight * sums[place] for weight, place in zip(weights, window, strict=True)) / sum(weights)
-        assert peak._weighted(sums, times, middle, window, half) == expected
+        assert found[middle] == expected

@@ -7,7 +7,7 @@ import re
 import numpy as np
 import pytest
 
-from merrflow.core.measurements import Face
+from merrflow.core.faces import Face
 from merrflow.stages import subject
 from tests.orchestrator.stages.faces import face, frames_of, series, sound_of, talk
 

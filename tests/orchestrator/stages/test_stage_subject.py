@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from merrflow.core.measurements import Face, Shot, Subject
+from merrflow.core.faces import Face
+from merrflow.core.measurements import Shot, Subject
 from merrflow.stages import subject
 from merrflow.stages.stage import Skip
 from tests.orchestrator.formats.openface_csv import SHARED, shared_series

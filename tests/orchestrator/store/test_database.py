@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, contextmanager
 
 import pytest
 import sqlalchemy as sa
@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from merrflow.cli.app import app
 from merrflow.core.errors import InputError
 from merrflow.core.inputs import Found
-from merrflow.store import Ledger, existing_ledger
+from merrflow.store import Ledger, database, existing_ledger
 from merrflow.store.database import SCHEMA_FILE, locate_ledger
 
 
@@ -100,3 +100,50 @@ def test_no_command_takes_results_away_of_which_the_ledger_knows_nothing(tmp_pat
     ended = CliRunner().invoke(app, [command, "--out", str(out), *files])
     assert ended.exit_code and "holds no clip" in str(ended.exception or ended.output)
     assert (out / "records.jsonl").read_text() == '{"name": "clip"}\n'
+
+
+def break_connections(url):
+    """Ends all connections to the database but its own."""
+    with closing_engine(url) as engine, engine.begin() as db:
+        db.execute(
+            sa.text(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+        )
+
+
+@contextmanager
+def closing_engine(url):
+    engine = sa.create_engine(url)
+    yield engine
+    engine.dispose()
+
+
+def asked(ledger, monkeypatch):
+    """Each time that a connection of the ledger is asked whether it is alive."""
+    times, ping = [], ledger._engine.dialect.do_ping
+    monkeypatch.setattr(ledger._engine.dialect, "do_ping", lambda connection: times.append(1) or ping(connection))
+    return times
+
+
+def test_a_connection_that_is_in_use_is_not_asked_whether_it_is_alive(tmp_path, postgres_url, monkeypatch):
+    with closing(Ledger.in_folder(tmp_path, postgres_url)) as ledger:
+        times = asked(ledger, monkeypatch)
+        assert all(ledger.is_empty() for _ in range(20)) and len(times) <= 1
+
+
+def test_a_connection_that_broke_while_nobody_used_it_is_replaced(tmp_path, postgres_url, monkeypatch):
+    with closing(Ledger(locate_ledger(tmp_path, postgres_url), patience=0)) as ledger:
+        assert ledger.is_empty()
+        times = asked(ledger, monkeypatch)
+        break_connections(postgres_url)
+        monkeypatch.setattr(database, "IDLE_SECONDS", 0.0)
+        assert ledger.is_empty() and times  # at once: without patience, an error would not be waited for
+
+
+def test_what_breaks_between_two_queries_is_begun_again(tmp_path, postgres_url):
+    with closing(Ledger.in_folder(tmp_path, postgres_url)) as ledger:
+        assert ledger.is_empty()
+        break_connections(postgres_url)
+        assert ledger.is_empty()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,6 +16,7 @@ from merrflow.core.measurements import Clip
 from merrflow.core.records import Outcome
 from merrflow.store import RECORD, GroupedWrites, Ledger, StageRow, StageWrite
 from merrflow.store.database_retries import LedgerGone
+from merrflow.store.grouped_writes import PAUSE_SECONDS
 
 ROW = StageRow(Outcome.DONE, "", b'{"value": 1}', 0.1)
 
@@ -128,3 +130,22 @@ def test_nothing_is_taken_once_it_is_closed(ledger: Ledger) -> None:
     for _ in range(2):
         with pytest.raises(RuntimeError):
             writes.put(write("b"))
+
+
+def test_rows_that_come_within_a_moment_share_one_transaction(ledger: Ledger) -> None:
+    groups = []
+
+    def noted(rows: Sequence[StageWrite]) -> None:
+        groups.append(len(rows))
+        ledger.write(rows)
+
+    with GroupedWrites(noted) as writes:
+        waiting = []
+        for number in range(6):
+            waiting.append(writes.put(write("a", fingerprint=f"f{number}")))
+            time.sleep(PAUSE_SECONDS / 20)
+        assert [future.result(10) for future in waiting] == [None] * 6
+        assert len(groups) <= 2
+        writes.put(write("b"))
+        ended = time.monotonic()
+    assert time.monotonic() - ended < 10 and ledger.stage("b", "tone", "f") == ROW

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from merrflow.core.errors import InputError
 from merrflow.core.measurements import ActionUnitSeries
@@ -19,22 +19,13 @@ from merrflow.datasets.export.folder import whole_folder
 from merrflow.datasets.export.format import Target
 from merrflow.datasets.export.registry import known_formats, make_format
 from merrflow.datasets.export.vocabulary import vocabulary
+from merrflow.datasets.kept_faces import STAGE as FACES
+from merrflow.datasets.kept_faces import series_in
 from merrflow.datasets.pictures import FOLDER
 from merrflow.datasets.review.audit import audited
 from merrflow.store import Ledger
 
 UNCURATED = "not kept by merrflow curate"
-_FACES = "action_units"  # the stage
-
-
-@dataclass(frozen=True)
-class _Kept:
-    """A stage's result as the ledger keeps it."""
-
-    value: ActionUnitSeries
-
-
-_SERIES = TypeAdapter(_Kept)
 
 
 @dataclass(frozen=True)
@@ -100,10 +91,10 @@ def faces_of(ledger: Ledger, names: Collection[str] | None) -> Iterator[tuple[st
 
     names: the clips wanted (None: all).
     """
-    for found in ledger.results((_FACES,)):
-        payload = found.stages.get(_FACES) if names is None or found.name in names else None
+    for found in ledger.results((FACES,)):
+        payload = found.stages.get(FACES) if names is None or found.name in names else None
         try:
-            yield found.name, _SERIES.validate_json(payload).value if payload else None
+            yield found.name, series_in(payload) if payload else None
         except ValidationError:
             yield found.name, None
 

@@ -1,4 +1,4 @@
-"""The faces of a clip as mining sees them: quickly, all of them; exactly, those of the clip's subject."""
+"""The faces of a clip as mining sees them: all of them, and those of the clip's subject."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from merrflow.facs.rules import PeakRules
 from merrflow.stages import subject
 from merrflow.stages.stage import Skip
 
-_SERIES = TypeAdapter(ActionUnitSeries)
 _PROBE = TypeAdapter(Probe)
 Box = tuple[float, float, float, float]
 
@@ -31,24 +30,22 @@ class Seen:
     confidence: float | None
 
 
-def all_faces(series: Mapping[str, Any], rules: PeakRules) -> Iterator[Seen]:
-    """Every face that is sure enough and not turned away, of a series in plain JSON.
+def all_faces(series: ActionUnitSeries, rules: PeakRules) -> Iterator[Seen]:
+    """Every face that is sure enough and not turned away.
 
     The subject's frames are among them, so that no frame of the subject is nearer to a label than the nearest of these.
     """
-    for frame in series["frames"]:
-        for place, face in enumerate(frame["faces"]):
-            turn = max(abs(face["yaw"]), abs(face["pitch"]))
-            if face["confidence"] < rules.minimum_confidence or turn > rules.maximum_turn:
+    least = rules.minimum_intensity
+    for frame in series.frames:
+        for place, face in enumerate(frame.faces):
+            if face.confidence < rules.minimum_confidence or max(abs(face.yaw), abs(face.pitch)) > rules.maximum_turn:
                 continue
-            intensity = face["intensity"]
-            least = rules.minimum_intensity
-            present = frozenset(code for code in face["present"] if intensity.get(code, least) >= least)
-            yield Seen(frame["index"], frame["timestamp"], place, _box(face), present, intensity, face["confidence"])
+            present = frozenset(code for code in face.present if face.intensity.get(code, least) >= least)
+            yield Seen(frame.index, frame.timestamp, place, face.box, present, face.intensity, face.confidence)
 
 
 def subject_of(
-    record: Mapping[str, Any] | None, series: Mapping[str, Any], probe: Mapping[str, Any] | None
+    record: Mapping[str, Any] | None, series: ActionUnitSeries, probe: Mapping[str, Any] | None
 ) -> set[tuple[int, int]] | Skip:
     """(frame, place) of the subject's faces: those of the record, or chosen now if there is none.
 
@@ -56,9 +53,8 @@ def subject_of(
     """
     if record is not None and record["subject"]["faces"]:
         return {(frame, place) for frame, place in record["subject"]["faces"]}
-    measured = _SERIES.validate_python(series)
     facts = _PROBE.validate_python(probe) if probe else None
-    chosen = subject.choose(measured, facts.shots if facts else (), facts.voice_energy if facts else ())
+    chosen = subject.choose(series, facts.shots if facts else (), facts.voice_energy if facts else ())
     return chosen if isinstance(chosen, Skip) else set(chosen.faces)
 
 

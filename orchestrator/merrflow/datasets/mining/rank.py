@@ -13,6 +13,7 @@ from pydantic_core import from_json
 
 from merrflow.core.errors import InputError
 from merrflow.core.labels import Verdict
+from merrflow.core.measurements import ActionUnitSeries
 from merrflow.datasets.mining.beside import beside
 from merrflow.datasets.mining.faces import Box, Seen, all_faces, peak_face, subject_of
 from merrflow.datasets.mining.nearness import Nearness
@@ -97,7 +98,7 @@ def mine(
         own = record["label"]["label"] if record else ""
         if others and own == label:
             continue
-        measurable = tuple(series["measurable"]) if series else _precomputed(record)
+        measurable = series.measurable if series else _precomputed(record)
         engines[engine, measurable] += 1
         if measurable not in judges:
             judges[measurable] = Nearness(rules, label, measurable, mining)
@@ -146,7 +147,7 @@ def _precomputed(record: Mapping[str, Any] | None) -> tuple[str, ...]:
 def _exact(
     stored: ClipResults,
     record: Mapping[str, Any] | None,
-    series: Mapping[str, Any] | None,
+    series: ActionUnitSeries | None,
     faces: Sequence[Seen],
     ratios: Sequence[float],
     near: Nearness,
@@ -187,7 +188,7 @@ def _exact(
 
 
 def _bound(
-    faces: Sequence[Seen], ratios: Sequence[float], series: Mapping[str, Any] | None, mining: MiningRules
+    faces: Sequence[Seen], ratios: Sequence[float], series: ActionUnitSeries | None, mining: MiningRules
 ) -> float:
     """What no subject of the clip can be nearer than: as if the nearest face of each frame were the subject's."""
     nearest: dict[int, float] = {}
@@ -196,9 +197,9 @@ def _bound(
     return lasting(nearest, _half_window(series, mining))[1] if nearest else 0.0
 
 
-def _half_window(series: Mapping[str, Any] | None, mining: MiningRules) -> int:
+def _half_window(series: ActionUnitSeries | None, mining: MiningRules) -> int:
     """Frames on either side over which an expression must last; 0 for a peak alone."""
-    return round(mining.lasting * series["fps"]) // 2 if series else 0
+    return round(mining.lasting * series.fps) // 2 if series else 0
 
 
 def _sure(face: Seen, rules: RuleSet, mining: MiningRules) -> float:

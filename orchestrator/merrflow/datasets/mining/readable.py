@@ -10,6 +10,9 @@ from pydantic import TypeAdapter
 from pydantic_core import from_json
 from typing_extensions import TypedDict
 
+from merrflow.core.measurements import ActionUnitSeries
+from merrflow.datasets.kept_faces import STAGE as FACES
+from merrflow.datasets.kept_faces import series_in
 from merrflow.store import ClipResults, Ledger
 
 log = logging.getLogger(__name__)
@@ -36,37 +39,22 @@ class _Record(TypedDict):
     subject: _Subject
 
 
-class _Frame(TypedDict):
-    index: int
-    timestamp: float
-    faces: list[dict[str, Any]]
-
-
-class _Series(TypedDict):
-    measurable: list[str]
-    fps: float
-    frames: list[_Frame]
-
-
 _RECORD = TypeAdapter(_Record)
-_SERIES = TypeAdapter(_Series)
 Json = Mapping[str, Any]
 
 
-def readable(ledger: Ledger) -> Iterator[tuple[ClipResults, Json | None, Json | None, str]]:
+def readable(ledger: Ledger) -> Iterator[tuple[ClipResults, Json | None, ActionUnitSeries | None, str]]:
     """Every clip with an outcome, by name: its results, record, Action Units and the engine that measured them.
 
     Clips whose results cannot be parsed, such as those of another version of merrflow, are left out with one warning.
     """
     lost = 0
-    for stored in ledger.results(("action_units", "probe")):
+    for stored in ledger.results((FACES, "probe")):
         try:
             record = from_json(stored.record) if stored.record else None
             if record is not None:
                 _RECORD.validate_python(record)
             series, engine = _series(stored, record)
-            if series is not None:
-                _SERIES.validate_python(series)
         except (AttributeError, LookupError, TypeError, ValueError):
             lost += 1
             continue
@@ -75,10 +63,10 @@ def readable(ledger: Ledger) -> Iterator[tuple[ClipResults, Json | None, Json | 
         log.warning("%s: %d clips have results that cannot be parsed, and are left out", ledger.location, lost)
 
 
-def _series(stored: ClipResults, record: Json | None) -> tuple[Json | None, str]:
-    units = stored.stages.get("action_units")
+def _series(stored: ClipResults, record: Json | None) -> tuple[ActionUnitSeries | None, str]:
+    units = stored.stages.get(FACES)
     if units is None:
         origin = ((record or {}).get("origins") or {}).get("action_units") or {}
         return None, origin.get("engine", "")
-    payload = from_json(units)
-    return payload["value"], (payload.get("origin") or {}).get("engine", "")
+    origin = from_json(units).get("origin") or {}
+    return series_in(units), origin.get("engine", "")

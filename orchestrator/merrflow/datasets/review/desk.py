@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from merrflow.datasets.entries import RECORDS
+from merrflow.datasets.kept_faces import STAGE as FACES
 from merrflow.datasets.review.agreement import agreement, cohen
 from merrflow.datasets.review.audit import Audit
-from merrflow.datasets.review.details import SERIES, details, hidden, is_of
+from merrflow.datasets.review.details import details, hidden, is_of
 from merrflow.datasets.review.index import Item, by_doubt, item_id, read_items, shuffled
 from merrflow.datasets.review.verdicts import REJECTED, Kind, Said, Verdict, by_clip, standing
 from merrflow.facs import load_rules
@@ -108,7 +109,7 @@ class Desk:
         if row is None:
             raise UnknownClip(clip)
         record = RECORDS.validate_json(row.payload)
-        found = details(record, row, self._ledger.newest(item.name, SERIES, partial(is_of, record)))
+        found = details(record, row, self._ledger.newest(item.name, FACES, partial(is_of, record)))
         of_clip = said.get(item.name, {})
         mine = of_clip.get(reviewer)
         covered = (blind or bool(self.audit)) and mine is None

@@ -6,7 +6,11 @@ import json
 import math
 from typing import Any
 
+import numpy as np
+
 from merrflow.core.records import Record
+from merrflow.datasets.kept_faces import STAGE as SERIES
+from merrflow.datasets.kept_faces import series_in
 from merrflow.datasets.report.chart import facs_name, most_active
 from merrflow.datasets.standings import votes_in_words
 from merrflow.store import StageRow
@@ -25,7 +29,6 @@ _TELLING = (
     "coarse",
     "expressions",
 )
-SERIES = "action_units"  # the stage whose result has the faces of every frame
 _CLUES = ("scene", "tone", "peak_reason")
 
 
@@ -90,14 +93,13 @@ def hidden(found: dict[str, Any]) -> dict[str, Any]:
 
 def _faces(record: Record, action_units: bytes | None) -> list[list[float]]:
     """Seconds, x, y, width and height of the subject's face, frame by frame; at least at the peak."""
-    found = []
+    found: list[list[float]] = []
     if action_units is not None:
         try:
-            frames = {frame["index"]: frame for frame in json.loads(action_units)["value"]["frames"]}
-            for index, face in record.subject.faces:
-                frame = frames[index]
-                found.append([float(frame["timestamp"]), *map(float, frame["faces"][face]["box"])])
-        except (KeyError, IndexError, TypeError, ValueError):  # of another version: the peak's is in the record
+            frames = series_in(action_units).frames
+            rows = frames.rows(record.subject.faces)
+            found = np.column_stack([frames.timestamps[frames.frame_of(rows)], frames.box[rows]]).tolist()
+        except (LookupError, ValueError):  # of another version: the peak's is in the record
             found = []
     if not found and record.peak.box:
         found = [[record.peak.timestamp, *record.peak.box]]

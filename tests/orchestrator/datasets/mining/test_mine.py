@@ -15,9 +15,10 @@ from pydantic import TypeAdapter
 from typer.testing import CliRunner
 
 from merrflow.core.errors import InputError
+from merrflow.core.faces import Face, FaceFrame
 from merrflow.core.inputs import Found
 from merrflow.core.labels import Label, Standing, Verdict
-from merrflow.core.measurements import ActionUnitSeries, Curves, Face, FaceFrame, Peak, Probe, Shot, Subject
+from merrflow.core.measurements import ActionUnitSeries, Curves, Peak, Probe, Shot, Subject
 from merrflow.core.records import Outcome, Record
 from merrflow.core.spoken import Subtitle
 from merrflow.core.texts import Tone
