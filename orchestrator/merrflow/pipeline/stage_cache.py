@@ -111,9 +111,9 @@ class StageCache:
         """See `Codecs.pack`. To hand a small result to a thread would take longer than to pack it."""
         return await self.ask(self.codecs.pack, stage, reply) if stage.is_large else self.codecs.pack(stage, reply)
 
-    def put(self, write: StageWrite) -> Future[None]:
-        """Done once the row is committed."""
-        return self._writes.put(write)
+    def put(self, write: StageWrite, *, can_wait: bool) -> Future[None]:
+        """Done once the row is committed. can_wait: for others, a moment."""
+        return self._writes.put(write, can_wait=can_wait)
 
 
 class ClipCache:
@@ -145,7 +145,7 @@ class ClipCache:
             if row is None:
                 continue
             if packed.clip != self._clip.name:  # measured for another clip of the same bytes
-                self._write(stage.kept_as, kept_under, row)
+                self._write(stage.kept_as, kept_under, row, can_wait=True)
             if isinstance(found, ValidationError):
                 self._cache.lost(self._clip, stage, found)
             elif row.outcome is Outcome.FAILED and row.retry:
@@ -193,7 +193,7 @@ class ClipCache:
                 round(time.monotonic() - started, 3),
                 attempt,
             )
-        self._write(stage.kept_as, key, row)
+        self._write(stage.kept_as, key, row, can_wait=not stage.service)  # an answer has cost somebody a model's time
         return row, found
 
     async def attempts(self, key: str) -> int:
@@ -216,13 +216,14 @@ class ClipCache:
             while self._uncommitted and self._uncommitted[0].done():
                 self._uncommitted.popleft().result()
 
-    def _write(self, stage: str, key: str, row: StageRow) -> None:
+    def _write(self, stage: str, key: str, row: StageRow, *, can_wait: bool = False) -> None:
         """Has the row written while the clip goes on. Raises why an earlier one could not be."""
         while self._uncommitted and self._uncommitted[0].done():
             self._uncommitted.popleft().result()
         is_first = stage not in self._known
         self._known.add(stage)
-        self._uncommitted.append(self._cache.put(StageWrite(self._clip.name, stage, key, row, is_first)))
+        write = StageWrite(self._clip.name, stage, key, row, is_first)
+        self._uncommitted.append(self._cache.put(write, can_wait=can_wait))
 
 
 def _result(row: StageRow, found: Payload[Value] | None) -> Result[Value]:

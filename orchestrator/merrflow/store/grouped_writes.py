@@ -1,4 +1,4 @@
-"""Writes of many clips, committed in groups: what comes within a moment shares one transaction."""
+"""Writes of many clips, committed in groups: what comes within a moment, or during a transaction, shares one."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from merrflow.core.errors import RunStopped
 from merrflow.store.rows import StageWrite
 
 MOST = 200  # rows of one transaction
-# That a row waits for others. A transaction takes as long as ten rows, so that it costs several times less, and a clip
-# takes hardly longer; a process that is killed has so much less in the ledger.
+# That a row which can wait does so for others. A transaction takes as long as ten rows. A process that is killed has
+# so much less of its own work in the ledger; what services answered, and outcomes, are written at once.
 PAUSE_SECONDS = 0.05
 
 
@@ -25,19 +25,21 @@ class GroupedWrites:
         self._waiting: deque[tuple[StageWrite, Future[None]]] = deque()
         self._gone: RunStopped | None = None  # the ledger cannot be used any more; nobody waits for it once again
         self._is_called = False  # the thread is on its way to what waits
-        self._ends = threading.Event()
+        self._now = threading.Event()  # something waits that is to be written at once, or all comes to its end
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="ledger-writer")
 
     def __enter__(self) -> GroupedWrites:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._ends.set()
+        self._now.set()
         self._thread.shutdown()
 
-    def put(self, write: StageWrite) -> Future[None]:
-        """Done once the row is committed, or with the error. It is written even if nobody waits any more. Raises
-        `RuntimeError` once all is closed."""
+    def put(self, write: StageWrite, *, can_wait: bool = False) -> Future[None]:
+        """Done once the row is committed, or with the error. It is written even if nobody waits any more.
+
+        can_wait: a moment, for others; it goes with the next row that cannot. Raises `RuntimeError` once all is closed.
+        """
         future: Future[None] = Future()
         self._waiting.append((write, future))
         if not self._is_called:
@@ -47,10 +49,13 @@ class GroupedWrites:
             except RuntimeError:
                 self._is_called = False
                 raise
+        if not can_wait:
+            self._now.set()
         return future
 
     def _write_waiting(self) -> None:
-        self._ends.wait(PAUSE_SECONDS)
+        self._now.wait(PAUSE_SECONDS)
+        self._now.clear()
         self._is_called = False  # first: what comes from here on has the thread called again
         waiting = [self._waiting.popleft() for _ in range(len(self._waiting))]
         for first in range(0, len(waiting), MOST):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import zlib
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cached_property, partial
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
+from isal import isal_zlib
 
 from merrflow.core.inputs import Found
 from merrflow.core.measurements import Clip, FileState
@@ -26,7 +26,7 @@ from merrflow.store.transactions import PackedRow, Transactions, undone
 Item = TypeVar("Item")
 _FEW = 1000  # clips, such as a shard's, that are asked for by name; of more, one question for all takes less time
 log = logging.getLogger(__name__)
-LEVEL = 1  # of zlib: half the time of level 4, a quarter of that of level 6, and a tenth more bytes than level 4
+LEVEL = 1  # of ISA-L's deflate, which any zlib reads: a quarter of the time of zlib's own level 1, and fewer bytes
 
 
 class RunQueries(Transactions):
@@ -238,7 +238,7 @@ def _values(write: StageWrite) -> dict[str, Any]:
         "reason": _text(row.reason),
         "retry": row.retry,
         "attempts": row.attempts,
-        "payload": zlib.compress(row.payload, LEVEL) if row.payload else b"",
+        "payload": isal_zlib.compress(row.payload, LEVEL) if row.payload else b"",
         "seconds": row.seconds,
         "schema_version": ROWS_VERSION,
     }

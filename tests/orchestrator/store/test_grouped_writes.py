@@ -132,20 +132,36 @@ def test_nothing_is_taken_once_it_is_closed(ledger: Ledger) -> None:
             writes.put(write("b"))
 
 
-def test_rows_that_come_within_a_moment_share_one_transaction(ledger: Ledger) -> None:
-    groups = []
+class Noted:
+    """A ledger's `write`, and how many rows each transaction had."""
 
-    def noted(rows: Sequence[StageWrite]) -> None:
-        groups.append(len(rows))
-        ledger.write(rows)
+    def __init__(self, writing) -> None:
+        self.groups: list[int] = []
+        self._writing = writing
 
+    def __call__(self, rows: Sequence[StageWrite]) -> None:
+        self.groups.append(len(rows))
+        self._writing(rows)
+
+
+def test_rows_that_can_wait_share_one_transaction(ledger: Ledger) -> None:
+    noted = Noted(ledger.write)
     with GroupedWrites(noted) as writes:
         waiting = []
         for number in range(6):
-            waiting.append(writes.put(write("a", fingerprint=f"f{number}")))
+            waiting.append(writes.put(write("a", fingerprint=f"f{number}"), can_wait=True))
             time.sleep(PAUSE_SECONDS / 20)
         assert [future.result(10) for future in waiting] == [None] * 6
-        assert len(groups) <= 2
-        writes.put(write("b"))
+        assert len(noted.groups) <= 2
+        writes.put(write("b"), can_wait=True)
         ended = time.monotonic()
     assert time.monotonic() - ended < 10 and ledger.stage("b", "tone", "f") == ROW
+
+
+def test_a_row_that_cannot_wait_is_written_at_once_with_those_that_can(ledger: Ledger, monkeypatch) -> None:
+    monkeypatch.setattr("merrflow.store.grouped_writes.PAUSE_SECONDS", 30.0)
+    noted = Noted(ledger.write)
+    with GroupedWrites(noted) as writes:
+        early = writes.put(write("a"), can_wait=True)
+        assert writes.put(write("b")).result(10) is None
+        assert early.done() and noted.groups == [2]
