@@ -18,6 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from merrflow.clients import Services, identity, limits_of
 from merrflow.core.errors import InputError, RunStopped, listed
+from merrflow.core.heap import growing_heap
 from merrflow.core.inputs import Found, assign_names, with_tables
 from merrflow.core.measurements import Clip
 from merrflow.core.settings import RunSettings
@@ -27,6 +28,7 @@ from merrflow.facs import DataFileError, RuleSet, UnknownLabel, load_rules
 from merrflow.formats.clip_list import find_clips
 from merrflow.formats.merr import read_labels, read_sentences
 from merrflow.formats.precomputed import Precomputed, read_precomputed
+from merrflow.formats.subtitle_files import Listing
 from merrflow.pipeline.cache_keys import CacheKeys
 from merrflow.pipeline.concurrency import decoder_threads, held_frames, held_samples
 from merrflow.pipeline.embedded_engines import embedded_engines
@@ -84,8 +86,8 @@ async def open_session(
         stack.callback(ledger.close)
         stack.enter_context(exclusive_ledger(ledger.location, out))
         say("reading the list of clips")
-        await asyncio.to_thread(ledger.follow_moved, found)
-        names = assign_names(found, ledger.names())
+        known = await asyncio.to_thread(ledger.follow_moved, found)
+        names = assign_names(found, {row.name: path for path, row in known.items()})
         for table, file in ((sentences, request.transcripts), (labels, request.labels)):
             check_table(table, names, found, file or "")
         if precomputed:
@@ -94,7 +96,7 @@ async def open_session(
             found = with_tables(found, names, sentences, labels)
         if lost := await asyncio.to_thread(forgotten, ledger, out):
             log.warning("%s; all of it is computed again, and these files are replaced", lost)
-        clips = await asyncio.to_thread(ledger.register, found, names)
+        clips = await asyncio.to_thread(ledger.register, found, names, known)
         await _mend_pictures(clips, ledger, Pictures(out / FOLDER), say)
         least = settings.shard_size if hand_out else None
         sharing = None
@@ -224,13 +226,15 @@ async def _mend_pictures(clips: list[Clip], ledger: Ledger, pictures: Pictures, 
         await asyncio.gather(*(asyncio.to_thread(pictures.mend, entry.record) for entry in some))
 
 
+@growing_heap()
 def _todo(clips: list[Clip], ledger: Ledger, keys: CacheKeys) -> list[Clip]:
     """The clips whose work is not complete."""
     finished = ledger.finished([clip.name for clip in clips])
+    listed: dict[str, Listing] = {}
 
     def is_done(clip: Clip) -> bool:
         try:
-            return clip.name in finished and keys.is_done(clip, finished[clip.name])
+            return clip.name in finished and keys.is_done(clip, finished[clip.name], listed)
         except OSError:  # of a file beside the clip: the clip's own try finds out
             return False
 
