@@ -103,7 +103,8 @@ def _videos(folder: Path, places: Places) -> Iterator[tuple[Path, str]]:
             if real in seen:
                 continue
             seen.add(real)
-            parent, folders = Path(text), []
+            parent = Path(text)
+            folders: list[str] = []
             for entry in _entries(text):
                 may_be_link = _answer(entry.is_symlink, unknown=True)
                 if _answer(entry.is_dir, unknown=False):

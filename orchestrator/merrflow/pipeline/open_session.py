@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -49,14 +49,14 @@ from merrflow.stages.subtitle_en import cannot_translate, without_translating
 from merrflow.stages.testimony import with_witnesses
 from merrflow.stages.text_agreement import JUDGE
 from merrflow.stages.text_reader import SharedReader
-from merrflow.stages.witnesses.rules import Witnesses, load_witnesses
+from merrflow.stages.witnesses.rules import load_witnesses
 from merrflow.store import GroupedWrites, Ledger, batched, forgotten
 from merrflow.store.database_retries import advice
 from merrflow.store.exclusive import exclusive, exclusive_ledger
-from merrflow_serving.engine import EngineInfo
 from merrflow_serving.errors import MerrflowError
 
 log = logging.getLogger(__name__)
+Made = TypeVar("Made")
 LEDGER_THREADS = 4  # one writes at a time; the others look up
 
 
@@ -76,7 +76,7 @@ async def open_session(
     written = settings.layout, settings.table_encoding
     found = find_clips(request.inputs, *written)
     sentences = read_sentences(Path(request.transcripts), *written) if request.transcripts else {}
-    rules = _rules(settings)
+    rules = _made(load_rules, settings.rules)
     _check_witnesses(settings, rules)
     labels = read_labels(Path(request.labels), rules.normal, *written) if request.labels else {}
     _check_labels(rules, found)
@@ -113,7 +113,7 @@ async def open_shard(request: Request, names: Sequence[str]) -> AsyncIterator[Se
     out = request.folder
     settings = request.settings()
     precomputed = _precomputed(request)
-    rules = _rules(settings)
+    rules = _made(load_rules, settings.rules)
     async with AsyncExitStack() as stack:
         ledger = _ledger(settings, out, make=False)
         stack.callback(ledger.close)
@@ -147,14 +147,14 @@ async def _furnish(
         say("asking the services which engines they run")
         services = await _start(stack, Services(addresses, settings))
     cores = os.cpu_count() or 1
-    reader = _reader(min(cores, 4))
-    lexicon, witnesses = rules.phrases(), _witnesses(settings)
+    reader = _made(SharedReader, min(cores, 4))
+    lexicon, witnesses = rules.phrases(), _made(load_witnesses, settings.witnesses)
     if sharing:
         identities, limits = sharing.identities, sharing.limits
     elif services:
         identities, limits = services.identities(), services.limits()
     else:
-        engines = _embedded(needed)
+        engines = _made(embedded_engines, needed)
         identities = {name: identity(engine) for name, engine in engines.items()}
         limits = {name: limits_of(engine.limits) for name, engine in engines.items()}
     translate = settings.translate == "en"
@@ -241,37 +241,17 @@ def _todo(clips: list[Clip], ledger: Ledger, keys: CacheKeys) -> list[Clip]:
     return [clip for clip in clips if not is_done(clip)]
 
 
-def _embedded(names: list[str]) -> dict[str, EngineInfo]:
+def _made(make: Callable[..., Made], *arguments: Any) -> Made:
+    """What `make` returns. Raises `InputError` if a file or an engine that the user chose cannot be used."""
     try:
-        return embedded_engines(names)
-    except MerrflowError as error:
-        raise InputError(str(error)) from error
-
-
-def _reader(count: int) -> SharedReader:
-    try:
-        return SharedReader(count)
-    except MerrflowError as error:
-        raise InputError(str(error)) from error
-
-
-def _rules(settings: RunSettings) -> RuleSet:
-    try:
-        return load_rules(settings.rules)
-    except DataFileError as error:
-        raise InputError(str(error)) from error
-
-
-def _witnesses(settings: RunSettings) -> Witnesses:
-    try:
-        return load_witnesses(settings.witnesses)
-    except DataFileError as error:
+        return make(*arguments)
+    except (DataFileError, MerrflowError) as error:
         raise InputError(str(error)) from error
 
 
 def _check_witnesses(settings: RunSettings, rules: RuleSet) -> None:
     """A file for other labels is used all the same: a witness that knows nothing of a label abstains."""
-    if unknown := _witnesses(settings).unknown(rules.labels):
+    if unknown := _made(load_witnesses, settings.witnesses).unknown(rules.labels):
         log.warning(
             "witnesses %s: made for other labels than the rule set %s: nothing is said of %s, on which all witnesses "
             "abstain",
