@@ -33,7 +33,8 @@ def growing_heap() -> Iterator[None]:
     try:
         yield
     finally:
-        if not gc.get_freeze_count():  # which objects to thaw is not known if there are others
+        is_due = gc.get_count()[0] > gc.get_threshold()[0]  # else there is little to look at
+        if is_due and not gc.get_freeze_count():  # if there are others, which to thaw is not known
             gc.freeze()
             gc.unfreeze()  # into the oldest generation
         gc.enable()

@@ -71,3 +71,13 @@ def test_a_collector_that_the_caller_turned_off_stays_so():
         assert not gc.isenabled()
     finally:
         gc.enable()
+
+
+def test_what_has_grown_counts_as_old():
+    before = gc.get_stats()[0]["collections"]
+    with growing_heap():
+        kept = [[] for _ in range(2 * gc.get_threshold()[0])]
+        assert len(gc.get_objects(generation=0)) > len(kept)
+    assert gc.get_stats()[0]["collections"] == before
+    old = {id(one) for one in gc.get_objects(generation=2)}
+    assert all(id(one) in old for one in kept)
