@@ -62,15 +62,17 @@ pins: $(DEV_STAMP) ## check that what is installed is what is pinned, and its li
 lock: $(STAMP) ## write the sha256 of all that images install, after a change of constraints.txt or models.txt; takes minutes
 	$(BIN)/python deploy/lock.py
 
-generated: $(STAMP) ## write what Compose, Kubernetes and Prometheus say of the services, the dashboard, the picture of the stages
+generated: $(STAMP) ## write what Compose, Kubernetes and Prometheus say of the services, the dashboard, the picture of the stages, the lists in --help
 	$(BIN)/python deploy/generate.py
 	$(BIN)/python deploy/observability/dashboard.py
 	$(BIN)/python -m merrflow.stages.picture docs/architecture.md
+	$(BIN)/python -m merrflow.datasets.plugin_list
 
 generated-check: $(STAMP) ## fail if these files differ from the catalog and their templates
 	$(BIN)/python deploy/generate.py --check
 	$(BIN)/python deploy/observability/dashboard.py --check
 	$(BIN)/python -m merrflow.stages.picture --check docs/architecture.md
+	$(BIN)/python -m merrflow.datasets.plugin_list --check
 
 protos: $(DEV_STAMP) ## write the gRPC stubs again
 	PYTHON=$(abspath $(BIN)/python) protos/generate.sh

@@ -37,7 +37,7 @@ from merrflow_serving.catalog import SERVICES
 from merrflow_serving.media.video import iter_frames
 
 BUSY_LIMIT = 0.95  # of the slowest service's ceiling
-RERUN_LIMIT = 10.0  # seconds
+RERUN_LIMIT = 5.0  # seconds
 MEMORY_LIMIT = 1.5  # times the memory of a dataset of 1,000
 TO_DO = 200  # clips, where memory is measured
 CALLS = 2  # of llama3 for a clip: its label's scores, and its text

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from functools import partial
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -28,17 +27,10 @@ class CurateCommand(ListingCommand):
 
     columns = ("filter, in the default order", "reason to drop a clip")
 
-    def listing(self) -> Iterable[tuple[str, Callable[[], str]]]:
-        from merrflow.core.errors import InputError
-        from merrflow.datasets.curation.config import packaged
-        from merrflow.datasets.curation.registry import filter_plugins, load_filter
+    def listing(self) -> Iterable[tuple[str, str]]:
+        from merrflow.datasets.plugin_list import filters
 
-        plugins = filter_plugins()
-        try:
-            order = packaged().order
-        except InputError:  # of one that cannot be used, the place is not known
-            order = tuple(plugins)
-        return [(name, partial(lambda plugin: load_filter(plugin).about, plugins[name])) for name in order]
+        return filters()
 
 
 def curate(

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -17,8 +16,6 @@ from merrflow.cli.terminal import output_console
 from merrflow.core.errors import InputError
 
 if TYPE_CHECKING:
-    from merrflow.core.plugins import Plugin
-    from merrflow.datasets.export import Format
     from merrflow.datasets.export.export import Exported
 
 
@@ -27,19 +24,10 @@ class ExportCommand(ListingCommand):
 
     columns = ("format", "writes")
 
-    def listing(self) -> Iterable[tuple[str, Callable[[], str]]]:
-        from merrflow.datasets.export.registry import known_formats
+    def listing(self) -> Iterable[tuple[str, str]]:
+        from merrflow.datasets.plugin_list import formats
 
-        return [(name, partial(_about, plugin)) for name, plugin in known_formats().items()]
-
-
-def _about(plugin: Plugin[Format[Any]]) -> str:
-    """What a format writes, and its options. Raises `InputError`."""
-    from merrflow.datasets.export.registry import load_format
-
-    found = load_format(plugin)
-    options = [f"{key} ({field.description})" for key, field in found.options_type.model_fields.items()]
-    return found.about + (f". Options: {'; '.join(options)}" if options else "")
+        return formats()
 
 
 def export_run(

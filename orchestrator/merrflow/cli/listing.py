@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 
 from rich.markup import escape
@@ -11,7 +11,6 @@ from rich.table import Table
 from typer.core import TyperCommand
 
 from merrflow.cli.terminal import output_console
-from merrflow.core.errors import InputError
 
 
 class ListingCommand(TyperCommand):
@@ -20,23 +19,12 @@ class ListingCommand(TyperCommand):
     columns: tuple[str, str]  # headings
 
     @abstractmethod
-    def listing(self) -> Iterable[tuple[str, Callable[[], str]]]:
-        """Name and description of each; both may raise `InputError`, because plug-ins are the code of others."""
+    def listing(self) -> Iterable[tuple[str, str]]:
+        """Name and description of each."""
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         super().format_help(ctx, formatter)
         table = Table(*self.columns, box=None, padding=(0, 2))
-        for name, about in self._rows():
+        for name, about in self.listing():
             table.add_row(escape(name), escape(about))
         output_console().print(table)
-
-    def _rows(self) -> Iterator[tuple[str, str]]:
-        """What can be listed; a plug-in that cannot be used takes no other's row."""
-        try:
-            for name, about in self.listing():
-                try:
-                    yield name, about()
-                except InputError as error:
-                    yield name, str(error)
-        except InputError as error:
-            yield "", str(error)

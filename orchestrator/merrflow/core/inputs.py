@@ -9,7 +9,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from merrflow.core.paths import safe_name
+from merrflow.core.heap import growing_heap
+from merrflow.core.paths import path_text, safe_name, text_path
 
 
 @dataclass(frozen=True)
@@ -23,17 +24,25 @@ class Found:
     row: str = field(default="", compare=False)  # "table.csv, line 3" if it comes from a table, for messages
 
 
-def assign_names(found: Iterable[Found], taken: dict[str, Path]) -> dict[Path, str]:
-    """A unique, file-safe name for each clip: its given name, else its stem.
+@growing_heap()
+def assign_names(found: Iterable[Found], taken: Mapping[str, str]) -> dict[Path, str]:
+    """A unique, file-safe name for each clip, also for those of `taken`: its given name, else its stem.
 
-    taken: names of earlier runs and their paths; a path keeps its name for good. If stems collide, the
-    folder's name goes before them ("monday__clip_1"), and if that collides too, a hash of the path goes after.
+    taken: names of earlier runs and their paths as `path_text` writes them; a path keeps its name for good. If stems
+    collide, the folder's name goes before them ("monday__clip_1"), and if that collides too, a hash of the path goes
+    after.
     """
     keep = {path: name for name, path in taken.items()}
+    new: list[Found] = []
+    names: dict[Path, str] = {}
+    for clip in found:
+        if (name := keep.pop(path_text(clip.path), None)) is not None:
+            names[clip.path] = name
+        elif clip.path not in names:
+            new.append(clip)
+    names |= {text_path(path): name for path, name in keep.items()}  # of clips that this run leaves alone
     used = {name.casefold() for name in taken}
-    new = [clip for clip in found if clip.path not in keep]
     stems = Counter(safe_name(clip.name or clip.path.stem).casefold() for clip in new)
-    names = dict(keep)
     for clip in new:
         name = safe_name(clip.name or clip.path.stem)
         if stems[name.casefold()] > 1 or name.casefold() in used:

@@ -25,6 +25,7 @@ class Pluggable(Protocol):
 
 
 Kind = TypeVar("Kind", bound=Pluggable)
+FILTERS, EXPORTS = "merrflow.filters", "merrflow.exports"  # groups of entry points
 
 
 @dataclass(frozen=True)

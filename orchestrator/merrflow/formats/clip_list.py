@@ -8,10 +8,12 @@ from __future__ import annotations
 import os
 import stat
 from collections import Counter, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from operator import attrgetter
 from pathlib import Path
 
 from merrflow.core.errors import InputError, listed
+from merrflow.core.heap import growing_heap
 from merrflow.core.inputs import Found
 from merrflow.core.paths import path_text
 from merrflow.core.places import Places
@@ -28,6 +30,7 @@ _OWN = Form(clip=["{path}"], sentence=["sentence"], label="label")
 _BY_LIKELIHOOD = (".mp4", *sorted(VIDEO_SUFFIXES - {".mp4"}))
 
 
+@growing_heap()
 def find_clips(inputs: Sequence[str | Path], layout: str = "", encoding: str = "") -> list[Found]:
     """The clips in files, folders and tables, sorted by path, each once.
 
@@ -48,7 +51,7 @@ def find_clips(inputs: Sequence[str | Path], layout: str = "", encoding: str = "
         path = _absolute(Path(text))
         kind = _kind(path)
         if kind == "folder":
-            clips = [Found(file) for file in _videos(path)]
+            clips = [(Found(file), place) for file, place in _videos(path, places)]
             if not clips:
                 raise InputError(f"{text}: no video files in this folder ({' '.join(sorted(VIDEO_SUFFIXES))})")
         elif kind == "none":
@@ -56,11 +59,10 @@ def find_clips(inputs: Sequence[str | Path], layout: str = "", encoding: str = "
         elif kind == "other":
             raise InputError(f"{text}: neither a file nor a folder; pipes and devices cannot be read twice")
         elif path.suffix.lower() in TABLE_SUFFIXES:
-            clips = list(_table(path, layout, encoding))
+            clips = [(clip, places.of(clip.path)) for clip in _table(path, layout, encoding)]
         else:
-            clips = [Found(path)]
-        for clip in clips:
-            place = places.of(clip.path)
+            clips = [(Found(path), places.of(path))]
+        for clip, place in clips:
             if place not in found or clip.name or clip.sentence or clip.label:
                 found[place] = clip
     named = Counter(clip.name.casefold() for clip in found.values() if clip.name)
@@ -88,23 +90,46 @@ def _kind(path: Path) -> str:
     return "file" if stat.S_ISREG(mode) else "other"
 
 
-def _videos(folder: Path) -> Iterator[Path]:
-    """Video files under a folder. Every real folder is read once, so that links in a circle come to an end,
-    and under its own path rather than a link's, so that a new link renames nothing."""
+def _videos(folder: Path, places: Places) -> Iterator[tuple[Path, str]]:
+    """Video files under a folder, each with its place. Every real folder is read once, so that links in a circle come
+    to an end, and under its own path rather than a link's, so that a new link renames nothing."""
     seen: set[str] = set()
-    waiting = deque([str(folder)])
-    while waiting:
-        for place, folders, files in os.walk(waiting.popleft()):
-            real = os.path.realpath(place)
+    linked = deque([str(folder)])
+    while linked:
+        waiting = [linked.popleft()]
+        while waiting:
+            text = waiting.pop()
+            real = os.path.realpath(text)
             if real in seen:
-                folders.clear()
                 continue
             seen.add(real)
-            folders[:] = sorted(name for name in folders if not name.startswith("."))
-            waiting.extend(link for name in folders if os.path.islink(link := os.path.join(place, name)))
-            for name in sorted(files):
-                if not name.startswith(".") and os.path.splitext(name)[1].lower() in VIDEO_SUFFIXES:
-                    yield Path(place, name)
+            parent = Path(text)
+            folders: list[str] = []
+            for entry in _entries(text):
+                may_be_link = _answer(entry.is_symlink, unknown=True)
+                if _answer(entry.is_dir, unknown=False):
+                    (linked if may_be_link else folders).append(entry.path)
+                elif os.path.splitext(entry.name)[1].lower() in VIDEO_SUFFIXES:
+                    path = parent / entry.name
+                    yield path, places.of(path) if may_be_link else os.path.join(real, entry.name)
+            waiting += reversed(folders)
+
+
+def _entries(folder: str) -> list[os.DirEntry[str]]:
+    """What is in a folder and not hidden, by name; nothing if it cannot be read."""
+    try:
+        with os.scandir(folder) as found:
+            return sorted((entry for entry in found if not entry.name.startswith(".")), key=attrgetter("name"))
+    except OSError:
+        return []
+
+
+def _answer(ask: Callable[[], bool], *, unknown: bool) -> bool:
+    """What a folder's entry says of itself; `unknown` if the system does not say."""
+    try:
+        return ask()
+    except OSError:
+        return unknown
 
 
 def _table(path: Path, layout: str, encoding: str) -> Iterator[Found]:

@@ -7,9 +7,10 @@ import os
 import re
 import stat
 from collections import defaultdict
+from collections.abc import Mapping, MutableMapping
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from merrflow.formats.subtitle_cues import BadSidecar, parse
 from merrflow.formats.subtitle_text import Cue, overlapping, spoken
@@ -22,20 +23,25 @@ SUFFIXES = (".srt", ".vtt", ".ass", ".ssa", ".lrc")  # where a clip has several,
 MAX_BYTES = 256 << 10  # of a clip of minutes; an hour of plain subtitles has 60 KiB
 _RANKS = {"": 0, "en": 2}  # by language; 1 is the clip's full name, 3 any other language
 _LANGUAGE = re.compile(r"[a-z]{2,3}([-_][a-z]{2,4})?")
+Listing: TypeAlias = Mapping[str, list[tuple[str, Path]]]  # of a folder: stem -> language tag or "", subtitle file
 
 
-def find_sidecars(clip: Path, language: str = "") -> tuple[Path, ...]:
+def find_sidecars(
+    clip: Path, language: str = "", listed: MutableMapping[str, Listing] | None = None
+) -> tuple[Path, ...]:
     """The subtitle files that belong to a clip, best first.
 
     For `a.mp4`: `a.srt`, `a.vtt` and the other `SUFFIXES`, `a.mp4.srt`, then `a.en.srt` and other languages. Any case
-    of the suffix. language: an ISO 639 code as of `language_of`; files that name it come before all others. Raises
-    `OSError` if the system does not say what one of them is.
+    of the suffix. language: an ISO 639 code as of `language_of`; files that name it come before all others. listed: for
+    many clips at one moment, the folders that were listed in it; this one's is added. Raises `OSError` if the system
+    does not say what one of them is.
     """
     folder = os.path.dirname(clip)
-    try:
-        beside = _subtitle_files(folder, os.stat(folder).st_mtime_ns)
-    except OSError:
-        return ()
+    beside = listed.get(folder) if listed is not None else None
+    if beside is None:
+        beside = _listing(folder)
+        if listed is not None:
+            listed[folder] = beside
     if not beside:
         return ()
     ranks = _RANKS | ({language: -1} if language else {})
@@ -49,8 +55,16 @@ def _place(found: tuple[int, Path]) -> tuple[int, int, str]:
     return rank, SUFFIXES.index(path.suffix.lower()), path.name
 
 
+def _listing(folder: str) -> Listing:
+    """Empty if the folder cannot be read."""
+    try:
+        return _subtitle_files(folder, os.stat(folder).st_mtime_ns)
+    except OSError:
+        return {}
+
+
 @lru_cache(maxsize=64)
-def _subtitle_files(folder: str, mtime_ns: int) -> dict[str, list[tuple[str, Path]]]:
+def _subtitle_files(folder: str, mtime_ns: int) -> Listing:
     """A folder's subtitle files by the stem they belong to, each with its language tag or "".
 
     Read once for all clips of a folder; `mtime_ns` makes it read again when files came or went.
@@ -99,9 +113,12 @@ def read_cues(path: Path, encoding: str = "") -> tuple[Cue, ...]:
     return spoken(parse(text, path.suffix.lower()))
 
 
-def sidecar_key(clip: Path) -> list[list[Any]]:
-    """Subtitle files beside the clip, by name, size and time: enough to see that one came or changed.
+def sidecar_key(clip: Path, listed: MutableMapping[str, Listing] | None = None) -> list[list[Any]]:
+    """Subtitle files beside the clip, by name, size and time: enough to see that one came or changed. listed: as of
+    `find_sidecars`.
 
     Raises `OSError` if one of them cannot be read any more.
     """
-    return [[path.name, (found := path.stat()).st_size, found.st_mtime_ns] for path in find_sidecars(clip)]
+    return [
+        [path.name, (found := path.stat()).st_size, found.st_mtime_ns] for path in find_sidecars(clip, listed=listed)
+    ]

@@ -5,7 +5,7 @@ A key is a hash of plain values. The same key means the same work, which is then
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, MutableMapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -14,7 +14,7 @@ from merrflow.core.measurements import Clip
 from merrflow.core.settings import RunSettings
 from merrflow.facs import Lexicon, RuleSet
 from merrflow.formats.precomputed import Precomputed
-from merrflow.formats.subtitle_files import sidecar_key
+from merrflow.formats.subtitle_files import Listing, sidecar_key
 from merrflow.stages.graph import Graph
 from merrflow.stages.stage import FIRST_VERSION, Identity, Stage
 from merrflow.stages.witnesses.rules import Witnesses
@@ -67,10 +67,10 @@ class CacheKeys:
             depends_on = [stage.version, *(depends_on if isinstance(depends_on, list) else [depends_on])]
         return fingerprint(stage.kept_as, clip.sha256, depends_on)
 
-    def of_record(self, clip: Clip) -> str:
-        """The key of the clip's record: one for the record, and after it one for each second engine. Raises `OSError`
-        if a file beside the clip cannot be read."""
-        own = (clip.sha256, clip.sentence, clip.label, sidecar_key(clip.path))
+    def of_record(self, clip: Clip, listed: MutableMapping[str, Listing] | None = None) -> str:
+        """The key of the clip's record: one for the record, and after it one for each second engine. listed: as of
+        `find_sidecars`. Raises `OSError` if a file beside the clip cannot be read."""
+        own = (clip.sha256, clip.sentence, clip.label, sidecar_key(clip.path, listed))
         if self._precomputed:
             key = fingerprint(self._common, *own, self._precomputed.cache_key(clip))
         else:
@@ -82,10 +82,11 @@ class CacheKeys:
         still = {self._second.get(name) for name in away}
         return ":".join(part for part in key.split(":") if part not in still)
 
-    def is_done(self, clip: Clip, finished: str) -> bool:
+    def is_done(self, clip: Clip, finished: str, listed: MutableMapping[str, Listing] | None = None) -> bool:
         """Whether nothing is left to do for a clip that was finished under a key. Of a second engine that does not say
-        what it is, nothing can be asked, so what it answered before is as good as it gets. Raises `OSError`."""
-        key = self.of_record(clip)
+        what it is, nothing can be asked, so what it answered before is as good as it gets. listed: as of
+        `find_sidecars`. Raises `OSError`."""
+        key = self.of_record(clip, listed)
         if finished in (key, self.refused(key)):
             return True
         (record, *parts), (own, *wanted) = finished.split(":"), key.split(":")

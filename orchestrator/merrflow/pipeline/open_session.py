@@ -12,12 +12,13 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy.exc import SQLAlchemyError
 
 from merrflow.clients import Services, identity, limits_of
 from merrflow.core.errors import InputError, RunStopped, listed
+from merrflow.core.heap import growing_heap
 from merrflow.core.inputs import Found, assign_names, with_tables
 from merrflow.core.measurements import Clip
 from merrflow.core.settings import RunSettings
@@ -27,6 +28,7 @@ from merrflow.facs import DataFileError, RuleSet, UnknownLabel, load_rules
 from merrflow.formats.clip_list import find_clips
 from merrflow.formats.merr import read_labels, read_sentences
 from merrflow.formats.precomputed import Precomputed, read_precomputed
+from merrflow.formats.subtitle_files import Listing
 from merrflow.pipeline.cache_keys import CacheKeys
 from merrflow.pipeline.concurrency import decoder_threads, held_frames, held_samples
 from merrflow.pipeline.embedded_engines import embedded_engines
@@ -47,14 +49,14 @@ from merrflow.stages.subtitle_en import cannot_translate, without_translating
 from merrflow.stages.testimony import with_witnesses
 from merrflow.stages.text_agreement import JUDGE
 from merrflow.stages.text_reader import SharedReader
-from merrflow.stages.witnesses.rules import Witnesses, load_witnesses
+from merrflow.stages.witnesses.rules import load_witnesses
 from merrflow.store import GroupedWrites, Ledger, batched, forgotten
 from merrflow.store.database_retries import advice
 from merrflow.store.exclusive import exclusive, exclusive_ledger
-from merrflow_serving.engine import EngineInfo
 from merrflow_serving.errors import MerrflowError
 
 log = logging.getLogger(__name__)
+Made = TypeVar("Made")
 LEDGER_THREADS = 4  # one writes at a time; the others look up
 
 
@@ -74,7 +76,7 @@ async def open_session(
     written = settings.layout, settings.table_encoding
     found = find_clips(request.inputs, *written)
     sentences = read_sentences(Path(request.transcripts), *written) if request.transcripts else {}
-    rules = _rules(settings)
+    rules = _made(load_rules, settings.rules)
     _check_witnesses(settings, rules)
     labels = read_labels(Path(request.labels), rules.normal, *written) if request.labels else {}
     _check_labels(rules, found)
@@ -84,8 +86,8 @@ async def open_session(
         stack.callback(ledger.close)
         stack.enter_context(exclusive_ledger(ledger.location, out))
         say("reading the list of clips")
-        await asyncio.to_thread(ledger.follow_moved, found)
-        names = assign_names(found, ledger.names())
+        known = await asyncio.to_thread(ledger.follow_moved, found)
+        names = assign_names(found, {row.name: path for path, row in known.items()})
         for table, file in ((sentences, request.transcripts), (labels, request.labels)):
             check_table(table, names, found, file or "")
         if precomputed:
@@ -94,7 +96,7 @@ async def open_session(
             found = with_tables(found, names, sentences, labels)
         if lost := await asyncio.to_thread(forgotten, ledger, out):
             log.warning("%s; all of it is computed again, and these files are replaced", lost)
-        clips = await asyncio.to_thread(ledger.register, found, names)
+        clips = await asyncio.to_thread(ledger.register, found, names, known)
         await _mend_pictures(clips, ledger, Pictures(out / FOLDER), say)
         least = settings.shard_size if hand_out else None
         sharing = None
@@ -111,7 +113,7 @@ async def open_shard(request: Request, names: Sequence[str]) -> AsyncIterator[Se
     out = request.folder
     settings = request.settings()
     precomputed = _precomputed(request)
-    rules = _rules(settings)
+    rules = _made(load_rules, settings.rules)
     async with AsyncExitStack() as stack:
         ledger = _ledger(settings, out, make=False)
         stack.callback(ledger.close)
@@ -145,14 +147,14 @@ async def _furnish(
         say("asking the services which engines they run")
         services = await _start(stack, Services(addresses, settings))
     cores = os.cpu_count() or 1
-    reader = _reader(min(cores, 4))
-    lexicon, witnesses = rules.phrases(), _witnesses(settings)
+    reader = _made(SharedReader, min(cores, 4))
+    lexicon, witnesses = rules.phrases(), _made(load_witnesses, settings.witnesses)
     if sharing:
         identities, limits = sharing.identities, sharing.limits
     elif services:
         identities, limits = services.identities(), services.limits()
     else:
-        engines = _embedded(needed)
+        engines = _made(embedded_engines, needed)
         identities = {name: identity(engine) for name, engine in engines.items()}
         limits = {name: limits_of(engine.limits) for name, engine in engines.items()}
     translate = settings.translate == "en"
@@ -224,50 +226,32 @@ async def _mend_pictures(clips: list[Clip], ledger: Ledger, pictures: Pictures, 
         await asyncio.gather(*(asyncio.to_thread(pictures.mend, entry.record) for entry in some))
 
 
+@growing_heap()
 def _todo(clips: list[Clip], ledger: Ledger, keys: CacheKeys) -> list[Clip]:
     """The clips whose work is not complete."""
     finished = ledger.finished([clip.name for clip in clips])
+    listed: dict[str, Listing] = {}
 
     def is_done(clip: Clip) -> bool:
         try:
-            return clip.name in finished and keys.is_done(clip, finished[clip.name])
+            return clip.name in finished and keys.is_done(clip, finished[clip.name], listed)
         except OSError:  # of a file beside the clip: the clip's own try finds out
             return False
 
     return [clip for clip in clips if not is_done(clip)]
 
 
-def _embedded(names: list[str]) -> dict[str, EngineInfo]:
+def _made(make: Callable[..., Made], *arguments: Any) -> Made:
+    """What `make` returns. Raises `InputError` if a file or an engine that the user chose cannot be used."""
     try:
-        return embedded_engines(names)
-    except MerrflowError as error:
-        raise InputError(str(error)) from error
-
-
-def _reader(count: int) -> SharedReader:
-    try:
-        return SharedReader(count)
-    except MerrflowError as error:
-        raise InputError(str(error)) from error
-
-
-def _rules(settings: RunSettings) -> RuleSet:
-    try:
-        return load_rules(settings.rules)
-    except DataFileError as error:
-        raise InputError(str(error)) from error
-
-
-def _witnesses(settings: RunSettings) -> Witnesses:
-    try:
-        return load_witnesses(settings.witnesses)
-    except DataFileError as error:
+        return make(*arguments)
+    except (DataFileError, MerrflowError) as error:
         raise InputError(str(error)) from error
 
 
 def _check_witnesses(settings: RunSettings, rules: RuleSet) -> None:
     """A file for other labels is used all the same: a witness that knows nothing of a label abstains."""
-    if unknown := _witnesses(settings).unknown(rules.labels):
+    if unknown := _made(load_witnesses, settings.witnesses).unknown(rules.labels):
         log.warning(
             "witnesses %s: made for other labels than the rule set %s: nothing is said of %s, on which all witnesses "
             "abstain",

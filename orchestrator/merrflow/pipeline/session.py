@@ -13,6 +13,7 @@ from merrflow.clients import Services
 from merrflow.clients.events import ServiceEvent
 from merrflow.clients.second_service import SecondService
 from merrflow.core.errors import InputError, RunStopped, ungrouped
+from merrflow.core.heap import settled_heap
 from merrflow.core.measurements import Clip
 from merrflow.core.records import Outcome
 from merrflow.core.settings import RunSettings
@@ -25,7 +26,6 @@ from merrflow.pipeline.gpu_phases import GpuPhases, Plan
 from merrflow.pipeline.local_services import LocalServices
 from merrflow.pipeline.pause import Paused, Round
 from merrflow.pipeline.pipeline import Pipeline
-from merrflow.pipeline.settled_heap import settled_heap
 from merrflow.pipeline.stage_ended import StageEnded
 from merrflow.store import Ledger
 from merrflow_serving.errors import MerrflowError

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
+from merrflow.core.heap import growing_heap
 from merrflow.core.measurements import Clip
 from merrflow.core.paths import text_path
 from merrflow.core.records import Outcome
@@ -24,6 +25,7 @@ _OUTCOMES = {outcome.value: outcome for outcome in Outcome}  # ten times as fast
 class DatasetQueries(Transactions):
     """All clips of a dataset, read only."""
 
+    @growing_heap()
     def statuses(self) -> list[ClipStatus]:
         """How every clip of the dataset came out, by name."""
         query = sa.select(CLIPS.c.name, CLIPS.c.outcome, CLIPS.c.reason, CLIPS.c.retry).order_by(CLIPS.c.name)

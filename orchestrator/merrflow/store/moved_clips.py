@@ -6,22 +6,18 @@ A clip is its bytes, so its name follows them: when a folder is renamed, files a
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
-
-import sqlalchemy as sa
 
 from merrflow.core.inputs import Found
 from merrflow.core.paths import path_text, safe_name, text_path
 from merrflow.core.places import Places
-from merrflow.store.registration import hash_of, stat_of
+from merrflow.store.registration import Registered, hash_of, state_of
 
 REPLACED = "replaced:"  # before the path of a clip whose place another clip has taken; no absolute path starts with it
 _SHOWN = 3  # clips that the warning names
-Row = sa.Row[Any]  # of the table `clips`: name, path, size, mtime_ns, sha256
 
 
 @dataclass(frozen=True)
@@ -46,15 +42,15 @@ class _Arrival:
     """A file of this run that is not what the ledger has under its path."""
 
     clip: Found
-    owner: Row | None  # the clip that has this path in the ledger
+    owner: Registered | None  # the clip that has this path in the ledger
     size: int
     mtime_ns: int
 
 
-def follow(known: Sequence[Row], found: Sequence[Found]) -> list[Change]:
+def follow(known: Mapping[str, Registered], found: Sequence[Found]) -> list[Change]:
     """The changes by which each name follows its own file. Reads only files that may be one that has left its place."""
     changes, arrivals, here = _look(known, found)
-    left = [row for row in known if row.sha256 and row.name not in here]
+    left = [row for row in known.values() if row.sha256 and row.name not in here]
     sizes = {row.size for row in left}
     wanted = {row.sha256 for row in left}
     by_hash: dict[str, list[_Arrival]] = defaultdict(list)
@@ -62,7 +58,7 @@ def follow(known: Sequence[Row], found: Sequence[Found]) -> list[Change]:
         if arrival.size in sizes and (sha256 := hash_of(arrival.clip.path)) in wanted:
             by_hash[sha256].append(arrival)
     owners = {arrival.owner.name for arrival in arrivals if arrival.owner}
-    rows: dict[str, list[Row]] = defaultdict(list)
+    rows: dict[str, list[Registered]] = defaultdict(list)
     for row in left:
         if row.sha256 in by_hash and (row.name in owners or _has_left(row)):
             rows[row.sha256].append(row)
@@ -83,21 +79,21 @@ def replaced(name: str, path: str) -> str:
     return path if path.startswith(REPLACED) else f"{REPLACED}{path} ({name})"
 
 
-def _look(known: Sequence[Row], found: Sequence[Found]) -> tuple[list[Change], list[_Arrival], set[str]]:
+def _look(known: Mapping[str, Registered], found: Sequence[Found]) -> tuple[list[Change], list[_Arrival], set[str]]:
     """What changed of files that are in their place, which others arrived, and which clips are in their place."""
-    by_path = {row.path: row for row in known}
     places = Places()
-    by_place: dict[str, Row] = {}
-    if any(path_text(clip.path) not in by_path for clip in found):
+    by_place: dict[str, Registered] = {}
+    if any(path_text(clip.path) not in known for clip in found):
         given = {path_text(clip.path) for clip in found}
-        for row in sorted(known, key=lambda row: row.name, reverse=True):
+        for row in sorted(known.values(), key=lambda row: row.name, reverse=True):
             if row.path not in given and not row.path.startswith(REPLACED):
                 by_place[places.of(text_path(row.path))] = row
     changes, arrivals, here = [], [], set()
     for clip in found:
         path = path_text(clip.path)
-        owner = by_path.get(path) or (by_place.get(places.of(clip.path)) if by_place else None)
-        size, mtime_ns = stat = stat_of(clip.path)
+        owner = known.get(path) or (by_place.get(places.of(clip.path)) if by_place else None)
+        state = state_of(clip.path)
+        size, mtime_ns = stat = (state.size, state.mtime_ns) if state else (0, 0)
         if owner and not _is_other(owner, clip.path, stat):
             here.add(owner.name)
             if (owner.path, owner.size, owner.mtime_ns) != (path, size, mtime_ns):
@@ -107,14 +103,14 @@ def _look(known: Sequence[Row], found: Sequence[Found]) -> tuple[list[Change], l
     return changes, arrivals, here
 
 
-def _is_other(row: Row, path: Path, stat: tuple[int, int]) -> bool:
+def _is_other(row: Registered, path: Path, stat: tuple[int, int]) -> bool:
     """Whether the file there has other bytes than the clip. One that cannot be read says nothing."""
     if stat == (row.size, row.mtime_ns) or stat == (0, 0):
         return False
     return not row.sha256 or stat[0] != row.size or hash_of(path) not in ("", row.sha256)
 
 
-def _has_left(row: Row) -> bool:
+def _has_left(row: Registered) -> bool:
     """Whether the clip's file, which is not of this run, is gone from its path. A disk that fails says nothing."""
     if row.path.startswith(REPLACED):
         return True
@@ -128,7 +124,7 @@ def _has_left(row: Row) -> bool:
     return _is_other(row, path, (stat.st_size, stat.st_mtime_ns))
 
 
-def _pairs(rows: Sequence[Row], arrivals: Sequence[_Arrival]) -> Iterator[tuple[Row, _Arrival]]:
+def _pairs(rows: Sequence[Registered], arrivals: Sequence[_Arrival]) -> Iterator[tuple[Registered, _Arrival]]:
     """Which of several files with the same bytes is which clip. The hint that says most decides first, and what it
     leaves open the next one."""
     waiting = {arrival.clip.path: arrival for arrival in sorted(arrivals, key=lambda one: _in_order(one.clip.path))}
@@ -136,7 +132,7 @@ def _pairs(rows: Sequence[Row], arrivals: Sequence[_Arrival]) -> Iterator[tuple[
     for of_row, of_clip in _hints(rows):
         if not there or not waiting:
             return
-        free: dict[Hashable, deque[Row]] = defaultdict(deque)
+        free: dict[Hashable, deque[Registered]] = defaultdict(deque)
         for row in there.values():
             free[of_row(row)].append(row)
         for arrival in list(waiting.values()):
@@ -146,7 +142,9 @@ def _pairs(rows: Sequence[Row], arrivals: Sequence[_Arrival]) -> Iterator[tuple[
                 yield row, arrival
 
 
-def _hints(rows: Iterable[Row]) -> Iterator[tuple[Callable[[Row], Hashable], Callable[[Found], Hashable]]]:
+def _hints(
+    rows: Iterable[Registered],
+) -> Iterator[tuple[Callable[[Registered], Hashable], Callable[[Found], Hashable]]]:
     """Pairs of what a clip of the ledger and a file have in common if they are the same: the name that a table gives,
     the longest common end of their paths (so the file's name first of all), the name itself, the folder."""
     yield lambda row: row.name, lambda clip: safe_name(clip.name) if clip.name else None
@@ -157,7 +155,7 @@ def _hints(rows: Iterable[Row]) -> Iterator[tuple[Callable[[Row], Hashable], Cal
     yield lambda row: True, lambda clip: True
 
 
-def _end(parts: int, row: Row) -> Hashable:
+def _end(parts: int, row: Registered) -> Hashable:
     found = text_path(row.path).parts[-parts:]
     return found if len(found) == parts else ()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cached_property, partial
 from itertools import islice
@@ -13,12 +13,13 @@ from typing import Any, TypeVar
 import sqlalchemy as sa
 from isal import isal_zlib
 
+from merrflow.core.heap import growing_heap
 from merrflow.core.inputs import Found
 from merrflow.core.measurements import Clip, FileState
 from merrflow.core.paths import path_text, text_path
 from merrflow.core.records import Outcome
 from merrflow.store.moved_clips import described_moves, follow, replaced
-from merrflow.store.registration import CHANGING, REGISTERED, differs, row_of, state_of
+from merrflow.store.registration import CHANGING, Registered, registered
 from merrflow.store.rows import StageRow, StageWrite
 from merrflow.store.tables import BY_BYTES, CLIPS, RECORD, ROW, ROWS_VERSION, STAGES
 from merrflow.store.transactions import PackedRow, Transactions, undone
@@ -44,13 +45,19 @@ class RunQueries(Transactions):
         """Whether no clip was ever registered."""
         return not self._rows(sa.select(CLIPS.c.name).limit(1))
 
-    def follow_moved(self, found: Sequence[Found]) -> None:
+    @growing_heap()
+    def registered(self) -> dict[str, Registered]:
+        """Every clip of the dataset, by its path as `path_text` writes it."""
+        query = sa.select(*(CLIPS.c[name] for name in Registered._fields))
+        return {row.path: row for row in map(Registered._make, self._rows(query))}
+
+    def follow_moved(self, found: Sequence[Found]) -> dict[str, Registered]:
         """A clip whose file was moved or renamed keeps its name and its work under the new path, and a warning says so;
-        see `moved_clips`."""
-        columns = ("name", "path", "size", "mtime_ns", "sha256")
-        changes = follow(self._rows(sa.select(*(CLIPS.c[name] for name in columns))), found)
+        see `moved_clips`. Returns `registered` as it is then."""
+        known = self.registered()
+        changes = follow(known, found)
         if not changes:
-            return
+            return known
 
         def write(db: sa.Connection) -> None:
             row = sa.update(CLIPS).where(CLIPS.c.name == sa.bindparam("clip"))
@@ -64,32 +71,26 @@ class RunQueries(Transactions):
         self._do(write)
         if moved := [change for change in changes if change.moved]:
             log.warning("%s", described_moves(moved))
+        return self.registered()
 
-    def register(self, found: Iterable[Found], names: dict[Path, str]) -> list[Clip]:
+    def register(
+        self, found: Iterable[Found], names: dict[Path, str], known: Mapping[str, Registered] | None = None
+    ) -> list[Clip]:
         """Enters the clips, or updates them, and returns them with the hash of their bytes.
 
         A file whose size and time are as they were is not read again. New bytes under an old path are new
-        work, because every fingerprint holds the hash.
+        work, because every fingerprint holds the hash. known: what `registered` says (None: asks).
         """
         self._do(lambda db: BY_BYTES.create(db, checkfirst=True))  # which ledgers of 0.1.0 lack
-        query = sa.select(*(CLIPS.c[name] for name in REGISTERED))
-        known = {row.path: row for row in self._rows(query)}
+        known = self.registered() if known is None else known
         clips: list[Clip] = []
         for batch in batched(found, 200):  # hashing takes long; what is hashed is kept if the run is stopped
-            rows = [row_of(clip, names[clip.path], known.get(path_text(clip.path))) for clip in batch]
-            changed = [row for row in rows if differs(row, known.get(row["path"]))]
+            rows = [(clip, *registered(clip, names[clip.path], known.get(path_text(clip.path)))) for clip in batch]
+            changed = [row._asdict() | {"retry": False} for _, row, _ in rows if row != known.get(row.path)]
             if changed:  # an upsert of rows that are there already would write them all again
                 self._do(partial(self._put_clips, rows=changed))
             clips += [
-                Clip(
-                    row["name"],
-                    clip.path,
-                    row["sha256"],
-                    row["sentence"],
-                    row["label"],
-                    state_of(row, clip.path),
-                )
-                for clip, row in zip(batch, rows, strict=True)
+                Clip(row.name, clip.path, row.sha256, row.sentence, row.label, state) for clip, row, state in rows
             ]
         return clips
 
@@ -103,6 +104,7 @@ class RunQueries(Transactions):
         )
         return {row.name for row in self._rows(query)}
 
+    @growing_heap()
     def finished(self, names: Collection[str] | None = None) -> dict[str, str]:
         """Name and fingerprint of every clip that has an outcome and is not worth another try. A clip without the row
         that is written with its outcome does not count: a damaged ledger may have lost it.
@@ -117,8 +119,8 @@ class RunQueries(Transactions):
         )
         if names is not None and len(names) <= _FEW:
             query = query.where(CLIPS.c.name.in_(names))
-        wanted = None if names is None else set(names)
-        return {row.name: row.fingerprint for row in self._rows(query) if wanted is None or row.name in wanted}
+        found = dict(map(tuple, self._rows(query)))
+        return found if names is None else {name: found[name] for name in names if name in found}
 
     def named(self, names: Iterable[str]) -> list[Clip]:
         """These clips, as they were registered, by name."""

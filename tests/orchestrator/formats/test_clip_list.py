@@ -133,7 +133,7 @@ def test_same_stem_in_two_folders_gives_two_names():
 
 def test_a_name_once_given_stays():
     first = assign_names([Found(Path("/x/a/clip.mp4"))], {})
-    taken = {name: path for path, name in first.items()}
+    taken = {name: str(path) for path, name in first.items()}
     both = assign_names([Found(Path("/x/a/clip.mp4")), Found(Path("/x/b/clip.mp4"))], taken)
     assert both == {Path("/x/a/clip.mp4"): "clip", Path("/x/b/clip.mp4"): "b__clip"}
 

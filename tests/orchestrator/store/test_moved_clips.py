@@ -53,7 +53,7 @@ class Dataset:
         """Registers as a run does; name -> file, of all clips."""
         found = find_clips(inputs or [self.clips])
         self.ledger.follow_moved(found)
-        self.ledger.register(found, assign_names(found, self.ledger.names()))
+        self.ledger.register(found, assign_names(found, self.ledger.path_texts()))
         return {name: self.shown(path) for name, path in self.ledger.names().items()}
 
     def shown(self, path: Path) -> str:
@@ -185,7 +185,7 @@ def test_the_same_folder_through_a_link_is_the_same_clips(dataset, tmp_path):
     names = set(dataset.run())
     (tmp_path / "link").symlink_to(dataset.clips)
     dataset.ledger.follow_moved(found := find_clips([tmp_path / "link"]))
-    assert set(assign_names(found, dataset.ledger.names()).values()) == names
+    assert set(assign_names(found, dataset.ledger.path_texts()).values()) == names
     assert dataset.ledger.names()["a"] == tmp_path / "link/a.mp4", "as it was given last"
     (tmp_path / "link").unlink()
     assert dataset.run() == {"a": "a.mp4", "b": "x/b.mp4"}

@@ -15,11 +15,11 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from merrflow.core.plugins import Plugin, find_plugins
+from merrflow.core.plugins import FILTERS, Plugin, find_plugins
 from merrflow.datasets.curation.base import Filter
 from merrflow.datasets.curation.rules import FilterRules
 
-GROUP = "merrflow.filters"
+GROUP = FILTERS
 _HERE = "merrflow.datasets.curation"
 BUILT_IN = {
     "review": f"{_HERE}.review:RejectedByPeople",

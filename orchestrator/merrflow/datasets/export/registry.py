@@ -15,10 +15,10 @@ from typing import Any
 from pydantic import ValidationError
 
 from merrflow.core.errors import InputError
-from merrflow.core.plugins import Plugin, find_plugins
+from merrflow.core.plugins import EXPORTS, Plugin, find_plugins
 from merrflow.datasets.export.format import Format, FormatOptions
 
-GROUP = "merrflow.exports"
+GROUP = EXPORTS
 _HERE = "merrflow.datasets.export"
 BUILT_IN = {
     "merr": f"{_HERE}.merr:Merr",

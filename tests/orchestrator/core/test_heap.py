@@ -1,4 +1,4 @@
-"""What a run needs to its end is out of the garbage collector's way meanwhile, and only meanwhile."""
+"""What a run needs is out of the garbage collector's way meanwhile, and only meanwhile."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from merrflow.pipeline.settled_heap import settled_heap
+from merrflow.core.heap import growing_heap, settled_heap
 
 
 @pytest.fixture(autouse=True)
@@ -48,3 +48,36 @@ def test_what_the_caller_froze_stays_so():
         assert gc.get_freeze_count() == before
     finally:
         gc.unfreeze()
+
+
+def test_nothing_is_collected_while_the_heap_grows():
+    @growing_heap()
+    def grow() -> bool:
+        with growing_heap():  # of a caller within it
+            pass
+        return gc.isenabled()
+
+    assert not grow() and gc.isenabled()
+    with pytest.raises(ValueError), growing_heap():
+        raise ValueError
+    assert gc.isenabled()
+
+
+def test_a_collector_that_the_caller_turned_off_stays_so():
+    gc.disable()
+    try:
+        with growing_heap():
+            pass
+        assert not gc.isenabled()
+    finally:
+        gc.enable()
+
+
+def test_what_has_grown_counts_as_old():
+    before = gc.get_stats()[0]["collections"]
+    with growing_heap():
+        kept = [[] for _ in range(2 * gc.get_threshold()[0])]
+        assert len(gc.get_objects(generation=0)) > len(kept)
+    assert gc.get_stats()[0]["collections"] == before
+    old = {id(one) for one in gc.get_objects(generation=2)}
+    assert all(id(one) in old for one in kept)
