@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import fcntl
 import json
 import os
 import re
@@ -10,6 +11,8 @@ import shutil
 import socket
 import subprocess
 import sys
+import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -134,6 +137,17 @@ def test_the_same_command_again_calls_no_model_and_changes_no_byte(finished, pre
     assert "of them by an earlier run" in ended.stdout
     assert before == {path: path.read_bytes() for path in before}
     assert logs == {path: path.stat().st_size for path in logs}, "no service was even started"
+
+
+def test_prefects_server_ends_with_the_runs_if_it_is_to_wait_for_no_other(finished, prefect_home):
+    (lock,) = (prefect_home["PREFECT_HOME"] / "merrflow").glob("server-*.lock")
+    with lock.open() as file:
+        for _ in range(300):
+            with suppress(BlockingIOError):
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return
+            time.sleep(0.1)
+    raise AssertionError(f"it still holds {lock}")
 
 
 def test_status_and_report(finished):
