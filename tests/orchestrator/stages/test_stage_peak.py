@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -278,7 +280,7 @@ def test_669_peaks_on_the_open_face_and_not_in_the_turn_of_the_head() -> None:
 
 
 def test_no_window_goes_beyond_its_shot() -> None:
-    seen = [peak._Seen(number, number / 25, face(), frozenset()) for number in range(10)]
+    seen = SimpleNamespace(indices=range(10), times=[number / 25 for number in range(10)])
     windows = peak._windows(seen, 0.4, (Shot(0, 4), Shot(4, 10)))  # five frames on either side
     assert windows == [range(0, 4)] * 4 + [range(4, 10)] * 6
     assert peak._windows(seen, 0.4, ())[3] == range(0, 9)
