@@ -6,6 +6,7 @@ import gc
 import os
 import sys
 import tempfile
+import weakref
 from collections.abc import Iterator
 from contextlib import nullcontext
 from functools import cache
@@ -18,7 +19,9 @@ import pytest
 
 from merrflow.core import plugins
 from merrflow.pipeline import session
+from merrflow.stages import text_reader
 from merrflow_serving import plugins as engine_plugins
+from merrflow_serving.media.ocr import TextReader
 from tests.paths import ROOT
 from tests.postgres import NoPostgres, postgres
 
@@ -116,6 +119,26 @@ def _frozen_objects_are_not_counted() -> Iterator[None]:
     """A run looks whether its caller has frozen objects. Here there are a million, counted one by one for 30 ms."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(session, "settled_heap", nullcontext)  # what it does where there are some
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _a_run_takes_over_the_models_for_text_of_an_earlier_one() -> Iterator[None]:
+    """To load them takes 40 ms of a core, and each of hundreds of runs does."""
+    free: list[Any] = []
+
+    class Reader(TextReader):
+        def _models(self) -> Any:
+            if self._ocr is None:
+                try:
+                    self._ocr = free.pop()
+                except IndexError:
+                    super()._models()
+                weakref.finalize(self, free.append, self._ocr)
+            return self._ocr
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(text_reader, "TextReader", Reader)
         yield
 
 
