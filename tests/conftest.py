@@ -6,7 +6,9 @@ import gc
 import os
 import sys
 import tempfile
+import weakref
 from collections.abc import Iterator
+from contextlib import nullcontext
 from functools import cache
 from importlib.metadata import EntryPoints, entry_points
 from pathlib import Path
@@ -16,7 +18,10 @@ import grpc
 import pytest
 
 from merrflow.core import plugins
+from merrflow.pipeline import session
+from merrflow.stages import text_reader
 from merrflow_serving import plugins as engine_plugins
+from merrflow_serving.media.ocr import TextReader
 from tests.paths import ROOT
 from tests.postgres import NoPostgres, postgres
 
@@ -41,6 +46,8 @@ def pytest_configure(config: pytest.Config) -> None:
     elsewhere = tempfile.TemporaryDirectory(prefix="merrflow-tests-")
     config.add_cleanup(elsewhere.cleanup)
     os.chdir(elsewhere.name)
+    # Kept from run to run: the constants that Hypothesis reads in our sources, and what has failed before.
+    os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", str(ROOT / ".hypothesis"))
     # A Prefect server that a run starts for itself ends with it, instead of waiting for the next one.
     os.environ.setdefault("MERRFLOW_PREFECT_IDLE_SECONDS", "0")
     # For what tests start with `-m tests....`.
@@ -104,6 +111,34 @@ def _installed_plugins_are_read_once() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(plugins, "entry_points", read)
         patch.setattr(engine_plugins, "entry_points", read)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _frozen_objects_are_not_counted() -> Iterator[None]:
+    """A run looks whether its caller has frozen objects. Here there are a million, counted one by one for 30 ms."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(session, "settled_heap", nullcontext)  # what it does where there are some
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _a_run_takes_over_the_models_for_text_of_an_earlier_one() -> Iterator[None]:
+    """To load them takes 40 ms of a core, and each of hundreds of runs does."""
+    free: list[Any] = []
+
+    class Reader(TextReader):
+        def _models(self) -> Any:
+            if self._ocr is None:
+                try:
+                    self._ocr = free.pop()
+                except IndexError:
+                    super()._models()
+                weakref.finalize(self, free.append, self._ocr)
+            return self._ocr
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(text_reader, "TextReader", Reader)
         yield
 
 

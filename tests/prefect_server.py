@@ -36,9 +36,10 @@ def prefect_server(home: Path, *options: str, own: bool = False, **settings: str
         process = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
     try:
         deadline = time.monotonic() + START_SECONDS
-        while not _answers(url):
-            assert process.poll() is None and time.monotonic() < deadline, (home / "server.log").read_text()
-            time.sleep(0.2)
+        with httpx.Client(timeout=2, trust_env=False) as client:  # one, because each reads all certificates first
+            while not _answers(client, url):
+                assert process.poll() is None and time.monotonic() < deadline, (home / "server.log").read_text()
+                time.sleep(0.2)
         yield url
     finally:
         process.terminate()
@@ -49,8 +50,8 @@ def prefect_server(home: Path, *options: str, own: bool = False, **settings: str
             process.wait()
 
 
-def _answers(url: str) -> bool:
+def _answers(client: httpx.Client, url: str) -> bool:
     try:
-        return httpx.get(f"{url}/health", timeout=2).is_success
+        return client.get(f"{url}/health").is_success
     except httpx.HTTPError:
         return False

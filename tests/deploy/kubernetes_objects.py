@@ -74,7 +74,7 @@ def build(command: list[str], folder: Path) -> tuple[Object, ...]:
     ended = subprocess.run([*command, str(folder)], capture_output=True, text=True)
     assert ended.returncode == 0, ended.stderr
     assert not ended.stderr, "kustomize warns"
-    return tuple(yaml.safe_load_all(ended.stdout))
+    return tuple(yaml.load_all(ended.stdout, yaml.CSafeLoader))  # ten times as quick as the other
 
 
 def of_kind(objects: tuple[Object, ...], *kinds: str) -> dict[str, Object]:

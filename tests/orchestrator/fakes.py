@@ -6,11 +6,13 @@ face at rest.
 
 from __future__ import annotations
 
+import io
 import threading
 import time
 from collections import Counter
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import ClassVar
 
@@ -42,7 +44,14 @@ trouble: dict[str, object] = {}  # service -> an error to raise, once a call, un
 def make_video(path: Path, color: str, *, frames: int = 12, sound: bool = True, seed: int = 0) -> Path:
     """A 96x64 video at 25 fps of one colour, with a tone as its sound. `seed` makes files differ."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with av.open(str(path), "w", format="mp4") as container:
+    path.write_bytes(_video(color, frames, sound, seed))
+    return path
+
+
+@cache
+def _video(color: str, frames: int, sound: bool, seed: int) -> bytes:
+    file = io.BytesIO()
+    with av.open(file, "w", format="mp4") as container:
         video = container.add_stream("libx264", rate=25)
         video.width, video.height, video.pix_fmt = 96, 64, "yuv420p"
         audio = container.add_stream("aac", rate=16000, layout="mono") if sound else None
@@ -59,7 +68,7 @@ def make_video(path: Path, color: str, *, frames: int = 12, sound: bool = True, 
             frame.sample_rate = 16000
             container.mux(audio.encode(frame))
             container.mux(audio.encode())
-    return path
+    return file.getvalue()
 
 
 class _Fake:

@@ -136,11 +136,21 @@ def _substation(lines: Sequence[str]) -> list[RawCue]:
     if len(kept) > MAX_CUES:
         raise BadSidecar(f"it has more than {MAX_CUES} subtitles")
     kind = "ssa" if any(line.partition(",")[0].endswith(("=0", "=1")) for line in kept) else "ass"
+    text = "\n".join(["[Events]", *(_without_numbers(line, kind) for line in kept)])
     try:
-        file = pysubs2.SSAFile.from_string("\n".join(["[Events]", *kept]), format_=kind)
+        file = pysubs2.SSAFile.from_string(text, format_=kind)
     except Exception as error:  # a parser fed with arbitrary bytes may raise anything
         raise BadSidecar(f"it is not a subtitle file ({' '.join(str(error).split())[:80]})") from error
     return [RawCue(event.start / 1000, event.end / 1000, dialogue(event.text)) for event in file.events]
+
+
+def _without_numbers(line: str, kind: str) -> str:
+    """A dialogue line without its layer and margins, of which nobody asks, and pysubs2 warns if they are no numbers."""
+    fields = line.split(",", 9)  # layer, start, end, style, name, three margins, effect, text
+    if kind == "ass":  # .ssa has no layer
+        fields[0] = "Dialogue: 0"
+    fields[5:8] = ["0"] * len(fields[5:8])
+    return ",".join(fields)
 
 
 def dialogue(text: str) -> str:

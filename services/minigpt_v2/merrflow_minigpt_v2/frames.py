@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -19,6 +18,8 @@ def check_frame(image: npt.NDArray[np.uint8], max_pixels: int) -> None:
 
 def shrunk(image: npt.NDArray[np.uint8], longest: int) -> npt.NDArray[np.uint8]:
     """(height, width, 3) with at most `longest` pixels a side; never enlarged."""
+    import cv2  # not by what measures a GPU alone
+
     factor = longest / max(image.shape[:2])
     if factor >= 1:
         return image

@@ -53,6 +53,14 @@ def test_the_more_specific_combination_wins() -> None:
     assert label(DEFAULT, {"AU01": 1.5, "AU02": 1.5, "AU05": 1.5, "AU04": 1.5, "AU20": 1.5}) == "fear"
 
 
+def test_a_score_that_just_reaches_the_threshold_is_enough() -> None:
+    smile = {"AU06": 2.0, "AU12": 2.0}
+    score = judge(DEFAULT, set(smile), smile, ALL)[0].score
+    for threshold, is_met in ((score, True), (score + 1e-9, False)):
+        best = judge(DEFAULT.model_copy(update={"threshold": threshold}), set(smile), smile, ALL)[0]
+        assert (best.label, best.is_met) == ("happy", is_met)
+
+
 def test_units_without_intensity_count_as_traces() -> None:
     best = judge(DEFAULT, {"AU04", "AU28"}, {"AU04": 1.0}, ALL)[0]
     assert (best.label, best.is_met) == ("worried", True)

@@ -1,12 +1,14 @@
-"""One Prefect server for all tests of the flow: to start one costs ten seconds of a core.
+"""One Prefect server, as `merrflow prefect` runs it, for all tests of the flow.
 
-It ends with the last of them, because one that nobody asks takes as much again within some minutes.
+To start one costs ten seconds of a core. It ends with the last of them, because one that nobody
+asks takes as much again within some minutes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 from prefect.events.worker import EventsWorker
@@ -17,9 +19,16 @@ from tests.prefect_server import prefect_server
 
 
 @pytest.fixture(scope="package")
-def prefect_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The URL of its API. Runs of other tests are in it too."""
-    with prefect_server(tmp_path_factory.mktemp("prefect")) as url:
+def prefect_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of its database."""
+    return tmp_path_factory.mktemp("prefect")
+
+
+@pytest.fixture(scope="package")
+def prefect_url(prefect_home: Path) -> Iterator[str]:
+    """The URL of its API. Runs of other tests are in it too. Each second it forgets what is older than a day."""
+    often = {"PREFECT_SERVER_SERVICES_DB_VACUUM_LOOP_SECONDS": "1"}
+    with prefect_server(prefect_home, "--keep-days", "1", own=True, **often) as url:
         yield url
 
 

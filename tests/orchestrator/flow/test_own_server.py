@@ -71,9 +71,15 @@ async def used(home: Path, idle: float, seconds: float = 0.0) -> tuple[str, int]
         return PREFECT_API_URL.value(), only(home)
 
 
-async def test_runs_share_a_server_and_the_next_one_finds_it_until_it_was_idle(home):
+async def test_runs_share_a_server_and_the_next_one_finds_it_until_it_was_idle(home, monkeypatch):
+    monkeypatch.setenv("MERRFLOW_TOKEN", "secret")
     first, second = await asyncio.gather(used(home, 4, 2.0), used(home, 4, 2.0))
     assert first == second, "two that begin at once have one"
+    (server,) = servers(home)
+    assert "MERRFLOW_TOKEN" not in server.environ(), "what is merrflow's is not in the server's environment"
+    assert Path(server.cwd()) == home / "merrflow"
+    with next((home / "merrflow").glob("*.lock")).open() as lock, pytest.raises(BlockingIOError):
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     began = time.monotonic()
     assert await used(home, 4, 5.0) == first, "and it does not end while it is used, however long nobody asks it"
     assert time.monotonic() - began < 5.0 + 3.0, "a server that is there is not waited for"
@@ -129,14 +135,3 @@ async def test_a_home_that_cannot_be_written_is_a_reason_in_a_line(tmp_path):
     ):
         async with own_server(0):
             pass
-
-
-async def test_what_is_merrflows_is_not_in_the_servers_environment(home, monkeypatch):
-    monkeypatch.setenv("MERRFLOW_TOKEN", "secret")
-    async with own_server(0):
-        (server,) = servers(home)
-        assert "MERRFLOW_TOKEN" not in server.environ()
-        assert Path(server.cwd()) == home / "merrflow"
-        with next((home / "merrflow").glob("*.lock")).open() as lock, pytest.raises(BlockingIOError):
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    await until_gone(home)

@@ -188,6 +188,12 @@ def test_substation_without_styles_comments_and_drawings(tmp_path):
         said(tmp_path, "c.ass", dialogue(("soon", "0:00:03.00", "Bye")))
 
 
+@pytest.mark.filterwarnings("error")
+def test_a_layer_and_margins_that_are_no_numbers_do_not_matter(tmp_path):
+    content = "[Events]\nDialogue: x,0:00:00.00,0:00:01.00,Default,,a,,c,,Hello, you two\n"
+    assert said(tmp_path, "a.ass", content) == "Hello, you two"
+
+
 def test_lyrics(tmp_path):
     content = "[ar:Someone]\n[ti:Song]\n[00:00.50]First\n[00:02.00][00:06.00]Again\n[00:04.00]\n"
     content += "[00:05]<00:05.1>Word <00:05.3>by\n"

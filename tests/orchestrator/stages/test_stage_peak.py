@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -99,6 +101,12 @@ def test_frames_of_low_confidence_are_left_out() -> None:
     assert found.index == 0
     assert found.reason.endswith("1 frames of low confidence left out")
     assert isinstance(find([face(confidence=0.5)]), Skip)
+
+
+def test_a_frame_of_just_enough_confidence_counts() -> None:
+    least = DEFAULT.minimum_confidence
+    faces = [face(confidence=least, intensity={"AU12": 3.0}), face(confidence=1.0, intensity={"AU12": 1.0})]
+    assert find(faces).index == 0
 
 
 def test_presence_without_intensity_does_not_count_by_default_but_does_in_merr() -> None:
@@ -269,6 +277,13 @@ def test_669_peaks_on_the_open_face_and_not_in_the_turn_of_the_head() -> None:
     made = shared_series("sample_00000669", 720, 404)
     found = peak.find(made, subject.choose(made), DEFAULT)
     assert 128 <= found.index <= 134  # looks into the camera with raised brows and an open mouth
+
+
+def test_no_window_goes_beyond_its_shot() -> None:
+    seen = SimpleNamespace(indices=range(10), times=[number / 25 for number in range(10)])
+    windows = peak._windows(seen, 0.4, (Shot(0, 4), Shot(4, 10)))  # five frames on either side
+    assert windows == [range(0, 4)] * 4 + [range(4, 10)] * 6
+    assert peak._windows(seen, 0.4, ())[3] == range(0, 9)
 
 
 @given(st.lists(st.tuples(st.floats(0, 5), st.floats(0.001, 0.2)), min_size=1, max_size=60), st.floats(0, 2))

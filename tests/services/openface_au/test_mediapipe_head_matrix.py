@@ -42,6 +42,7 @@ def test_a_known_head_is_found(yaw: float, crop: tuple[int, int, int, int]) -> N
     assert matrix[:3, 3] == pytest.approx((2, -3, -40), abs=2)
 
 
+@pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("value", [0.0, np.nan, np.inf])
 def test_a_mesh_without_size_has_no_place(value: float) -> None:
     assert head_matrix(NUMBERS, np.full((478, 3), value, np.float32), (0, 0, 640, 480)) is None

@@ -126,6 +126,7 @@ def test_quality_names_every_fault() -> None:
         "the height of the face is 39.96 pixels, below 40; the confidence in the face is 0.2, below 0.5; "
         "the voice over the noise is -3 dB, below 0"
     )
+    assert not only("quality").judge([clip(face_pixels=40.0, face_confidence=0.5, signal_to_noise=0.0)]).drops
 
 
 @pytest.mark.parametrize(

@@ -59,7 +59,8 @@ def test_labels_are_measured_as_scikit_learn_does(pairs: list[tuple[str, str]]) 
         precision_recall_fscore_support(file, given_, labels=sorted({*file}), average="macro", zero_division=0)[1]
     )
     if set(given_) <= set(file):
-        assert found.balanced == pytest.approx(balanced_accuracy_score(file, given_))
+        same = len({*file}) == 1  # of one label alone scikit-learn warns
+        assert found.balanced == pytest.approx(1.0 if same else balanced_accuracy_score(file, given_))
         assert found.macro_f1 == pytest.approx(f1_score(file, given_, average="macro", zero_division=0))
     assert sum(map(sum, found.confusion)) == len(pairs)
     assert not any(isinstance(v, float) and math.isnan(v) for v in (found.kappa, found.balanced, found.macro_f1))

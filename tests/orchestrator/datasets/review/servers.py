@@ -28,13 +28,14 @@ class Server:
     def start(self) -> None:
         with self._log.open("ab") as log:
             self.process = subprocess.Popen(self._command, stdout=log, stderr=log)
-        for _ in range(300):
-            try:
-                httpx.get(f"{self.address}api/about", trust_env=False).raise_for_status()
-                return
-            except httpx.TransportError:
-                assert self.process.poll() is None, self._log.read_text()
-                time.sleep(0.1)
+        with httpx.Client(trust_env=False) as client:
+            for _ in range(300):
+                try:
+                    client.get(f"{self.address}api/about").raise_for_status()
+                    return
+                except httpx.TransportError:
+                    assert self.process.poll() is None, self._log.read_text()
+                    time.sleep(0.1)
         raise AssertionError(self._log.read_text())
 
     def end(self, how: signal.Signals) -> int:

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
+from merrflow.core import records
 from merrflow.core.errors import InputError
-from merrflow.core.records import Outcome, Testimony
+from merrflow.core.records import Outcome
 from merrflow.datasets.entries import RECORDS
 from merrflow.datasets.review.app import review_app
 from merrflow.datasets.review.audit import draw
@@ -72,7 +73,7 @@ def test_the_most_doubtful_first_and_filters(page, ledger) -> None:
 def test_a_second_engine_that_does_not_agree_counts_as_disagreement(ledger, tmp_path: Path) -> None:
     for name, agreement in (("clip_000", {"entailment_rules": 0.2}), ("clip_001", {})):
         row = ledger.record(name)
-        said = Testimony("qwen-audio.b", "b", "b-1", None, {"text": "Calm."}, Outcome.DONE, agreement=agreement)
+        said = records.Testimony("qwen-audio.b", "b", "b-1", None, {"text": "Calm."}, Outcome.DONE, agreement=agreement)
         changed = replace(RECORDS.validate_json(row.payload), witnesses={"tone": (said,)})
         ledger.finish_clip(name, "second", replace(row, payload=RECORDS.dump_json(changed)))
     assert rows(client(Desk(ledger, tmp_path)), disagree=True) == ["clip_002", "clip_000"]

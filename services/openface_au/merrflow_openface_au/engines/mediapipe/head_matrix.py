@@ -57,7 +57,8 @@ def head_matrix(
     points: (478, 3) pixels. crop: left, top, width and height of the part of the picture that is taken for the camera's
     view.
     """
-    if not np.ptp(points[:, :2], axis=0).max() >= LEAST_SIDE:  # nor if it is not a number
+    across = points[:, :2]
+    if not np.isfinite(across).all() or np.ptp(across, axis=0).max() < LEAST_SIDE:
         return None
     left, top, width, height = crop
     pixel = 2 * np.tan(FIELD_OF_VIEW / 2) / height  # at a distance of 1
