@@ -149,7 +149,7 @@ def _weighted(sums: Sequence[float], times: Sequence[float], windows: Sequence[r
     total, weights = np.zeros(len(sums)), np.zeros(len(sums))
     for step in range(int(lengths.max())):  # all windows side by side: they are short, and many
         near = np.minimum(first + step, len(sums) - 1)
-        weight = np.maximum(1 - np.abs(at[near] - at) / half, 0.0) if half else np.ones(len(sums))
+        weight = 1 - np.minimum(np.abs(at[near] - at), half) / half if half else np.ones(len(sums))
         weight[step >= lengths] = 0.0
         total += weight * values[near]
         weights += weight

@@ -179,6 +179,9 @@ class _HeldLock:
     def release(self) -> None:
         """Frees the lock."""
         with self._one_at_a_time:
+            if self._connection is not None:
+                with suppress(SQLAlchemyError):  # of a connection that ends it does so, too, but a moment later
+                    self._connection.scalar(sa.select(sa.func.pg_advisory_unlock(_number(self._name))))
             self._drop()
 
     def _drop(self) -> None:

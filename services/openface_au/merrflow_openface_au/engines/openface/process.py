@@ -98,7 +98,9 @@ def run_process(call: ProcessCall, is_stopped: Callable[[], bool]) -> ProcessRes
 
 def environment(call: ProcessCall) -> dict[str, str]:
     """The process gets few variables: it would draw on a display, and write numbers with commas in some locales."""
-    libraries = [str(call.binary.parent.parent / "lib"), *filter(None, _initial_variable("LD_LIBRARY_PATH").split(":"))]
+    given = filter(None, os.environ.get("LD_LIBRARY_PATH", "").split(":"))
+    # To import cv2 adds its own libraries, here or in the process that started this one.
+    libraries = [str(call.binary.parent.parent / "lib"), *(one for one in given if "cv2" not in Path(one).parts)]
     threads = str(call.threads)
     return {
         "PATH": os.environ.get("PATH", os.defpath),
@@ -111,16 +113,6 @@ def environment(call: ProcessCall) -> dict[str, str]:
         "OPENBLAS_NUM_THREADS": threads,
         "MKL_NUM_THREADS": threads,
     }
-
-
-def _initial_variable(name: str) -> str:
-    """A variable as it was when this process started: importing cv2 adds its own libraries to LD_LIBRARY_PATH."""
-    try:
-        content = Path("/proc/self/environ").read_bytes()
-    except OSError:
-        return ""
-    variables = dict(line.split(b"=", 1) for line in content.split(b"\0") if b"=" in line)
-    return os.fsdecode(variables.get(name.encode(), b""))
 
 
 class _Output:
