@@ -136,6 +136,7 @@ def test_options_out_of_range(arguments: tuple[str, str], capsys: pytest.Capture
     assert arguments[0] in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_without_what_servers_need(tmp_path: Path) -> None:
     """In a process of its own, as the docstring has it: packages of servers, media and weights are not there."""
     gone = ("av", "cv2", "grpc_health", "grpc_reflection", "prometheus_client", "accelerate", "gguf", "modelscope")

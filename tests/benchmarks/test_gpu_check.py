@@ -35,6 +35,7 @@ def test_the_steps_fit_the_time_and_each_can_be_rehearsed() -> None:
     assert sum(one.seconds for one in steps if not one.packages) <= 9 * 60
 
 
+@pytest.mark.slow
 def test_a_step_that_fails_hangs_or_lacks_a_package_takes_no_other_one_along(tmp_path: Path) -> None:
     steps = (
         step("broken", "no_such_module"),

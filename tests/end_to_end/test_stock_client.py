@@ -9,6 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from merrflow.pipeline.local_services import LocalServices
 from merrflow_serving.catalog import NEEDED, SERVICES
 
@@ -16,6 +18,7 @@ ROOT = Path(__file__).parents[2]
 CLIP = ROOT / "examples/clips/surprise_visit.mp4"
 
 
+@pytest.mark.slow
 async def test_the_documented_client_gets_all_four_answers_and_call_gives_json(tmp_path, monkeypatch):
     monkeypatch.setenv("MERRFLOW_OPENFACE_AU_MEDIAPIPE_PROCESSES", "1")  # it asks for one clip
     code = (ROOT / "examples/clients/python/reflection.py").read_text()

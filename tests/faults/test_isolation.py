@@ -56,6 +56,7 @@ async def test_with_a_supervisor(tmp_path, service, guilty):
         assert [one.starts for one in others] == [1, 1, 1]
 
 
+@pytest.mark.slow
 async def test_with_the_embedded_services(tmp_path, monkeypatch):
     guilty = ["segv", "eat_memory"]
     faults = Faults(tmp_path / "faults", MERRFLOW_FAULTS_MEMORY_MIB=MEMORY_MIB)
@@ -69,6 +70,7 @@ async def test_with_the_embedded_services(tmp_path, monkeypatch):
         await run_twice(clips, tmp_path / "out", faults, where, guilty)
 
 
+@pytest.mark.slow
 async def test_a_clip_after_another_that_crashes_does_not_end_the_embedded_services(tmp_path, monkeypatch):
     guilty = [f"abort_{number}" for number in range(2)]
     faults = Faults(tmp_path / "faults")

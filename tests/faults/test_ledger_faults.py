@@ -57,6 +57,7 @@ def lock(out: Path, seconds: float) -> subprocess.Popen[bytes]:
     return holder
 
 
+@pytest.mark.slow
 async def test_a_lock_that_outlasts_sqlites_own_patience_is_waited_for(tmp_path, clips, monkeypatch):
     monkeypatch.setattr(database, "BUSY_SECONDS", 1)
     holders = []

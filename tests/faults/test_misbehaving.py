@@ -90,6 +90,7 @@ async def test_an_engine_that_hangs_is_ended_and_its_clip_fails_alone(tmp_path, 
     hung.wait_serving()
 
 
+@pytest.mark.slow
 async def test_a_late_answer_is_as_good_as_any(tmp_path, faults, services):
     clips = make_clips(tmp_path / "clips", ["late", *INNOCENT])
     faults.plan(openface_au={"late": "late"}, llama3={"*": "late"})
@@ -115,6 +116,7 @@ async def test_a_call_beyond_its_deadline_is_an_outcome_for_now(tmp_path, faults
     assert assert_whole(tmp_path / "out", ["late"])["late"][0] == "done"
 
 
+@pytest.mark.slow
 async def test_a_full_queue_only_takes_longer(tmp_path, faults, services):
     names = [f"c{number}" for number in range(10)]
     clips = make_clips(tmp_path / "clips", names)
@@ -141,6 +143,7 @@ def test_an_engine_that_cannot_be_loaded_or_closed(tmp_path, deed):
         assert process.wait(30) == 0
 
 
+@pytest.mark.slow
 def test_an_engine_that_does_not_end_holds_no_process_up(tmp_path):
     faults = Faults(tmp_path / "faults", MERRFLOW_LLAMA3_DRAIN_SECONDS=0)
     faults.plan(llama3={"close": "hang"})

@@ -28,6 +28,7 @@ async def wait_for_calls(faults: Faults, service: str, count: int) -> None:
             await asyncio.sleep(0.01)
 
 
+@pytest.mark.slow
 async def test_a_service_killed_within_a_batch(tmp_path):
     faults = Faults(tmp_path / "faults", MERRFLOW_FAULTS_LATENCY=0.3)
     clips = make_clips(tmp_path / "clips", NAMES)

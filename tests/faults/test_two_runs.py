@@ -81,6 +81,7 @@ async def test_a_second_run_from_another_thread_is_refused(tmp_path, clips, monk
     assert len(told) == 1 and "another run is working there" in told[0]
 
 
+@pytest.mark.slow
 def test_a_second_process_is_refused_and_the_first_goes_on(tmp_path, clips, slow):
     faults, addresses = slow
     env = environment(faults, {"label_scores": "none", "clips_at_once": 2} | addresses)

@@ -80,6 +80,7 @@ child.main()
 FAULTS = ["KeyError", "ends with signal 6", "hangs for more than 5 s", "MemoryError", "no message to act on"]
 
 
+@pytest.mark.slow
 def test_the_fuzzer_notices_errors_crashes_hangs_hunger_and_leaks(monkeypatch):
     real = files.subprocess.Popen
 

@@ -35,7 +35,8 @@ def test_every_target_takes_its_starts_and_what_they_are_changed_to(name, tmp_pa
 
 
 @needs_atheris
-@pytest.mark.parametrize("name", ["table", pytest.param("llama3/Score", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["table", "llama3/Score"])
 def test_coverage_guides_the_mutations(name, tmp_path, capsys):
     assert main([name, "--seconds", "1", "--out", str(tmp_path / "out"), "--corpus", str(tmp_path / "kept")]) == 0
     first, last = capsys.readouterr().out.splitlines()

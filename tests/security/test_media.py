@@ -113,6 +113,7 @@ def udp_port_is_free(port: int) -> bool:
     return True
 
 
+@pytest.mark.slow
 def test_the_traps_work_on_an_ffmpeg_that_may_do_all(listener, secret, tmp_path):
     """Or the tests below would pass for a wrong reason."""
     traps = playlists(f"http://{listener.address}", secret)

@@ -156,6 +156,7 @@ def test_half_of_a_clients_settings_is_an_error(certificates):
         load_settings(None, tls_cert=certificates.client.cert, tls_key=certificates.client.key)
 
 
+@pytest.mark.slow
 async def test_the_commands_services_and_call_work_with_mtls_and_token(start, certificates, monkeypatch, tmp_path):
     token = "a-token-of-commands"
     server = await start(**tls(certificates, tls_client_ca=certificates.ca.cert, token=token))

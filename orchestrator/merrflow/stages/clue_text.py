@@ -47,7 +47,7 @@ def tidy(
         paragraphs = [part for part in paragraphs if part]
         one = " ".join([ended(part) for part in paragraphs[:-1]] + paragraphs[-1:])
         listed = False
-    one = _unquoted(one)
+    one = _unquoted(one).lstrip(",;: ")
     if not any(character.isalnum() for character in one):
         return "", False
     core = one.rstrip(STOPS + ",;: ")

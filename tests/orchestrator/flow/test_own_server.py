@@ -71,6 +71,7 @@ async def used(home: Path, idle: float, seconds: float = 0.0) -> tuple[str, int]
         return PREFECT_API_URL.value(), only(home)
 
 
+@pytest.mark.slow
 async def test_runs_share_a_server_and_the_next_one_finds_it_until_it_was_idle(home, monkeypatch):
     monkeypatch.setenv("MERRFLOW_TOKEN", "secret")
     first, second = await asyncio.gather(used(home, 4, 2.0), used(home, 4, 2.0))

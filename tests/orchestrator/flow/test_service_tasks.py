@@ -66,6 +66,7 @@ async def test_each_service_is_a_task_run_of_its_shard_with_what_it_has_done(tmp
     assert tenths == [20, 40, 60, 80, 100]
 
 
+@pytest.mark.slow
 async def test_the_cost_is_a_task_run_for_each_service_and_shard_and_never_one_a_clip(tmp_path):
     for number in range(6):
         make_video(tmp_path / f"clips/c{number}.mp4", "red", seed=number)

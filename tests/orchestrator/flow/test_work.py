@@ -32,6 +32,7 @@ def request(folder, addresses, **more) -> Request:
     return Request((str(folder / "clips"),), str(folder / "out"), overrides=addresses | more)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("server")
 async def test_a_server_that_comes_when_all_is_done_shows_all_of_it(tmp_path, monkeypatch):
     for number in range(5):

@@ -152,6 +152,11 @@ def test_subtitles_stay_as_they_are(subtitle) -> None:
     assert compose(None, None, None, subtitle) == f"Saying: {subtitle}"
 
 
+@pytest.mark.parametrize("tone", [" ,é", ";:é", ", é"])
+def test_what_comes_before_the_first_word_of_a_clue_goes(tone) -> None:
+    assert compose("a", None, tone, None) == compose("a", None, "é", None)
+
+
 def test_records_without_a_clue() -> None:
     label = Label("sad", "rules", ("AU04",), ("lowered brows",), "default 2", "")
     silent = Tone("silence", "silence", {}, ())

@@ -49,6 +49,7 @@ def test_every_clue_set_gives_a_usable_answer(engine, answers):
         assert result.answer_tokens > 20 and result.prompt_tokens > 200
 
 
+@pytest.mark.slow
 def test_text_depends_on_clues_and_seed_alone(engine, answers):
     assert [engine.run([item])[0] for item in ITEMS[2:]] == answers[2:]
     other = engine.run([replace(ITEMS[0], seed=77)])[0]
@@ -233,6 +234,7 @@ def test_without_the_binding_the_way_to_get_it_is_told(monkeypatch):
         LlamaCpp(Llama3Settings()).load()
 
 
+@pytest.mark.slow
 def test_another_process_and_thread_count_give_the_same_text_and_it_ends_cleanly_and_says_nothing(tmp_path, answers):
     script = (
         "import sys\n"
@@ -254,6 +256,7 @@ def test_another_process_and_thread_count_give_the_same_text_and_it_ends_cleanly
     assert list(tmp_path.iterdir()) == []  # the socket's folder is gone
 
 
+@pytest.mark.slow
 def test_a_clip_that_nobody_waits_for_is_left_and_changes_no_other(engine, answers):
     score = ScoreItem(SAD, ("sad", "happy"))
     scored = engine.run([score])

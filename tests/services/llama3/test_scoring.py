@@ -198,6 +198,7 @@ def test_likelihoods_are_those_of_the_tokens_one_by_one(engine):
         assert found[label] == pytest.approx(math.log(expected), abs=1e-3)
 
 
+@pytest.mark.slow
 def test_scores_do_not_depend_on_order_neighbours_or_the_label_clue(engine):
     expected = _score(engine, ANGRY)
     assert sum(score.probability for score in expected.scores) == pytest.approx(1)

@@ -396,6 +396,7 @@ def _pull_with_little_disk(folder: Path, name: str, queue) -> None:
         queue.put((error.reason, str(error)))
 
 
+@pytest.mark.slow
 @HUBS
 def test_a_disk_that_fills_up_in_the_middle(hub: Hub, tmp_path: Path, name: str) -> None:
     queue = multiprocessing.get_context("spawn").Queue()

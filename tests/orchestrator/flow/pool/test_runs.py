@@ -29,7 +29,8 @@ async def shard_runs() -> list:
         return [run for run in await client.read_flow_runs() if "shard" in run.tags]
 
 
-@pytest.mark.parametrize("ledger_url", ["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)], indirect=True)
+@pytest.mark.slow
+@pytest.mark.parametrize("ledger_url", ["sqlite", "postgresql"], indirect=True)
 async def test_a_run_on_the_server_is_a_local_run_and_its_form_explains_itself(server, workers, tmp_path, ledger_url):
     for number in range(4):
         make_video(tmp_path / f"clips/c{number}.mp4", "red", seed=number)
