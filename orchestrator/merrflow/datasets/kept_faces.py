@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from pydantic import TypeAdapter
 
@@ -12,13 +13,22 @@ STAGE = "action_units"  # whose result they are
 
 
 @dataclass(frozen=True)
-class _Kept:
+class KeptFaces:
+    """A result of the stage."""
+
     value: ActionUnitSeries
+    origin: Any = None
+
+    @property
+    def engine(self) -> str:
+        """That measured them; empty if the result does not say it."""
+        engine: str = (self.origin or {}).get("engine", "")
+        return engine
 
 
-_KEPT = TypeAdapter(_Kept)
+_KEPT = TypeAdapter(KeptFaces)
 
 
-def series_in(result: bytes) -> ActionUnitSeries:
-    """What a result of the stage says. Raises `ValidationError`."""
-    return _KEPT.validate_json(result).value
+def kept_in(result: bytes) -> KeptFaces:
+    """What the ledger's bytes say. Raises `ValidationError`."""
+    return _KEPT.validate_json(result)

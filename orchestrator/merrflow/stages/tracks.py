@@ -115,11 +115,6 @@ def follow(series: ActionUnitSeries, shots: Sequence[Shot], rules: FollowRules) 
         live: list[Track] = []
         for index, faces in frames[bisect_left(indices, shot.start) : bisect_left(indices, shot.end)]:
             reachable = [track for track in live if index - track.faces[-1][0] <= gap + 1]
-            if len(reachable) == len(faces) == 1:  # by far the most frames; saves the solver's overhead
-                [track], [(place, face)] = reachable, faces
-                if _nearness(track.measured[-1].box, face.box, rules) is not None:
-                    track.add(index, place, face)
-                    continue
             taken = _pair(
                 [track.measured[-1].box for track in reachable],
                 [face.box for _, face in faces],
@@ -169,7 +164,7 @@ def _pair(old: Sequence[Item], new: Sequence[Item], similarity: Callable[[Item, 
     """Places in `new` to places in `old`, each once, with the highest sum of `similarity`; None pairs nobody."""
     if not old or not new:
         return {}
-    if len(old) == len(new) == 1:
+    if len(old) == len(new) == 1:  # by far the most frames; saves the solver's overhead
         return {} if similarity(old[0], new[0]) is None else {0: 0}
     scores = [[similarity(before, now) for before in old] for now in new]
     from scipy.optimize import linear_sum_assignment

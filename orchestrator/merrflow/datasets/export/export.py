@@ -20,7 +20,7 @@ from merrflow.datasets.export.format import Target
 from merrflow.datasets.export.registry import known_formats, make_format
 from merrflow.datasets.export.vocabulary import vocabulary
 from merrflow.datasets.kept_faces import STAGE as FACES
-from merrflow.datasets.kept_faces import series_in
+from merrflow.datasets.kept_faces import kept_in
 from merrflow.datasets.pictures import FOLDER
 from merrflow.datasets.review.audit import audited
 from merrflow.store import Ledger
@@ -94,7 +94,7 @@ def faces_of(ledger: Ledger, names: Collection[str] | None) -> Iterator[tuple[st
     for found in ledger.results((FACES,)):
         payload = found.stages.get(FACES) if names is None or found.name in names else None
         try:
-            yield found.name, series_in(payload) if payload else None
+            yield found.name, kept_in(payload).value if payload else None
         except ValidationError:
             yield found.name, None
 

@@ -12,7 +12,7 @@ from typing_extensions import TypedDict
 
 from merrflow.core.measurements import ActionUnitSeries
 from merrflow.datasets.kept_faces import STAGE as FACES
-from merrflow.datasets.kept_faces import series_in
+from merrflow.datasets.kept_faces import kept_in
 from merrflow.store import ClipResults, Ledger
 
 log = logging.getLogger(__name__)
@@ -68,5 +68,5 @@ def _series(stored: ClipResults, record: Json | None) -> tuple[ActionUnitSeries 
     if units is None:
         origin = ((record or {}).get("origins") or {}).get("action_units") or {}
         return None, origin.get("engine", "")
-    origin = from_json(units).get("origin") or {}
-    return series_in(units), origin.get("engine", "")
+    kept = kept_in(units)
+    return kept.value, kept.engine

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from merrflow.core.records import Record
-from merrflow.datasets.kept_faces import STAGE as SERIES
-from merrflow.datasets.kept_faces import series_in
+from merrflow.datasets.kept_faces import STAGE as FACES
+from merrflow.datasets.kept_faces import kept_in
 from merrflow.datasets.report.chart import facs_name, most_active
 from merrflow.datasets.standings import votes_in_words
 from merrflow.store import StageRow
@@ -76,9 +76,9 @@ def details(record: Record, row: StageRow, action_units: bytes | None) -> dict[s
 
 def is_of(record: Record, action_units: bytes) -> bool:
     """Whether a stage's result as JSON is of the engine that the record names: a second engine's is kept beside it."""
-    if SERIES not in record.witnesses:
+    if FACES not in record.witnesses:
         return True
-    origin = record.origins.get(SERIES)
+    origin = record.origins.get(FACES)
     try:
         told = json.loads(action_units)["origin"]
         return origin is not None and (told["engine"], told["model"]) == (origin.engine, origin.model)
@@ -96,7 +96,7 @@ def _faces(record: Record, action_units: bytes | None) -> list[list[float]]:
     found: list[list[float]] = []
     if action_units is not None:
         try:
-            frames = series_in(action_units).frames
+            frames = kept_in(action_units).value.frames
             rows = frames.rows(record.subject.faces)
             found = np.column_stack([frames.timestamps[frames.frame_of(rows)], frames.box[rows]]).tolist()
         except (LookupError, ValueError):  # of another version: the peak's is in the record
