@@ -17,6 +17,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from merrflow.flow.busy_database import AskedAgain
 from merrflow.flow.names import ANNOTATE
 
 DAY = 24 * 3600
@@ -117,7 +118,7 @@ def serve(host: str, port: int, keep_days: int) -> None:
 
     api = get_current_settings().server.api
     uvicorn.run(
-        Pages(create_app(final=True), PREFECT_UI_API_URL.value() or ""),
+        Pages(AskedAgain(create_app(final=True)), PREFECT_UI_API_URL.value() or ""),
         host=host,
         port=port,
         log_level=get_current_settings().server.logging_level.lower(),

@@ -124,7 +124,8 @@ async def test_from_the_first_page_to_the_report_and_no_call_leaves(tmp_path):
             await page.screenshot(path=pictures / "prefect-form.png", full_page=True)
             async with page.expect_response(re.compile(r"create_flow_run$"), timeout=60_000) as created:
                 await page.get_by_role("button", name="Submit").click()
-            assert (await created.value).ok, "before another page is opened, which would end the request"
+            answer = await created.value  # before another page is opened, which would end the request
+            assert answer.ok, (answer.status, (tmp_path / "prefect/server.log").read_text()[-3000:])
 
             # The run's page, and how far it is, without a click.
             await page.goto(url.removesuffix("/api"))

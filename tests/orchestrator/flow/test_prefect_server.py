@@ -19,21 +19,10 @@ from merrflow.flow.prefect_server import environment, policy
 HTML = {"accept": "text/html,application/xhtml+xml"}
 
 
-class Patient(httpx.HTTPTransport):
-    """Asks again while the database is locked by something else that the server does, as Prefect's own client does."""
-
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
-        deadline = time.monotonic() + 60
-        while (answer := super().handle_request(request)).status_code == 503 and time.monotonic() < deadline:
-            answer.close()
-            time.sleep(0.2)
-        return answer
-
-
 @pytest.fixture(scope="module")
 def server(prefect_url: str) -> Iterator[httpx.Client]:
     """A client of it."""
-    with httpx.Client(base_url=prefect_url.removesuffix("/api"), transport=Patient(), timeout=60) as client:
+    with httpx.Client(base_url=prefect_url.removesuffix("/api"), timeout=60) as client:
         yield client
 
 
