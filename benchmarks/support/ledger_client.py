@@ -24,10 +24,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from merrflow.core.measurements import Clip
 from merrflow.core.records import Outcome
 from merrflow.store import RECORD, GroupedWrites, Ledger, StageRow, StageWrite, batched
-from merrflow.store.locks import LockTaken, locks_at
+from merrflow.store.locks import Locks, LockTaken, locks_at
 
 # Bytes of each stage's row in the ledger: of the clip surprise_visit.mp4 (3.4 s, 86 frames) with the embedded engines.
 STAGES = {
@@ -43,6 +45,9 @@ STAGES = {
 THREADS = 4  # that look up, as in a run
 LATENCY = 0.5  # seconds that a stage takes
 LOOK_SECONDS = 0.5  # between two looks for a shard that another process may have left
+# That the lock of a shard which was begun has to be free before the process that began it counts as dead: a server that
+# restarts frees it for some seconds (merrflow's own workers wait longer, flow/zombie_runs.py).
+DEAD_SECONDS = 12.0
 
 
 @dataclass(frozen=True)
@@ -75,6 +80,7 @@ class Client:
 
     async def work(self) -> None:
         locks = locks_at(Path(self._task.out), self._task.url)
+        dead_at: dict[int, float] = {}  # of shards that others began and whose locks are free
         left = list(range(len(self._task.shards)))
         left = left[self._task.first :] + left[: self._task.first]
         while left:
@@ -83,10 +89,17 @@ class Client:
                 if len(await self._ask(partial(self._ledger.finished, names))) == len(names):
                     left.remove(number)
                     continue
-                hold = locks.hold(f"shard-{number}")
+                name, now = f"shard-{number}", time.monotonic()
+                if self._begin(name):
+                    dead_at[number] = now
+                elif not await asyncio.to_thread(_is_free, locks, name):  # another process is at it; it may die
+                    dead_at.pop(number, None)
+                if dead_at.setdefault(number, now + DEAD_SECONDS) > now:
+                    continue
+                hold = locks.hold(name)
                 try:
                     await asyncio.to_thread(hold.__enter__)
-                except LockTaken:  # another process is at it; it may die
+                except (LockTaken, SQLAlchemyError):  # one that waited, too, has it; or the server is away
                     continue
                 try:
                     await self._shard(names)
@@ -94,6 +107,14 @@ class Client:
                     await asyncio.to_thread(hold.__exit__, None, None, None)
                 left.remove(number)
             await asyncio.sleep(LOOK_SECONDS if left else 0)
+
+    def _begin(self, name: str) -> bool:
+        """Whether no process has begun the shard yet; this one has then."""
+        try:
+            (Path(self._task.out) / f"{name}.begun").touch(exist_ok=False)
+        except FileExistsError:
+            return False
+        return True
 
     async def _shard(self, names: list[str]) -> None:
         clips = await self._ask(partial(self._ledger.named, names))
@@ -127,6 +148,14 @@ class Client:
 
     async def _ask(self, function: Callable[[], Any]) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._threads, function)
+
+
+def _is_free(locks: Locks, name: str) -> bool:
+    """No if the server is away, so that nothing is known."""
+    try:
+        return locks.is_free(name)
+    except SQLAlchemyError:
+        return False
 
 
 def _json(size: int) -> bytes:

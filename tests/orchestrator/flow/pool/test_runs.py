@@ -101,7 +101,11 @@ async def test_a_killed_worker_loses_nothing_and_nothing_is_done_twice(server, w
             return [one for one in mine if one.state.is_running()]
 
         await until(shard_under_way)
-        victim = next(number for number in range(2) if f"annotate into {tmp_path}/out" in workers.log(number))
+
+        async def with_the_whole_run():  # which a log may say some seconds later
+            return [number for number in range(2) if f"annotate into {tmp_path}/out" in workers.log(number)]
+
+        victim, *_ = await until(with_the_whole_run)
         workers.kill(both[victim])
         ended = await asyncio.wait_for(going, 400)
     assert (ended.state, ended.complete) == ("Completed", True), ended
