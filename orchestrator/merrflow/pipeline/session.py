@@ -21,7 +21,7 @@ from merrflow.core.signal import Signal
 from merrflow.datasets.clip_table import clip_rows
 from merrflow.datasets.costs import read_prices
 from merrflow.datasets.outputs import Summary, write_outputs
-from merrflow.pipeline.concurrency import clips_at_once
+from merrflow.pipeline.concurrency import clips_at_once, mean_size
 from merrflow.pipeline.gpu_phases import GpuPhases, Plan
 from merrflow.pipeline.local_services import LocalServices
 from merrflow.pipeline.pause import Paused, Round
@@ -78,7 +78,9 @@ class Session:
         self._prices = read_prices(Path(settings.prices).expanduser() if settings.prices else None)
         self.services = services
         self._engaged = engaged
-        self._clips_at_once = settings.clips_at_once or clips_at_once(self._rooms(), host_memory().free_bytes)
+        self._clips_at_once = settings.clips_at_once or clips_at_once(
+            self._rooms(), host_memory().free_bytes, mean_size(todo)
+        )
         self._at_once = asyncio.Semaphore(self._clips_at_once)
         if self._phases:
             self._phases.advanced.connect(self.advanced)
