@@ -54,7 +54,7 @@ class Resampler:
 
     def _ready(self) -> list[np.ndarray]:
         self._waiting = 0
-        pieces = []
+        pieces: list[np.ndarray] = []
         while True:
             try:
                 piece: Any = self._sink.pull()
