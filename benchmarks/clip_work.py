@@ -156,9 +156,10 @@ def media(clips: list[Path], repeats: int) -> dict[str, Any]:
         seconds, length = media_parts.parts(some, repeats)
         share = 1000 / (len(some) if some is usual else length)
         print(f"{len(some)} clips, {length:.1f} s of video; CPU ms for a {kind}")
-        print(f"{'part':32}{'ms':>8}{'decodes':>9}")
+        print(f"{'part':32}{'ms':>8}{'decodes':>9}{'with sound':>12}")
+        plain, with_sound = seconds[media_parts.PLAIN], seconds[media_parts.PLAIN_ALL]
         for part, value in media_parts.rows(seconds):
-            print(f"{part:32}{share * value:8.1f}{value / seconds[media_parts.PLAIN]:9.2f}")
+            print(f"{part:32}{share * value:8.1f}{value / plain:9.2f}{value / with_sound:12.2f}")
         found[kind] = {part: round(share * value, 2) for part, value in media_parts.rows(seconds)}
     return found
 

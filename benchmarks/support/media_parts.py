@@ -1,4 +1,7 @@
-"""What reading a clip costs, part by part, beside decoding it once with one thread and doing nothing else."""
+"""What reading a clip costs, part by part, beside decoding it once with one thread and doing nothing else.
+
+Once with a clock between the parts, whose own time is then in them, and once more as one.
+"""
 
 from __future__ import annotations
 
@@ -12,14 +15,17 @@ from unittest.mock import patch
 
 import av
 
+from merrflow.core.heap import settled_heap
 from merrflow.core.measurements import Peak
+from merrflow.pipeline.picture_threads import pictures_on_one_thread
 from merrflow.stages import peak_frame, perceptual_hash, probe, voice
 from merrflow.stages.cuts import Cuts
 from merrflow_serving.media.video import VideoFrame
 
 LIMITS = dict(max_seconds=3600, max_pixels=1 << 26)
 DECODING, AGAIN = "decoding", "decoding again up to the peak"
-PLAIN = "one plain decode"
+PLAIN, PLAIN_ALL = "one plain decode", "one plain decode, with sound"
+WHOLE = "all, decoded once, timed as one"
 
 
 @dataclass
@@ -101,17 +107,23 @@ def read(clip: Path, shares: Shares) -> probe.Probe:
             peak_frame.read_peak_frame(clip, facts, middle(facts.frame_count), kept=looker.kept, threads=1)
     with shares.of(AGAIN):
         peak_frame.read_frames(clip, {frame.index for frame in looker.kept}, threads=1)
+    with shares.of(WHOLE):
+        looker = Middle()
+        probe.decode(clip, **LIMITS, threads=1, with_text=False, onlooker=looker)
+        peak_frame.read_peak_frame(clip, facts, middle(facts.frame_count), kept=looker.kept, threads=1)
     with shares.of(PLAIN):
         plainly(clip)
+    with shares.of(PLAIN_ALL):
+        plainly(clip, with_sound=True)
     return facts
 
 
-def plainly(clip: Path) -> None:
-    """Decodes a clip with one thread, and drops the pictures."""
+def plainly(clip: Path, *, with_sound: bool = False) -> None:
+    """Decodes a clip with one thread, and drops the pictures; with_sound: and what the first sound track holds."""
     with av.open(str(clip)) as container:
         video = container.streams.video[0]
         video.thread_type, video.thread_count = "AUTO", 1
-        for _ in container.decode(video):
+        for _ in container.decode(video, *(container.streams.audio[:1] if with_sound else ())):
             pass
 
 
@@ -121,10 +133,11 @@ def parts(clips: list[Path], repeats: int) -> tuple[dict[str, float], float]:
     length = 0.0
     for clip in clips:
         rounds = []
-        for _ in range(repeats):
-            shares = Shares()
-            facts = read(clip, shares)
-            rounds.append(shares.seconds)
+        with settled_heap(), pictures_on_one_thread():  # as in a run
+            for _ in range(repeats):
+                shares = Shares()
+                facts = read(clip, shares)
+                rounds.append(shares.seconds)
         length += facts.seconds
         for part in rounds[0]:
             found[part] = found.get(part, 0.0) + min(one[part] for one in rounds)
@@ -133,7 +146,8 @@ def parts(clips: list[Path], repeats: int) -> tuple[dict[str, float], float]:
 
 def rows(found: dict[str, float]) -> list[tuple[str, float]]:
     """The parts in their order, and the sums: as a run with given Action Units does it, and with decoding again."""
-    own = [part for part in found if part not in (PLAIN, AGAIN)]
+    own = [part for part in found if part not in (PLAIN, PLAIN_ALL, AGAIN, WHOLE)]
     whole = sum(found[part] for part in own)
-    table = [(PLAIN, found[PLAIN]), *((part, found[part]) for part in own), ("all, decoded once", whole)]
-    return [*table, (AGAIN, found[AGAIN]), ("all, decoded again", whole + found[AGAIN])]
+    parts_of_all = [(PLAIN, found[PLAIN]), (PLAIN_ALL, found[PLAIN_ALL]), *((part, found[part]) for part in own)]
+    once = [("all, decoded once", whole), (WHOLE, found[WHOLE])]
+    return [*parts_of_all, *once, (AGAIN, found[AGAIN]), ("all, decoded again", whole + found[AGAIN])]

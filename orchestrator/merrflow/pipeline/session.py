@@ -25,6 +25,7 @@ from merrflow.pipeline.concurrency import clips_at_once, mean_size
 from merrflow.pipeline.gpu_phases import GpuPhases, Plan
 from merrflow.pipeline.local_services import LocalServices
 from merrflow.pipeline.pause import Paused, Round
+from merrflow.pipeline.picture_threads import pictures_on_one_thread
 from merrflow.pipeline.pipeline import Pipeline
 from merrflow.pipeline.stage_ended import StageEnded
 from merrflow.store import Ledger
@@ -178,7 +179,7 @@ class Session:
                     for _ in range(min(len(wanted), self._clips_at_once)):
                         group.create_task(work())
 
-        with settled_heap():
+        with settled_heap(), pictures_on_one_thread():
             await self._engaged.while_alive(work_on_all())
         return outcomes
 

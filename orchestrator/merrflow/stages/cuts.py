@@ -56,8 +56,10 @@ class Cuts:
             self._changes.append(frame.index - WINDOW)
         self._judge(frame.timestamp)
         first = self._changes[0] if self._changes else frame.index - WINDOW
-        while self._recent[0][0] < first and self._recent[0][1] < self._time(first) - LASTING:
-            self._recent.popleft()
+        if self._recent[0][0] < first:
+            old = self._time(first) - LASTING
+            while self._recent[0][0] < first and self._recent[0][1] < old:
+                self._recent.popleft()
 
     def shots(self, count: int) -> Iterator[Shot]:
         """The shots of a clip of `count` frames, all of which were added."""

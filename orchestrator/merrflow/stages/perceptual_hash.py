@@ -79,7 +79,8 @@ class HashSampler:
 def frame_hash(image: Picture) -> str:
     """16 hex digits of a (height, width, 3) uint8 RGB picture; "" if it is flat."""
     red, green, blue = cv2.split(image)
-    if ((red.astype(np.uint16) + green + blue) / 3).std() < FLAT:
+    _, spread = cv2.meanStdDev(red.astype(np.uint16) + green + blue)
+    if spread[0, 0] < 3 * FLAT:
         return ""
     return str(imagehash.phash(Image.fromarray(image)))
 

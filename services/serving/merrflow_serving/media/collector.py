@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import av
 import numpy as np
@@ -12,6 +11,7 @@ import numpy as np
 from merrflow_serving.errors import TooLarge, UnreadableMedia
 from merrflow_serving.media.bounds import MOST_CHANGES, MOST_VALUES, check_rate
 from merrflow_serving.media.mixdown import Levels, Mix, named, usual
+from merrflow_serving.media.resampling import Resampler
 from merrflow_serving.media.sound_clock import TOLERANCE, SoundClock
 
 SAMPLE_RATE = 16_000  # Hz
@@ -56,12 +56,13 @@ class AudioCollector:
         self._clock = SoundClock(max_seconds or LONGEST_SILENCE, joined=joined)
         self._given = mixes or {}
         self._levels: dict[tuple[str, ...], Levels] = {}
-        self._resampler: av.AudioResampler | None = None
+        self._resampler: Resampler | None = None
         self._kind: tuple[str, str, int] | None = None
         self._changes = 0  # of it
         self._names: tuple[str, ...] = ()
         self._unmixed: list[np.ndarray] = []  # of the channels `_names`, (samples, channels) each
         self._waiting = 0  # samples in them
+        self._resampling = 0.0  # samples that will come of what the resampler holds
         self._parts: list[np.ndarray] = []
         self._doubtful: av.AudioFrame | None = None  # its time is to be confirmed
         self._late = 0  # samples to come that are there already
@@ -70,7 +71,7 @@ class AudioCollector:
     @property
     def size(self) -> int:
         """Samples so far."""
-        return self._mixed + max(0, self._waiting - self._late)
+        return self._mixed + max(0, self._waiting + int(self._resampling) - self._late)
 
     def add(self, frame: av.AudioFrame) -> None:
         """Takes the next frame. A stream may change its layout or rate in the middle.
@@ -79,11 +80,13 @@ class AudioCollector:
         before it resamples, by which a few bytes can become gigabytes.
         """
         check_rate(frame.sample_rate)
-        self._settle(frame.time)
-        if self._clock.doubts(frame.time):
+        time = frame.time
+        if self._doubtful is not None:
+            self._settle(time)
+        if self._clock.doubts(time):
             self._doubtful = frame
         else:
-            self._add(frame, frame.time)
+            self._add(frame, time)
 
     def finish(self) -> np.ndarray:
         """(samples,) float32."""
@@ -102,26 +105,26 @@ class AudioCollector:
             self._add(frame, frame.time if confirmed else None)
 
     def _add(self, frame: av.AudioFrame, time: float | None) -> None:
-        coming = frame.samples * SAMPLE_RATE / frame.sample_rate
-        self._check(self.size + coming - SAMPLE_RATE)  # a second less: the resampler holds some back
-        if coming * frame.layout.nb_channels > MOST_VALUES:
-            raise UnreadableMedia(
-                f"a frame of sound has {frame.samples} samples of {frame.layout.nb_channels} channels"
-            )
-        begin = self._clock.place(time, frame.samples / frame.sample_rate)
+        samples, rate, layout = frame.samples, frame.sample_rate, frame.layout
+        coming = samples * SAMPLE_RATE / rate
+        self._check(self.size + coming - SAMPLE_RATE)  # a second less: the resampler rounds
+        if coming * layout.nb_channels > MOST_VALUES:
+            raise UnreadableMedia(f"a frame of sound has {samples} samples of {layout.nb_channels} channels")
+        begin = self._clock.place(time, samples / rate)
         if begin is not None:
             self._go_to(round(begin * SAMPLE_RATE))
-        kind = (frame.format.name, frame.layout.name, frame.sample_rate)
+        kind = (frame.format.name, layout.name, rate)
         if self._resampler is None or kind != self._kind:
             self._changes += kind != self._kind
             if self._changes > MOST_CHANGES:
                 raise UnreadableMedia(f"the sound changes its rate or channels more than {MOST_CHANGES} times")
             self._flush()
-            # Packed, because PyAV reads beyond the planes of eight channels and more.
-            self._resampler = av.AudioResampler(format="flt", layout=frame.layout, rate=SAMPLE_RATE)
+            self._resampler = Resampler(frame, layout.name, SAMPLE_RATE)
             self._kind = kind
-            self._names = named(channel.name for channel in frame.layout.channels)
-        self._take(self._resampler.resample(frame))
+            self._names = named(channel.name for channel in layout.channels)
+        self._resampling += coming
+        if pieces := self._resampler.add(frame):
+            self._take(pieces)
         self._check(self.size)
 
     def recording(self, damaged: int) -> Recording:
@@ -147,16 +150,15 @@ class AudioCollector:
 
     def _flush(self) -> None:
         if self._resampler is not None:
-            self._take(self._resampler.resample(None))
+            self._take(self._resampler.finish())
             self._mix()
-            self._resampler = None
+            self._resampler, self._resampling = None, 0.0
 
-    def _take(self, pieces: list[av.AudioFrame]) -> None:
-        for piece in pieces:
-            plane: Any = piece.planes[0]  # a buffer, which its stubs do not declare
-            packed = np.frombuffer(plane, np.float32, piece.samples * len(self._names))
-            self._unmixed.append(packed.reshape(-1, len(self._names)))
-            self._waiting += piece.samples
+    def _take(self, pieces: list[np.ndarray]) -> None:
+        self._unmixed += pieces
+        ready = sum(map(len, pieces))
+        self._waiting += ready
+        self._resampling = max(0.0, self._resampling - ready)
         if self._waiting >= _AT_ONCE:
             self._mix()
 
@@ -182,8 +184,11 @@ def _levelled(samples: np.ndarray) -> np.ndarray:
     if peak > _TOO_LOUD:
         samples = samples / max(1.0, float(np.quantile(np.abs(samples), 0.999)))
     samples = samples.clip(-1.0, 1.0)
+    loud = np.count_nonzero(samples)
+    if abs(float(samples.sum(dtype=np.float64))) <= 0.9 * _OFFSET * loud:  # 0.9: the sum below may round otherwise
+        return samples
     heard = samples != 0
-    offset = float(samples[heard].mean(dtype=np.float64)) if heard.any() else 0.0
+    offset = float(samples[heard].mean(dtype=np.float64))
     if abs(offset) <= _OFFSET:
         return samples
     return np.where(heard, samples - np.float32(offset), samples).clip(-1.0, 1.0)

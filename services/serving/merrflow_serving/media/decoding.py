@@ -122,10 +122,11 @@ def _decode(
             pictures = _pictures(packet, max_pixels if not video.width else 0, damage, strict)
             damage.see(packet, pictures)
             for raw in pictures:
+                ratio = shape.ratio
                 if max_pixels:
-                    _check_pixels(*square(raw.width, raw.height, shape.ratio), max_pixels)
+                    _check_pixels(*square(raw.width, raw.height, ratio), max_pixels)
                 is_damaged = strict is not None and strict.is_damaged(raw)
-                yield Decoded(raw, shape.ratio, rate, resets, raw.interlaced_frame, is_damaged)
+                yield Decoded(raw, ratio, rate, resets, raw.interlaced_frame, is_damaged)
                 empty = False
         for error in strict.without_picture() if strict else ():
             damage.add(error)

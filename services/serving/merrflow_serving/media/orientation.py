@@ -37,7 +37,9 @@ class PixelShape:
 
 
 def _sane(ratio: Fraction | None) -> float:
-    value = float(ratio) if ratio else 1.0
+    if ratio is None or ratio.numerator in (0, ratio.denominator):  # of nearly every film
+        return 1.0
+    value = float(ratio)
     if abs(value - 1) < _NEARLY_SQUARE or not 1 / _MOST_STRETCHED <= value <= _MOST_STRETCHED:
         return 1.0
     return value

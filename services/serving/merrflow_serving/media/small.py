@@ -6,15 +6,12 @@ ffmpeg's own scaling to RGB takes twice as long: it scales to any size, and weig
 from __future__ import annotations
 
 import math
-from functools import cache
-from typing import TYPE_CHECKING, Any
+from functools import cache, lru_cache
+from typing import Any
 
 import av
 import numpy as np
 from av.video.reformatter import ColorRange
-
-if TYPE_CHECKING:
-    from cv2.typing import MatLike
 
 _FULL = frozenset({"yuvj420p", "yuvj422p", "yuvj444p"})  # by their name; others by the frame's range
 _PLANAR = frozenset({"yuv420p", "yuv422p", "yuv444p"}) | _FULL  # 8 bits, nothing else in their planes
@@ -22,6 +19,7 @@ _PLANAR = frozenset({"yuv420p", "yuv422p", "yuv444p"}) | _FULL  # 8 bits, nothin
 _WEIGHTS = {1: (0.2126, 0.0722)} | dict.fromkeys((2, 5, 6), (0.299, 0.114))
 
 
+@lru_cache(maxsize=64)
 def small_size(width: int, height: int, about: int) -> tuple[int, int, int]:
     """Width and height of a picture that is shrunk by a power of 2, and that number.
 
@@ -39,31 +37,54 @@ def block_means(raw: av.VideoFrame, times: int) -> np.ndarray | None:
     """
     import cv2  # not by services that only hear
 
-    width, height = raw.width // times, raw.height // times
-    if times == 1 or not (width and height) or raw.format.name not in _PLANAR or raw.colorspace not in _WEIGHTS:
+    form, matrix_number = raw.format.name, raw.colorspace
+    if times == 1 or form not in _PLANAR or matrix_number not in _WEIGHTS:
+        return None
+    planes = raw.planes
+    chroma = planes[1]
+    plan = _plan(raw.width, raw.height, chroma.width, chroma.height, times)
+    if not plan:
         return None
     shrunk = []
-    for plane in raw.planes:
-        across, down = times * plane.width // raw.width or 1, times * plane.height // raw.height or 1
-        if plane.line_size < plane.width:  # upside down in memory
+    for plane, (width, shape, sizes) in zip(planes, plan, strict=True):
+        line = plane.line_size
+        if line < width:  # upside down in memory
             return None
         memory: Any = plane  # a buffer, which its stubs do not declare
-        pixels = np.ndarray((height * down, width * across), np.uint8, memory, 0, (plane.line_size, 1))
-        shrunk.append(_means(pixels, across, down))
-    full = raw.format.name in _FULL or raw.color_range == ColorRange.JPEG
-    return np.asarray(cv2.transform(cv2.merge(shrunk), _to_rgb(raw.colorspace, full)), np.uint8)
+        pixels: Any = np.ndarray(shape, np.uint8, memory, 0, (line, 1))
+        for size in sizes:
+            pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
+        shrunk.append(pixels)
+    full = form in _FULL or raw.color_range == ColorRange.JPEG
+    return np.asarray(cv2.transform(cv2.merge(shrunk), _to_rgb(matrix_number, full)), np.uint8)
 
 
-def _means(pixels: MatLike, across: int, down: int) -> MatLike:
+_Plane = tuple[int, tuple[int, int], tuple[tuple[int, int], ...]]
+
+
+@lru_cache(maxsize=64)
+def _plan(width: int, height: int, chroma_width: int, chroma_height: int, times: int) -> tuple[_Plane, ...]:
+    """For each plane its width, the (height, width) that fills blocks, and the sizes to shrink it to, in turn.
+
+    The same for all frames of a video, beside whose decoding Python is slow. Empty if there is no whole block.
+    """
+    columns, rows = width // times, height // times
+    if not (columns and rows):
+        return ()
+    luma = _halvings(columns, rows, times, times)
+    across, down = times * chroma_width // width or 1, times * chroma_height // height or 1
+    chroma = _halvings(columns, rows, across, down)
+    return (width, *luma), (chroma_width, *chroma), (chroma_width, *chroma)
+
+
+def _halvings(columns: int, rows: int, across: int, down: int) -> tuple[tuple[int, int], tuple[tuple[int, int], ...]]:
     """Halved again and again, for which alone OpenCV has a fast way. Each adds up to a quarter of a level."""
-    import cv2
-
+    shape = rows * down, columns * across
+    sizes = []
     while across > 1 or down > 1:
-        step_across, step_down = min(2, across), min(2, down)
-        size = pixels.shape[1] // step_across, pixels.shape[0] // step_down
-        pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
-        across, down = across // step_across, down // step_down
-    return pixels
+        across, down = across // min(2, across), down // min(2, down)
+        sizes.append((columns * across, rows * down))
+    return shape, tuple(sizes)
 
 
 @cache

@@ -80,9 +80,10 @@ class VideoFrame:
     @cached_property
     def small(self) -> np.ndarray:
         """Like `image`, shrunk by a power of 2 to about `SMALL` pixels: for what looks at every frame."""
-        width, height, times = small_size(*self._square, SMALL)
-        plain = self._square == (self.raw.width, self.raw.height) and not needs_mapping(self.raw)
-        means = block_means(self.raw, times) if plain else None
+        raw, sides = self.raw, self._square
+        width, height, times = small_size(*sides, SMALL)
+        plain = sides == (raw.width, raw.height) and not needs_mapping(raw)
+        means = block_means(raw, times) if plain else None
         if means is None:
             means = self._converted(width, height, Interpolation.AREA)
         return np.ascontiguousarray(upright(means, self._matrix))
