@@ -24,10 +24,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from merrflow.core.measurements import Clip
 from merrflow.core.records import Outcome
 from merrflow.store import RECORD, GroupedWrites, Ledger, StageRow, StageWrite, batched
-from merrflow.store.locks import LockTaken, locks_at
+from merrflow.store.locks import Locks, LockTaken, locks_at
 
 # Bytes of each stage's row in the ledger: of the clip surprise_visit.mp4 (3.4 s, 86 frames) with the embedded engines.
 STAGES = {
@@ -43,6 +45,9 @@ STAGES = {
 THREADS = 4  # that look up, as in a run
 LATENCY = 0.5  # seconds that a stage takes
 LOOK_SECONDS = 0.5  # between two looks for a shard that another process may have left
+# That the lock of a begun shard must be free for, before its process counts as dead. A server that restarts frees the
+# locks of living processes, too, who take them back within some seconds; a worker is as patient (zombie_runs.py).
+LEFT_SECONDS = 12.0
 
 
 @dataclass(frozen=True)
@@ -68,6 +73,7 @@ class Client:
         self._threads = threads
         self._writes = writes
         self._done = os.open(task.done, os.O_CREAT | os.O_WRONLY | os.O_APPEND)
+        self._free_since: dict[int, float] = {}  # shard, begun by another -> when its lock was first found free
         self._payloads = {stage: _json(size) for stage, size in STAGES.items()}
         self.waits: list[float] = []  # seconds until a row was committed
         self.reads: list[float] = []  # seconds until a clip's rows were there
@@ -83,10 +89,12 @@ class Client:
                 if len(await self._ask(partial(self._ledger.finished, names))) == len(names):
                     left.remove(number)
                     continue
+                if not self._is_first(number) and not await asyncio.to_thread(self._is_left, locks, number):
+                    continue
                 hold = locks.hold(f"shard-{number}")
                 try:
                     await asyncio.to_thread(hold.__enter__)
-                except LockTaken:  # another process is at it; it may die
+                except LockTaken:  # another process was quicker
                     continue
                 try:
                     await self._shard(names)
@@ -94,6 +102,25 @@ class Client:
                     await asyncio.to_thread(hold.__exit__, None, None, None)
                 left.remove(number)
             await asyncio.sleep(LOOK_SECONDS if left else 0)
+
+    def _is_first(self, number: int) -> bool:
+        """Whether this process is the one to begin a shard: each is handed out once, as Prefect does it."""
+        try:
+            Path(self._task.out, f"shard-{number}.begun").touch(exist_ok=False)
+        except FileExistsError:
+            return False
+        return True
+
+    def _is_left(self, locks: Locks, number: int) -> bool:
+        """Whether the process that has begun a shard counts as dead."""
+        try:
+            is_free = locks.is_free(f"shard-{number}")
+        except SQLAlchemyError:  # the server is away, so that nothing is known
+            is_free = False
+        if not is_free:
+            self._free_since.pop(number, None)
+            return False
+        return time.monotonic() - self._free_since.setdefault(number, time.monotonic()) >= LEFT_SECONDS
 
     async def _shard(self, names: list[str]) -> None:
         clips = await self._ask(partial(self._ledger.named, names))
