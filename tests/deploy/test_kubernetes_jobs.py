@@ -6,6 +6,7 @@ import copy
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib.util import find_spec
 from typing import Any
 
 import pytest
@@ -17,8 +18,11 @@ from tests.deploy.stack import wait_for
 from tests.ports import free_port
 from tests.prefect_home import home_with_database
 
-pytest.importorskip("prefect_kubernetes", reason="prefect-kubernetes is not installed")
-pytestmark = pytest.mark.slow  # a server and a worker; test_kubernetes.py reads the manifests that they are given
+pytestmark = [
+    pytest.mark.slow,  # a server and a worker; test_kubernetes.py reads the manifests that they are given
+    # Not by importing it, which takes each process that collects tests a second.
+    pytest.mark.skipif(find_spec("prefect_kubernetes") is None, reason="prefect-kubernetes is not installed"),
+]
 
 
 @pytest.fixture(scope="module")
