@@ -13,7 +13,7 @@ from tests.faults.processes_checks import assert_nothing_done_again, assert_whol
 from tests.faults.surroundings import BARE, WHOLE, assert_kept, done_rows, ended, ending, environment, start, until
 from tests.prefect_home import home_with_database
 
-NAMES = [f"c{number:02}" for number in range(12)]
+NAMES = [f"c{number}" for number in range(6)]
 
 
 def services_of(process: subprocess.Popen[str]) -> list[psutil.Process]:
