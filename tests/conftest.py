@@ -16,6 +16,7 @@ from typing import Any
 
 import grpc
 import pytest
+from hypothesis import settings
 
 from merrflow.core import plugins
 from merrflow.pipeline import session
@@ -48,6 +49,9 @@ def pytest_configure(config: pytest.Config) -> None:
     os.chdir(elsewhere.name)
     # Kept from run to run: the constants that Hypothesis reads in our sources, and what has failed before.
     os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", str(ROOT / ".hypothesis"))
+    # How long an example takes says how busy the machine is. Hypothesis itself sees to that only where CI is set.
+    settings.register_profile("patient", settings.default, deadline=None)
+    settings.load_profile("patient")
     # A Prefect server that a run starts for itself ends with it, instead of waiting for the next one.
     os.environ.setdefault("MERRFLOW_PREFECT_IDLE_SECONDS", "0")
     # For what tests start with `-m tests....`.

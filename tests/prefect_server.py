@@ -13,6 +13,7 @@ from pathlib import Path
 import httpx
 
 from tests.ports import free_port
+from tests.prefect_home import home_with_database
 
 START_SECONDS = 180.0
 
@@ -21,7 +22,7 @@ START_SECONDS = 180.0
 def prefect_server(home: Path, *options: str, own: bool = False, **settings: str) -> Iterator[str]:
     """The URL of its API. home: a folder for its database. own: as `merrflow prefect` runs it, with these options.
     settings: Prefect's, as environment variables."""
-    home.mkdir(parents=True, exist_ok=True)
+    home_with_database(home)
     port = free_port()
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
     environment |= {"PREFECT_HOME": str(home), **settings}

@@ -45,9 +45,9 @@ STAGES = {
 THREADS = 4  # that look up, as in a run
 LATENCY = 0.5  # seconds that a stage takes
 LOOK_SECONDS = 0.5  # between two looks for a shard that another process may have left
-# That the lock of a shard which was begun has to be free before the process that began it counts as dead: a server that
-# restarts frees it for some seconds (merrflow's own workers wait longer, flow/zombie_runs.py).
-DEAD_SECONDS = 12.0
+# That the lock of a begun shard must be free for, before its process counts as dead. A server that restarts frees the
+# locks of living processes, too, who take them back within some seconds; a worker is as patient (zombie_runs.py).
+LEFT_SECONDS = 12.0
 
 
 @dataclass(frozen=True)
@@ -73,6 +73,7 @@ class Client:
         self._threads = threads
         self._writes = writes
         self._done = os.open(task.done, os.O_CREAT | os.O_WRONLY | os.O_APPEND)
+        self._free_since: dict[int, float] = {}  # shard, begun by another -> when its lock was first found free
         self._payloads = {stage: _json(size) for stage, size in STAGES.items()}
         self.waits: list[float] = []  # seconds until a row was committed
         self.reads: list[float] = []  # seconds until a clip's rows were there
@@ -80,7 +81,6 @@ class Client:
 
     async def work(self) -> None:
         locks = locks_at(Path(self._task.out), self._task.url)
-        dead_at: dict[int, float] = {}  # of shards that others began and whose locks are free
         left = list(range(len(self._task.shards)))
         left = left[self._task.first :] + left[: self._task.first]
         while left:
@@ -89,17 +89,12 @@ class Client:
                 if len(await self._ask(partial(self._ledger.finished, names))) == len(names):
                     left.remove(number)
                     continue
-                name, now = f"shard-{number}", time.monotonic()
-                if self._begin(name):
-                    dead_at[number] = now
-                elif not await asyncio.to_thread(_is_free, locks, name):  # another process is at it; it may die
-                    dead_at.pop(number, None)
-                if dead_at.setdefault(number, now + DEAD_SECONDS) > now:
+                if not self._is_first(number) and not await asyncio.to_thread(self._is_left, locks, number):
                     continue
-                hold = locks.hold(name)
+                hold = locks.hold(f"shard-{number}")
                 try:
                     await asyncio.to_thread(hold.__enter__)
-                except (LockTaken, SQLAlchemyError):  # one that waited, too, has it; or the server is away
+                except LockTaken:  # another process was quicker
                     continue
                 try:
                     await self._shard(names)
@@ -108,13 +103,24 @@ class Client:
                 left.remove(number)
             await asyncio.sleep(LOOK_SECONDS if left else 0)
 
-    def _begin(self, name: str) -> bool:
-        """Whether no process has begun the shard yet; this one has then."""
+    def _is_first(self, number: int) -> bool:
+        """Whether this process is the one to begin a shard: each is handed out once, as Prefect does it."""
         try:
-            (Path(self._task.out) / f"{name}.begun").touch(exist_ok=False)
+            Path(self._task.out, f"shard-{number}.begun").touch(exist_ok=False)
         except FileExistsError:
             return False
         return True
+
+    def _is_left(self, locks: Locks, number: int) -> bool:
+        """Whether the process that has begun a shard counts as dead."""
+        try:
+            is_free = locks.is_free(f"shard-{number}")
+        except SQLAlchemyError:  # the server is away, so that nothing is known
+            is_free = False
+        if not is_free:
+            self._free_since.pop(number, None)
+            return False
+        return time.monotonic() - self._free_since.setdefault(number, time.monotonic()) >= LEFT_SECONDS
 
     async def _shard(self, names: list[str]) -> None:
         clips = await self._ask(partial(self._ledger.named, names))
@@ -148,14 +154,6 @@ class Client:
 
     async def _ask(self, function: Callable[[], Any]) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._threads, function)
-
-
-def _is_free(locks: Locks, name: str) -> bool:
-    """No if the server is away, so that nothing is known."""
-    try:
-        return locks.is_free(name)
-    except SQLAlchemyError:
-        return False
 
 
 def _json(size: int) -> bytes:

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
 import psycopg
 import pytest
 
+from benchmarks.support import ledger_client
 from benchmarks.support.large_ledger import fill_large, is_described, make_empty_clips, make_pictures, shard
 from benchmarks.support.ledger_load import Load, check, load
 from benchmarks.support.made_up_dataset import embedded, keys_for
 from benchmarks.workers import pair
 from merrflow.cli.status import read_status
-from merrflow.store import Ledger
+from merrflow.core.inputs import Found
+from merrflow.store import GroupedWrites, Ledger
+from merrflow.store.locks import locks_at
 from tests.postgres import Cluster, NoPostgres
 
 
@@ -68,6 +73,36 @@ def test_every_result_is_written_once_and_a_lost_one_is_found(tmp_path: Path, se
         db.execute(f"DELETE FROM {schema}.stages WHERE clip = 'clip_000002' AND stage = 'tone'")
     with pytest.raises(RuntimeError, match="of 96 results 1 are missing"):
         check(tmp_path, server, names, killed=None)
+
+
+async def test_a_shard_whose_lock_is_free_for_a_moment_is_left_to_its_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after a restart of the server, which ends all sessions: their locks are taken back soon."""
+    monkeypatch.setattr(ledger_client, "LOOK_SECONDS", 0.02)
+    monkeypatch.setattr(ledger_client, "LEFT_SECONDS", 1.0)
+    out, found = tmp_path / "out", [Found(path) for path in make_empty_clips(tmp_path / "clips", 2)]
+    out.mkdir()
+    shards, journal = [[clip.path.stem for clip in found]], tmp_path / "done"
+    (out / "shard-0.begun").touch()
+    locks = locks_at(out)
+    with (
+        closing(Ledger.in_folder(out)) as ledger,
+        ThreadPoolExecutor(1) as threads,
+        GroupedWrites(ledger.write) as writes,
+    ):
+        ledger.register(found, {clip.path: clip.path.stem for clip in found})
+        task = ledger_client.Task(str(out), "", shards, 0, 0, 1, str(journal), "")
+        client = ledger_client.Client(task, ledger, threads, writes)
+        with locks.hold("shard-0"):
+            work = asyncio.create_task(client.work())
+            await asyncio.sleep(0.2)
+        await asyncio.sleep(0.2)
+        with locks.hold("shard-0", 1.0):
+            await asyncio.sleep(1.2)
+            assert not journal.read_text(), "its process lives"
+        await asyncio.wait_for(work, 20)
+        assert set(ledger.finished()) == set(shards[0]), "its process is gone"
 
 
 @pytest.mark.slow

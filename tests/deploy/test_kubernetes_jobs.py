@@ -6,6 +6,7 @@ import copy
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib.util import find_spec
 from typing import Any
 
 import pytest
@@ -15,9 +16,13 @@ from tests.deploy.kubernetes_objects import Pod, of_kind, problems, render
 from tests.deploy.kubernetes_worker import Worker, clean_environment, end, start_worker
 from tests.deploy.stack import wait_for
 from tests.ports import free_port
+from tests.prefect_home import home_with_database
 
-pytest.importorskip("prefect_kubernetes", reason="prefect-kubernetes is not installed")
-pytestmark = pytest.mark.slow  # a server and a worker; test_kubernetes.py reads the manifests that they are given
+pytestmark = [
+    pytest.mark.slow,  # a server and a worker; test_kubernetes.py reads the manifests that they are given
+    # Not by importing it, which takes each process that collects tests a second.
+    pytest.mark.skipif(find_spec("prefect_kubernetes") is None, reason="prefect-kubernetes is not installed"),
+]
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +32,7 @@ def worker(tmp_path_factory) -> Iterator[Worker]:
     with (folder / "server.log").open("w") as out:
         server = subprocess.Popen(
             [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)],
-            env=clean_environment(folder / "server"),
+            env=clean_environment(home_with_database(folder / "server")),
             stdout=out,
             stderr=out,
         )

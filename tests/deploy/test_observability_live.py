@@ -28,6 +28,7 @@ from merrflow_serving.media.video import read_frames
 from merrflow_serving.metrics import Metrics
 from tests.deploy.test_observability import FOLDER, ROOT, alerts, dashboard_queries
 from tests.ports import free_port
+from tests.prefect_home import home_with_database
 from tests.services.serving.test_metrics import STATE
 
 CLIP = ROOT / "examples/clips/surprise_visit.mp4"
@@ -112,7 +113,7 @@ async def test_each_panel_has_data_and_each_rule_is_evaluated(tmp_path, monkeypa
         f"--web.listen-address=127.0.0.1:{port}",
     ]
     with ExitStack() as stack:
-        home = str(tmp_path / "prefect")
+        home = str(home_with_database(tmp_path / "prefect"))
         stack.enter_context(
             process(prefect, tmp_path / "prefect.log", PREFECT_HOME=home, PREFECT_SERVER_METRICS_ENABLED="true")
         )

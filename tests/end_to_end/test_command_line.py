@@ -19,6 +19,7 @@ import pytest
 
 from tests.forks import merrflow
 from tests.orchestrator.fakes import make_video
+from tests.prefect_home import home_with_database
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples/clips"
@@ -38,7 +39,7 @@ def whole_merrflow(*arguments, **variables) -> subprocess.CompletedProcess:
 
 @pytest.fixture(scope="module")
 def prefect_home(tmp_path_factory):
-    return {"PREFECT_HOME": tmp_path_factory.mktemp("prefect")}
+    return {"PREFECT_HOME": home_with_database(tmp_path_factory.mktemp("prefect"))}
 
 
 @pytest.fixture(scope="module")

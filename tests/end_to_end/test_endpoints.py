@@ -13,6 +13,7 @@ import sys
 import time
 import zlib
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -64,8 +65,8 @@ def endpoint():
         yield server, model
 
 
-def command(out: Path, url: str, home: Path, clips: Path = CLIPS) -> tuple[list[str], dict[str, str]]:
-    variables = {"PREFECT_HOME": str(home), "MERRFLOW_ASR": "on"}
+def command(out: Path, url: str, prefect: Mapping[str, str], clips: Path = CLIPS) -> tuple[list[str], dict[str, str]]:
+    variables = {**prefect, "MERRFLOW_ASR": "on"}
     for name in SERVICES:
         prefix = f"MERRFLOW_{name}_"
         given = {"ENGINE": "openai", "OPENAI_BASE_URL": url, "OPENAI_MODEL": "tiny", "OPENAI_API_KEY": KEY}
@@ -79,14 +80,14 @@ def run(*arguments) -> subprocess.CompletedProcess:
     return subprocess.run(words, env=variables, capture_output=True, text=True, timeout=300)
 
 
-def test_a_run_that_is_killed_and_goes_on_pays_for_each_answer_once(endpoint, tmp_path):
+def test_a_run_that_is_killed_and_goes_on_pays_for_each_answer_once(endpoint, prefect, tmp_path):
     server, model = endpoint
-    out, home = tmp_path / "out", tmp_path / "prefect"
+    out = tmp_path / "out"
     make_video(tmp_path / "nobody.mp4", "red")
-    assert run(tmp_path / "nobody", server.url, home, tmp_path / "nobody.mp4").returncode == 0
+    assert run(tmp_path / "nobody", server.url, prefect, tmp_path / "nobody.mp4").returncode == 0
     loading = set(model.answered)  # what engines ask whenever they load; no clip had a face
     model.hold = True
-    words, variables = command(out, server.url, home)
+    words, variables = command(out, server.url, prefect)
     with (tmp_path / "log").open("wb") as log:
         first = subprocess.Popen(words, env=variables, stdout=log, stderr=log)
         deadline = time.monotonic() + 240
@@ -99,7 +100,7 @@ def test_a_run_that_is_killed_and_goes_on_pays_for_each_answer_once(endpoint, tm
     model.hold = False
     before = set(model.answered) - loading
     assert before
-    done = run(out, server.url, home)
+    done = run(out, server.url, prefect)
     assert done.returncode == 0, done.stderr
     paid = {asked: times for asked, times in model.answered.items() if asked not in loading}
     assert set(paid.values()) == {1}, "no request was answered twice"
@@ -113,7 +114,7 @@ def test_a_run_that_is_killed_and_goes_on_pays_for_each_answer_once(endpoint, tm
             assert (took["model"], took["fingerprint"]) == ("tiny-1", "fp_1") and took["calls"] >= 1
             assert took["input_tokens"] and took["output_tokens"] and took["prompt_version"]
         assert record["origins"]["score_all"]["method"] == "choice"
-    again = run(out, server.url, home)
+    again = run(out, server.url, prefect)
     assert again.returncode == 0
     assert set(model.answered) - loading == set(paid), "a finished run asks nothing"
     assert KEY not in done.stdout + done.stderr + (tmp_path / "log").read_text()
@@ -136,9 +137,9 @@ def kept(out: Path):
             yield zlib.decompress(payload) if payload else b""
 
 
-def test_nothing_is_sent_to_a_public_endpoint_without_permission(tmp_path):
+def test_nothing_is_sent_to_a_public_endpoint_without_permission(prefect, tmp_path):
     """192.0.0.9 is a public address at which no machine answers (RFC 7723)."""
-    words, variables = command(tmp_path / "out", "http://192.0.0.9:9/v1", tmp_path / "prefect")
+    words, variables = command(tmp_path / "out", "http://192.0.0.9:9/v1", prefect)
     done = subprocess.run(words, env=variables, capture_output=True, text=True, timeout=200)
     said = " ".join(done.stderr.split())
     assert done.returncode == 2, said

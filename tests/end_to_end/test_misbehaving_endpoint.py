@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -95,8 +96,10 @@ class Trouble:
         return web.json_response(completion("An invented answer.", finish_reason=None))
 
 
-def run(url: str, folder: Path, clips: Path = CLIPS, **more: str) -> subprocess.CompletedProcess[str]:
-    variables = {"PREFECT_HOME": str(folder / "prefect"), "MERRFLOW_ASR": "off"} | more
+def run(
+    url: str, folder: Path, prefect: Mapping[str, str], clips: Path = CLIPS, **more: str
+) -> subprocess.CompletedProcess[str]:
+    variables = {**prefect, "MERRFLOW_ASR": "off"} | more
     for name in ("MINIGPT_V2", "QWEN_AUDIO", "LLAMA3"):
         given = {"ENGINE": "openai", "OPENAI_BASE_URL": url, "OPENAI_MODEL": "tiny", "OPENAI_TIMEOUT_SECONDS": "2"}
         variables |= {f"MERRFLOW_{name}_{word}": value for word, value in given.items()}
@@ -109,17 +112,17 @@ def records_in(folder: Path) -> list[dict]:
     return [json.loads(line) for line in (folder / "out/records.jsonl").read_text().splitlines()]
 
 
-def test_nothing_is_lost_invented_or_paid_for_twice(tmp_path):
+def test_nothing_is_lost_invented_or_paid_for_twice(tmp_path, prefect):
     model = Trouble()
     make_video(tmp_path / "nobody.mp4", "red")
     with FakeEndpoint(model) as endpoint:
-        assert run(endpoint.url, tmp_path / "loading", tmp_path / "nobody.mp4").returncode == 0
+        assert run(endpoint.url, tmp_path / "loading", prefect, tmp_path / "nobody.mp4").returncode == 0
         loading = set(model.well)  # what engines ask whenever they load
-        first = run(endpoint.url, tmp_path)
+        first = run(endpoint.url, tmp_path, prefect)
         assert first.returncode == 0, first.stderr
         paid, tries = dict(model.well), sum(model.tries.values())
         records = records_in(tmp_path)
-        again = run(endpoint.url, tmp_path)
+        again = run(endpoint.url, tmp_path, prefect)
     assert again.returncode == 0 and records_in(tmp_path) == records
     assert {body for body in model.well if model.well[body] != paid[body]} <= loading, "a rerun asks for nothing"
     assert {paid[body] for body in paid if body not in loading} == {1}, "each answer is paid for once"
@@ -135,17 +138,17 @@ def test_nothing_is_lost_invented_or_paid_for_twice(tmp_path):
     print(f"{len(paid)} answers, {tries} requests, {dict(model.did)}")
 
 
-def test_what_an_endpoint_refuses_or_cannot_answer_is_an_outcome_and_the_rest_is_paid_for_once(tmp_path):
+def test_what_an_endpoint_refuses_or_cannot_answer_is_an_outcome_and_the_rest_is_paid_for_once(tmp_path, prefect):
     model = Trouble()
     model.refuses, model.broken = "input_audio", "image_url"
     with FakeEndpoint(model) as endpoint:
         # Not for eight minutes; the services themselves would go on.
         quick = {"MERRFLOW_MINIGPT_V2_MAX_RUN_SECONDS": "15", "MERRFLOW_RETRY_SECONDS": "5"}
-        first = run(endpoint.url, tmp_path, **quick)
+        first = run(endpoint.url, tmp_path, prefect, **quick)
         assert first.returncode == 1, "some clips need another run"
         before = Counter(model.well)
         model.broken = ""
-        second = run(endpoint.url, tmp_path)
+        second = run(endpoint.url, tmp_path, prefect)
     assert second.returncode == 0, second.stderr
     sounds = [record["origins"]["tone"] for record in records_in(tmp_path)]
     assert sounds and all("refused" in json.dumps(record) for record in records_in(tmp_path))

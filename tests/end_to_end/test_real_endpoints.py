@@ -46,7 +46,7 @@ def complete_generation_config(file: Path) -> None:
 
 
 @pytest.mark.skipif(not all(map(find_spec, HEARS)), reason=f"needs {', '.join(HEARS)}")
-def test_all_clues_of_a_run_come_from_servers_of_others(models, tmp_path):
+def test_all_clues_of_a_run_come_from_servers_of_others(models, tmp_path, prefect):
     pytest.importorskip("openai")
     pytest.importorskip("xllamacpp")
     clips, out = tmp_path / "clips", tmp_path / "out"
@@ -67,7 +67,7 @@ def test_all_clues_of_a_run_come_from_servers_of_others(models, tmp_path):
             "LLAMA3": (texts, "smollm2", {"ANSWER_TOKENS": "60", "ATTEMPTS": "1"}),
             "QWEN_AUDIO": (tones.url, "tiny", {}),
         }
-        variables = {"PREFECT_HOME": str(tmp_path / "prefect"), "MERRFLOW_ASR": "on"}
+        variables = {**prefect, "MERRFLOW_ASR": "on"}
         for name, (url, model, more) in at.items():
             given = GIVEN | {"OPENAI_BASE_URL": url, "OPENAI_MODEL": model} | more
             variables |= {f"MERRFLOW_{name}_{word}": value for word, value in given.items()}

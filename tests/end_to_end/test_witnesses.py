@@ -30,11 +30,11 @@ async def answer(asked: Asked) -> web.StreamResponse:
     return web.json_response(completion(text, usage={"prompt_tokens": size, "completion_tokens": 12}))
 
 
-def test_an_engine_from_outside_and_models_behind_an_endpoint_are_witnesses(tmp_path):
+def test_an_engine_from_outside_and_models_behind_an_endpoint_are_witnesses(tmp_path, prefect):
     site = install(ROOT / "tests/plugins/engine", tmp_path)
     out = tmp_path / "out"
     with FakeEndpoint(answer) as server:
-        variables = os.environ | {"PREFECT_HOME": str(tmp_path / "prefect"), "PYTHONPATH": str(site)}
+        variables = {**os.environ, **prefect, "PYTHONPATH": str(site)}
         variables["MERRFLOW_ASR"] = "off"
         for name in ("MINIGPT_V2", "QWEN_AUDIO"):
             given = {"OPENAI_BASE_URL": server.url, "OPENAI_MODEL": "tiny"}

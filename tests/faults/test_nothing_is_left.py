@@ -17,6 +17,7 @@ import pytest
 from merrflow.pipeline.local_services import LocalServices
 from tests.faults.processes import Faults
 from tests.faults.surroundings import BARE, WHOLE, ending, environment, start, until
+from tests.prefect_home import home_with_database
 
 NAMES = [f"c{number:02}" for number in range(12)]
 SECONDS = 20.0  # for what is left of a killed run to end
@@ -57,7 +58,7 @@ def test_what_a_killed_run_started_ends_with_it(tmp_path, clips, slow, command, 
     temporary = tmp_path / "tmp"
     temporary.mkdir()
     env = environment(slow, {"label_scores": "none", "clips_at_once": 3})
-    env |= {"PREFECT_HOME": str(tmp_path / "prefect"), "TMPDIR": str(temporary)}
+    env |= {"PREFECT_HOME": str(home_with_database(tmp_path / "prefect")), "TMPDIR": str(temporary)}
     started = killed_at_work(clips, tmp_path / "out", slow, env, command, servers)
     names = started.values()
     assert len([name for name in names if "merrflow_serving" in name]) == 4, names

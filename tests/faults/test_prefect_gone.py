@@ -20,6 +20,7 @@ from tests.faults.processes import addresses as addresses_of
 from tests.faults.processes_checks import assert_whole
 from tests.faults.surroundings import WHOLE, ended, ending, environment, long_ones, start, until
 from tests.ports import free_port
+from tests.prefect_home import home_with_database
 
 NAMES = [f"c{number:02}" for number in range(12)]
 pytestmark = long_ones
@@ -31,7 +32,7 @@ class PrefectServer:
     def __init__(self, folder: Path) -> None:
         self._port = free_port()
         self.url = f"http://127.0.0.1:{self._port}/api"
-        self._folder = folder
+        self._folder = home_with_database(folder)
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:

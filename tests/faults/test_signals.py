@@ -11,8 +11,9 @@ import pytest
 
 from tests.faults.processes_checks import assert_nothing_done_again, assert_whole, finished_work
 from tests.faults.surroundings import BARE, WHOLE, assert_kept, done_rows, ended, ending, environment, start, until
+from tests.prefect_home import home_with_database
 
-NAMES = [f"c{number:02}" for number in range(12)]
+NAMES = [f"c{number}" for number in range(6)]
 
 
 def services_of(process: subprocess.Popen[str]) -> list[psutil.Process]:
@@ -40,7 +41,8 @@ def assert_gone(processes: list[psutil.Process]) -> None:
 )
 def test_a_signal_in_mid_run(tmp_path, clips, slow, number, code, command):
     out = tmp_path / "out"
-    env = environment(slow, {"label_scores": "none", "clips_at_once": 3}) | {"PREFECT_HOME": str(tmp_path / "prefect")}
+    env = environment(slow, {"label_scores": "none", "clips_at_once": 3})
+    env["PREFECT_HOME"] = str(home_with_database(tmp_path / "prefect"))
     before = slow.calls()
     run = start([*command, str(clips), "--out", str(out)], env)
     with ending(run):

@@ -26,8 +26,8 @@ def prefect_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="package")
 def prefect_url(prefect_home: Path) -> Iterator[str]:
-    """The URL of its API. Runs of other tests are in it too. Each second it forgets what is older than a day."""
-    often = {"PREFECT_SERVER_SERVICES_DB_VACUUM_LOOP_SECONDS": "1"}
+    """The URL of its API. Runs of other tests are in it too. Every 3 s it forgets what is older than a day."""
+    often = {"PREFECT_SERVER_SERVICES_DB_VACUUM_LOOP_SECONDS": "3"}  # each second would be half of what it does
     with prefect_server(prefect_home, "--keep-days", "1", own=True, **often) as url:
         yield url
 

@@ -25,6 +25,7 @@ from prefect.settings import (
 
 from merrflow.flow.own_server import own_server
 from merrflow.flow.trouble import PrefectServerFailed
+from tests.prefect_home import home_with_database
 
 PATIENCE = 120
 END_SECONDS = 30.0
@@ -33,7 +34,7 @@ END_SECONDS = 30.0
 @pytest.fixture
 def home(tmp_path: Path) -> Iterator[Path]:
     """Prefect's home. Servers that are left in it are killed."""
-    home = tmp_path / "prefect"
+    home = home_with_database(tmp_path / "prefect")
     own = {PREFECT_HOME: home, PREFECT_API_URL: None, PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS: PATIENCE}
     with temporary_settings(updates=own, restore_defaults={PREFECT_API_URL}):
         yield home
@@ -73,6 +74,7 @@ async def used(home: Path, idle: float, seconds: float = 0.0) -> tuple[str, int]
 
 @pytest.mark.slow
 async def test_runs_share_a_server_and_the_next_one_finds_it_until_it_was_idle(home, monkeypatch):
+    (home / "prefect.db").unlink()  # as before a user's first run
     monkeypatch.setenv("MERRFLOW_TOKEN", "secret")
     first, second = await asyncio.gather(used(home, 4, 2.0), used(home, 4, 2.0))
     assert first == second, "two that begin at once have one"

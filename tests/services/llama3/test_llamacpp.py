@@ -204,7 +204,7 @@ def test_info_answers_before_load():
 
 
 def test_reasoning_and_scoring_leave_each_other_alone(engine, answers):
-    score = ScoreItem(SAD, ("sad", "happy", "angry"))
+    score = ScoreItem(UNLABELLED, ("sad", "happy", "angry"))
     scored = engine.run([score])[0]
     mixed = engine.run([score, ITEMS[SHORT], ScoreItem(CHINESE, ("sad", "happy")), score])
     assert (mixed[0], mixed[1], mixed[3]) == (scored, answers[SHORT], scored)

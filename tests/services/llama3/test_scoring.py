@@ -21,7 +21,7 @@ from merrflow_llama3.scoring import (
 )
 from merrflow_llama3.types import Clues, Scored, ScoreItem
 from merrflow_serving.errors import InvalidInput, NotReady, TooLarge
-from tests.services.llama3.clue_sets import ANGRY, CHINESE, SAD
+from tests.services.llama3.clue_sets import ANGRY, CHINESE, SAD, UNLABELLED
 
 LABELS = ("neutral", "angry", "happy", "sad", "worried", "surprise", "fear", "contempt", "doubt")
 FEW = LABELS[:4]  # for the real model, which takes a second of a core for nine
@@ -236,10 +236,10 @@ def test_what_cannot_be_scored_hurts_no_neighbour(engine):
             ScoreItem(Clues(label="sad"), FEW),
             ScoreItem(SAD, ("sad", "sad")),
             ScoreItem(Clues(subtitle="and then we went home " * 900), FEW),
-            ScoreItem(SAD, FEW),
+            ScoreItem(UNLABELLED, FEW),
         ]
     )
     assert isinstance(results[0], InvalidInput) and results[0].reason == "NO_CLUE"
     assert isinstance(results[1], InvalidInput) and results[1].reason == "LABELS"
     assert isinstance(results[2], TooLarge)
-    assert results[3] == _score(engine, SAD)
+    assert results[3] == _score(engine, UNLABELLED)
