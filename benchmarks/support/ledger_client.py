@@ -94,7 +94,7 @@ class Client:
                 hold = locks.hold(f"shard-{number}")
                 try:
                     await asyncio.to_thread(hold.__enter__)
-                except LockTaken:  # another process was quicker
+                except (LockTaken, SQLAlchemyError):  # another process was quicker, or the server is away
                     continue
                 try:
                     await self._shard(names)
