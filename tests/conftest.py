@@ -30,7 +30,7 @@ from tests.postgres import NoPostgres, postgres
 LONG = ("orchestrator/flow", "services/llama3", "end_to_end", "faults", "benchmarks", "deploy", "fuzz")
 
 # They share what takes long to start: containers, a Prefect server, a language model.
-TOGETHER = ("tests/deploy", "tests/orchestrator/flow", "tests/services/llama3")
+TOGETHER = ("tests/deploy/containers/stack", "tests/deploy", "tests/orchestrator/flow", "tests/services/llama3")
 
 
 def pytest_configure(config: pytest.Config) -> None:

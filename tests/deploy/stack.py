@@ -166,7 +166,7 @@ class Stack:
         """Returns once every container of the services is healthy; fails with what their checks said."""
         deadline = time.monotonic() + seconds
         while True:
-            states = {name: [inspect(one)["State"] for one in self.containers(name)] for name in services}
+            states = self._states(services)
             sick = {
                 name: [one.get("Health", {}).get("Log", [])[-1:] for one in found]
                 for name, found in states.items()
@@ -179,13 +179,24 @@ class Stack:
                 raise AssertionError(f"not healthy after {seconds} s: {sick}{logs}")
             time.sleep(1)
 
+    def _states(self, services: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
+        """The states of each service's containers. Two commands for all: one for each takes a quarter of a core."""
+        owner = '{{.ID}} {{.Label "com.docker.compose.service"}}'
+        listed = self._listed("container", shown=("--format", owner)).splitlines()
+        owners = {identity: name for identity, name in map(str.split, listed) if name in services}
+        found = json.loads(docker("inspect", *owners)) if owners else []
+        states: dict[str, list[dict[str, Any]]] = {name: [] for name in services}
+        for name, one in zip(owners.values(), found, strict=True):
+            states[name].append(one["State"])
+        return states
+
     def down(self) -> list[str]:
         """Takes everything away, volumes too. Returns what was left all the same: ids."""
         self("down", "-v", "-t", "60", "--remove-orphans")
         return "".join(self._listed(kind) for kind in ("container", "volume", "network")).split()
 
-    def _listed(self, kind: str, *filters: str) -> str:
-        command = [kind, "ls", "-q", *(["-a"] if kind == "container" else [])]
+    def _listed(self, kind: str, *filters: str, shown: Sequence[str] = ("-q",)) -> str:
+        command = [kind, "ls", *shown, *(["-a"] if kind == "container" else [])]
         for one in (f"label=com.docker.compose.project={self.project}", *filters):
             command += ["--filter", one]
         return docker(*command)

@@ -1,9 +1,8 @@
-"""What many container tests share: the images, one whole stack, and the records of a local run."""
+"""What many container tests share: the images, Docker's engine, and the records of a local run."""
 
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,9 +10,18 @@ from pathlib import Path
 import pytest
 
 from merrflow import annotate
-from tests.deploy.stack import CLIPS, ROOT, Stack, reason_to_skip
+from tests.deploy.locked import ENGINE, locked
+from tests.deploy.stack import CLIPS, ROOT, reason_to_skip
 
-COPIES = 4  # of the clips, for runs that last long enough to be disturbed
+
+@pytest.fixture(scope="module", autouse=True)
+def _engine_stays(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Nobody restarts Docker's engine while a module beside `stack/` is tested in another process than that."""
+    if reason_to_skip() or request.path.parent != Path(__file__).parent:
+        yield
+        return
+    with locked(ENGINE, alone=False):
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -32,24 +40,12 @@ def clips() -> Path:
 
 @pytest.fixture(scope="session")
 def local_run(clips: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The dataset of a run without containers, with which those in containers are compared."""
-    out = tmp_path_factory.mktemp("local")
-    annotate(clips, out, transcripts=clips / "transcripts.csv", neutral_sample=1.0)
+    """The dataset of a run without containers, with which those in containers are compared; one for all processes."""
+    folder = tmp_path_factory.getbasetemp()
+    folder = folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
+    out, complete = folder / "local", folder / "local-is-complete"
+    with locked(folder / "local.lock", alone=True):
+        if not complete.exists():
+            annotate(clips, out, transcripts=clips / "transcripts.csv", neutral_sample=1.0)
+            complete.touch()
     return out
-
-
-@pytest.fixture(scope="session")
-def stack(images: None, clips: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """Everything `docker compose up` starts, with two workers and two replicas of llama3; more clips in /out/many."""
-    out = tmp_path_factory.mktemp("containers")
-    (out / "many").mkdir()
-    for number in range(COPIES):
-        for clip in clips.glob("*.mp4"):
-            shutil.copy(clip, out / f"many/{clip.stem}-{number}.mp4")
-    stack = Stack(out, clips=clips, environment={"LLAMA3_PORT": "0", "REPORTS_PORT": "0"})
-    try:
-        stack.up("--scale", "llama3=2", "--scale", "worker=2")
-        yield stack
-    finally:
-        left = stack.down()
-    assert not left, "down -v leaves nothing"

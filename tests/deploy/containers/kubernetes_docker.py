@@ -25,6 +25,7 @@ class Node:
     claims: dict[str, Path]  # claim -> folder of this machine
     images: dict[str, str] = field(default_factory=dict)  # instead of an image, another
     containers: list[str] = field(default_factory=list)
+    addresses: dict[str, str] = field(default_factory=dict)
 
     def __enter__(self) -> Node:
         docker("network", "create", self.network)
@@ -81,7 +82,10 @@ class Node:
 
     def address(self, name: str) -> str:
         """The container's IP address, which this machine can reach."""
-        return docker("inspect", "--format", "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}", name)
+        if name not in self.addresses:  # probes ask for it several times a second
+            form = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}"
+            self.addresses[name] = docker("inspect", "--format", form, name)
+        return self.addresses[name]
 
     def passes(self, pod: Pod, kind: str) -> bool:
         """Asks a probe of a pod that was started, as the kubelet would."""

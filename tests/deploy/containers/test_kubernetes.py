@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import secrets
+import subprocess
 
 import pytest
 
@@ -71,9 +72,6 @@ def test_a_run_through_the_worker_writes_a_dataset(tmp_path):
 
 def exit_code(container: str) -> int:
     """The exit code of a container, once it has ended."""
-
-    def ended() -> bool:
-        return docker("inspect", "--format", "{{.State.Running}}", container) == "false"
-
-    wait_for(ended, RUN_SECONDS, f"{container} goes on")
-    return int(docker("inspect", "--format", "{{.State.ExitCode}}", container))
+    ended = subprocess.run(["docker", "wait", container], capture_output=True, text=True, timeout=RUN_SECONDS)
+    assert ended.returncode == 0, ended.stderr
+    return int(ended.stdout)

@@ -12,6 +12,7 @@ import urllib.request
 from collections.abc import Iterator
 from functools import partial
 from hashlib import sha256
+from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
@@ -44,7 +45,9 @@ def torch_index(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, 
     (wheel,) = (folder / "cpu/torch").glob("*.whl")
     link = f'<a href="{wheel.name}#sha256={sha256(wheel.read_bytes()).hexdigest()}">{wheel.name}</a>'
     (folder / "cpu/torch/index.html").write_text(f"<!DOCTYPE html><html><body>{link}</body></html>")
-    host = json.loads(docker("network", "inspect", "bridge"))[0]["IPAM"]["Config"][0]["Gateway"]
+    bridge = json.loads(docker("network", "inspect", "bridge"))[0]["IPAM"]["Config"][0]
+    # An engine that was never started before names the network alone; its own address there is the first.
+    host = bridge.get("Gateway") or str(next(ip_network(bridge["Subnet"]).hosts()))
     (folder / "pip.conf").write_text(f"[global]\ntrusted-host = {host}\n")
     serve = partial(http.server.SimpleHTTPRequestHandler, directory=str(folder))
     server = http.server.ThreadingHTTPServer((host, free_port()), serve)

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from merrflow_serving.catalog import NEEDED
-from tests.deploy.containers.test_compose import TRANSCRIPTS, placeless
+from tests.deploy.containers.stack.test_compose import TRANSCRIPTS, placeless
+from tests.deploy.locked import ENGINE, locked
 from tests.deploy.stack import Stack, docker, inspect, log_of, reason_to_skip, wait_for
 
 pytestmark = pytest.mark.skipif(bool(reason_to_skip()), reason=reason_to_skip() or "-")
@@ -112,7 +113,8 @@ def test_the_stack_goes_on_by_itself_when_docker_restarts(stack):
     assert "Created flow run" in started
     wait_for(lambda: peaks(stack, "restarted") >= 1, 300, "a clip at work")
     assert not (stack.out / "restarted/report.html").exists()
-    restart_docker()
+    with locked(ENGINE, alone=True):
+        restart_docker()
     wait_for(lambda: (stack.out / "restarted/report.html").exists(), 600, "the run went on to its end")
     assert len(placeless(stack.out / "restarted")) == len(list(stack.clips.glob("*.mp4")))
     stack.wait_healthy(*NEEDED, "prefect", "postgres", "worker")
