@@ -42,7 +42,8 @@ def test_an_uncertain_language_is_not_believed_unless_it_is_given(engine):
     guessed = heard(engine, EXAMPLES / "quiet_goodbye.mp4")
     assert guessed.text == "" and guessed.reason.startswith("the language is not certain")
     assert guessed.segments[0].text  # what was heard is kept, marked as rejected
-    assert heard(engine, EXAMPLES / "quiet_goodbye.mp4", "en").text == "I miss you so much"
+    given = heard(engine, EXAMPLES / "quiet_goodbye.mp4", "en").text
+    assert given.rstrip(".") == "I miss you so much"  # on some processors the arithmetic adds the full stop
 
 
 @pytest.mark.parametrize("level", [0.0, 0.01, 0.3])
