@@ -6,6 +6,7 @@ What Prefect shows of it (annotate.py) is kept here until somebody asks.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -18,7 +19,6 @@ from merrflow.flow.service_progress import ServiceProgress, counted
 from merrflow.pipeline.pause import Round
 from merrflow.pipeline.session import Session
 
-SHARDS_AT_ONCE = 2  # so that the services stay busy while a shard runs out of clips
 T = TypeVar("T")
 
 
@@ -128,7 +128,7 @@ class Work:
 
     async def _round(self, clips: Round) -> None:
         parts = split(self.session, clips.names)
-        places = asyncio.Semaphore(SHARDS_AT_ONCE)
+        places = asyncio.Semaphore(shards_at_once(self.session.clips_at_once, self.session.settings.shard_size))
 
         async def one(number: int, names: list[str]) -> None:
             async with places:
@@ -164,6 +164,11 @@ def split(session: Session, names: Sequence[str]) -> list[list[str]]:
     """Clips as shards."""
     size = session.settings.shard_size
     return [list(names[start : start + size]) for start in range(0, len(names), size)]
+
+
+def shards_at_once(clips_at_once: int, shard_size: int) -> int:
+    """One that runs out of clips, and others with twice as many as are in work, so that the services stay busy."""
+    return 1 + math.ceil(2 * clips_at_once / shard_size)
 
 
 async def _ended(task: asyncio.Task[T]) -> T:

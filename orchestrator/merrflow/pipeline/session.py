@@ -79,10 +79,10 @@ class Session:
         self._prices = read_prices(Path(settings.prices).expanduser() if settings.prices else None)
         self.services = services
         self._engaged = engaged
-        self._clips_at_once = settings.clips_at_once or clips_at_once(
+        self.clips_at_once = settings.clips_at_once or clips_at_once(
             self._rooms(), host_memory().free_bytes, mean_size(todo)
         )
-        self._at_once = asyncio.Semaphore(self._clips_at_once)
+        self._at_once = asyncio.Semaphore(self.clips_at_once)
         if self._phases:
             self._phases.advanced.connect(self.advanced)
         if engaged:
@@ -176,7 +176,7 @@ class Session:
         async def work_on_all() -> None:
             with ungrouped():
                 async with asyncio.TaskGroup() as group:
-                    for _ in range(min(len(wanted), self._clips_at_once)):
+                    for _ in range(min(len(wanted), self.clips_at_once)):
                         group.create_task(work())
 
         with settled_heap(), pictures_on_one_thread():

@@ -19,8 +19,9 @@ from merrflow.flow.run import annotate_request
 from merrflow.flow.run_log import Lines
 from merrflow.flow.termination import Termination
 from merrflow.flow.trouble import PrefectServerFailed
-from merrflow.flow.work import Work
+from merrflow.flow.work import Work, shards_at_once
 from merrflow.pipeline.request import Request
+from merrflow.pipeline.session import Session
 from merrflow.stages.graph import GRAPH
 from tests.orchestrator.fakes import fake_services, make_video
 from tests.orchestrator.flow.begun import begun
@@ -117,3 +118,35 @@ def test_lines_are_kept_until_somebody_takes_them_and_then_passed_on():
     lines.to(lambda level, line: taken.append((level, line)))
     lines.info("after")
     assert taken == [(logging.INFO, "1 of 2"), (logging.WARNING, "100 % of 2 clips"), (logging.INFO, "after")]
+
+
+@pytest.mark.parametrize(("clips", "size", "shards"), [(32, 256, 2), (144, 256, 3), (252, 256, 3), (4, 1, 9)])
+def test_clips_of_other_shards_are_there_when_one_runs_out_of_them(clips, size, shards):
+    assert shards_at_once(clips, size) == shards
+    assert (shards - 1) * size >= 2 * clips
+
+
+async def test_so_many_shards_are_in_work(tmp_path, monkeypatch):
+    for number in range(5):
+        make_video(tmp_path / f"clips/c{number}.mp4", "red", seed=number)
+    in_work: set[str] = set()
+    most = 0
+    annotate = Session.annotate
+
+    async def counted(session, names, absent=frozenset()):
+        nonlocal most
+        in_work.update(names)
+        most = max(most, len(in_work))
+        try:
+            return await annotate(session, names, absent)
+        finally:
+            in_work.difference_update(names)
+
+    async def never(work: Work, request: Request, termination: Termination) -> None:
+        raise PrefectServerFailed("its server does not start: no room")
+
+    monkeypatch.setattr(Session, "annotate", counted)
+    monkeypatch.setattr(run, "_run_flow", never)
+    async with fake_services() as addresses:
+        await annotate_request(request(tmp_path, addresses, shard_size=1, clips_at_once=1), say=print)
+    assert most == shards_at_once(1, 1) == 3
