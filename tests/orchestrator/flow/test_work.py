@@ -33,6 +33,11 @@ def request(folder, addresses, **more) -> Request:
     return Request((str(folder / "clips"),), str(folder / "out"), overrides=addresses | more)
 
 
+async def never(work: Work, request: Request, termination: Termination) -> None:
+    """Instead of `run._run_flow`: Prefect's server does not come."""
+    raise PrefectServerFailed("its server does not start: no room")
+
+
 @pytest.mark.slow
 @pytest.mark.usefixtures("server")
 async def test_a_server_that_comes_when_all_is_done_shows_all_of_it(tmp_path, monkeypatch):
@@ -76,9 +81,6 @@ async def test_a_server_that_comes_when_all_is_done_shows_all_of_it(tmp_path, mo
 
 async def test_a_server_that_never_comes_costs_a_line_and_no_clip(tmp_path, monkeypatch):
     make_video(tmp_path / "clips/a.mp4", "red")
-
-    async def never(work: Work, request: Request, termination: Termination) -> None:
-        raise PrefectServerFailed("its server does not start: no room")
 
     monkeypatch.setattr(run, "_run_flow", never)
     said: list[str] = []
@@ -141,9 +143,6 @@ async def test_so_many_shards_are_in_work(tmp_path, monkeypatch):
             return await annotate(session, names, absent)
         finally:
             in_work.difference_update(names)
-
-    async def never(work: Work, request: Request, termination: Termination) -> None:
-        raise PrefectServerFailed("its server does not start: no room")
 
     monkeypatch.setattr(Session, "annotate", counted)
     monkeypatch.setattr(run, "_run_flow", never)

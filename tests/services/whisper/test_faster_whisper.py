@@ -43,7 +43,7 @@ def test_an_uncertain_language_is_not_believed_unless_it_is_given(engine):
     assert guessed.text == "" and guessed.reason.startswith("the language is not certain")
     assert guessed.segments[0].text  # what was heard is kept, marked as rejected
     given = heard(engine, EXAMPLES / "quiet_goodbye.mp4", "en").text
-    assert given.rstrip(".") == "I miss you so much"  # on some processors the arithmetic adds the full stop
+    assert given in ("I miss you so much", "I miss you so much.")  # by the processor's arithmetic
 
 
 @pytest.mark.parametrize("level", [0.0, 0.01, 0.3])
