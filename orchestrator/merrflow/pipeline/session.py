@@ -13,7 +13,6 @@ from merrflow.clients import Services
 from merrflow.clients.events import ServiceEvent
 from merrflow.clients.second_service import SecondService
 from merrflow.core.errors import InputError, RunStopped, ungrouped
-from merrflow.core.heap import settled_heap
 from merrflow.core.measurements import Clip
 from merrflow.core.records import Outcome
 from merrflow.core.settings import RunSettings
@@ -25,7 +24,6 @@ from merrflow.pipeline.concurrency import clips_at_once, mean_size
 from merrflow.pipeline.gpu_phases import GpuPhases, Plan
 from merrflow.pipeline.local_services import LocalServices
 from merrflow.pipeline.pause import Paused, Round
-from merrflow.pipeline.picture_threads import pictures_on_one_thread
 from merrflow.pipeline.pipeline import Pipeline
 from merrflow.pipeline.stage_ended import StageEnded
 from merrflow.store import Ledger
@@ -83,6 +81,7 @@ class Session:
             self._rooms(), host_memory().free_bytes, mean_size(todo)
         )
         self._at_once = asyncio.Semaphore(self.clips_at_once)
+        self._beginning = asyncio.Lock()  # held by who gives clips their places
         if self._phases:
             self._phases.advanced.connect(self.advanced)
         if engaged:
@@ -150,38 +149,40 @@ class Session:
 
     async def annotate(self, names: Sequence[str], absent: frozenset[str] = frozenset()) -> Counter[str]:
         """Takes these clips to their outcomes, or as far as possible without the absent services. Works on as many at
-        once as the settings allow."""
+        once as the settings allow: those of a call that came earlier first, so that calls do not end all together and
+        leave the slowest service without work while the next ones begin."""
         wanted = set(names)
-        waiting = iter([clip for clip in self.todo if clip.name in wanted])
         outcomes: Counter[str] = Counter()
         if self._engaged is None:
             return outcomes
         pipeline, phases = self._engaged.pipeline, self._engaged.phases
 
-        async def work() -> None:
-            for clip in waiting:
-                async with self._at_once:
-                    outcome = await pipeline.annotate(clip, absent)
-                if isinstance(outcome, Paused):
-                    assert phases, "services are absent in phases only"
-                    phases.paused(clip.name, outcome)
-                    continue
-                outcomes[outcome] += 1
-                self.clip_finished(clip.name, outcome)
-                if phases:
-                    phases.done(clip.name)
-                else:
-                    self.advanced(1.0)
+        async def annotate_one(clip: Clip) -> None:
+            outcome = await pipeline.annotate(clip, absent)
+            if isinstance(outcome, Paused):
+                assert phases, "services are absent in phases only"
+                phases.paused(clip.name, outcome)
+                return
+            outcomes[outcome] += 1
+            self.clip_finished(clip.name, outcome)
+            if phases:
+                phases.done(clip.name)
+            else:
+                self.advanced(1.0)
 
-        async def work_on_all() -> None:
+        async def annotate_all() -> None:
             with ungrouped():
-                async with asyncio.TaskGroup() as group:
-                    for _ in range(min(len(wanted), self.clips_at_once)):
-                        group.create_task(work())
+                async with asyncio.TaskGroup() as group, self._beginning:
+                    for clip in self.todo:
+                        if clip.name in wanted:
+                            await self._at_once.acquire()
+                            group.create_task(annotate_one(clip)).add_done_callback(self._free_place)
 
-        with settled_heap(), pictures_on_one_thread():
-            await self._engaged.while_alive(work_on_all())
+        await self._engaged.while_alive(annotate_all())
         return outcomes
+
+    def _free_place(self, ended: asyncio.Task[None]) -> None:
+        self._at_once.release()
 
     @property
     def is_handed_out(self) -> bool:

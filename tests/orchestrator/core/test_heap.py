@@ -22,7 +22,7 @@ def test_what_is_there_is_left_alone_while_the_block_lasts():
     assert gc.get_freeze_count() == 0
     with pytest.raises(ValueError), settled_heap():
         assert gc.get_freeze_count() > 1000
-        with settled_heap():  # of a second shard
+        with settled_heap():  # of a second run
             pass
         assert gc.get_freeze_count() > 1000
         raise ValueError

@@ -20,6 +20,7 @@ from merrflow.flow.run_log import Lines
 from merrflow.flow.termination import Termination
 from merrflow.flow.trouble import PrefectServerFailed
 from merrflow.flow.work import Work, shards_at_once
+from merrflow.pipeline.pipeline import Pipeline
 from merrflow.pipeline.request import Request
 from merrflow.pipeline.session import Session
 from merrflow.stages.graph import GRAPH
@@ -149,3 +150,29 @@ async def test_so_many_shards_are_in_work(tmp_path, monkeypatch):
     async with fake_services() as addresses:
         await annotate_request(request(tmp_path, addresses, shard_size=1, clips_at_once=1), say=print)
     assert most == shards_at_once(1, 1) == 3
+
+
+async def test_the_clips_of_a_shard_begin_before_those_of_the_next(tmp_path, monkeypatch):
+    """Else all shards in work end together, and the services wait while the next ones begin."""
+    for number in range(9):
+        make_video(tmp_path / f"clips/c{number}.mp4", "red", seed=number)
+    begun_clips: list[str] = []
+    in_work = most = 0
+    annotate = Pipeline.annotate
+
+    async def noted(pipeline, clip, absent):
+        nonlocal in_work, most
+        begun_clips.append(clip.name)
+        in_work += 1
+        most = max(most, in_work)
+        try:
+            return await annotate(pipeline, clip, absent)
+        finally:
+            in_work -= 1
+
+    monkeypatch.setattr(Pipeline, "annotate", noted)
+    monkeypatch.setattr(run, "_run_flow", never)
+    async with fake_services() as addresses:
+        await annotate_request(request(tmp_path, addresses, shard_size=4, clips_at_once=2), say=print)
+    assert begun_clips == [f"c{number}" for number in range(9)]
+    assert most == 2

@@ -21,7 +21,7 @@ def three_threads() -> Iterator[None]:
 def test_the_callers_threads_are_back_after_the_outer_block() -> None:
     with pytest.raises(ValueError), pictures_on_one_thread():
         assert cv2.getNumThreads() == 1
-        with pictures_on_one_thread():  # of a second shard
+        with pictures_on_one_thread():  # of a second run
             assert cv2.getNumThreads() == 1
         assert cv2.getNumThreads() == 1
         raise ValueError
