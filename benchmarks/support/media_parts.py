@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -84,7 +84,7 @@ def middle(frames: int) -> Peak:
 
 
 def read(clip: Path, shares: Shares) -> probe.Probe:
-    """Reads a clip as a run does, and its picture both from kept frames and by decoding again."""
+    """Reads a clip as a run does, by parts and as one, then its picture by decoding again, and decodes it plainly."""
     timed = (
         (VideoFrame.__dict__["small"], "func", "small pictures"),
         (Cuts, "add", "shot cuts"),
@@ -92,30 +92,34 @@ def read(clip: Path, shares: Shares) -> probe.Probe:
         (probe, "_sound", "sound"),
         (voice, "voice_energy", "voice and hashes of sound"),
         (perceptual_hash, "sound_hashes", "voice and hashes of sound"),
+        (peak_frame, "encode_png", "picture: PNG"),
+        (peak_frame, "encode_jpeg", "picture: JPEG files"),
     )
-    looker = Middle()
     with ExitStack() as stack:
         for owner, name, part in timed:
             stack.enter_context(patch.object(owner, name, shares.around(getattr(owner, name), part)))
-        with shares.of(DECODING):
-            facts = probe.decode(clip, **LIMITS, threads=1, with_text=False, onlooker=looker).probe
-    with ExitStack() as stack:
-        for name, part in (("encode_png", "picture: PNG"), ("encode_jpeg", "picture: JPEG files")):
-            timed_one = shares.around(getattr(peak_frame, name), part)
-            stack.enter_context(patch.object(peak_frame, name, timed_one))
-        with shares.of("picture: RGB"):
-            peak_frame.read_peak_frame(clip, facts, middle(facts.frame_count), kept=looker.kept, threads=1)
-    with shares.of(AGAIN):
-        peak_frame.read_frames(clip, {frame.index for frame in looker.kept}, threads=1)
+        facts, kept = once(clip, shares.of)
     with shares.of(WHOLE):
-        looker = Middle()
-        probe.decode(clip, **LIMITS, threads=1, with_text=False, onlooker=looker)
-        peak_frame.read_peak_frame(clip, facts, middle(facts.frame_count), kept=looker.kept, threads=1)
+        once(clip)
+    with shares.of(AGAIN):
+        peak_frame.read_frames(clip, {frame.index for frame in kept}, threads=1)
     with shares.of(PLAIN):
         plainly(clip)
     with shares.of(PLAIN_ALL):
         plainly(clip, with_sound=True)
     return facts
+
+
+def once(
+    clip: Path, of: Callable[[str], AbstractContextManager[None]] = lambda part: nullcontext()
+) -> tuple[probe.Probe, list[VideoFrame]]:
+    """What a run reads of a clip whose Action Units are given, and the frames that its picture was made from."""
+    looker = Middle()
+    with of(DECODING):
+        facts = probe.decode(clip, **LIMITS, threads=1, with_text=False, onlooker=looker).probe
+    with of("picture: RGB"):
+        peak_frame.read_peak_frame(clip, facts, middle(facts.frame_count), kept=looker.kept, threads=1)
+    return facts, looker.kept
 
 
 def plainly(clip: Path, *, with_sound: bool = False) -> None:
