@@ -21,7 +21,7 @@ class Count:
     service: str
     done: int  # clips that it has answered, now or in an earlier run
     of: int  # clips that need it, as far as is known: one that ends without it is taken off
-    a_second: float  # clips, from its first answer of this process to its last
+    a_second: float  # clips, from the shard's first clip in this process to the service's last answer
     errors: int  # clips that it failed at or refused
 
     def __str__(self) -> str:
@@ -47,9 +47,14 @@ class ServiceProgress:
         self._counted: dict[str, set[str]] = {service: set() for service in stages}  # clips that are in `done`
         self._spared = dict.fromkeys(stages, 0)  # clips that ended without the service
         self._errors: dict[str, set[str]] = {service: set() for service in stages}
-        self._work: dict[str, tuple[float, float, int]] = {}  # first and last moment, clips in between
+        self._work: dict[str, tuple[float, int]] = {}  # moment of the last answer, clips until then
         self._clock = clock
-        self._began = clock()
+        self._began: float | None = None  # a shard may wait for those before it
+
+    def clip_begun(self, name: str) -> None:
+        """A clip is in work."""
+        if self._began is None and name in self._open:
+            self._began = self._clock()
 
     def stage_ended(self, event: StageEnded) -> None:
         """A clip is through with a stage."""
@@ -79,8 +84,8 @@ class ServiceProgress:
         if not set(endings.values()) - {Ending.NOT_NEEDED}:
             self._spared[service] += 1
         elif set(endings.values()) - {Ending.NOT_NEEDED, Ending.KEPT}:
-            first, _, clips = self._work.get(service, (self._began, 0.0, 0))
-            self._work[service] = (first, self._clock(), clips + 1)
+            _, clips = self._work.get(service, (0.0, 0))
+            self._work[service] = (self._clock(), clips + 1)
 
     def counts(self) -> list[Count]:
         """Each service, in the order of their first work."""
@@ -88,12 +93,12 @@ class ServiceProgress:
 
     def _of(self, service: str) -> Count:
         spared = self._spared[service]
-        first, last, clips = self._work.get(service, (0.0, 0.0, 0))
+        last, clips = self._work.get(service, (0.0, 0))
         return Count(
             service,
             len(self._counted[service]) - spared,
             len(self._open) - spared,
-            clips / max(last - first, 1e-3) if clips else 0.0,
+            clips / max(last - (self._began or 0.0), 1e-3) if clips else 0.0,
             len(self._errors[service]),
         )
 
@@ -106,5 +111,9 @@ def counted(session: Session, names: Sequence[str], absent: frozenset[str] = fro
     def clip_ended(name: str, outcome: Outcome) -> None:
         progress.clip_ended(name)
 
-    with session.stage_ended.connected(progress.stage_ended), session.clip_finished.connected(clip_ended):
+    with (
+        session.clip_begun.connected(progress.clip_begun),
+        session.stage_ended.connected(progress.stage_ended),
+        session.clip_finished.connected(clip_ended),
+    ):
         yield progress

@@ -68,7 +68,9 @@ class Session:
         self.settings = settings
         self.clips = clips
         self.todo = todo
+        self._by_name = {clip.name: clip for clip in todo}
         self.summary: Summary | None = None  # once the outputs are written
+        self.clip_begun: Signal[[str]] = Signal()
         self.clip_finished: Signal[[str, Outcome]] = Signal()
         self.advanced: Signal[[float]] = Signal()  # by how many clips, or parts of one
         self.stage_ended: Signal[[StageEnded]] = Signal()  # of the stages that ask a service
@@ -151,7 +153,6 @@ class Session:
         """Takes these clips to their outcomes, or as far as possible without the absent services. Works on as many at
         once as the settings allow: those of a call that came earlier first, so that calls do not end all together and
         leave the slowest service without work while the next ones begin."""
-        wanted = set(names)
         outcomes: Counter[str] = Counter()
         if self._engaged is None:
             return outcomes
@@ -173,9 +174,10 @@ class Session:
         async def annotate_all() -> None:
             with ungrouped():
                 async with asyncio.TaskGroup() as group, self._beginning:
-                    for clip in self.todo:
-                        if clip.name in wanted:
+                    for name in names:
+                        if clip := self._by_name.get(name):  # else it is finished
                             await self._at_once.acquire()
+                            self.clip_begun(name)
                             group.create_task(annotate_one(clip)).add_done_callback(self._free_place)
 
         await self._engaged.while_alive(annotate_all())

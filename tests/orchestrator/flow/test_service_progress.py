@@ -18,7 +18,9 @@ class Clock:
 
 def progress(clips: str = "abcd") -> tuple[ServiceProgress, Clock]:
     clock = Clock()
-    return ServiceProgress(STAGES, clips, clock), clock
+    found = ServiceProgress(STAGES, clips, clock)
+    found.clip_begun(clips[0])
+    return found, clock
 
 
 def ended(clip: str, stage: str, ending: Ending = Ending.ANSWERED) -> StageEnded:
@@ -62,6 +64,20 @@ def test_results_of_earlier_runs_count_but_not_for_the_rate():
     clock.now = 4.0
     found.stage_ended(ended("c", "action_units"))
     assert lines(found)[0] == "openface-au 3 of 4, 0.2/s, errors 0"
+
+
+def test_to_wait_for_other_shards_makes_no_service_slow():
+    clock = Clock()
+    found = ServiceProgress(STAGES, "abcd", clock)
+    clock.now = 60.0
+    found.clip_begun("z")  # of the shard before
+    clock.now = 90.0
+    found.clip_begun("a")
+    clock.now = 91.0
+    found.clip_begun("b")
+    clock.now = 92.0
+    found.stage_ended(ended("a", "action_units"))
+    assert lines(found)[0] == "openface-au 1 of 4, 0.5/s, errors 0"
 
 
 def test_errors_are_clips_however_often_they_fail():
