@@ -18,13 +18,14 @@ from tests.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 CLIPS = ROOT / "examples/clips"
-DIALECTS = {"docker-compose": ["docker-compose"], "docker compose": ["docker", "compose"]}
+DIALECTS = {"docker-compose": ("docker-compose",), "docker compose": ("docker", "compose")}
 STAND_IN = "merrflow/test-postgres:15"  # made by deploy/ci/docker-engine.sh if no registry can be reached
 READY_SECONDS = 300
 Value = TypeVar("Value")
 
 
-def installed(command: Sequence[str]) -> bool:
+@cache
+def installed(command: tuple[str, ...]) -> bool:
     """Whether this dialect of Compose is there."""
     return bool(shutil.which(command[0])) and not subprocess.run([*command, "version"], capture_output=True).returncode
 

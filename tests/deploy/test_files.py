@@ -29,21 +29,21 @@ def compose(path: Path = BASE) -> dict:
 
 
 def combined() -> list[object]:
-    """All combinations of overrides, for each dialect. What two can do to each other, pairs show. Each alone and all at
-    once are quick, but for docker-compose, a Python program of a second each; the others together take a minute of a
-    core, and more. Of those that say who runs the models, more than one is given by mistake alone: pairs and all of
-    them must do."""
+    """Combinations of overrides, for each dialect: none, each, all pairs, which show what two can do to each other, and
+    all at once, with each that says who runs the models and, as by mistake, with all of those. None or all, and each
+    alone, are quick, but for docker-compose, a Python program of a second each."""
+    others = [path for path in OVERRIDES if path not in MODELS]
+    chosen = [paths for count in (0, 1, 2, len(OVERRIDES)) for paths in combinations(OVERRIDES, count)]
+    chosen += [(*others, path) for path in sorted(MODELS)]
     return [
         pytest.param(
             dialect,
             paths,
             id=f"{dialect}-{'+'.join(path.stem for path in paths) or 'alone'}",
-            marks=[] if count <= few or count == len(OVERRIDES) else [pytest.mark.slow],
+            marks=[] if len(paths) <= few or len(paths) == len(OVERRIDES) else [pytest.mark.slow],
         )
         for dialect, few in zip(DIALECTS, (0, 1), strict=True)
-        for count in range(len(OVERRIDES) + 1)
-        for paths in combinations(OVERRIDES, count)
-        if count in (2, len(OVERRIDES)) or len(MODELS & set(paths)) < 2
+        for paths in chosen
     ]
 
 
