@@ -46,6 +46,7 @@ class TransformersEngine(OnTorch[WhisperSettings]):
 
     def load(self) -> None:
         """Loads the model. Raises `NotReady` if packages, weights or tensors are missing or do not fit."""
+        self._announce(self._name)
         folder = weights.locate(self._name, self._settings)
         try:
             import faster_whisper  # noqa: F401 - carries the voice activity detection
@@ -56,7 +57,10 @@ class TransformersEngine(OnTorch[WhisperSettings]):
                 f"the engine transformers needs a package ({error}); run: {commands.install('whisper')}",
                 reason="ENGINE_MISSING",
             ) from error
-        self._recogniser = open_recogniser(folder, self._settings, self._rules, MOST_AT_ONCE)
+        self._announce()
+        with self._turn() as part:
+            self._recogniser = open_recogniser(folder, self._settings, self._rules, MOST_AT_ONCE)
+            self._cap(part)  # windows that do not fit into it make batches smaller
         if self._recogniser.languages is not None:
             self._settings.check_language(self._recogniser.languages)
 
@@ -78,8 +82,9 @@ class TransformersEngine(OnTorch[WhisperSettings]):
             return [EngineFault(f"this recording cannot be transcribed: {type(error).__name__}: {error}")]
 
     def close(self) -> None:
-        """Frees the model."""
+        """Frees the model, and its share of a card."""
         self._recogniser = None
+        self._leave()
 
     def info(self) -> EngineInfo:
         """Engine, model and rules, without loading."""
