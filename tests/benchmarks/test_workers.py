@@ -115,9 +115,9 @@ def test_a_killed_process_and_a_restarted_server_lose_nothing(tmp_path: Path, se
 @pytest.mark.slow
 def test_two_workers_share_a_dataset(tmp_path: Path) -> None:
     try:
-        found = pair(tmp_path, clips=16, shard=4, rate=4.0, film=None)
+        found = pair(tmp_path, clips=12, shard=4, rate=4.0, film=None)
     except NoPostgres as error:
         pytest.skip(str(error))
-    assert found["one"]["clips"] == found["two"]["clips"] == 16
+    assert found["one"]["clips"] == found["two"]["clips"] == 12
     assert all(calls > 0 for calls in found["two"]["llama3_calls"]), "each worker did a part"
     assert found["ratio"] > 0 and found["ratio_with_start_and_end"] > 0

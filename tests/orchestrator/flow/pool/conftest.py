@@ -14,6 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from merrflow.flow.run import PREFECT_DEFAULTS
 from tests.ports import free_port
 
 
@@ -27,10 +28,12 @@ class Workers:
     def start(self, **environment: str) -> subprocess.Popen[bytes]:
         log = (self._folder / f"worker-{len(self.all)}.log").open("wb")
         command = [sys.executable, "-c", "from merrflow.cli import main; main()", "worker", "--limit", "2"]
+        # Without what a run in this process has set for itself, which would leave a worker's log empty.
+        inherited = {name: value for name, value in os.environ.items() if name not in PREFECT_DEFAULTS}
         # Each its own health page, as each has in a container of its own; and none waits 10 s before it asks for work.
         own = {"PREFECT_WORKER_WEBSERVER_PORT": str(free_port()), "PREFECT_WORKER_QUERY_SECONDS": "1"}
         process = subprocess.Popen(
-            command, env=os.environ | own | environment, stdout=log, stderr=log, start_new_session=True
+            command, env=inherited | own | environment, stdout=log, stderr=log, start_new_session=True
         )
         self.all.append(process)
         return process
