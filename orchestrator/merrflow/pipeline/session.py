@@ -174,7 +174,7 @@ class Session:
         async def annotate_all() -> None:
             with ungrouped():
                 async with asyncio.TaskGroup() as group, self._beginning:
-                    for name in names:
+                    for name in dict.fromkeys(names):
                         if clip := self._by_name.get(name):  # else it is finished
                             await self._at_once.acquire()
                             self.clip_begun(name)

@@ -317,6 +317,14 @@ async def test_streaming_above_the_message_limit(tmp_path, monkeypatch):
             assert session.write_outputs().outcomes == {"done": 1}
 
 
+async def test_a_clip_that_is_named_twice_is_annotated_once_and_an_unknown_name_is_passed_over(tmp_path):
+    clip = make_video(tmp_path / "a.mp4", "red")
+    async with fake_services() as addresses:
+        async with open_session(Request((str(clip),), str(tmp_path / "out"), overrides=addresses)) as session:
+            assert await session.annotate(["a", "nobody", "a"]) == {"done": 1}
+        assert calls["openface-au"] == 1
+
+
 def test_summary_counts_only_this_runs_clips():
     from merrflow.datasets.outputs import Summary
 
