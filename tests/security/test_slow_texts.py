@@ -37,7 +37,7 @@ from tests.fuzz.targets import FACTS
 MOST_SECONDS = 2.0  # of the process; a quadratic expression takes minutes for most of these
 SUBTITLE = 256 << 10  # characters: what a subtitle file may have
 CLUES = Llama3Settings.model_fields["max_clue_characters"].default
-TABLE = 256 << 10  # of tables, which have no bound: ten times this takes ten times as long
+TABLE = 1 << 20  # of tables, which have no bound: ten times this takes ten times as long
 ANSWER = 20_000  # of a language model, whose longest answer is set by tokens
 
 OPENERS = (
@@ -147,12 +147,13 @@ TEXTS: dict[str, tuple[int, Callable[[str], object]]] = {
     "checks of clues": (CLUES, lambda text: checks.failures(checks.Answer("She is happy.", clues(text), text))),
 }
 FILES: dict[str, tuple[int, str, Callable[[Path], object]]] = {
-    "YAML": (MOST_BYTES, "a.yaml", load_rules),  # settings have the same parser, and no more than it
+    "settings": (MOST_BYTES, "a.yaml", load_settings),
+    "rules": (MOST_BYTES, "a.yaml", load_rules),
     "labels as JSON": (TABLE, "a.json", read_annotations),
     "labels as TXT": (TABLE, "a.txt", read_annotations),
-    "transcripts": (TABLE // 4, "a.csv", read_annotations),
-    "list of clips": (TABLE // 2, "a.csv", lambda path: find_clips([path])),
-    "OpenFace": (TABLE // 4, "a.csv", lambda path: read_openface(path, probe=FACTS)),
+    "transcripts": (TABLE // 16, "a.csv", read_annotations),
+    "list of clips": (TABLE // 8, "a.csv", lambda path: find_clips([path])),
+    "OpenFace": (TABLE // 16, "a.csv", lambda path: read_openface(path, probe=FACTS)),
 }
 HEADERS = {"transcripts": "name,sentence\n", "list of clips": "path\n", "OpenFace": "frame,confidence,success,AU01_r\n"}
 
