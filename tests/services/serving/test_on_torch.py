@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
@@ -17,6 +16,7 @@ from merrflow_serving.torch.engine import OnTorch
 from merrflow_serving.torch.need import Need
 from merrflow_serving.torch.settings import TorchSettings
 from merrflow_serving.weights import entry
+from tests.services.faked_card import claims, fake_card
 
 TOTAL = 80 * GIB
 
@@ -38,16 +38,13 @@ class Engine(OnTorch[Settings]):
 
 @pytest.fixture
 def engine(tmp_path: Path, monkeypatch) -> Engine:
-    monkeypatch.setattr(devices, "device_of", lambda settings: torch.device("cuda", 0))
-    monkeypatch.setattr(devices, "dtype_of", lambda settings, device: torch.bfloat16)
-    monkeypatch.setattr(devices, "card_of", lambda device: "GPU-1")
-    monkeypatch.setattr(devices, "memory", lambda device: Memory(0, TOTAL, 0, TOTAL - CONTEXT_BYTES))
+    fake_card(monkeypatch, Memory(0, TOTAL, 0, TOTAL - CONTEXT_BYTES))
     return Engine(tmp_path)
 
 
 def claimed(folder: Path) -> dict:
-    (file,) = (folder / FOLDER / "GPU-1").glob("*.claim")
-    return json.loads(file.read_text())
+    (claim,) = claims(folder)
+    return claim
 
 
 def test_what_it_needs_is_announced_and_taken_back(engine: Engine, tmp_path: Path) -> None:
@@ -59,7 +56,7 @@ def test_what_it_needs_is_announced_and_taken_back(engine: Engine, tmp_path: Pat
         assert part.left() == TOTAL - CONTEXT_BYTES and not part.is_small()
     assert claimed(tmp_path)["waits"] is False and claimed(tmp_path)["full"] == 35 * GIB
     engine._leave()
-    assert not list((tmp_path / FOLDER / "GPU-1").glob("*.claim"))
+    assert not claims(tmp_path)
 
 
 def test_without_its_weights_their_size_is_announced(engine: Engine, tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +11,9 @@ import torch
 from merrflow_serving.errors import Abandoned, InvalidInput, NotReady
 from merrflow_serving.machine import Memory
 from merrflow_serving.media.audio import decode_audio
-from merrflow_serving.torch import device as devices
-from merrflow_serving.torch.card import FOLDER, GIB
+from merrflow_serving.torch.card import GIB
 from merrflow_whisper import SPEC, SpeechItem, WhisperSettings
+from tests.services.faked_card import claims, fake_card
 from tests.services.whisper import checkpoints
 from tests.services.whisper.test_transcriber_service import CLIP, client, request
 
@@ -150,22 +149,18 @@ def test_memory_is_known_from_shapes(folder):
     assert opened(folder, "me/ctc").need() is None  # on a CPU
 
 
-@pytest.mark.slow
 def test_its_share_of_a_card_is_announced_and_given_up(folder, monkeypatch):
     """The card is faked for what is announced; the model is on the CPU."""
-    monkeypatch.setattr(devices, "device_of", lambda settings: torch.device("cuda", 0))
-    monkeypatch.setattr(devices, "dtype_of", lambda settings, device: torch.float16)
-    monkeypatch.setattr(devices, "card_of", lambda device: "GPU-1")
-    monkeypatch.setattr(devices, "memory", lambda device: Memory(0, 24 * GIB, 0, 23 * GIB))
+    fake_card(monkeypatch, Memory(0, 24 * GIB, 0, 23 * GIB))
     engine = opened(folder, "me/whisper")
-    (file,) = (folder / FOLDER / "GPU-1").glob("*.claim")
-    claim, need = json.loads(file.read_text()), engine.need()
+    (claim,), need = claims(folder), engine.need()
     assert (claim["service"], claim["least"], claim["full"]) == ("whisper", need.least, need.full)
     assert not claim["waits"], "it has loaded"
     engine.close()
-    assert not file.exists()
+    assert not claims(folder)
 
 
+@pytest.mark.slow
 def test_whisper_base_hears_what_it_hears_on_ctranslate2(models, tmp_path):
     checkpoints.write_base(tmp_path / "me--base", models / "faster-whisper-base")
     (found,) = opened(tmp_path, "me/base").run(speech("surprise_visit"))
