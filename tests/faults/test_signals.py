@@ -34,7 +34,7 @@ def assert_gone(processes: list[psutil.Process]) -> None:
 @pytest.mark.parametrize(
     ("number", "code", "command"),
     [
-        pytest.param(signal.SIGTERM, 143, BARE, id="SIGTERM"),
+        pytest.param(signal.SIGTERM, 143, BARE, id="SIGTERM", marks=pytest.mark.slow),
         pytest.param(signal.SIGINT, 130, BARE, id="SIGINT", marks=pytest.mark.slow),
         pytest.param(signal.SIGTERM, 143, WHOLE, id="SIGTERM within the Prefect flow", marks=pytest.mark.slow),
     ],

@@ -10,7 +10,7 @@ import pytest
 
 from tests.deploy.stack import ROOT, Stack
 
-COPIES = 4  # of the clips, for runs that last long enough to be disturbed
+COPIES = 3  # of the clips, for runs that last long enough to be disturbed
 QUICK = (Path(__file__).parent / "quick.yml").relative_to(ROOT)
 
 
