@@ -19,7 +19,7 @@ import pytest
 from hypothesis import settings
 
 from merrflow.core import plugins
-from merrflow.flow import work
+from merrflow.pipeline import process_wide
 from merrflow.stages import text_reader
 from merrflow_serving import plugins as engine_plugins
 from merrflow_serving.media.ocr import TextReader
@@ -122,7 +122,7 @@ def _installed_plugins_are_read_once() -> Iterator[None]:
 def _frozen_objects_are_not_counted() -> Iterator[None]:
     """A run looks whether its caller has frozen objects. Here there are a million, counted one by one for 30 ms."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(work, "settled_heap", nullcontext)  # what it does where there are some
+        patch.setattr(process_wide, "settled_heap", nullcontext)  # what it does where there are some
         yield
 
 

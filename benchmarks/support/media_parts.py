@@ -15,9 +15,8 @@ from unittest.mock import patch
 
 import av
 
-from merrflow.core.heap import settled_heap
 from merrflow.core.measurements import Peak
-from merrflow.pipeline.picture_threads import pictures_on_one_thread
+from merrflow.pipeline.process_wide import set_for_a_run
 from merrflow.stages import peak_frame, perceptual_hash, probe, voice
 from merrflow.stages.cuts import Cuts
 from merrflow_serving.media.video import VideoFrame
@@ -137,7 +136,7 @@ def parts(clips: list[Path], repeats: int) -> tuple[dict[str, float], float]:
     length = 0.0
     for clip in clips:
         rounds = []
-        with settled_heap(), pictures_on_one_thread():  # as in a run
+        with set_for_a_run():
             for _ in range(repeats):
                 shares = Shares()
                 facts = read(clip, shares)

@@ -14,9 +14,8 @@ from pathlib import Path
 
 from benchmarks.support.fixed_services import ENGINES, Pace, fixed_services
 from benchmarks.support.made_up_dataset import make_clips
-from merrflow.core.heap import settled_heap
 from merrflow.pipeline.open_session import open_session
-from merrflow.pipeline.picture_threads import pictures_on_one_thread
+from merrflow.pipeline.process_wide import set_for_a_run
 from merrflow.pipeline.request import Request
 from merrflow_serving.media.video import iter_frames
 
@@ -45,7 +44,7 @@ async def _work(request: Request) -> dict[str, float]:
     async with open_session(request) as session:
         await session.wait_ready()
         names = [clip.name for clip in session.todo]
-        with settled_heap(), pictures_on_one_thread():  # as in a run
+        with set_for_a_run():
             await session.annotate(names[:_WARM])
             before = _milliseconds()
             outcomes = await session.annotate(names[_WARM:])

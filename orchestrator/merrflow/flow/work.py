@@ -13,12 +13,11 @@ from contextlib import asynccontextmanager, suppress
 from typing import TypeVar
 
 from merrflow.core.errors import ungrouped, writing_outputs
-from merrflow.core.heap import settled_heap
 from merrflow.datasets.outputs import Summary
 from merrflow.flow.run_log import Lines, Tenths, logged_events
 from merrflow.flow.service_progress import ServiceProgress, counted
 from merrflow.pipeline.pause import Round
-from merrflow.pipeline.picture_threads import pictures_on_one_thread
+from merrflow.pipeline.process_wide import set_for_a_run
 from merrflow.pipeline.session import Session
 
 T = TypeVar("T")
@@ -111,7 +110,7 @@ class Work:
             with session.advanced.connected(self._advance), logged_events(session, self.lines):
                 await session.wait_ready()
                 try:
-                    with settled_heap(), pictures_on_one_thread():
+                    with set_for_a_run():
                         async for clips in session.rounds():
                             await self._round(clips)
                 finally:  # however the shards ended, what is done is written out

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import cv2
 import pytest
 
-from merrflow.pipeline.picture_threads import pictures_on_one_thread
+from merrflow.pipeline.process_wide import pictures_on_one_thread
 
 
 @pytest.fixture(autouse=True)

@@ -1,9 +1,18 @@
-"""Keeps OpenCV's own threads out of work that has a thread for each core already."""
+"""What a run sets for its whole process while it works on clips: benchmarks of a run's work set the same."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+from merrflow.core.heap import settled_heap
+
+
+@contextmanager
+def set_for_a_run() -> Iterator[None]:
+    """While the block lasts, the process is as a run has it. Around all rounds of a run, not around each."""
+    with settled_heap(), pictures_on_one_thread():
+        yield
 
 
 @contextmanager
