@@ -111,7 +111,11 @@ class RunSettings(BaseSettings):
     )
     seed: int = Field(0, description="seed of everything that is drawn")
     max_clip_seconds: float = Field(600.0, gt=0, description="longer clips fail")
-    max_pixels: int = Field(7680 * 4320, gt=0, description="clips with larger frames fail")
+    max_pixels: int = Field(
+        7680 * 4320,
+        gt=0,
+        description="clips with larger frames fail; openface-au has its own limit, MERRFLOW_OPENFACE_AU_MAX_PIXELS",
+    )
     subtitle_encoding: str = Field(
         "",
         description="encoding of subtitle files that are not Unicode, such as gb18030 or cp1251; empty to find it out",

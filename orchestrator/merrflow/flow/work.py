@@ -63,6 +63,7 @@ class Work:
         self._first = asyncio.Event()
         self._begun: asyncio.Queue[Shard | None] = asyncio.Queue()
         self._is_watched = True
+        self._shard_failed = False
         self._task = asyncio.create_task(self._run())
 
     async def over(self) -> Summary | None:
@@ -84,7 +85,8 @@ class Work:
 
     @property
     def has_failed(self) -> bool:
-        return self.is_over and (self._task.cancelled() or self._task.exception() is not None)
+        """Also while it still ends, which takes a while: other shards are cancelled, and what is done is written."""
+        return self._shard_failed or (self.is_over and (self._task.cancelled() or self._task.exception() is not None))
 
     async def stop(self) -> None:
         """Cancels what is not done yet; what is done is written out. Returns once it has ended."""
@@ -138,7 +140,11 @@ class Work:
                     task = asyncio.create_task(self.session.annotate(names, clips.absent))
                     if self._is_watched:
                         self._begun.put_nowait(Shard(number, len(parts), names, progress, task))
-                    await task
+                    try:
+                        await task
+                    except Exception:  # known before whoever shows the shard is told
+                        self._shard_failed = True
+                        raise
 
         with ungrouped():
             async with asyncio.TaskGroup() as group:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import threading
+import time
 
 import pytest
 from prefect.client.orchestration import get_client
@@ -14,6 +17,7 @@ from prefect.client.schemas.filters import (
     LogFilter,
 )
 
+from merrflow.core.errors import ClipsAway
 from merrflow.flow import run
 from merrflow.flow.run import annotate_request
 from merrflow.flow.run_log import Lines
@@ -91,6 +95,51 @@ async def test_a_server_that_never_comes_costs_a_line_and_no_clip(tmp_path, monk
     assert [line for line in said if "Prefect" in line] == [
         "Prefect is gone (its server does not start: no room); continuing without it"
     ]
+
+
+async def test_what_stops_a_run_is_not_called_prefects(tmp_path, monkeypatch):
+    """The flow learns of a shard's end before the outputs are written, which is when the work ends."""
+    make_video(tmp_path / "clips/a.mp4", "red")
+
+    async def following(work: Work, request: Request, termination: Termination) -> None:
+        async for shard in work.shards():
+            await shard.over()
+
+    async def away(pipeline, clip, absent):
+        raise ClipsAway("their folder seems to be gone")
+
+    write = Session.write_outputs
+
+    def slowly(session):
+        time.sleep(0.3)
+        return write(session)
+
+    monkeypatch.setattr(run, "_run_flow", following)
+    monkeypatch.setattr(Pipeline, "annotate", away)
+    monkeypatch.setattr(Session, "write_outputs", slowly)
+    said: list[str] = []
+    async with fake_services() as addresses:
+        with pytest.raises(ClipsAway, match="their folder"):
+            await annotate_request(request(tmp_path, addresses), say=said.append)
+    assert not [line for line in said if "Prefect is gone" in line]
+
+
+async def test_a_call_leaves_no_loop_thread_or_file(tmp_path, monkeypatch):
+    """A program may make thousands of calls."""
+    make_video(tmp_path / "clips/a.mp4", "red")
+    loops: list[asyncio.AbstractEventLoop] = []
+    new = asyncio.new_event_loop
+    monkeypatch.setattr(run.asyncio, "new_event_loop", lambda: loops.append(new()) or loops[-1])
+    monkeypatch.setattr(run, "_run_flow", never)
+    async with fake_services() as addresses:
+        counts = []
+        for number in range(4):
+            out = tmp_path / f"out{number}"
+            summary = await asyncio.to_thread(run.annotate, tmp_path / "clips", out, **addresses)
+            assert summary.outcomes == {"done": 1}
+            counts.append((threading.active_count(), len(os.listdir("/proc/self/fd"))))
+    assert [loop.is_closed() for loop in loops] == [True] * 4
+    assert counts[3] <= counts[1], counts
 
 
 async def test_a_run_that_is_stopped_does_not_wait_for_a_server_that_is_not_there(tmp_path, monkeypatch):
