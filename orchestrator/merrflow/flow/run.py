@@ -74,7 +74,7 @@ def annotate(
     )
     # A loop in a thread of its own, because a notebook already runs an event loop in this one.
     loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=_turn, args=(loop,), name="merrflow", daemon=True)
+    thread = threading.Thread(target=loop.run_forever, name="merrflow", daemon=True)
     thread.start()
     run = asyncio.run_coroutine_threadsafe(annotate_request(request), loop)
     try:
@@ -86,16 +86,8 @@ def annotate(
         asyncio.run_coroutine_threadsafe(_settled(), loop).result(60)
         loop.call_soon_threadsafe(loop.stop)
         thread.join(5)
-
-
-def _turn(loop: asyncio.AbstractEventLoop) -> None:
-    """Runs a loop until it is stopped, and leaves nothing of it: neither threads nor open files."""
-    try:
-        loop.run_forever()
-        loop.run_until_complete(loop.shutdown_asyncgens())
-        loop.run_until_complete(loop.shutdown_default_executor())
-    finally:
-        loop.close()
+        if not thread.is_alive():  # else something blocks the loop, and it cannot be closed
+            loop.close()
 
 
 async def _settled() -> None:
