@@ -122,9 +122,16 @@ def test_its_place(tmp_path: Path, more: dict[str, str], expected: list[str]) ->
             EMPTY.format(name="Odd", filter="odd", more="after = 'none'"),
             "runs after 'none', which is not a filter",
         ),
-        ("odd", EMPTY.format(name="Odd", filter="odd", more="after = 'odd'"), "odd wait for each other"),
+        ("odd", EMPTY.format(name="Odd", filter="odd", more="after = 'odd'"), "'acme:Odd' runs after itself"),
         ("odd", EMPTY.format(name="Odd", filter="odd", more="rules_type = dict"), "is not a subclass of"),
         ("odd", EMPTY.format(name="Odd", filter="odd", more="rules_type = None"), "has a rules_type that is not a sub"),
+        (
+            "odd",
+            EMPTY.format(name="Odd", filter="odd", more="after = ['exact']"),
+            "runs after ['exact']; the name of one",
+        ),
+        ("odd", "raise GeneratorExit", "cannot be imported from 'acme:Odd': GeneratorExit"),
+        ("odd", "class Own(BaseException): pass\nraise Own('no')", "cannot be imported from 'acme:Odd': Own: no"),
         ("seed", EMPTY.format(name="Odd", filter="seed", more=""), "has the name of another part of curation.yaml"),
         ("exact", EMPTY.format(name="Odd", filter="exact", more=""), "has the name of a built-in filter"),
         ("Odd one", EMPTY.format(name="Odd", filter="Odd one", more=""), "small letters"),
@@ -147,6 +154,68 @@ def test_what_it_raises_while_it_judges_names_it_in_one_line(out: Path, tmp_path
         curate(out, load_config(), dry_run=dry_run)
     assert str(error.value) == "the filter 'odd' of acme 1.0 failed: ValueError: a b"
     assert not (out / "curation.json").exists()
+
+
+ALONE = """
+from merrflow.datasets.curation import ClipFilter
+
+class Odd(ClipFilter):
+    name = "odd"
+    about = "nothing"
+
+    def knows(self, clip):
+        return True
+
+    def reason(self, clip):
+        return {reason}
+"""
+
+
+@pytest.mark.parametrize(
+    ("verdict", "said"),
+    [
+        ("None", "judge() returned None, not a Verdict with a mapping of clips to reasons"),
+        ("Verdict(['long'])", "judge() returned Verdict(drops=['long'], unjudged=0), not a Verdict with a mapping"),
+        ("Verdict({'gone': 'no'})", "judge() drops 'gone', which it was not shown"),
+        ("Verdict({5: 'no'})", "judge() drops 5, which it was not shown"),
+        ("Verdict({'long': None})", "the reason why 'long' is dropped is None; a sentence is wanted"),
+        ("Verdict({'long': ' '})", "the reason why 'long' is dropped is ' '; a sentence is wanted"),
+        ("Verdict({'long': '\\ud800'})", "the reason why 'long' is dropped is '\\ud800'; a sentence is wanted"),
+        ("Verdict({}, -1)", "judge() says that it did not judge -1 of 2 clips"),
+        ("Verdict({}, 3)", "judge() says that it did not judge 3 of 2 clips"),
+        ("Verdict({}, 0.5)", "judge() says that it did not judge 0.5 of 2 clips"),
+    ],
+)
+def test_a_verdict_that_is_none_names_it_in_one_line(out: Path, tmp_path: Path, verdict: str, said: str) -> None:
+    source = EMPTY.format(name="Odd", filter="odd", more="").replace("Verdict({})", verdict)
+    assert said in failed(source, out, tmp_path)
+
+
+@pytest.mark.parametrize("reason", ["5", "False", "['no']"])
+def test_a_reason_that_is_no_sentence_names_it_in_one_line(out: Path, tmp_path: Path, reason: str) -> None:
+    assert f"is dropped is {reason}; a sentence is wanted" in failed(ALONE.format(reason=reason), out, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ("def __init__(self, rules, shared): raise ValueError('no')", "ValueError: no"),
+        ("needs_sharpness = property(lambda self: 1 / 0)", "ZeroDivisionError: division by zero"),
+    ],
+)
+def test_what_it_raises_before_it_judges_names_it_in_one_line(out: Path, tmp_path: Path, more: str, said: str) -> None:
+    assert said in failed(EMPTY.format(name="Odd", filter="odd", more=more), out, tmp_path)
+
+
+def failed(source: str, out: Path, tmp_path: Path) -> str:
+    """What curation with this filter says; nothing is written."""
+    site = plant(tmp_path / "site", "acme", GROUP, {"odd": "acme:Odd"}, source)
+    with importable(site, "acme"), pytest.raises(InputError) as error:
+        curate(out, load_config())
+    (line,) = str(error.value).splitlines()
+    assert line.startswith("the filter 'odd' of acme 1.0 failed: ")
+    assert not (out / "curation.json").exists()
+    return line
 
 
 def test_the_command_says_so_and_writes_nothing(out: Path, tmp_path: Path) -> None:

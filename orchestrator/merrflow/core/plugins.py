@@ -6,15 +6,15 @@ are found, loaded and checked by the same code. Nothing is imported before `load
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from inspect import isabstract
 from typing import ClassVar, Generic, Protocol, TypeVar
 
 from merrflow.core.errors import InputError
-from merrflow_serving.errors import MerrflowError, one_line
+from merrflow_serving.errors import MerrflowError, blamed
 
 
 class Pluggable(Protocol):
@@ -49,10 +49,8 @@ class Plugin(Generic[Kind]):
 
     def load(self, base: type[Kind]) -> type[Kind]:
         """The class. Raises `InputError` with one line if it cannot be imported, or is not a complete `base`."""
-        try:
+        with blamed(f"{self} cannot be imported from {self.point.value!r}", InputError):
             found = self.point.load()
-        except (Exception, SystemExit) as error:  # whatever the code of others raises while it is imported
-            raise InputError(f"{self} cannot be imported from {self.point.value!r}: {one_line(error)}") from error
         if not (isinstance(found, type) and issubclass(found, base)):
             raise self.fault(f"is not a subclass of {base.__module__}.{base.__qualname__}")
         if isabstract(found):
@@ -68,20 +66,12 @@ class Plugin(Generic[Kind]):
         """What is wrong with the class, as an error that names the plug-in."""
         return InputError(f"{self} cannot be used: {self.point.value!r} {problem}")
 
-    @contextmanager
-    def blamed(self) -> Iterator[None]:
+    def blamed(self) -> AbstractContextManager[None]:
         """Raises what the code of others raises as `InputError` with one line that names the plug-in.
 
         Errors of built-in classes and those that are meant for users pass as they are.
         """
-        try:
-            yield
-        except (InputError, MerrflowError):
-            raise
-        except (Exception, SystemExit) as error:
-            if self.built_in:
-                raise
-            raise InputError(f"{self} failed: {one_line(error)}") from error
+        return nullcontext() if self.built_in else blamed(f"{self} failed", InputError, (InputError, MerrflowError))
 
 
 def find_plugins(group: str, kind: str, built_in: Mapping[str, str]) -> dict[str, Plugin[Kind]]:

@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, cast
 
 import grpc
@@ -187,4 +188,23 @@ def first_fault(error: ValidationError, whole: str = "") -> str:
 
 def one_line(error: BaseException) -> str:
     """The error's type and message in one line, for a message about code that is not ours."""
-    return " ".join(f"{type(error).__name__}: {error}".split())
+    try:
+        text = str(error)
+    except Exception:
+        text = "it cannot say what"
+    line = " ".join(f"{type(error).__name__}: {text}".split()).removesuffix(":")
+    return line.encode(errors="backslashreplace").decode()
+
+
+@contextmanager
+def blamed(culprit: str, kind: type[Exception], passing: tuple[type[Exception], ...] = ()) -> Iterator[None]:
+    """Raises whatever code of other distributions raises as `kind`, in one line that begins with `culprit`.
+
+    passing: errors that pass as they are. Ctrl-C does, too.
+    """
+    try:
+        yield
+    except (KeyboardInterrupt, *passing):
+        raise
+    except BaseException as error:  # such as the SystemExit of a library that finds no licence
+        raise kind(f"{culprit}: {one_line(error)}") from error

@@ -17,8 +17,8 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 from merrflow_serving.catalog import SERVICES
-from merrflow_serving.engine import Engine, info_of
-from merrflow_serving.errors import EngineFault, InvalidInput, MerrflowError, one_line
+from merrflow_serving.engine import Engine, Parallel, info_of
+from merrflow_serving.errors import EngineFault, InvalidInput, MerrflowError, blamed
 from merrflow_serving.settings import ServiceSettings
 
 GROUP = "merrflow.engines"
@@ -50,22 +50,20 @@ class Plugin:
 
     def create(self, settings: ServiceSettings) -> Engine[Any, Any]:
         """The engine, not loaded yet. Raises `InvalidInput` naming the plug-in if that fails."""
-        try:
+        with blamed(f"{self} cannot be imported from {self.point.value!r}", InvalidInput):
             make = self.point.load()
-        except (Exception, SystemExit) as error:  # whatever the code of others raises while it is imported
-            raise InvalidInput(f"{self} cannot be imported from {self.point.value!r}: {one_line(error)}") from error
-        try:
+        with blamed(f"{self} cannot be created by {self.point.value!r}", InvalidInput, (MerrflowError,)):
             engine = make(settings)
-        except MerrflowError:
-            raise
-        except (Exception, SystemExit) as error:
-            raise InvalidInput(f"{self} cannot be created by {self.point.value!r}: {one_line(error)}") from error
         if not isinstance(engine, Engine):
             raise InvalidInput(f"{self} is not an engine: {_lacking(engine)}")
         try:
             info_of(engine)
         except EngineFault as fault:
             raise InvalidInput(f"{self} cannot say what it is: {fault}") from fault
+        with blamed(f"{self} cannot say how many lanes it has", InvalidInput):
+            lanes = engine.lanes if isinstance(engine, Parallel) else 1
+        if not isinstance(lanes, int) or lanes < 1:
+            raise InvalidInput(f"{self} has {lanes!r} lanes; a whole number from 1 on is wanted")
         return engine
 
 

@@ -59,7 +59,7 @@ class ClipFilter(Filter[Rules]):
     def judge(self, clips: Sequence[Candidate]) -> Verdict:
         known = [clip for clip in clips if self.knows(clip)]
         reasons = ((clip.name, self.reason(clip)) for clip in known)
-        return Verdict({name: reason for name, reason in reasons if reason}, len(clips) - len(known))
+        return Verdict({name: reason for name, reason in reasons if reason not in (None, "")}, len(clips) - len(known))
 
 
 @dataclass(frozen=True)
@@ -102,8 +102,24 @@ def in_sequence(filters: Sequence[Filter[Any]], clips: Sequence[Candidate]) -> I
 
 
 def apply(one: Filter[Any], clips: Sequence[Candidate]) -> Step:
-    """One filter over the clips, its drops by name."""
+    """One filter over the clips, its drops by name. Raises `ValueError` if its verdict is not one on these clips."""
     verdict = one.judge(clips)
+    if problem := _problem(verdict, clips):
+        raise ValueError(problem)
     labels = Counter(clip.label for clip in clips if clip.name in verdict.drops)
     drops = tuple(Drop(name, one.name, verdict.drops[name]) for name in sorted(verdict.drops))
     return Step(one.name, len(clips), len(drops), verdict.unjudged, dict(sorted(labels.items())), drops)
+
+
+def _problem(verdict: object, clips: Sequence[Candidate]) -> str:
+    """What keeps a verdict, which may come from the code of another distribution, from being used; "" if nothing."""
+    if not (isinstance(verdict, Verdict) and isinstance(verdict.drops, Mapping)):
+        return f"judge() returned {verdict!r:.80}, not a Verdict with a mapping of clips to reasons"
+    if strangers := verdict.drops.keys() - {clip.name for clip in clips}:
+        return f"judge() drops {sorted(map(repr, strangers))[0]}, which it was not shown"
+    for name, reason in verdict.drops.items():
+        if not (isinstance(reason, str) and reason.strip() and reason == reason.encode(errors="replace").decode()):
+            return f"the reason why {name!r} is dropped is {reason!r:.80}; a sentence is wanted"
+    if not (isinstance(verdict.unjudged, int) and 0 <= verdict.unjudged <= len(clips)):
+        return f"judge() says that it did not judge {verdict.unjudged!r:.80} of {len(clips)} clips"
+    return ""

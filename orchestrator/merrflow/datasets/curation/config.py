@@ -52,7 +52,11 @@ class CurationConfig(Strict):
     def filters(self) -> tuple[Filter[Any], ...]:
         """The filters of `order`, ready to judge."""
         known = known_filters()
-        return tuple(known[name].type(self.rules(name), self.shared) for name in self.order)
+        found = []
+        for name in self.order:
+            with known[name].plugin.blamed():
+                found.append(known[name].type(self.rules(name), self.shared))
+        return tuple(found)
 
     @model_validator(mode="after")
     def _sound(self) -> CurationConfig:

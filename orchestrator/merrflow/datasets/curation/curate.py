@@ -35,12 +35,12 @@ def curate(out: Path, config: CurationConfig, *, dry_run: bool = False) -> Curat
     Raises `InputError` if there is no run.
     """
     filters = config.filters()
+    known = known_filters()
     ledger = existing_ledger(out)
     try:
-        read = read_records(ledger, Pictures(out / FOLDER) if any(one.needs_sharpness for one in filters) else None)
+        read = read_records(ledger, Pictures(out / FOLDER) if _need_sharpness(known, filters) else None)
     finally:
         ledger.close()
-    known = known_filters()
     steps = _worked(known, filters, in_sequence(filters, read.clips))
     gone = {drop.name for step in steps for drop in step.drops}
     kept = [clip for clip in read.clips if clip.name not in gone]
@@ -55,6 +55,14 @@ def curate(out: Path, config: CurationConfig, *, dry_run: bool = False) -> Curat
         dict(sorted(Counter(clip.label for clip in kept).items())),
         tuple(sorted(set(labels) - set(config.valence))),
     )
+
+
+def _need_sharpness(known: Mapping[str, Known], filters: Sequence[Filter[Any]]) -> bool:
+    for one in filters:
+        with known[one.name].plugin.blamed():
+            if one.needs_sharpness:
+                return True
+    return False
 
 
 def _worked(known: Mapping[str, Known], filters: Sequence[Filter[Any]], steps: Iterator[Step]) -> tuple[Step, ...]:

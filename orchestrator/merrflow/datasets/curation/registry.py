@@ -64,6 +64,8 @@ def load_filter(plugin: Plugin[Filter[Any]]) -> type[Filter[Any]]:
         raise plugin.fault("has a name that is not made of small letters, digits and _")
     if not (isinstance(found.rules_type, type) and issubclass(found.rules_type, FilterRules)):
         raise plugin.fault(f"has a rules_type that is not a subclass of {FilterRules.__module__}.FilterRules")
+    if not isinstance(found.after, str | None):
+        raise plugin.fault(f"runs after {found.after!r:.80}; the name of one filter is wanted, or None")
     required = [key for key, field in found.rules_type.model_fields.items() if field.is_required()]
     if required and not plugin.built_in:  # the defaults of the built-in ones are in curation.yaml
         raise plugin.fault(f"has settings without a default: {', '.join(required)}")
@@ -82,6 +84,9 @@ def sequence(order: Sequence[str], known: Mapping[str, Known]) -> tuple[str, ...
     for name, one in sorted(others.items(), key=lambda item: (item[1].after is None, item[0])):
         followers[one.after or (order[-1] if one.balances else last)].append(name)
     found = tuple(name for first in order for name in _with_followers(first, followers))
+    alone = next((name for name in others if others[name].after == name), None)
+    if alone is not None:
+        raise known[alone].plugin.fault("runs after itself")
     stranded = sorted(others.keys() - set(found), key=lambda name: (others[name].after in known, name))
     if stranded:
         anchor = others[stranded[0]].after
