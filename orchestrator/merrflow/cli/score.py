@@ -130,33 +130,30 @@ async def open_judges(wanted: Sequence[str], settings: RunSettings) -> AsyncIter
     """The judges that are wanted, ready to answer. Raises `InputError`, or `MerrflowError` if the service is away."""
     from merrflow.clients.services import Services
     from merrflow.pipeline.local_services import Local, LocalServices
+    from merrflow.pipeline.log_folder import log_folder
     from merrflow.stages.claims.model import PROMPT, SERVICE, ModelJudge
     from merrflow.stages.claims.rules import RuleJudge
     from merrflow_serving.catalog import SERVICES
-    from merrflow_serving.private_folder import PrivateFolder
 
     judges: dict[str, Judge] = {RuleJudge().name: RuleJudge()}
     if ModelJudge.name not in wanted:
         yield [judges[name] for name in wanted]
         return
     console = error_console()
-    folder = PrivateFolder("logs")
-    try:
-        async with AsyncExitStack() as stack:
-            address = settings.address(SERVICE)
-            if not address:
-                console.print(f"{SERVICE} has no address; starting an embedded one for this command ...", style="dim")
-                variables = {f"{SERVICES[SERVICE].env_prefix}SCORE_PROMPT": PROMPT}
-                local = await stack.enter_async_context(
-                    LocalServices(folder.path, None, {SERVICE: Local(SERVICE, environment=variables)})
-                )
-                address, settings = local.addresses[SERVICE], settings.for_embedded_services(local.token)
-            services = await stack.enter_async_context(Services({SERVICE: address}, settings))
-            await services.wait_ready()
-            judges[ModelJudge.name] = ModelJudge(services, services.identities()[SERVICE])
-            yield [judges[name] for name in wanted]
-    finally:
-        folder.close()
+    async with AsyncExitStack() as stack:
+        address = settings.address(SERVICE)
+        if not address:
+            console.print(f"{SERVICE} has no address; starting an embedded one for this command ...", style="dim")
+            variables = {f"{SERVICES[SERVICE].env_prefix}SCORE_PROMPT": PROMPT}
+            logs = stack.enter_context(log_folder())
+            local = await stack.enter_async_context(
+                LocalServices(logs, None, {SERVICE: Local(SERVICE, environment=variables)})
+            )
+            address, settings = local.addresses[SERVICE], settings.for_embedded_services(local.token)
+        services = await stack.enter_async_context(Services({SERVICE: address}, settings))
+        await services.wait_ready()
+        judges[ModelJudge.name] = ModelJudge(services, services.identities()[SERVICE])
+        yield [judges[name] for name in wanted]
 
 
 def as_values(out: Path, tally: Tally, remarks: Sequence[str]) -> dict[str, Any]:

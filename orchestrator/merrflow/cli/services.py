@@ -30,9 +30,9 @@ from merrflow.core.settings import RunSettings
 from merrflow.core.settings_file import load_settings
 from merrflow.llama3.v1 import llama3_pb2
 from merrflow.pipeline.local_services import LocalServices
+from merrflow.pipeline.log_folder import log_folder
 from merrflow_serving.catalog import SERVICES
 from merrflow_serving.errors import NotReady
-from merrflow_serving.private_folder import PrivateFolder
 
 PROBE_SECONDS = 2.0
 
@@ -199,9 +199,8 @@ async def _reach(stack: AsyncExitStack, service: str, settings: RunSettings, say
         if getattr(settings, f"{service.replace('-', '_')}_address"):
             raise  # a given address that does not answer is an error, not a reason to look elsewhere
     say(f"{service} does not run here; starting an embedded one for this call")
-    folder = PrivateFolder("logs")
-    stack.callback(folder.close)
-    local = await stack.enter_async_context(LocalServices(folder.path, None, (service,)))
+    logs = stack.enter_context(log_folder())
+    local = await stack.enter_async_context(LocalServices(logs, None, (service,)))
     plain = settings.for_embedded_services(local.token).model_copy(update={"connect_seconds": 60.0})
     connection = Connection(service, local.addresses[service], plain)
     stack.push_async_callback(connection.close)

@@ -14,7 +14,8 @@ from inspect import isabstract
 from typing import ClassVar, Generic, Protocol, TypeVar
 
 from merrflow.core.errors import InputError
-from merrflow_serving.errors import MerrflowError, blamed
+from merrflow_serving.distributions import blamed, source_of
+from merrflow_serving.errors import MerrflowError
 
 
 class Pluggable(Protocol):
@@ -39,10 +40,7 @@ class Plugin(Generic[Kind]):
     @property
     def source(self) -> str:
         """Where it comes from: "merrflow", or distribution and version, such as "acme-filters 1.0"."""
-        if self.built_in:
-            return "merrflow"
-        found = self.point.dist
-        return f"{found.name} {found.version}" if found is not None else "an unknown distribution"
+        return "merrflow" if self.built_in else source_of(self.point)
 
     def __str__(self) -> str:
         return f"the {self.kind} {self.point.name!r} of {self.source}"

@@ -63,4 +63,5 @@ SPEC = ServiceSpec(
     },
     register=register,
     warmup=_warmup,
+    results={ReasonItem: Reasoned, ScoreItem: Scored, TranslateItem: Translated},
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 from merrflow_openface_au.service import register, warmup_item
 from merrflow_openface_au.settings import OpenFaceAuSettings
@@ -37,4 +38,5 @@ SPEC = ServiceSpec(
     },
     register=register,
     warmup=warmup_item,
+    results={bytes: VideoResult, Path: VideoResult},
 )

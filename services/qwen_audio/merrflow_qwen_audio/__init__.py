@@ -21,4 +21,5 @@ SPEC = ServiceSpec(
     },
     register=register,
     warmup=warmup_item,
+    results={ToneItem: Tone},
 )

@@ -20,6 +20,7 @@ from pydantic import ValidationError
 from merrflow_serving import logs, plugins
 from merrflow_serving.catalog import SERVICES
 from merrflow_serving.describe import describe
+from merrflow_serving.distributions import blamed, source_of
 from merrflow_serving.errors import InvalidInput, MerrflowError
 from merrflow_serving.server import serve
 from merrflow_serving.service import ServiceSpec
@@ -43,7 +44,15 @@ def load_spec(name: str) -> ServiceSpec[Any]:
         known = ", ".join(SERVICES)
         hint = f"pip install merrflow-{name}" if name in SERVICES else f"the services are: {known}"
         raise MerrflowError(f"the service {name!r} is not installed here; {hint}")
-    spec: ServiceSpec[Any] = found[0].load()
+    if len(found) > 1:
+        both = " and in ".join(sorted(map(source_of, found)))
+        raise InvalidInput(f"the service {name} is in {both}; uninstall one")
+    (point,) = found
+    culprit = f"the service {name} of {source_of(point)}"
+    with blamed(f"{culprit} cannot be imported from {point.value!r}", InvalidInput):
+        spec = point.load()
+    if not isinstance(spec, ServiceSpec):
+        raise InvalidInput(f"{culprit} cannot be used: {point.value!r} is no {ServiceSpec.__name__}")
     return spec
 
 

@@ -27,6 +27,7 @@ import structlog
 
 from merrflow_serving.engine import Wanted
 from merrflow_serving.errors import Abandoned, EngineFault, MerrflowError, QueueFull
+from merrflow_serving.results import Expected
 from merrflow_serving.torch.lost import DeviceLost, is_lost
 
 log = structlog.get_logger()
@@ -73,11 +74,12 @@ class Batcher:
         max_run: float = 0.0,
         guard: Callable[[], AbstractContextManager[Any]] = nullcontext,
         lanes: int = 1,
+        expected: Expected = Expected(),  # noqa: B008 - it is frozen
     ) -> None:
         """`run(items, wanted)`: see `StopsEarly`. `observe(batch size, model seconds, queue seconds of each)` is called
         after each batch. `on_lost` is called if the engine's device is gone, once the batch's requests are answered,
         and if a batch takes longer than `max_run` seconds (0: no limit). `guard` makes a context around each batch.
-        `lanes`: how many batches run at once, each on one of as many `threads`."""
+        `lanes`: how many batches run at once, each on one of as many `threads`. `expected`: the results of `run`."""
         self._run = run
         self._threads = threads
         self.max_batch_size = max(1, max_batch_size)
@@ -90,6 +92,7 @@ class Batcher:
         self._max_run = max_run
         self._guard = guard
         self._lanes = lanes
+        self._expected = expected
         self._tasks: list[asyncio.Task[None]] = []
         self._free_since = 0.0  # monotonic time at which the last batch ended
         self._last_seconds = 0.0  # how long it took
@@ -177,7 +180,7 @@ class Batcher:
             results = await work
         except Exception:  # such as an error of the engine that cannot even be printed; the queue must continue
             log.exception("engine fault")
-            results = [EngineFault("the engine failed on this input, and cannot say how")] * len(batch)
+            results = [EngineFault(f"{self._expected.engine} failed on this input, and cannot say how")] * len(batch)
         self._free_since = time.monotonic()
         model_seconds = self._last_seconds = time.monotonic() - started
         queue_seconds = [started - waiting.since for waiting in batch]
@@ -196,7 +199,7 @@ class Batcher:
     def _run_safely(self, items: list[Any], wanted: Wanted) -> list[Any]:
         """One result or error for each item, whatever the engine does. Called on the model thread."""
         try:
-            return _one_each(self._run(items, wanted), len(items))
+            return self._expected.one_each(items, self._run(items, wanted))
         except BaseException as error:  # SystemExit and its like would end the service
             if is_lost(error):  # one by one they would fail too, after waiting for a dead device
                 return [error if isinstance(error, DeviceLost) else DeviceLost(str(error))] * len(items)
@@ -204,32 +207,8 @@ class Batcher:
                 return [self._run_alone(item, partial(wanted, place)) for place, item in enumerate(items)]
             if isinstance(error, MerrflowError):
                 return [error]
-            try:
-                log.exception("engine fault")
-                return [_fault(error)]
-            except Exception:  # an error that cannot even be printed; caught here, so that it affects this item only
-                return [EngineFault("the engine failed on this input, and cannot say how")]
+            log.exception("engine fault")
+            return [self._expected.fault(error)]
 
     def _run_alone(self, item: Any, is_wanted: Callable[[], bool]) -> Any:
         return self._run_safely([item], lambda _: is_wanted())[0] if is_wanted() else Abandoned()
-
-
-def _one_each(results: Any, count: int) -> list[Any]:
-    """The results, each a result or a `MerrflowError`. Raises `EngineFault` if there is not one for each item."""
-    if not isinstance(results, list | tuple):
-        raise EngineFault(f"the engine gave no list of results, but {type(results).__name__}")
-    if len(results) != count:
-        raise EngineFault(f"the engine gave {len(results)} results for {count} items")
-    return [_result(result) for result in results]
-
-
-def _result(result: Any) -> Any:
-    if result is None:
-        return EngineFault("the engine gave no result for this input")
-    if isinstance(result, BaseException) and not isinstance(result, MerrflowError):
-        return _fault(result)  # a future does not accept every exception, and SystemExit would end the service
-    return result
-
-
-def _fault(error: BaseException) -> EngineFault:
-    return EngineFault(f"the engine failed on this input: {type(error).__name__}: {error}")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
@@ -11,6 +11,7 @@ from merrflow_serving.errors import EngineFault, MerrflowError, one_line
 from merrflow_serving.machine import Memory
 from merrflow_serving.torch.need import Need
 
+_UINT32 = 1 << 32
 Item = TypeVar("Item", contravariant=True)
 Result = TypeVar("Result", covariant=True)
 
@@ -105,11 +106,38 @@ def info_of(engine: Engine[Any, Any]) -> EngineInfo:
         info = engine.info()
     except MerrflowError:
         raise
-    except (Exception, SystemExit) as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
         raise EngineFault(f"its info() raised {one_line(error)}") from error
     if not isinstance(info, EngineInfo):
         raise EngineFault(f"its info() returned {type(info).__name__}, not EngineInfo")
+    if problem := next(_wrong_fields(info), ""):
+        raise EngineFault(f"its info() says {problem}")
     return info
+
+
+def _wrong_fields(info: EngineInfo) -> Iterator[str]:
+    """What cannot be sent to clients, or be part of a cache key."""
+    for field_ in fields(info):
+        value = getattr(info, field_.name)
+        if field_.name == "limits":
+            yield from _wrong_limits(value)
+        elif not isinstance(value, str):
+            yield f"{field_.name}={value!r:.80}; a text is wanted"
+        elif value != value.encode(errors="replace").decode():
+            yield f"{field_.name}={value!r:.80}, which is not valid Unicode"
+
+
+def _wrong_limits(limits: object) -> Iterator[str]:
+    if not isinstance(limits, Limits):
+        yield f"limits={limits!r:.80}; Limits are wanted"
+        return
+    for field_ in fields(limits):
+        value = getattr(limits, field_.name)
+        kinds = int | float if field_.name == "max_seconds" else int
+        if not isinstance(value, kinds) or not 0 <= value < _UINT32:
+            yield f"limits.{field_.name}={value!r:.80}; a number from 0 to {_UINT32 - 1} is wanted"
 
 
 @runtime_checkable

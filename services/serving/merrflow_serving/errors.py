@@ -5,8 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, cast
 
 import grpc
@@ -191,20 +190,6 @@ def one_line(error: BaseException) -> str:
     try:
         text = str(error)
     except Exception:
-        text = "it cannot say what"
+        text = "it cannot say how"
     line = " ".join(f"{type(error).__name__}: {text}".split()).removesuffix(":")
     return line.encode(errors="backslashreplace").decode()
-
-
-@contextmanager
-def blamed(culprit: str, kind: type[Exception], passing: tuple[type[Exception], ...] = ()) -> Iterator[None]:
-    """Raises whatever code of other distributions raises as `kind`, in one line that begins with `culprit`.
-
-    passing: errors that pass as they are. Ctrl-C does, too.
-    """
-    try:
-        yield
-    except (KeyboardInterrupt, *passing):
-        raise
-    except BaseException as error:  # such as the SystemExit of a library that finds no licence
-        raise kind(f"{culprit}: {one_line(error)}") from error

@@ -37,12 +37,13 @@ class Boundary(_Interceptor):
     callers of these take no capacity from the others.
     """
 
-    def __init__(self, metrics: Metrics, tokens: Tokens, gate: Gate, probe_gate: Gate) -> None:
-        """probe_gate: for health and reflection."""
+    def __init__(self, metrics: Metrics, tokens: Tokens, gate: Gate, probe_gate: Gate, plugin: str = "") -> None:
+        """probe_gate: for health and reflection. plugin: what adds the engine, if another distribution does."""
         self._metrics = metrics
         self._tokens = tokens
         self._gate = gate
         self._probe_gate = probe_gate
+        self._with = f" with {plugin}" if plugin else ""
 
     async def intercept_service(
         self, continuation: Callable[[grpc.HandlerCallDetails], Awaitable[_Handler]], details: grpc.HandlerCallDetails
@@ -125,7 +126,7 @@ class Boundary(_Interceptor):
             except Exception as error:
                 if not isinstance(error, MerrflowError):
                     log.exception("unexpected error")
-                    error = EngineFault("internal error; the service's log has the details")
+                    error = EngineFault(f"internal error{self._with}; the service's log has the details")
                 code, reason = error.code, error.reason
                 bind_contextvars(reason=reason, error=str(error))
                 status = error.to_status()

@@ -16,11 +16,15 @@ from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
+import structlog
+
 from merrflow_serving.catalog import SERVICES
+from merrflow_serving.distributions import blamed, source_of
 from merrflow_serving.engine import Engine, Parallel, info_of
-from merrflow_serving.errors import EngineFault, InvalidInput, MerrflowError, blamed
+from merrflow_serving.errors import EngineFault, InvalidInput, MerrflowError
 from merrflow_serving.settings import ServiceSettings
 
+log = structlog.get_logger()
 GROUP = "merrflow.engines"
 METHODS = ("load", "run", "close", "info")
 
@@ -42,14 +46,14 @@ class Plugin:
     @property
     def distribution(self) -> str:
         """Its distribution and the version of that, such as "acme-echo 0.1.0"."""
-        found = self.point.dist
-        return f"{found.name} {found.version}" if found is not None else "an unknown distribution"
+        return source_of(self.point)
 
     def __str__(self) -> str:
         return f"the engine plug-in {self.point.name} of {self.distribution}"
 
     def create(self, settings: ServiceSettings) -> Engine[Any, Any]:
         """The engine, not loaded yet. Raises `InvalidInput` naming the plug-in if that fails."""
+        log.info("engine of another distribution", plugin=self.point.name, distribution=self.distribution)
         with blamed(f"{self} cannot be imported from {self.point.value!r}", InvalidInput):
             make = self.point.load()
         with blamed(f"{self} cannot be created by {self.point.value!r}", InvalidInput, (MerrflowError,)):

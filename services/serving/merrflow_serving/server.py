@@ -62,7 +62,7 @@ class Server:
         self._health = HealthService()
         self._names = ("", spec.proto, common_pb2.DESCRIPTOR.services_by_name["Engine"].full_name)
         self._server = grpc.aio.server(
-            interceptors=[Boundary(self.service.metrics, tokens, Gate(settings), Gate(settings))],
+            interceptors=[Boundary(service.metrics, tokens, Gate(settings), Gate(settings), service.plugin)],
             options=[
                 ("grpc.max_receive_message_length", settings.max_message_bytes),
                 ("grpc.max_send_message_length", -1),

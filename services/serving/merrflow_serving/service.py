@@ -29,9 +29,10 @@ from merrflow_serving.engine import (
     Wanted,
     info_of,
 )
-from merrflow_serving.errors import PASSING, EngineFault, MerrflowError, NotReady
+from merrflow_serving.errors import PASSING, MerrflowError, NotReady, one_line
 from merrflow_serving.metrics import Metrics, State
 from merrflow_serving.receiving import media_source, receive
+from merrflow_serving.results import Expected
 from merrflow_serving.settings import ServiceSettings
 from merrflow_serving.torch.gpu import GpuMonitor
 from merrflow_serving.torch.lost import is_lost
@@ -56,6 +57,7 @@ class ServiceSpec(Generic[SettingsT]):
     engines: Mapping[str, str]  # the built-in ones: name -> "package.module:Class"; the first is the default
     register: Callable[[Service[SettingsT], grpc.aio.Server], None]  # adds the servicer to the server
     warmup: Callable[[], Any]  # an item that exercises the whole engine once
+    results: Mapping[type, type]  # of an item -> of what an engine answers to it
 
     @property
     def proto(self) -> str:
@@ -67,13 +69,19 @@ class ServiceSpec(Generic[SettingsT]):
 
         Raises `InvalidInput` if there is no engine of that name, if several have it, or if it cannot be created.
         """
-        name = settings.engine or next(iter(self.engines))
-        plugin = plugins.find(self.name, name, self.engines)
+        plugin = self.plugin(settings)
         if plugin is not None:
             return plugin.create(settings)
-        module, attribute = self.engines[name].split(":")
+        module, attribute = self.engines[self._engine_name(settings)].split(":")
         make: Callable[[SettingsT], Engine[Any, Any]] = getattr(import_module(module), attribute)
         return make(settings)
+
+    def plugin(self, settings: SettingsT) -> plugins.Plugin | None:
+        """What adds the engine that the settings name; None for a built-in one. Raises `InvalidInput` as above."""
+        return plugins.find(self.name, self._engine_name(settings), self.engines)
+
+    def _engine_name(self, settings: SettingsT) -> str:
+        return settings.engine or next(iter(self.engines))
 
 
 class Service(Generic[SettingsT_co]):
@@ -84,6 +92,8 @@ class Service(Generic[SettingsT_co]):
         self.spec = spec
         self.settings = settings
         self.engine: Engine[Any, Any] = spec.make_engine(settings)
+        self.plugin = str(spec.plugin(settings) or "")  # what adds the engine, if it is not built in
+        self._expected = Expected(self.plugin or "the engine", spec.results)
         self.info = info_of(self.engine)
         self.metrics = Metrics(spec.name)
         self.lost = asyncio.Event()  # set once the engine can do no more work in this process
@@ -109,6 +119,7 @@ class Service(Generic[SettingsT_co]):
             max_run=limit,
             guard=self._watchdog.over,
             lanes=self._lanes,
+            expected=self._expected,
         )
         self.metrics.follow(self._state)
         self._closed = False
@@ -122,12 +133,12 @@ class Service(Generic[SettingsT_co]):
         self.now_doing("loading its model")
         try:
             await loop.run_in_executor(self._model_threads, self._load)
-            results = await loop.run_in_executor(self._model_threads, self.engine.run, [self.spec.warmup()])
-            if not isinstance(results, list | tuple) or len(results) != 1 or results[0] is None:
-                raise EngineFault("the engine gave no result for the item that warms it up")
-            if isinstance(results[0], BaseException):
-                raise results[0]
-            info = info_of(self.engine)  # loading may have lowered its limits, for lack of memory
+            item = self.spec.warmup()
+            results = await loop.run_in_executor(self._model_threads, self.engine.run, [item])
+            (result,) = self._expected.one_each([item], results)
+            if isinstance(result, MerrflowError):
+                raise result
+            self.info = info_of(self.engine)  # loading may have lowered its limits, for lack of memory
         except asyncio.CancelledError:
             raise
         except BaseException as error:  # a library that calls sys.exit must not end the service without a word
@@ -136,7 +147,6 @@ class Service(Generic[SettingsT_co]):
                 self.lost.set()
             return
         self.problem, self.may_pass = "", False
-        self.info = info
         self._batcher.limit_batches(self.settings.max_batch_size or self.info.limits.max_batch_size)
         if self._closed:
             return
@@ -151,8 +161,9 @@ class Service(Generic[SettingsT_co]):
             self.engine.load()
 
     def _cannot(self, error: BaseException) -> None:
-        text = str(error) if isinstance(error, MerrflowError) else f"{type(error).__name__}: {error}"
-        problem = " ".join(text.split())  # one line, for logs and health checks
+        problem = " ".join(str(error).split()) if isinstance(error, MerrflowError) else one_line(error)
+        if self.plugin and not (isinstance(error, NotReady) or self.plugin in problem):
+            problem = f"{self.plugin} cannot be used: {problem}"
         # An error of the system, such as of a disk or a right, is mended outside of the service.
         self.may_pass = isinstance(error, OSError) or (isinstance(error, NotReady) and error.reason in PASSING)
         self.now_doing("waiting to be restarted")

@@ -20,4 +20,5 @@ SPEC = ServiceSpec(
     },
     register=register,
     warmup=warmup_item,
+    results={SpeechItem: Transcript},
 )

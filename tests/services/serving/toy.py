@@ -80,4 +80,5 @@ SPEC = ServiceSpec(
     engines={"toy": "tests.services.serving.toy:ToyEngine"},
     register=lambda service, server: pb_grpc.add_ToneDescriberServicer_to_server(Toy(service), server),
     warmup=lambda: b"warm",
+    results={bytes: str, Path: str},
 )
