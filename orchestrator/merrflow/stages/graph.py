@@ -11,6 +11,7 @@ from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
+from merrflow.core.errors import InputError
 from merrflow.formats.precomputed import Precomputed, PrecomputedPeaks
 from merrflow.stages import (
     action_units,
@@ -37,7 +38,7 @@ from merrflow.stages import (
 from merrflow.stages.stage import Stage
 
 
-class GraphError(ValueError):
+class GraphError(InputError):
     """Stages that do not make a graph: two with one name, a need that no stage meets, a circle."""
 
 
@@ -52,6 +53,9 @@ class Graph:
                 raise GraphError(f"two stages are called {stage.name!r}")
             by_name[stage.name] = stage
         for stage in by_name.values():
+            for field in ("needs", "after", "uses"):
+                if not isinstance(names := getattr(stage, field), tuple):
+                    raise GraphError(f"the stage {stage.name!r} has {field}={names!r}; a tuple of names is wanted")
             for name in (*stage.needs, *stage.after, *stage.uses):
                 if name not in by_name:
                     raise GraphError(f"the stage {stage.name!r} needs {name!r}, which is not a stage")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -34,6 +36,8 @@ def stage(name: str, *needs: str, **more: Any) -> Stage[Any]:
         ((stage("a"), stage("b", after=("ghost",))), "the stage 'b' needs 'ghost', which is not a stage"),
         ((stage("a"), stage("a")), "two stages are called 'a'"),
         ((stage("a", "a"),), "need each other in a circle"),
+        ((stage("a"), stage("b", after="a")), "the stage 'b' has after='a'; a tuple of names is wanted"),
+        ((stage("a"), stage("b", uses=["a"])), "the stage 'b' has uses=['a']; a tuple of names is wanted"),
         (
             (stage("a", lazy=True), stage("b", "a")),
             "the stage 'b' needs the lazy stage 'a': name it in `uses`",
@@ -125,3 +129,14 @@ async def test_a_stage_may_use_only_what_it_declares():
 def test_the_picture_in_the_docs_is_that_of_the_graph():
     text = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
     assert picture.renewed(text) == text, "run `make generated`"
+
+
+def test_the_command_names_the_culprit_in_one_line(tmp_path: Path) -> None:
+    """The graph is made when it is imported, before any of the command's own code runs."""
+    circle = "from dataclasses import replace\nfrom merrflow.stages import tone\nfrom merrflow.cli import main\n"
+    circle += "tone.STAGE = replace(tone.STAGE, needs=('probe', 'grounding'))\nmain()"
+    ended = subprocess.run(
+        [sys.executable, "-c", circle, "status", "--out", tmp_path], capture_output=True, text=True, timeout=60
+    )
+    assert ended.returncode == 2
+    assert ended.stderr == "merrflow: the stages tone -> grounding -> tone need each other in a circle\n"
