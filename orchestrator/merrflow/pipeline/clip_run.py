@@ -24,6 +24,7 @@ from merrflow.stages.stage import Reply, Result, Run, Skip, Stage, Work
 from merrflow_serving.errors import MerrflowError
 
 PICTURE = "peak_frame"  # every record has it
+IN_STAGE = "in the stage "  # begins the note on an error that names where it was raised
 
 
 class NoPicture(Exception):
@@ -181,10 +182,19 @@ class ClipRun:
         return reply
 
 
+def stage_of(error: BaseException) -> str:
+    """Where a fault was, as a part of a sentence: " in the stage peak"; "" if in none."""
+    return next((f" {note}" for note in getattr(error, "__notes__", ()) if note.startswith(IN_STAGE)), "")
+
+
 async def _computed(stage: Stage[Any], work: Work, needs: list[Any]) -> Reply[Any]:
-    value = stage.compute(work, *needs)
-    if isawaitable(value):
-        value = await value
+    try:
+        value = stage.compute(work, *needs)
+        if isawaitable(value):
+            value = await value
+    except Exception as error:
+        error.add_note(f"{IN_STAGE}{stage.name}")  # its type says what becomes of the clip, so it stays as it is
+        raise
     if isinstance(value, Skip):
         raise Skipped(value.reason)
     return value if isinstance(value, Reply) else Reply(value)

@@ -23,14 +23,14 @@ from merrflow.core.signal import Signal
 from merrflow.datasets.entries import RECORDS
 from merrflow.pipeline import clip_file
 from merrflow.pipeline.clip_file import AwayInARow, ClipFile
-from merrflow.pipeline.clip_run import ClipRun, Skipped
+from merrflow.pipeline.clip_run import ClipRun, Skipped, stage_of
 from merrflow.pipeline.pause import Pause, Paused
 from merrflow.pipeline.stage_cache import MAX_ATTEMPTS, StageCache
 from merrflow.pipeline.stage_ended import StageEnded
 from merrflow.stages.graph import Graph
 from merrflow.stages.stage import InThread, Run
 from merrflow.store import StageRow
-from merrflow_serving.errors import MerrflowError, TooLarge, UnreadableMedia
+from merrflow_serving.errors import MerrflowError, TooLarge, UnreadableMedia, one_line
 
 log = logging.getLogger(__name__)
 
@@ -101,7 +101,7 @@ class Pipeline:
                 key = keys.refused(key)
         except Exception as error:
             log.exception("clip %s", clip.name)
-            outcome, reason = Outcome.FAILED, f"a fault in merrflow: {type(error).__name__}: {error}"
+            outcome, reason = Outcome.FAILED, f"a fault in merrflow{stage_of(error)}: {one_line(error)}"
             retry = attempts < MAX_ATTEMPTS or isinstance(error, MemoryError | SQLAlchemyError)
         finally:
             run.let_go(clip.name)

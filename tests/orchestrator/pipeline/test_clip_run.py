@@ -13,7 +13,7 @@ import pytest
 
 from merrflow.core.measurements import Clip
 from merrflow.pipeline.clip_file import ClipFile
-from merrflow.pipeline.clip_run import ClipRun, Skipped
+from merrflow.pipeline.clip_run import ClipRun, Skipped, stage_of
 from merrflow.pipeline.pause import Pause
 from merrflow.stages.graph import Graph
 from merrflow.stages.stage import Result, Skip, Stage
@@ -192,3 +192,30 @@ async def test_a_clip_that_is_cancelled_takes_its_stages_with_it(tmp_path):
     await asyncio.sleep(0)
     assert sorted(cancelled) == ["a", "b", "lazy"]
     assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+@pytest.mark.parametrize("broken", ["decoded", "probe", "last"])
+async def test_a_fault_is_of_the_stage_that_raised_it(tmp_path, broken):
+    def compute(name):
+        async def run(work, *needs):
+            if name == broken:
+                raise ValueError("broken")
+            return bool(await work.use("decoded")) if name == "probe" else 1
+
+        return run
+
+    graph = Graph(
+        [
+            Stage(name="decoded", purpose="", compute=compute("decoded"), lazy=True),
+            Stage(name="probe", purpose="", compute=compute("probe"), uses=("decoded",)),
+            Stage(name="last", purpose="", compute=compute("last"), needs=("probe",)),
+        ]
+    )
+    file = ClipFile(Clip("a", tmp_path / "a.mp4", ""), asyncio.to_thread)
+    with pytest.raises(ValueError) as fault:
+        await ClipRun(graph, Threads(), NoCache(), file, frozenset()).record()
+    assert stage_of(fault.value) == f" in the stage {broken}"
+
+
+def test_a_fault_outside_of_all_stages_names_none():
+    assert stage_of(ValueError("broken")) == ""
