@@ -3,8 +3,8 @@
 To import them all takes a second, so the help reads those of merrflow in plugin_list.json. All are loaded only if
 another distribution adds one, which may change the order too.
 
-`python -m merrflow.datasets.plugin_list` writes the file from the classes (`make generated`). With `--check` it writes
-nothing and fails if the file is stale.
+`python -m merrflow.datasets.plugin_list` writes the file from the built-in classes (`make generated`), whatever else is
+installed. With `--check` it writes nothing and fails if the file is stale.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ import json
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from merrflow.core.errors import InputError
-from merrflow.core.plugins import EXPORTS, FILTERS
+from merrflow.core.plugins import EXPORTS, FILTERS, Plugin
 
 if TYPE_CHECKING:
-    from merrflow.core.plugins import Plugin
+    from merrflow.datasets.curation.base import Filter
     from merrflow.datasets.export import Format
 
 FILE = Path(__file__).with_suffix(".json")
@@ -56,20 +56,44 @@ def _listed(group: str, load: Callable[[], _Rows]) -> Iterator[tuple[str, str]]:
 
 def _filters() -> _Rows:
     from merrflow.datasets.curation.config import packaged
-    from merrflow.datasets.curation.registry import filter_plugins, load_filter
+    from merrflow.datasets.curation.registry import filter_plugins
 
     plugins = filter_plugins()
     try:
         order = packaged().order
     except InputError:  # of one that cannot be used, the place is not known
         order = tuple(plugins)
-    return [(name, partial(lambda plugin: load_filter(plugin).about, plugins[name])) for name in order]
+    return [(name, partial(_about_filter, plugins[name])) for name in order]
 
 
 def _formats() -> _Rows:
     from merrflow.datasets.export.registry import known_formats
 
     return [(name, partial(_about_format, plugin)) for name, plugin in known_formats().items()]
+
+
+def _built_in() -> dict[str, _Rows]:
+    """The rows of merrflow's own filters and formats, by group."""
+    import yaml
+
+    from merrflow.datasets.curation import config, registry
+    from merrflow.datasets.export.registry import BUILT_IN
+
+    order = yaml.safe_load(config.PACKAGED.read_text(encoding="utf-8"))["order"]
+    return {
+        FILTERS: [(name, partial(_about_filter, _own(FILTERS, name, registry.BUILT_IN[name]))) for name in order],
+        EXPORTS: [(name, partial(_about_format, _own(EXPORTS, name, place))) for name, place in BUILT_IN.items()],
+    }
+
+
+def _own(group: str, name: str, place: str) -> Plugin[Any]:
+    return Plugin("plug-in", EntryPoint(name, place, group), built_in=True)
+
+
+def _about_filter(plugin: Plugin[Filter[Any]]) -> str:
+    from merrflow.datasets.curation.registry import load_filter
+
+    return load_filter(plugin).about
 
 
 def _about_format(plugin: Plugin[Format[Any]]) -> str:
@@ -81,13 +105,11 @@ def _about_format(plugin: Plugin[Format[Any]]) -> str:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Writes the file, or checks it. Raises `InputError` if filters or formats of others are installed here."""
+    """Writes the file, or checks it."""
     parser = argparse.ArgumentParser(prog="python -m merrflow.datasets.plugin_list", description=__doc__)
     parser.add_argument("--check", action="store_true", help="write nothing, and fail if the file is stale")
     check = parser.parse_args(arguments).check
-    if others := [point.name for group in (FILTERS, EXPORTS) for point in entry_points(group=group)]:
-        raise InputError(f"uninstall the filters and formats of other distributions first: {', '.join(others)}")
-    found = {group: {name: about() for name, about in load()} for group, load in _LOADED}
+    found = {group: {name: about() for name, about in rows} for group, rows in _built_in().items()}
     text = json.dumps(found, indent=2, ensure_ascii=False) + "\n"
     if check:
         if not FILE.exists() or FILE.read_text(encoding="utf-8") != text:
@@ -95,8 +117,6 @@ def main(arguments: list[str] | None = None) -> None:
     else:
         FILE.write_text(text, encoding="utf-8")
 
-
-_LOADED = ((FILTERS, _filters), (EXPORTS, _formats))
 
 if __name__ == "__main__":
     main()

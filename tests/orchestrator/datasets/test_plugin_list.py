@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from merrflow.core.errors import InputError
-from merrflow.core.plugins import EXPORTS
+from merrflow.core.plugins import EXPORTS, FILTERS
 from merrflow.datasets import plugin_list
 from merrflow.datasets.curation.config import packaged
 from merrflow.datasets.curation.registry import known_filters
@@ -34,9 +33,15 @@ def test_a_stale_one_is_found_and_made_again(tmp_path: Path, monkeypatch: pytest
     assert plugin_list.FILE.read_bytes() == current
 
 
-def test_what_others_add_is_not_written_into_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("code", ["", "raise RuntimeError('half installed')"])
+def test_what_others_add_is_not_written_into_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str
+) -> None:
+    current = plugin_list.FILE.read_bytes()
     monkeypatch.setattr(plugin_list, "FILE", tmp_path / "plugin_list.json")
-    site = plant(tmp_path / "site", "acme", EXPORTS, {"odd": "acme:Odd"})
-    with importable(site, "acme"), pytest.raises(InputError, match="odd"):
-        plugin_list.main([])
-    assert not plugin_list.FILE.exists()
+    for group, clash in ((EXPORTS, "merr"), (FILTERS, "quality")):  # one is new, one has the name of a built-in
+        site = plant(tmp_path / group, "acme", group, {"odd": "acme:Odd", clash: "acme:Odd"}, code)
+        with importable(site, "acme"):
+            plugin_list.main([])
+            plugin_list.main(["--check"])
+    assert plugin_list.FILE.read_bytes() == current
