@@ -13,6 +13,7 @@ from merrflow.openface_au.v1 import openface_au_pb2 as pb
 from merrflow.openface_au.v1 import openface_au_pb2_grpc as pb_grpc
 from merrflow_openface_au.answer import to_proto
 from merrflow_openface_au.settings import OpenFaceAuSettings
+from merrflow_serving.errors import TooLarge, TooManyFrames, TooManyPixels
 
 if TYPE_CHECKING:
     from merrflow_serving.service import Service
@@ -29,7 +30,11 @@ class ActionUnits(pb_grpc.ActionUnitsServicer):
     async def Detect(  # noqa: N802
         self, request: pb.DetectRequest, context: Context
     ) -> pb.DetectResponse:
-        answer = await self.service.run(self.service.source(request.video), clip=request.clip)
+        try:
+            answer = await self.service.run(self.service.source(request.video), clip=request.clip)
+        except (TooManyPixels, TooManyFrames) as error:
+            setting = "max_pixels" if isinstance(error, TooManyPixels) else "max_frames"
+            raise TooLarge(f"{error}; the service's limit is {self.service.settings.variable(setting)}") from error
         reply = partial(to_proto, answer.result, self.service.stamp(answer), packed=request.packed)
         return await self.service.offload(reply)
 

@@ -78,6 +78,14 @@ class TooLarge(InvalidInput):
     reason = "TOO_LARGE"
 
 
+class TooManyPixels(TooLarge):
+    """More pixels in a picture than its reader's setting `max_pixels`."""
+
+
+class TooManyFrames(TooLarge):
+    """More frames in a video than its reader's setting `max_frames`."""
+
+
 class QueueFull(MerrflowError):
     """Too many requests are waiting. Back off and retry."""
 

@@ -12,6 +12,7 @@ from merrflow.openface_au.v1 import openface_au_pb2 as pb
 from merrflow.openface_au.v1 import openface_au_pb2_grpc as pb_grpc
 from merrflow_openface_au import SPEC
 from merrflow_openface_au.settings import OpenFaceAuSettings
+from merrflow_serving.errors import from_rpc_error
 from merrflow_serving.server import Server
 from tests.services.openface_au.drawn_face import draw_face
 from tests.services.openface_au.videos import encode
@@ -64,6 +65,22 @@ async def test_errors_have_their_status(channel: grpc.aio.Channel) -> None:
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await stub.Detect(pb.DetectRequest(video=media))
         assert caught.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+
+
+async def test_a_clip_beyond_a_limit_is_told_its_setting(video: bytes) -> None:
+    server = Server(SPEC, OpenFaceAuSettings(port=0, max_frames=4, max_pixels=400_000))
+    await server.start()
+    await server.wait_ready()
+    large = encode([draw_face(640, 640)])
+    async with grpc.aio.insecure_channel(server.address) as channel:
+        for media, limit in ((video, "4 frames"), (large, "400000 pixels")):
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await pb_grpc.ActionUnitsStub(channel).Detect(pb.DetectRequest(video=common_pb2.Media(data=media)))
+            error = from_rpc_error(caught.value)
+            variable = f"MERRFLOW_OPENFACE_AU_MAX_{limit.split()[1].upper()}"
+            assert error.reason == "TOO_LARGE"
+            assert str(error).endswith(f"more than {limit}; the service's limit is {variable}")
+    await server.stop()
 
 
 async def test_info(channel: grpc.aio.Channel) -> None:

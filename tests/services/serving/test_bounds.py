@@ -125,11 +125,11 @@ FILES = {
     "hours_late.sound": (lambda: late(36_000.0), "read"),
     "hours_early.sound": (lambda: late(0.0, 36_000.0), "read"),
     "hours_late.film": (lambda: late(36_000.0), "TooLarge: the clip is longer than 600 seconds"),
-    "square.image": (lambda: png(12_000, 12_000), "TooLarge: a picture has more than 40000000 pixels"),
-    "square.frame": (lambda: png(12_000, 12_000), "TooLarge: a picture has more than 33177600 pixels"),
-    "square.film": (lambda: png(12_000, 12_000), "TooLarge: a picture has more than 33177600 pixels"),
+    "square.image": (lambda: png(12_000, 12_000), "TooManyPixels: a picture has more than 40000000 pixels"),
+    "square.frame": (lambda: png(12_000, 12_000), "TooManyPixels: a picture has more than 33177600 pixels"),
+    "square.film": (lambda: png(12_000, 12_000), "TooManyPixels: a picture has more than 33177600 pixels"),
     "line.image": (lambda: png(100_000_000, 1), "UnreadableMedia|TooLarge"),
-    "screen.image": (lambda: gif(65_000, 65_000), "TooLarge: a picture has more than 40000000 pixels"),
+    "screen.image": (lambda: gif(65_000, 65_000), "TooManyPixels: a picture has more than 40000000 pixels"),
     "cover.sound": (lambda: with_cover(flac(16_000, 16_000), png(12_000, 12_000)), "read"),
 }
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import av
 import av.error
 
-from merrflow_serving.errors import TooLarge, UnreadableMedia
+from merrflow_serving.errors import TooManyPixels, UnreadableMedia
 from merrflow_serving.media.bounds import pixel_limit
 from merrflow_serving.media.container import Source, check_codec, clock_may_jump, open_media, packets
 from merrflow_serving.media.orientation import PixelShape, square
@@ -143,7 +143,7 @@ def _pictures(
         pictures = packet.decode()
     except av.error.ArgumentError as error:
         if max_pixels:
-            raise TooLarge(f"a picture has more than {max_pixels} pixels") from error
+            raise TooManyPixels(f"a picture has more than {max_pixels} pixels") from error
         raise
     except _DAMAGE as error:
         pictures, failure = [], error
@@ -156,4 +156,4 @@ def _pictures(
 
 def _check_pixels(width: int, height: int, max_pixels: int) -> None:
     if width * height > max_pixels:
-        raise TooLarge(f"a frame of {width}x{height} has more than {max_pixels} pixels")
+        raise TooManyPixels(f"a frame of {width}x{height} has more than {max_pixels} pixels")

@@ -14,7 +14,7 @@ import av
 import numpy as np
 from av.video.reformatter import Interpolation
 
-from merrflow_serving.errors import TooLarge
+from merrflow_serving.errors import TooManyFrames
 from merrflow_serving.media.bounds import MOST_PIXELS
 from merrflow_serving.media.clock import FrameClock
 from merrflow_serving.media.colours import needs_mapping
@@ -125,7 +125,7 @@ def iter_frames(
         nonlocal index
         for decoded, timestamp in timed:
             if max_frames and index >= max_frames:
-                raise TooLarge(f"the video has more than {max_frames} frames")
+                raise TooManyFrames(f"the video has more than {max_frames} frames")
             raw, ratio, _, _, interlaced, damaged = decoded
             yield VideoFrame(index, timestamp, raw, converter, ratio, start, interlaced, damaged)
             index += 1
