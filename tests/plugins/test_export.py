@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from merrflow.core.errors import InputError
-from merrflow.datasets.export.export import export
+from merrflow.datasets.export.export import Exported, export
 from merrflow.datasets.export.registry import BUILT_IN, GROUP, make_format
 from merrflow.store import existing_ledger
 from tests.forks import merrflow
@@ -78,6 +78,14 @@ def test_help_and_the_error_for_an_unknown_format_list_it(installed: Path, out: 
         ("odd", "import nowhere", "cannot be imported from 'acme:Odd': ModuleNotFoundError: No module named 'nowhere'"),
         ("odd", "raise SystemExit('no licence')", "cannot be imported from 'acme:Odd': SystemExit: no licence"),
         ("odd", EMPTY.format(name="Odd", format="odd") + "    options_type = None", "has an options_type that is not"),
+        (
+            "odd",
+            "from merrflow.datasets.export import FormatOptions\n"
+            "class Level(FormatOptions):\n    level: int\n"
+            + EMPTY.format(name="Odd", format="odd")
+            + "    options_type = Level",
+            "cannot be used: 'acme:Odd' has options without a default: level",
+        ),
         ("odd", "Odd = 5", "cannot be used: 'acme:Odd' is not a subclass of merrflow.datasets.export.format.Format"),
         ("odd", "from merrflow.datasets.export import Format as Odd", "'acme:Odd' does not define writer"),
         ("odd", EMPTY.format(name="Odd", format="even"), "calls itself 'even'"),
@@ -116,6 +124,61 @@ def test_what_it_raises_while_it_writes_names_it_in_one_line(out: Path, tmp_path
     (line,) = str(error.value).splitlines()
     assert line.startswith(f"the export format 'odd' of acme 1.0 failed: {said}")
     assert not (out / "export" / "odd").exists()
+
+
+WRITES = """
+from merrflow.datasets.export import Format, Writer
+
+class Lines(Writer):
+    def add(self, entry):
+        {add}
+
+    def finish(self):
+        {finish}
+
+class Odd(Format):
+    name = "odd"
+    about = "nothing"
+
+    def writer(self, target):
+        return Lines()
+"""
+
+
+def written(out: Path, site: Path, add: str, finish: str) -> Exported:
+    plant(site, "acme", GROUP, {"odd": "acme:Odd"}, WRITES.format(add=add, finish=finish))
+    ledger = existing_ledger(out)
+    try:
+        with importable(site, "acme"):
+            return export(ledger, out, "odd")
+    finally:
+        ledger.close()
+
+
+@pytest.mark.parametrize(
+    ("add", "finish", "said"),
+    [
+        ("return 7", "return ()", "returns int from `add`, not text"),
+        ("return False", "return ()", "returns bool from `add`, not text"),
+        ("return ''", "return 'written'", "returns something other than a tuple of texts from `finish`"),
+        ("return ''", "return ['written', 2]", "returns something other than a tuple of texts from `finish`"),
+        ("return ''", "return ''", "returns something other than a tuple of texts from `finish`"),
+    ],
+)
+def test_what_it_returns_is_checked(out: Path, tmp_path: Path, add: str, finish: str, said: str) -> None:
+    with pytest.raises(InputError) as error:
+        written(out, tmp_path / "site", add, finish)
+    assert str(error.value) == f"the export format 'odd' of acme 1.0 cannot be used: 'acme:Odd' {said}"
+    assert not (out / "export" / "odd").exists()
+
+
+@pytest.mark.parametrize(
+    ("add", "finish", "remarks"),
+    [("pass", "pass", ()), ("return ''", "return ['a', 'b']", ("a", "b")), ("return ''", "yield 'a'", ("a",))],
+)
+def test_what_it_may_return(out: Path, tmp_path: Path, add: str, finish: str, remarks: tuple[str, ...]) -> None:
+    done = written(out, tmp_path / "site", add, finish)
+    assert (done.records, done.remarks) == (2, remarks)
 
 
 def test_one_that_cannot_be_imported_is_no_obstacle_to_the_others(out: Path, tmp_path: Path) -> None:

@@ -34,9 +34,7 @@ def test_a_stale_one_is_found_and_made_again(tmp_path: Path, monkeypatch: pytest
 
 
 @pytest.mark.parametrize("code", ["", "raise RuntimeError('half installed')"])
-def test_what_others_add_is_not_written_into_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str
-) -> None:
+def test_what_others_add_is_not_written_into_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str) -> None:
     current = plugin_list.FILE.read_bytes()
     monkeypatch.setattr(plugin_list, "FILE", tmp_path / "plugin_list.json")
     for group, clash in ((EXPORTS, "merr"), (FILTERS, "quality")):  # one is new, one has the name of a built-in

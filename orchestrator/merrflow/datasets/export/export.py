@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
 from merrflow.core.errors import InputError
 from merrflow.core.measurements import ActionUnitSeries
+from merrflow.core.plugins import Plugin
 from merrflow.datasets.curation import Curation, read_curation
 from merrflow.datasets.entries import entries
 from merrflow.datasets.export.folder import whole_folder
-from merrflow.datasets.export.format import Target
+from merrflow.datasets.export.format import Format, Target
 from merrflow.datasets.export.registry import known_formats, make_format
 from merrflow.datasets.export.vocabulary import vocabulary
 from merrflow.datasets.kept_faces import STAGE as FACES
@@ -71,7 +73,7 @@ def export(
             writer = stack.enter_context(chosen.writer(target))
         for entry in entries(ledger, names):
             with plugin.blamed():
-                reason = writer.add(entry)
+                reason = _reason(plugin, writer.add(entry))
             if reason:
                 left_out[reason] += 1
             else:
@@ -82,8 +84,24 @@ def export(
             why = ", ".join(f"{count} {reason}" for reason, count in left_out.most_common())
             raise InputError(f"{out}: nothing to export as {format}; left out: {why}")
         with plugin.blamed():
-            remarks = tuple(writer.finish())
+            remarks = _remarks(plugin, writer.finish())
     return Exported(format, folder, records, dict(left_out.most_common()), remarks)
+
+
+def _reason(plugin: Plugin[Format[Any]], found: object) -> str:
+    """What a writer's `add` returned; a method that ends without `return` has nothing to say."""
+    if not isinstance(found, str | None):
+        raise plugin.fault(f"returns {type(found).__name__} from `add`, not text")
+    return found or ""
+
+
+def _remarks(plugin: Plugin[Format[Any]], found: Iterable[object] | None) -> tuple[str, ...]:
+    """The same of `finish`."""
+    remarks = tuple(found or ())
+    texts = tuple(remark for remark in remarks if isinstance(remark, str))
+    if isinstance(found, str) or len(texts) < len(remarks):
+        raise plugin.fault("returns something other than a tuple of texts from `finish`")
+    return texts
 
 
 def faces_of(ledger: Ledger, names: Collection[str] | None) -> Iterator[tuple[str, ActionUnitSeries | None]]:

@@ -46,6 +46,8 @@ def load_format(plugin: Plugin[Format[Any]]) -> type[Format[Any]]:
         raise plugin.fault("has a name that is not made of small letters, digits, - and _")
     if not (isinstance(found.options_type, type) and issubclass(found.options_type, FormatOptions)):
         raise plugin.fault(f"has an options_type that is not a subclass of {FormatOptions.__module__}.FormatOptions")
+    if required := [key for key, field in found.options_type.model_fields.items() if field.is_required()]:
+        raise plugin.fault(f"has options without a default: {', '.join(required)}")
     return found
 
 
