@@ -22,6 +22,7 @@ from merrflow_serving.catalog import METRICS_PORT, SERVICES, ServiceEntry
 ROOT = Path(__file__).parents[1]
 _GIVEN = yaml.safe_load(Path(__file__).with_name("blocks.yaml").read_text(encoding="utf-8"))
 BLOCKS: dict[str, dict[str, str]] = _GIVEN["blocks"]  # file -> block -> its text
+COMPONENTS: dict[str, dict[str, str]] = _GIVEN["components"]  # the same of a file that each optional service has
 FILES: dict[str, str] = _GIVEN["files"]  # path -> the template of a file that each service has
 # From the shell, for a service that pulls its weights itself; not set if they are not set there.
 HUBS = "environment: *hubs"
@@ -53,6 +54,7 @@ def _service(root: Path, entry: ServiceEntry) -> Service:
     whole = tomllib.loads((root / "services" / folder / "pyproject.toml").read_text(encoding="utf-8"))
     ours = whole["tool"]["merrflow"]
     deploy, gpu = ours["deploy"], ours["deploy"].get("gpu", {})
+    profile, weights = deploy.get("profile", entry.name), deploy.get("weights", False)
     variables = gpu.get("environment", {})
     note = f"# {gpu['environment_note']}" if variables else ""
     choices: dict[str, str] = gpu.get("choices", {})
@@ -69,10 +71,11 @@ def _service(root: Path, entry: ServiceEntry) -> Service:
         "variable": folder.upper(),
         "version": whole["project"]["version"],
         "other": ours["image"].get("other", ""),
-        "volumes": "with-models" if gpu or deploy.get("weights") else "service",
-        "profile": _lines(4, "profiles: [asr]", HUBS) if entry.optional else "",
+        "volumes": "with-models" if gpu or weights else "service",
+        "profile": profile,
+        "profiles": _lines(4, f"profiles: [{profile}]", HUBS if weights else "") if entry.optional else "",
         "address": f"${{{folder.upper()}_ADDRESS}}" if entry.optional else f"{entry.name}:{entry.port}",
-        "replicas": _lines(2, "replicas: 0 # deploy/kubernetes/asr starts it") if entry.optional else "",
+        "replicas": _lines(2, f"replicas: 0 # deploy/kubernetes/{profile} starts it") if entry.optional else "",
         "memory": deploy["memory"],
         "memory_limit": deploy["memory"][:-1] + _UNITS[deploy["memory"][-1]],
         "cpu_request": deploy["requests"]["cpu"],
@@ -127,26 +130,39 @@ def text(template: str, services: list[Service]) -> str:
 
 
 def generated(root: Path, services: list[Service]) -> dict[str, str]:
-    """Path below `root` -> what the file must be. Raises `LookupError` if the place of a block is missing."""
-    found: dict[str, str] = {}
-    for path, blocks in BLOCKS.items():
-        whole = (root / path).read_text(encoding="utf-8")
-        for name, template in blocks.items():
-            place = re.compile(rf"(?ms)(^ *# >>> {name}: make generated\n).*?(^ *# <<< {name}\n)")
-            if len(place.findall(whole)) != 1:
-                raise LookupError(f"{path}: there must be one block {name!r}")
-            block = text(template, services)
-            whole = place.sub(lambda match, block=block: match[1] + block + match[2], whole)
-        found[path] = whole
+    """Path below `root` -> what the file must be. Raises `LookupError` if a file or the place of a block is missing."""
+    found = {path: _filled(root, path, blocks, services) for path, blocks in BLOCKS.items()}
+    for template, blocks in COMPONENTS.items():
+        for one in (one for one in services if one.optional):
+            path = _Text(template).substitute(one.values)
+            found[path] = _filled(root, path, blocks, [one])
     for path, template in FILES.items():
         whole = _Text((root / template).read_text(encoding="utf-8"))
         found |= {_Text(path).substitute(one.values): whole.substitute(one.values) for one in services}
     return found
 
 
+def _filled(root: Path, path: str, blocks: Mapping[str, str], services: list[Service]) -> str:
+    """A file with its blocks for these services."""
+    if not (root / path).exists():
+        raise LookupError(f"{path} is missing; start from that of another service (CONTRIBUTING.md)")
+    whole = (root / path).read_text(encoding="utf-8")
+    for name, template in blocks.items():
+        place = re.compile(rf"(?ms)(^ *# >>> {name}: make generated\n).*?(^ *# <<< {name}\n)")
+        if len(place.findall(whole)) != 1:
+            raise LookupError(f"{path}: there must be one block {name!r}")
+        block = text(template, services)
+        whole = place.sub(lambda match, block=block: match[1] + block + match[2], whole)
+    return whole
+
+
 def main(arguments: list[str]) -> int:
-    """Exit code 1 if a file differs and `--check` is given."""
-    files = generated(ROOT, read(ROOT, SERVICES.values()))
+    """Exit code 1 if a file differs and `--check` is given, or if a place is missing."""
+    try:
+        files = generated(ROOT, read(ROOT, SERVICES.values()))
+    except LookupError as error:
+        print(error, file=sys.stderr)
+        return 1
     stale = [path for path, want in files.items() if not (ROOT / path).exists() or (ROOT / path).read_text() != want]
     if "--check" in arguments:
         for path in stale:

@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import subprocess
+from pathlib import Path
 from types import ModuleType
 
 import pytest
@@ -18,6 +19,7 @@ from tests.deploy.stack import DIALECTS, ROOT, installed, variable
 
 RECIPES = {ROOT / f"deploy/compose/{name}.yml" for name in ("vllm", "ollama", "llama-server")}
 FIFTH = ServiceEntry("new-model", 50060, "merrflow.new_model.v1.New", "merrflow_new_model", "a service more")
+OPTIONAL = ServiceEntry("applause", 50061, "merrflow.applause.v1.L", "merrflow_applause", "applause", optional=True)
 METADATA = """
 [project]
 version = "0.1.0"
@@ -36,20 +38,47 @@ def generate(monkeypatch) -> ModuleType:
     return importlib.import_module("generate")
 
 
+def copied(generate, folder: Path, entry: ServiceEntry, metadata: str) -> list:
+    """Copies the repository's deployment files, and returns all services and this one."""
+    shutil.copytree(ROOT / "deploy/compose", folder / "deploy/compose")
+    copy_with_secrets(folder / "deploy/kubernetes")
+    for name in (*generate.BLOCKS, *(f"services/{name.replace('-', '_')}/pyproject.toml" for name in SERVICES)):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, folder / name)
+    own = folder / "services" / entry.name.replace("-", "_")
+    own.mkdir()
+    (own / "pyproject.toml").write_text(metadata)
+    return generate.read(folder, [*SERVICES.values(), entry])
+
+
 @pytest.fixture
 def with_fifth(generate, tmp_path):
     """A copy of the repository's deployment files, made for one service more."""
-    shutil.copytree(ROOT / "deploy/compose", tmp_path / "deploy/compose")
-    copy_with_secrets(tmp_path / "deploy/kubernetes")
-    for name in (*generate.BLOCKS, *(f"services/{name.replace('-', '_')}/pyproject.toml" for name in SERVICES)):
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(ROOT / name, tmp_path / name)
-    (tmp_path / "services/new_model").mkdir()
-    (tmp_path / "services/new_model/pyproject.toml").write_text(METADATA)
-    files = generate.generated(tmp_path, generate.read(tmp_path, [*SERVICES.values(), FIFTH]))
+    files = generate.generated(tmp_path, copied(generate, tmp_path, FIFTH, METADATA))
     for path, text in files.items():
         (tmp_path / path).write_text(text)
     return tmp_path
+
+
+def test_an_optional_service_more_has_a_profile_and_a_component_of_its_own(generate, tmp_path):
+    services = copied(generate, tmp_path, OPTIONAL, METADATA.partition("[tool.merrflow.deploy.gpu]")[0])
+    with pytest.raises(LookupError, match="deploy/kubernetes/applause/kustomization.yaml is missing"):
+        generate.generated(tmp_path, services)
+    components = tmp_path / "deploy/kubernetes"
+    shutil.copytree(components / "asr", components / "applause")
+    files = generate.generated(tmp_path, services)
+    defaults = dict(re.findall(r"(?m)^(\w+)=(.*)$", files[".env"]))
+    compose = yaml.safe_load(files["docker-compose.yml"])["services"]
+    assert compose["applause"]["profiles"] == ["applause"] and compose["whisper"]["profiles"] == ["asr"]
+    assert "environment" not in compose["applause"], "it has no weights to pull"
+    assert compose["worker"]["environment"]["MERRFLOW_APPLAUSE_ADDRESS"] == "${APPLAUSE_ADDRESS}"
+    assert defaults["APPLAUSE_ADDRESS"] == ""
+    for name in ("asr", "applause"):
+        (generator,) = yaml.safe_load(files[f"deploy/kubernetes/{name}/kustomization.yaml"])["configMapGenerator"]
+        own = OPTIONAL if name == "applause" else SERVICES["whisper"]
+        address = f"MERRFLOW_{own.name.upper()}_ADDRESS=dns:///{own.name}.merrflow.svc:{own.port}"
+        assert generator["literals"] == [address]
+    assert "replicas: 0 # deploy/kubernetes/applause" in files["deploy/kubernetes/base/models/applause.yaml"]
 
 
 def test_the_files_are_current(generate, capsys):
