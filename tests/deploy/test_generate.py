@@ -13,7 +13,7 @@ from types import ModuleType
 import pytest
 import yaml
 
-from merrflow_serving.catalog import METRICS_PORT, NEEDED, SERVICES, ServiceEntry
+from merrflow_serving.catalog import METRICS_PORT, SERVICES, ServiceEntry
 from tests.deploy.kubernetes_objects import build, copy_with_secrets, kustomize, of_kind
 from tests.deploy.stack import DIALECTS, ROOT, installed, variable
 
@@ -134,7 +134,9 @@ def test_documentation_and_examples_have_the_ports_of_the_catalog():
         text = (ROOT / "examples/clients" / example).read_text()
         assert re.findall(r"127\.0\.0\.1:(\d+)", text) == [ports["qwen-audio"]], example
     reflection = (ROOT / "examples/clients/python/reflection.py").read_text()
-    assert f"({', '.join(ports[name] for name in NEEDED)})" in reflection
+    protos = {entry.port: entry.proto for entry in SERVICES.values()}
+    for name, port in re.findall(r"(?m)^(\w+) = Service\(\"127\.0\.0\.1:(\d+)\"\)$", reflection):
+        assert f'{name}.call("{protos[int(port)]}/' in reflection
     free = " ".join(f"{variable(name)}_PORT=0" for name in SERVICES)
     assert f"export {free}\n" in (ROOT / "docs/deployment.md").read_text()
     assert f":{METRICS_PORT}/metrics" in (ROOT / "docs/observability.md").read_text()

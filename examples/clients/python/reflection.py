@@ -60,7 +60,10 @@ def read(path: str) -> bytes:
 
 
 clip, picture = sys.argv[1:3]  # a video file and an image file
-faces, scenes, tones, reasons = (Service(f"127.0.0.1:{port}") for port in (50051, 50052, 50053, 50054))
+faces = Service("127.0.0.1:50051")
+scenes = Service("127.0.0.1:50052")
+tones = Service("127.0.0.1:50053")
+reasons = Service("127.0.0.1:50054")
 for service in (faces, scenes, tones, reasons):
     print(service.names())
     while not service.healthy():  # a service that has just started still loads its model
