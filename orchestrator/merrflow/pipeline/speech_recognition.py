@@ -40,7 +40,7 @@ def recognises_speech(settings: RunSettings, *, in_containers: bool = False) -> 
 def _embedded_problem() -> str:
     """Why the service cannot be started by this process; empty if it can."""
     if not find_spec(SERVICES[SERVICE].module):
-        return f"asr is on, and its package is not installed; run: {commands.install(SERVICE, 'embedded')}"
+        return f"asr is on, and its service is not installed; {commands.install_service(SERVICE)}"
     try:
         found = embedded_engines([SERVICE])[SERVICE]
         if found.device == "endpoint":  # its model is elsewhere, so no weights are needed

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 import structlog
 from pydantic import ValidationError
 
-from merrflow_serving import logs, plugins
+from merrflow_serving import commands, logs, plugins
 from merrflow_serving.catalog import SERVICES
 from merrflow_serving.describe import describe
 from merrflow_serving.distributions import blamed, source_of
@@ -42,7 +42,7 @@ def load_spec(name: str) -> ServiceSpec[Any]:
     found = [point for point in entry_points(group="merrflow.services") if point.name == name]
     if not found:
         known = ", ".join(SERVICES)
-        hint = f"pip install merrflow-{name}" if name in SERVICES else f"the services are: {known}"
+        hint = commands.install_service(name) if name in SERVICES else f"the services are: {known}"
         raise MerrflowError(f"the service {name!r} is not installed here; {hint}")
     if len(found) > 1:
         both = " and in ".join(sorted(map(source_of, found)))

@@ -30,9 +30,14 @@ def add(*files: str) -> list[str]:
     return [f"{with_input} add --stdin {file} < {file}" for file in files]
 
 
+def install_service(service: str) -> str:
+    """What to do for a service's own distribution, which is on no package index."""
+    return f"install the wheel of merrflow-{service} (docs/installing.md)"
+
+
 def install(service: str, extra: str = "torch") -> str:
-    """What to do for the packages of an extra of the service's distribution: install them, or in a container another
-    image, in a phrase that goes on after a colon."""
+    """What to do for the packages of an extra of the service's distribution, which is there: install them, or in a
+    container another image, in a phrase that goes on after a colon."""
     if not in_container():
         return f"pip install 'merrflow-{service}[{extra}]'"
     if extra == "torch" and service in _TORCH_IMAGES:

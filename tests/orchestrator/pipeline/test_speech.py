@@ -88,6 +88,13 @@ def test_who_is_asked(monkeypatch):
     assert recognises_speech(load_settings(asr="on"), in_containers=True)
 
 
+def test_a_service_that_is_not_installed(monkeypatch):
+    monkeypatch.setattr(speech_recognition, "find_spec", lambda name: None)
+    assert not recognises_speech(load_settings())
+    with pytest.raises(InputError, match=r"install the wheel of merrflow-whisper \(docs/installing.md\)$"):
+        recognises_speech(load_settings(asr="on"))
+
+
 @pytest.mark.parametrize(
     ("name", "value"), [("LANGUAGE", "English"), ("RULES", "/nowhere.yaml"), ("ENGINE", "nope"), ("MODEL", "base")]
 )

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from merrflow_serving import __main__ as command
 from merrflow_serving import commands
+from merrflow_serving.errors import MerrflowError
 
 ROOT = Path(__file__).parents[3]
 
@@ -23,6 +25,13 @@ def test_a_package_that_is_missing(monkeypatch, service: str, extra: str, outsid
     assert commands.install(service, extra) == outside and not commands.in_container()
     monkeypatch.setenv("MERRFLOW_MODELS_COMMAND", "docker-compose run --rm weights")
     assert commands.install(service, extra).startswith(inside) and commands.in_container()
+
+
+def test_a_service_that_is_missing_is_on_no_package_index(monkeypatch) -> None:
+    monkeypatch.setattr(command, "entry_points", lambda group: [])
+    hint = re.escape("install the wheel of merrflow-openface-au (docs/installing.md)")
+    with pytest.raises(MerrflowError, match=f"^the service 'openface-au' is not installed here; {hint}$"):
+        command.load_spec("openface-au")
 
 
 @pytest.mark.parametrize("file", ["services/Dockerfile", "orchestrator/Dockerfile"])

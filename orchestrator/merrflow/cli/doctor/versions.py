@@ -22,7 +22,7 @@ def versions(_: Situation) -> Iterator[Finding]:
         not others,
         "merrflow",
         f"{own}{f', but {words}' if others else ''}",
-        f"install the same version of all: pip install {' '.join(f'{name}=={own}' for name in others)}",
+        f"install the wheels of {own} (docs/installing.md): {', '.join(others)}",
     )
     system = platform.freedesktop_os_release().get("PRETTY_NAME", "Linux") if platform.system() == "Linux" else ""
     parts = [
