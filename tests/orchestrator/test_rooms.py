@@ -45,13 +45,15 @@ def imports(path: Path, known: dict[str, Path]) -> Iterator[str]:
 
 
 def room_of(module: str) -> str:
-    return module.split(".")[1] if "." in module else ""
+    """Empty for what begins in no room: the package itself, and `python -m merrflow`."""
+    room = module.partition(".")[2].partition(".")[0]
+    return "" if room == "__main__" else room
 
 
 def test_every_folder_of_the_orchestrator_is_a_room():
     root = PACKAGES["merrflow"]
     assert sorted(path.name for path in root.iterdir() if path.is_dir() and path.name != "__pycache__") == sorted(ROOMS)
-    assert [path.name for path in root.glob("*.py")] == ["__init__.py"]
+    assert sorted(path.name for path in root.glob("*.py")) == ["__init__.py", "__main__.py"]
 
 
 def test_imports_point_downwards():

@@ -46,6 +46,22 @@ AllowRemote = Annotated[
 _SERVICE_HELP = f"One of {', '.join(SERVICES)}."
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        print(f"merrflow {version('merrflow')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None: ...
+
+
 @app.command()
 def run(
     inputs: Annotated[

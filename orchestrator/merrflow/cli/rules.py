@@ -1,4 +1,4 @@
-"""`merrflow rules`: lists rule sets, shows, checks and fits one; fits the witnesses of a label."""
+"""`merrflow rules`: lists rule sets, shows (and checks) or fits one; fits the witnesses of a label."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from merrflow.facs import RuleSet
 
 app = typer.Typer(
-    help="Rule sets (which Action Units give which label): list, show, check, fit; and the witnesses of a label.",
+    help="Rule sets (which Action Units give which label): list, show, fit; and the witnesses of a label.",
     no_args_is_help=True,
 )
 app.command("fit-witnesses")(fit_witnesses)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib.metadata import version
 
+import pytest
 from typer.core import TyperGroup
 from typer.main import get_command
 
@@ -50,6 +53,21 @@ def test_the_help_of_no_command_imports_a_large_library() -> None:
         f"loaded by {command!r}:" for command in found
     ]
     assert not ran.stderr.strip()
+
+
+def test_the_commands_that_help_on_rules_names_are_there() -> None:
+    rules = get_command(app).commands["rules"]
+    named = re.search(r": (.*);", rules.help)[1].split(", ")
+    assert named == ["list", "show", "fit"] and set(named) <= set(rules.commands)
+
+
+@pytest.mark.parametrize("start", ["from merrflow.cli import main; main()", None])
+def test_the_version_is_printed_without_a_large_library(start: str | None) -> None:
+    command = ["-c", start] if start else ["-m", "merrflow"]
+    ran = subprocess.run([sys.executable, "-X", "importtime", *command, "--version"], capture_output=True, text=True)
+    assert (ran.returncode, ran.stdout) == (0, f"merrflow {version('merrflow')}\n")
+    imported = {line.rpartition("|")[2].strip() for line in ran.stderr.splitlines()}
+    assert "merrflow.cli.app" in imported and not imported & set(HEAVY)
 
 
 def test_square_brackets_are_shown() -> None:
