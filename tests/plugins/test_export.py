@@ -108,12 +108,16 @@ def test_one_that_cannot_be_used_is_named_in_one_line(tmp_path: Path, point: str
         ("raise ValueError('a\\nb')", "ValueError: a b"),
         ("return None", "TypeError: "),
         ("return Odd.Bad()", "ZeroDivisionError: division by zero"),
+        ("return Odd.Late()", "OSError: the socket is gone"),
     ],
 )
 def test_what_it_raises_while_it_writes_names_it_in_one_line(out: Path, tmp_path: Path, body: str, said: str) -> None:
     source = EMPTY.format(name="Odd", format="odd").replace("raise NotImplementedError", body)
     source += "\n    class Bad(__import__('merrflow.datasets.export', fromlist=['Writer']).Writer):\n"
     source += "        def add(self, entry): return 1 / 0\n"
+    source += "    class Late(Bad):\n"
+    source += "        def add(self, entry): return ''\n"
+    source += "        def __exit__(self, *error): raise OSError('the socket is gone')\n"
     site = plant(tmp_path / "site", "acme", GROUP, {"odd": "acme:Odd"}, source)
     with importable(site, "acme"), pytest.raises(InputError) as error:
         ledger = existing_ledger(out)

@@ -85,6 +85,7 @@ def export(
             raise InputError(f"{out}: nothing to export as {format}; left out: {why}")
         with plugin.blamed():
             remarks = _remarks(plugin, writer.finish())
+            stack.close()
     return Exported(format, folder, records, dict(left_out.most_common()), remarks)
 
 
