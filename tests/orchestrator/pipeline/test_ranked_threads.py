@@ -14,9 +14,15 @@ from merrflow.pipeline.ranked_threads import RankedThreads
 
 async def test_the_earlier_clips_work_goes_first_and_in_its_order() -> None:
     done: list[str] = []
-    go = threading.Event()
+    begun, go = threading.Event(), threading.Event()
+
+    def wait() -> None:
+        begun.set()
+        go.wait(10)
+
     with RankedThreads(1) as threads:
-        first = threads.of_rank(9)(go.wait, 10)  # while it works, the rest comes
+        first = threads.of_rank(9)(wait)  # while it works, the rest comes
+        await asyncio.to_thread(begun.wait, 10)
         rest = [
             threads.of_rank(rank)(done.append, name) for rank, name in ((3, "c"), (1, "a"), (2, "b"), (1, "a, later"))
         ]
