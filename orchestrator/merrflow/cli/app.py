@@ -11,6 +11,7 @@ import typer
 
 from merrflow.cli import models as model_commands
 from merrflow.cli import rules as rule_commands
+from merrflow.cli.command import App
 from merrflow.cli.compare import compare
 from merrflow.cli.curate import CurateCommand, curate
 from merrflow.cli.doctor.command import doctor
@@ -27,7 +28,7 @@ from merrflow_serving.catalog import SERVICES
 
 UNFINISHED = 1  # exit code if some clips still need another run
 
-app = typer.Typer(
+app = App(
     help="Turns raw video clips into multimodal emotion datasets, the way MERR (Emotion-LLaMA) was built.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -65,7 +66,7 @@ def _options(
 @app.command()
 def run(
     inputs: Annotated[
-        list[str],
+        list[Path],
         typer.Argument(
             metavar="INPUT...",
             help="Video files, folders of them, or CSV tables with the columns path[,name,sentence,label].",
@@ -123,7 +124,9 @@ def run(
     labels_from: Annotated[
         str | None, typer.Option(help="What labels expressive clips: rules (default) or model.")
     ] = None,
-    witnesses: Annotated[str | None, typer.Option(help="A YAML file of who is heard on a label's standing.")] = None,
+    witnesses: Annotated[
+        str | None, typer.Option(help="A YAML file with the witnesses that a label's standing is judged by.")
+    ] = None,
     witness: Annotated[
         list[str] | None,
         typer.Option(
@@ -183,7 +186,7 @@ def run(
     overrides |= {"neutral_sample": neutral_sample, "translate": translate, "shard_size": shard_size}
     overrides |= {"layout": layout, "table_encoding": table_encoding, "allow_remote": allow_remote}
     request = Request(
-        tuple(inputs),
+        tuple(map(str, inputs)),
         str(out),
         str(transcripts) if transcripts else None,
         str(config) if config else None,
@@ -231,8 +234,7 @@ def services(
     """Show health, engine, model and limits of the services.
 
     Asks the addresses that are set; without one, the service's default port on
-    this machine. Exit code 1 unless all are serving, but for an optional one that
-    is off.
+    this machine. Exit code 1 if a service is not serving; optional ones may be off.
     """
     from merrflow.cli.services import look, show
 

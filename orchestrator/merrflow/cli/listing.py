@@ -8,12 +8,12 @@ from typing import Any
 
 from rich.markup import escape
 from rich.table import Table
-from typer.core import TyperCommand
 
+from merrflow.cli.command import Command
 from merrflow.cli.terminal import output_console
 
 
-class ListingCommand(TyperCommand):
+class ListingCommand(Command):
     """A command whose help ends with the rows of `listing`."""
 
     columns: tuple[str, str]  # headings

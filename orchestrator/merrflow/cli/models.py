@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.markup import escape
 
+from merrflow.cli.command import App
 from merrflow.cli.recommend import recommend
 from merrflow.cli.terminal import output_console
 from merrflow.core.errors import InputError
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from merrflow_serving.weights.state import State
 
 UNFINISHED = 1  # exit code if weights are absent or damaged
-app = typer.Typer(
+app = App(
     help="Weights of the original models: list, download, verify; and which ones fit this machine.",
     no_args_is_help=True,
 )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.markup import escape
 
+from merrflow.cli.command import App
 from merrflow.cli.fit_witnesses import fit_witnesses
 from merrflow.cli.terminal import output_console
 from merrflow.core.errors import InputError, unwritable
@@ -17,7 +18,7 @@ from merrflow.core.errors import InputError, unwritable
 if TYPE_CHECKING:
     from merrflow.facs import RuleSet
 
-app = typer.Typer(
+app = App(
     help="Rule sets (which Action Units give which label): list, show, fit; and the witnesses of a label.",
     no_args_is_help=True,
 )

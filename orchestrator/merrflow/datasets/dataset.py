@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from merrflow.core.arguments import as_path, as_text, unusable
 from merrflow.core.errors import InputError
 from merrflow.core.records import Outcome
 from merrflow.datasets.entries import Entry, entries
@@ -35,7 +37,7 @@ class Dataset:
 
     def __init__(self, out: str | Path) -> None:
         """out: the folder. Raises `InputError` if no run was made into it, or its ledger cannot be read."""
-        self.out = Path(out).expanduser().absolute()
+        self.out = Path(os.path.expanduser(as_path("out", out))).absolute()
         self._ledger: Ledger | None = existing_ledger(self.out)
 
     def __enter__(self) -> Self:
@@ -78,6 +80,10 @@ class Dataset:
         outcome: Outcome | str | None = None,
     ) -> Iterator[Entry]:
         """The records with this label and outcome for which `where` returns true. Raises `InputError`."""
+        if not callable(where):
+            raise unusable("where", "a function of an entry", where)
+        if label is not None:
+            as_text("label", label)
         try:
             wanted = None if outcome is None else Outcome(outcome)
         except ValueError:
@@ -105,7 +111,7 @@ class Dataset:
         from merrflow.datasets.curation.curate import curate
 
         self._opened()
-        return curate(self.out, load_config(Path(config) if config else None), dry_run=dry_run)
+        return curate(self.out, load_config(None if config is None else as_path("config", config)), dry_run=dry_run)
 
     def export(
         self, format: str, folder: str | Path | None = None, *, everything: bool = False, **options: object
@@ -117,8 +123,8 @@ class Dataset:
         """
         from merrflow.datasets.export.export import export
 
-        target = Path(folder) if folder else None
-        return export(self._opened(), self.out, format, target, everything=everything, options=options)
+        name, target = as_text("format", format), None if folder is None else as_path("folder", folder)
+        return export(self._opened(), self.out, name, target, everything=everything, options=options)
 
     def _opened(self) -> Ledger:
         if self._ledger is None:

@@ -27,6 +27,7 @@ from starlette.requests import Request as Asked
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from merrflow.core.errors import InputError
 from merrflow.datasets.report.build import NAME
 from merrflow.datasets.review.guard import Guard
 from merrflow.datasets.review.web import server_config
@@ -70,9 +71,12 @@ async def _folder(run: UUID, pool: str) -> Path | None:
         except ObjectNotFound:
             return None
     out = found.parameters.get("out")
-    if found.work_pool_name != pool or TAG not in found.tags or not isinstance(out, str) or "\0" in out:
+    if found.work_pool_name != pool or TAG not in found.tags or not isinstance(out, str):
         return None
-    return Request((), out).folder
+    try:
+        return Request((), out).folder
+    except InputError:
+        return None
 
 
 def _open(path: Path) -> BinaryIO:

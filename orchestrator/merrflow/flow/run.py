@@ -13,6 +13,7 @@ from typing import Any
 
 import httpx
 
+from merrflow.core.arguments import as_path, as_paths
 from merrflow.core.errors import InputError, stop_in, writing_outputs
 from merrflow.core.proxies import keep_loopback_direct
 from merrflow.datasets.outputs import Summary
@@ -62,14 +63,13 @@ def annotate(
     Raises `merrflow.core.errors.InputError` for unusable arguments. Works in a notebook too. Interrupting it loses
     nothing.
     """
-    inputs = [clips] if isinstance(clips, str | Path) else list(clips)
     request = Request(
-        inputs=tuple(str(item) for item in inputs),
-        out=str(out),
-        transcripts=str(transcripts) if transcripts else None,
-        config=str(config) if config else None,
-        labels=str(labels) if labels else None,
-        action_units=str(action_units) if action_units else None,
+        inputs=tuple(map(str, as_paths("clips", clips))),
+        out=str(as_path("out", out)),
+        transcripts=_optional("transcripts", transcripts),
+        config=_optional("config", config),
+        labels=_optional("labels", labels),
+        action_units=_optional("action_units", action_units),
         overrides=settings,
     )
     # A loop in a thread of its own, because a notebook already runs an event loop in this one.
@@ -88,6 +88,10 @@ def annotate(
         thread.join(5)
         if not thread.is_alive():  # else something blocks the loop, and it cannot be closed
             loop.close()
+
+
+def _optional(name: str, path: str | Path | None) -> str | None:
+    return None if path is None else str(as_path(name, path))
 
 
 async def _settled() -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from merrflow.core.arguments import as_path
 from merrflow.core.settings import RunSettings
 from merrflow.core.settings_file import load_settings
 from merrflow.pipeline.speech_recognition import SERVICE, recognises_speech
@@ -28,10 +29,17 @@ class Request:
     gpu_sharing: Literal["", "sequential"] = ""  # sequential: phase by phase, with the containers each needs
     gpu_memory: int = 0  # bytes of that GPU; 0 to ask the containers
 
+    def __post_init__(self) -> None:
+        """Raises `InputError` for paths that no file can have, such as an empty one in Prefect's form."""
+        others = {name: getattr(self, name) for name in ("transcripts", "config", "labels", "action_units")}
+        for name, path in (*(("inputs", one) for one in self.inputs), ("out", self.out), *others.items()):
+            if path is not None:
+                as_path(name, path)
+
     @property
     def folder(self) -> Path:
         """The output folder as an absolute path. Symbolic links are not resolved."""
-        return Path(os.path.abspath(Path(self.out).expanduser()))
+        return Path(os.path.abspath(os.path.expanduser(self.out)))
 
     def settings(self) -> RunSettings:
         """The settings of the file, the environment and the overrides. Raises `InputError`."""

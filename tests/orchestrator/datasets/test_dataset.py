@@ -140,6 +140,28 @@ def test_a_folder_without_a_ledger(tmp_path, make):
     assert not (tmp_path / "out" / "ledger.db").exists()
 
 
+@pytest.mark.parametrize("given", [None, 5, "", b"out", "a\0b"], ids=ascii)
+def test_what_is_no_folder(given):
+    with pytest.raises(merrflow.InputError, match="^out: a path is wanted, not ") as refused:
+        merrflow.open(given)
+    assert str(refused.value).isprintable()
+
+
+def test_arguments_of_another_type(out):
+    with merrflow.open(out) as dataset:
+        for call, why in (
+            (lambda: dataset.filter("happy"), "where: a function of an entry is wanted, not 'happy'"),
+            (lambda: dataset.filter(label=5), "label: a text is wanted, not 5"),
+            (lambda: dataset.curate(5), "config: a path is wanted, not 5"),
+            (lambda: dataset.export(5), "format: a text is wanted, not 5"),
+            (lambda: dataset.export("csv", 5), "folder: a path is wanted, not 5"),
+            (lambda: dataset.export("csv", "a\0b"), r"folder: a path is wanted, not 'a\x00b'"),
+        ):
+            with pytest.raises(merrflow.InputError) as refused:
+                call()
+            assert str(refused.value) == why
+
+
 def test_a_ledger_that_is_none(tmp_path):
     (tmp_path / "ledger.db").write_bytes(b"not a database" * 100)
     with pytest.raises(merrflow.InputError, match="not a ledger that can be read") as refused:

@@ -88,6 +88,7 @@ async def test_nothing_but_the_report_of_a_known_run_is_served(out, tmp_path_fac
         f"/reports/{await a_run(str(pipe))}",
         f"/reports/{await a_run(str(out / 'nowhere'))}",
         f"/reports/{await a_run([str(out)])}",
+        f"/reports/{await a_run('')}",
         f"/reports/{run}/../../ledger.db",
         f"/reports/{run}/ledger.db",
         f"/reports/{run}%2f..%2fledger.db",
