@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from merrflow.core.version import __version__
 
 if TYPE_CHECKING:
-    from merrflow.clients.client import AsyncClient, Client
+    from merrflow.clients.async_client import AsyncClient
+    from merrflow.clients.client import Client
     from merrflow.clients.services import Answer
     from merrflow.core.errors import InputError
     from merrflow.core.labels import LabelScores
@@ -52,7 +53,8 @@ __all__ = [
 
 # Where each name comes from. It is imported at first use, so that an import of a stub does not load the orchestrator.
 _MODULES = {
-    "merrflow.clients.client": ("AsyncClient", "Client"),
+    "merrflow.clients.async_client": ("AsyncClient",),
+    "merrflow.clients.client": ("Client",),
     "merrflow.clients.services": ("Answer",),
     "merrflow.core.errors": ("InputError",),
     "merrflow.core.labels": ("LabelScores",),

@@ -1,8 +1,9 @@
 """Clients of the services: one method for each RPC, over as many replicas as there are.
 
-`client.py` is for users (`merrflow.Client`), `services.py` for the pipeline. Under both, `connection.py` decides what
-is tried again, and `replicas.py`, `replica.py` and `wait_queue.py` which replica works next. `identity.py` compares
-their engines, `addresses.py` finds them, `credentials.py` opens channels to them, `rpc.py` knows the RPCs.
+`client.py` and `async_client.py` are for users (`merrflow.Client`), `services.py` for the pipeline. Under both,
+`connection.py` decides what is tried again, and `replicas.py`, `replica.py` and `wait_queue.py` which replica works
+next. `identity.py` compares their engines, `addresses.py` finds them, `credentials.py` opens channels to them, `rpc.py`
+knows the RPCs.
 """
 
 from merrflow.clients.connection import Connection

@@ -9,6 +9,7 @@ from typing import Any
 import grpc
 
 from merrflow.llama3.v1 import llama3_pb2, llama3_pb2_grpc
+from merrflow_llama3.scoring import clean_labels
 from merrflow_llama3.settings import Llama3Settings
 from merrflow_llama3.types import Clues, Reasoned, ReasonItem, ScoreItem, Translated, TranslateItem
 from merrflow_serving.catalog import SERVICES
@@ -43,6 +44,7 @@ class EmotionReasoner(llama3_pb2_grpc.EmotionReasonerServicer):
         context: grpc.aio.ServicerContext[llama3_pb2.ScoreRequest, llama3_pb2.ScoreResponse],
     ) -> llama3_pb2.ScoreResponse:
         self._check_length(request.clues, request.labels)
+        clean_labels(request.labels)  # whichever engine there is
         item = ScoreItem(_clues(request.clues), tuple(request.labels))
         answer = await self._service.run(item, clip=request.clip)
         return llama3_pb2.ScoreResponse(

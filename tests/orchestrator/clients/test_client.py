@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Iterator
-from concurrent.futures import CancelledError, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -156,9 +156,43 @@ def test_closing_ends_the_calls_of_other_threads(toy):
             call = threads.submit(client.tone, b"hold")
             threading.Event().wait(0.5)
         ToyEngine.hold.set()
-        with pytest.raises((CancelledError, merrflow.MerrflowError)):
+        with pytest.raises(merrflow.InputError, match="the client of qwen-audio is closed"):
             call.result(10)
     ToyEngine.hold.clear()
+
+
+async def test_closing_ends_the_calls_of_other_tasks_but_a_cancelled_one_stays_cancelled():
+    ToyEngine.hold.clear()
+    async with Toy() as address:
+        async with merrflow.AsyncClient("qwen-audio", address) as client:
+            cancelled, call = (asyncio.create_task(client.tone(b"hold")) for _ in range(2))
+            await asyncio.sleep(0.5)
+            cancelled.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await cancelled
+        ToyEngine.hold.set()
+        with pytest.raises(merrflow.InputError, match="the client of qwen-audio is closed"):
+            await call
+    ToyEngine.hold.clear()
+
+
+def test_calls_that_begin_while_it_closes_end(toy):
+    said: list[str] = []
+
+    def call() -> None:
+        try:
+            said.append(client.tone(b"a").value.text)
+        except merrflow.InputError as error:
+            said.append(str(error))
+
+    for _ in range(5):
+        threads = [threading.Thread(target=call, daemon=True) for _ in range(40)]
+        with merrflow.Client("qwen-audio", toy) as client:
+            for thread in threads:
+                thread.start()
+        for thread in threads:
+            thread.join(10)
+    assert len(said) == 200 and set(said) <= {"A", "the client of qwen-audio is closed"}
 
 
 def test_a_token_and_a_wrong_one():
@@ -254,6 +288,8 @@ def test_outside_of_its_block(toy):
     client = merrflow.Client("qwen-audio", toy)
     with pytest.raises(merrflow.InputError, match="the client of qwen-audio is not open: use it in a `with` block"):
         client.tone(b"a")
+    with pytest.raises(merrflow.InputError, match="not open: use it in a `with` block"):
+        client.info  # noqa: B018
     with client:
         with pytest.raises(merrflow.InputError, match="one `with` block"):
             client.__enter__()

@@ -1,4 +1,4 @@
-"""Clues of any length are refused before the text is cleaned, tokenised or given to an engine."""
+"""Clues that are too long, and labels that are no closed set, reach no engine, whichever it is."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from merrflow.llama3.v1 import llama3_pb2 as pb
 from merrflow_llama3 import SPEC
 from merrflow_llama3.service import EmotionReasoner
 from merrflow_llama3.types import ReasonItem, ScoreItem
-from merrflow_serving.errors import TooLarge
+from merrflow_serving.errors import InvalidInput, TooLarge
 
 LIMIT = 100
 
@@ -80,3 +80,10 @@ async def test_the_longest_clip_there_is_fits():
     clues = pb.Clues(scene="a" * 3000, expressions=["a" * 30] * 17, tone="a" * 2000, subtitle="a" * 15 * 600)
     with pytest.raises(Reached):
         await reasoner().Reason(pb.ReasonRequest(clues=clues), None)
+
+
+@pytest.mark.parametrize("labels", [[], ["sad"], ["sad", ""], ["sad", " "], ["sad", "sad"], ["sad", "Sad"]])
+async def test_what_is_no_closed_set_reaches_no_engine(labels):
+    with pytest.raises(InvalidInput, match="label") as refused:
+        await reasoner().Score(pb.ScoreRequest(clues=pb.Clues(tone="loud"), labels=labels), None)
+    assert refused.value.reason == "LABELS"
