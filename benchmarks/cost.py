@@ -107,7 +107,7 @@ def costs(figures: Mapping[str, Any]) -> list[Cost]:
 def plan(rows: list[Cost], gpus: int, cores: int, replicas: int) -> Plan:
     """How long `rows` take on a machine.
 
-    All cores share the processor's work, and all GPUs that of the models; openface-au has one core a worker.
+    All cores share the processor's work, and all GPUs that of the models; openface-au has one core per worker.
     """
     units = sum(row.hours for row in rows if row.stage == "action_units")
     hours = {

@@ -51,7 +51,7 @@ def held_bytes(module: nn.Module) -> int:
 
 
 def linear_weights(module: nn.Module) -> int:
-    """Numbers in the matrices of its linear layers; each is used in one multiplication a token."""
+    """Numbers in the matrices of its linear layers; each is used in one multiplication per token."""
     return sum(part.weight.numel() for part in module.modules() if isinstance(part, nn.Linear))
 
 

@@ -11,7 +11,7 @@ POINTS = 68
 
 
 def write_smile(path: Path, frames: int, *, width: int, height: int, fps: float) -> None:
-    """A CSV of OpenFace 2 with one row a frame: a smile that grows to the middle of the clip."""
+    """A CSV of OpenFace 2 with one row per frame: a smile that grows to the middle of the clip."""
     middle = max(1, frames // 2)
     rows = [_row(index, 3.0 - 2.0 * abs(index - middle) / middle, width, height, fps) for index in range(frames)]
     with path.open("w", newline="") as file:

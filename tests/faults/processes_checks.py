@@ -1,4 +1,4 @@
-"""What must hold after any fault: one outcome a clip, nothing finished is done again, every output is whole."""
+"""What must hold after any fault: one outcome per clip, nothing finished is done again, every output is whole."""
 
 from __future__ import annotations
 

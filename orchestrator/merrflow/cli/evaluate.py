@@ -109,7 +109,7 @@ def evaluate(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="Hold the run against this baseline, of the same clips: exit code 3 if a score dropped by more than "
+            help="Compare the run with this baseline of the same clips: exit code 3 if a score dropped by more than "
             "its noise.",
             show_default=False,
         ),

@@ -91,7 +91,7 @@ def export_run(
     ] = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Write a finished run as a dataset. Calls no model, but for --features.
+    """Write a finished run as a dataset. Calls no model, except with --features.
 
     After merrflow curate, only the clips that it kept are exported. An earlier
     export is replaced once the new one is complete. A folder that holds anything

@@ -28,7 +28,7 @@ def import_verdicts(
         list[str] | None,
         typer.Option(
             metavar="[ID=]NAME",
-            help="Who annotator ID is; repeatable. Without ID: everybody whom the file has no name of.",
+            help="Who annotator ID is; repeatable. Without ID: every annotator the file does not name.",
             show_default=False,
         ),
     ] = None,

@@ -27,7 +27,7 @@ class Page:
     """How the page is opened; options of every command that has one."""
 
     reviewer: Annotated[
-        str, typer.Option(help="Your name, as the page begins with; each reviewer can enter another.")
+        str, typer.Option(help="The name that the page starts with; each reviewer can enter another.")
     ] = ""
     host: Annotated[str, typer.Option(help="Address to listen on. Beyond this machine it needs TLS and a token.")] = (
         "127.0.0.1"
@@ -71,7 +71,7 @@ def audit(
     out: Out,
     sample: Annotated[int, typer.Option(min=1, help="Clips to draw, in proportion to the labels.")] = 500,
     seed: Annotated[int, typer.Option(help="Seed of the sample.")] = 0,
-    report: Annotated[bool, typer.Option("--report", help="Show what came of it, and exit.")] = False,
+    report: Annotated[bool, typer.Option("--report", help="Show the results, and exit.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="With --report: print JSON.")] = False,
     *,
     page: Page,

@@ -66,7 +66,7 @@ def prefect(
     host: Annotated[str, typer.Option(help="Address to listen on. Prefect asks nobody for a password.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 4200,
     keep_days: Annotated[
-        int, typer.Option(min=0, help="Delete runs from Prefect's history so many days after their end; 0: keep all.")
+        int, typer.Option(min=0, help="Delete runs from Prefect's history this many days after they end; 0: keep all.")
     ] = 90,
 ) -> None:
     """Serve Prefect's API and pages, until Ctrl-C. The first page leads to the form for a run.

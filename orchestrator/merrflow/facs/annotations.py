@@ -12,4 +12,4 @@ class Annotations:
     file: str  # name without folders
     sha256: str  # of the file's bytes
     labels: tuple[str, ...]  # one a record, in the rule set's words
-    units: tuple[frozenset[str], ...]  # Action Units present at the peak, one set a record
+    units: tuple[frozenset[str], ...]  # Action Units present at the peak, one set per record

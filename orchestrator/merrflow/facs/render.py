@@ -1,4 +1,4 @@
-"""Writes a fitted rule set as YAML that people can read: one line a label, columns by Action Unit."""
+"""Writes a fitted rule set as YAML that people can read: one line per label, columns by Action Unit."""
 
 from __future__ import annotations
 

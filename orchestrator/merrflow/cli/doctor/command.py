@@ -49,7 +49,7 @@ def doctor(
     seconds: Annotated[float, typer.Option(min=0.1, help="Longest wait for an answer of a hub.")] = 3.0,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
-    """Look whether this machine has what the chosen engines need, and say what to do.
+    """Check whether this machine has what the chosen engines need, and say what to do.
 
     Driver, CUDA, cards and their memory, Docker, ports, disks, weights, licences, hubs, the output folder,
     versions. Starts and changes nothing. Exit code 1 if something is missing; notes do not count.

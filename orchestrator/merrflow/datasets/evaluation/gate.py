@@ -68,7 +68,7 @@ def hold(file: Mapping[str, MerrAnnotation], before: Mapping[str, Answer], now: 
 
 
 def _draws(clips: int) -> Iterator[Floats]:
-    """How often each clip is in a draw, a row a draw; the first row is the clips themselves."""
+    """How often each clip is in a draw, one row per draw; the first row is the clips themselves."""
     yield np.ones((1, clips))
     generator, left = np.random.default_rng(SETTINGS["seed"]), SETTINGS["samples"]
     while left:

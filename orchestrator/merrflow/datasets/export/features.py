@@ -1,4 +1,4 @@
-"""The features that Emotion-LLaMA's loader reads: one vector a clip from each of three encoders, as NumPy files.
+"""The features that Emotion-LLaMA's loader reads: one vector per clip from each of three encoders, as NumPy files.
 
 `mae_340_UTT/NAME.npy` (face: MAE over crops of the subject's face), `maeV_399_UTT/NAME.npy` (film: VideoMAE over the
 same crops in order), `HL-UTT/NAME.npy` (sound: HuBERT); each is (width,) float32, the mean over tokens and frames.

@@ -1,6 +1,6 @@
 """A folder as MER-Factory leaves one behind, for its own export, evaluation and dashboard.
 
-`NAME/NAME_merr_data.json`, and beside it `NAME/NAME.csv` in OpenFace's form, a row a frame. Source of the format:
+`NAME/NAME_merr_data.json`, and beside it `NAME/NAME.csv` in OpenFace's form, one row per frame. Source of the format:
 MER-Factory, `mer_factory/nodes/async_nodes.py` (save_mer_results) and `export.py`.
 """
 
@@ -45,7 +45,7 @@ class MerFactoryFormat(Format[FormatOptions]):
     """The format `mer-factory`."""
 
     name = "mer-factory"
-    about = "a folder a clip, as MER-Factory writes them and its tools read them"
+    about = "one folder per clip, as MER-Factory writes them and its tools read them"
 
     def writer(self, target: Target) -> MerFactory:
         return MerFactory(target.folder)

@@ -1,4 +1,4 @@
-"""One CSV with a row a clip, for spreadsheets and statistics programs.
+"""One CSV with one row per clip, for spreadsheets and statistics programs.
 
 It begins with a byte order mark: without it Excel reads UTF-8 as the system's old code page. pandas and LibreOffice
 skip it; Python's csv module does with encoding "utf-8-sig", R's read.csv with fileEncoding "UTF-8-BOM".
@@ -66,7 +66,7 @@ class Csv(Format[FormatOptions]):
     """The format `csv`."""
 
     name = "csv"
-    about = "a row a clip, for spreadsheets and statistics programs"
+    about = "one row per clip, for spreadsheets and statistics programs"
 
     def writer(self, target: Target) -> Spreadsheet:
         return Spreadsheet(target.folder, target.vocabulary())

@@ -109,7 +109,7 @@ def as_values(scores: TextScores) -> dict[str, Any]:
 
 
 class ScoreFiles(Writer):
-    """Writes both files into a folder: one line a record with a text, by name. An empty cell was not measured."""
+    """Writes both files into a folder: one line per record with a text, by name. An empty cell was not measured."""
 
     def __init__(self, folder: Path, names: tuple[str, ...]) -> None:
         """names: of the scores, as `score_names`."""

@@ -32,7 +32,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def decide(ledger: Ledger, out: Path, kept: str, dropped: str = "", *, stale: bool = False) -> None:
-    """Lets `merrflow curate` have decided this, a letter a clip."""
+    """Lets `merrflow curate` have decided this, one letter per clip."""
     drops = tuple(Drop(name, "quality", "small") for name in dropped)
     step = Step("quality", len(kept) + len(drops), len(drops), 0, {}, drops)
     write_curation(out, packaged(), "" if stale else records_digest(ledger), kept, [step])

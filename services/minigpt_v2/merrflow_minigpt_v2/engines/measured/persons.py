@@ -39,7 +39,7 @@ class Detection:
 
 
 class PersonDetector:
-    """The network, loaded. About 25 ms of one core a pass; one pass a picture, three if it is wide."""
+    """The network, loaded. About 25 ms of one core per pass; one pass per picture, three if it is wide."""
 
     def __init__(self) -> None:
         """Raises `NotReady` if its file is missing or changed."""
