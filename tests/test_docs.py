@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
+import shutil
+import subprocess
+import sys
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -117,6 +121,33 @@ def test_environment_variables(variable: str) -> None:
     general = variable in ("MERRFLOW_<SETTING>", "MERRFLOW_<SERVICE>_<SETTING>")
     elsewhere = variable.startswith(("MERRFLOW_TEST_", "MERRFLOW_JOB_")) and variable in sources()
     assert general or elsewhere or variable in variables()
+
+
+@pytest.mark.slow
+def test_types_of_the_python_examples() -> None:
+    """As for readers who check their own code. The cache of mypy stays for the next run."""
+    folder = ROOT / "build" / "examples-in-docs"
+    for name in ("types", "examples"):
+        shutil.rmtree(folder / name, ignore_errors=True)
+        (folder / name).mkdir(parents=True)
+    (folder / "types" / "merrflow").mkdir()
+    for package in (ROOT / "orchestrator/merrflow", ROOT / "protos/python/merrflow"):  # one package, as in `make types`
+        for path in package.iterdir():
+            (folder / "types" / "merrflow" / path.name).symlink_to(path)
+    for document in DOCUMENTS:
+        for number, block in enumerate(re.findall(r"^```python\n(.*?)^```", document.read_text(), re.S | re.M)):
+            if re.search("^(import|from) merrflow", block, re.M):
+                (folder / "examples" / f"{document.stem.replace('-', '_')}_{number}.py").write_text(block)
+    examples = sorted(map(str, (folder / "examples").iterdir()))
+    assert len(examples) >= 5
+    checked = subprocess.run(
+        [sys.executable, "-m", "mypy", "--strict", "--cache-dir", str(folder / "cache"), *examples],
+        cwd=ROOT,
+        env=os.environ | {"MYPYPATH": str(folder / "types")},
+        capture_output=True,
+        text=True,
+    )
+    assert checked.returncode == 0, checked.stdout + checked.stderr
 
 
 @pytest.mark.parametrize("name", found(r"(?<![\w/.-])merrflow(?:_\w+)?(?:\.\w+)+"))

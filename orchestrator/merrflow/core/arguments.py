@@ -27,8 +27,9 @@ def as_path(name: str, given: object) -> Path:
 
 def as_paths(name: str, given: object) -> list[Path]:
     """One path, or several, as a list."""
-    several = isinstance(given, Iterable) and not isinstance(given, str | bytes | os.PathLike)
-    return [as_path(name, one) for one in given] if several else [as_path(name, given)]
+    if isinstance(given, Iterable) and not isinstance(given, str | bytes | os.PathLike):
+        return [as_path(name, one) for one in given]
+    return [as_path(name, given)]
 
 
 def as_text(name: str, given: object) -> str:
@@ -50,7 +51,7 @@ def as_texts(name: str, given: object) -> tuple[str, ...]:
 
 def as_seed(name: str, given: object) -> int:
     """The argument as a seed of the services. Raises `InputError` that names it."""
-    if isinstance(given, Integral) and 0 <= given < 2**64:
+    if isinstance(given, Integral) and 0 <= int(given) < 2**64:
         return int(given)
     raise unusable(name, "a whole number from 0 to 2**64 - 1", given)
 
