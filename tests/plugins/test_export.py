@@ -69,7 +69,7 @@ def test_help_and_the_error_for_an_unknown_format_list_it(installed: Path, out: 
     assert [line.split()[0] for line in said.splitlines() if line.split()[:1] and line.split()[0] in formats] == formats
     assert "a text file with a caption a line. Options: upper (in capital letters)" in said
     line = refused("export", "--out", out, "--format", "subtitles", path=installed)
-    assert line.endswith(f"there is no such format; the formats are: {', '.join(formats)}")
+    assert line.endswith(f"the format 'subtitles' is not known; there are: {', '.join(formats)}")
 
 
 @pytest.mark.parametrize(

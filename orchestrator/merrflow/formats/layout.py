@@ -122,8 +122,8 @@ def suggestion(columns: Collection[str]) -> str:
     """Which layouts such a table could have, as the end of a message; "" if it is like none."""
     keys = frozenset(map(column_key, columns))
     fitting = [name for name in layouts() if any(form.fits(keys) for form in load_layout(name).forms)]
-    named = " or ".join(f"--layout {name}" for name in fitting if name != DEFAULT)
-    return f"; it looks like {named}" if named else ""
+    named = " or ".join(name for name in fitting if name != DEFAULT)
+    return f"; it looks like the layout {named}" if named else ""
 
 
 def _filled(name: str, row: Row) -> str:

@@ -22,7 +22,7 @@ def read_tables(path: Path, layout: str = "", encoding: str = "") -> Iterator[Me
     layout: a name of `layouts()`, empty for MERR's. encoding: empty to find it.
     """
     how = load_layout(layout)
-    text = read_text(path, encoding or how.encoding, option="--table-encoding")
+    text = read_text(path, encoding or how.encoding, option="setting table_encoding")
     lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
     for kind in how.forms:
         if kind.line and any(re.fullmatch(kind.line, line.rstrip()) for line in lines):

@@ -91,7 +91,7 @@ def column_key(name: str) -> str:
 
 def read_table(path: Path, encoding: str = "") -> Table:
     """All of a table. Blocking. encoding: empty to find it. Raises `InputError` with file, line and value."""
-    return parse_table(path, read_text(path, encoding, option="--table-encoding"))
+    return parse_table(path, read_text(path, encoding, option="setting table_encoding"))
 
 
 def parse_table(path: Path, text: str) -> Table:

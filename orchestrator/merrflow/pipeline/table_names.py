@@ -47,7 +47,7 @@ def check_renamed(
         if (by_name is not None or stem in taken) and (by_file is not None or name in stems):
             raise InputError(
                 f"{file}: the file of clip {name!r} was renamed to {path_text(clip.path)!r}, so that {name!r} and "
-                f"{stem!r} may each mean it or another clip; {advice}choose another folder with --out"
+                f"{stem!r} may each mean it or another clip; {advice}choose another folder for the output"
             )
 
 

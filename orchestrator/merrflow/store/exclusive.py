@@ -28,7 +28,9 @@ def exclusive(out: Path) -> Iterator[None]:
         with tempfile.TemporaryFile(dir=out):
             pass
     except OSError as error:
-        raise InputError(f"{out}: cannot write there ({error.strerror}); choose another folder with --out") from error
+        raise InputError(
+            f"{out}: cannot write there ({error.strerror}); choose another folder for the output"
+        ) from error
     with ExitStack() as stack:
         try:
             stack.enter_context(lock_file(out / ".lock"))
@@ -76,4 +78,4 @@ def _sign(location: LedgerLocation) -> None:
 
 
 def _busy(out: Path) -> InputError:
-    return InputError(f"{out}: another run is working there; wait for it, or choose another folder with --out")
+    return InputError(f"{out}: another run is working there; wait for it, or choose another folder for the output")

@@ -106,10 +106,12 @@ def test_curate_and_export(out, tmp_path_factory):
         done = dataset.export("csv", folder, everything=True)
         assert (done.records, done.folder) == (3, folder) and (folder / "clips.csv").is_file()
         assert dataset.export("merr").folder == out / "export" / "merr"
-        with pytest.raises(merrflow.InputError, match="no such format; the formats are: .*merr-strict"):
+        with pytest.raises(merrflow.InputError, match="^the format 'parquet' is not known; there are: .*merr-strict"):
             dataset.export("parquet")
         with pytest.raises(merrflow.InputError, match="the format csv has no option 'split'"):
             dataset.export("csv", split="test=0.1")
+        with pytest.raises(merrflow.InputError, match="^the format huggingface: split test: name a part and its share"):
+            dataset.export("huggingface", split="test")
 
 
 def test_the_pages_example_runs(out, capsys):

@@ -55,9 +55,9 @@ def test_meld(tmp_path: Path) -> None:
     path = written(tmp_path / "train_sent_emo.csv", MELD)
     assert read_sentences(path, "meld") == {"dia0_utt0": "also, it’s done", "dia0_utt1": "You must"}
     assert read_labels(path, NORMAL, "meld") == {"dia0_utt0": "happy", "dia0_utt1": "sad"}
-    with pytest.raises(InputError, match=r"needs the columns .*it has: Sr No\., .*; it looks like --layout meld$"):
+    with pytest.raises(InputError, match=r"needs the columns .*it has: Sr No\., .*; it looks like the layout meld$"):
         read_sentences(path)
-    with pytest.raises(InputError, match=r"a table of DFEW has the columns video_name, label or .*--layout meld"):
+    with pytest.raises(InputError, match=r"a table of DFEW has the columns video_name, label or .*the layout meld"):
         read_labels(path, NORMAL, "dfew")
     with pytest.raises(InputError, match=r"line 3, column emotion: unknown label 'joyous': MELD has neutral, joy"):
         read_labels(written(path, MELD.replace(",sadness,", ",joyous,")), NORMAL, "meld")
@@ -81,7 +81,7 @@ def test_mer(tmp_path: Path, layout: str) -> None:
     assert read_labels(labels, NORMAL, layout) == {"sample_00000007": "worried", "b": "happy"}
     said = written(tmp_path / "transcription.csv", "name,chinese,english\na,你好。,Hello.\nb,没有。,\n")
     assert read_sentences(said, layout) == {"a": "Hello."}
-    with pytest.raises(InputError, match="it looks like --layout mer2023 or --layout mer2024"):
+    with pytest.raises(InputError, match="it looks like the layout mer2023 or mer2024"):
         read_labels(labels)
 
 

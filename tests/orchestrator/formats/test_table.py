@@ -115,7 +115,7 @@ def test_what_can_be_meant_in_two_ways_is_refused(tmp_path: Path, text: str, tol
         (b"\nname,label, Label\na,b,c\n", "line 2: the column 'Label' occurs twice"),
         (b"PK\x03\x04" + bytes(100), "a workbook or ZIP archive .save a workbook as `CSV UTF-8`., not text"),
         (b"\xd0\xcf\x11\xe0" + bytes(100), "an old Excel"),
-        ("name,sentence\na,Ναι\n".encode("cp1253"), r"name its encoding \(--table-encoding\), perhaps .*cp1253"),
+        ("name,sentence\na,Ναι\n".encode("cp1253"), r"name its encoding \(setting table_encoding\), perhaps .*cp1253"),
         (b"sep=;\n", "it has: none"),
         (b"", "it has: none"),
     ],
@@ -164,7 +164,7 @@ def test_lists_of_clips_are_read_as_strictly(tmp_path: Path) -> None:
         ('path,sentence\na.mp4,"Oh\n', "line 2: not a CSV table"),
         ("path,path\na.mp4,b.mp4\n", "line 1: the column 'path' occurs twice"),
         ("path,name\n,a\n", "line 2: the path is blank"),
-        ("Utterance,Emotion,Dialogue_ID,Utterance_ID\nHi,joy,0,0\n", "needs a column `path`; .*--layout meld"),
+        ("Utterance,Emotion,Dialogue_ID,Utterance_ID\nHi,joy,0,0\n", "needs a column `path`; .*the layout meld"),
     ):
         with pytest.raises(InputError, match=told):
             find_clips([written(tmp_path / "list.csv", text)])

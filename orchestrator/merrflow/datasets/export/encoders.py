@@ -37,7 +37,7 @@ class Encoders:
             from transformers.image_processing_base import ImageProcessingMixin
         except ImportError as error:
             raise InputError(
-                f"--features needs torch and transformers ({error}): pip install merrflow[features]"
+                f"the option features needs torch and transformers ({error}): pip install merrflow[features]"
             ) from None
         chosen = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
         models, scales, origins = {}, {}, {}
@@ -52,15 +52,15 @@ class Encoders:
                     how, _ = ImageProcessingMixin.get_image_processor_dict(name)
                     scales[kind] = (how.get("image_mean") or _MEAN, how.get("image_std") or _STD)
             except (OSError, ValueError, RuntimeError, AttributeError) as error:
-                raise InputError(
-                    f"--option {kind}_model={name}: cannot be loaded ({one_line(str(error))[:300]})"
-                ) from error
+                raise InputError(f"{kind}_model={name}: cannot be loaded ({one_line(str(error))[:300]})") from error
             known_as = Path(name).name if Path(name).is_dir() else name  # no path of this machine
             origins[kind] = {"model": known_as, "revision": str(getattr(config, "_commit_hash", None) or "")}
         widths = {kind: model.config.hidden_size for kind, model in models.items()}
         if len(set(widths.values())) > 1:
             told = ", ".join(f"{kind} {width}" for kind, width in widths.items())
-            raise InputError(f"--features: Emotion-LLaMA joins vectors of one width, and the models have {told}")
+            raise InputError(
+                f"the option features: Emotion-LLaMA joins vectors of one width, and the models have {told}"
+            )
         return cls(models, scales, extractor, origins, chosen)
 
     @property

@@ -58,7 +58,7 @@ def whole_folder(target: Path, kind: str) -> Iterator[Path]:
                 if target.exists():
                     shutil.rmtree(old, ignore_errors=True)
     except OSError as error:
-        hint = "what was there is still whole. Make room, or choose another folder with --to"
+        hint = "what was there is still whole. Make room, or choose another folder"
         raise unwritable(target, error, hint) from error
 
 
@@ -75,7 +75,7 @@ def _check(target: Path) -> None:
     """Raises `InputError` unless `target` may be replaced."""
     if not target.exists() or (target.is_dir() and not any(target.iterdir())):
         return
-    hint = "move it away, or choose another folder with --to"
+    hint = "move it away, or choose another folder"
     listed = _listed(target)
     if listed is None:
         raise InputError(f"{target}: is there already and was not written by merrflow export; {hint}")

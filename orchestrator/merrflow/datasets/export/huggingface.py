@@ -183,7 +183,7 @@ class WebDatasetFormat(HuggingFaceFormat):
 
 
 def parse_split(text: str) -> dict[str, float]:
-    """Shares from "validation=0.1,test=0.1". Raises `InputError` that names --split and the part at fault."""
+    """Shares from "validation=0.1,test=0.1". Raises `InputError` that names the part at fault."""
     shares: dict[str, float] = {}
     for part in filter(None, (part.strip() for part in text.split(","))):
         name, _, share = (piece.strip() for piece in part.partition("="))
@@ -192,14 +192,12 @@ def parse_split(text: str) -> dict[str, float]:
         except ValueError:
             value = -1.0
         if not (name.isascii() and name.isidentifier()) or not 0 < value < 1:
-            raise InputError(f"--split {part}: name a part and its share, such as validation=0.1")
+            raise InputError(f"split {part}: name a part and its share, such as validation=0.1")
         if name in shares or name == TRAIN:
-            raise InputError(
-                f"--split {part}: {'train is what is left' if name == TRAIN else f'{name} is given twice'}"
-            )
+            raise InputError(f"split {part}: {'train is what is left' if name == TRAIN else f'{name} is given twice'}")
         shares[name] = value
     if sum(shares.values()) >= 1:
-        raise InputError(f"--split {text}: the shares must come to less than 1, for train is what is left")
+        raise InputError(f"split {text}: the shares must come to less than 1, for train is what is left")
     return shares
 
 

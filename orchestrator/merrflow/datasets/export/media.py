@@ -85,7 +85,7 @@ class MediaFolder:
         if target.exists():
             raise InputError(
                 f"{path}: two clips would have this file name, for the file system takes A and a for one; rename one "
-                "of them, or choose a folder on another file system with --to"
+                "of them, or choose a folder on another file system"
             )
         write(target)
         return path

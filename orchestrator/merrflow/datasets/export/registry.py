@@ -55,7 +55,7 @@ def make_format(name: str, options: Mapping[str, object]) -> Format[Any]:
     """A format with its options, which may be text. Raises `InputError` for what is not known or not valid."""
     known = known_formats()
     if name not in known:
-        raise InputError(f"--format {name}: there is no such format; the formats are: {', '.join(known)}")
+        raise InputError(f"the format {name!r:.80} is not known; there are: {', '.join(known)}")
     chosen = load_format(known[name])
     for key in options:
         if key not in chosen.options_type.model_fields:

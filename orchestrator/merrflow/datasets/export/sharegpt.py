@@ -65,11 +65,11 @@ class ShareGptOptions(FormatOptions):
     @model_validator(mode="after")
     def _check(self) -> ShareGptOptions:
         if self.clues not in load_question().given:
-            raise InputError(f"--option clues={self.clues}: must be one of {', '.join(load_question().given)}")
+            raise InputError(f"clues={self.clues}: must be one of {', '.join(load_question().given)}")
         if self.audio and self.media_dir:
-            raise InputError("--option audio=true: the sound is written into the export, so leave media_dir out")
+            raise InputError("audio=true: the sound is written into the export, so leave media_dir out")
         if self.media_dir and not Path(self.media_dir).is_dir():
-            raise InputError(f"--option media_dir={self.media_dir}: there is no such folder")
+            raise InputError(f"media_dir={self.media_dir}: there is no such folder")
         return self
 
 

@@ -114,7 +114,7 @@ def test_the_runs_own_files_are_not_replaced(tmp_path: Path) -> None:
     ledger = run(tmp_path, [record("a")])
     write_merr(ledger, tmp_path / "merr")
     for place in (tmp_path, tmp_path / "merr", tmp_path / "peaks", tmp_path / "ledger.db"):
-        with pytest.raises(InputError, match="--to"):
+        with pytest.raises(InputError, match="not written by merrflow export.*choose another folder$"):
             export(ledger, tmp_path, "merr", place)
     assert (tmp_path / "peaks" / "a.jpg").exists()
 

@@ -130,7 +130,7 @@ def test_crops_follow_the_face_and_may_lie_at_the_edge(tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", ["face", "video", "audio"])
 def test_a_model_that_cannot_be_had_is_one_sentence(tmp_path: Path, models: dict[str, str], kind: str) -> None:
     wrong = models | {f"{kind}_model": str(tmp_path / "nowhere")}
-    with pytest.raises(InputError, match=f"--option {kind}_model=.*nowhere: cannot be loaded"):
+    with pytest.raises(InputError, match=f"{kind}_model=.*nowhere: cannot be loaded"):
         export(filmed(tmp_path, "a"), tmp_path, "merr", options={"features": "true", **wrong})
     assert list((tmp_path / "export").glob("merr*")) == []
 

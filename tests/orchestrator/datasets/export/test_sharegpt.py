@@ -142,7 +142,7 @@ def test_clips_that_stay_where_they_are(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"clues": "some"}, "the format sharegpt: --option clues=some: must be one of none, words, all"),
+        ({"clues": "some"}, "the format sharegpt: clues=some: must be one of none, words, all"),
         ({"media_dir": "/no/such"}, "media_dir=/no/such: there is no such folder"),
         ({"media_dir": ".", "audio": "true"}, "leave media_dir out"),
         ({"audio": "loud"}, "option audio: "),
