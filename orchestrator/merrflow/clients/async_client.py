@@ -13,6 +13,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import grpc
+
 from merrflow.clients.services import Answer, Services
 from merrflow.common.v1 import common_pb2
 from merrflow.core.arguments import as_path, as_seed, as_text, as_texts, unusable
@@ -157,7 +159,7 @@ class AsyncClient:
         services, task = self._open(), asyncio.current_task()
         try:
             yield services
-        except asyncio.CancelledError:
+        except (asyncio.CancelledError, grpc.aio.UsageError):  # the second for a channel that is closed
             if self._is_open or (task and task.cancelling()):  # it is the caller who was cancelled
                 raise
             raise self._not_open() from None

@@ -29,6 +29,7 @@ class WaitQueue:
         self._check = check
         self._waiting: dict[_Waiting, None] = {}
         self._calls = 0
+        self._is_cancelled = False
         self._exclusive: set[Replica] = set()  # in use by a call that works alone
 
     @asynccontextmanager
@@ -43,6 +44,8 @@ class WaitQueue:
     async def _take(self, avoid: Replica | None, is_suspect: bool, alone: bool) -> Replica:
         loop = asyncio.get_running_loop()
         since = loop.time()
+        if self._is_cancelled:
+            raise asyncio.CancelledError
         waiting = _Waiting(loop.create_future(), avoid, is_suspect, alone)
         self._waiting[waiting] = None
         self.assign()
@@ -93,6 +96,8 @@ class WaitQueue:
         waiting.future.set_result(replica)
 
     def cancel(self) -> None:
-        """Nothing will be given out any more."""
-        for waiting in list(self._waiting):
+        """Nothing will be given out any more; calls that wait, now or later, are cancelled."""
+        self._is_cancelled = True
+        for waiting in self._waiting:
             waiting.future.cancel()
+        self._waiting.clear()  # before a call that ends gives its replica back
