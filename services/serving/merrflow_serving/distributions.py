@@ -23,7 +23,7 @@ def blamed(culprit: str, kind: type[Exception], passing: tuple[type[Exception], 
     """
     try:
         yield
-    except (KeyboardInterrupt, *passing):
-        raise
     except BaseException as error:  # such as the SystemExit of a library that finds no licence
+        if isinstance(error, (KeyboardInterrupt, *passing)):
+            raise
         raise kind(f"{culprit}: {one_line(error)}") from error
