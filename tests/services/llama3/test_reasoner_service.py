@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import grpc
 import pytest
@@ -16,7 +17,7 @@ from merrflow_llama3 import SPEC
 from merrflow_llama3.types import Clues
 from merrflow_serving.errors import from_rpc_error
 from merrflow_serving.server import Server
-from tests.services.llama3.clue_sets import CHINESE, SAD, UNLABELLED
+from tests.services.llama3.clue_sets import SAD, UNLABELLED
 
 
 @asynccontextmanager
@@ -42,7 +43,7 @@ async def test_answers_limits_and_errors_over_grpc(loaded_already):
         assert info.ready and info.problem == ""
         assert info.limits.max_tokens == 2048
 
-        asked = (UNLABELLED, CHINESE)  # the first is answered in a third of the time
+        asked = (UNLABELLED, replace(UNLABELLED, expressions=("lip corners pulled down",)))  # soon answered
         replies = await asyncio.gather(*(stub.Reason(request(clues, 4)) for clues in asked))
         for reply in replies:
             assert reply.outcome == common_pb2.OUTCOME_DONE
@@ -64,7 +65,7 @@ async def test_answers_limits_and_errors_over_grpc(loaded_already):
 
 
 async def test_scores_over_grpc(loaded_already):
-    labels = ["angry", "happy", "sad"]
+    labels = ["happy", "sad"]
     async with channel() as opened:
         stub = pb_grpc.EmotionReasonerStub(opened)
         clues = pb.Clues(**vars(UNLABELLED))

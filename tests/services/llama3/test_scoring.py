@@ -24,7 +24,8 @@ from merrflow_serving.errors import InvalidInput, NotReady, TooLarge
 from tests.services.llama3.clue_sets import ANGRY, CHINESE, SAD, UNLABELLED
 
 LABELS = ("neutral", "angry", "happy", "sad", "worried", "surprise", "fear", "contempt", "doubt")
-FEW = LABELS[:4]  # for the real model, which takes a second of a core for nine
+FEW = LABELS[:4]  # for the real model, which takes three seconds of a core for nine
+TWO = ("sad", "happy")
 LIKELIHOODS = st.dictionaries(st.sampled_from(LABELS), st.floats(-200, 0), min_size=2)
 
 
@@ -213,14 +214,16 @@ def test_scores_do_not_depend_on_order_neighbours_or_the_label_clue(engine):
         assert few[label] == pytest.approx(many[label], abs=1e-6)
 
 
-def test_plain_cases_are_told(engine):
+@pytest.mark.parametrize(
+    ("clues", "best"),
+    [
+        (Clues(tone="speaks in an angry voice", expressions=("lowered brows",)), "angry"),
+        pytest.param(CHINESE, "happy", marks=pytest.mark.slow),
+    ],
+)
+def test_plain_cases_are_told(engine, clues, best):
     """What even this model gets right; its figures over MERR are in `LlamaCpp.info().note`."""
-
-    def best(clues: Clues) -> str:
-        return max(_score(engine, clues, LABELS).scores, key=lambda score: score.probability).label
-
-    assert best(CHINESE) == "happy"
-    assert best(Clues(tone="speaks in an angry voice", expressions=("lowered brows",))) == "angry"
+    assert max(_score(engine, clues, LABELS).scores, key=lambda score: score.probability).label == best
 
 
 def test_a_poisoned_clue_or_label_is_text(engine):
@@ -233,13 +236,13 @@ def test_a_poisoned_clue_or_label_is_text(engine):
 def test_what_cannot_be_scored_hurts_no_neighbour(engine):
     results = engine.run(
         [
-            ScoreItem(Clues(label="sad"), FEW),
+            ScoreItem(Clues(label="sad"), TWO),
             ScoreItem(SAD, ("sad", "sad")),
-            ScoreItem(Clues(subtitle="and then we went home " * 900), FEW),
-            ScoreItem(UNLABELLED, FEW),
+            ScoreItem(Clues(subtitle="and then we went home " * 900), TWO),
+            ScoreItem(UNLABELLED, TWO),
         ]
     )
     assert isinstance(results[0], InvalidInput) and results[0].reason == "NO_CLUE"
     assert isinstance(results[1], InvalidInput) and results[1].reason == "LABELS"
     assert isinstance(results[2], TooLarge)
-    assert results[3] == _score(engine, UNLABELLED)
+    assert results[3] == _score(engine, UNLABELLED, TWO)

@@ -15,7 +15,9 @@ from merrflow_openface_au.service import warmup_item
 from merrflow_openface_au.settings import OpenFaceAuSettings
 from merrflow_openface_au.types import VideoResult
 from merrflow_serving.errors import NotReady
+from merrflow_serving.media.video import read_frames
 from tests.services.openface_au.predictor_files import write
+from tests.services.openface_au.videos import encode
 
 SHARED = Path(__file__).resolve().parents[4] / "shared"
 EXAMPLES = Path(__file__).resolve().parents[3] / "examples" / "clips"
@@ -41,6 +43,10 @@ def real() -> Iterator[PredictorsEngine]:
     engine.close()
 
 
+def beginning(clip: Path, frames: int) -> bytes:
+    return encode(frame.image for frame in read_frames(clip, range(frames)).values())
+
+
 def test_one_picture_gives_every_unit_of_the_files(made_up: PredictorsEngine) -> None:
     (result,) = made_up.run([warmup_item()])
     assert isinstance(result, VideoResult) and result.action_units == ("AU06", "AU12", "AU28")
@@ -50,7 +56,7 @@ def test_one_picture_gives_every_unit_of_the_files(made_up: PredictorsEngine) ->
 
 
 def test_a_batch_changes_no_row(made_up: PredictorsEngine) -> None:
-    clips = sorted(EXAMPLES.glob("*.mp4"))[:2]
+    clips = [beginning(clip, 12) for clip in sorted(EXAMPLES.glob("*.mp4"))[:2]]
     together = made_up.run([*clips, warmup_item()])
     assert made_up.run([clips[1]]) == together[1:2]
     assert made_up.run([warmup_item(), clips[0]]) == together[2::-2], "in another order, with other neighbours"
@@ -95,8 +101,8 @@ def test_the_median_of_a_long_track_is_that_of_a_bounded_sample(
         "action_units",
         lambda track, indices: kept.append(list(track._kept)) or units_of(track, indices),
     )
-    made_up.run([EXAMPLES / "good_news.mp4"])
-    assert all(len(one) <= 8 and len(set(np.diff(one))) == 1 for one in kept)
+    made_up.run([beginning(EXAMPLES / "good_news.mp4", 24)])
+    assert kept and all(len(one) <= 8 and len(set(np.diff(one))) == 1 for one in kept)
 
 
 def openface(name: str) -> dict[str, np.ndarray]:

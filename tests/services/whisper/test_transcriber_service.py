@@ -45,7 +45,7 @@ async def failure(call) -> tuple[grpc.StatusCode, str]:
     return error.code, error.reason
 
 
-async def test_bytes_and_stream_give_the_same_answer(models):
+async def test_bytes_and_stream_give_the_same_answer(models, loaded_already):
     async with client(models) as stub:
         whole = await stub.Transcribe(request(CLIP))
         parts = [pb.TranscribeStreamRequest(request=pb.TranscribeRequest(clip="clip"))]
