@@ -9,6 +9,8 @@ import pytest
 
 from benchmarks import action_units, clip_work
 from benchmarks.support import clip_files, media_parts
+from merrflow_serving.media.video import read_frames
+from tests.services.openface_au.videos import encode
 
 SHORT = clip_files.OWN / "quiet_goodbye.mp4"
 
@@ -19,8 +21,10 @@ def one_clip(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_action_units_and_their_parts(one_clip: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    action_units.main(["--clips", str(one_clip), "--workers"])
+def test_action_units_and_their_parts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    beginning = read_frames(SHORT, range(40)).values()
+    (tmp_path / "clip.mp4").write_bytes(encode(frame.image for frame in beginning))
+    action_units.main(["--clips", str(tmp_path), "--workers"])
     told = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert (told["decodes"], told["clips"]) == (1, 1)
     assert told["frames_decoded"] == told["frames"] > 31

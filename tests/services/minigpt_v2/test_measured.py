@@ -171,11 +171,27 @@ def test_warm_up_goes_through_every_part(engine):
     ("name", "index", "people", "words"),
     [
         ("sample_00000338", 57, 2, ["medium shot, left of centre", "warm colours", "eyes lowered or closed"]),
-        ("sample_00000669", 93, 1, ["medium close-up", "facing the camera", "eyes lowered or closed", "cool colours"]),
-        ("sample_00002422", 21, 1, ["medium close-up", "head turned left", "low key", "warm colours"]),
+        pytest.param(
+            "sample_00000669",
+            93,
+            1,
+            ["medium close-up", "facing the camera", "eyes lowered or closed", "cool colours"],
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            "sample_00002422",
+            21,
+            1,
+            ["medium close-up", "head turned left", "low key", "warm colours"],
+            marks=pytest.mark.slow,
+        ),
         ("sample_00003462", 25, 3, ["medium shot", "head turned slightly right, eyes right", "one hand raised"]),
-        ("sample_00004671", 59, 1, ["medium close-up", "right", "one hand at the face"]),
-        ("samplenew_00051251", 26, 1, ["medium shot", "head turned slightly left", "low key"]),
+        pytest.param(
+            "sample_00004671", 59, 1, ["medium close-up", "right", "one hand at the face"], marks=pytest.mark.slow
+        ),
+        pytest.param(
+            "samplenew_00051251", 26, 1, ["medium shot", "head turned slightly left", "low key"], marks=pytest.mark.slow
+        ),
     ],
 )
 def test_real_television_frames(engine, name, index, people, words):

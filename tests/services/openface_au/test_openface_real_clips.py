@@ -22,7 +22,7 @@ INTENSITY = ["01", "02", "04", "05", "06", "07", "09", "10", "12", "14", "15", "
 PRESENCE = [*INTENSITY, "28"]
 
 
-@pytest.mark.parametrize("version", [1, 2])
+@pytest.mark.parametrize("version", [pytest.param(1, marks=pytest.mark.slow), 2])
 async def test_the_six_clips_have_their_csvs_values(shared: Path, tmp_path: Path, version: int) -> None:
     files = {name: shared / "clips" / f"{name}.mp4" for name in CLIPS}
     plan = {

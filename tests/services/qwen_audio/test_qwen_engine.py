@@ -293,8 +293,15 @@ def test_too_little_memory_for_the_weights_is_told_with_what_to_do(folder, tmp_p
     assert caught.value.reason == "MEMORY_MISSING"
 
 
-@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
-@pytest.mark.parametrize("attention", ["sdpa", "eager"])
+@pytest.mark.parametrize(
+    ("dtype", "attention"),
+    [
+        ("bfloat16", "sdpa"),
+        ("float16", "eager"),
+        pytest.param("float16", "sdpa", marks=pytest.mark.slow),
+        pytest.param("bfloat16", "eager", marks=pytest.mark.slow),
+    ],
+)
 def test_half_precision_runs(folder, tmp_path, dtype, attention):
     engine = made(folder, tmp_path, dtype=dtype, attention=attention)
     engine.load()

@@ -146,7 +146,7 @@ def test_stored_numbers(model, question):
     assert list(answer.ids) == GOLDEN["answer"]
 
 
-@pytest.mark.parametrize("attention", ["sdpa", "eager"])
+@pytest.mark.parametrize("attention", ["sdpa", pytest.param("eager", marks=pytest.mark.slow)])
 def test_the_batch_does_not_matter(tmp_path, question, recordings, attention):
     folder = checkpoints.write(tmp_path, checkpoints.weights())
     model = QwenAudioModel(folder, chat=True, device=CPU, dtype=torch.float32, attention=attention)

@@ -75,7 +75,9 @@ def test_the_cry_before_the_sentence_counts(tones):
     assert "a wide pitch range" in tone.text
 
 
-@pytest.mark.parametrize("milliseconds", [3, 7, 11, 16, 20, 24])
+@pytest.mark.parametrize(
+    "milliseconds", [11, 24, *(pytest.param(one, marks=pytest.mark.slow) for one in (3, 7, 16, 20))]
+)
 def test_silence_in_front_changes_no_word(tones, milliseconds):
     """As the priming of a codec or a remux puts there."""
     engine = SPEC.make_engine(SPEC.settings())

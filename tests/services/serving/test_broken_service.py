@@ -178,8 +178,20 @@ async def test_a_stop_does_not_wait_for_the_engine_to_load(tmp_path: Path) -> No
     ("service", "variables", "kept_out", "words"),
     [
         ("llama3", {"ENGINE": "transformers"}, "torch", "transformers needs torch, not installed here: pip install"),
-        ("llama3", {"ENGINE": "vllm"}, "vllm", "the engine vllm needs vllm, not installed here"),
-        ("minigpt-v2", {"ENGINE": "minigpt_v2"}, "torch", "needs torch: pip install 'merrflow-minigpt-v2[torch]'"),
+        pytest.param(
+            "llama3",
+            {"ENGINE": "vllm"},
+            "vllm",
+            "the engine vllm needs vllm, not installed here",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            "minigpt-v2",
+            {"ENGINE": "minigpt_v2"},
+            "torch",
+            "needs torch: pip install 'merrflow-minigpt-v2[torch]'",
+            marks=pytest.mark.slow,
+        ),
         ("llama3", {"ENGINE": "llamacpp"}, "xllamacpp", "xllamacpp, which runs the model, is not installed"),
     ],
 )

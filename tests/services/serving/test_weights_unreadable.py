@@ -91,7 +91,7 @@ def problem_of(service: str, models: Path, **variables: str) -> str:
         return problem
 
 
-SLOW = {"minigpt-v2"}  # whose engine imports most
+SLOW = {"minigpt-v2", "qwen-audio"}  # as llama3, but for the engine
 
 
 @pytest.mark.parametrize(
