@@ -37,17 +37,19 @@ def spoken_vowels(
     z = np.exp(-2j * np.pi * np.fft.rfftfreq(count, 1.0 / SAMPLE_RATE) / SAMPLE_RATE)
     length = int(SAMPLE_RATE / syllables_per_second)
     envelope = np.sin(np.pi * np.arange(length) / length) ** 0.6
-    sound = np.zeros(count)
+    syllables = np.zeros((len(VOWELS), count))  # those of a vowel go through its resonances together
     for number in range(count // length):
-        syllable = np.zeros(count)
         part = slice(number * length, (number + 1) * length)
-        syllable[part] = source[part] * envelope
-        spectrum = np.fft.rfft(syllable) / (1.0 - TILT * z)
-        for frequency, bandwidth in zip(VOWELS[number % len(VOWELS)], BANDWIDTHS, strict=True):
+        syllables[number % len(VOWELS), part] = source[part] * envelope
+    spectrum = np.zeros(len(z), complex)
+    for formants, spoken in zip(VOWELS, syllables, strict=True):
+        one = np.fft.rfft(spoken) / (1.0 - TILT * z)
+        for frequency, bandwidth in zip(formants, BANDWIDTHS, strict=True):
             radius = np.exp(-np.pi * bandwidth / SAMPLE_RATE)
             turn = np.cos(2.0 * np.pi * frequency / SAMPLE_RATE)
-            spectrum /= 1.0 - 2.0 * radius * turn * z + radius**2 * z**2
-        sound += np.fft.irfft(spectrum, count)
+            one /= 1.0 - 2.0 * radius * turn * z + radius**2 * z**2
+        spectrum += one
+    sound = np.fft.irfft(spectrum, count)
     sound = np.diff(sound, prepend=0.0)  # radiation at the lips
     recording: Samples = (0.3 * sound / np.abs(sound).max()).astype(np.float32)
     return recording

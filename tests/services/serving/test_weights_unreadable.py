@@ -16,9 +16,11 @@ import pytest
 from safetensors.numpy import save_file
 
 from merrflow_serving import health
+from merrflow_serving.errors import NotReady
 from merrflow_serving.weights import Place, revision
 from merrflow_serving.weights.entries import entry
 from merrflow_serving.weights.files import check
+from merrflow_serving.weights.locate import locate
 from merrflow_serving.weights.state import states
 
 # Root reads everything; without these capabilities, what the modes say holds for it too.
@@ -116,7 +118,8 @@ def test_a_folder_in_place_of_a_file_counts_as_missing(models: Path) -> None:
     folder = put(models, NAMES["llama3"])
     (folder / "config.json").unlink()
     (folder / "config.json").mkdir()
-    assert "(missing: config.json)" in problem_of("llama3", models)
+    with pytest.raises(NotReady, match=r"\(missing: config\.json\)"):
+        locate(NAMES["llama3"], Place(models_dir=models, offline=True))
 
 
 def test_a_folder_of_ones_own_with_a_file_that_may_not_be_read(models: Path) -> None:
