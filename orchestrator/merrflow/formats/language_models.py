@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 import re
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 from pydantic import Field
@@ -29,6 +29,13 @@ RUN = re.compile(r"(?:[A-Za-z]|[^\x00-\x7f])+")
 PLAIN_WORD = re.compile(rb"(?<![A-Za-z\x80-\xff])[A-Za-z]++(?![A-Za-z\x80-\xff])")
 _PUNCTUATION = frozenset("’‘“”„–—…«»")
 _OPENING = frozenset("‘“„")
+_AT_START = None
+_CASE = {  # by the case of the letter before, and by that of the letter: whether each is upper case
+    (before, upper): math.log(share if upper else 1 - share)
+    for before, share in ((_AT_START, _START_UPPER), (True, _STAY_UPPER), (False, 1 - _STAY_LOWER))
+    for upper in (True, False)
+}
+_KEPT = 4096  # words and characters that a model has weighed: a text has the same ones again and again
 
 
 class _Level(Strict):
@@ -83,6 +90,9 @@ class LanguageModel:
                 mass *= 0.1
                 for lead in range(low, high + 1):
                     self._bands.setdefault(lead, math.log(9 * mass / ((high - low + 1) * 94)))
+        self._character = lru_cache(_KEPT)(self._weigh_character)
+        # The logarithm of the probability of a word, or of a character that is no letter.
+        self.word = lru_cache(_KEPT)(self._weigh_word)
 
     def run(self, run: str) -> float:
         """The logarithm of the probability of words and signs without a blank between them."""
@@ -96,8 +106,7 @@ class LanguageModel:
         """Whether texts of the language do not have a sign beside a word."""
         return sign not in self._known and sign not in _PUNCTUATION
 
-    def word(self, word: str) -> float:
-        """The logarithm of the probability of a word, or of a character that is no letter."""
+    def _weigh_word(self, word: str) -> float:
         total = math.log(_ACCENTED) if self.latin and word.isalpha() and not word.isascii() else 0.0
         if self._words:
             if word.lower() in self._words:
@@ -105,15 +114,22 @@ class LanguageModel:
             total += math.log(1 - _FUNCTION_WORDS)
         if len(word) == 1 and word.isalpha() and not self._codec:
             total += math.log(_SINGLE)
-        before = ""
+        upper_before, ascii_before = _AT_START, None
         for character in word:
-            lower = character.lower()
-            total += self._letter(lower) if len(lower) == 1 else _NEVER
-            total += self._case(before, character)
-            if before and not self.latin and before.isascii() != character.isascii():
+            weight, upper, is_ascii = self._character(character)
+            total += weight
+            if upper is not None:
+                total += _CASE[upper_before, upper]
+            if not self.latin and ascii_before not in (None, is_ascii):
                 total += self._mixed
-            before = character
+            upper_before, ascii_before = bool(upper), is_ascii
         return total
+
+    def _weigh_character(self, character: str) -> tuple[float, bool | None, bool]:
+        """Its logarithm without regard to case; whether it is upper case, None if it has none; whether it is ASCII."""
+        lower, upper = character.lower(), character.isupper()
+        weight = self._letter(lower) if len(lower) == 1 else _NEVER
+        return weight, upper if upper or character.islower() else None, character.isascii()
 
     def _letter(self, letter: str) -> float:
         found = self._known.get(letter)
@@ -130,18 +146,6 @@ class LanguageModel:
         if letter in _PUNCTUATION:
             return -4.5
         return -10.5 if letter.isprintable() else _NEVER
-
-    def _case(self, before: str, character: str) -> float:
-        upper = character.isupper()
-        if not upper and not character.islower():
-            return 0.0
-        if not before:
-            share = _START_UPPER
-        elif before.isupper():
-            share = _STAY_UPPER
-        else:
-            share = 1 - _STAY_LOWER
-        return math.log(share if upper else 1 - share)
 
 
 @cache

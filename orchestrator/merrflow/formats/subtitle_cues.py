@@ -112,6 +112,7 @@ def _seconds(parts: Sequence[str | None]) -> float:
 
 def _lyrics(lines: Sequence[str]) -> list[RawCue]:
     """.lrc: a line lasts to the next, and may have several times. `[offset:+500]`: all come half a second sooner."""
+    lines = [line for line in lines if "[" in line]
     offset = next((int(match[1]) / 1000 for line in lines if (match := _LRC_OFFSET.match(line))), 0.0)
     found: list[tuple[float, str]] = []
     for line in lines:

@@ -55,6 +55,8 @@ def plain_lines(text: str) -> tuple[str, ...]:
     """The lines of spoken text: no tags, then no entities, no sound descriptions."""
     kept = []
     for raw in _OVERRIDE.sub("", _TAG.sub(_instead, text)).split("\n"):
+        if not raw or raw.isspace():
+            continue
         shown = _ENTITY.sub(lambda entity: html.unescape(entity.group()), raw)
         line = _BLANKS.sub(" ", _UNSEEN.sub("", shown)).strip()
         if line and not _DESCRIPTION.match(line):

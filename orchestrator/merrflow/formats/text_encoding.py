@@ -182,8 +182,7 @@ def _detected(data: bytes, option: str) -> str:
             text = sample.decode(encoding, errors="ignore")  # its last character may be cut
         except UnicodeDecodeError:
             continue
-        each = (_reading(text, encoding, language, about.prior + plain[language]) for language in about.languages)
-        best = max(each, key=lambda one: one.likelihood)
+        best = _best(text, encoding, {language: about.prior + plain[language] for language in about.languages})
         old = readings.get(text)
         if old is None or best.likelihood > old.likelihood + 0.01:
             readings[text] = replace(best, encoding=old.encoding if old else encoding)
@@ -220,15 +219,17 @@ def _sample(data: bytes) -> bytes:
     return b"\n".join(taken)
 
 
-def _reading(text: str, encoding: str, language: str, likelihood: float) -> _Reading:
-    """likelihood: what is known before the text itself is looked at."""
-    model, beyond, size = language_model(language), 0.0, 0
-    for run in RUN.findall(text):
-        if run.isascii():
-            continue
-        beyond += model.run(run)
-        size += len(run.encode(encoding))
-    return _Reading(encoding, language, text, likelihood + beyond, beyond / max(1, size))
+def _best(text: str, encoding: str, known: dict[str, float]) -> _Reading:
+    """In the likeliest language. known: of each language, what is known before the text itself is looked at."""
+    runs = [run for run in RUN.findall(text) if not run.isascii()]
+    distinct = dict.fromkeys(runs)
+    size = sum(len(run.encode(encoding)) for run in runs)
+    found = []
+    for language, likelihood in known.items():
+        weights = {run: language_model(language).run(run) for run in distinct}
+        beyond = sum((weights[run] for run in runs), 0.0)
+        found.append(_Reading(encoding, language, text, likelihood + beyond, beyond / max(1, size)))
+    return max(found, key=lambda one: one.likelihood)
 
 
 def _plain_words(data: bytes, sample: bytes) -> dict[str, float]:

@@ -25,11 +25,12 @@ def one_line(text: str) -> str:
     Line breaks structure a prompt, so a clue must not hold any; invisible characters do not belong in one.
     """
     text = unicodedata.normalize("NFC", text)
-    text = "".join(
-        " " if character.isspace() else character
-        for character in text
-        if character.isspace() or unicodedata.category(character) not in ("Cc", "Cf", "Cs", "Co", "Cn")
-    )
+    if not text.isprintable():
+        text = "".join(
+            " " if character.isspace() else character
+            for character in text
+            if character.isspace() or unicodedata.category(character) not in ("Cc", "Cf", "Cs", "Co", "Cn")
+        )
     return " ".join(text.split())
 
 
