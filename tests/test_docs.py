@@ -66,6 +66,17 @@ def sources() -> str:
     return "\n".join(path.read_text(encoding="utf-8") for path in files if path.suffix in wanted and path.is_file())
 
 
+@cache
+def quoted_names() -> set[str]:
+    """Names of merrflow's in the sources that are in quotes, or end a declaration."""
+    return set(re.findall(r'(?<=["\s])merrflow[\w.]*(?=[";])', sources()))
+
+
+@cache
+def merrflow_command() -> Any:
+    return typer.main.get_command(app)
+
+
 def found(pattern: str) -> list[Any]:
     """(document, match) of a pattern in the code of all documents, as parameters of a test."""
     pairs = {(path.name, one) for path in DOCUMENTS for line in code(path) for one in re.findall(pattern, line)}
@@ -93,7 +104,7 @@ def test_commands(line: str) -> None:
         return
     for part in re.findall(r"(?:^|[\s/])merrflow ([a-z][^|&;]*)", line):
         words = shlex.split(part, comments=True)
-        command: Any = typer.main.get_command(app)
+        command = merrflow_command()
         while hasattr(command, "commands") and words:
             assert words[0] in command.commands, words[0]
             command = command.commands[words.pop(0)]
@@ -102,7 +113,7 @@ def test_commands(line: str) -> None:
 
 @pytest.mark.parametrize("option", found(r"^(--[a-z-]+)"))
 def test_options_without_a_command(option: str) -> None:
-    known = {name for command in typer.main.get_command(app).commands.values() for name in options(command)}  # type: ignore[attr-defined]
+    known = {name for command in merrflow_command().commands.values() for name in options(command)}
     assert option in known or f'"{option}"' in sources()
 
 
@@ -153,7 +164,7 @@ def test_types_of_the_python_examples() -> None:
 @pytest.mark.parametrize("name", found(r"(?<![\w/.-])merrflow(?:_\w+)?(?:\.\w+)+"))
 def test_python_and_grpc_names(name: str) -> None:
     module, _, last = name.rpartition(".")
-    if re.search(rf'["\s]{re.escape(name)}[";]', sources()):  # an entry point group, a proto package, a file
+    if name in quoted_names():  # an entry point group, a proto package, a file
         return
     if module.endswith(".v1"):
         text = (ROOT / "protos" / module.replace(".", "/") / f"{module.split('.')[1]}.proto").read_text()
