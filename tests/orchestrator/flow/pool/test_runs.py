@@ -9,6 +9,7 @@ from collections import Counter
 import pytest
 from prefect.client.orchestration import get_client
 
+from merrflow.flow.deployment import register
 from merrflow.flow.names import POOL
 from merrflow.flow.run import annotate_request
 from merrflow.flow.submit import run_on_server
@@ -66,10 +67,8 @@ async def _registered():
         return any(pool.name == POOL for pool in pools) and await client.read_deployments()
 
 
-async def test_every_field_of_the_form_says_what_it_is_for(server, workers):
-    if not await _registered():
-        workers.start()
-        await until(_registered)
+async def test_every_field_of_the_form_says_what_it_is_for(server):
+    await register()  # as every worker does
     async with get_client() as client:
         form = (await client.read_deployment_by_name("annotate/annotate")).parameter_openapi_schema
     assert form["required"] == ["inputs", "out"]
