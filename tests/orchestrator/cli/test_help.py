@@ -21,13 +21,16 @@ HEAVY = (
 # Imports once, and is a process of its own for each command.
 FORKS = f"""
 import os, sys
+from typer.main import get_command
 from merrflow.cli.app import app
 
+merrflow = get_command(app)
+merrflow(["--help"], standalone_mode=False)  # imports what draws the help; if it loads more, that counts for all
 for command in sys.argv[1:]:
     child = os.fork()
     if not child:
         try:
-            app([*command.split(), "--help"], standalone_mode=False)
+            merrflow([*command.split(), "--help"], standalone_mode=False)
         finally:
             print(f"loaded by {{command!r}}:", *(name for name in {HEAVY} if name in sys.modules), flush=True)
             os._exit(0)
@@ -48,7 +51,7 @@ def test_the_help_of_no_command_imports_a_large_library() -> None:
     found = list(commands(get_command(app)))
     assert {"", "run", "worker", "models pull", "rules fit", "curate", "export"} <= set(found)
     ran = subprocess.run([sys.executable, "-c", FORKS, *found], capture_output=True, text=True, check=True)
-    assert ran.stdout.count("Usage: ") == len(found)
+    assert ran.stdout.count("Usage: ") == 1 + len(found)
     assert [line for line in ran.stdout.splitlines() if line.startswith("loaded by")] == [
         f"loaded by {command!r}:" for command in found
     ]

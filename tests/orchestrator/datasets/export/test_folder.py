@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import subprocess
 import sys
 import time
+from itertools import count
+from multiprocessing.synchronize import Event
 from pathlib import Path
 
 import pytest
@@ -87,22 +90,27 @@ def test_kill_9_leaves_the_old_one_and_the_next_export_sweeps(tmp_path: Path) ->
     assert visible(tmp_path) == ["set"]
 
 
+def replace_without_end(target: Path, begun: Event) -> None:
+    os.sync = lambda: None
+    begun.set()
+    for number in count():
+        with whole_folder(target, "csv") as part:
+            for name in "abc":
+                (part / name).write_text(str(number))
+
+
 def test_killed_at_any_moment_there_is_a_whole_one(tmp_path: Path) -> None:
     """A process that replaces the folder as fast as it can is killed again and again."""
-    code = (
-        "import os, sys; from pathlib import Path; from merrflow.datasets.export.folder import whole_folder\n"
-        "os.sync = lambda: None; print('now', flush=True)\n"
-        "for i in range(10**6):\n"
-        "    with whole_folder(Path(sys.argv[1]), 'csv') as part:\n"
-        "        [(part / name).write_text(str(i)) for name in 'abc']\n"
-    )
-    target = tmp_path / "set"
+    target, fork = tmp_path / "set", multiprocessing.get_context("fork")
     for delay in (0.1, 0.113, 0.127, 0.139):
-        child = subprocess.Popen([sys.executable, "-c", code, str(target)], stdout=subprocess.PIPE, text=True)
-        assert child.stdout.readline() == "now\n"
+        begun = fork.Event()
+        child = fork.Process(target=replace_without_end, args=(target, begun))
+        child.start()
+        assert begun.wait(60)
         time.sleep(delay)
         child.kill()
-        child.wait()
+        child.join()
+        assert child.exitcode == -signal.SIGKILL
         assert {path.name for path in target.iterdir()} == {"a", "b", "c", LIST}
         assert len({(target / name).read_text() for name in "abc"}) == 1
 

@@ -4,30 +4,19 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from tests.forks import merrflow
 from tests.orchestrator.datasets.export.hub_server import Hub, running_hub
 from tests.orchestrator.datasets.report.runs import many, record, run
 
 
 def push(hub: Hub, out: Path, *arguments: str, format: str = "huggingface") -> subprocess.CompletedProcess[str]:
-    surroundings = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
+    surroundings: dict[str, str | None] = {name: None for name in os.environ if name.startswith("HF_")}
     surroundings |= {"HF_ENDPOINT": hub.url, "HF_TOKEN": "hf_secret", "HF_HUB_DISABLE_XET": "1", "HF_HOME": str(out)}
-    command = [
-        sys.executable,
-        "-c",
-        "from merrflow.cli import main; main()",
-        "export",
-        "--out",
-        str(out),
-        "--format",
-        format,
-        *arguments,
-    ]
-    return subprocess.run(command, env=surroundings, capture_output=True, text=True, timeout=120, check=False)
+    return merrflow("export", "--out", out, "--format", format, *arguments, variables=surroundings)
 
 
 def written(folder: Path) -> dict[str, bytes]:

@@ -25,19 +25,28 @@ def _export(out: Path, format: str, folder: Path) -> None:
     export(Ledger.in_folder(out), out, format, folder)
 
 
+@pytest.fixture(scope="module")
+def outs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """The output folders of a former and a new run."""
+    made = []
+    for name, count in (("former", 3), ("new", 16)):
+        out, records = tmp_path_factory.mktemp(name), many(count)
+        with_clips(out, run(out, records, size=(64, 36)), *(one.name for one in records))
+        made.append(out)
+    return made[0], made[1]
+
+
 @pytest.mark.parametrize("format", BUILT_IN)
-def test_killed_at_ten_moments_it_is_the_former_or_the_new_one(tmp_path: Path, format: str) -> None:
-    former, new, folder = tmp_path / "former", tmp_path / "new", tmp_path / "set"
-    for out, count in ((former, 3), (new, 16)):
-        records = many(count)
-        ledger = run(out, records, size=(64, 36))
-        with_clips(out, ledger, *(one.name for one in records))
+def test_killed_at_ten_moments_it_is_the_former_or_the_new_one(
+    tmp_path: Path, outs: tuple[Path, Path], format: str
+) -> None:
+    (former, new), folder = outs, tmp_path / "set"
     wholes = []
-    for out in (former, new):
+    for name, out in (("former", former), ("new", new)):
         begun = time.monotonic()
-        _export(out, format, tmp_path / f"{out.name}_set")
+        _export(out, format, tmp_path / f"{name}_set")
         took = time.monotonic() - begun
-        wholes.append(contents(tmp_path / f"{out.name}_set"))
+        wholes.append(contents(tmp_path / f"{name}_set"))
     _export(former, format, folder)
     for moment in range(MOMENTS):
         process = multiprocessing.get_context("fork").Process(target=_export, args=(new, format, folder))
