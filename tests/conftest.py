@@ -18,10 +18,9 @@ import grpc
 import pytest
 from hypothesis import settings
 
-from merrflow.core import plugins
 from merrflow.pipeline import process_wide
 from merrflow.stages import text_reader
-from merrflow_serving import plugins as engine_plugins
+from merrflow_serving import distributions
 from merrflow_serving.media.ocr import TextReader
 from tests.paths import ROOT
 from tests.postgres import NoPostgres, postgres
@@ -113,8 +112,7 @@ def _installed_plugins_are_read_once() -> Iterator[None]:
         return (known if sys.path == usual else entry_points)(**wanted)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(plugins, "entry_points", read)
-        patch.setattr(engine_plugins, "entry_points", read)
+        patch.setattr(distributions, "entry_points", read)
         yield
 
 

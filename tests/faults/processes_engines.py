@@ -21,7 +21,7 @@ from typing import Any
 from merrflow_llama3.types import ScoreItem
 from merrflow_serving import service as serving
 from merrflow_serving.errors import EngineFault
-from merrflow_serving.service import ServiceSpec
+from merrflow_serving.spec import ServiceSpec
 from tests.orchestrator.fakes import SPECS
 
 MIB = 1 << 20
@@ -81,6 +81,7 @@ DEEDS: dict[str, Callable[[], Any]] = {
     "late": lambda: time.sleep(0.7),
     "raise": _raise(RuntimeError("the model broke")),
     "exit": lambda: sys.exit(3),
+    "end": lambda: os._exit(3),
     "interrupt": _raise(KeyboardInterrupt()),
     "stop iteration": _raise(StopIteration()),
     "raise what cannot be printed": _raise(_Unprintable()),

@@ -25,7 +25,7 @@ def faults(tmp_path, monkeypatch) -> Faults:
 
 @pytest.mark.slow
 async def test_one_that_dies_at_first_is_started_again(tmp_path, faults):
-    faults.plan(llama3={"start": "killed 2"}, qwen_audio={"start": "exit 1"})
+    faults.plan(llama3={"start": "killed 2"}, qwen_audio={"start": "end 1"})
     clips = make_clips(tmp_path / "clips", ["a"])
     summary = await annotate(clips, tmp_path / "out", {})
     assert summary.outcomes == {"done": 1}

@@ -6,16 +6,17 @@ are found, loaded and checked by the same code. Nothing is imported before `load
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 from inspect import isabstract
 from typing import ClassVar, Generic, Protocol, TypeVar
 
 from merrflow.core.errors import InputError
-from merrflow_serving.distributions import blamed, source_of
-from merrflow_serving.errors import MerrflowError
+from merrflow_serving.distributions import blamed, points_of, source_of
+from merrflow_serving.errors import MerrflowError, as_line
 
 
 class Pluggable(Protocol):
@@ -47,8 +48,12 @@ class Plugin(Generic[Kind]):
 
     def load(self, base: type[Kind]) -> type[Kind]:
         """The class. Raises `InputError` with one line if it cannot be imported, or is not a complete `base`."""
-        with blamed(f"{self} cannot be imported from {self.point.value!r}", InputError):
+        with blamed(f"{self} cannot be imported from {self.point.value!r}", InputError), redirect_stdout(sys.stderr):
             found = self.point.load()
+        with self.blamed():
+            return self._checked(found, base)
+
+    def _checked(self, found: object, base: type[Kind]) -> type[Kind]:
         if not (isinstance(found, type) and issubclass(found, base)):
             raise self.fault(f"is not a subclass of {base.__module__}.{base.__qualname__}")
         if isabstract(found):
@@ -58,18 +63,26 @@ class Plugin(Generic[Kind]):
             raise self.fault(f"does not define {', '.join(missing)}")
         if found.name != self.point.name:
             raise self.fault(f"calls itself {found.name!r}; the entry point must have the same name")
+        if len(found.about.splitlines()) != 1 or found.about != as_line(found.about):
+            raise self.fault("describes itself in `about` with something other than one line of text")
         return found
 
     def fault(self, problem: str) -> InputError:
         """What is wrong with the class, as an error that names the plug-in."""
         return InputError(f"{self} cannot be used: {self.point.value!r} {problem}")
 
-    def blamed(self) -> AbstractContextManager[None]:
+    @contextmanager
+    def blamed(self) -> Iterator[None]:
         """Raises what the code of others raises as `InputError` with one line that names the plug-in.
 
-        Errors of built-in classes and those that are meant for users pass as they are.
+        Errors of built-in classes and those that are meant for users pass as they are. What others print goes to
+        standard error, because commands print JSON.
         """
-        return nullcontext() if self.built_in else blamed(f"{self} failed", InputError, (InputError, MerrflowError))
+        if self.built_in:
+            yield
+            return
+        with blamed(f"{self} failed", InputError, (InputError, MerrflowError)), redirect_stdout(sys.stderr):
+            yield
 
 
 def find_plugins(group: str, kind: str, built_in: Mapping[str, str]) -> dict[str, Plugin[Kind]]:
@@ -79,7 +92,7 @@ def find_plugins(group: str, kind: str, built_in: Mapping[str, str]) -> dict[str
     Raises `InputError` with one line if two have the same name.
     """
     found = {name: Plugin[Kind](kind, EntryPoint(name, value, group), True) for name, value in built_in.items()}
-    others = [Plugin[Kind](kind, point, False) for point in entry_points(group=group)]
+    others = [Plugin[Kind](kind, point, False) for point in points_of(group)]
     for one in sorted(others, key=lambda plugin: (plugin.point.name, plugin.source)):
         first = found.setdefault(one.point.name, one)
         if first.built_in:

@@ -14,12 +14,13 @@ import json
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from merrflow.core.errors import InputError
 from merrflow.core.plugins import EXPORTS, FILTERS, Plugin
+from merrflow_serving.distributions import points_of
 
 if TYPE_CHECKING:
     from merrflow.datasets.curation.base import Filter
@@ -41,7 +42,7 @@ def formats() -> Iterator[tuple[str, str]]:
 
 
 def _listed(group: str, load: Callable[[], _Rows]) -> Iterator[tuple[str, str]]:
-    if not entry_points(group=group):
+    if not points_of(group):
         yield from json.loads(FILE.read_text(encoding="utf-8"))[group].items()
         return
     try:

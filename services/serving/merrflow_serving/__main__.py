@@ -10,7 +10,6 @@ import asyncio
 import json
 import sys
 from contextlib import redirect_stdout
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,11 +19,11 @@ from pydantic import ValidationError
 from merrflow_serving import commands, logs, plugins
 from merrflow_serving.catalog import SERVICES
 from merrflow_serving.describe import describe
-from merrflow_serving.distributions import blamed, source_of
-from merrflow_serving.errors import InvalidInput, MerrflowError
+from merrflow_serving.distributions import blamed, points_of, source_of
+from merrflow_serving.errors import InvalidInput, MerrflowError, as_line
 from merrflow_serving.server import serve
-from merrflow_serving.service import ServiceSpec
 from merrflow_serving.settings import ServiceSettings
+from merrflow_serving.spec import ServiceSpec
 
 S = TypeVar("S", bound=ServiceSettings)
 log = structlog.get_logger()
@@ -39,7 +38,7 @@ class _Parser(argparse.ArgumentParser):
 
 def load_spec(name: str) -> ServiceSpec[Any]:
     """The service of that name, if its distribution is installed here; else raises `MerrflowError`."""
-    found = [point for point in entry_points(group="merrflow.services") if point.name == name]
+    found = [point for point in points_of("merrflow.services") if point.name == name]
     if not found:
         known = ", ".join(SERVICES)
         hint = commands.install_service(name) if name in SERVICES else f"the services are: {known}"
@@ -90,7 +89,7 @@ def main(arguments: list[str] | None = None) -> int:
         told = {name: getattr(options, name) for name in ("address_file", "address_fd", "stop_with_stdin")}
         asyncio.run(serve(spec, settings, **told))
     except MerrflowError as error:
-        print(f"merrflow-serve: {error}", file=sys.stderr)
+        print(f"merrflow-serve: {as_line(str(error))}", file=sys.stderr)
         return 2
     return 0
 
@@ -104,7 +103,7 @@ def _describe(arguments: list[str]) -> int:
             spec = load_spec(options.service)
             found = describe(spec, read_settings(spec))
     except MerrflowError as error:
-        print(f"merrflow-serve: {error}", file=sys.stderr)
+        print(f"merrflow-serve: {as_line(str(error))}", file=sys.stderr)
         return 2
     print(json.dumps(found))
     return 0

@@ -206,7 +206,7 @@ class Batcher:
             if len(items) > 1:  # find the item that broke the batch; its neighbours get their results
                 return [self._run_alone(item, partial(wanted, place)) for place, item in enumerate(items)]
             if isinstance(error, MerrflowError):
-                return [error]
+                return [self._expected.error(error)]
             log.exception("engine fault")
             return [self._expected.fault(error)]
 

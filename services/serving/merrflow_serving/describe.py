@@ -9,10 +9,10 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any, TypeVar
 
-from merrflow_serving.engine import PlansMemory
-from merrflow_serving.errors import MerrflowError
-from merrflow_serving.service import ServiceSpec
+from merrflow_serving.engine import info_of, need_of
+from merrflow_serving.errors import MerrflowError, one_line
 from merrflow_serving.settings import ServiceSettings
+from merrflow_serving.spec import ServiceSpec
 from merrflow_serving.torch.need import Need
 
 S = TypeVar("S", bound=ServiceSettings)
@@ -26,12 +26,11 @@ def describe(spec: ServiceSpec[S], settings: S) -> dict[str, Any]:
     Raises `InvalidInput` for an engine that does not exist.
     """
     engine = spec.make_engine(settings)
-    info = asdict(engine.info())
+    info = asdict(info_of(engine))
     limits = info.pop("limits")
     need, gpu, problem = Need(0, 0), None, ""
     try:
-        if isinstance(engine, PlansMemory):
-            need = engine.need() or need
+        need = need_of(engine) or need
         if need.full or need.share:
             gpu = _gpu(info["device"])
             need = need.on(gpu["total_bytes"])
@@ -41,6 +40,8 @@ def describe(spec: ServiceSpec[S], settings: S) -> dict[str, Any]:
         problem = f"the engine {info['engine']} needs {error.name or error}, which is not installed here"
     except RuntimeError as error:  # what torch raises for a card that is full, or gone
         problem = f"the GPU cannot be used: {error}"
+    except Exception as error:  # of an engine of another distribution
+        problem = f"the engine {info['engine']} does not say what it needs: {one_line(error)}"
     return {
         "service": spec.name,
         "version": spec.version,

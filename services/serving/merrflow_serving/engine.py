@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from typing import Any, Protocol, TypeVar, runtime_checkable
@@ -14,6 +14,7 @@ from merrflow_serving.torch.need import Need
 _UINT32 = 1 << 32
 Item = TypeVar("Item", contravariant=True)
 Result = TypeVar("Result", covariant=True)
+Told = TypeVar("Told")
 
 
 class Wanted(Protocol):
@@ -102,19 +103,22 @@ class Engine(Protocol[Item, Result]):
 
 def info_of(engine: Engine[Any, Any]) -> EngineInfo:
     """The engine's `info()`. Raises its `MerrflowError`, or `EngineFault` if it fails in another way."""
-    try:
-        info = engine.info()
-    except MerrflowError:
-        raise
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:
-        raise EngineFault(f"its info() raised {one_line(error)}") from error
+    info = _told("info", engine.info)
     if not isinstance(info, EngineInfo):
         raise EngineFault(f"its info() returned {type(info).__name__}, not EngineInfo")
     if problem := next(_wrong_fields(info), ""):
         raise EngineFault(f"its info() says {problem}")
     return info
+
+
+def _told(name: str, method: Callable[[], Told]) -> Told:
+    """What a method returns. Raises its `MerrflowError`, or `EngineFault` if it fails in another way."""
+    try:
+        return method()
+    except (MerrflowError, KeyboardInterrupt):
+        raise
+    except BaseException as error:
+        raise EngineFault(f"its {name}() raised {one_line(error)}") from error
 
 
 def _wrong_fields(info: EngineInfo) -> Iterator[str]:
@@ -138,6 +142,40 @@ def _wrong_limits(limits: object) -> Iterator[str]:
         kinds = int | float if field_.name == "max_seconds" else int
         if not isinstance(value, kinds) or not 0 <= value < _UINT32:
             yield f"limits.{field_.name}={value!r:.80}; a number from 0 to {_UINT32 - 1} is wanted"
+
+
+def endpoint_of(engine: Engine[Any, Any]) -> Endpoint | None:
+    """Where the engine sends what it is asked; None if it computes itself. Raises `EngineFault` if it cannot say."""
+    if not isinstance(engine, HasEndpoint):
+        return None
+    found: object = _told("endpoint", engine.endpoint)
+    if not (isinstance(found, Endpoint) and isinstance(found.host, str) and isinstance(found.reach, Reach)):
+        raise EngineFault(f"its endpoint() returned {found!r:.80}, not an Endpoint with a host and a Reach")
+    return found
+
+
+def memory_of(engine: Engine[Any, Any]) -> Memory | None:
+    """The memory of the engine's device; None if it does not report it. Raises `EngineFault` if it cannot say."""
+    if not isinstance(engine, HasMemory):
+        return None
+    found: object = _told("memory", engine.memory)
+    if not (isinstance(found, Memory) and all(isinstance(size, int) and size >= 0 for size in vars(found).values())):
+        raise EngineFault(f"its memory() returned {found!r:.80}, not Memory with sizes in bytes")
+    return found
+
+
+def need_of(engine: Engine[Any, Any]) -> Need | None:
+    """The GPU memory that the engine will need; None if it computes on the CPU or does not say.
+
+    Raises what `need` raises, and `EngineFault` if it returns something else."""
+    found: object = engine.need() if isinstance(engine, PlansMemory) else None
+    if found is None:
+        return None
+    if not (
+        isinstance(found, Need) and all(isinstance(size, int | float) and size >= 0 for size in vars(found).values())
+    ):
+        raise EngineFault(f"its need() returned {found!r:.80}, not a Need of bytes")
+    return found
 
 
 @runtime_checkable

@@ -199,5 +199,9 @@ def one_line(error: BaseException) -> str:
         text = str(error)
     except Exception:
         text = "it cannot say how"
-    line = " ".join(f"{type(error).__name__}: {text}".split()).removesuffix(":")
-    return line.encode(errors="backslashreplace").decode()
+    return as_line(f"{type(error).__name__}: {text}").removesuffix(":")
+
+
+def as_line(text: str) -> str:
+    """A text of others as one line that can be sent and printed."""
+    return " ".join(text.split()).encode(errors="backslashreplace").decode()

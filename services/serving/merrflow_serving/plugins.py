@@ -13,13 +13,13 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 from typing import Any
 
 import structlog
 
 from merrflow_serving.catalog import SERVICES
-from merrflow_serving.distributions import blamed, source_of
+from merrflow_serving.distributions import blamed, points_of, source_of
 from merrflow_serving.engine import Engine, Parallel, info_of
 from merrflow_serving.errors import EngineFault, InvalidInput, MerrflowError
 from merrflow_serving.settings import ServiceSettings
@@ -132,5 +132,5 @@ def _clash(named: list[Plugin], built_in: Collection[str]) -> str:
 
 
 def _all() -> list[Plugin]:
-    found = [Plugin(point) for point in entry_points(group=GROUP)]
+    found = [Plugin(point) for point in points_of(GROUP)]
     return sorted(found, key=lambda plugin: (plugin.point.name, plugin.distribution))

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import grpc
+
 from merrflow_serving.errors import EngineFault, MerrflowError, one_line
 
 
@@ -28,11 +30,17 @@ class Expected:
         """What the engine raised for an item, as an error that a caller can be told."""
         return EngineFault(f"{self.engine} failed on this input: {one_line(error)}")
 
+    def error(self, error: MerrflowError) -> MerrflowError:
+        """An error that the engine gave or raised, or what is wrong with it: a call cannot fail with the code OK."""
+        if isinstance(error.code, grpc.StatusCode) and error.code is not grpc.StatusCode.OK:
+            return error
+        return EngineFault(f"{self.engine} gave an error of the code {error.code!r:.40}: {one_line(error)}")
+
     def _result(self, item: object, result: object) -> object:
         if result is None:
             return EngineFault(f"{self.engine} gave no result for this input")
         if isinstance(result, MerrflowError):
-            return result
+            return self.error(result)
         if isinstance(result, BaseException):
             return self.fault(result)  # a future does not accept every exception, and SystemExit would end the service
         wanted = next((kind for of, kind in self.types.items() if isinstance(item, of)), object)

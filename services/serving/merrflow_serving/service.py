@@ -1,87 +1,48 @@
-"""A service: what makes it different from others, and what its servicer is given (media, queue, timing, engine)."""
+"""A service at work: what its servicer is given (media, queue, timing, engine)."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
-from importlib import import_module
+from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-import grpc
 import structlog
 
 from merrflow.common.v1 import common_pb2
-from merrflow_serving import plugins
 from merrflow_serving.answers import Usage
 from merrflow_serving.batching import Answer, Batcher
-from merrflow_serving.catalog import SERVICES
 from merrflow_serving.engine import (
     Engine,
     EngineInfo,
-    HasEndpoint,
     HasMemory,
     Interruptible,
     Parallel,
     StopsEarly,
     Wanted,
+    endpoint_of,
     info_of,
+    memory_of,
 )
-from merrflow_serving.errors import PASSING, MerrflowError, NotReady, one_line
+from merrflow_serving.errors import PASSING, MerrflowError, NotReady, as_line, one_line
 from merrflow_serving.metrics import Metrics, State
 from merrflow_serving.receiving import media_source, receive
 from merrflow_serving.results import Expected
 from merrflow_serving.settings import ServiceSettings
+from merrflow_serving.spec import ServiceSpec
 from merrflow_serving.torch.gpu import GpuMonitor
 from merrflow_serving.torch.lost import is_lost
 from merrflow_serving.watchdog import Watchdog
 from merrflow_serving.weights import progress
 
 log = structlog.get_logger()
-SettingsT = TypeVar("SettingsT", bound=ServiceSettings)
 SettingsT_co = TypeVar("SettingsT_co", bound=ServiceSettings, covariant=True)
 T = TypeVar("T")
 CLOSE_SECONDS = 5.0  # for an engine to close
 NATIVE_SECONDS = 10.0  # beyond the longest run; then a process that hangs is ended without the interpreter's help
-
-
-@dataclass(frozen=True)
-class ServiceSpec(Generic[SettingsT]):
-    """One service; what the entry point of its distribution, in the group `merrflow.services`, refers to."""
-
-    name: str  # as in the catalog, such as "openface-au"
-    version: str
-    settings: type[SettingsT]
-    engines: Mapping[str, str]  # the built-in ones: name -> "package.module:Class"; the first is the default
-    register: Callable[[Service[SettingsT], grpc.aio.Server], None]  # adds the servicer to the server
-    warmup: Callable[[], Any]  # an item that exercises the whole engine once
-    results: Mapping[type, type]  # of an item -> of what an engine answers to it
-
-    @property
-    def proto(self) -> str:
-        """The full name of its gRPC service."""
-        return SERVICES[self.name].proto
-
-    def make_engine(self, settings: SettingsT) -> Engine[Any, Any]:
-        """The engine that the settings name, not loaded yet: a built-in one, or another distribution's.
-
-        Raises `InvalidInput` if there is no engine of that name, if several have it, or if it cannot be created.
-        """
-        plugin = self.plugin(settings)
-        if plugin is not None:
-            return plugin.create(settings)
-        module, attribute = self.engines[self._engine_name(settings)].split(":")
-        make: Callable[[SettingsT], Engine[Any, Any]] = getattr(import_module(module), attribute)
-        return make(settings)
-
-    def plugin(self, settings: SettingsT) -> plugins.Plugin | None:
-        """What adds the engine that the settings name; None for a built-in one. Raises `InvalidInput` as above."""
-        return plugins.find(self.name, self._engine_name(settings), self.engines)
-
-    def _engine_name(self, settings: SettingsT) -> str:
-        return settings.engine or next(iter(self.engines))
 
 
 class Service(Generic[SettingsT_co]):
@@ -139,6 +100,7 @@ class Service(Generic[SettingsT_co]):
             if isinstance(result, MerrflowError):
                 raise result
             self.info = info_of(self.engine)  # loading may have lowered its limits, for lack of memory
+            endpoint_of(self.engine), memory_of(self.engine)  # or raises
         except asyncio.CancelledError:
             raise
         except BaseException as error:  # a library that calls sys.exit must not end the service without a word
@@ -161,7 +123,7 @@ class Service(Generic[SettingsT_co]):
             self.engine.load()
 
     def _cannot(self, error: BaseException) -> None:
-        problem = " ".join(str(error).split()) if isinstance(error, MerrflowError) else one_line(error)
+        problem = as_line(str(error)) if isinstance(error, MerrflowError) else one_line(error)
         if self.plugin and not (isinstance(error, NotReady) or self.plugin in problem):
             problem = f"{self.plugin} cannot be used: {problem}"
         # An error of the system, such as of a disk or a right, is mended outside of the service.
@@ -266,11 +228,8 @@ class Service(Generic[SettingsT_co]):
         )
 
     def _endpoint(self) -> common_pb2.Endpoint | None:
-        """Where the engine sends what it is asked, if it computes elsewhere."""
-        if not isinstance(self.engine, HasEndpoint):
-            return None
-        found = self.engine.endpoint()
-        return common_pb2.Endpoint(host=found.host, reach=f"REACH_{found.reach.name}")
+        found = self._told(endpoint_of)
+        return common_pb2.Endpoint(host=found.host, reach=f"REACH_{found.reach.name}") if found else None
 
     def _state(self) -> State:
         """For the metrics page, on that page's thread."""
@@ -287,10 +246,14 @@ class Service(Generic[SettingsT_co]):
         )
 
     def _memory(self) -> common_pb2.Memory | None:
-        """The memory of the engine's device, if the engine reports it."""
-        if not (self.ready and isinstance(self.engine, HasMemory)):
-            return None
-        return common_pb2.Memory(**asdict(self.engine.memory()))
+        found = self._told(memory_of) if self.ready else None
+        return common_pb2.Memory(**asdict(found)) if found else None
+
+    def _told(self, ask: Callable[[Engine[Any, Any]], T | None]) -> T | None:
+        """What the engine says of itself; nothing if it cannot, so that `Info` still says what is wrong."""
+        with suppress(MerrflowError):
+            return ask(self.engine)
+        return None
 
 
 def _engine_message(info: EngineInfo) -> common_pb2.EngineInfo:

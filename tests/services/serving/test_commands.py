@@ -28,7 +28,7 @@ def test_a_package_that_is_missing(monkeypatch, service: str, extra: str, outsid
 
 
 def test_a_service_that_is_missing_is_on_no_package_index(monkeypatch) -> None:
-    monkeypatch.setattr(command, "entry_points", lambda group: [])
+    monkeypatch.setattr(command, "points_of", lambda group: [])
     hint = re.escape("install the wheel of merrflow-openface-au (docs/installing.md)")
     with pytest.raises(MerrflowError, match=f"^the service 'openface-au' is not installed here; {hint}$"):
         command.load_spec("openface-au")

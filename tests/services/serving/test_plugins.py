@@ -8,17 +8,19 @@ import pytest
 
 from merrflow_serving import __main__ as command
 from merrflow_serving import plugins
+from merrflow_serving.describe import describe
 from merrflow_serving.errors import EngineFault, InvalidInput, NotReady
 from merrflow_serving.service import Service
 from tests.services.serving.toy import SPEC
 
 ENGINE = """
-from merrflow_serving import EngineInfo, Limits
+from grpc import StatusCode
+from merrflow_serving import EngineInfo, InvalidInput, Limits
 
 class Good:
     def __init__(self, settings): self.settings = settings
     def load(self): pass
-    def run(self, batch): return list(batch)
+    def run(self, batch): return [str(item) for item in batch]
     def close(self): pass
     def info(self): return EngineInfo("good", "acme", "1")
 
@@ -68,6 +70,27 @@ class Lost(Good):
 
 class Numbers(Good):
     def run(self, batch): return [5 for item in batch]
+
+class Adrift(Good):
+    def endpoint(self): return "http://x"
+
+class Stranded(Good):
+    def endpoint(self): raise RuntimeError("no address")
+
+class Forgetful(Good):
+    def memory(self): return {"used_bytes": 1}
+
+class Greedy(Good):
+    def need(self): raise ValueError("no plan")
+
+class Needless(Good):
+    def need(self): return -1
+
+class Garbled(Good):
+    def run(self, batch): return [InvalidInput("two\\nlines \\udcff") for item in batch]
+
+class Untrue(Good):
+    def run(self, batch): return [InvalidInput("hm", code=StatusCode.OK) for item in batch]
 
 class Late(Good):
     calls = 0
@@ -170,6 +193,11 @@ def test_what_an_engine_itself_says_is_kept(install) -> None:
         ("Short", "gave 0 results for 1 items"),
         ("Lost", "gave no list of results, but NoneType"),
         ("Numbers", "gave int for this input, not str"),
+        ("Adrift", "cannot be used: its endpoint() returned 'http://x', not an Endpoint with a host and a Reach"),
+        ("Stranded", "cannot be used: its endpoint() raised RuntimeError: no address"),
+        ("Forgetful", "cannot be used: its memory() returned {'used_bytes': 1}, not Memory with sizes in bytes"),
+        ("Garbled", "cannot be used: two lines \\udcff"),
+        ("Untrue", "gave an error of the code <StatusCode.OK: (0, 'ok')>: InvalidInput: hm"),
     ],
 )
 async def test_one_that_cannot_warm_up_is_named(install, name: str, fault: str) -> None:
@@ -178,6 +206,7 @@ async def test_one_that_cannot_warm_up_is_named(install, name: str, fault: str) 
     await service.warm_up()
     assert not service.ready
     assert service.problem == f"the engine plug-in qwen-audio.bad of acme-bad 0.1.0 {fault}"
+    assert service.describe().problem == service.problem
     assert await service.close()
 
 
@@ -188,6 +217,25 @@ async def test_one_that_answers_with_something_else_later_is_named(install) -> N
     with pytest.raises(EngineFault, match="^the engine plug-in qwen-audio.late of acme-late 0.1.0 gave int for this"):
         await service.run(b"sound")
     assert await service.close()
+
+
+@pytest.mark.parametrize(
+    ("name", "fault"),
+    [("Greedy", "ValueError: no plan"), ("Needless", "its need() returned -1, not a Need of bytes")],
+)
+def test_one_that_does_not_say_what_it_needs(install, name: str, fault: str) -> None:
+    install("acme-bad", "qwen-audio.bad", f"acme_engine:{name}")
+    assert fault in describe(SPEC, SPEC.settings(engine="bad"))["problem"]
+
+
+@pytest.mark.parametrize("file", ["entry_points.txt", "METADATA"])
+def test_a_distribution_that_cannot_be_read_is_passed_over(install, tmp_path: Path, file: str, caplog) -> None:
+    install("acme-good", "qwen-audio.good")
+    install("damaged", "qwen-audio.other")
+    (tmp_path / "damaged-0.1.0.dist-info" / file).write_bytes(b"[merrflow.engines]\nName: \xff = no\xff\n\xff")
+    assert SPEC.make_engine(SPEC.settings(engine="good")).info().engine == "good"
+    if file == "entry_points.txt":
+        assert "damaged-0.1.0.dist-info cannot be read, and is passed over" in caplog.text
 
 
 def test_two_of_one_name_are_both_named(install) -> None:
