@@ -215,3 +215,73 @@ def test_help_names_two_of_one_name(tmp_path: Path) -> None:
     ended = merrflow("export", "--help", path=tmp_path)
     said = " ".join(ended.stdout.split())
     assert ended.returncode == 0 and "Usage: " in said and "has the name of a built-in" in said
+
+
+ENDS = """
+import contextlib, os
+from merrflow.datasets.export import Format, FormatOptions, Writer
+
+class Lines(Writer):
+    folder = None
+
+    def add(self, entry):
+        {add}
+        return ""
+
+    def finish(self):
+        {finish}
+
+    def __exit__(self, *error):
+        {end}
+
+class Own(FormatOptions):
+    {options}
+
+class Odd(Format):
+    name = "odd"
+    about = "nothing"
+    options_type = Own
+
+    def writer(self, target):
+        made = Lines()
+        made.folder = target.folder
+        return made
+"""
+FINE = {"add": "pass", "finish": "return ()", "end": "pass", "options": "pass"}
+
+
+@pytest.mark.parametrize(
+    ("parts", "said"),
+    [
+        ({"add": "1 / 0", "end": "return True"}, "failed: ZeroDivisionError: division by zero"),
+        ({"finish": "1 / 0", "end": "return True"}, "failed: ZeroDivisionError: division by zero"),
+        ({"finish": "1 / 0", "end": "raise OSError('gone')"}, "failed: OSError: gone"),
+        ({"finish": "os.mkfifo(self.folder / 'pipe')"}, "leaves something that is no file: 'pipe'"),
+        ({"finish": "(self.folder / 'link').symlink_to('nowhere')"}, "leaves something that is no file: 'link'"),
+        ({"finish": "(self.folder / '\\udcff').touch()"}, "leaves a file whose name is not valid Unicode"),
+        ({"finish": "self.folder.rmdir()"}, "removes the folder that it writes into"),
+        ({"options": "a: 'Nowhere' = 1"}, "failed: PydanticUserError"),
+    ],
+)
+def test_whatever_it_does_the_earlier_export_stays(out: Path, tmp_path: Path, parts: dict[str, str], said: str) -> None:
+    earlier = out / "export/odd"
+    plant(
+        tmp_path / "a",
+        "acme",
+        GROUP,
+        {"odd": "acme:Odd"},
+        ENDS.format(**FINE | {"finish": "(self.folder / 'a').touch()"}),
+    )
+    plant(tmp_path / "b", "acme", GROUP, {"odd": "acme:Odd"}, ENDS.format(**FINE | parts))
+    ledger = existing_ledger(out)
+    try:
+        with importable(tmp_path / "a", "acme"):
+            export(ledger, out, "odd")
+        with importable(tmp_path / "b", "acme"), pytest.raises(InputError) as error:
+            export(ledger, out, "odd")
+    finally:
+        ledger.close()
+    (line,) = str(error.value).splitlines()
+    assert line.startswith("the export format 'odd' of acme 1.0 ") and said in line
+    assert sorted(path.name for path in earlier.iterdir()) == [".merrflow-export.json", "a"]
+    assert not list(earlier.parent.glob(".odd.part"))

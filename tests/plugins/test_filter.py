@@ -130,6 +130,13 @@ def test_its_place(tmp_path: Path, more: dict[str, str], expected: list[str]) ->
             EMPTY.format(name="Odd", filter="odd", more="after = ['exact']"),
             "runs after ['exact']; the name of one",
         ),
+        ("no", EMPTY.format(name="Odd", filter="no", more=""), "or that YAML takes for a value"),
+        ("odd", EMPTY.format(name="Odd", filter="odd", more="balances = 5"), "says balances = 5; True or False"),
+        (
+            "odd",
+            EMPTY.format(name="Odd", filter="odd", more="about = 'a\\nb'"),
+            "other than one line of text",
+        ),
         ("odd", "raise GeneratorExit", "cannot be imported from 'acme:Odd': GeneratorExit"),
         ("odd", "class Own(BaseException): pass\nraise Own('no')", "cannot be imported from 'acme:Odd': Own: no"),
         ("seed", EMPTY.format(name="Odd", filter="seed", more=""), "has the name of another part of curation.yaml"),
@@ -154,6 +161,54 @@ def test_what_it_raises_while_it_judges_names_it_in_one_line(out: Path, tmp_path
         curate(out, load_config(), dry_run=dry_run)
     assert str(error.value) == "the filter 'odd' of acme 1.0 failed: ValueError: a b"
     assert not (out / "curation.json").exists()
+
+
+RULES = """
+from typing import Any
+from pydantic import Field, model_validator
+from merrflow.datasets.curation import Filter, FilterRules, Verdict
+
+class Own(FilterRules):
+    {body}
+
+class Odd(Filter):
+    name = "odd"
+    about = "nothing"
+    rules_type = Own
+
+    def judge(self, clips):
+        return Verdict({{}})
+"""
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ("_check = model_validator(mode='after')(lambda self: 1 / 0)", "ZeroDivisionError: division by zero"),
+        ("a: int = Field(default_factory=lambda: 1 / 0)", "ZeroDivisionError: division by zero"),
+        ("a: 'Nowhere' = 1", "PydanticUserError"),
+        ("def labels(self): return [1, 2]", "TypeError"),
+        ("def labels(self): return [((), 5)]", "names the label 5 at (); a text and a tuple are wanted"),
+        ("a: float = float('nan')", "ValueError: Out of range float values are not JSON compliant"),
+        ("a: Any = object()", "PydanticSerializationError"),
+        ("a: str = '\\udcff'", "UnicodeEncodeError"),
+        ("a: bytes = b'\\xff'", "UnicodeDecodeError"),
+    ],
+)
+def test_settings_that_cannot_be_used_name_it_in_one_line(tmp_path: Path, body: str, said: str) -> None:
+    site = plant(tmp_path / "site", "acme", GROUP, {"odd": "acme:Odd"}, RULES.format(body=body))
+    with importable(site, "acme"), pytest.raises(InputError) as error:
+        load_config()
+    (line,) = str(error.value).splitlines()
+    assert line.startswith("the filter 'odd' of acme 1.0 ") and said in line
+
+
+def test_what_it_prints_is_not_among_the_results(out: Path, tmp_path: Path) -> None:
+    source = "print('hello')\n" + EMPTY.format(name="Odd", filter="odd", more="")
+    source = source.replace("return Verdict", "print('good bye'); return Verdict")
+    site = plant(tmp_path / "site", "acme", GROUP, {"odd": "acme:Odd"}, source)
+    ended = merrflow("curate", "--out", out, "--json", path=site)
+    assert json.loads(ended.stdout)["kept"] == 2 and "hello" in ended.stderr and "good bye" in ended.stderr
 
 
 ALONE = """

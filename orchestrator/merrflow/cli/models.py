@@ -17,6 +17,7 @@ from merrflow.cli.command import App
 from merrflow.cli.recommend import recommend
 from merrflow.cli.terminal import output_console
 from merrflow.core.errors import InputError
+from merrflow.core.paths import expanded
 
 if TYPE_CHECKING:
     from merrflow_serving.weights.places import Place
@@ -201,7 +202,7 @@ def _place(hub: str | None, models_dir: Path | None) -> Place:
     chosen = next((one for one in HUBS if one == asked), None)
     if chosen is None:
         raise InputError(f"there is no hub {asked!r}; there are: {', '.join(HUBS)}")
-    return replace(place, hub=chosen, models_dir=(models_dir or place.models_dir).expanduser().absolute())
+    return replace(place, hub=chosen, models_dir=expanded(models_dir or place.models_dir).absolute())
 
 
 def _show(state: State) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import unicodedata
 from pathlib import Path
@@ -30,6 +31,11 @@ def text_path(text: str) -> Path:
     if not text.startswith(ESCAPED):
         return Path(text)
     return Path(re.sub("%([0-9A-F]{2})", _unescaped, text.removeprefix(ESCAPED)))
+
+
+def expanded(path: str | Path) -> Path:
+    """The path with `~` as the home folder. One of a user who does not exist stays as it is, as in a shell."""
+    return Path(os.path.expanduser(path))
 
 
 def safe_name(text: str) -> str:

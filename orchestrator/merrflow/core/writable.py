@@ -7,11 +7,12 @@ import tempfile
 from pathlib import Path
 
 from merrflow.core.errors import InputError
+from merrflow.core.paths import expanded
 
 
 def existing(path: Path) -> Path:
     """The path, or the nearest of its parents that is there."""
-    absolute = path.expanduser().absolute()
+    absolute = expanded(path).absolute()
     return next(one for one in (absolute, *absolute.parents) if one.exists())
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Self
 
 from merrflow.core.arguments import as_path, as_text, unusable
 from merrflow.core.errors import InputError
+from merrflow.core.paths import expanded
 from merrflow.core.records import Outcome
 from merrflow.datasets.entries import Entry, entries
 from merrflow.store import Ledger, existing_ledger
@@ -37,7 +37,7 @@ class Dataset:
 
     def __init__(self, out: str | Path) -> None:
         """out: the folder. Raises `InputError` if no run was made into it, or its ledger cannot be read."""
-        self.out = Path(os.path.expanduser(as_path("out", out))).absolute()
+        self.out = expanded(as_path("out", out)).absolute()
         self._ledger: Ledger | None = existing_ledger(self.out)
 
     def __enter__(self) -> Self:

@@ -12,6 +12,7 @@ from typing import Annotated
 from pydantic import Field, StringConstraints, model_validator
 
 from merrflow.core.datafile import DataFileError, Fault, Faults, Strict, read
+from merrflow.core.paths import expanded
 from merrflow.facs.units import Code
 
 # Control characters would break the tables and JSON lines that such text ends up in.
@@ -58,7 +59,7 @@ class Lexicon(Strict):
 
 def lexicon_path(name: str, folder: Path) -> Path | None:
     """The file that a rule set in `folder` means by `name`; None if `name` is one of the package."""
-    return folder / Path(name).expanduser() if name.endswith((".yaml", ".yml")) else None
+    return folder / expanded(name) if name.endswith((".yaml", ".yml")) else None
 
 
 def load_lexicon(name_or_path: str | Path) -> Lexicon:

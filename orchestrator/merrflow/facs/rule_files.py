@@ -9,6 +9,7 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 
 from merrflow.core.datafile import DataFileError, Fault, read
+from merrflow.core.paths import expanded
 from merrflow.facs import soundness
 from merrflow.facs.rules import RuleSet
 
@@ -25,7 +26,7 @@ def load_rules(name_or_path: str | Path = "default") -> RuleSet:
 
     Raises DataFileError, which names every fault by file, line and value.
     """
-    path = Path(name_or_path).expanduser()
+    path = expanded(name_or_path)
     if path.suffix in SUFFIXES:
         return _read(path, path.parent)
     return _packaged(str(name_or_path))

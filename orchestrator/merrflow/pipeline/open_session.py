@@ -21,6 +21,7 @@ from merrflow.core.errors import InputError, RunStopped, listed
 from merrflow.core.heap import growing_heap
 from merrflow.core.inputs import Found, assign_names, with_tables
 from merrflow.core.measurements import Clip
+from merrflow.core.paths import expanded
 from merrflow.core.settings import RunSettings
 from merrflow.datasets.entries import entries
 from merrflow.datasets.pictures import FOLDER, Pictures
@@ -123,7 +124,7 @@ async def open_shard(request: Request, names: Sequence[str]) -> AsyncIterator[Se
 
 def _precomputed(request: Request) -> Precomputed | None:
     """Action Units from files, if the request names any."""
-    return read_precomputed(Path(request.action_units).expanduser()) if request.action_units else None
+    return read_precomputed(expanded(request.action_units)) if request.action_units else None
 
 
 async def _furnish(

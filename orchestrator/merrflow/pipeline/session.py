@@ -14,6 +14,7 @@ from merrflow.clients.events import ServiceEvent
 from merrflow.clients.second_service import SecondService
 from merrflow.core.errors import InputError, RunStopped, ungrouped
 from merrflow.core.measurements import Clip
+from merrflow.core.paths import expanded
 from merrflow.core.records import Outcome
 from merrflow.core.settings import RunSettings
 from merrflow.core.signal import Signal
@@ -76,7 +77,7 @@ class Session:
         self.stage_ended: Signal[[StageEnded]] = Signal()  # of the stages that ask a service
         self.service_event: Signal[[ServiceEvent]] = Signal()
         self._ledger = ledger
-        self._prices = read_prices(Path(settings.prices).expanduser() if settings.prices else None)
+        self._prices = read_prices(expanded(settings.prices) if settings.prices else None)
         self.services = services
         self._engaged = engaged
         self.clips_at_once = settings.clips_at_once or clips_at_once(

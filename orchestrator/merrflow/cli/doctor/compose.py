@@ -13,6 +13,7 @@ from dotenv import dotenv_values
 
 from merrflow.cli.doctor.finding import Finding, Situation, unless
 from merrflow.cli.doctor.places import bytes_to_come, room_for
+from merrflow.core.paths import expanded
 from merrflow.core.writable import existing
 from merrflow_serving.weights.places import Place
 
@@ -52,7 +53,7 @@ def weights_folder(situation: Situation) -> Iterator[Finding]:
     name, here = setting("MODELS"), [one for one in situation.engines if one.is_here and one.weights]
     if not situation.containers or "/" not in name or not here:
         return
-    folder, user = Path(name).expanduser().absolute(), setting("OUT_USER")
+    folder, user = expanded(name).absolute(), setting("OUT_USER")
     size = sum(bytes_to_come(one, Place(models_dir=folder)) for one in here)
     yield room_for(size, folder, shutil.disk_usage(existing(folder)).free, "MODELS")
     if not folder.is_dir():

@@ -8,12 +8,15 @@ A new built-in filter takes its file and a line here; one from outside an entry 
 
 from __future__ import annotations
 
+import json
 import re
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
+
+import yaml
 
 from merrflow.core.plugins import FILTERS, Plugin, find_plugins
 from merrflow.datasets.curation.base import Filter
@@ -60,16 +63,37 @@ def filter_plugins() -> dict[str, Plugin[Filter[Any]]]:
 def load_filter(plugin: Plugin[Filter[Any]]) -> type[Filter[Any]]:
     """A filter's class. Raises `InputError` with one line if it cannot be used."""
     found = plugin.load(Filter)  # type: ignore[type-abstract]  # what `load` returns is a complete subclass
-    if not re.fullmatch("[a-z][a-z0-9_]*", found.name):
-        raise plugin.fault("has a name that is not made of small letters, digits and _")
+    with plugin.blamed():
+        _check(plugin, found)
+    return found
+
+
+def _check(plugin: Plugin[Filter[Any]], found: type[Filter[Any]]) -> None:
+    """Raises `InputError` for a filter that cannot be a part of curation.yaml and curation.json."""
+    if not re.fullmatch("[a-z][a-z0-9_]*", found.name) or yaml.safe_load(found.name) != found.name:
+        raise plugin.fault("has a name that is not made of small letters, digits and _, or that YAML takes for a value")
     if not (isinstance(found.rules_type, type) and issubclass(found.rules_type, FilterRules)):
         raise plugin.fault(f"has a rules_type that is not a subclass of {FilterRules.__module__}.FilterRules")
     if not isinstance(found.after, str | None):
         raise plugin.fault(f"runs after {found.after!r:.80}; the name of one filter is wanted, or None")
+    if not isinstance(found.balances, bool):
+        raise plugin.fault(f"says balances = {found.balances!r:.80}; True or False is wanted")
     required = [key for key, field in found.rules_type.model_fields.items() if field.is_required()]
     if required and not plugin.built_in:  # the defaults of the built-in ones are in curation.yaml
         raise plugin.fault(f"has settings without a default: {', '.join(required)}")
-    return found
+    if not plugin.built_in:
+        _check_defaults(plugin, found.rules_type())
+
+
+def _check_defaults(plugin: Plugin[Filter[Any]], rules: FilterRules) -> None:
+    """Raises `InputError`, or whatever error the settings' own code makes, if they cannot be written and read back."""
+    values = rules.model_dump(mode="json")
+    json.dumps(values, allow_nan=False, ensure_ascii=False).encode()
+    if yaml.safe_load(yaml.safe_dump(values)) != values:
+        raise plugin.fault("has settings that YAML does not read back as they are")
+    for place, label in rules.labels():
+        if not (isinstance(place, tuple) and isinstance(label, str)):
+            raise plugin.fault(f"names the label {label!r:.80} at {place!r:.80}; a text and a tuple are wanted")
 
 
 def sequence(order: Sequence[str], known: Mapping[str, Known]) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from merrflow.core.errors import InputError
 from merrflow.core.measurements import ActionUnitSeries
+from merrflow.core.paths import expanded
 from merrflow.core.plugins import Plugin
 from merrflow.datasets.curation import Curation, read_curation
 from merrflow.datasets.entries import entries
@@ -21,6 +22,7 @@ from merrflow.datasets.export.folder import whole_folder
 from merrflow.datasets.export.format import Format, Target
 from merrflow.datasets.export.registry import known_formats, make_format
 from merrflow.datasets.export.vocabulary import vocabulary
+from merrflow.datasets.export.writer import Writer
 from merrflow.datasets.kept_faces import STAGE as FACES
 from merrflow.datasets.kept_faces import kept_in
 from merrflow.datasets.pictures import FOLDER
@@ -57,7 +59,7 @@ def export(
     """
     chosen = make_format(format, options or {})
     plugin = known_formats()[format]
-    folder = (to or out / "export" / format).expanduser().absolute()
+    folder = expanded(to or out / "export" / format).absolute()
     curation = None if everything else curated(out)
     names = curation.kept if curation else None
     left_out: Counter[str] = Counter()
@@ -65,28 +67,56 @@ def export(
         left_out[UNCURATED] = len(curation.dropped)
     records = 0
     audit = audited(ledger, out)
-    with whole_folder(folder, format) as part, ExitStack() as stack:
+    with whole_folder(folder, format) as part:
         target = Target(
             part, out / FOLDER, partial(vocabulary, ledger, names), partial(faces_of, ledger, names), audit=audit
         )
-        with plugin.blamed():
-            writer = stack.enter_context(chosen.writer(target))
-        for entry in entries(ledger, names):
+        with _opened(plugin, chosen, target) as writer:
+            for entry in entries(ledger, names):
+                with plugin.blamed():
+                    reason = _reason(plugin, writer.add(entry))
+                if reason:
+                    left_out[reason] += 1
+                else:
+                    records += 1
+            if not records and not left_out:
+                raise InputError(f"{out}: no clip has a record yet; run merrflow run first")
+            if not records:
+                why = ", ".join(f"{count} {reason}" for reason, count in left_out.most_common())
+                raise InputError(f"{out}: nothing to export as {format}; left out: {why}")
             with plugin.blamed():
-                reason = _reason(plugin, writer.add(entry))
-            if reason:
-                left_out[reason] += 1
-            else:
-                records += 1
-        if not records and not left_out:
-            raise InputError(f"{out}: no clip has a record yet; run merrflow run first")
-        if not records:
-            why = ", ".join(f"{count} {reason}" for reason, count in left_out.most_common())
-            raise InputError(f"{out}: nothing to export as {format}; left out: {why}")
-        with plugin.blamed():
-            remarks = _remarks(plugin, writer.finish())
-            stack.close()
+                remarks = _remarks(plugin, writer.finish())
+        if not plugin.built_in:
+            _check_files(plugin, part)
     return Exported(format, folder, records, dict(left_out.most_common()), remarks)
+
+
+@contextmanager
+def _opened(plugin: Plugin[Format[Any]], chosen: Format[Any], target: Target) -> Iterator[Writer]:
+    """The format's writer. Whatever that does at its end, an error of the export stays one."""
+    stack = ExitStack()
+    with plugin.blamed():
+        writer = stack.enter_context(chosen.writer(target))
+    try:
+        yield writer
+    except BaseException as error:
+        with plugin.blamed():
+            stack.__exit__(type(error), error, error.__traceback__)
+        raise
+    with plugin.blamed():
+        stack.close()
+
+
+def _check_files(plugin: Plugin[Format[Any]], folder: Path) -> None:
+    """Raises `InputError` for what a format left that is no file, or no folder of files."""
+    if not folder.is_dir():
+        raise plugin.fault("removes the folder that it writes into")
+    for path in folder.rglob("*"):
+        name = path.relative_to(folder).as_posix()
+        if name != name.encode(errors="replace").decode():
+            raise plugin.fault(f"leaves a file whose name is not valid Unicode: {name!r}")
+        if not (path.is_dir() or path.is_file()):
+            raise plugin.fault(f"leaves something that is no file: {name!r}")
 
 
 def _reason(plugin: Plugin[Format[Any]], found: object) -> str:

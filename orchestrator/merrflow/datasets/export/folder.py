@@ -19,6 +19,7 @@ from filelock import FileLock, Timeout
 
 from merrflow.core.atomic_files import sync_folder
 from merrflow.core.errors import InputError, unwritable
+from merrflow.core.paths import expanded
 
 LIST = ".merrflow-export.json"
 _HASHED = 1 << 20  # bytes; of larger files only the size is compared
@@ -34,7 +35,9 @@ def whole_folder(target: Path, kind: str) -> Iterator[Path]:
     written here or was changed since, if another export to it is running, or if nothing can be written there, and
     `OutputsGone` if the disk is full or fails.
     """
-    target = target.expanduser().resolve()
+    target = expanded(target).resolve()
+    if not target.name:
+        raise InputError(f"{target}: cannot be replaced as a whole; choose another folder")
     part = target.with_name(f".{target.name}.part")
     old = target.with_name(f".{target.name}.old")
     try:

@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from merrflow.core.errors import InputError
 from merrflow.core.plugins import EXPORTS, Plugin, find_plugins
 from merrflow.datasets.export.format import Format, FormatOptions
+from merrflow_serving.errors import as_line
 
 GROUP = EXPORTS
 _HERE = "merrflow.datasets.export"
@@ -42,12 +43,15 @@ def known_formats() -> dict[str, Plugin[Format[Any]]]:
 def load_format(plugin: Plugin[Format[Any]]) -> type[Format[Any]]:
     """A format's class. Raises `InputError` with one line if it cannot be used."""
     found = plugin.load(Format)  # type: ignore[type-abstract]  # what `load` returns is a complete subclass
-    if not re.fullmatch("[a-z][a-z0-9_-]*", found.name):  # it names a folder
-        raise plugin.fault("has a name that is not made of small letters, digits, - and _")
-    if not (isinstance(found.options_type, type) and issubclass(found.options_type, FormatOptions)):
-        raise plugin.fault(f"has an options_type that is not a subclass of {FormatOptions.__module__}.FormatOptions")
-    if required := [key for key, field in found.options_type.model_fields.items() if field.is_required()]:
-        raise plugin.fault(f"has options without a default: {', '.join(required)}")
+    with plugin.blamed():
+        if not re.fullmatch("[a-z][a-z0-9_-]*", found.name):  # it names a folder
+            raise plugin.fault("has a name that is not made of small letters, digits, - and _")
+        if not (isinstance(found.options_type, type) and issubclass(found.options_type, FormatOptions)):
+            base = f"{FormatOptions.__module__}.{FormatOptions.__name__}"
+            raise plugin.fault(f"has an options_type that is not a subclass of {base}")
+        if required := [key for key, field in found.options_type.model_fields.items() if field.is_required()]:
+            raise plugin.fault(f"has options without a default: {', '.join(required)}")
+        found.options_type()  # or raises
     return found
 
 
@@ -60,10 +64,11 @@ def make_format(name: str, options: Mapping[str, object]) -> Format[Any]:
     for key in options:
         if key not in chosen.options_type.model_fields:
             raise InputError(_unknown_option(key, chosen, known))
-    try:
-        return chosen(chosen.options_type.model_validate(options))
-    except ValidationError as error:
-        raise InputError(f"the format {name}{_what_is_wrong(error)}") from error
+    with known[name].blamed():
+        try:
+            return chosen(chosen.options_type.model_validate(options))
+        except ValidationError as error:
+            raise InputError(as_line(f"the format {name}{_what_is_wrong(error)}")) from error
 
 
 def _what_is_wrong(error: ValidationError) -> str:

@@ -12,6 +12,7 @@ from pydantic import Field, model_validator
 
 from merrflow.core.datafile import DataFileError, Fault, Faults, Strict, read
 from merrflow.core.fingerprint import fingerprint
+from merrflow.core.paths import expanded
 
 DEFAULT = "default"
 SUFFIXES = (".yaml", ".yml")
@@ -183,7 +184,7 @@ def load_witnesses(name_or_path: str | Path = DEFAULT) -> Witnesses:
     """
     if name_or_path == DEFAULT:
         return _packaged()
-    path = Path(name_or_path).expanduser()
+    path = expanded(name_or_path)
     if path.suffix not in SUFFIXES:
         raise DataFileError(f"there are no witnesses {str(name_or_path)!r}: give `{DEFAULT}` or a .yaml file")
     return read(path, Witnesses)

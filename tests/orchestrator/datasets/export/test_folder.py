@@ -152,3 +152,11 @@ def test_where_nothing_can_be_written_it_says_so(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="choose another folder"):
         write(tmp_path / "file" / "set", a="1")
+
+
+def test_a_place_without_a_name_is_refused() -> None:
+    with (
+        pytest.raises(InputError, match="^/: cannot be replaced as a whole; choose another folder$"),
+        whole_folder(Path("/"), "csv"),
+    ):
+        pass
