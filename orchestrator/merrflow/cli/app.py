@@ -68,7 +68,7 @@ def run(
     inputs: Annotated[
         list[Path],
         typer.Argument(
-            metavar="INPUT...",
+            metavar="INPUT",
             help="Video files, folders of them, or CSV tables with the columns path[,name,sentence,label].",
             show_default=False,
         ),

@@ -27,7 +27,7 @@ class Command(TyperCommand):
             hint, value = hints.get(parameter.name), written.get(parameter.name)
             if Path in (hint, *get_args(hint)) and "" in (value if isinstance(value, list | tuple) else [value]):
                 name = parameter.opts[0]
-                as_path(name if name.startswith("-") else name.upper(), "")
+                as_path(name if name.startswith("-") else parameter.metavar or name.upper(), "")
         return rest
 
 

@@ -77,7 +77,7 @@ def pull(
     names: Annotated[
         list[str],
         typer.Argument(
-            metavar="NAME...",
+            metavar="NAME",
             help=_NAMES_HELP,
             show_default=False,
         ),
@@ -128,7 +128,7 @@ def pull(
 @app.command()
 def add(
     files: Annotated[
-        list[Path], typer.Argument(metavar="FILE...", help="Files of weights that are on no hub.", show_default=False)
+        list[Path], typer.Argument(metavar="FILE", help="Files of weights that are on no hub.", show_default=False)
     ],
     models_dir: FolderOption = None,
     stdin: Annotated[

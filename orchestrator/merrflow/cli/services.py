@@ -178,13 +178,14 @@ async def call_once(
     except OSError as error:
         raise InputError(f"{file}: {error.strerror}") from error
     settings = load_settings(config, connect_seconds=PROBE_SECONDS, allow_remote=allow_remote)
+    request = _request(service, file, data)  # before anything is started
     async with AsyncExitStack() as stack:
         connection = await _reach(stack, service, settings, say)
         say(f"asking {service} at {connection.address}")
         await connection.wait_ready()
         for sentence in destinations((service, replica.info) for replica in connection.replicas):
             say(sentence)
-        reply = await _ask(connection, service, file, data)
+        reply = await connection.send(*request)
     return json_text(MessageToDict(reply, preserving_proto_field_name=True))
 
 
@@ -208,15 +209,10 @@ async def _reach(stack: AsyncExitStack, service: str, settings: RunSettings, say
     return connection
 
 
-async def _ask(connection: Connection, service: str, file: Path, data: bytes) -> Message:
-    """The file through the service's first RPC: as media, or if it takes none as clues in JSON."""
+def _request(service: str, file: Path, data: bytes) -> tuple[Message, bytes | None]:
+    """What the service's first RPC takes of the file: a request and media, or if it takes none clues in JSON."""
     rpc = next(iter(rpcs(service).values()))
-    reply: Message
-    if rpc.media:
-        reply = await connection.send(rpc.request(clip=file.stem), data)
-    else:
-        reply = await connection.send(_request_of_clues(file, data))
-    return reply
+    return (rpc.request(clip=file.stem), data) if rpc.media else (_request_of_clues(file, data), None)
 
 
 def _request_of_clues(file: Path, data: bytes) -> Message:

@@ -12,6 +12,8 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from merrflow.core.errors import why_unread
+
 Place = tuple[str | int, ...]
 _SHOWN = 80  # characters of a wrong value in a message
 MOST_BYTES = 128 << 10  # the largest that comes with merrflow has 18 KB; PyYAML takes a second for 100
@@ -74,7 +76,7 @@ def read(
     try:
         text = bounded_text(path)
     except (OSError, ValueError) as error:  # not UTF-8, too large, or a zero byte in the path
-        raise DataFileError(f"{path}: cannot be read: {error}") from error
+        raise DataFileError(f"{path}: cannot be read: {why_unread(error)}") from error
     try:
         loader = Loader(text)
         node = loader.get_single_node()

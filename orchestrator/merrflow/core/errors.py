@@ -11,7 +11,7 @@ from pathlib import Path
 import grpc
 
 from merrflow.core.paths import path_text
-from merrflow_serving.errors import MerrflowError
+from merrflow_serving.errors import MerrflowError, as_line
 
 # Of the place that was named; what else keeps a file from being written, such as a full disk, is the system's.
 _OF_THE_PLACE = (
@@ -56,6 +56,11 @@ class WitnessAway(MerrflowError):
 
     code = grpc.StatusCode.UNAVAILABLE
     reason = "WITNESS_AWAY"
+
+
+def why_unread(error: Exception) -> str:
+    """Why a file could not be read, in one line; of an error of the system without its number and the file's name."""
+    return (error.strerror if isinstance(error, OSError) else None) or as_line(str(error))
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from pydantic_settings import EnvSettingsSource
 
 from merrflow.core.datafile import Loader, bounded_text
-from merrflow.core.errors import InputError, listed
+from merrflow.core.errors import InputError, listed, why_unread
 from merrflow.core.settings import RunSettings
 
 _SETTINGS_ARE = f"; the settings are: {', '.join(RunSettings.model_fields)}"
@@ -45,7 +45,7 @@ def _read(config: Path) -> dict[str, Any]:
     try:
         values = Loader(bounded_text(config)).get_single_data()
     except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:  # not UTF-8, a zero byte in the path
-        raise InputError(f"{config}: cannot be read as YAML ({' '.join(str(error).split())})") from error
+        raise InputError(f"{config}: cannot be read as YAML ({why_unread(error)})") from error
     if values is None:
         return {}
     if not isinstance(values, dict):

@@ -40,7 +40,7 @@ def test_an_empty_path(command, parameter, tmp_path, monkeypatch):
             given.append(value)
     with pytest.raises(InputError) as refused:
         command.make_context(command.name, given)
-    name = parameter.opts[0] if parameter.opts[0].startswith("-") else parameter.name.upper()
+    name = parameter.opts[0] if parameter.opts[0].startswith("-") else parameter.metavar or parameter.name.upper()
     assert str(refused.value) == f"{name}: a path is wanted, not ''"
 
 
