@@ -61,7 +61,12 @@ class Dataset:
 
     def __iter__(self) -> Iterator[Entry]:
         """Every record with its outcome, by name; read in pieces, so of any number."""
-        return entries(self._opened())
+        return self._each(self._opened())
+
+    def _each(self, ledger: Ledger) -> Iterator[Entry]:
+        for entry in entries(ledger):
+            self._opened()  # raises if it was closed meanwhile
+            yield entry
 
     def __contains__(self, name: object) -> bool:
         return name in self._opened().described()

@@ -188,3 +188,13 @@ def test_a_closed_dataset(out):
     ):
         with pytest.raises(merrflow.InputError, match=f"{out}: this dataset is closed"):
             use()
+
+
+def test_one_that_is_closed_while_it_is_read(out):
+    dataset = merrflow.open(out)
+    begun, not_begun = iter(dataset), dataset.filter(label="happy")
+    assert next(begun).record.name == "a"
+    dataset.close()
+    for reading in (begun, not_begun):
+        with pytest.raises(merrflow.InputError, match="this dataset is closed"):
+            next(reading)
