@@ -115,7 +115,7 @@ def test_a_killed_process_and_a_restarted_server_lose_nothing(tmp_path: Path, se
 @pytest.mark.slow
 def test_two_workers_share_a_dataset(tmp_path: Path) -> None:
     try:
-        found = pair(tmp_path, clips=12, shard=4, rate=4.0, film=None)
+        found = pair(tmp_path, clips=12, shard=2, rate=2.0, film=None)
     except NoPostgres as error:
         pytest.skip(str(error))
     assert found["one"]["clips"] == found["two"]["clips"] == 12

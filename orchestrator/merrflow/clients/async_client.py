@@ -57,6 +57,8 @@ class AsyncClient:
             raise InputError(f"there is no service {service!r:.80}; the services are: {', '.join(SERVICES)}")
         if not isinstance(address, str):
             raise unusable("address", "a text such as host:port", address)
+        if not callable(say):
+            raise unusable("say", "a function of a text", say)
         loaded = load_settings(None if config is None else as_path("config", config), **settings)
         own: str = getattr(loaded, f"{service.replace('-', '_')}_address")
         self.address = address or own or f"127.0.0.1:{SERVICES[service].port}"
@@ -90,7 +92,7 @@ class AsyncClient:
 
     async def action_units(self, video: Media, *, clip: str = "") -> Answer[ActionUnitSeries]:
         """openface-au: the Action Units of every face in every frame. clip: its name in the service's log."""
-        name = _named(clip, video)
+        name = _named(clip, "video", video)
         with self._call() as services:
             if isinstance(video, bytes):
                 return await services.action_units_in(name, video)
@@ -103,12 +105,12 @@ class AsyncClient:
         """minigpt-v2: what a picture shows. context: frames around it, with seconds after it (negative: before)."""
         with self._call() as services:
             frames = [await _frame(pair) for pair in (context if isinstance(context, Iterable) else [context])]
-            return await services.scene(_named(clip, image), await _bytes(image), frames)
+            return await services.scene(_named(clip, "image", image), await _bytes("image", image), frames)
 
     async def tone(self, sound: Media, *, clip: str = "") -> Answer[Tone]:
         """qwen-audio: how a voice sounds. sound: a WAV file, or another sound or video file."""
         with self._call() as services:
-            return await services.tone(_named(clip, sound), await _bytes(sound))
+            return await services.tone(_named(clip, "sound", sound), await _bytes("sound", sound))
 
     async def reason(
         self,
@@ -183,18 +185,18 @@ def _reading() -> Iterator[None]:
         raise InputError(f"{error.filename}: cannot be read ({error.strerror})") from error
 
 
-async def _bytes(media: Media) -> bytes:
+async def _bytes(name: str, media: Media) -> bytes:
     if isinstance(media, bytes):
         return media
     with _reading():
-        return await asyncio.to_thread(as_path("media", media).read_bytes)
+        return await asyncio.to_thread(as_path(name, media).read_bytes)
 
 
 async def _frame(given: Any) -> tuple[float, bytes]:
     """A frame of the context as the service takes it."""
     match given:
         case (Real() as seconds, frame):
-            return float(seconds), await _bytes(frame)
+            return float(seconds), await _bytes("context", frame)
     raise unusable("context", "a pair of seconds and a picture", given)
 
 
@@ -208,7 +210,7 @@ def _clues(scene: str, expressions: Sequence[str], tone: str, subtitle: str, tra
     )
 
 
-def _named(clip: str, media: Media) -> str:
+def _named(clip: str, argument: str, media: Media) -> str:
     """A name for the service's log: the file's, if none is given."""
     named = as_text("clip", clip)
-    return named or ("" if isinstance(media, bytes) else path_text(Path(as_path("media", media).stem)))
+    return named or ("" if isinstance(media, bytes) else path_text(Path(as_path(argument, media).stem)))
