@@ -21,7 +21,7 @@ from typing import Any
 from merrflow_llama3.types import ScoreItem
 from merrflow_serving import service as serving
 from merrflow_serving.errors import EngineFault
-from merrflow_serving.spec import ServiceSpec
+from merrflow_serving.service import ServiceSpec
 from tests.orchestrator.fakes import SPECS
 
 MIB = 1 << 20

@@ -7,6 +7,7 @@ import time
 import grpc
 import pytest
 
+from merrflow_llama3 import service as reasoner
 from tests.fuzz import messages, requests, services
 from tests.fuzz.messages import Result, furnish, fuzz, send
 from tests.fuzz.services import rpcs
@@ -63,8 +64,8 @@ async def test_a_fault_in_a_service_is_a_find(monkeypatch):
 
 async def test_a_leak_is_a_find(monkeypatch):
     kept = []
-    real = services.clean_labels
-    monkeypatch.setattr(services, "clean_labels", lambda *given: kept.append(b"x" * (5 << 20)) or real(*given))
+    real = reasoner.clean_labels
+    monkeypatch.setattr(reasoner, "clean_labels", lambda labels: kept.append(b"x" * (5 << 20)) or real(labels))
     monkeypatch.setattr(messages, "ROUGH", 100)
     finds = (await fuzz(range(700), seed=5)).finds
     assert len(finds) == 1 and "a leak" in finds[0][1], finds

@@ -33,7 +33,7 @@ from merrflow_serving.engine import EngineInfo, Limits
 from merrflow_serving.errors import MerrflowError
 from merrflow_serving.media.video import iter_frames
 from merrflow_serving.server import Server
-from merrflow_serving.spec import ServiceSpec
+from merrflow_serving.service import ServiceSpec
 from merrflow_whisper import Segment, Transcript
 
 COLORS = {"red": (200, 30, 30), "blue": (30, 30, 200), "grey": (128, 128, 128)}

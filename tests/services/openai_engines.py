@@ -12,7 +12,7 @@ from aiohttp import web
 from benchmarks.support.endpoint import Asked, completion
 from merrflow.common.v1 import common_pb2, common_pb2_grpc
 from merrflow_serving.server import Server
-from merrflow_serving.spec import ServiceSpec
+from merrflow_serving.service import ServiceSpec
 
 READS = 64  # tokens of a picture or a sound
 

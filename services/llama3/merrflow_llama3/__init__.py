@@ -21,7 +21,7 @@ from merrflow_llama3.types import (
     TranslateItem,
 )
 from merrflow_serving.answers import Outcome
-from merrflow_serving.spec import ServiceSpec
+from merrflow_serving.service import ServiceSpec
 
 __all__ = [
     "SPEC",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from merrflow_minigpt_v2.service import register, warmup_item
 from merrflow_minigpt_v2.settings import MiniGptSettings
 from merrflow_minigpt_v2.types import ContextFrame, Measurement, Outcome, Scene, SceneItem
-from merrflow_serving.spec import ServiceSpec
+from merrflow_serving.service import ServiceSpec
 
 __all__ = ["SPEC", "ContextFrame", "Measurement", "MiniGptSettings", "Outcome", "Scene", "SceneItem"]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from merrflow_openface_au.service import register, warmup_item
 from merrflow_openface_au.settings import OpenFaceAuSettings
 from merrflow_openface_au.types import ActionUnitValue, Box, FaceResult, FrameResult, Pose, Source, VideoResult
-from merrflow_serving.spec import ServiceSpec
+from merrflow_serving.service import ServiceSpec
 
 __all__ = [
     "SPEC",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from merrflow_qwen_audio.service import register, warmup_item
 from merrflow_qwen_audio.settings import QwenAudioSettings
 from merrflow_qwen_audio.types import Content, Measurement, Outcome, Span, Tone, ToneItem
-from merrflow_serving.spec import ServiceSpec
+from merrflow_serving.service import ServiceSpec
 
 __all__ = ["SPEC", "Content", "Measurement", "Outcome", "QwenAudioSettings", "Span", "Tone", "ToneItem"]
 

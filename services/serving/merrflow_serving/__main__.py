@@ -22,8 +22,8 @@ from merrflow_serving.describe import describe
 from merrflow_serving.distributions import blamed, points_of, source_of
 from merrflow_serving.errors import InvalidInput, MerrflowError, as_line
 from merrflow_serving.server import serve
+from merrflow_serving.service import ServiceSpec
 from merrflow_serving.settings import ServiceSettings
-from merrflow_serving.spec import ServiceSpec
 
 S = TypeVar("S", bound=ServiceSettings)
 log = structlog.get_logger()

@@ -11,8 +11,8 @@ from typing import Any, TypeVar
 
 from merrflow_serving.engine import info_of, need_of
 from merrflow_serving.errors import MerrflowError, one_line
+from merrflow_serving.service import ServiceSpec
 from merrflow_serving.settings import ServiceSettings
-from merrflow_serving.spec import ServiceSpec
 from merrflow_serving.torch.need import Need
 
 S = TypeVar("S", bound=ServiceSettings)

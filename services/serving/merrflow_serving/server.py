@@ -22,9 +22,8 @@ from merrflow_serving.health_service import HealthService
 from merrflow_serving.interceptor import Boundary
 from merrflow_serving.limits import Gate
 from merrflow_serving.parent import when_parent_ends
-from merrflow_serving.service import Service
+from merrflow_serving.service import Service, ServiceSpec
 from merrflow_serving.settings import ServiceSettings
-from merrflow_serving.spec import ServiceSpec
 
 log = structlog.get_logger()
 SERVING = health_pb2.HealthCheckResponse.SERVING

@@ -1,23 +1,25 @@
-"""A service at work: what its servicer is given (media, queue, timing, engine)."""
+"""A service: what makes it different from others, and what its servicer is given (media, queue, timing, engine)."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+import grpc
 import structlog
 
 from merrflow.common.v1 import common_pb2
+from merrflow_serving import plugins
 from merrflow_serving.answers import Usage
 from merrflow_serving.batching import Answer, Batcher
+from merrflow_serving.catalog import SERVICES
 from merrflow_serving.engine import (
     Engine,
-    EngineInfo,
     HasMemory,
     Interruptible,
     Parallel,
@@ -28,21 +30,59 @@ from merrflow_serving.engine import (
     memory_of,
 )
 from merrflow_serving.errors import PASSING, MerrflowError, NotReady, as_line, one_line
+from merrflow_serving.messages import endpoint_message, engine_message, memory_message
 from merrflow_serving.metrics import Metrics, State
 from merrflow_serving.receiving import media_source, receive
 from merrflow_serving.results import Expected
 from merrflow_serving.settings import ServiceSettings
-from merrflow_serving.spec import ServiceSpec
 from merrflow_serving.torch.gpu import GpuMonitor
 from merrflow_serving.torch.lost import is_lost
 from merrflow_serving.watchdog import Watchdog
 from merrflow_serving.weights import progress
 
 log = structlog.get_logger()
+SettingsT = TypeVar("SettingsT", bound=ServiceSettings)
 SettingsT_co = TypeVar("SettingsT_co", bound=ServiceSettings, covariant=True)
 T = TypeVar("T")
 CLOSE_SECONDS = 5.0  # for an engine to close
 NATIVE_SECONDS = 10.0  # beyond the longest run; then a process that hangs is ended without the interpreter's help
+
+
+@dataclass(frozen=True)
+class ServiceSpec(Generic[SettingsT]):
+    """One service; what the entry point of its distribution, in the group `merrflow.services`, refers to."""
+
+    name: str  # as in the catalog, such as "openface-au"
+    version: str
+    settings: type[SettingsT]
+    engines: Mapping[str, str]  # the built-in ones: name -> "package.module:Class"; the first is the default
+    register: Callable[[Service[SettingsT], grpc.aio.Server], None]  # adds the servicer to the server
+    warmup: Callable[[], Any]  # an item that exercises the whole engine once
+    results: Mapping[type, type]  # of an item -> of what an engine answers to it
+
+    @property
+    def proto(self) -> str:
+        """The full name of its gRPC service."""
+        return SERVICES[self.name].proto
+
+    def make_engine(self, settings: SettingsT) -> Engine[Any, Any]:
+        """The engine that the settings name, not loaded yet: a built-in one, or another distribution's.
+
+        Raises `InvalidInput` if there is no engine of that name, if several have it, or if it cannot be created.
+        """
+        plugin = self.plugin(settings)
+        if plugin is not None:
+            return plugin.create(settings)
+        module, attribute = self.engines[self._engine_name(settings)].split(":")
+        make: Callable[[SettingsT], Engine[Any, Any]] = getattr(import_module(module), attribute)
+        return make(settings)
+
+    def plugin(self, settings: SettingsT) -> plugins.Plugin | None:
+        """What adds the engine that the settings name; None for a built-in one. Raises `InvalidInput` as above."""
+        return plugins.find(self.name, self._engine_name(settings), self.engines)
+
+    def _engine_name(self, settings: SettingsT) -> str:
+        return settings.engine or next(iter(self.engines))
 
 
 class Service(Generic[SettingsT_co]):
@@ -202,7 +242,7 @@ class Service(Generic[SettingsT_co]):
             "timing": common_pb2.Timing(
                 queue_seconds=answer.queue_seconds, model_seconds=answer.model_seconds, batch_size=answer.batch_size
             ),
-            "engine": _engine_message(self.info),
+            "engine": engine_message(self.info),
         }
 
     def describe(self) -> common_pb2.InfoResponse:
@@ -217,19 +257,15 @@ class Service(Generic[SettingsT_co]):
         return common_pb2.InfoResponse(
             service=self.spec.name,
             version=self.spec.version,
-            engine=_engine_message(self.info),
+            engine=engine_message(self.info),
             limits=common_pb2.Limits(**limits),
             ready=self.ready,
             problem=self.problem,
-            memory=self._memory(),
+            memory=memory_message(self.engine) if self.ready else None,
             doing="" if self.ready else step.text,
             doing_seconds=0 if self.ready else step.seconds,
-            endpoint=self._endpoint(),
+            endpoint=endpoint_message(self.engine),
         )
-
-    def _endpoint(self) -> common_pb2.Endpoint | None:
-        found = self._told(endpoint_of)
-        return common_pb2.Endpoint(host=found.host, reach=f"REACH_{found.reach.name}") if found else None
 
     def _state(self) -> State:
         """For the metrics page, on that page's thread."""
@@ -244,20 +280,3 @@ class Service(Generic[SettingsT_co]):
             max_batch_size=self._batcher.max_batch_size,
             gpu=self._gpu.state(self.info.device, memory),
         )
-
-    def _memory(self) -> common_pb2.Memory | None:
-        found = self._told(memory_of) if self.ready else None
-        return common_pb2.Memory(**asdict(found)) if found else None
-
-    def _told(self, ask: Callable[[Engine[Any, Any]], T | None]) -> T | None:
-        """What the engine says of itself; nothing if it cannot, so that `Info` still says what is wrong."""
-        with suppress(MerrflowError):
-            return ask(self.engine)
-        return None
-
-
-def _engine_message(info: EngineInfo) -> common_pb2.EngineInfo:
-    """`EngineInfo` as it is sent."""
-    return common_pb2.EngineInfo(
-        **{name: getattr(info, name) for name in common_pb2.EngineInfo.DESCRIPTOR.fields_by_name}
-    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from merrflow_serving.spec import ServiceSpec
+from merrflow_serving.service import ServiceSpec
 from merrflow_whisper.service import register, warmup_item
 from merrflow_whisper.settings import WhisperSettings
 from merrflow_whisper.types import Outcome, Segment, SpeechItem, Transcript

@@ -11,8 +11,8 @@ from merrflow.qwen_audio.v1 import qwen_audio_pb2 as pb
 from merrflow.qwen_audio.v1 import qwen_audio_pb2_grpc as pb_grpc
 from merrflow_serving.engine import EngineInfo, Limits
 from merrflow_serving.errors import NotReady, UnreadableMedia
+from merrflow_serving.service import ServiceSpec
 from merrflow_serving.settings import ServiceSettings
-from merrflow_serving.spec import ServiceSpec
 from merrflow_serving.torch.device import Memory
 from merrflow_serving.torch.lost import DeviceLost
 
