@@ -9,7 +9,7 @@ from typing import Any, TypeVar, get_args, get_type_hints
 import typer
 from typer.core import TyperCommand
 
-from merrflow.core.arguments import as_path
+from merrflow.core.arguments import unusable
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -27,7 +27,7 @@ class Command(TyperCommand):
             hint, value = hints.get(parameter.name), written.get(parameter.name)
             if Path in (hint, *get_args(hint)) and "" in (value if isinstance(value, list | tuple) else [value]):
                 name = parameter.opts[0]
-                as_path(name if name.startswith("-") else parameter.metavar or name.upper(), "")
+                raise unusable(name if name.startswith("-") else parameter.metavar or name.upper(), "a path", "")
         return rest
 
 

@@ -8,6 +8,8 @@ from numbers import Integral
 from pathlib import Path
 
 from merrflow.core.errors import InputError, listed
+from merrflow.core.paths import path_text
+from merrflow_serving.errors import is_unicode
 
 
 def unusable(name: str, wanted: str, given: object) -> InputError:
@@ -20,7 +22,7 @@ def as_path(name: str, given: object) -> Path:
     the current folder."""
     if isinstance(given, str | os.PathLike):
         text = os.fspath(given)
-        if isinstance(text, str) and text and "\0" not in text and _encodes(text, "utf-8", "surrogateescape"):
+        if isinstance(text, str) and text and "\0" not in text and is_unicode(path_text(Path(text))):
             return Path(text)
     raise unusable(name, "a path", given)
 
@@ -34,7 +36,7 @@ def as_paths(name: str, given: object) -> list[Path]:
 
 def as_text(name: str, given: object) -> str:
     """The argument as a text that a message can hold. Raises `InputError` that names it."""
-    if isinstance(given, str) and _encodes(given, "utf-8"):
+    if isinstance(given, str) and is_unicode(given):
         return given
     raise unusable(name, "a text", given)
 
@@ -43,7 +45,7 @@ def as_texts(name: str, given: object) -> tuple[str, ...]:
     """Several texts; one text is not taken for a list of its letters. Raises `InputError` that names the argument."""
     if isinstance(given, Iterable) and not isinstance(given, str | bytes):
         found = tuple(given)
-        if all(isinstance(one, str) and _encodes(one, "utf-8") for one in found):
+        if all(isinstance(one, str) and is_unicode(one) for one in found):
             return found
         given = found
     raise unusable(name, "a list of texts", given)
@@ -54,11 +56,3 @@ def as_seed(name: str, given: object) -> int:
     if isinstance(given, Integral) and 0 <= int(given) < 2**64:
         return int(given)
     raise unusable(name, "a whole number from 0 to 2**64 - 1", given)
-
-
-def _encodes(text: str, encoding: str, errors: str = "strict") -> bool:
-    try:
-        text.encode(encoding, errors)
-    except UnicodeEncodeError:
-        return False
-    return True

@@ -63,7 +63,7 @@ class Plugin(Generic[Kind]):
             raise self.fault(f"does not define {', '.join(missing)}")
         if found.name != self.point.name:
             raise self.fault(f"calls itself {found.name!r}; the entry point must have the same name")
-        if len(found.about.splitlines()) != 1 or found.about != as_line(found.about):
+        if not found.about or found.about != as_line(found.about):
             raise self.fault("describes itself in `about` with something other than one line of text")
         return found
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
-from merrflow_serving.errors import EngineFault, MerrflowError, one_line
+from merrflow_serving.errors import EngineFault, MerrflowError, is_unicode, one_line
 from merrflow_serving.machine import Memory
 from merrflow_serving.torch.need import Need
 
@@ -129,7 +129,7 @@ def _wrong_fields(info: EngineInfo) -> Iterator[str]:
             yield from _wrong_limits(value)
         elif not isinstance(value, str):
             yield f"{field_.name}={value!r:.80}; a text is wanted"
-        elif value != value.encode(errors="replace").decode():
+        elif not is_unicode(value):
             yield f"{field_.name}={value!r:.80}, which is not valid Unicode"
 
 

@@ -205,3 +205,12 @@ def one_line(error: BaseException) -> str:
 def as_line(text: str) -> str:
     """A text of others as one line that can be sent and printed."""
     return " ".join(text.split()).encode(errors="backslashreplace").decode()
+
+
+def is_unicode(text: str) -> bool:
+    """Whether UTF-8 can hold a text, which half a surrogate pair is not."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

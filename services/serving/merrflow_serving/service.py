@@ -70,7 +70,10 @@ class ServiceSpec(Generic[SettingsT]):
 
         Raises `InvalidInput` if there is no engine of that name, if several have it, or if it cannot be created.
         """
-        plugin = self.plugin(settings)
+        return self.engine_of(self.plugin(settings), settings)
+
+    def engine_of(self, plugin: plugins.Plugin | None, settings: SettingsT) -> Engine[Any, Any]:
+        """The same with the answer of `plugin`, for which all that is installed was read."""
         if plugin is not None:
             return plugin.create(settings)
         module, attribute = self.engines[self._engine_name(settings)].split(":")
@@ -92,8 +95,9 @@ class Service(Generic[SettingsT_co]):
         """owns_process: whether the process may be ended if the engine hangs in native code."""
         self.spec = spec
         self.settings = settings
-        self.engine: Engine[Any, Any] = spec.make_engine(settings)
-        self.plugin = str(spec.plugin(settings) or "")  # what adds the engine, if it is not built in
+        plugin = spec.plugin(settings)
+        self.engine: Engine[Any, Any] = spec.engine_of(plugin, settings)
+        self.plugin = str(plugin or "")  # what adds the engine, if it is not built in
         self._expected = Expected(self.plugin or "the engine", spec.results)
         self.info = info_of(self.engine)
         self.metrics = Metrics(spec.name)

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 from merrflow.datasets.curation.candidate import Candidate
 from merrflow.datasets.curation.rules import FilterRules, Shared
+from merrflow_serving.errors import is_unicode
 
 Rules = TypeVar("Rules", bound=FilterRules)
 
@@ -118,7 +119,7 @@ def _problem(verdict: object, clips: Sequence[Candidate]) -> str:
     if strangers := verdict.drops.keys() - {clip.name for clip in clips}:
         return f"judge() drops {sorted(map(repr, strangers))[0]}, which it was not shown"
     for name, reason in verdict.drops.items():
-        if not (isinstance(reason, str) and reason.strip() and reason == reason.encode(errors="replace").decode()):
+        if not (isinstance(reason, str) and reason.strip() and is_unicode(reason)):
             return f"the reason why {name!r} is dropped is {reason!r:.80}; a sentence is wanted"
     if not (isinstance(verdict.unjudged, int) and 0 <= verdict.unjudged <= len(clips)):
         return f"judge() says that it did not judge {verdict.unjudged!r:.80} of {len(clips)} clips"

@@ -28,6 +28,7 @@ from merrflow.datasets.kept_faces import kept_in
 from merrflow.datasets.pictures import FOLDER
 from merrflow.datasets.review.audit import audited
 from merrflow.store import Ledger
+from merrflow_serving.errors import is_unicode
 
 UNCURATED = "not kept by merrflow curate"
 
@@ -113,7 +114,7 @@ def _check_files(plugin: Plugin[Format[Any]], folder: Path) -> None:
         raise plugin.fault("removes the folder that it writes into")
     for path in folder.rglob("*"):
         name = path.relative_to(folder).as_posix()
-        if name != name.encode(errors="replace").decode():
+        if not is_unicode(name):
             raise plugin.fault(f"leaves a file whose name is not valid Unicode: {name!r}")
         if not (path.is_dir() or path.is_file()):
             raise plugin.fault(f"leaves something that is no file: {name!r}")
